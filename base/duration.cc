@@ -1,0 +1,82 @@
+#include "base/duration.h"
+
+#include <array>
+#include <charconv>
+#include <limits>
+#include <system_error>
+
+#include "base/utf8.h"
+
+namespace postern {
+namespace {
+
+struct Unit {
+    std::string_view name;
+    std::uint64_t usec;
+};
+// Largest first: the order in which they are written.
+constexpr std::array units = {
+    Unit{"d", 86'400'000'000}, Unit{"h", 3'600'000'000}, Unit{"min", 60'000'000},
+    Unit{"s", 1'000'000},      Unit{"ms", 1'000},        Unit{"us", 1},
+};
+constexpr std::uint64_t max_usec = std::numeric_limits<std::uint64_t>::max();
+
+Failure<Error> not_a_duration(std::string_view text) {
+    return fail(in_quotes(text) +
+                " is not a span of time; write for example 30s, 5min, \"1h 30min\" or a number of "
+                "seconds");
+}
+Failure<Error> too_long(std::string_view text) {
+    return fail(in_quotes(text) + " is too long a span of time");
+}
+
+bool is_letter(char c) {
+    return c >= 'a' && c <= 'z';
+}
+
+}  // namespace
+
+Result<std::uint64_t> parse_duration(std::string_view text) {
+    std::uint64_t total = 0;
+    std::size_t next_unit = 0;
+    std::string_view rest = text;
+    do {
+        std::uint64_t number = 0;
+        const char* const end = rest.data() + rest.size();
+        const auto [after, error] = std::from_chars(rest.data(), end, number);
+        if (error == std::errc::result_out_of_range) return too_long(text);
+        if (error != std::errc{}) return not_a_duration(text);
+        const bool plain = rest.data() == text.data() && after == end;
+        rest.remove_prefix(static_cast<std::size_t>(after - rest.data()));
+
+        std::size_t letters = 0;
+        while (letters < rest.size() && is_letter(rest[letters])) ++letters;
+        const std::string_view name = plain ? std::string_view("s") : rest.substr(0, letters);
+        rest.remove_prefix(letters);
+
+        std::size_t unit = next_unit;
+        while (unit < units.size() && units.at(unit).name != name) ++unit;
+        if (unit == units.size()) return not_a_duration(text);
+        if (number > (max_usec - total) / units.at(unit).usec) return too_long(text);
+        total += number * units.at(unit).usec;
+        next_unit = unit + 1;
+
+        if (rest.size() > 1 && rest.front() == ' ') rest.remove_prefix(1);
+    } while (!rest.empty());
+    return total;
+}
+
+std::string show_duration(std::uint64_t usec) {
+    if (usec == 0) return "0s";
+    std::string text;
+    for (const Unit& unit : units) {
+        const std::uint64_t count = usec / unit.usec;
+        if (count == 0) continue;
+        usec %= unit.usec;
+        if (!text.empty()) text += ' ';
+        text += std::to_string(count) + std::string(unit.name);
+    }
+    return text;
+}
+
+}  // namespace postern

@@ -1,0 +1,49 @@
+// The fixed limits, in one place. What the administrator may change is in daemon/limits.h.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace postern::limits {
+
+// ---- What a caller may send (protocol/, daemon/session/) ----
+
+// One message, without its terminator.
+inline constexpr std::size_t message_bytes = 64 * 1024;
+inline constexpr std::size_t json_depth = 16;
+// Members of one object, elements of one array.
+inline constexpr std::size_t json_members = 256;
+// Values in one message, containers included: bounds what 64 KiB of "[[],[],..." may cost us.
+inline constexpr std::size_t json_values = 4096;
+// One string or key, in bytes of UTF-8 after unescaping.
+inline constexpr std::size_t json_string_bytes = 4 * 1024;
+// Integers beyond it are not the same number in every JSON library (RFC 8259, section 6).
+inline constexpr std::int64_t json_integer = std::int64_t{1} << 53;
+// Silence inside an unfinished message.
+inline constexpr std::chrono::seconds mid_message_silence{10};
+// Bytes that are held for a client that does not read. No call is begun while more than half of it
+// waits, and no single reply is larger than the other half.
+inline constexpr std::size_t client_backlog_bytes = 1024 * 1024;
+
+// ---- Action files (daemon/policy/) ----
+
+inline constexpr std::size_t action_file_bytes = 64 * 1024;
+inline constexpr std::size_t action_name_bytes = 64;
+inline constexpr std::size_t action_summary_bytes = 200;
+inline constexpr std::size_t actions = 1024;
+
+// ---- Between guard and session (daemon/channel/) ----
+
+// One packet. Larger than message_bytes, since a message's values travel in it with their headers;
+// smaller than the kernel's default socket buffer (net.core.wmem_default, 212992).
+inline constexpr std::size_t packet_bytes = 128 * 1024;
+// Connections handed over and not acknowledged: descriptors in flight are counted by the kernel
+// against the guard's user (unix(7), ETOOMANYREFS), for all sessions together.
+inline constexpr std::size_t unacknowledged_connections = 8;
+// A session that is not ready, or does not acknowledge or read, for so long is ended.
+inline constexpr std::chrono::seconds session_patience{10};
+// Packets that wait for a session.
+inline constexpr std::size_t session_queue_bytes = 4 * 1024 * 1024;
+
+}  // namespace postern::limits
