@@ -1,0 +1,266 @@
+#include "daemon/channel/messages.h"
+
+#include <cassert>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace postern::channel {
+namespace {
+
+constexpr std::size_t header_bytes = 8;
+// The first kind of each direction; the others follow in the order of the variant.
+constexpr std::uint8_t first_to_session = 1;
+constexpr std::uint8_t first_to_guard = 64;
+
+// One function for each struct names its fields in their order, for the writer and the reader
+// alike. Self is the struct, const for the writer.
+template <typename A, typename T>
+void fields(A& archive, T& m) {
+    using S = std::remove_const_t<T>;
+    if constexpr (std::is_same_v<S, Welcome>) {
+        archive(m.guard_version, m.uid, m.gid, m.group_count, m.reply_output_bytes);
+    } else if constexpr (std::is_same_v<S, Groups>) {
+        archive(m.groups);
+    } else if constexpr (std::is_same_v<S, SnapshotBegin>) {
+        archive(m.count);
+    } else if constexpr (std::is_same_v<S, SnapshotAction>) {
+        archive(m.action);
+    } else if constexpr (std::is_same_v<S, SnapshotEnd>) {
+    } else if constexpr (std::is_same_v<S, Connection>) {
+        archive(m.connection, m.pid, m.unit);
+    } else if constexpr (std::is_same_v<S, Refused>) {
+        archive(m.connection, m.request, m.refusal, m.subject, m.message);
+    } else if constexpr (std::is_same_v<S, CheckPassed> || std::is_same_v<S, JobOutput>) {
+        archive(m.connection, m.request);
+    } else if constexpr (std::is_same_v<S, Described>) {
+        archive(m.connection, m.request, m.action);
+    } else if constexpr (std::is_same_v<S, JobStarted>) {
+        archive(m.connection, m.request, m.job);
+    } else if constexpr (std::is_same_v<S, JobEnded>) {
+        archive(m.connection, m.request, m.result);
+    } else if constexpr (std::is_same_v<S, Ready>) {
+        archive(m.session_version);
+    } else if constexpr (std::is_same_v<S, Accepted> || std::is_same_v<S, Closed>) {
+        archive(m.connection);
+    } else if constexpr (std::is_same_v<S, Run> || std::is_same_v<S, Check>) {
+        archive(m.connection, m.request, m.action, m.arguments);
+    } else if constexpr (std::is_same_v<S, Describe>) {
+        archive(m.connection, m.request, m.action);
+    } else if constexpr (std::is_same_v<S, AwaitOutput>) {
+        archive(m.connection, m.request, m.stdout_offset, m.stderr_offset);
+    } else if constexpr (std::is_same_v<S, NamedValue>) {
+        archive(m.name, m.value);
+    } else if constexpr (std::is_same_v<S, JobResult>) {
+        archive(m.outcome, m.by_signal, m.status, m.started_usec, m.ended_usec, m.cpu_usec,
+                m.max_resident_kib);
+    } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
+        archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
+                m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum, m.maximum,
+                m.min_items, m.max_items);
+    } else {
+        static_assert(std::is_same_v<S, ActionDescription>);
+        archive(m.name, m.summary, m.description, m.timeout_usec, m.kill_on_disconnect,
+                m.arguments);
+    }
+}
+
+// The highest value of each enumeration that travels.
+template <typename E>
+constexpr std::uint8_t last_of() {
+    if constexpr (std::is_same_v<E, Refusal>) {
+        return static_cast<std::uint8_t>(Refusal::start_failed);
+    } else if constexpr (std::is_same_v<E, ArgumentType>) {
+        return static_cast<std::uint8_t>(ArgumentType::list);
+    } else {
+        static_assert(std::is_same_v<E, Outcome>);
+        return static_cast<std::uint8_t>(Outcome::lost);
+    }
+}
+
+class Writer {
+  public:
+    explicit Writer(Bytes& out) : out_(out) {}
+
+    template <typename... Ts>
+    void operator()(const Ts&... values) {
+        (put(values), ...);
+    }
+
+  private:
+    template <typename T>
+    void put(const T& value) {
+        if constexpr (std::is_same_v<T, bool>) {
+            out_.push_back(value ? 1 : 0);
+        } else if constexpr (std::is_enum_v<T>) {
+            out_.push_back(static_cast<std::uint8_t>(value));
+        } else if constexpr (std::is_integral_v<T>) {
+            auto bits = static_cast<std::make_unsigned_t<T>>(value);
+            for (std::size_t i = 0; i < sizeof(T); ++i) {
+                out_.push_back(static_cast<std::uint8_t>(bits >> (8 * i)));
+            }
+        } else {
+            fields(*this, value);
+        }
+    }
+    void put(const std::string& text) {
+        put(static_cast<std::uint32_t>(text.size()));
+        out_.insert(out_.end(), text.begin(), text.end());
+    }
+    template <typename T>
+    void put(const std::vector<T>& items) {
+        put(static_cast<std::uint32_t>(items.size()));
+        for (const auto& item : items) put(item);
+    }
+    template <typename T>
+    void put(const std::optional<T>& value) {
+        put(value.has_value());
+        if (value) put(*value);
+    }
+    template <typename... Ts>
+    void put(const std::variant<Ts...>& value) {
+        put(static_cast<std::uint8_t>(value.index()));
+        std::visit([this](const auto& alternative) { put(alternative); }, value);
+    }
+    void put(const Unsupported&) {}
+
+    Bytes& out_;
+};
+
+class Reader {
+  public:
+    explicit Reader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+
+    template <typename... Ts>
+    void operator()(Ts&... values) {
+        (get(values), ...);
+    }
+    [[nodiscard]] bool complete() const { return good_ && bytes_.empty(); }
+
+  private:
+    std::span<const std::uint8_t> take(std::size_t count) {
+        if (!good_ || count > bytes_.size()) {
+            good_ = false;
+            return {};
+        }
+        auto taken = bytes_.first(count);
+        bytes_ = bytes_.subspan(count);
+        return taken;
+    }
+    template <typename T>
+    void get(T& value) {
+        if constexpr (std::is_same_v<T, bool>) {
+            std::uint8_t byte = 0;
+            get(byte);
+            if (byte > 1) good_ = false;
+            value = byte == 1;
+        } else if constexpr (std::is_enum_v<T>) {
+            std::uint8_t byte = 0;
+            get(byte);
+            if (byte > last_of<T>()) good_ = false;
+            if (good_) value = static_cast<T>(byte);
+        } else if constexpr (std::is_integral_v<T>) {
+            auto raw = take(sizeof(T));
+            std::uint64_t bits = 0;
+            for (std::size_t i = 0; i < raw.size(); ++i) bits |= std::uint64_t{raw[i]} << (8 * i);
+            value = static_cast<T>(bits);
+        } else {
+            fields(*this, value);
+        }
+    }
+    void get(std::string& text) {
+        std::uint32_t length = 0;
+        get(length);
+        auto raw = take(length);
+        text.assign(raw.begin(), raw.end());
+    }
+    template <typename T>
+    void get(std::vector<T>& items) {
+        std::uint32_t count = 0;
+        get(count);
+        // Every item takes at least one byte, so a count that lies is refused before it allocates.
+        if (count > bytes_.size()) good_ = false;
+        for (std::uint32_t i = 0; good_ && i < count; ++i) get(items.emplace_back());
+    }
+    template <typename T>
+    void get(std::optional<T>& value) {
+        bool present = false;
+        get(present);
+        if (good_ && present) get(value.emplace());
+    }
+    template <typename... Ts>
+    void get(std::variant<Ts...>& value) {
+        std::uint8_t index = 0;
+        get(index);
+        if (index >= sizeof...(Ts)) good_ = false;
+        if (good_) get_alternative(value, index, std::index_sequence_for<Ts...>{});
+    }
+    template <typename V, std::size_t... I>
+    void get_alternative(V& value, std::size_t index, std::index_sequence<I...>) {
+        ((I == index ? get(value.template emplace<I>()) : void()), ...);
+    }
+    void get(Unsupported&) {}
+
+    std::span<const std::uint8_t> bytes_;
+    bool good_ = true;
+};
+
+template <typename V>
+Bytes encode_from(const V& message, std::uint8_t first_kind) {
+    Bytes packet = {version, static_cast<std::uint8_t>(first_kind + message.index()), 0, 0, 0, 0, 0,
+                    0};
+    Writer writer(packet);
+    std::visit([&writer](const auto& m) { fields(writer, m); }, message);
+    assert(packet.size() <= limits::packet_bytes);
+    const auto body = static_cast<std::uint32_t>(packet.size() - header_bytes);
+    for (std::size_t i = 0; i < 4; ++i) packet[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
+    return packet;
+}
+
+template <typename V, std::size_t... I>
+bool read_body(V& message, std::size_t index, Reader& reader, std::index_sequence<I...>) {
+    ((I == index ? fields(reader, message.template emplace<I>()) : void()), ...);
+    return reader.complete();
+}
+
+template <typename V>
+Result<V> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind) {
+    if (packet.size() > limits::packet_bytes) return fail("packet too long");
+    if (packet.size() < header_bytes) return fail("packet too short");
+    if (packet[0] != version) return fail("wrong version");
+    if (packet[2] != 0 || packet[3] != 0) return fail("reserved bytes are not zero");
+    std::uint32_t body = 0;
+    for (std::size_t i = 0; i < 4; ++i) body |= std::uint32_t{packet[4 + i]} << (8 * i);
+    if (body != packet.size() - header_bytes) return fail("wrong length");
+    if (packet[1] < first_kind) return fail("unknown kind");
+    const std::size_t index = packet[1] - first_kind;
+    if (index >= std::variant_size_v<V>) return fail("unknown kind");
+    V message;
+    Reader reader(packet.subspan(header_bytes));
+    if (!read_body(message, index, reader, std::make_index_sequence<std::variant_size_v<V>>{})) {
+        return fail("malformed body");
+    }
+    return message;
+}
+
+}  // namespace
+
+Bytes encode(const ToSession& message) {
+    return encode_from(message, first_to_session);
+}
+Bytes encode(const ToGuard& message) {
+    return encode_from(message, first_to_guard);
+}
+
+Result<ToSession> decode_to_session(std::span<const std::uint8_t> packet) {
+    return decode_from<ToSession>(packet, first_to_session);
+}
+Result<ToGuard> decode_to_guard(std::span<const std::uint8_t> packet) {
+    return decode_from<ToGuard>(packet, first_to_guard);
+}
+
+}  // namespace postern::channel

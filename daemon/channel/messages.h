@@ -1,0 +1,190 @@
+// The messages between guard and session: what may be said, and nothing else.
+//
+// One SOCK_SEQPACKET packet is one message:
+//
+//     byte 0     version of this protocol (channel::version)
+//     byte 1     kind (Kind)
+//     byte 2, 3  zero
+//     byte 4-7   length of the body, little-endian
+//     byte 8...  body: the fields of the struct in their order. Integers are little-endian and of
+//                fixed size, a string or list is preceded by its 32-bit length, an optional field
+//                by one byte that is 0 or 1.
+//
+// A packet is at most limits::packet_bytes long. Whatever does not decode to its last byte is no
+// message: the receiver ends the channel. The guard trusts no field: ids are looked up among what
+// it gave to this very session.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/channel/types.h"
+
+namespace postern::channel {
+
+inline constexpr std::uint8_t version = 1;
+
+// The descriptor that a session finds its channel on.
+inline constexpr int session_fd = 3;
+
+using Bytes = std::vector<std::uint8_t>;
+
+// ---- Guard to session ----
+
+// The first message: whom this session speaks for. Groups follow in their own messages, since
+// 65,536 of them (NGROUPS_MAX) do not fit into one packet.
+struct Welcome {
+    std::string guard_version;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::uint32_t group_count = 0;
+    // Bytes of each stream that a Run without "more" answers with.
+    std::uint64_t reply_output_bytes = 0;
+};
+
+// The next groups of the identity, ascending, at most `groups_per_message`.
+inline constexpr std::size_t groups_per_message = 16384;
+struct Groups {
+    std::vector<std::uint32_t> groups;
+};
+
+// A new set of granted actions: Begin, `count` times Action, End. The old set is in force until
+// End.
+struct SnapshotBegin {
+    std::uint32_t count = 0;
+};
+struct SnapshotAction {
+    ActionDescription action;
+};
+struct SnapshotEnd {};
+
+// A connection, with its descriptor. The session answers with Accepted.
+struct Connection {
+    std::uint64_t connection = 0;
+    std::int32_t pid = 0;
+    std::string unit;  // empty: not known
+};
+
+enum class Refusal : std::uint8_t {
+    not_granted = 0,       // subject: the action
+    invalid_argument = 1,  // subject: the argument
+    limit_reached = 2,     // subject: the limit
+    unavailable = 3,       // subject: empty
+    start_failed = 4,      // subject: the job
+};
+
+// The answer to Run, Check or Describe that ends the call: it failed.
+struct Refused {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    Refusal refusal = Refusal::unavailable;
+    std::string subject;
+    std::string message;
+};
+
+// The answer to Check: Run would start a job.
+struct CheckPassed {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+};
+
+// The answer to Describe where the action is granted after all (the set changed meanwhile).
+struct Described {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    ActionDescription action;
+};
+
+// The answer to Run: the job runs. With two descriptors, read-only: its stdout and stderr files.
+struct JobStarted {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string job;  // 32 hexadecimal digits
+};
+
+// There is output past the offsets of the last AwaitOutput. Sent once for each AwaitOutput.
+struct JobOutput {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+};
+
+// The job has ended and writes no more: what its files hold now is all. Ends the call.
+struct JobEnded {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    JobResult result;
+};
+
+// ---- Session to guard ----
+
+// The session has dropped everything and serves.
+struct Ready {
+    std::string session_version;
+};
+
+// The descriptor of this connection has arrived.
+struct Accepted {
+    std::uint64_t connection = 0;
+};
+
+// The client of this connection is gone, or was sent away. No message names it any more.
+struct Closed {
+    std::uint64_t connection = 0;
+};
+
+// `request` is the session's own number for the call; it comes back in every answer. It must not be
+// one that is still under way on this connection.
+struct Run {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string action;
+    Arguments arguments;
+};
+struct Check {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string action;
+    Arguments arguments;
+};
+// Only for an action that is not in the session's set: the denial comes, like every denial, from
+// the guard, which records it.
+struct Describe {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string action;
+};
+
+// All output up to these offsets has been read: say so when there is more, or when a file is now
+// shorter than its offset since the job cut it back (at once, if it is so).
+struct AwaitOutput {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::uint64_t stdout_offset = 0;
+    std::uint64_t stderr_offset = 0;
+};
+
+// As an offset of AwaitOutput: enough of this stream is read, nothing of it is waited for. (The
+// highest that an off_t holds: no file grows past it.)
+inline constexpr std::uint64_t not_awaited = std::numeric_limits<std::int64_t>::max();
+
+using ToSession =
+    std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction, SnapshotEnd, Connection, Refused,
+                 CheckPassed, Described, JobStarted, JobOutput, JobEnded>;
+using ToGuard = std::variant<Ready, Accepted, Closed, Run, Check, Describe, AwaitOutput>;
+
+// Precondition: the message fits into a packet. Everything that is sent is bounded by
+// base/limits.h.
+Bytes encode(const ToSession& message);
+Bytes encode(const ToGuard& message);
+
+// The error names what was wrong with the packet; it contains no byte of it.
+Result<ToSession> decode_to_session(std::span<const std::uint8_t> packet);
+Result<ToGuard> decode_to_guard(std::span<const std::uint8_t> packet);
+
+}  // namespace postern::channel

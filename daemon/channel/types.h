@@ -1,0 +1,91 @@
+// The vocabulary that guard and session share: values, what an action looks like to its callers,
+// and how a job ended. Plain data, no I/O; daemon/policy/ builds on it too.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace postern {
+
+// One argument value, as it came out of a message. `Unsupported` stands for JSON that no argument
+// can be (an object, a number with a fraction, a list of lists): it carries nothing, so that the
+// guard can decide first and only then say what is wrong with it.
+struct Unsupported {
+    friend bool operator==(const Unsupported&, const Unsupported&) = default;
+};
+using Scalar = std::variant<Unsupported, std::string, std::int64_t, bool>;
+using Value = std::variant<Unsupported, std::string, std::int64_t, bool, std::vector<Scalar>>;
+
+struct NamedValue {
+    std::string name;
+    Value value;
+    friend bool operator==(const NamedValue&, const NamedValue&) = default;
+};
+using Arguments = std::vector<NamedValue>;
+
+enum class ArgumentType : std::uint8_t { string = 0, integer = 1, boolean = 2, list = 3 };
+
+// What one argument must be. For a list, `items` says what its elements are (never another list),
+// and the bounds of string and integer hold for each element.
+struct ArgumentSpec {
+    std::string name;
+    std::string summary;
+    ArgumentType type = ArgumentType::string;
+    ArgumentType items = ArgumentType::string;  // of a list
+    bool required = true;
+    bool secret = false;
+    bool allow_leading_dash = false;
+    std::optional<Value> fallback;       // "default"; implies that it is not required
+    std::vector<std::string> values;     // "enum"; empty: any
+    std::optional<std::string> pattern;  // RE2, must match the whole value
+    // Bytes of UTF-8 of a string.
+    std::optional<std::uint32_t> min_length;
+    std::optional<std::uint32_t> max_length;
+    std::optional<std::int64_t> minimum;
+    std::optional<std::int64_t> maximum;
+    // Elements of a list.
+    std::optional<std::uint32_t> min_items;
+    std::optional<std::uint32_t> max_items;
+    friend bool operator==(const ArgumentSpec&, const ArgumentSpec&) = default;
+};
+
+// An action as its callers may see it: no program, no rules, no user.
+struct ActionDescription {
+    std::string name;
+    std::string summary;
+    std::string description;
+    std::uint64_t timeout_usec = 0;
+    bool kill_on_disconnect = false;  // "onDisconnect": "kill"
+    std::vector<ArgumentSpec> arguments;
+    friend bool operator==(const ActionDescription&, const ActionDescription&) = default;
+};
+
+// How a job ended.
+enum class Outcome : std::uint8_t {
+    exited = 0,        // by itself; `status` is its exit code
+    signaled = 1,      // by a signal that was not ours; `status` is the signal
+    timeout = 2,       // we ended it: its time was up
+    disconnected = 3,  // we ended it: its caller went, and the action says "onDisconnect": "kill"
+    stopped = 4,       // we ended it: the guard stopped
+    lost = 5,          // the guard died; what became of the job is not known
+};
+
+struct JobResult {
+    Outcome outcome = Outcome::lost;
+    // Exit code for `exited`, signal for every other outcome whose main process died of one, else
+    // 0.
+    bool by_signal = false;
+    std::int32_t status = 0;
+    // Wall clock, microseconds since the epoch.
+    std::uint64_t started_usec = 0;
+    std::uint64_t ended_usec = 0;
+    // Of the main process and its waited-for children (getrusage(2), RUSAGE_CHILDREN's way).
+    std::uint64_t cpu_usec = 0;
+    std::uint64_t max_resident_kib = 0;
+    friend bool operator==(const JobResult&, const JobResult&) = default;
+};
+
+}  // namespace postern
