@@ -1,0 +1,34 @@
+// (action, values of the caller) -> command line, or what is wrong with a value.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/channel/types.h"
+#include "daemon/policy/snapshot.h"
+
+namespace postern::policy {
+
+// What a job is started with. Each argument's text is one literal piece of one element (or, for a
+// list, of several); nothing is expanded twice.
+struct Command {
+    std::vector<std::string> argv;          // argv[0] is the program
+    std::optional<std::string> stdin_text;  // absent: /dev/null
+    // Name and text of every argument for records and audit, defaults included; a secret one's text
+    // is "(secret)".
+    std::vector<std::pair<std::string, std::string>> shown;
+};
+
+// For the caller, who may run the action: names the argument, the value (unless it is secret) and
+// what is allowed, e.g. `service: "sshd" is not one of nginx, php-fpm`.
+struct ArgumentError {
+    std::string argument;
+    std::string message;
+};
+
+Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments);
+
+}  // namespace postern::policy

@@ -1,0 +1,82 @@
+// One action file's text as JSON whose every part knows its place, and what was found wrong with
+// it.
+//
+// Readers report and go on; whoever reads the whole asks for the first error at the end. So the
+// code that reads stays a list of what may stand in the file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace postern::policy {
+
+// A value in the file. It belongs to its Document.
+struct Node {
+    const nlohmann::json* value = nullptr;
+    std::string pointer;  // RFC 6901
+    std::string path;     // the same for people: arguments.service.enum[0]
+};
+
+// A key that may stand in an object, and why it is refused if it may not.
+struct Key {
+    std::string_view name;
+    std::string_view refusal;  // empty: it may stand
+};
+
+class Document {
+  public:
+    // The error is FILE:LINE:COLUMN: what; what to do.
+    static Result<Document> parse(std::string_view file, std::string_view text);
+    Document(Document&& other) noexcept;
+    Document& operator=(Document&& other) noexcept;
+    ~Document();
+
+    [[nodiscard]] Node root() const;
+    [[nodiscard]] const std::string& file() const { return file_; }
+    [[nodiscard]] std::size_t line(const Node& node) const;
+
+    // `what` says what is wrong and what to do; the place is the value's, or its key's.
+    void report(const Node& node, const std::string& what);
+    void report_key(const Node& node, const std::string& what);
+    // The error that stands first in the file.
+    [[nodiscard]] std::optional<Error> first_error() const;
+
+    // ---- Reading. What is not of the wanted kind is reported and absent. ----
+
+    // Members in the order of the file.
+    std::optional<std::vector<std::pair<std::string, Node>>> members(const Node& node);
+    std::optional<std::vector<Node>> elements(const Node& node);
+    // Without NUL, which no program can be given.
+    std::optional<std::string> text(const Node& node);
+    std::optional<std::int64_t> integer(const Node& node);
+    std::optional<bool> boolean(const Node& node);
+
+    // Reports that `node` is no object, and every key of it that is not among `keys`.
+    bool check_keys(const Node& node, const std::vector<Key>& keys);
+    // Not reported where it is absent. Precondition: an object.
+    [[nodiscard]] std::optional<Node> member(const Node& node, std::string_view key) const;
+
+  private:
+    struct Content;
+    explicit Document(std::string file);
+    void add_error(std::size_t offset, const std::string& path, const std::string& what);
+
+    std::string file_;
+    std::unique_ptr<Content> content_;
+    // By offset: the first one counts.
+    std::vector<std::pair<std::size_t, std::string>> errors_;
+};
+
+// What a JSON value is, with its article: "a string", "an integer".
+std::string kind_of(const nlohmann::json& value);
+
+}  // namespace postern::policy

@@ -1,0 +1,88 @@
+// What is in force: the immutable set of actions that one load of the action files made.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/channel/types.h"
+
+namespace re2 {
+class RE2;
+}
+
+namespace postern::policy {
+
+// Conditions on a caller; all that are set must hold. `everyone` stands alone.
+struct Subject {
+    bool everyone = false;
+    std::optional<uid_t> user;
+    std::optional<gid_t> group;
+};
+
+struct Rule {
+    Subject subject;
+    std::string text;   // as the administrator wrote it, e.g. `allow group "deploy"`
+    std::string place;  // FILE:LINE
+};
+
+// A piece of text: as it is, or the name of an argument whose value stands there.
+struct Piece {
+    bool placeholder = false;
+    std::string text;
+};
+
+// One element of a command, or the whole of "stdin". In a command an element that has a placeholder
+// is left out where that argument has no value; a placeholder of a list stands alone in its element
+// and fills as many elements as the list has.
+using Template = std::vector<Piece>;
+
+// The compiled patterns of an action's arguments, by argument; safe to use from several threads.
+using Patterns = std::map<std::string, std::shared_ptr<const re2::RE2>, std::less<>>;
+
+struct Action {
+    ActionDescription description;
+    Patterns patterns;
+    std::string file;                    // absolute path it was read from
+    std::string program;                 // exec[0]: absolute, no placeholder
+    std::vector<Template> command;       // exec[1...]
+    std::optional<Template> stdin_text;  // absent: /dev/null
+    std::vector<Rule> allow;
+    std::vector<Rule> deny;
+    // Whom the job runs as; the groups are complete (the gid included), ascending, each once.
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups;
+    // HOME, USER, LOGNAME, SHELL come from the account, PATH and LANG are fixed, then what the file
+    // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
+    std::vector<std::pair<std::string, std::string>> environment;
+    std::string working_directory = "/";
+    std::uint64_t timeout_usec = 0;
+    bool kill_on_disconnect = false;
+};
+
+// What is not in force, and why.
+struct BadFile {
+    // Empty where a whole folder is at fault.
+    std::string action;
+    std::string file;
+    // FILE:LINE:COLUMN: what; what to do. Without line and column where not the text but the file
+    // itself is at fault.
+    std::string message;
+};
+
+struct Snapshot {
+    std::map<std::string, Action, std::less<>> actions;
+    std::vector<BadFile> bad;  // by file
+};
+
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+}  // namespace postern::policy

@@ -1,0 +1,86 @@
+#include "daemon/policy/verdict.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace postern::policy {
+namespace {
+
+// "Not known" to the kernel: an unconnected socket's peer has these ids.
+constexpr uid_t no_id = std::numeric_limits<uid_t>::max();
+// Whom a user namespace can't map (user_namespaces(7)): this may be anybody.
+constexpr uid_t overflow_id = 65534;
+
+bool is_member(const Caller& caller, gid_t gid) {
+    return gid == caller.gid || std::binary_search(caller.groups.begin(), caller.groups.end(), gid);
+}
+
+bool is_known(const Caller& caller) {
+    return caller.uid != no_id && caller.gid != no_id && !is_member(caller, no_id);
+}
+
+bool matches(const Subject& subject, const Caller& caller) {
+    if (subject.everyone) return true;
+    if (!subject.user && !subject.group) return false;
+    return (!subject.user || *subject.user == caller.uid) &&
+           (!subject.group || is_member(caller, *subject.group));
+}
+
+bool allows(const Subject& subject, const Caller& caller) {
+    if (caller.uid == overflow_id && !subject.user) return false;
+    return matches(subject, caller);
+}
+
+// A caller may trace a job of its own user, and so has what the job has.
+bool would_lend_groups(const Action& action, const Caller& caller) {
+    if (action.uid == 0 || action.uid != caller.uid) return false;
+    return !std::all_of(action.groups.begin(), action.groups.end(),
+                        [&](gid_t gid) { return is_member(caller, gid); });
+}
+
+Verdict denied(std::string reason, std::string rule, std::string place) {
+    return {nullptr, std::move(reason), std::move(rule), std::move(place)};
+}
+
+Verdict judge(const Action& action, const Caller& caller) {
+    for (const Rule& rule : action.deny) {
+        if (matches(rule.subject, caller)) {
+            return denied("denied by a rule", rule.text, rule.place);
+        }
+    }
+    for (const Rule& rule : action.allow) {
+        if (!allows(rule.subject, caller)) continue;
+        if (would_lend_groups(action, caller)) {
+            return denied("the job would lend its caller groups that the caller does not have",
+                          rule.text, rule.place);
+        }
+        return {&action, "allowed", rule.text, rule.place};
+    }
+    return denied(caller.uid == overflow_id ? "uid 65534 may be anybody, and no rule names it"
+                                            : "no rule matches",
+                  {}, action.file);
+}
+
+}  // namespace
+
+Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view action) {
+    if (!is_known(caller)) return denied("the caller is not known", {}, {});
+    const auto found = snapshot.actions.find(action);
+    if (found != snapshot.actions.end()) return judge(found->second, caller);
+    const auto bad = std::find_if(
+        snapshot.bad.begin(), snapshot.bad.end(),
+        [&](const BadFile& file) { return !file.action.empty() && file.action == action; });
+    if (bad != snapshot.bad.end()) return denied("the action's file is bad", {}, bad->file);
+    return denied("no such action", {}, {});
+}
+
+std::vector<const Action*> granted(const Snapshot& snapshot, const Caller& caller) {
+    std::vector<const Action*> actions;
+    if (!is_known(caller)) return actions;
+    for (const auto& [name, action] : snapshot.actions) {
+        if (judge(action, caller).action != nullptr) actions.push_back(&action);
+    }
+    return actions;
+}
+
+}  // namespace postern::policy

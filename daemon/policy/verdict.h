@@ -1,0 +1,36 @@
+// (snapshot, caller, action) -> verdict. Pure: no I/O, no clock, no order of rules.
+#pragma once
+
+#include <sys/types.h>
+
+#include <compare>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/policy/snapshot.h"
+
+namespace postern::policy {
+
+// What a rule may ask of a caller; taken from the kernel when the connection was made.
+struct Caller {
+    uid_t uid = static_cast<uid_t>(-1);
+    gid_t gid = static_cast<gid_t>(-1);
+    std::vector<gid_t> groups;  // complete (the gid included), ascending
+    auto operator<=>(const Caller&) const = default;
+};
+
+struct Verdict {
+    const Action* action = nullptr;  // granted, and belongs to the snapshot; null: denied
+    // For the audit and the administrator; the caller never sees them.
+    std::string reason;  // "allowed", "denied by a rule", "no rule matches", "no such action", ...
+    std::string rule;    // Rule::text of the rule that decided, if one did
+    std::string place;   // its FILE:LINE, else the action's file, else empty
+};
+
+Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view action);
+
+// What this caller may run, by name.
+std::vector<const Action*> granted(const Snapshot& snapshot, const Caller& caller);
+
+}  // namespace postern::policy
