@@ -1,0 +1,54 @@
+// A client's stream socket, which never blocks: bytes in, and the bytes that wait to go out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.h"
+
+namespace postern::session {
+
+class ClientSocket {
+  public:
+    explicit ClientSocket(UniqueFd socket) : socket_(std::move(socket)) {}
+
+    [[nodiscard]] int fd() const { return socket_.get(); }
+
+    struct Input {
+        enum class State : std::uint8_t {
+            bytes,
+            nothing,      // no input waits
+            ended,        // the client has shut down its sending side, or is gone
+            descriptors,  // it sent descriptors: they are closed, and its bytes are not to be used
+        };
+        State state = State::nothing;
+        std::size_t count = 0;  // bytes in the buffer
+    };
+
+    // One recvmsg(2). Descriptors that come along are closed here: that can take as long as their
+    // sender chose (a TCP socket with SO_LINGER), at the cost of this session's own caller alone.
+    Input receive(std::span<char> buffer);
+
+    // Adds to what waits; flush() sends it.
+    void queue(std::string_view bytes) { waiting_.append(bytes); }
+
+    // One send(2) of what waits, if anything does. False: the client is gone.
+    bool flush();
+
+    [[nodiscard]] std::size_t backlog() const { return waiting_.size() - sent_; }
+
+    // Tells the client that nothing more comes.
+    void end_output();
+    // ... and that nothing more is read.
+    void shut_down();
+
+  private:
+    UniqueFd socket_;
+    std::string waiting_;
+    std::size_t sent_ = 0;
+};
+
+}  // namespace postern::session

@@ -1,0 +1,240 @@
+#include "daemon/session/connection.h"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "daemon/session/json_values.h"
+
+namespace postern::session {
+
+using nlohmann::json;
+
+namespace {
+
+// Of one turn. A message costs at most some hundred microseconds.
+constexpr int calls_per_turn = 64;
+// What a client that hangs up may leave behind to be read: more than a socket's buffer holds.
+constexpr int receives_after_hang_up = 8;
+
+}  // namespace
+
+Connection::Connection(std::uint64_t id, UniqueFd socket, std::int32_t pid, std::string unit,
+                       Shared& shared)
+    : id_(id), socket_(std::move(socket)), pid_(pid), unit_(std::move(unit)), shared_(shared) {}
+
+// The one place where a connection changes its state, each of which is later than the one before.
+void Connection::set_state(State state) {
+    if (state <= state_) return;
+    state_ = state;
+    input_taken();
+    input_paused_ = false;
+}
+
+// All of what was received is framed, or not wanted.
+void Connection::input_taken() {
+    input_.clear();
+    input_used_ = 0;
+    // One large batch must not cost its memory for the rest of the connection.
+    if (input_.capacity() > std::size_t{16} * 1024) input_.shrink_to_fit();
+}
+
+std::uint32_t Connection::wanted_events() const {
+    std::uint32_t events = 0;
+    if (!input_over_ && !input_paused_) events |= EPOLLIN;
+    if (socket_.backlog() > 0) events |= EPOLLOUT;
+    return events;
+}
+
+Connection::Next Connection::turn(std::uint32_t events) {
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+        client_hung_up();
+        return Next::gone;
+    }
+    if ((events & EPOLLOUT) != 0 && !socket_.flush()) return Next::gone;
+    if ((events & EPOLLIN) != 0) {
+        if (may_receive()) {
+            receive();
+        } else {
+            input_paused_ = true;
+        }
+    }
+    const bool more_output = send_output();
+    const bool more_calls = begin_calls();
+    if (state_ == State::gone || !socket_.flush()) return Next::gone;
+    if (socket_.backlog() == 0) {
+        if (input_over_ && !call_ && input_.empty()) return Next::gone;
+        if (state_ == State::sent_away && !output_over_) {
+            socket_.end_output();
+            output_over_ = true;
+        }
+    }
+    if (input_paused_ && may_receive()) {
+        input_paused_ = false;
+        last_input_ = shared_.now();
+    }
+    // Where the client does not read, EPOLLOUT says when to go on; where the guard does not, it is
+    // the session that says it.
+    const bool can_go_on = (more_output && socket_.backlog() == 0) || (more_calls && may_begin());
+    return can_go_on ? Next::again : Next::wait;
+}
+
+bool Connection::may_receive() const {
+    if (input_over_) return false;
+    return state_ == State::sent_away || (input_.empty() && may_begin());
+}
+
+bool Connection::may_begin() const {
+    return !call_ && !shared_.guard.clogged() &&
+           socket_.backlog() + shared_.longest_reply <= limits::client_backlog_bytes;
+}
+
+void Connection::receive() {
+    const auto input = socket_.receive(shared_.input);
+    using InputState = ClientSocket::Input::State;
+    if (input.state == InputState::ended) input_over_ = true;
+    if (state_ == State::sent_away) return;
+    switch (input.state) {
+        case InputState::nothing:
+            break;
+        case InputState::bytes:
+            input_.assign(shared_.input.data(), input.count);
+            break;
+        case InputState::ended:
+            if (framer_.mid_message()) {
+                send_away("the input ended inside a message: a message ends with NUL or a newline");
+            }
+            break;
+        case InputState::descriptors:
+            send_away("no file descriptors may be sent along");
+            break;
+    }
+}
+
+void Connection::client_hung_up() {
+    // Whoever waits for a reply is gone. One-way calls wait for none: what was sent before the end
+    // still counts.
+    for (int i = 0; i < receives_after_hang_up && !call_ && state_ == State::open; ++i) {
+        if (input_.empty()) receive();
+        if (input_.empty()) break;  // all is read, or it was no input to use
+        std::string_view rest = std::string_view(input_).substr(input_used_);
+        while (const auto frame = framer_.next(rest)) {
+            const auto call = protocol::decode_call(frame->text);
+            if (!call || !call->oneway || shared_.guard.clogged()) continue;
+            begin(*frame);
+            call_.reset();
+        }
+        input_taken();
+    }
+    set_state(State::gone);
+}
+
+bool Connection::begin_calls() {
+    for (int i = 0; i < calls_per_turn && !input_.empty(); ++i) {
+        if (!may_begin()) break;
+        std::string_view rest = std::string_view(input_).substr(input_used_);
+        const auto frame = framer_.next(rest);
+        // The frame may point into the input: that stays as it is until the call is begun.
+        if (frame) begin(*frame);
+        if (state_ == State::sent_away || state_ == State::gone) return false;
+        if (rest.empty()) {
+            input_taken();
+        } else {
+            input_used_ = input_.size() - rest.size();
+        }
+        if (framer_.too_long()) {
+            send_away("a message may have at most " + std::to_string(limits::message_bytes) +
+                      " bytes");
+            return false;
+        }
+        if (framer_.mid_message()) last_input_ = shared_.now();
+    }
+    return !input_.empty();
+}
+
+void Connection::begin(const protocol::Frame& frame) {
+    last_terminator_ = frame.terminator;
+    auto call = protocol::decode_call(frame.text);
+    if (!call) {
+        socket_.queue(protocol::encode_error(protocol::errors::invalid_message,
+                                             {{"message", call.error().message}},
+                                             frame.terminator));
+        return;
+    }
+    Answer answer = Rejected{protocol::errors::invalid_parameter, {{"parameter", "upgrade"}}};
+    if (!call->upgrade) {
+        const Context context{shared_.caller, shared_.granted, pid_, unit_};
+        answer = dispatch(shared_.methods, context, call->method, call->parameters);
+    }
+    std::visit(
+        [&](auto& a) {
+            using T = std::decay_t<decltype(a)>;
+            if constexpr (std::is_same_v<T, Answered>) {
+                if (call->oneway) return;
+                socket_.queue(protocol::encode_reply(a.parameters, false, frame.terminator));
+            } else if constexpr (std::is_same_v<T, Rejected>) {
+                if (call->oneway) return;
+                socket_.queue(protocol::encode_error(a.error, a.parameters, frame.terminator));
+            } else {
+                ask(*call, frame.terminator, std::move(a));
+            }
+        },
+        answer);
+}
+
+Connection::UnderWay& Connection::start(const protocol::Call& call, char terminator,
+                                        Waiting waiting, std::string action) {
+    UnderWay& started = call_.emplace();
+    started.request = shared_.next_request++;
+    started.waiting = waiting;
+    started.more = call.more;
+    started.oneway = call.oneway;
+    started.terminator = terminator;
+    started.action = std::move(action);
+    return started;
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskRun question) {
+    const auto& started = start(call, terminator, Waiting::run, std::move(question.action));
+    shared_.guard.send(
+        channel::Run{id_, started.request, started.action, std::move(question.arguments)});
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskCheck question) {
+    const auto& started = start(call, terminator, Waiting::check, std::move(question.action));
+    shared_.guard.send(
+        channel::Check{id_, started.request, started.action, std::move(question.arguments)});
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskDescribe question) {
+    const auto& started = start(call, terminator, Waiting::describe, std::move(question.action));
+    shared_.guard.send(channel::Describe{id_, started.request, started.action});
+}
+
+// An error that ends the connection. The client may still be writing: its input is taken and thrown
+// away until it has read the reply and goes, since a connection that is closed on it would take the
+// reply along.
+void Connection::send_away(std::string_view message) {
+    if (state_ >= State::sent_away) return;
+    socket_.queue(protocol::encode_error(protocol::errors::invalid_message, {{"message", message}},
+                                         last_terminator_));
+    set_state(State::sent_away);
+    last_input_ = shared_.now();
+}
+
+std::optional<Clock::time_point> Connection::deadline() const {
+    const bool silent = state_ == State::open && framer_.mid_message() && may_receive();
+    if (!silent && state_ != State::sent_away) return std::nullopt;
+    return last_input_ + limits::mid_message_silence;
+}
+
+void Connection::expire() {
+    if (state_ == State::sent_away) {
+        set_state(State::gone);
+        return;
+    }
+    send_away("nothing came for " + std::to_string(limits::mid_message_silence.count()) +
+              " seconds inside a message: a message ends with NUL or a newline");
+}
+
+}  // namespace postern::session

@@ -1,0 +1,33 @@
+#include "daemon/session/guard_link.h"
+
+namespace postern::session {
+
+void GuardLink::send(const channel::ToGuard& message) {
+    if (ended_) return;
+    channel::Bytes packet = channel::encode(message);
+    if (queue_.empty()) {
+        const channel::Sent sent = channel::send_packet(channel_.get(), packet, {});
+        if (sent == channel::Sent::sent) return;
+        if (sent == channel::Sent::ended) {
+            ended_ = true;
+            return;
+        }
+    }
+    queued_bytes_ += packet.size();
+    queue_.push_back(std::move(packet));
+}
+
+void GuardLink::flush() {
+    while (!ended_ && !queue_.empty()) {
+        const channel::Sent sent = channel::send_packet(channel_.get(), queue_.front(), {});
+        if (sent == channel::Sent::full) return;
+        if (sent == channel::Sent::ended) {
+            ended_ = true;
+            return;
+        }
+        queued_bytes_ -= queue_.front().size();
+        queue_.pop_front();
+    }
+}
+
+}  // namespace postern::session

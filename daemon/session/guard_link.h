@@ -1,0 +1,50 @@
+// The session's end of the channel to the guard: messages out without ever blocking, packets in.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+
+#include "base/unique_fd.h"
+#include "daemon/channel/messages.h"
+#include "daemon/channel/transport.h"
+
+namespace postern::session {
+
+class GuardLink {
+  public:
+    explicit GuardLink(UniqueFd channel) : channel_(std::move(channel)) {}
+
+    [[nodiscard]] int fd() const { return channel_.get(); }
+
+    // Sends now, or keeps the message until the guard reads.
+    void send(const channel::ToGuard& message);
+
+    // Sends what waits, as far as the guard takes it.
+    void flush();
+
+    // Messages wait: flush() when the channel is writable.
+    [[nodiscard]] bool waiting() const { return !queue_.empty(); }
+
+    // So much waits that no new call may be begun. What the calls under way still have to say is
+    // small, and there is one for each connection at most.
+    [[nodiscard]] bool clogged() const { return queued_bytes_ > clogged_bytes; }
+
+    // The guard is gone.
+    [[nodiscard]] bool ended() const { return ended_; }
+    void end() { ended_ = true; }
+
+    // Never blocks.
+    channel::Received receive() { return receiver_.receive(channel_.get()); }
+
+    static constexpr std::size_t clogged_bytes = std::size_t{512} * 1024;
+
+  private:
+    UniqueFd channel_;
+    channel::Receiver receiver_;
+    std::deque<channel::Bytes> queue_;
+    std::size_t queued_bytes_ = 0;
+    bool ended_ = false;
+};
+
+}  // namespace postern::session

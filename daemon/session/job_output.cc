@@ -1,0 +1,157 @@
+#include "daemon/session/job_output.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/utf8.h"
+#include "daemon/session/base64.h"
+
+namespace postern::session {
+
+using nlohmann::json;
+
+namespace {
+
+void put_bytes(json& reply, const char* name, std::string bytes) {
+    if (bytes.empty()) return;
+    if (valid_utf8(bytes)) {
+        reply[name] = std::move(bytes);
+    } else {
+        reply[std::string(name) + "Base64"] = base64(bytes);
+    }
+}
+
+void put_missed(json& reply, const char* name, std::uint64_t missed) {
+    if (missed > 0) reply[std::string(name) + "Missed"] = missed;
+}
+
+void put_truncated(json& reply, const char* name, bool truncated) {
+    if (truncated) reply["truncated"].push_back(name);
+}
+
+// Bytes that nlohmann's dump() writes for one byte of text.
+std::size_t json_bytes(char c) {
+    if (c == '"' || c == '\\' || c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t') {
+        return 2;
+    }
+    return static_cast<unsigned char>(c) < 0x20 ? 6 : 1;
+}
+
+}  // namespace
+
+std::size_t json_prefix(const std::string& text, std::size_t maximum) {
+    std::size_t used = 0;
+    std::size_t end = 0;
+    while (end < text.size() && used + json_bytes(text[end]) <= maximum) {
+        used += json_bytes(text[end++]);
+    }
+    if (end < text.size()) {
+        end -= incomplete_utf8_tail(std::string_view(text).substr(0, end));
+    }
+    return end;
+}
+
+JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file)
+    : stdout_(std::move(stdout_file)), stderr_(std::move(stderr_file)) {}
+
+bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
+    OutputFile::Piece piece = stream.later ? std::exchange(stream.later, std::nullopt).value()
+                                           : stream.output.read(chunk_bytes);
+    if (piece.empty()) {
+        if (!last || stream.held.empty()) return false;
+        put_bytes(reply, name, std::exchange(stream.held, {}));
+        return true;
+    }
+    if ((piece.truncated || piece.missed > 0) && !stream.held.empty()) {
+        // The rest of that character will never come, and it stood before the gap.
+        put_bytes(reply, name, std::exchange(stream.held, {}));
+        stream.later = std::move(piece);
+        return true;
+    }
+    put_truncated(reply, name, piece.truncated);
+    put_missed(reply, name, piece.missed);
+    std::string bytes = std::move(stream.held);
+    bytes += piece.bytes;
+    const std::size_t whole = bytes.size() - incomplete_utf8_tail(bytes);
+    stream.held = bytes.substr(whole);
+    bytes.resize(whole);
+    put_bytes(reply, name, std::move(bytes));
+    return true;
+}
+
+std::optional<json> JobStream::next(bool last) {
+    for (;;) {
+        json reply = json::object();
+        const bool more_stdout = read(stdout_, last, "stdout", reply);
+        const bool more_stderr = read(stderr_, last, "stderr", reply);
+        if (!reply.empty()) return reply;
+        // Otherwise only the beginning of a character was read: its rest may be there already.
+        if (!more_stdout && !more_stderr) return std::nullopt;
+    }
+}
+
+std::array<std::uint64_t, 2> JobStream::read_to() const {
+    return {stdout_.output.offset(), stderr_.output.offset()};
+}
+
+JobSummary::JobSummary(UniqueFd stdout_file, UniqueFd stderr_file, std::uint64_t maximum)
+    : maximum_(static_cast<std::size_t>(
+          std::min<std::uint64_t>(maximum, reply_output_json_bytes / 4 * 3))),
+      stdout_(std::move(stdout_file)),
+      stderr_(std::move(stderr_file)) {}
+
+void JobSummary::read() {
+    read(stdout_);
+    read(stderr_);
+}
+
+void JobSummary::read(Stream& stream) const {
+    while (!stream.full) {
+        // One byte more than is wanted is not asked for: how much is left out, the size says.
+        const std::size_t room = maximum_ - stream.bytes.size();
+        if (room == 0) {
+            stream.full = true;
+            return;
+        }
+        OutputFile::Piece piece = stream.output.read(std::min(room, chunk_bytes));
+        if (piece.empty()) return;
+        if (piece.truncated) {
+            stream.truncated = true;
+            stream.bytes.clear();
+            continue;
+        }
+        if (piece.missed > 0) {
+            // What comes after a gap does not continue what came before it.
+            stream.full = true;
+            return;
+        }
+        stream.bytes += piece.bytes;
+    }
+}
+
+void JobSummary::finish(Stream& stream, const char* name, json& reply) {
+    const std::uint64_t size = stream.output.size();
+    std::string& bytes = stream.bytes;
+    if (bytes.size() < size) bytes.resize(bytes.size() - incomplete_utf8_tail(bytes));
+    if (valid_utf8(bytes)) bytes.resize(json_prefix(bytes, reply_output_json_bytes));
+    put_truncated(reply, name, stream.truncated);
+    put_missed(reply, name, size > bytes.size() ? size - bytes.size() : 0);
+    put_bytes(reply, name, std::move(bytes));
+}
+
+json JobSummary::finish() {
+    read();
+    json reply = json::object();
+    finish(stdout_, "stdout", reply);
+    finish(stderr_, "stderr", reply);
+    return reply;
+}
+
+std::array<std::uint64_t, 2> JobSummary::read_to() const {
+    const auto offset = [](const Stream& stream) {
+        return stream.full ? channel::not_awaited : stream.output.offset();
+    };
+    return {offset(stdout_), offset(stderr_)};
+}
+
+}  // namespace postern::session

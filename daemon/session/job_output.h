@@ -1,0 +1,90 @@
+// What a job has written, made into replies of Run: as a stream of chunks, or at once at the end.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/limits.h"
+#include "base/unique_fd.h"
+#include "daemon/channel/messages.h"
+#include "daemon/channel/types.h"
+#include "daemon/session/output_file.h"
+
+namespace postern::session {
+
+// Bytes of each stream in one chunk. Written as JSON they can be six times as long (control
+// characters); two of them still fit into half of a client's backlog.
+inline constexpr std::size_t chunk_bytes = std::size_t{32} * 1024;
+
+// Bytes of each stream in a reply without "more", whatever the administrator set: the reply has to
+// fit into half of a client's backlog, as JSON. Longer ones are cut, as the interface says.
+inline constexpr std::size_t reply_output_json_bytes = limits::client_backlog_bytes / 4 - 4096;
+
+// A Run with "more".
+class JobStream {
+  public:
+    JobStream(UniqueFd stdout_file, UniqueFd stderr_file);
+
+    // The parameters of the next reply, without `job`; nothing: all that is there has been read.
+    // `last`: the job has ended, so what is held back (an unfinished character) comes too.
+    std::optional<nlohmann::json> next(bool last);
+
+    [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
+
+  private:
+    struct Stream {
+        explicit Stream(UniqueFd file) : output(std::move(file)) {}
+        OutputFile output;
+        // The beginning of a character whose rest has not come.
+        std::string held;
+        // What was read after `held` and does not continue it.
+        std::optional<OutputFile::Piece> later;
+    };
+    // Adds what this stream has to the reply; false: nothing new was read.
+    static bool read(Stream& stream, bool last, const char* name, nlohmann::json& reply);
+
+    Stream stdout_;
+    Stream stderr_;
+};
+
+// A Run without "more": the first bytes of each stream.
+class JobSummary {
+  public:
+    JobSummary(UniqueFd stdout_file, UniqueFd stderr_file, std::uint64_t maximum);
+
+    // Reads what is there, as far as it is wanted.
+    void read();
+
+    // Fields of the only reply, without `job` and `result`; call it when the job has ended.
+    nlohmann::json finish();
+
+    // channel::not_awaited for a stream of which enough is read.
+    [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
+    // Nothing more is wanted.
+    [[nodiscard]] bool full() const { return stdout_.full && stderr_.full; }
+
+  private:
+    struct Stream {
+        explicit Stream(UniqueFd file) : output(std::move(file)) {}
+        OutputFile output;
+        std::string bytes;
+        bool truncated = false;
+        bool full = false;
+    };
+    void read(Stream& stream) const;
+    static void finish(Stream& stream, const char* name, nlohmann::json& reply);
+
+    std::size_t maximum_;
+    Stream stdout_;
+    Stream stderr_;
+};
+
+// The longest prefix of valid UTF-8 text that takes at most `maximum` bytes as a JSON string. For
+// tests.
+std::size_t json_prefix(const std::string& text, std::size_t maximum);
+
+}  // namespace postern::session

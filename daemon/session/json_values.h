@@ -1,0 +1,26 @@
+// Between the channel's typed values and the JSON of org.postern.Actions.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "daemon/channel/messages.h"
+#include "daemon/channel/types.h"
+
+namespace postern::session {
+
+// `object`: the "arguments" of a call. Never fails: what no argument can be becomes Unsupported,
+// and it is the guard that says so, after it has decided whether the action is granted at all.
+Arguments arguments_from_json(const nlohmann::json& object);
+
+nlohmann::json summary_json(const ActionDescription& action);  // type Summary
+nlohmann::json action_json(const ActionDescription& action);   // type Action
+nlohmann::json result_json(const JobResult& result);           // type Result
+
+// The error that a refusal is to the client, by its full name, and its parameters. `action`: of the
+// call that is refused.
+nlohmann::json refusal_json(const channel::Refused& refused, const std::string& action);
+std::string_view refusal_error(channel::Refusal refusal);
+
+}  // namespace postern::session

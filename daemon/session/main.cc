@@ -1,0 +1,76 @@
+// postern-session: speaks the protocol with the clients of one caller, and has no power of its own.
+//
+// Started by posternd, with the channel on descriptor 3:
+//     postern-session --uid UID --gid GID    become this user
+//     postern-session                        stay who one is (a guard that serves its own user
+//     only)
+// Exit status: 0 the guard closed the channel; 1 something is broken; 2 usage.
+
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "daemon/channel/messages.h"
+#include "daemon/session/sandbox.h"
+#include "daemon/session/session.h"
+
+namespace {
+
+using postern::session::Ids;
+using postern::session::Session;
+
+std::optional<unsigned> number(std::string_view text) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    // 0xffffffff means "leave it as it is" to setresuid(2).
+    if (value == ~0U) return std::nullopt;
+    return value;
+}
+
+std::optional<Ids> parse_ids(std::span<char*> arguments) {
+    if (arguments.size() != 4 || std::string_view(arguments[0]) != "--uid" ||
+        std::string_view(arguments[2]) != "--gid") {
+        return std::nullopt;
+    }
+    const auto uid = number(arguments[1]);
+    const auto gid = number(arguments[3]);
+    if (!uid || !gid) return std::nullopt;
+    return Ids{*uid, *gid};
+}
+
+int give_up(const std::string& message) {
+    std::fprintf(stderr, "postern-session: %s\n", message.c_str());
+    return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::span<char*> arguments(argv + 1, argc > 1 ? static_cast<std::size_t>(argc - 1) : 0);
+    std::optional<Ids> ids;
+    if (!arguments.empty()) {
+        ids = parse_ids(arguments);
+        if (!ids) {
+            std::fputs("usage: postern-session [--uid UID --gid GID]   (started by posternd)\n",
+                       stderr);
+            return 2;
+        }
+    }
+    using postern::channel::session_fd;
+    if (auto closed = postern::session::close_descriptors_from(session_fd + 1); !closed) {
+        return give_up(closed.error().message);
+    }
+    auto session = Session::create(postern::UniqueFd(session_fd));
+    if (!session) return give_up(session.error().message);
+    if (auto entered = postern::session::enter_sandbox(ids); !entered) {
+        return give_up(entered.error().message);
+    }
+    (*session)->ready();
+    auto state = Session::State::running;
+    while (state == Session::State::running) state = (*session)->step(-1);
+    return state == Session::State::over ? 0 : 1;
+}

@@ -1,0 +1,79 @@
+// The methods that clients may call: one table, and one place where access is checked.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "daemon/channel/types.h"
+#include "daemon/session/caller.h"
+
+namespace postern::session {
+
+// What a method is told besides its parameters.
+struct Context {
+    const Caller& caller;
+    const Granted& granted;
+    // Of the connection: its client's process, and its systemd unit (empty: not known).
+    std::int32_t pid = 0;
+    const std::string& unit;
+};
+
+// The reply, or the error, at once...
+struct Answered {
+    nlohmann::json parameters;
+};
+struct Rejected {
+    std::string_view error;
+    nlohmann::json parameters;
+};
+// ... or what the guard is asked.
+struct AskRun {
+    std::string action;
+    Arguments arguments;
+};
+struct AskCheck {
+    std::string action;
+    Arguments arguments;
+};
+struct AskDescribe {
+    std::string action;
+};
+using Answer = std::variant<Answered, Rejected, AskRun, AskCheck, AskDescribe>;
+
+// Who may call a method. Being connected is what `everyone` needs; `administrator` is no caller of
+// a session yet, so such a row is refused to all.
+enum class Access : std::uint8_t { everyone, administrator };
+
+// One row of the table. `serve` decodes the parameters and handles the call; it is made from a
+// decoder and a handler, and runs only after the access check.
+class Method {
+  public:
+    using Serve = Answer (*)(const Context& context, const nlohmann::json& parameters);
+
+    // All or it does not compile: a row without access is no row.
+    constexpr Method(std::string_view name, Access access, Serve serve)
+        : name_(name), access_(access), serve_(serve) {}
+
+    [[nodiscard]] constexpr std::string_view name() const { return name_; }
+    [[nodiscard]] constexpr Access access() const { return access_; }
+
+  private:
+    friend Answer dispatch(std::span<const Method> methods, const Context& context,
+                           std::string_view method, const nlohmann::json& parameters);
+    std::string_view name_;
+    Access access_;
+    Serve serve_;
+};
+
+// The real table.
+std::span<const Method> methods();
+
+// Finds the method, checks the access, serves the call. `parameters` is an object.
+Answer dispatch(std::span<const Method> methods, const Context& context, std::string_view method,
+                const nlohmann::json& parameters);
+
+}  // namespace postern::session

@@ -1,0 +1,68 @@
+#include "daemon/session/output_file.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace postern::session {
+
+std::uint64_t OutputFile::size() const {
+    // Not fstat(2): the C library turns it into a call that also takes paths, which the session's
+    // system call list does not have.
+    const off_t end = ::lseek(file_.get(), 0, SEEK_END);
+    return end < 0 ? offset_ : static_cast<std::uint64_t>(end);
+}
+
+std::uint64_t OutputFile::data_from(std::uint64_t from) const {
+    const off_t data = ::lseek(file_.get(), static_cast<off_t>(from), SEEK_DATA);
+    if (data >= 0) return static_cast<std::uint64_t>(data);
+    // ENXIO: nothing but a hole up to the end, or the end is before `from`. Anything else: the file
+    // system does not tell, so all of it is data.
+    return errno == ENXIO ? size() : from;
+}
+
+OutputFile::Piece OutputFile::read(std::size_t maximum) {
+    Piece piece;
+    piece.bytes.resize(maximum);
+    ssize_t count = 0;
+    do {
+        count = ::pread(file_.get(), piece.bytes.data(), maximum, static_cast<off_t>(offset_));
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) {
+        // What can't be read is missed; to ask again would be to ask for ever.
+        piece.bytes.clear();
+        const std::uint64_t end = size();
+        if (end > offset_) piece.missed = end - offset_;
+        offset_ = std::max(offset_, end);
+        return piece;
+    }
+    piece.bytes.resize(static_cast<std::size_t>(count));
+    if (count == 0) {
+        if (size() < offset_) {
+            piece.truncated = true;
+            offset_ = 0;
+        }
+        return piece;
+    }
+    // Only now, after the bytes were read: a hole that was punched before or meanwhile is seen, and
+    // what is still data now was data when it was read.
+    const std::uint64_t data = data_from(offset_);
+    const auto length = static_cast<std::uint64_t>(count);
+    if (data < offset_) {
+        // Cut back meanwhile. The bytes were there; the next read says so.
+        offset_ += length;
+        return piece;
+    }
+    piece.missed = data - offset_;
+    if (piece.missed >= length) {
+        piece.bytes.clear();
+        offset_ = data;
+    } else {
+        piece.bytes.erase(0, static_cast<std::size_t>(piece.missed));
+        offset_ += length;
+    }
+    return piece;
+}
+
+}  // namespace postern::session

@@ -1,0 +1,49 @@
+// One stream of a job's output, read from its file while the job (and its guard) may still change
+// it.
+//
+// The job appends. It may also cut the file back (open(2) with O_TRUNC of /dev/stdout). The guard
+// punches away the oldest bytes of a file that grows too long (fallocate(2), FALLOC_FL_PUNCH_HOLE):
+// they then read as zeros that the job never wrote. A reader is told of both.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "base/unique_fd.h"
+
+namespace postern::session {
+
+class OutputFile {
+  public:
+    // `file`: read-only, of a regular file. Its own position is not kept: lseek(2) is used to ask.
+    explicit OutputFile(UniqueFd file) : file_(std::move(file)) {}
+
+    struct Piece {
+        // The job has cut the file back since the last piece: this one is from its new beginning.
+        bool truncated = false;
+        // Bytes that were no longer to be had before those of this piece.
+        std::uint64_t missed = 0;
+        std::string bytes;
+
+        [[nodiscard]] bool empty() const { return !truncated && missed == 0 && bytes.empty(); }
+    };
+
+    // What comes next, at most `maximum` bytes. Empty: there is no more at present.
+    Piece read(std::size_t maximum);
+
+    // Up to where the file was read.
+    [[nodiscard]] std::uint64_t offset() const { return offset_; }
+
+    // As it is now.
+    [[nodiscard]] std::uint64_t size() const;
+
+  private:
+    // The first byte at or after `from` that is not in a hole; the size where there is none.
+    [[nodiscard]] std::uint64_t data_from(std::uint64_t from) const;
+
+    UniqueFd file_;
+    std::uint64_t offset_ = 0;
+};
+
+}  // namespace postern::session

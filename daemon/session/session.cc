@@ -1,0 +1,284 @@
+#include "daemon/session/session.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/version.h"
+
+namespace postern::session {
+namespace {
+
+// In epoll's data; never a connection's id.
+constexpr std::uint64_t guard_token = ~std::uint64_t{0};
+// Packets that are taken in one go, so that clients get their turn too.
+constexpr int packets_per_turn = 32;
+// The most groups that the kernel gives a process (NGROUPS_MAX), and the primary one.
+constexpr std::size_t most_groups = 65537;
+// "4294967295,", and what stands around the groups in the reply of WhoAmI.
+constexpr std::size_t bytes_per_group = 11;
+constexpr std::size_t bytes_around_groups = 4096;
+
+bool control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t token) {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = token;
+    return ::epoll_ctl(epoll, operation, fd, &event) == 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> Session::create(UniqueFd channel) {
+    UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll) return fail(std::string("epoll_create1: ") + std::strerror(errno));
+    if (!control(epoll.get(), EPOLL_CTL_ADD, channel.get(), EPOLLIN, guard_token)) {
+        return fail(std::string("the channel can't be watched: ") + std::strerror(errno));
+    }
+    return std::unique_ptr<Session>(new Session(std::move(epoll), std::move(channel)));
+}
+
+Session::Session(UniqueFd epoll, UniqueFd channel)
+    : epoll_(std::move(epoll)), guard_(std::move(channel)), shared_{guard_, session::methods(), {}, {}} {}
+
+void Session::ready() {
+    guard_.send(channel::Ready{version});
+}
+
+const Connection* Session::find(std::uint64_t connection) const {
+    const auto it = connections_.find(connection);
+    return it == connections_.end() ? nullptr : it->second.get();
+}
+
+Session::State Session::step(int milliseconds) {
+    std::array<epoll_event, 64> events;
+    int count = 0;
+    do {
+        count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                             timeout(milliseconds));
+    } while (count < 0 && errno == EINTR);
+    for (int i = 0; i < count && !broken_; ++i) {
+        const epoll_event& event = events[static_cast<std::size_t>(i)];
+        if (event.data.u64 == guard_token) {
+            if ((event.events & EPOLLOUT) != 0) guard_.flush();
+            serve_guard();
+            continue;
+        }
+        // It may have gone in this very round.
+        const auto it = connections_.find(event.data.u64);
+        if (it != connections_.end()) give_turn(*it->second, event.events);
+    }
+    serve_ready();
+    serve_deadlines();
+    watch_guard();
+    if (broken_ || count < 0) return State::broken;
+    return guard_.ended() ? State::over : State::running;
+}
+
+int Session::timeout(int milliseconds) const {
+    if (!ready_.empty()) return 0;
+    if (deadlines_.empty()) return milliseconds;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadlines_.front().first - shared_.now());
+    const int until = static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+    return milliseconds < 0 ? until : std::min(milliseconds, until);
+}
+
+void Session::serve_guard() {
+    for (int i = 0; i < packets_per_turn; ++i) {
+        channel::Received received = guard_.receive();
+        if (received.state == channel::Received::State::nothing) return;
+        if (received.state == channel::Received::State::ended) {
+            guard_.end();
+            return;
+        }
+        const auto message = channel::decode_to_session(received.packet);
+        if (!message || !receive(*message, received.descriptors)) {
+            broken_ = true;
+            return;
+        }
+    }
+}
+
+bool Session::receive(const channel::ToSession& message, std::vector<UniqueFd>& descriptors) {
+    std::size_t expected = 0;
+    if (std::holds_alternative<channel::Connection>(message)) expected = 1;
+    if (std::holds_alternative<channel::JobStarted>(message)) expected = 2;
+    if (descriptors.size() != expected) return false;
+    if (!welcomed_ || groups_missing_ > 0) {
+        if (const auto* m = std::get_if<channel::Welcome>(&message)) return welcome(*m);
+        if (const auto* m = std::get_if<channel::Groups>(&message)) return groups(*m);
+        return false;
+    }
+    return std::visit(
+        [&](const auto& m) {
+            using M = std::decay_t<decltype(m)>;
+            if constexpr (std::is_same_v<M, channel::Welcome> ||
+                          std::is_same_v<M, channel::Groups>) {
+                return false;
+            } else if constexpr (std::is_same_v<M, channel::SnapshotBegin> ||
+                                 std::is_same_v<M, channel::SnapshotAction> ||
+                                 std::is_same_v<M, channel::SnapshotEnd>) {
+                return snapshot(message);
+            } else if constexpr (std::is_same_v<M, channel::Connection>) {
+                return receive(m, descriptors);
+            } else if constexpr (std::is_same_v<M, channel::JobStarted>) {
+                return hand_on(m, std::move(descriptors[0]), std::move(descriptors[1]));
+            } else {
+                return hand_on(m);
+            }
+        },
+        message);
+}
+
+bool Session::welcome(const channel::Welcome& message) {
+    if (welcomed_ || message.group_count > most_groups) return false;
+    welcomed_ = true;
+    groups_missing_ = message.group_count;
+    shared_.caller = {message.uid, message.gid, {}, message.reply_output_bytes};
+    shared_.caller.groups.reserve(message.group_count);
+    shared_.longest_reply = std::max(shared_.longest_reply,
+                                     message.group_count * bytes_per_group + bytes_around_groups);
+    return true;
+}
+
+bool Session::groups(const channel::Groups& message) {
+    if (message.groups.empty() || message.groups.size() > groups_missing_) return false;
+    groups_missing_ -= message.groups.size();
+    auto& all = shared_.caller.groups;
+    all.insert(all.end(), message.groups.begin(), message.groups.end());
+    return true;
+}
+
+bool Session::snapshot(const channel::ToSession& message) {
+    if (const auto* begin = std::get_if<channel::SnapshotBegin>(&message)) {
+        if (snapshot_count_ || begin->count > limits::actions) return false;
+        snapshot_count_ = begin->count;
+        return true;
+    }
+    if (!snapshot_count_) return false;
+    if (const auto* action = std::get_if<channel::SnapshotAction>(&message)) {
+        if (snapshot_.size() >= *snapshot_count_) return false;
+        snapshot_.push_back(action->action);
+        return true;
+    }
+    if (snapshot_.size() != *snapshot_count_) return false;
+    shared_.granted = Granted(std::exchange(snapshot_, {}));
+    snapshot_count_.reset();
+    return true;
+}
+
+bool Session::receive(const channel::Connection& message, std::vector<UniqueFd>& descriptors) {
+    if (message.connection == guard_token || connections_.contains(message.connection)) {
+        return false;
+    }
+    auto connection = std::make_unique<Connection>(message.connection, std::move(descriptors[0]),
+                                                   message.pid, message.unit, shared_);
+    guard_.send(channel::Accepted{message.connection});
+    connection->registered_events = connection->wanted_events();
+    const bool watched = control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(),
+                                 connection->registered_events, message.connection);
+    if (watched) {
+        connections_.emplace(message.connection, std::move(connection));
+    } else {
+        // No memory, or no socket at all: this one can't be served, the others can.
+        guard_.send(channel::Closed{message.connection});
+    }
+    return true;
+}
+
+template <typename M, typename... Extra>
+bool Session::hand_on(const M& message, Extra&&... extra) {
+    const auto it = connections_.find(message.connection);
+    // Our Closed and this message have crossed.
+    if (it == connections_.end()) return true;
+    Connection& connection = *it->second;
+    if (!connection.answer(message, std::forward<Extra>(extra)...)) return false;
+    give_turn(connection, 0);
+    return true;
+}
+
+void Session::give_turn(Connection& connection, std::uint32_t events) {
+    const Connection::Next next = connection.turn(events);
+    if (next == Connection::Next::gone) {
+        remove(connection);
+        return;
+    }
+    if (next == Connection::Next::again && !connection.in_ready_list) {
+        connection.in_ready_list = true;
+        ready_.push_back(connection.id());
+    }
+    if (!connection.in_deadline_list) {
+        if (const auto deadline = connection.deadline()) {
+            connection.in_deadline_list = true;
+            deadlines_.emplace_back(*deadline, connection.id());
+        }
+    }
+    const std::uint32_t wanted = connection.wanted_events();
+    if (wanted == connection.registered_events) return;
+    connection.registered_events = wanted;
+    if (!control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), wanted, connection.id())) {
+        remove(connection);
+    }
+}
+
+void Session::remove(Connection& connection) {
+    const std::uint64_t id = connection.id();
+    // By hand: closing does not take it out of epoll as long as the guard holds a copy.
+    control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, 0);
+    connection.close();
+    connections_.erase(id);
+    guard_.send(channel::Closed{id});
+}
+
+// Connections that did not finish in their last turn get one each, in turn.
+void Session::serve_ready() {
+    for (std::size_t left = ready_.size(); left > 0 && !broken_; --left) {
+        const std::uint64_t id = ready_.front();
+        ready_.pop_front();
+        const auto it = connections_.find(id);
+        if (it == connections_.end()) continue;
+        it->second->in_ready_list = false;
+        give_turn(*it->second, 0);
+    }
+}
+
+void Session::serve_deadlines() {
+    if (deadlines_.empty()) return;
+    const auto now = shared_.now();
+    while (!deadlines_.empty() && deadlines_.front().first <= now) {
+        const std::uint64_t id = deadlines_.front().second;
+        deadlines_.pop_front();
+        const auto it = connections_.find(id);
+        if (it == connections_.end()) continue;
+        Connection& connection = *it->second;
+        connection.in_deadline_list = false;
+        const auto deadline = connection.deadline();
+        if (deadline && *deadline <= now) connection.expire();
+        // Enters it again where there is still, or again, a deadline.
+        give_turn(connection, 0);
+    }
+}
+
+void Session::watch_guard() {
+    if (guard_.waiting() != watching_guard_writable_) {
+        watching_guard_writable_ = guard_.waiting();
+        const std::uint32_t events = EPOLLIN | (watching_guard_writable_ ? EPOLLOUT : 0U);
+        if (!control(epoll_.get(), EPOLL_CTL_MOD, guard_.fd(), events, guard_token)) broken_ = true;
+    }
+    const bool clogged = guard_.clogged();
+    if (was_clogged_ && !clogged) {
+        for (auto& [id, connection] : connections_) {
+            if (connection->in_ready_list) continue;
+            connection->in_ready_list = true;
+            ready_.push_back(id);
+        }
+    }
+    was_clogged_ = clogged;
+}
+
+}  // namespace postern::session

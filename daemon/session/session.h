@@ -1,0 +1,81 @@
+// The session: its connections, its channel to the guard, and the loop that serves both.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/channel/messages.h"
+#include "daemon/session/connection.h"
+#include "daemon/session/guard_link.h"
+#include "daemon/session/methods.h"
+
+namespace postern::session {
+
+class Session {
+  public:
+    // Opens what the loop needs; nothing after it opens anything. Errors: EMFILE, ENOMEM.
+    static Result<std::unique_ptr<Session>> create(UniqueFd channel);
+
+    // Says to the guard that the session serves.
+    void ready();
+
+    enum class State : std::uint8_t {
+        running,
+        over,    // the guard has closed the channel
+        broken,  // the guard said what no guard of ours says
+    };
+    // Waits for events and serves them: for at most `milliseconds` (-1: for ever; less, where there
+    // is something to do).
+    State step(int milliseconds);
+
+    // For tests, before the first step.
+    void set_methods(std::span<const Method> methods) { shared_.methods = methods; }
+    void set_clock(std::function<Clock::time_point()> now) { shared_.now = std::move(now); }
+    [[nodiscard]] const Connection* find(std::uint64_t connection) const;
+
+  private:
+    Session(UniqueFd epoll, UniqueFd channel);
+    void serve_guard();
+    bool receive(const channel::ToSession& message, std::vector<UniqueFd>& descriptors);
+    bool receive(const channel::Connection& message, std::vector<UniqueFd>& descriptors);
+    bool welcome(const channel::Welcome& message);
+    bool groups(const channel::Groups& message);
+    bool snapshot(const channel::ToSession& message);
+    template <typename M, typename... Extra>
+    bool hand_on(const M& message, Extra&&... extra);
+
+    void give_turn(Connection& connection, std::uint32_t events);
+    void remove(Connection& connection);
+    void watch_guard();
+    void serve_ready();
+    void serve_deadlines();
+    [[nodiscard]] int timeout(int milliseconds) const;
+
+    UniqueFd epoll_;
+    GuardLink guard_;
+    Shared shared_;
+    bool broken_ = false;
+    bool watching_guard_writable_ = false;
+    bool was_clogged_ = false;
+
+    bool welcomed_ = false;
+    std::size_t groups_missing_ = 0;
+    // The set of actions that is arriving.
+    std::optional<std::uint32_t> snapshot_count_;
+    std::vector<ActionDescription> snapshot_;
+
+    std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+    // Connections with work to do at once; and those that may have a deadline, the nearest first
+    // (all deadlines are equally long). By id: they may be gone.
+    std::deque<std::uint64_t> ready_;
+    std::deque<std::pair<Clock::time_point, std::uint64_t>> deadlines_;
+};
+
+}  // namespace postern::session
