@@ -1,0 +1,126 @@
+// The life of jobs that the guard starts itself (without systemd as their supervisor).
+//
+// One job: record "starting" written -> admitted (audit) -> launcher spawned, in a cgroup of its own
+// where there is one -> the launcher says that it has dropped everything -> record "running" -> go
+// -> exec -> ... -> main process gone -> the rest of its cgroup ended -> files closed to writing ->
+// record with the result -> ended().
+//
+// Everything runs in the loop's thread and nothing blocks it. Callbacks come from the loop, never
+// from inside start(), await_output(), end() or shut_down(). An observer may call the manager from
+// its callbacks, but not destroy it.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/channel/types.h"
+#include "daemon/policy/arguments.h"
+#include "daemon/policy/snapshot.h"
+
+namespace postern::jobs {
+
+struct Settings {
+    std::string state_folder;  // absolute; made 0700 where it is missing
+    UniqueFd launcher;         // the program postern-launcher, opened when the guard started
+    std::chrono::microseconds kill_grace{10'000'000};  // between TERM and KILL
+    // How long a launcher may take until its program runs; then it is killed and the start failed.
+    std::chrono::microseconds start_patience{10'000'000};
+    std::uint64_t stored_output_bytes = 64ULL << 20;  // of each job's stream, softly: the newest stay
+    std::size_t records_per_uid = 256;                // ended ones; the oldest go
+    std::size_t records = 4096;
+    // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
+    // (select(2) breaks with more than 1024). 0: the guard's present one.
+    std::uint64_t job_open_files = 0;
+    // Told in words what went wrong beside a job's own story and is for the administrator: a record that
+    // can't be read or written, a file system without hole punching. May be empty.
+    std::function<void(const std::string& message)> notice;
+};
+
+// Whose job it is: for the record and the job's environment.
+struct Requester {
+    uid_t uid = 0;
+    gid_t gid = 0;
+    pid_t pid = 0;
+};
+
+// Why a job was not started.
+struct StartFailure {
+    std::string message;  // for the caller: names no program, user or path
+    std::string detail;   // for the audit and the administrator
+};
+
+// What happens to one job, in this order: started or start_failed; output any number of times;
+// ended exactly once after started. After start_failed or ended the manager forgets the observer.
+class Observer {
+  public:
+    virtual ~Observer() = default;
+    // The program runs. Two fresh read-only descriptors of its output files, the observer's own.
+    // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
+    virtual void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;
+    virtual void start_failed(const std::string& job, const StartFailure& failure) = 0;
+    // A file was written to (or truncated) since the last await_output(), or held more than its
+    // offsets already; once for each of those calls.
+    virtual void output(const std::string& job) = 0;
+    // Nothing of the job runs any more; what the files hold now is all.
+    virtual void ended(const std::string& job, const JobResult& result) = 0;
+};
+
+class JobManager {
+  public:
+    // Makes the folders, finds a cgroup to put jobs into, ends what a guard that died left behind and
+    // records those jobs as lost; tells about each by `lost` (job, action, uid of the requester).
+    // May wait some seconds for leftovers to be gone: not for inside the loop. Sets SIGCHLD to its
+    // default where a parent left it ignored. Errors: the state folder can't be made or is not safe,
+    // or another guard uses it.
+    static Result<std::unique_ptr<JobManager>> create(
+        sd_event* event, Settings settings,
+        const std::function<void(const std::string& job, const std::string& action, uid_t uid)>&
+            lost);
+    // Kills what still runs; the next create() records it as lost. See shut_down().
+    virtual ~JobManager() = default;
+
+    // Whether jobs get a cgroup each; else only their process group can be ended.
+    [[nodiscard]] virtual bool has_cgroups() const = 0;
+
+    // Writes the record, asks `admit` with the job's id, and only then starts. Error (nothing was
+    // started, no record stays): the record can't be written, it was not admitted, or the manager
+    // shuts down. What fails after it was admitted comes as start_failed().
+    virtual Result<std::string> start(const policy::Action& action, const policy::Command& command,
+                                      const Requester& requester,
+                                      std::unique_ptr<Observer> observer,
+                                      const std::function<bool(const std::string& job)>& admit) = 0;
+
+    // All output up to these offsets is read: call output() when there is more, at once if there is
+    // (from the loop). No effect on a job that is not running.
+    virtual void await_output(const std::string& job, std::uint64_t stdout_offset,
+                              std::uint64_t stderr_offset) = 0;
+
+    // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
+    // gone or already being ended. A job that does not run yet is not started: start_failed().
+    virtual void end(const std::string& job, Outcome outcome) = 0;
+
+    // Jobs that are not ended yet, of one uid (by requester) and of all.
+    [[nodiscard]] virtual std::size_t active(uid_t uid) const = 0;
+    [[nodiscard]] virtual std::size_t active() const = 0;
+
+    // Ends all jobs as `stopped` and calls `done` (from the loop) when none is left. start() fails
+    // from now on.
+    virtual void shut_down(std::function<void()> done) = 0;
+
+  protected:
+    JobManager() = default;
+
+  public:
+    JobManager(const JobManager&) = delete;
+    JobManager& operator=(const JobManager&) = delete;
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,55 @@
+// A job's record: what is known about it, on disk before it starts and after it has ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/channel/types.h"
+#include "daemon/jobs/job_manager.h"
+
+namespace postern::jobs {
+
+enum class RecordState : std::uint8_t {
+    starting,  // the program was not run
+    running,   // it was, or is about to be
+    ended,     // `result` is how
+    failed,    // it could not be started; `message` says why
+    lost,      // the guard died meanwhile
+};
+
+struct Record {
+    std::string job;  // 32 hexadecimal digits
+    std::string action;
+    RecordState state = RecordState::starting;
+    std::string boot;  // boot id of the start
+    Requester requester;
+    uid_t uid = 0;  // whom it runs as
+    gid_t gid = 0;
+    // As policy::Command::shown: without secrets.
+    std::vector<std::pair<std::string, std::string>> arguments;
+    std::uint64_t created_usec = 0;
+    // Of the main process, from state `running` on; start in clock ticks after boot.
+    pid_t pid = 0;
+    std::uint64_t pid_start = 0;
+    std::string cgroup;  // its folder; empty: it has none
+    JobResult result;
+    std::string message;
+};
+
+// Whether it is over: `ended`, `failed` or `lost`.
+bool is_over(RecordState state);
+
+std::string_view name_of(Outcome outcome);
+
+std::string to_json(const Record& record);
+// Error: what is wrong with it. Members that are not known are passed over: a later version may
+// have written it.
+Result<Record> from_json(std::string_view text);
+
+}  // namespace postern::jobs

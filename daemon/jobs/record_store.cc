@@ -1,0 +1,268 @@
+#include "daemon/jobs/record_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <memory>
+
+#include "daemon/jobs/proc.h"
+#include "daemon/policy/safe_file.h"
+
+namespace postern::jobs {
+namespace {
+
+constexpr const char* record_name = "record.json";
+constexpr const char* new_record_name = "record.json.new";
+constexpr const char* bad_record_name = "record.json.bad";
+constexpr std::size_t record_bytes = 1024 * 1024;
+constexpr std::size_t id_bytes = 16;
+
+std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
+
+bool is_job_id(std::string_view name) {
+    return name.size() == 2 * id_bytes &&
+           name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Status make_folders(const std::string& path) {
+    if (path.empty() || path.front() != '/') {
+        return fail("state folder \"" + path + "\": give an absolute path");
+    }
+    for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
+        const std::string part = path.substr(0, end);
+        if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
+            return fail(why("state folder " + path + ": " + part + " can't be made"));
+        }
+        if (end == std::string::npos) return {};
+    }
+}
+
+Result<std::string> true_path(int fd) {
+    std::array<char, PATH_MAX> buffer{};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
+    if (length <= 0) return fail(why(link));
+    return std::string(buffer.data(), static_cast<std::size_t>(length));
+}
+
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t put = ::write(fd, text.data(), text.size());
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return false;
+        text.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return true;
+}
+
+}  // namespace
+
+Result<RecordStore> RecordStore::open(const std::string& state_folder, std::size_t per_uid,
+                                      std::size_t in_all, Notice notice) {
+    if (const Status made = make_folders(state_folder); !made) return fail(made.error().message);
+    const auto state = policy::open_safe_folder(state_folder, geteuid());
+    if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
+    Result<std::string> path = true_path(state->get());
+    if (!path) return fail(path.error().message);
+
+    RecordStore store;
+    store.state_folder_ = std::move(*path);
+    store.lock_ = UniqueFd(openat(state->get(), "lock",
+                                  O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!store.lock_) return fail(why("state folder " + state_folder + ": lock"));
+    if (flock(store.lock_.get(), LOCK_EX | LOCK_NB) < 0) {
+        return fail("state folder " + state_folder +
+                    ": another guard uses it; stop that one, or choose another folder with --state");
+    }
+    if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
+        return fail(why(state_folder + "/jobs"));
+    }
+    store.jobs_ = UniqueFd(
+        openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status {};
+    if (!store.jobs_ || fstat(store.jobs_.get(), &status) < 0) {
+        return fail(why(state_folder + "/jobs"));
+    }
+    // Jobs' output files can be written by anyone who gets this far.
+    if (status.st_uid != geteuid() || fchmod(store.jobs_.get(), 0700) < 0) {
+        return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
+                    "; move it away");
+    }
+    store.per_uid_ = per_uid;
+    store.in_all_ = in_all;
+    store.notice_ = std::move(notice);
+    return store;
+}
+
+Result<std::string> RecordStore::new_job_id() {
+    std::array<unsigned char, id_bytes> random{};
+    // Whole, up to 256 bytes, once the pool is ready (getrandom(2)); it was when the guard started.
+    ssize_t got = 0;
+    while ((got = getrandom(random.data(), random.size(), 0)) < 0 && errno == EINTR) {
+    }
+    if (got != static_cast<ssize_t>(random.size())) return fail(why("getrandom"));
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string id;
+    for (const unsigned char byte : random) {
+        id.push_back(digits[byte >> 4]);
+        id.push_back(digits[byte & 0xf]);
+    }
+    return id;
+}
+
+Result<UniqueFd> RecordStore::make_folder(const std::string& job) const {
+    if (mkdirat(jobs_.get(), job.c_str(), 0700) < 0) {
+        return fail(why(state_folder_ + "/jobs/" + job));
+    }
+    UniqueFd folder = open_folder(job);
+    if (!folder || fchmod(folder.get(), 0700) < 0) {
+        const Failure<Error> failure = fail(why(state_folder_ + "/jobs/" + job));
+        remove(job);
+        return failure;
+    }
+    return folder;
+}
+
+UniqueFd RecordStore::open_folder(const std::string& job) const {
+    return UniqueFd(
+        openat(jobs_.get(), job.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+Status RecordStore::write(const Record& record) const {
+    const std::string name = state_folder_ + "/jobs/" + record.job + "/" + record_name;
+    const UniqueFd folder = open_folder(record.job);
+    if (!folder) return fail(why(name));
+    const UniqueFd file(openat(folder.get(), new_record_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file || !write_all(file.get(), to_json(record)) ||
+        renameat(folder.get(), new_record_name, folder.get(), record_name) < 0) {
+        const Failure<Error> failure = fail(why(name));
+        unlinkat(folder.get(), new_record_name, 0);
+        return failure;
+    }
+    return {};
+}
+
+Status RecordStore::write_last(const Record& record) {
+    Status written = write(record);
+    if (!written) {
+        const UniqueFd folder = open_folder(record.job);
+        const UniqueFd file(
+            folder ? openat(folder.get(), record_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
+        const std::string text = to_json(record);
+        if (file && write_all(file.get(), text) &&
+            ftruncate(file.get(), static_cast<off_t>(text.size())) == 0) {
+            written = Status();
+        }
+    }
+    keep(record);
+    return written;
+}
+
+void RecordStore::keep(const Record& record) {
+    const Age age(record.result.ended_usec, record.job);
+    const uid_t uid = record.requester.uid;
+    over_.emplace(age, uid);
+    over_of_uid_[uid].insert(age);
+    const auto drop = [this](const Age& oldest, uid_t owner) {
+        remove(oldest.second);
+        const auto of_uid = over_of_uid_.find(owner);
+        of_uid->second.erase(oldest);
+        if (of_uid->second.empty()) over_of_uid_.erase(of_uid);
+        over_.erase(oldest);
+    };
+    if (over_of_uid_[uid].size() > per_uid_) {
+        drop(Age(*over_of_uid_[uid].begin()), uid);
+    }
+    if (over_.size() > in_all_) {
+        const auto [oldest, owner] = *over_.begin();
+        drop(oldest, owner);
+    }
+}
+
+void RecordStore::remove(const std::string& job) const {
+    const UniqueFd folder = open_folder(job);
+    if (!folder) return;
+    for (const char* name : {"stdout", "stderr", new_record_name, bad_record_name, record_name}) {
+        unlinkat(folder.get(), name, 0);
+    }
+    if (unlinkat(jobs_.get(), job.c_str(), AT_REMOVEDIR) < 0 && notice_) {
+        notice_(why(state_folder_ + "/jobs/" + job + " can't be removed"));
+    }
+}
+
+std::vector<std::string> RecordStore::list() const {
+    struct CloseFolder {
+        void operator()(DIR* open) const { closedir(open); }
+    };
+    std::vector<std::string> jobs;
+    const int copy = openat(jobs_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, CloseFolder> folder(copy < 0 ? nullptr : fdopendir(copy));
+    if (!folder) return jobs;
+    while (const dirent* entry = readdir(folder.get())) {
+        const std::string_view name(static_cast<const char*>(entry->d_name));
+        if (is_job_id(name)) jobs.emplace_back(name);
+    }
+    return jobs;
+}
+
+void RecordStore::set_aside(const std::string& job, const std::string& reason) const {
+    const UniqueFd folder = open_folder(job);
+    const bool renamed =
+        folder && renameat(folder.get(), record_name, folder.get(), bad_record_name) == 0;
+    if (!notice_) return;
+    notice_("record " + state_folder_ + "/jobs/" + job + "/" + record_name +
+            " is not believed: " + reason +
+            (renamed ? std::string("; it is now ") + bad_record_name : "") +
+            "; look at it, then remove its folder");
+}
+
+std::vector<Record> RecordStore::load() {
+    std::vector<Record> unfinished;
+    for (const std::string& job : list()) {
+        const auto text =
+            read_file(state_folder_ + "/jobs/" + job + "/" + record_name, record_bytes);
+        if (!text && text.error() == ENOENT) {
+            const UniqueFd folder = open_folder(job);
+            // The guard died before it wrote the record, and so before anything started.
+            if (folder && faccessat(folder.get(), bad_record_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+                remove(job);
+            }
+            continue;
+        }
+        if (!text) {
+            set_aside(job, std::strerror(text.error()));
+            continue;
+        }
+        const Result<Record> record = from_json(*text);
+        if (!record || record->job != job) {
+            set_aside(job, record ? "it is another job's" : record.error().message);
+            close_output(job);
+        } else if (is_over(record->state)) {
+            keep(*record);
+        } else {
+            unfinished.push_back(*record);
+        }
+    }
+    return unfinished;
+}
+
+void RecordStore::close_output(const std::string& job) const {
+    const UniqueFd folder = open_folder(job);
+    if (!folder) return;
+    for (const char* name : {"stdout", "stderr"}) {
+        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+        if (file) static_cast<void>(fchmod(file.get(), 0600));
+    }
+}
+
+}  // namespace postern::jobs

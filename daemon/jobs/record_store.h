@@ -1,0 +1,75 @@
+// The folder of all records: STATE/jobs/<job>/{record.json,stdout,stderr}.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/jobs/record.h"
+
+namespace postern::jobs {
+
+class RecordStore {
+  public:
+    using Notice = std::function<void(const std::string&)>;
+
+    // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
+    // process. Error: it can't be made, is not safe, or is another guard's.
+    static Result<RecordStore> open(const std::string& state_folder, std::size_t per_uid,
+                                    std::size_t in_all, Notice notice);
+
+    // Its true path, without symbolic links.
+    [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
+
+    // 128 random bits as 32 hexadecimal digits. Error: the kernel gives none.
+    static Result<std::string> new_job_id();
+
+    // The job's own, empty folder, 0700. Error: why not.
+    [[nodiscard]] Result<UniqueFd> make_folder(const std::string& job) const;
+    // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
+    // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one before
+    // is still there.
+    Status write(const Record& record) const;
+    // The record of a job that is over. On a full disk it is put over the old record's own block, so
+    // that the end of a job is remembered there too. Afterwards the oldest records above the limits go.
+    Status write_last(const Record& record);
+    // All of the job.
+    void remove(const std::string& job) const;
+
+    // The jobs of all folders: those that are over are counted for the limits, the others returned.
+    // A record that can't be believed is renamed to record.json.bad, and told.
+    std::vector<Record> load();
+    // No job writes these files any more: 0600.
+    void close_output(const std::string& job) const;
+
+  private:
+    RecordStore() = default;
+    [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
+    [[nodiscard]] std::vector<std::string> list() const;
+    void set_aside(const std::string& job, const std::string& why) const;
+    void keep(const Record& record);
+
+    std::string state_folder_;
+    UniqueFd jobs_;
+    UniqueFd lock_;
+    std::size_t per_uid_ = 0;
+    std::size_t in_all_ = 0;
+    Notice notice_;
+
+    // Those that are over, oldest first: by time of the end, then by job.
+    using Age = std::pair<std::uint64_t, std::string>;
+    std::map<Age, uid_t> over_;
+    std::unordered_map<uid_t, std::set<Age>> over_of_uid_;
+};
+
+}  // namespace postern::jobs

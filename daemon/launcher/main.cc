@@ -1,0 +1,176 @@
+// postern-launcher: becomes the user that a job runs as, waits for the guard's word, and then
+// becomes the job.
+//
+// The guard starts it as its own user, since whoever drops to the job's user before an exec lets that
+// user stop the half-made child, and with it the guard that waits in vfork. Here, after the exec of
+// our own program, only this one job can be held up. See order.h for what it finds on which
+// descriptor.
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/launcher/identity.h"
+#include "daemon/launcher/order.h"
+
+namespace postern::launcher {
+namespace {
+
+[[noreturn]] void leave(const Report& report) {
+    const ReportBytes bytes = encode(report);
+    // Nobody is left to tell if it fails.
+    while (send(control_fd, bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+    _exit(1);
+}
+
+[[noreturn]] void leave(Stage stage, int error) { leave(Report{stage, error}); }
+
+// What is open beyond our own is none of the job's business; our own closes with the exec.
+void close_others() {
+    if (close_range(cgroup_fd + 1, UINT_MAX, 0) < 0) leave(Stage::descriptors, errno);
+    for (int fd = control_fd; fd <= cgroup_fd; ++fd) {
+        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && fd != cgroup_fd) leave(Stage::descriptors, errno);
+    }
+}
+
+Order read_order() {
+    struct stat status {};
+    if (fstat(order_fd, &status) < 0) leave(Stage::order, errno);
+    if (status.st_size < 0 || static_cast<std::size_t>(status.st_size) > order_bytes) {
+        leave(Stage::order, EMSGSIZE);
+    }
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
+    std::size_t have = 0;
+    while (have < bytes.size()) {
+        const ssize_t got = pread(order_fd, bytes.data() + have, bytes.size() - have,
+                                  static_cast<off_t>(have));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) leave(Stage::order, got < 0 ? errno : EBADMSG);
+        have += static_cast<std::size_t>(got);
+    }
+    Result<Order> order = decode(bytes);
+    if (!order) leave(Stage::order, EBADMSG);
+    return std::move(*order);
+}
+
+// A write of "0" moves the writer itself (Documentation/admin-guide/cgroup-v2.rst).
+void join_cgroup() {
+    while (write(cgroup_fd, "0", 1) < 0) {
+        if (errno != EINTR) leave(Stage::cgroup, errno);
+    }
+}
+
+// Scripts can't be executed from a close-on-exec descriptor: the kernel hands the interpreter a
+// /dev/fd path of it, which is gone by then (execveat(2), BUGS), and without close-on-exec the job
+// would have one descriptor too many. Anything that is no ELF file is therefore started by its path;
+// that leads to the same file, since the guard has looked that nobody but root (or the guard's own
+// user) may change the program or any folder on the way.
+bool starts_by_path() {
+    const std::string path = "/proc/self/fd/" + std::to_string(program_fd);
+    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    if (!file) {
+        // A program that we may execute and not read is no script: its interpreter could not read
+        // it either.
+        if (errno == EACCES || errno == EPERM) return false;
+        leave(Stage::program, errno);
+    }
+    constexpr std::string_view elf = "\177ELF";
+    std::array<char, elf.size()> start{};
+    ssize_t got = 0;
+    while ((got = pread(file.get(), start.data(), start.size(), 0)) < 0) {
+        if (errno != EINTR) leave(Stage::program, errno);
+    }
+    return std::string_view(start.data(), static_cast<std::size_t>(got)) != elf;
+}
+
+// The guard raises its own soft limit; a program that uses select(2) breaks above 1024.
+void set_open_files(std::uint64_t soft) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) leave(Stage::open_files, errno);
+    limit.rlim_cur = std::min<rlim_t>(soft, limit.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) leave(Stage::open_files, errno);
+}
+
+// Whoever has the guard's session keyring possesses the keys in it, whatever its uid
+// (session-keyring(7)). Kernels without keys, and containers that forbid the call, have none to give.
+void leave_keyring() {
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS &&
+        errno != EPERM) {
+        leave(Stage::keyring, errno);
+    }
+}
+
+// The guard may be protected from the OOM killer; its jobs are not meant to be. Where it can't be
+// written (an unprivileged guard whose value is above 0), the job keeps the higher one.
+void reset_oom_score() {
+    const UniqueFd file(open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    if (file && write(file.get(), "0", 1) < 0) return;
+}
+
+// False: the guard is gone.
+bool wait_for_go() {
+    const ReportBytes ready = encode(Report{});
+    while (send(control_fd, ready.data(), ready.size(), MSG_NOSIGNAL) < 0) {
+        if (errno != EINTR) return false;
+    }
+    std::uint8_t word = 0;
+    ssize_t got = 0;
+    while ((got = recv(control_fd, &word, sizeof(word), 0)) < 0 && errno == EINTR) {
+    }
+    return got == 1 && word == go;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+    std::vector<char*> result;
+    result.reserve(texts.size() + 1);
+    for (std::string& text : texts) result.push_back(text.data());
+    result.push_back(nullptr);
+    return result;
+}
+
+int run() {
+    close_others();
+    Order order = read_order();
+    if (order.join_cgroup) join_cgroup();
+    // Of its own: no controlling terminal, and a process group that the guard can end.
+    if (setsid() < 0) leave(Stage::posix_session, errno);
+    if (order.open_files != 0) set_open_files(order.open_files);
+    reset_oom_score();
+    if (geteuid() == 0) leave_keyring();
+    umask(022);
+    const bool by_path = starts_by_path();
+    const std::vector<char*> argv = pointers(order.argv);
+    const std::vector<char*> environment = pointers(order.environment);
+
+    if (const auto failure = take_identity(order)) leave(*failure);
+    // As the job's user: root must not step where that user may not.
+    if (chdir(order.working_directory.c_str()) < 0) leave(Stage::working_directory, errno);
+    if (!wait_for_go()) return 1;
+
+    if (by_path) {
+        execve(order.program.c_str(), argv.data(), environment.data());
+    } else {
+        // glibc has execveat since 2.34.
+        execveat(program_fd, "", argv.data(), environment.data(), AT_EMPTY_PATH);
+    }
+    leave(Stage::exec, errno);
+}
+
+}  // namespace
+}  // namespace postern::launcher
+
+int main() { return postern::launcher::run(); }
