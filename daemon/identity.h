@@ -1,0 +1,51 @@
+// Who a connection comes from: taken from the kernel when it is accepted, by the guard itself.
+//
+// SO_PEERCRED and SO_PEERGROUPS say who connected, frozen at connect(2) (unix(7)); SO_PEERPIDFD
+// (Linux 6.5) pins the process, so that its systemd unit can be read without a race against reuse
+// of the pid. A descriptor that somebody else hands over proves nothing: this is only ever called
+// on a descriptor that the guard got from its own accept4().
+#pragma once
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "daemon/policy/verdict.h"
+
+namespace postern {
+
+// Who connected. The policy's Caller is everything that a rule may ask, hence the key of a session
+// too: who differs in it never shares one.
+struct Peer {
+    policy::Caller caller;
+    pid_t pid = 0;
+    std::optional<std::string> unit;  // system unit, where known
+};
+
+// The system calls that an identity is made of, replaceable so that tests can make each one fail.
+struct PeerCalls {
+    int (*getsockopt)(int, int, int, void*, socklen_t*) = ::getsockopt;
+    int (*poll)(pollfd*, nfds_t, int) = ::poll;
+    // The whole of a small file below /proc; absent where it can't be read.
+    std::optional<std::string> (*read_proc)(const std::string& path) = nullptr;
+};
+
+// Errors: the kernel does not say who it is, or says that it does not know (pid 0, an id of
+// 0xffffffff): the connection is refused. That the unit can't be told is no error.
+Result<Peer> identify(int connection, const PeerCalls& calls = {});
+
+// The unit in the path of a process's cgroup, e.g. "/system.slice/ci.service/payload" ->
+// ci.service. Read from the front: slices are skipped, the next component must be a service or a
+// scope. What is below user@UID.service is made by that user, so it counts as that service and as
+// nothing else.
+std::optional<std::string> unit_of_cgroup(std::string_view path);
+
+// For messages to the caller: `uid 1000, gid 1000, groups 27 1000`; at most 32 groups are named.
+std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit);
+
+}  // namespace postern

@@ -1,0 +1,40 @@
+// The limits that the administrator may set, by their names (--limit NAME=VALUE, "limits" in the
+// configuration). Fixed ones are in base/limits.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace postern {
+
+struct Limits {
+    // Counts.
+    std::uint64_t connections_per_uid = 256;
+    std::uint64_t connections = 16384;
+    std::uint64_t sessions_per_uid = 8;
+    std::uint64_t sessions = 512;
+    std::uint64_t jobs_per_uid = 32;
+    std::uint64_t jobs = 512;
+    std::uint64_t records_per_uid = 256;
+    std::uint64_t records = 4096;
+    // Microseconds.
+    std::uint64_t session_idle = 30'000'000;
+    std::uint64_t kill_grace = 10'000'000;
+    std::uint64_t timeout = 3'600'000'000;
+    // Bytes.
+    std::uint64_t reply_output = 32ULL << 10;
+    std::uint64_t stored_output = 64ULL << 20;
+};
+
+// Error: no such limit (names those that are), not a value of its kind, or out of its bounds.
+Status set_limit(Limits& limits, std::string_view name, std::string_view value);
+
+// Name and value, as they would be written in the configuration.
+std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limits);
+
+}  // namespace postern

@@ -1,0 +1,57 @@
+// Listening sockets: those that systemd passes in, and those that the guard binds itself.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace postern {
+
+// The file of a socket that the guard bound itself: unlinked with this object, if it is still the
+// same file. Holds PATH.lock meanwhile, so that no second guard takes the path.
+class SocketFile {
+  public:
+    SocketFile(std::string path, UniqueFd lock, dev_t device, ino_t inode);
+    ~SocketFile();
+    SocketFile(const SocketFile&) = delete;
+    SocketFile& operator=(const SocketFile&) = delete;
+
+  private:
+    std::string path_;
+    UniqueFd lock_;
+    dev_t device_;
+    ino_t inode_;
+};
+
+struct Listener {
+    std::string name;                  // its path, for log and audit
+    UniqueFd socket;                   // AF_UNIX, SOCK_STREAM, listening, non-blocking
+    std::unique_ptr<SocketFile> file;  // of one that we bound
+};
+
+// Those of sd_listen_fds_with_names(3), checked: AF_UNIX, stream, listening. The error names the
+// one that does not fit by its name and descriptor number. None were passed: empty.
+Result<std::vector<Listener>> passed_listeners();
+
+// A descriptor that is said to be such a socket, as above.
+Result<Listener> check_listener(UniqueFd socket, std::string_view name);
+
+struct BindOptions {
+    std::string path;
+    mode_t mode = 0660;
+    std::optional<gid_t> group;
+};
+
+// Binds and listens. The mode is right before anyone can connect. A stale socket of our own is
+// replaced; anything else at the path is left alone and is an error, as is a path that is relative,
+// longer than sun_path, or in a folder where others could take it away.
+Result<Listener> bind_listener(const BindOptions& options);
+
+}  // namespace postern

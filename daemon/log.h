@@ -1,0 +1,16 @@
+// The daemon's own log: to stderr, with the journal's priority prefixes where stderr is the
+// journal.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace postern {
+
+// Sets spdlog's default logger. Lines never block: where stderr takes none, they are counted and
+// the next one that goes out says how many are missing. Error: no such level (names those that
+// are).
+Status start_log(const std::string& level);
+
+}  // namespace postern

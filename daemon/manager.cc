@@ -1,0 +1,293 @@
+#include "daemon/manager.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include "base/utf8.h"
+#include "base/version.h"
+#include "daemon/child.h"
+
+namespace postern {
+namespace {
+
+// The ids of the system user of the sessions. It must be nobody else's: whoever shares it could end
+// sessions, and root would be no wall at all.
+Result<std::pair<uid_t, gid_t>> session_ids(const std::string& name) {
+    errno = 0;
+    const passwd* account = ::getpwnam(name.c_str());
+    if (account == nullptr) {
+        return fail("session user \"" + printable(name) + "\" " +
+                    (errno == 0 ? "does not exist"
+                                : std::string("can't be looked up: ") + std::strerror(errno)) +
+                    "; make it: systemd-sysusers, or useradd --system --no-create-home --shell "
+                    "/usr/sbin/nologin " +
+                    printable(name) + "; or name another with --session-user");
+    }
+    if (account->pw_uid == 0 || account->pw_gid == 0) {
+        return fail("session user \"" + printable(name) +
+                    "\" is root or has its group; sessions must have no privilege, name another");
+    }
+    return std::pair{account->pw_uid, account->pw_gid};
+}
+
+Result<gid_t> group_id(const std::string& name) {
+    const group* entry = ::getgrnam(name.c_str());
+    if (entry == nullptr) {
+        return fail("socket group \"" + printable(name) +
+                    "\" does not exist; make it: groupadd "
+                    "--system " +
+                    printable(name));
+    }
+    return entry->gr_gid;
+}
+
+std::string default_user_socket() {
+    const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+    if (runtime == nullptr || *runtime != '/') return {};
+    const std::string folder = std::string(runtime) + "/postern";
+    ::mkdir(folder.c_str(), 0700);  // if it fails, binding says why
+    return folder + "/postern.sock";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configuration, uid_t uid,
+                                                 std::uint64_t open_files) {
+    std::unique_ptr<Manager> manager(new Manager(configuration, uid));
+    sd_event* event = nullptr;
+    if (const int r = sd_event_new(&event); r < 0) {
+        return fail(std::string("event loop: ") + std::strerror(-r));
+    }
+    manager->event_.reset(event);
+    // WatchdogSec= of the service, if there is one: the loop itself answers.
+    (void)sd_event_set_watchdog(event, 1);
+
+    if (auto done = manager->watch_signals(); !done) return fail_with(done.error());
+    auto listeners = manager->open_listeners();
+    if (!listeners) return fail_with(std::move(listeners).error());
+    auto audit = Audit::create(event, configuration.audit);
+    if (!audit) return fail_with(std::move(audit).error());
+    manager->audit_ = std::move(*audit);
+    if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
+    if (auto done = manager->set_up_sessions(); !done) return fail_with(done.error());
+    manager->acceptor_ =
+        std::make_unique<Acceptor>(event, std::move(*listeners), *manager->pool_,
+                                   uid == 0 ? std::nullopt : std::optional<uid_t>(uid));
+    if (auto done = manager->set_up_policy(); !done) return fail_with(done.error());
+    return manager;
+}
+
+Manager::Manager(const Configuration& configuration, uid_t uid)
+    : configuration_(configuration), uid_(uid) {}
+
+Manager::~Manager() = default;
+
+void Manager::set_state(State state) {
+    constexpr std::array<const char*, 4> names = {"starting", "serving", "reloading", "stopping"};
+    spdlog::debug("guard: {} -> {}", names[static_cast<std::size_t>(state_)],
+                  names[static_cast<std::size_t>(state)]);
+    state_ = state;
+}
+
+Status Manager::watch_signals() {
+    // Blocked in main() before any thread, so they come here and nowhere else.
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+        sd_event_source* source = nullptr;
+        if (const int r = sd_event_add_signal(event_.get(), &source, signal, on_signal, this);
+            r < 0) {
+            return fail(std::string("signals: ") + std::strerror(-r));
+        }
+        signals_.emplace_back(source);
+    }
+    return {};
+}
+
+Result<std::vector<Listener>> Manager::open_listeners() const {
+    auto listeners = passed_listeners();
+    if (!listeners) return fail_with(std::move(listeners).error());
+    BindOptions options;
+    options.mode = configuration_.socket_mode;
+    if (configuration_.socket_group) {
+        auto gid = group_id(*configuration_.socket_group);
+        if (!gid) return fail_with(std::move(gid).error());
+        options.group = *gid;
+    }
+    std::vector<std::string> paths = configuration_.sockets;
+    if (paths.empty() && listeners->empty() && uid_ != 0) {
+        if (std::string path = default_user_socket(); !path.empty()) {
+            paths.push_back(std::move(path));
+        }
+    }
+    for (const std::string& path : paths) {
+        options.path = path;
+        auto listener = bind_listener(options);
+        if (!listener) return fail_with(std::move(listener).error());
+        listeners->push_back(std::move(*listener));
+    }
+    if (listeners->empty()) {
+        return fail(
+            "no socket to listen on: start it through its socket unit (systemctl start "
+            "posternd.socket), or give --socket PATH");
+    }
+    return listeners;
+}
+
+Status Manager::set_up_jobs(std::uint64_t open_files) {
+    auto launcher = open_helper("postern-launcher");
+    if (!launcher) return fail_with(std::move(launcher).error());
+    const Limits& limits = configuration_.limits;
+    jobs::Settings settings;
+    settings.state_folder = configuration_.state;
+    settings.launcher = std::move(*launcher);
+    settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
+    settings.stored_output_bytes = limits.stored_output;
+    settings.records_per_uid = limits.records_per_uid;
+    settings.records = limits.records;
+    settings.job_open_files = open_files;
+    settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
+    const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
+        spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);
+        policy::Caller caller;
+        caller.uid = uid;
+        AuditEvent event;
+        event.kind = AuditEvent::Kind::job_lost;
+        event.caller = &caller;
+        event.action = action;
+        event.job = job;
+        audit_->write(event);
+    };
+    auto manager = jobs::JobManager::create(event_.get(), std::move(settings), lost);
+    if (!manager) return fail_with(std::move(manager).error());
+    jobs_ = std::move(*manager);
+    if (!jobs_->has_cgroups()) {
+        spdlog::warn(
+            "no cgroup for jobs can be had here: when a job is ended, processes that left "
+            "its process group go on");
+    }
+    return {};
+}
+
+Status Manager::set_up_sessions() {
+    auto program = open_helper("postern-session");
+    if (!program) return fail_with(std::move(program).error());
+    session_program_ = std::move(*program);
+    SessionSettings settings;
+    settings.program = session_program_.get();
+    settings.reply_output_bytes = configuration_.limits.reply_output;
+    settings.idle_usec = configuration_.limits.session_idle;
+    if (uid_ == 0) {
+        auto ids = session_ids(configuration_.session_user);
+        if (!ids) return fail_with(std::move(ids).error());
+        settings.ids = *ids;
+    }
+    calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
+    pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
+                                          configuration_.limits, settings);
+    return {};
+}
+
+Status Manager::set_up_policy() {
+    policy::LoadOptions options;
+    options.folders = configuration_.actions;
+    options.owner = uid_;
+    options.default_timeout_usec = configuration_.limits.timeout;
+    auto store = PolicyStore::create(event_.get(), std::move(options),
+                                     [this](auto snapshot) { loaded(std::move(snapshot)); });
+    if (!store) return fail_with(std::move(store).error());
+    policy_ = std::move(*store);
+    policy_->load();
+    return {};
+}
+
+void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
+    if (state_ == State::stopping) return;
+    if (!snapshot) {
+        if (state_ == State::starting) {
+            spdlog::critical("{}", snapshot.error().message);
+            sd_event_exit(event_.get(), 1);
+            return;
+        }
+        spdlog::error("{}; what was in force stays in force", snapshot.error().message);
+    } else {
+        for (const policy::BadFile& bad : (*snapshot)->bad) {
+            spdlog::error("action {} is off: {}", bad.action, bad.message);
+        }
+        calls_->set_snapshot(*snapshot);
+        pool_->set_snapshot(*snapshot);
+        spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
+                     (*snapshot)->bad.size());
+    }
+    if (state_ == State::starting) {
+        if (auto started = acceptor_->start(); !started) {
+            spdlog::critical("{}", started.error().message);
+            sd_event_exit(event_.get(), 1);
+            return;
+        }
+        for (const Listener& listener : acceptor_->listeners()) {
+            spdlog::info("listening on {}", listener.name);
+        }
+        spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
+    }
+    set_state(State::serving);
+    const std::string status =
+        snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
+                       std::to_string((*snapshot)->bad.size()) + " files bad"
+                 : "the action files can't be read; what was in force stays in force";
+    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
+}
+
+int Manager::run() {
+    const int code = sd_event_loop(event_.get());
+    return code < 0 ? 1 : code;
+}
+
+void Manager::reload() {
+    if (state_ == State::starting || state_ == State::stopping) return;
+    set_state(State::reloading);
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                     static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+    policy_->load();
+}
+
+void Manager::stop() {
+    if (state_ == State::stopping) {
+        spdlog::warn("asked to stop a second time: jobs that still run are killed");
+        sd_event_exit(event_.get(), 0);
+        return;
+    }
+    set_state(State::stopping);
+    (void)sd_notify(0, "STOPPING=1");
+    spdlog::info("stopping; {} jobs are ended", jobs_->active());
+    acceptor_->stop();
+    // Jobs first, so that the sessions can still tell how they ended.
+    jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
+}
+
+int Manager::on_signal(sd_event_source* /*source*/, const struct signalfd_siginfo* info,
+                       void* userdata) {
+    auto* self = static_cast<Manager*>(userdata);
+    if (info->ssi_signo == SIGHUP) {
+        self->reload();
+    } else {
+        self->stop();
+    }
+    return 0;
+}
+
+}  // namespace postern

@@ -1,0 +1,71 @@
+// The guard: everything it holds, and its life from start to stop.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/acceptor.h"
+#include "daemon/audit.h"
+#include "daemon/calls.h"
+#include "daemon/closer.h"
+#include "daemon/configuration.h"
+#include "daemon/event_source.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/policy_store.h"
+#include "daemon/session_pool.h"
+
+namespace postern {
+
+class Manager {
+  public:
+    // Takes or binds its sockets, but accepts nothing before the action files are loaded. Errors
+    // are for the administrator and end the start.
+    static Result<std::unique_ptr<Manager>> create(const Configuration& configuration, uid_t uid,
+                                                   std::uint64_t open_files);
+    ~Manager();
+    Manager(const Manager&) = delete;
+    Manager& operator=(const Manager&) = delete;
+
+    // Until SIGTERM or SIGINT; returns the exit code.
+    int run();
+
+  private:
+    enum class State : std::uint8_t { starting, serving, reloading, stopping };
+
+    Manager(const Configuration& configuration, uid_t uid);
+    void set_state(State state);
+    Status watch_signals();
+    Status set_up_policy();
+    Status set_up_jobs(std::uint64_t open_files);
+    Status set_up_sessions();
+    Result<std::vector<Listener>> open_listeners() const;
+    void loaded(Result<policy::SnapshotPtr> snapshot);
+    void reload();
+    void stop();
+    static int on_signal(sd_event_source* source, const struct signalfd_siginfo* info,
+                         void* userdata);
+
+    Configuration configuration_;
+    uid_t uid_;
+    State state_ = State::starting;
+    // In the order in which each needs those before it.
+    EventLoop event_;
+    std::vector<EventSource> signals_;
+    Closer closer_;
+    UniqueFd session_program_;
+    std::unique_ptr<Audit> audit_;
+    std::unique_ptr<jobs::JobManager> jobs_;
+    std::unique_ptr<Calls> calls_;
+    std::unique_ptr<SessionPool> pool_;
+    std::unique_ptr<PolicyStore> policy_;
+    std::unique_ptr<Acceptor> acceptor_;
+};
+
+}  // namespace postern

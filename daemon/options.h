@@ -1,0 +1,26 @@
+// The command line of posternd.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "base/result.h"
+#include "daemon/configuration.h"
+
+namespace postern {
+
+struct Options {
+    Configuration configuration;  // defaults, file and command line together
+    bool check = false;
+    bool json = false;
+};
+
+// Nothing is to be run: this is to be printed and the process to end with that code.
+struct Print {
+    std::string text;
+    int exit_code = 0;  // 0: to stdout; else to stderr
+};
+
+std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid);
+
+}  // namespace postern

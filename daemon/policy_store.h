@@ -1,0 +1,42 @@
+// Loads the action files beside the loop: they are read, names are looked up (NSS may ask the
+// network) and the result is handed to the loop as one immutable snapshot.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "daemon/event_source.h"
+#include "daemon/policy/loader.h"
+#include "daemon/policy/snapshot.h"
+
+namespace postern {
+
+class PolicyStore {
+  public:
+    using Loaded = std::function<void(Result<policy::SnapshotPtr> snapshot)>;
+
+    // Errors: no descriptor or thread to be had. `loaded` is called from the loop after each load.
+    static Result<std::unique_ptr<PolicyStore>> create(sd_event* event, policy::LoadOptions options,
+                                                       Loaded loaded);
+    // Does not wait for a load that is under way.
+    ~PolicyStore();
+    PolicyStore(const PolicyStore&) = delete;
+    PolicyStore& operator=(const PolicyStore&) = delete;
+
+    // Loads once more. What changes while a load is under way is seen by another one after it.
+    void load();
+
+  private:
+    struct Shared;
+    PolicyStore(std::shared_ptr<Shared> shared, Loaded loaded);
+    static int on_loaded(sd_event_source* source, int fd, std::uint32_t revents, void* userdata);
+
+    std::shared_ptr<Shared> shared_;
+    Loaded loaded_;
+    EventSource source_;
+};
+
+}  // namespace postern

@@ -1,0 +1,89 @@
+// All sessions: which one a connection goes to, and how many of everything one caller may have.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/audit.h"
+#include "daemon/calls.h"
+#include "daemon/closer.h"
+#include "daemon/event_source.h"
+#include "daemon/identity.h"
+#include "daemon/limits.h"
+#include "daemon/policy/snapshot.h"
+#include "daemon/session_process.h"
+
+namespace postern {
+
+class SessionPool final : public SessionProcess::Events {
+  public:
+    SessionPool(sd_event* event, Closer& closer, Audit& audit, Calls& calls, const Limits& limits,
+                SessionSettings settings);
+    ~SessionPool() override;
+    SessionPool(const SessionPool&) = delete;
+    SessionPool& operator=(const SessionPool&) = delete;
+
+    // Hands the connection to the session of its caller, which is started if there is none. Over a
+    // limit, or where no session can be had, the connection is refused and that is audited.
+    void admit(UniqueFd connection, const Peer& peer, const std::string& listener);
+
+    // Refuses a connection of whom the kernel said so much.
+    void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
+                const std::string& reason);
+
+    void set_snapshot(const policy::SnapshotPtr& snapshot);
+
+    [[nodiscard]] std::size_t connections() const { return connection_count_; }
+    [[nodiscard]] std::size_t sessions() const { return by_caller_.size(); }
+
+    // Ends all sessions and calls `done` when the last process is reaped.
+    void shut_down(std::function<void()> done);
+
+  private:
+    struct PerUid {
+        std::size_t connections = 0;
+        std::size_t sessions = 0;  // serving callers
+        std::size_t ending = 0;    // closed, not reaped
+    };
+
+    void session_called(SessionProcess& session, const channel::ToGuard& message) override;
+    void connection_closed(SessionProcess& session, std::uint64_t connection) override;
+    void session_ended(SessionProcess& session) override;
+    void session_gone(SessionProcess& session, const std::string& failure) override;
+
+    // Empty: found or made; else the reason why there is none.
+    std::string find_session(const policy::Caller& caller, SessionProcess*& session);
+    // Ends the session that was not used for longest: of those without a connection or, if
+    // `connected`, of those without a job. False: there is none.
+    bool make_way(bool connected, const uid_t* uid);
+    void forget_connections(uid_t uid, std::size_t count);
+    void forget_if_unused(uid_t uid);
+    static int on_cleanup(sd_event_source* source, void* userdata);
+
+    sd_event* event_;
+    Closer& closer_;
+    Audit& audit_;
+    Calls& calls_;
+    const Limits& limits_;
+    SessionSettings settings_;
+    policy::SnapshotPtr snapshot_;
+    std::map<const SessionProcess*, std::unique_ptr<SessionProcess>> processes_;
+    std::map<policy::Caller, SessionProcess*> by_caller_;  // starting or serving
+    std::map<uid_t, PerUid> by_uid_;
+    std::size_t connection_count_ = 0;
+    std::uint64_t next_connection_ = 1;
+    // Sessions that are gone, until no function of theirs is on the stack.
+    std::vector<std::unique_ptr<SessionProcess>> gone_;
+    EventSource cleanup_;
+    std::function<void()> when_empty_;
+};
+
+}  // namespace postern
