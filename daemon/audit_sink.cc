@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -42,7 +43,7 @@ class FileSink final : public AuditSink {
     // The disk is full and half a line is written: remove it, so that every line is a whole record.
     // Where even that fails, the next record ends the half line first.
     void take_back(ssize_t count) {
-        struct stat status {};
+        struct stat status{};
         half_line_ = ::fstat(file_.get(), &status) != 0 || status.st_size < count ||
                      ::ftruncate(file_.get(), status.st_size - count) != 0;
     }
@@ -51,47 +52,81 @@ class FileSink final : public AuditSink {
     UniqueFd file_;
 };
 
-// Keeps what can't go out now and tries again. Packets go whole or not at all.
+// Keeps what can't go out now until it can. Packets go whole or not at all.
 class QueueingSink : public AuditSink {
   public:
     explicit QueueingSink(sd_event* event) : event_(event) {}
 
     bool write(const std::string& line, const AuditFields& fields) override {
-        if (queue_.empty() && send(packet(line, fields))) return true;
+        std::string fresh = packet(line, fields);
+        Sent sent = queue_.empty() ? send(fresh) : Sent::full;
+        if (sent == Sent::sent) return true;
         if (queue_.size() >= most_queued) return false;
-        queue_.push_back(packet(line, fields));
-        if (arm_timer(event_, timer_, retry_usec, retry, this) < 0) {
-            queue_.pop_back();
-            return false;
-        }
+        if (queue_.empty() && !wait(sent)) return false;
+        queue_.push_back(std::move(fresh));
         return true;
     }
 
   protected:
+    enum class Sent : std::uint8_t {
+        sent,
+        full,    // the reader is behind: wait until the descriptor is writable
+        broken,  // there is no reader: try again after a while
+    };
     virtual std::string packet(const std::string& line, const AuditFields& fields) = 0;
-    // Never blocks; false: try again later.
-    virtual bool send(const std::string& packet) = 0;
+    // Never blocks.
+    virtual Sent send(const std::string& packet) = 0;
+    [[nodiscard]] virtual int descriptor() const = 0;
 
   private:
-    static int retry(sd_event_source* /*source*/, std::uint64_t /*time*/, void* userdata) {
-        auto* self = static_cast<QueueingSink*>(userdata);
-        while (!self->queue_.empty() && self->send(self->queue_.front())) self->queue_.pop_front();
-        if (!self->queue_.empty()) {
-            (void)arm_timer(self->event_, self->timer_, retry_usec, retry, self);
+    bool wait(Sent why) {
+        writable_.reset();
+        if (why == Sent::full) {
+            sd_event_source* source = nullptr;
+            if (sd_event_add_io(event_, &source, descriptor(), EPOLLOUT, on_writable, this) >= 0) {
+                writable_.reset(source);
+                return true;
+            }
         }
+        return arm_timer(event_, timer_, retry_usec, on_retry, this) >= 0;
+    }
+    void flush() {
+        while (!queue_.empty()) {
+            if (const Sent sent = send(queue_.front()); sent != Sent::sent) {
+                (void)wait(sent);
+                return;
+            }
+            queue_.pop_front();
+        }
+        writable_.reset();
+    }
+    static int on_writable(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*revents*/,
+                           void* userdata) {
+        static_cast<QueueingSink*>(userdata)->flush();
+        return 0;
+    }
+    static int on_retry(sd_event_source* /*source*/, std::uint64_t /*time*/, void* userdata) {
+        static_cast<QueueingSink*>(userdata)->flush();
         return 0;
     }
 
     sd_event* event_;
+    EventSource writable_;
     EventSource timer_;
     std::deque<std::string> queue_;
 };
 
 class JournalSink final : public QueueingSink {
   public:
-    JournalSink(sd_event* event, UniqueFd socket, sockaddr_un address)
-        : QueueingSink(event), socket_(std::move(socket)), address_(address) {}
+    JournalSink(sd_event* event, sockaddr_un address) : QueueingSink(event), address_(address) {}
     [[nodiscard]] const char* name() const override { return "journal"; }
+
+    // Connected, so that the kernel tells when there is room again (unix(7), poll(2)).
+    bool connect() {
+        socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        return socket_ && ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address_),
+                                    sizeof address_) == 0;
+    }
 
   private:
     std::string packet(const std::string& /*line*/, const AuditFields& fields) override {
@@ -99,15 +134,21 @@ class JournalSink final : public QueueingSink {
         for (const auto& [key, value] : fields) packet += key + '=' + value + '\n';
         return packet;
     }
-    bool send(const std::string& packet) override {
-        ssize_t count = 0;
-        do {
-            count =
-                ::sendto(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                         reinterpret_cast<const sockaddr*>(&address_), sizeof address_);
-        } while (count < 0 && errno == EINTR);
-        return count >= 0;
+    Sent send(const std::string& packet) override {
+        for (int tries = 0; tries < 2; ++tries) {
+            ssize_t count = 0;
+            do {
+                count = ::send(socket_.get(), packet.data(), packet.size(),
+                               MSG_DONTWAIT | MSG_NOSIGNAL);
+            } while (count < 0 && errno == EINTR);
+            if (count >= 0) return Sent::sent;
+            if (errno == EAGAIN) return Sent::full;
+            // A journald that was started anew has a new socket.
+            if (!connect()) break;
+        }
+        return Sent::broken;
     }
+    [[nodiscard]] int descriptor() const override { return socket_.get(); }
 
     UniqueFd socket_;
     sockaddr_un address_;
@@ -122,14 +163,15 @@ class StderrSink final : public QueueingSink {
     std::string packet(const std::string& line, const AuditFields& /*fields*/) override {
         return line + '\n';
     }
-    bool send(const std::string& packet) override {
+    // POLLOUT of a pipe promises room for PIPE_BUF bytes (pipe(7)). A longer record is written all
+    // the same, in one call that may wait for its reader: half a record would be worse.
+    Sent send(const std::string& packet) override {
         pollfd writable{STDERR_FILENO, POLLOUT, 0};
-        if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0) return false;
-        // POLLOUT of a pipe promises room for PIPE_BUF bytes; a longer record goes in pieces that
-        // the next retry can't continue, so it is sent in one write and may wait for its reader.
-        return ::write(STDERR_FILENO, packet.data(), packet.size()) ==
-               static_cast<ssize_t>(packet.size());
+        if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLERR) != 0) return Sent::full;
+        const ssize_t count = ::write(STDERR_FILENO, packet.data(), packet.size());
+        return count == static_cast<ssize_t>(packet.size()) ? Sent::sent : Sent::broken;
     }
+    [[nodiscard]] int descriptor() const override { return STDERR_FILENO; }
 };
 
 }  // namespace
@@ -156,17 +198,9 @@ Result<std::unique_ptr<AuditSink>> open_audit_journal(sd_event* event, const std
     address.sun_family = AF_UNIX;
     if (socket.size() >= sizeof address.sun_path) return fail("path too long");
     std::memcpy(address.sun_path, socket.c_str(), socket.size());
-    UniqueFd sender(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!sender) return fail(std::strerror(errno));
-    // Only to see whether a journal is there; each record names the address, so that a journald
-    // that is restarted is found again.
-    UniqueFd probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!probe ||
-        ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        return fail(std::strerror(errno));
-    }
-    return std::unique_ptr<AuditSink>(
-        std::make_unique<JournalSink>(event, std::move(sender), address));
+    auto sink = std::make_unique<JournalSink>(event, address);
+    if (!sink->connect()) return fail(std::strerror(errno));
+    return std::unique_ptr<AuditSink>(std::move(sink));
 }
 
 std::unique_ptr<AuditSink> audit_to_stderr(sd_event* event) {

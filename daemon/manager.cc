@@ -224,7 +224,7 @@ void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
         spdlog::error("{}; what was in force stays in force", snapshot.error().message);
     } else {
         for (const policy::BadFile& bad : (*snapshot)->bad) {
-            spdlog::error("action {} is off: {}", bad.action, bad.message);
+            spdlog::error("not in force: {}", bad.message);
         }
         calls_->set_snapshot(*snapshot);
         pool_->set_snapshot(*snapshot);

@@ -57,20 +57,22 @@ std::vector<std::string> subfolders(const std::string& folder) {
     struct CloseFolder {
         void operator()(DIR* open) const { closedir(open); }
     };
-    std::vector<std::string> names;
+    std::vector<std::string> paths;
     const std::unique_ptr<DIR, CloseFolder> open(opendir(folder.c_str()));
-    if (!open) return names;
+    if (!open) return paths;
     while (const dirent* entry = readdir(open.get())) {
         const std::string_view name(static_cast<const char*>(entry->d_name));
-        if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
+        if (entry->d_type != DT_DIR || name == "." || name == "..") continue;
+        std::string& path = paths.emplace_back(folder);
+        path.append("/").append(name);
     }
-    return names;
+    return paths;
 }
 
 // A job that runs as root may have made cgroups below its own.
 bool remove_tree(const std::string& folder) {
     if (rmdir(folder.c_str()) == 0 || errno == ENOENT) return true;
-    for (const std::string& name : subfolders(folder)) remove_tree(folder + "/" + name);
+    for (const std::string& inner : subfolders(folder)) remove_tree(inner);
     return rmdir(folder.c_str()) == 0;
 }
 
@@ -98,7 +100,7 @@ bool lists_process(const std::string& folder, pid_t pid) {
     const auto text = read_file(folder + "/cgroup.procs", procs_bytes);
     if (!text) return false;
     const std::vector<std::string_view> lines = split(*text, '\n');
-    return std::find(lines.begin(), lines.end(), std::to_string(pid)) != lines.end();
+    return std::ranges::find(lines, std::to_string(pid)) != lines.end();
 }
 
 // A number from cgroup.procs may be another process by the time a signal is sent: the descriptor
@@ -106,8 +108,8 @@ bool lists_process(const std::string& folder, pid_t pid) {
 bool signal_all(const CgroupPlace& place, const std::string& folder, pid_t main,
                 std::initializer_list<int> signals) {
     bool had_main = false;
-    for (const std::string& name : subfolders(folder)) {
-        had_main = signal_all(place, folder + "/" + name, main, signals) || had_main;
+    for (const std::string& inner : subfolders(folder)) {
+        had_main = signal_all(place, inner, main, signals) || had_main;
     }
     const auto text = read_file(folder + "/cgroup.procs", procs_bytes);
     if (!text) return had_main;
@@ -124,7 +126,9 @@ bool signal_all(const CgroupPlace& place, const std::string& folder, pid_t main,
 }
 
 // cgroup.kill gets those too that are being forked; Linux has it since 5.14.
-bool kill_tree(const std::string& folder) { return write_file(folder + "/cgroup.kill", "1") == 0; }
+bool kill_tree(const std::string& folder) {
+    return write_file(folder + "/cgroup.kill", "1") == 0;
+}
 
 }  // namespace
 
@@ -198,7 +202,7 @@ bool is_job_cgroup(std::string_view folder, std::string_view state_folder, std::
     const std::string suffix = "/" + jobs_folder_name(state_folder) + "/" + std::string(job);
     const std::vector<std::string_view> parts = split(folder, '/');
     return folder.starts_with("/") && folder.ends_with(suffix) &&
-           std::find(parts.begin(), parts.end(), "..") == parts.end();
+           std::ranges::find(parts, "..") == parts.end();
 }
 
 bool end_cgroup(const std::string& folder, std::chrono::milliseconds patience) {
@@ -225,7 +229,9 @@ bool end_cgroup(const std::string& folder, std::chrono::milliseconds patience) {
     }
 }
 
-Cgroup::~Cgroup() { remove_tree(place_.folder); }
+Cgroup::~Cgroup() {
+    if (!removed_) remove_tree(place_.folder);
+}
 
 Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupPlace& jobs, const std::string& job) {
     CgroupPlace place{jobs.folder + "/" + job, jobs.path + "/" + job};
@@ -237,10 +243,6 @@ Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupPlace& jobs, const std:
     }
     if (made < 0) return fail("cgroup " + place.folder + ": " + std::strerror(errno));
     return std::make_unique<Cgroup>(std::move(place));
-}
-
-UniqueFd Cgroup::open_procs() const {
-    return UniqueFd(open((place_.folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
 }
 
 void Cgroup::terminate() {
@@ -260,10 +262,16 @@ bool Cgroup::kill() {
     return false;
 }
 
-bool Cgroup::empty() const { return !is_populated(place_.folder); }
+bool Cgroup::empty() const {
+    return !is_populated(place_.folder);
+}
 
-std::string Cgroup::watched_file() const { return place_.folder + "/cgroup.events"; }
+std::string Cgroup::watched_file() const {
+    return place_.folder + "/cgroup.events";
+}
 
-void Cgroup::remove() { remove_tree(place_.folder); }
+void Cgroup::remove() {
+    removed_ = remove_tree(place_.folder);
+}
 
 }  // namespace postern::jobs

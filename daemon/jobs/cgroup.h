@@ -1,5 +1,5 @@
-// Control groups (version 2): where jobs are put, and how all of one job are ended, whatever they did
-// with fork and setsid. No controllers are used, only membership
+// Control groups (version 2): where jobs are put, and how all of one job are ended, whatever they
+// did with fork and setsid. No controllers are used, only membership
 // (Documentation/admin-guide/cgroup-v2.rst in the kernel).
 #pragma once
 
@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "daemon/jobs/processes.h"
 
 namespace postern::jobs {
@@ -30,9 +29,9 @@ std::string jobs_folder_name(std::string_view state_folder);
 // Makes it. Error: why jobs can't have cgroups here (no cgroup2, not root and not delegated, ...).
 Result<CgroupPlace> make_jobs_cgroup(std::string_view state_folder);
 
-// Whether this is the path of a cgroup which make_jobs_cgroup() and Cgroup::make() of the same state
-// folder could have made for this job, perhaps in an earlier run: the only ones that are killed on
-// the word of a record.
+// Whether this is the path of a cgroup which make_jobs_cgroup() and Cgroup::make() of the same
+// state folder could have made for this job, perhaps in an earlier run: the only ones that are
+// killed on the word of a record.
 bool is_job_cgroup(std::string_view folder, std::string_view state_folder, std::string_view job);
 
 // Kills all in a cgroup and below, waits until they are gone, and removes it. False: not all went
@@ -44,12 +43,12 @@ class Cgroup final : public Processes {
     explicit Cgroup(CgroupPlace place) : place_(std::move(place)) {}
     // Removes it if it is empty.
     ~Cgroup() override;
+    Cgroup(const Cgroup&) = delete;
+    Cgroup& operator=(const Cgroup&) = delete;
 
     static Result<std::unique_ptr<Cgroup>> make(const CgroupPlace& jobs, const std::string& job);
 
     [[nodiscard]] const std::string& folder() const { return place_.folder; }
-    // For a process that joins by writing "0".
-    [[nodiscard]] UniqueFd open_procs() const;
 
     void set_main(pid_t pid) override { main_ = pid; }
     [[nodiscard]] bool can_reap_main() const override { return true; }
@@ -63,6 +62,7 @@ class Cgroup final : public Processes {
   private:
     CgroupPlace place_;
     pid_t main_ = -1;
+    bool removed_ = false;
 };
 
 }  // namespace postern::jobs

@@ -33,7 +33,9 @@ int FileWatcher::watch(const std::string& path, Times times) {
     return inotify_add_watch(inotify_.get(), path.c_str(), mask);
 }
 
-void FileWatcher::forget(int watch) { inotify_rm_watch(inotify_.get(), watch); }
+void FileWatcher::forget(int watch) {
+    inotify_rm_watch(inotify_.get(), watch);
+}
 
 int FileWatcher::on_readable(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/,
                              void* self) {

@@ -64,8 +64,8 @@ bool Job::begin(Launched launched) {
     const int control_added = sd_event_add_io(host_.event(), &control, launched_.control.get(),
                                               EPOLLIN, on_control, this);
     control_source_.reset(control);
-    const int exit_added = sd_event_add_io(host_.event(), &exit, launched_.process.get(), EPOLLIN,
-                                           on_exit, this);
+    const int exit_added =
+        sd_event_add_io(host_.event(), &exit, launched_.process.get(), EPOLLIN, on_exit, this);
     exit_source_.reset(exit);
     if (control_added < 0 || exit_added < 0) {
         // It has not run anything and dies at once: no harm in waiting for it.
@@ -105,8 +105,8 @@ void Job::read_control() {
             control_source_.reset();
             launched_.control.reset();
             // End of file after the word was taken: the exec closed it. ECONNRESET: the launcher
-            // died with the word unread (unix(7)); its exit comes. A launcher that is killed between
-            // reading the word and its exec looks like a program that was killed at once.
+            // died with the word unread (unix(7)); its exit comes. A launcher that is killed
+            // between reading the word and its exec looks like a program that was killed at once.
             if (got == 0 && state_ == State::released && !giving_up_) program_runs();
             return;
         }
@@ -128,7 +128,7 @@ void Job::read_control() {
 void Job::release() {
     record_.state = RecordState::running;
     record_.pid = launched_.pid;
-    record_.pid_start = start_time(launched_.pid).value_or(0);
+    record_.pid_start = stat_of(launched_.pid).value_or(ProcessStat{}).start;
     record_.result.started_usec = now_usec();
     if (const Status written = host_.records().write(record_); !written) {
         record_.state = RecordState::starting;
@@ -227,19 +227,23 @@ int Job::on_timer(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* sel
     switch (job.state_) {
         case State::starting:
         case State::released:
-            job.give_up({"the program could not be started in time",
-                         "the launcher was not ready in time: was its user's every process stopped?"});
+            job.give_up(
+                {"the program could not be started in time",
+                 "the launcher was not ready in time: was its user's every process stopped?"});
             break;
         case State::running:
             job.cause_ = Outcome::timeout;
             job.terminate();
             break;
-        case State::terminating: job.kill_all(); break;
+        case State::terminating:
+            job.kill_all();
+            break;
         case State::killing:
             // What is left runs as another user, and the guard may not end it.
             if (job.main_gone_) job.finish();
             break;
-        case State::ended: break;
+        case State::ended:
+            break;
     }
     return 0;
 }
@@ -259,14 +263,17 @@ void Job::end(Outcome outcome) {
             cause_ = outcome;
             give_up({"the job was ended before it began", "ended before it began"});
             break;
-        case State::released: cause_ = outcome; break;
+        case State::released:
+            cause_ = outcome;
+            break;
         case State::running:
             cause_ = outcome;
             terminate();
             break;
         case State::terminating:
         case State::killing:
-        case State::ended: break;
+        case State::ended:
+            break;
     }
 }
 
@@ -315,8 +322,8 @@ bool Job::watch_output(std::size_t stream) {
 }
 
 bool Job::has_more() const {
-    return awaited_ && (files_.output[0].size() > offsets_[0] ||
-                        files_.output[1].size() > offsets_[1]);
+    return awaited_ &&
+           (files_.output[0].size() > offsets_[0] || files_.output[1].size() > offsets_[1]);
 }
 
 void Job::await_output(std::uint64_t stdout_offset, std::uint64_t stderr_offset) {
@@ -348,8 +355,8 @@ bool Job::look_at_output() {
         if (error == 0) continue;
         trims_ = false;
         if (host_.settings().notice) {
-            host_.settings().notice("output of job " + id() + " can't be bounded: " +
-                                    std::strerror(error));
+            host_.settings().notice("output of job " + id() +
+                                    " can't be bounded: " + std::strerror(error));
         }
     }
     if (has_more()) host_.tell_later(*this);

@@ -52,8 +52,8 @@ class JobHost {
 
 // What was made for a job before its launcher.
 struct JobFiles {
-    std::array<OutputFile, 2> output;   // stdout, stderr
-    std::array<UniqueFd, 2> readers;    // for the observer
+    std::array<OutputFile, 2> output;  // stdout, stderr
+    std::array<UniqueFd, 2> readers;   // for the observer
     std::unique_ptr<Processes> processes;
 };
 

@@ -37,10 +37,12 @@ std::vector<std::string> environment_of(const policy::Action& action, const std:
     variables.emplace_back("POSTERN_JOB", job);
     variables.emplace_back("POSTERN_UID", std::to_string(requester.uid));
     variables.emplace_back("POSTERN_GID", std::to_string(requester.gid));
-    std::sort(variables.begin(), variables.end());
+    std::ranges::sort(variables);
     std::vector<std::string> texts;
     texts.reserve(variables.size());
-    for (const auto& [name, text] : variables) texts.push_back(name + "=" + text);
+    for (const auto& [name, text] : variables) {
+        texts.emplace_back(name).append("=").append(text);
+    }
     return texts;
 }
 
@@ -54,7 +56,7 @@ Result<UniqueFd> stdin_of(const policy::Command& command) {
 // An ignored SIGCHLD is inherited over exec; with it the kernel reaps our children itself, and how
 // they ended is lost (wait(2), NOTES).
 void keep_children_waitable() {
-    struct sigaction action {};
+    struct sigaction action{};
     if (sigaction(SIGCHLD, nullptr, &action) < 0) return;
     const bool ignored =
         (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;  // NOLINT
@@ -77,6 +79,9 @@ class Manager final : public JobManager, public JobHost {
         // What jobs still run keep it.
         if (cgroup_) rmdir(cgroup_->folder.c_str());
     }
+
+    Manager(const Manager&) = delete;
+    Manager& operator=(const Manager&) = delete;
 
     Status begin();
 
@@ -108,7 +113,7 @@ class Manager final : public JobManager, public JobHost {
     void later(std::function<void()> what);
     Job* find(const std::string& job) const;
 
-    static int on_later(sd_event_source* source, void* self);
+    static int on_later(sd_event_source* source, std::uint64_t usec, void* self);
     static int on_look(sd_event_source* source, std::uint64_t usec, void* self);
     void changed(int watch);
 
@@ -118,7 +123,7 @@ class Manager final : public JobManager, public JobHost {
     std::optional<CgroupPlace> cgroup_;
     std::string boot_ = boot_id();
     std::unique_ptr<FileWatcher> watcher_;
-    EventSource later_source_;
+    EventSource later_timer_;
     EventSource look_timer_;
 
     std::unordered_map<int, Job*> watches_;
@@ -136,17 +141,12 @@ Status Manager::begin() {
         [this] {
             // Any file may have changed.
             std::vector<int> all;
+            all.reserve(watches_.size());
             for (const auto& [watch, job] : watches_) all.push_back(watch);
             for (const int watch : all) changed(watch);
         });
     if (!watcher) return fail(watcher.error().message);
     watcher_ = std::move(*watcher);
-    sd_event_source* source = nullptr;
-    if (const int added = sd_event_add_defer(event_.get(), &source, on_later, this); added < 0) {
-        return fail(std::string("event loop: ") + std::strerror(-added));
-    }
-    later_source_.reset(source);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
     return {};
 }
 
@@ -175,8 +175,7 @@ Result<JobFiles> Manager::make_files(const UniqueFd& folder, Record& record) con
 
 Result<Launched> Manager::launch_job(const policy::Action& action, const policy::Command& command,
                                      const Record& record, const JobFiles& files) const {
-    const auto program =
-        policy::open_safe(action.program, geteuid(), policy::Use::execute);
+    const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
     if (!program) return fail(program.error().message);
     launcher::Order order;
     order.uid = action.uid;
@@ -319,8 +318,7 @@ void Manager::tell_later(Job& job) {
     });
 }
 
-void Manager::over(Job& job, std::optional<StartFailure> failure,
-                   std::optional<JobResult> result) {
+void Manager::over(Job& job, std::optional<StartFailure> failure, std::optional<JobResult> result) {
     const auto node = jobs_.extract(job.id());
     look_at_.erase(&job);
     const auto active = active_of_uid_.find(job.record().requester.uid);
@@ -333,12 +331,16 @@ void Manager::over(Job& job, std::optional<StartFailure> failure,
 
 // ---- The loop ----
 
+// A timer that is due at once, and no defer source: that one counts as the longest waiting of all
+// whenever it is enabled, and a session that asks again and again would have the loop to itself.
 void Manager::later(std::function<void()> what) {
     later_.push_back(std::move(what));
-    sd_event_source_set_enabled(later_source_.get(), SD_EVENT_ONESHOT);
+    if (later_.size() > 1) return;
+    static_cast<void>(arm_timer(event_.get(), later_timer_, 0, on_later, this));
+    sd_event_source_set_time_accuracy(later_timer_.get(), 1);
 }
 
-int Manager::on_later(sd_event_source* /*source*/, void* self) {
+int Manager::on_later(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
     std::vector<std::function<void()>> now;
     now.swap(static_cast<Manager*>(self)->later_);
     for (const std::function<void()>& what : now) what();
@@ -351,8 +353,8 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     sd_event* event, Settings settings,
     const std::function<void(const std::string& job, const std::string& action, uid_t uid)>& lost) {
     keep_children_waitable();
-    Result<RecordStore> records = RecordStore::open(
-        settings.state_folder, settings.records_per_uid, settings.records, settings.notice);
+    Result<RecordStore> records = RecordStore::open(settings.state_folder, settings.records_per_uid,
+                                                    settings.records, settings.notice);
     if (!records) return fail(records.error().message);
     std::optional<CgroupPlace> cgroup;
     Result<CgroupPlace> made = make_jobs_cgroup(records->state_folder());

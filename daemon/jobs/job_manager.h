@@ -1,7 +1,8 @@
 // The life of jobs that the guard starts itself (without systemd as their supervisor).
 //
-// One job: record "starting" written -> admitted (audit) -> launcher spawned, in a cgroup of its own
-// where there is one -> the launcher says that it has dropped everything -> record "running" -> go
+// One job: record "starting" written -> admitted (audit) -> launcher spawned, in a cgroup of its
+// own where there is one -> the launcher says that it has dropped everything -> record "running" ->
+// go
 // -> exec -> ... -> main process gone -> the rest of its cgroup ended -> files closed to writing ->
 // record with the result -> ended().
 //
@@ -33,14 +34,15 @@ struct Settings {
     std::chrono::microseconds kill_grace{10'000'000};  // between TERM and KILL
     // How long a launcher may take until its program runs; then it is killed and the start failed.
     std::chrono::microseconds start_patience{10'000'000};
-    std::uint64_t stored_output_bytes = 64ULL << 20;  // of each job's stream, softly: the newest stay
-    std::size_t records_per_uid = 256;                // ended ones; the oldest go
+    std::uint64_t stored_output_bytes = 64ULL
+                                        << 20;  // of each job's stream, softly: the newest stay
+    std::size_t records_per_uid = 256;          // ended ones; the oldest go
     std::size_t records = 4096;
     // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
     // (select(2) breaks with more than 1024). 0: the guard's present one.
     std::uint64_t job_open_files = 0;
-    // Told in words what went wrong beside a job's own story and is for the administrator: a record that
-    // can't be read or written, a file system without hole punching. May be empty.
+    // Told in words what went wrong beside a job's own story and is for the administrator: a record
+    // that can't be read or written, a file system without hole punching. May be empty.
     std::function<void(const std::string& message)> notice;
 };
 
@@ -75,11 +77,11 @@ class Observer {
 
 class JobManager {
   public:
-    // Makes the folders, finds a cgroup to put jobs into, ends what a guard that died left behind and
-    // records those jobs as lost; tells about each by `lost` (job, action, uid of the requester).
-    // May wait some seconds for leftovers to be gone: not for inside the loop. Sets SIGCHLD to its
-    // default where a parent left it ignored. Errors: the state folder can't be made or is not safe,
-    // or another guard uses it.
+    // Makes the folders, finds a cgroup to put jobs into, ends what a guard that died left behind
+    // and records those jobs as lost; tells about each by `lost` (job, action, uid of the
+    // requester). May wait some seconds for leftovers to be gone: not for inside the loop. Sets
+    // SIGCHLD to its default where a parent left it ignored. Errors: the state folder can't be made
+    // or is not safe, or another guard uses it.
     static Result<std::unique_ptr<JobManager>> create(
         sd_event* event, Settings settings,
         const std::function<void(const std::string& job, const std::string& action, uid_t uid)>&

@@ -64,7 +64,10 @@ class SpawnPlan {
         return error;
     }
 
-    int spawn(const std::string& path, pid_t& pid) {
+    int spawn(int program, pid_t& pid) {
+        const UniqueFd source(fcntl(program, F_DUPFD_CLOEXEC, lowest_source));
+        if (!source) return errno;
+        const std::string path = "/proc/self/fd/" + std::to_string(source.get());
         // Nothing of a job's is in our arguments or environment: others may read those.
         std::array<char, 17> name{"postern-launcher"};
         std::array<char*, 2> arguments{name.data(), nullptr};
@@ -133,8 +136,7 @@ Result<Launched> launch(const LaunchFiles& files) {
         if (fd < 0 && as == launcher::cgroup_fd) continue;
         if (const int error = plan.give(fd, as); error != 0) return failed("descriptors", error);
     }
-    const std::string path = "/proc/self/fd/" + std::to_string(files.launcher);
-    if (const int error = plan.spawn(path, launched.pid); error != 0) {
+    if (const int error = plan.spawn(files.launcher, launched.pid); error != 0) {
         return failed("postern-launcher", error);
     }
     launched.process = open_process(launched.pid);

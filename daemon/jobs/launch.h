@@ -29,7 +29,8 @@ struct Launched {
     UniqueFd control;  // close-on-exec, non-blocking
 };
 
-// A descriptor of a memory file that nobody can change any more, for reading. Error: ENOMEM, EMFILE.
+// A descriptor of a memory file that nobody can change any more, for reading. Error: ENOMEM,
+// EMFILE.
 Result<UniqueFd> sealed_file(const char* name, std::span<const std::uint8_t> bytes);
 Result<UniqueFd> null_file();
 

@@ -26,25 +26,33 @@ UniqueFd OutputFile::open_reader() const {
 }
 
 std::uint64_t OutputFile::size() const {
-    struct stat status {};
+    struct stat status{};
     if (fstat(file_.get(), &status) < 0) return 0;
     return static_cast<std::uint64_t>(status.st_size);
 }
 
+// By what the file occupies, not by what was freed before: the job may truncate it and begin again.
 int OutputFile::trim(std::uint64_t keep) {
-    const std::uint64_t stored_to = size();
-    if (stored_to < freed_) freed_ = 0;  // the job truncated it
-    if (stored_to - freed_ <= keep + keep / 8) return 0;
+    struct stat status{};
+    if (fstat(file_.get(), &status) < 0) return errno;
+    constexpr std::uint64_t stat_block = 512;  // whatever the file system's own (inode(7))
+    const std::uint64_t occupied = static_cast<std::uint64_t>(status.st_blocks) * stat_block;
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (occupied <= keep + keep / 8 || size <= keep) return 0;
+    // A file system may reserve blocks beyond the end, and freeing is a modification as well: with
+    // nothing new there is nothing to do, else we would wake ourselves for ever.
+    if (size == trimmed_size_ && occupied == trimmed_occupied_) return 0;
     // Whole blocks only: a part of one is not freed but zeroed. 4096 suits every file system: where
     // blocks are larger, the last one waits for the next time.
     constexpr std::uint64_t block = 4096;
-    const std::uint64_t end = (stored_to - keep) / block * block;
-    if (end <= freed_) return 0;
-    if (fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  static_cast<off_t>(freed_), static_cast<off_t>(end - freed_)) < 0) {
+    const std::uint64_t end = (size - keep) / block * block;
+    if (end > 0 && fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                             static_cast<off_t>(end)) < 0) {
         return errno;
     }
-    freed_ = end;
+    if (fstat(file_.get(), &status) < 0) return errno;
+    trimmed_size_ = static_cast<std::uint64_t>(status.st_size);
+    trimmed_occupied_ = static_cast<std::uint64_t>(status.st_blocks) * stat_block;
     return 0;
 }
 

@@ -22,8 +22,9 @@ class OutputFile {
     [[nodiscard]] UniqueFd open_reader() const;
     [[nodiscard]] std::uint64_t size() const;
 
-    // Once more than `keep` and an eighth is stored, frees what is before the newest `keep` bytes: a
-    // hole, so offsets stay what they are. Returns 0 or errno (EOPNOTSUPP: not on this file system).
+    // Once more than `keep` and an eighth is stored, frees what is before the newest `keep` bytes:
+    // a hole, so offsets stay what they are. Returns 0 or errno (EOPNOTSUPP: not on this file
+    // system).
     int trim(std::uint64_t keep);
     // Mode 0600: whoever has it open may go on, nobody opens it again.
     void close_to_writing() const;
@@ -31,7 +32,9 @@ class OutputFile {
   private:
     explicit OutputFile(UniqueFd file) : file_(std::move(file)) {}
     UniqueFd file_;
-    std::uint64_t freed_ = 0;  // bytes from the start
+    // As the last trim() left them.
+    std::uint64_t trimmed_size_ = 0;
+    std::uint64_t trimmed_occupied_ = 0;
 };
 
 }  // namespace postern::jobs

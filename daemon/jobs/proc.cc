@@ -11,6 +11,7 @@
 #include <csignal>
 #include <ctime>
 #include <memory>
+#include <sstream>
 #include <string_view>
 
 namespace postern::jobs {
@@ -54,23 +55,24 @@ std::string boot_id() {
     return text->substr(0, text->find('\n'));
 }
 
-std::optional<std::uint64_t> start_time(pid_t pid) {
+std::optional<ProcessStat> stat_of(pid_t pid) {
     const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
     if (!text) return std::nullopt;
     // The second field is the program's name in parentheses and may hold anything, ')' too.
-    const std::size_t name_end = text->rfind(')');
+    const std::size_t name_end = text->rfind(") ");
     if (name_end == std::string::npos) return std::nullopt;
-    std::string_view rest = std::string_view(*text).substr(name_end + 1);
-    constexpr int fields_between = 19;  // from the third field, the state, to the 22nd
-    for (int i = 0; i <= fields_between; ++i) {
-        const std::size_t space = rest.find(' ');
-        if (space == std::string_view::npos) return std::nullopt;
-        rest.remove_prefix(space + 1);
-    }
-    std::uint64_t ticks = 0;
-    const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
-    if (parsed.ec != std::errc()) return std::nullopt;
-    return ticks;
+    std::istringstream fields(text->substr(name_end + 2));
+    std::string state;
+    std::string skipped;
+    std::uint64_t threads = 0;
+    ProcessStat stat;
+    fields >> state;  // the third field
+    constexpr int threads_field = 20;
+    for (int field = 4; field < threads_field; ++field) fields >> skipped;
+    fields >> threads >> skipped >> stat.start;
+    if (!fields) return std::nullopt;
+    stat.zombie = (state == "Z" || state == "X") && threads <= 1;
+    return stat;
 }
 
 UniqueFd open_process(pid_t pid) {

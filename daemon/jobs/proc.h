@@ -23,9 +23,17 @@ int write_file(const std::string& path, const std::string& text);
 // Changes with every boot of the machine (random(4)); empty if it can't be read.
 std::string boot_id();
 
-// When a process began, in clock ticks after boot (proc(5), stat, field 22): with its pid and the
-// boot id it names one process for ever. Absent: there is no such process.
-std::optional<std::uint64_t> start_time(pid_t pid);
+// Some of /proc/PID/stat (proc(5)).
+struct ProcessStat {
+    // All of it is over, and its parent has not asked yet. (A process whose first thread has ended
+    // while others run has the state Z as well.)
+    bool zombie = false;
+    // When it began, in clock ticks after boot: with its pid and the boot id it names one process
+    // for ever.
+    std::uint64_t start = 0;
+};
+// Absent: there is no such process.
+std::optional<ProcessStat> stat_of(pid_t pid);
 
 // pidfd_open(2), close-on-exec; glibc has no wrapper before 2.36.
 UniqueFd open_process(pid_t pid);

@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 #include <vector>
 
 #include "daemon/jobs/proc.h"
 
 namespace postern::jobs {
 
-// kill(-1) would be everyone and kill(0) our own group; set_main() comes first, but nothing may hang
-// on that.
+// kill(-1) would be everyone and kill(0) our own group; set_main() comes first, but nothing may
+// hang on that.
 void ProcessGroup::terminate() {
     if (main_ <= 1) return;
     ::kill(-main_, SIGTERM);
@@ -23,11 +24,15 @@ bool ProcessGroup::kill() {
     return false;
 }
 
-// kill(-main_, 0) can't tell: it succeeds for the zombie alone.
+// kill(-main_, 0) can't tell: it succeeds for zombies, of which there is at least the main process;
+// and in a container process 1 may never reap the others.
 bool ProcessGroup::empty() const {
     const std::vector<pid_t> pids = all_processes();
-    return std::none_of(pids.begin(), pids.end(),
-                        [this](pid_t pid) { return pid != main_ && getpgid(pid) == main_; });
+    return std::ranges::none_of(pids, [this](pid_t pid) {
+        if (pid == main_ || getpgid(pid) != main_) return false;
+        const std::optional<ProcessStat> stat = stat_of(pid);
+        return stat && !stat->zombie;
+    });
 }
 
 }  // namespace postern::jobs

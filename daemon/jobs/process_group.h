@@ -1,5 +1,5 @@
-// A job's processes where it has no cgroup: its process group. A process that makes a POSIX session of
-// its own (setsid(2)) is no longer in it and can't be ended.
+// A job's processes where it has no cgroup: its process group. A process that makes a POSIX session
+// of its own (setsid(2)) is no longer in it and can't be ended.
 #pragma once
 
 #include "daemon/jobs/processes.h"

@@ -78,7 +78,8 @@ class Fields {
         return value != nullptr && value->is_boolean() && value->get<bool>();
     }
     template <typename Enum, std::size_t size>
-    Enum one_of(const char* name, const std::array<std::pair<Enum, std::string_view>, size>& table) {
+    Enum one_of(const char* name,
+                const std::array<std::pair<Enum, std::string_view>, size>& table) {
         const std::string found = text(name);
         for (const auto& [value, known] : table) {
             if (known == found) return value;
@@ -101,7 +102,9 @@ bool is_over(RecordState state) {
     return state != RecordState::starting && state != RecordState::running;
 }
 
-std::string_view name_of(Outcome outcome) { return name_in(outcomes, outcome); }
+std::string_view name_of(Outcome outcome) {
+    return name_in(outcomes, outcome);
+}
 
 std::string to_json(const Record& record) {
     json arguments = json::object();

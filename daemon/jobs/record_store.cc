@@ -26,7 +26,9 @@ constexpr const char* bad_record_name = "record.json.bad";
 constexpr std::size_t record_bytes = 1024 * 1024;
 constexpr std::size_t id_bytes = 16;
 
-std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
+std::string why(const std::string& what) {
+    return std::string(what).append(": ").append(std::strerror(errno));
+}
 
 bool is_job_id(std::string_view name) {
     return name.size() == 2 * id_bytes &&
@@ -76,19 +78,20 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, std::size
 
     RecordStore store;
     store.state_folder_ = std::move(*path);
-    store.lock_ = UniqueFd(openat(state->get(), "lock",
-                                  O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+    store.lock_ = UniqueFd(
+        openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
     if (!store.lock_) return fail(why("state folder " + state_folder + ": lock"));
     if (flock(store.lock_.get(), LOCK_EX | LOCK_NB) < 0) {
-        return fail("state folder " + state_folder +
-                    ": another guard uses it; stop that one, or choose another folder with --state");
+        return fail(
+            "state folder " + state_folder +
+            ": another guard uses it; stop that one, or choose another folder with --state");
     }
     if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
         return fail(why(state_folder + "/jobs"));
     }
-    store.jobs_ = UniqueFd(
-        openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat status {};
+    store.jobs_ =
+        UniqueFd(openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status{};
     if (!store.jobs_ || fstat(store.jobs_.get(), &status) < 0) {
         return fail(why(state_folder + "/jobs"));
     }
@@ -220,9 +223,8 @@ void RecordStore::set_aside(const std::string& job, const std::string& reason) c
     const bool renamed =
         folder && renameat(folder.get(), record_name, folder.get(), bad_record_name) == 0;
     if (!notice_) return;
-    notice_("record " + state_folder_ + "/jobs/" + job + "/" + record_name +
-            " is not believed: " + reason +
-            (renamed ? std::string("; it is now ") + bad_record_name : "") +
+    notice_("record " + state_folder_ + "/jobs/" + job + "/" + record_name + " is not believed: " +
+            reason + (renamed ? std::string("; it is now ") + bad_record_name : "") +
             "; look at it, then remove its folder");
 }
 

@@ -37,11 +37,12 @@ class RecordStore {
     // The job's own, empty folder, 0700. Error: why not.
     [[nodiscard]] Result<UniqueFd> make_folder(const std::string& job) const;
     // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
-    // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one before
-    // is still there.
+    // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one
+    // before is still there.
     Status write(const Record& record) const;
-    // The record of a job that is over. On a full disk it is put over the old record's own block, so
-    // that the end of a job is remembered there too. Afterwards the oldest records above the limits go.
+    // The record of a job that is over. On a full disk it is put over the old record's own block,
+    // so that the end of a job is remembered there too. Afterwards the oldest records above the
+    // limits go.
     Status write_last(const Record& record);
     // All of the job.
     void remove(const std::string& job) const;

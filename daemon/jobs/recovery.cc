@@ -17,15 +17,16 @@ namespace {
 
 constexpr std::chrono::milliseconds patience{5000};
 
-// A job that had no cgroup. Its main process is known by pid and start time. Others of its group may
-// outlive that, and then the number alone proves little: they are known by the variable that every
-// process of the job began with. (One who puts it into a process of his own gets that one killed.)
+// A job that had no cgroup. Its main process is known by pid and start time. Others of its group
+// may outlive that, and then the number alone proves little: they are known by the variable that
+// every process of the job began with. (One who puts it into a process of his own gets that one
+// killed.)
 void end_group(const Record& record) {
     const pid_t leader = record.pid;
     if (leader <= 1) return;
     const UniqueFd process = open_process(leader);
-    const bool is_ours = process && start_time(leader) == record.pid_start;
-    if (is_ours) {
+    const std::optional<ProcessStat> stat = stat_of(leader);
+    if (process && stat && stat->start == record.pid_start) {
         ::kill(-leader, SIGKILL);
         signal_process(process, SIGKILL);
     }
@@ -41,8 +42,8 @@ void end_group(const Record& record) {
         for (std::size_t at = text.find(mark); at != std::string_view::npos;
              at = text.find(mark, at + 1)) {
             const std::size_t end = at + mark.size();
-            const bool whole = (at == 0 || text[at - 1] == '\0') &&
-                               (end == text.size() || text[end] == '\0');
+            const bool whole =
+                (at == 0 || text[at - 1] == '\0') && (end == text.size() || text[end] == '\0');
             if (whole) signal_process(other, SIGKILL);
         }
     }

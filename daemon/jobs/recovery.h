@@ -10,9 +10,10 @@
 
 namespace postern::jobs {
 
-// Ends the leftovers of all jobs whose record says that they start or run, and records them as lost;
-// tells about each by `lost`. Also whatever else is in this state folder's own cgroup, e.g. of a job
-// whose record can't be read. Waits some seconds for them to be gone; tells by `notice` what stays.
+// Ends the leftovers of all jobs whose record says that they start or run, and records them as
+// lost; tells about each by `lost`. Also whatever else is in this state folder's own cgroup, e.g.
+// of a job whose record can't be read. Waits some seconds for them to be gone; tells by `notice`
+// what stays.
 void recover(RecordStore& store, const std::optional<CgroupPlace>& jobs_cgroup,
              const std::function<void(const Record&)>& lost, const RecordStore::Notice& notice);
 

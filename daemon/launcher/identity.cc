@@ -14,7 +14,9 @@
 namespace postern::launcher {
 namespace {
 
-std::optional<Report> failed(Stage stage, int error) { return Report{stage, error}; }
+std::optional<Report> failed(Stage stage, int error) {
+    return Report{stage, error};
+}
 
 bool has_uid(uid_t uid) {
     uid_t real = 0;
@@ -37,14 +39,14 @@ bool has_groups(std::vector<gid_t> expected) {
     if (count < 0) return false;
     std::vector<gid_t> groups(static_cast<std::size_t>(count));
     if (getgroups(count, groups.data()) != count) return false;
-    std::sort(groups.begin(), groups.end());
-    std::sort(expected.begin(), expected.end());
+    std::ranges::sort(groups);
+    std::ranges::sort(expected);
     return groups == expected;
 }
 
-// The kernel clears permitted and effective when the last id that is 0 goes (capabilities(7)), unless
-// securebits say otherwise: so it is looked at. Inheritable ones survive, and would come to life in
-// a program file that has some of its own. Ambient ones go with the inheritable.
+// The kernel clears permitted and effective when the last id that is 0 goes (capabilities(7)),
+// unless securebits say otherwise: so it is looked at. Inheritable ones survive, and would come to
+// life in a program file that has some of its own. Ambient ones go with the inheritable.
 std::optional<Report> drop_capabilities(uid_t uid) {
     // Both capget and capset know version 3 since Linux 2.6.26; glibc has no wrapper.
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -57,7 +59,8 @@ std::optional<Report> drop_capabilities(uid_t uid) {
     if (syscall(SYS_capset, &header, sets.data()) < 0) return failed(Stage::capabilities, errno);
     if (syscall(SYS_capget, &header, sets.data()) < 0) return failed(Stage::capabilities, errno);
     for (const __user_cap_data_struct& set : sets) {
-        const bool left = set.inheritable != 0 || (uid != 0 && (set.permitted | set.effective) != 0);
+        const bool left =
+            set.inheritable != 0 || (uid != 0 && (set.permitted | set.effective) != 0);
         if (left) return failed(Stage::capabilities, EPERM);
     }
     return std::nullopt;

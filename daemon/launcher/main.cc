@@ -1,9 +1,9 @@
 // postern-launcher: becomes the user that a job runs as, waits for the guard's word, and then
 // becomes the job.
 //
-// The guard starts it as its own user, since whoever drops to the job's user before an exec lets that
-// user stop the half-made child, and with it the guard that waits in vfork. Here, after the exec of
-// our own program, only this one job can be held up. See order.h for what it finds on which
+// The guard starts it as its own user, since whoever drops to the job's user before an exec lets
+// that user stop the half-made child, and with it the guard that waits in vfork. Here, after the
+// exec of our own program, only this one job can be held up. See order.h for what it finds on which
 // descriptor.
 #include <fcntl.h>
 #include <linux/keyctl.h>
@@ -17,7 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstring>
+#include <csignal>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +37,9 @@ namespace {
     _exit(1);
 }
 
-[[noreturn]] void leave(Stage stage, int error) { leave(Report{stage, error}); }
+[[noreturn]] void leave(Stage stage, int error) {
+    leave(Report{stage, error});
+}
 
 // What is open beyond our own is none of the job's business; our own closes with the exec.
 void close_others() {
@@ -47,8 +49,19 @@ void close_others() {
     }
 }
 
+// posix_spawn(3) has reset the others, but leaves glibc's own two (32 and 33) ignored, and a job
+// would inherit that. sigaction(3) refuses them: hence the system call, whose all-zero argument is
+// SIG_DFL on every architecture.
+void reset_signals() {
+    const std::array<unsigned long, 8> by_default{};
+    for (int number = 1; number < _NSIG; ++number) {
+        // EINVAL for KILL and STOP, which have no disposition.
+        syscall(SYS_rt_sigaction, number, by_default.data(), nullptr, _NSIG / CHAR_BIT);
+    }
+}
+
 Order read_order() {
-    struct stat status {};
+    struct stat status{};
     if (fstat(order_fd, &status) < 0) leave(Stage::order, errno);
     if (status.st_size < 0 || static_cast<std::size_t>(status.st_size) > order_bytes) {
         leave(Stage::order, EMSGSIZE);
@@ -56,8 +69,8 @@ Order read_order() {
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
     std::size_t have = 0;
     while (have < bytes.size()) {
-        const ssize_t got = pread(order_fd, bytes.data() + have, bytes.size() - have,
-                                  static_cast<off_t>(have));
+        const ssize_t got =
+            pread(order_fd, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) leave(Stage::order, got < 0 ? errno : EBADMSG);
         have += static_cast<std::size_t>(got);
@@ -76,9 +89,9 @@ void join_cgroup() {
 
 // Scripts can't be executed from a close-on-exec descriptor: the kernel hands the interpreter a
 // /dev/fd path of it, which is gone by then (execveat(2), BUGS), and without close-on-exec the job
-// would have one descriptor too many. Anything that is no ELF file is therefore started by its path;
-// that leads to the same file, since the guard has looked that nobody but root (or the guard's own
-// user) may change the program or any folder on the way.
+// would have one descriptor too many. Anything that is no ELF file is therefore started by its
+// path; that leads to the same file, since the guard has looked that nobody but root (or the
+// guard's own user) may change the program or any folder on the way.
 bool starts_by_path() {
     const std::string path = "/proc/self/fd/" + std::to_string(program_fd);
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
@@ -106,7 +119,8 @@ void set_open_files(std::uint64_t soft) {
 }
 
 // Whoever has the guard's session keyring possesses the keys in it, whatever its uid
-// (session-keyring(7)). Kernels without keys, and containers that forbid the call, have none to give.
+// (session-keyring(7)). Kernels without keys, and containers that forbid the call, have none to
+// give.
 void leave_keyring() {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS &&
         errno != EPERM) {
@@ -144,6 +158,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 int run() {
     close_others();
+    reset_signals();
     Order order = read_order();
     if (order.join_cgroup) join_cgroup();
     // Of its own: no controlling terminal, and a process group that the guard can end.
@@ -173,4 +188,6 @@ int run() {
 }  // namespace
 }  // namespace postern::launcher
 
-int main() { return postern::launcher::run(); }
+int main() {
+    return postern::launcher::run();
+}

@@ -162,20 +162,34 @@ Result<Report> decode_report(std::span<const std::uint8_t> bytes) {
 
 std::string_view doing(Stage stage) {
     switch (stage) {
-        case Stage::ready: return "getting ready";
-        case Stage::descriptors: return "closing inherited descriptors";
-        case Stage::order: return "reading its order";
-        case Stage::cgroup: return "joining its cgroup";
-        case Stage::posix_session: return "making a POSIX session of its own";
-        case Stage::open_files: return "setting the limit of open files";
-        case Stage::keyring: return "making a session keyring of its own";
-        case Stage::program: return "looking at the program";
-        case Stage::groups: return "taking on its groups";
-        case Stage::gid: return "taking on its group id";
-        case Stage::uid: return "taking on its user id";
-        case Stage::capabilities: return "dropping capabilities";
-        case Stage::working_directory: return "changing to its working directory";
-        case Stage::exec: return "executing the program";
+        case Stage::ready:
+            return "getting ready";
+        case Stage::descriptors:
+            return "closing inherited descriptors";
+        case Stage::order:
+            return "reading its order";
+        case Stage::cgroup:
+            return "joining its cgroup";
+        case Stage::posix_session:
+            return "making a POSIX session of its own";
+        case Stage::open_files:
+            return "setting the limit of open files";
+        case Stage::keyring:
+            return "making a session keyring of its own";
+        case Stage::program:
+            return "looking at the program";
+        case Stage::groups:
+            return "taking on its groups";
+        case Stage::gid:
+            return "taking on its group id";
+        case Stage::uid:
+            return "taking on its user id";
+        case Stage::capabilities:
+            return "dropping capabilities";
+        case Stage::working_directory:
+            return "changing to its working directory";
+        case Stage::exec:
+            return "executing the program";
     }
     return "an unknown stage";
 }

@@ -44,17 +44,18 @@ std::string text_or_empty(const char* text) {
 
 Result<std::optional<Account>> to_account(Result<std::optional<passwd>> entry) {
     if (!entry) return fail_with(std::move(entry).error());
-    if (!*entry) return std::optional<Account>();
-    const passwd& found = **entry;
-    return std::optional<Account>(Account{text_or_empty(found.pw_name), found.pw_uid, found.pw_gid,
-                                          text_or_empty(found.pw_dir),
-                                          text_or_empty(found.pw_shell)});
+    const std::optional<passwd>& found = *entry;
+    if (!found) return std::optional<Account>();
+    return std::optional<Account>(Account{text_or_empty(found->pw_name), found->pw_uid,
+                                          found->pw_gid, text_or_empty(found->pw_dir),
+                                          text_or_empty(found->pw_shell)});
 }
 
 void sort_and_add(std::vector<gid_t>& groups, gid_t gid) {
     groups.push_back(gid);
-    std::sort(groups.begin(), groups.end());
-    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+    std::ranges::sort(groups);
+    const auto rest = std::ranges::unique(groups);
+    groups.erase(rest.begin(), rest.end());
 }
 
 }  // namespace
@@ -82,8 +83,9 @@ Result<std::optional<gid_t>> find_group(const std::string& name) {
             return getgrnam_r(name.c_str(), into, data, size, found);
         });
     if (!entry) return fail_with(std::move(entry).error());
-    if (!*entry) return std::optional<gid_t>();
-    return std::optional<gid_t>((*entry)->gr_gid);
+    const std::optional<group>& found = *entry;
+    if (!found) return std::optional<gid_t>();
+    return std::optional<gid_t>(found->gr_gid);
 }
 
 std::vector<gid_t> groups_of(const std::string& user, gid_t gid) {
@@ -120,8 +122,9 @@ std::vector<gid_t> process_groups() {
 
 std::optional<id_t> parse_id(std::string_view text) {
     id_t id = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, id);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, id);
     if (error != std::errc{} || rest != end || (text.size() > 1 && text.front() == '0')) {
         return std::nullopt;
     }

@@ -43,8 +43,8 @@ bool is_environment_name(std::string_view name) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
     };
     if (name.empty() || !is_letter(name.front())) return false;
-    return std::all_of(name.begin(), name.end(),
-                       [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+    return std::ranges::all_of(name,
+                               [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
 }
 
 class Parser {
@@ -86,7 +86,7 @@ class Parser {
     }
 
     void read_texts() {
-        if (const auto node = required("summary", "\"summary\": \"what it does\"")) {
+        if (const auto node = required("summary", R"("summary": "what it does")")) {
             if (const auto text = document_.text(*node)) {
                 if (text->empty()) document_.report(*node, "is empty; say what the action does");
                 if (text->size() > limits::action_summary_bytes) {
@@ -105,8 +105,8 @@ class Parser {
         const auto text = document_.text(*node);
         if (!text) return;
         std::string in_one_line = *text;
-        std::replace(in_one_line.begin(), in_one_line.end(), '\n', ' ');
-        std::replace(in_one_line.begin(), in_one_line.end(), '\t', ' ');
+        std::ranges::replace(in_one_line, '\n', ' ');
+        std::ranges::replace(in_one_line, '\t', ' ');
         if (const auto forbidden = forbidden_character(in_one_line)) {
             document_.report(*node, "contains " + *forbidden + "; remove it");
         }
@@ -131,9 +131,8 @@ class Parser {
 
     [[nodiscard]] const ArgumentSpec* argument(std::string_view name) const {
         const auto& specs = action_.description.arguments;
-        const auto found = std::find_if(specs.begin(), specs.end(), [&](const ArgumentSpec& spec) {
-            return spec.name == name;
-        });
+        const auto found = std::ranges::find_if(
+            specs, [&](const ArgumentSpec& spec) { return spec.name == name; });
         return found == specs.end() ? nullptr : &*found;
     }
 
@@ -228,7 +227,7 @@ class Parser {
         for (const auto& [name, node] : argument_nodes_) {
             if (used_.contains(name)) continue;
             document_.report_key(node, "is not used; write {" + printable(name) +
-                                           "} in \"exec\" or \"stdin\", or remove it");
+                                           R"(} in "exec" or "stdin", or remove it)");
         }
     }
 
@@ -330,9 +329,9 @@ class Parser {
         const auto text = document_.text(*node);
         if (!text) return;
         if (*text != "keep" && *text != "kill") {
-            document_.report(*node, in_quotes(*text) + " is not known; use \"keep\" or \"kill\"");
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "keep" or "kill")");
         }
-        action_.kill_on_disconnect = *text == "kill";
+        action_.description.kill_on_disconnect = *text == "kill";
     }
 
     Document& document_;

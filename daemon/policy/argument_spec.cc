@@ -63,7 +63,7 @@ class Reader {
         read_text_keys();
         read_bounds();
         read_flags();
-        if (spec_.pattern) compile();
+        if (spec_.pattern) compile(*spec_.pattern);
         if (spec_.pattern && pattern_ == nullptr) return std::nullopt;
         check_choices();
         read_default();
@@ -167,7 +167,7 @@ class Reader {
         for (const Node& element : *elements) {
             const auto text = document_.text(element);
             if (!text) continue;
-            if (std::find(spec_.values.begin(), spec_.values.end(), *text) != spec_.values.end()) {
+            if (std::ranges::find(spec_.values, *text) != spec_.values.end()) {
                 document_.report(element, in_quotes(*text) + " stands twice; remove one");
             }
             spec_.values.push_back(*text);
@@ -197,9 +197,8 @@ class Reader {
     void check_order(std::string_view low_key, std::optional<Number> low, std::string_view high_key,
                      std::optional<Number> high) {
         if (!low || !high || *low <= *high) return;
-        document_.report(*document_.member(node_, high_key),
-                         std::to_string(*high) + " is less than \"" + std::string(low_key) +
-                             "\" (" + std::to_string(*low) + "); correct one of them");
+        report_at(high_key, std::to_string(*high) + " is less than \"" + std::string(low_key) +
+                                "\" (" + std::to_string(*low) + "); correct one of them");
     }
 
     void read_bounds() {
@@ -213,12 +212,25 @@ class Reader {
         spec_.minimum = read_integer("minimum");
         spec_.maximum = read_integer("maximum");
         check_order("minimum", spec_.minimum, "maximum", spec_.maximum);
-        if (!spec_.max_length.has_value() || *spec_.max_length > 0 || spec_.min_length == 0U)
-            return;
-        document_.report(
-            *document_.member(node_, "maxLength"),
-            "0 lets no value pass, since a value must not be empty; use at least 1, or "
-            "add \"minLength\": 0");
+        if (spec_.max_length == 0U && spec_.min_length != 0U) {
+            report_at("maxLength",
+                      "0 lets no value pass, since a value must not be empty; use at least "
+                      "1, or add \"minLength\": 0");
+        }
+        if (spec_.max_items == 0U && spec_.min_items != 0U) {
+            report_at("maxItems",
+                      "0 lets no value pass, since a list must not be empty; use at least 1, "
+                      "or add \"minItems\": 0");
+        }
+        if (spec_.maximum && *spec_.maximum < 0 && !document_.member(node_, "minimum")) {
+            report_at("maximum", std::to_string(*spec_.maximum) +
+                                     " lets no value pass, since a negative number needs a "
+                                     "\"minimum\"; add one");
+        }
+    }
+
+    void report_at(std::string_view key, const std::string& what) {
+        if (const auto node = document_.member(node_, key)) document_.report(*node, what);
     }
 
     bool read_flag(std::string_view key, bool otherwise) {
@@ -232,36 +244,35 @@ class Reader {
         spec_.required = read_flag("required", !document_.member(node_, "default").has_value());
         if (!document_.member(node_, "default")) return;
         if (spec_.required) {
-            document_.report(*document_.member(node_, "required"),
-                             "what has a default is never missing; remove \"required\" or "
-                             "\"default\"");
+            report_at("required",
+                      "what has a default is never missing; remove \"required\" or "
+                      "\"default\"");
         }
         if (spec_.secret) {
-            document_.report(
-                *document_.member(node_, "default"),
-                "a secret can't have a default, which every caller may read; remove it");
+            report_at("default",
+                      "a secret can't have a default, which every caller may read; remove it");
         }
     }
 
-    void compile() {
+    void compile(const std::string& pattern) {
         re2::RE2::Options options;
         options.set_log_errors(false);
         options.set_max_mem(1 << 20);
-        auto compiled = std::make_shared<const re2::RE2>(*spec_.pattern, options);
+        auto compiled = std::make_shared<const re2::RE2>(pattern, options);
         if (compiled->ok()) {
             pattern_ = std::move(compiled);
             return;
         }
-        document_.report(*document_.member(node_, "pattern"),
-                         in_quotes(*spec_.pattern) + " is no regular expression of RE2 (" +
-                             printable(compiled->error()) + "); correct it");
+        report_at("pattern", in_quotes(pattern) + " is no regular expression of RE2 (" +
+                                 printable(compiled->error()) + "); correct it");
     }
 
     // A choice that could never be made is a mistake.
     void check_choices() {
         const auto choices = document_.member(node_, "enum");
-        if (!choices || !choices->value->is_array()) return;
+        if (!choices || !choices->value->is_array()) return;  // reported already
         const auto elements = document_.elements(*choices);
+        if (!elements) return;
         for (const Node& element : *elements) {
             if (!element.value->is_string()) continue;
             ArgumentSpec one = spec_;

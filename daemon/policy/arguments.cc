@@ -72,9 +72,8 @@ Failure<ArgumentError> refuse(const std::string& argument, const std::string& wh
 std::optional<ArgumentError> find_stranger(const Action& action, const Arguments& arguments) {
     const std::vector<ArgumentSpec>& specs = action.description.arguments;
     for (auto given = arguments.begin(); given != arguments.end(); ++given) {
-        const bool known = std::any_of(specs.begin(), specs.end(), [&](const ArgumentSpec& spec) {
-            return spec.name == given->name;
-        });
+        const bool known = std::ranges::any_of(
+            specs, [&](const ArgumentSpec& spec) { return spec.name == given->name; });
         if (!known) {
             return refuse(given->name, "there is no such argument; " +
                                            (specs.empty() ? "this action takes none"
@@ -93,9 +92,8 @@ Result<Bound, ArgumentError> check_all(const Action& action, const Arguments& ar
     if (auto stranger = find_stranger(action, arguments)) return fail_with(*std::move(stranger));
     Bound bound;
     for (const ArgumentSpec& spec : action.description.arguments) {
-        const auto given =
-            std::find_if(arguments.begin(), arguments.end(),
-                         [&](const NamedValue& value) { return value.name == spec.name; });
+        const auto given = std::ranges::find_if(
+            arguments, [&](const NamedValue& value) { return value.name == spec.name; });
         if (given == arguments.end()) {
             if (spec.required) return refuse(spec.name, "is missing; give " + expectation(spec));
             if (spec.fallback) bound.emplace(spec.name, texts_of(*spec.fallback));

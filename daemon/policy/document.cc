@@ -43,7 +43,8 @@ struct Document::Content {
     LocatedJson json;
 };
 
-Document::Document(std::string file) : file_(std::move(file)), content_(new Content) {}
+Document::Document(std::string file)
+    : file_(std::move(file)), content_(std::make_unique<Content>()) {}
 Document::Document(Document&& other) noexcept = default;
 Document& Document::operator=(Document&& other) noexcept = default;
 Document::~Document() = default;
@@ -53,9 +54,8 @@ Result<Document> Document::parse(std::string_view file, std::string_view text) {
     document.content_->text = text;
     Result<LocatedJson, JsonError> parsed = parse_located_json(text, file_limits());
     if (!parsed) {
-        document.add_error(parsed.error().offset, {},
-                           parsed.error().message + "; correct the file here");
-        return fail_with(*document.first_error());
+        return fail(document.place(parsed.error().offset) + ": " + parsed.error().message +
+                    "; correct the file here");
     }
     document.content_->json = std::move(parsed).value();
     return document;
@@ -78,16 +78,17 @@ void Document::report_key(const Node& node, const std::string& what) {
 }
 
 void Document::add_error(std::size_t offset, const std::string& path, const std::string& what) {
+    errors_.emplace_back(offset, place(offset) + ": " + (path.empty() ? "" : path + ": ") + what);
+}
+
+std::string Document::place(std::size_t offset) const {
     const LineColumn at = line_column(content_->text, offset);
-    errors_.emplace_back(offset, file_ + ':' + std::to_string(at.line) + ':' +
-                                     std::to_string(at.column) + ": " +
-                                     (path.empty() ? "" : path + ": ") + what);
+    return file_ + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
 }
 
 std::optional<Error> Document::first_error() const {
-    const auto first =
-        std::min_element(errors_.begin(), errors_.end(),
-                         [](const auto& a, const auto& b) { return a.first < b.first; });
+    const auto first = std::ranges::min_element(
+        errors_, [](const auto& a, const auto& b) { return a.first < b.first; });
     if (first == errors_.end()) return std::nullopt;
     return Error{first->second};
 }
@@ -102,7 +103,7 @@ std::optional<std::vector<std::pair<std::string, Node>>> Document::members(const
         found.emplace_back(key, child(node, key, value));
     }
     const auto& offsets = content_->json.key_offsets;
-    std::sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
+    std::ranges::sort(found, [&](const auto& a, const auto& b) {
         return offsets.at(a.second.pointer) < offsets.at(b.second.pointer);
     });
     return found;
@@ -156,8 +157,8 @@ bool Document::check_keys(const Node& node, const std::vector<Key>& keys) {
     const auto found = members(node);
     if (!found) return false;
     for (const auto& [name, value] : *found) {
-        const auto known = std::find_if(keys.begin(), keys.end(),
-                                        [&, &key = name](const Key& k) { return k.name == key; });
+        const auto known =
+            std::ranges::find_if(keys, [&, &key = name](const Key& k) { return k.name == key; });
         if (known == keys.end()) {
             report_key(value, "unknown key; remove it, or use one of " + join(keys));
         } else if (!known->refusal.empty()) {

@@ -36,6 +36,8 @@ class Document {
   public:
     // The error is FILE:LINE:COLUMN: what; what to do.
     static Result<Document> parse(std::string_view file, std::string_view text);
+    Document(const Document&) = delete;
+    Document& operator=(const Document&) = delete;
     Document(Document&& other) noexcept;
     Document& operator=(Document&& other) noexcept;
     ~Document();
@@ -68,6 +70,7 @@ class Document {
   private:
     struct Content;
     explicit Document(std::string file);
+    [[nodiscard]] std::string place(std::size_t offset) const;  // FILE:LINE:COLUMN
     void add_error(std::size_t offset, const std::string& path, const std::string& what);
 
     std::string file_;

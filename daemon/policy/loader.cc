@@ -30,9 +30,8 @@ bool is_action_name(std::string_view name) {
     if (name.empty() || name.size() > limits::action_name_bytes || !is_alphanumeric(name.front())) {
         return false;
     }
-    return std::all_of(name.begin(), name.end(), [&](char c) {
-        return is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
-    });
+    return std::ranges::all_of(
+        name, [&](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 struct CloseFolder {
@@ -59,7 +58,7 @@ Result<std::vector<std::string>> list_names(const UniqueFd& folder, const std::s
         std::string name = static_cast<const char*>(entry->d_name);
         if (name.ends_with(suffix)) names.push_back(std::move(name));
     }
-    std::sort(names.begin(), names.end());
+    std::ranges::sort(names);
     return names;
 }
 
@@ -87,8 +86,8 @@ class Loader {
                         "; remove some");
         }
         for (const auto& [name, source] : winners_) load_one(name, source);
-        std::sort(snapshot_.bad.begin(), snapshot_.bad.end(),
-                  [](const BadFile& a, const BadFile& b) { return a.file < b.file; });
+        std::ranges::sort(snapshot_.bad,
+                          [](const BadFile& a, const BadFile& b) { return a.file < b.file; });
         return std::move(snapshot_);
     }
 
@@ -124,7 +123,10 @@ class Loader {
         Result<std::vector<std::string>> names = list_names(open, path);
         if (!names) return fail_with(std::move(names).error());
         for (const std::string& name : *names) {
-            winners_[name] = {&open, path.ends_with('/') ? path + name : path + '/' + name, {}};
+            std::string file = path;
+            if (!file.ends_with('/')) file += '/';
+            file += name;
+            winners_[name] = {&open, std::move(file), {}};
         }
         return {};
     }

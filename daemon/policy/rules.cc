@@ -88,7 +88,7 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
         rule.text += " everyone";
     }
     if (!user && !group && !everyone && !document.member(node, "unit")) {
-        document.report(node, "names nobody; add \"user\", \"group\" or \"everyone\": true");
+        document.report(node, R"(names nobody; add "user", "group" or "everyone": true)");
         return std::nullopt;
     }
     return rule;
@@ -112,9 +112,13 @@ std::optional<uid_t> read_user(Document& document, const Node& node) {
     if (bad) return std::nullopt;
     const auto name = node.value->get<std::string>();
     const Result<std::optional<Account>> account = find_user(name);
-    if (account && *account) return (*account)->uid;
-    document.report(node,
-                    account ? unknown("user", name) : not_known("user", name, account.error()));
+    if (!account) {
+        document.report(node, not_known("user", name, account.error()));
+        return std::nullopt;
+    }
+    const std::optional<Account>& found = *account;
+    if (found) return found->uid;
+    document.report(node, unknown("user", name));
     return std::nullopt;
 }
 
@@ -124,7 +128,7 @@ std::optional<gid_t> read_group(Document& document, const Node& node) {
     if (bad) return std::nullopt;
     const auto name = node.value->get<std::string>();
     const Result<std::optional<gid_t>> gid = find_group(name);
-    if (gid && *gid) return **gid;
+    if (gid && gid->has_value()) return *gid;
     document.report(node, gid ? unknown("group", name) : not_known("group", name, gid.error()));
     return std::nullopt;
 }

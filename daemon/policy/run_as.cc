@@ -11,8 +11,9 @@ namespace postern::policy {
 namespace {
 
 void sort_unique(std::vector<gid_t>& groups) {
-    std::sort(groups.begin(), groups.end());
-    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+    std::ranges::sort(groups);
+    const auto rest = std::ranges::unique(groups);
+    groups.erase(rest.begin(), rest.end());
 }
 
 // "groups" of the file with `gid`, or `otherwise` where it declares none.
@@ -63,12 +64,9 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
     }
 
     // A container's user may have no account.
-    const Result<std::optional<Account>> account = find_user(options.owner);
-    if (account && *account) {
-        run_as.account = **account;
-    } else {
-        run_as.account = {uid, options.owner, options.gid, "/", "/bin/sh"};
-    }
+    const Result<std::optional<Account>> found = find_user(options.owner);
+    const std::optional<Account> account = found ? *found : std::nullopt;
+    run_as.account = account.value_or(Account{uid, options.owner, options.gid, "/", "/bin/sh"});
     return run_as;
 }
 
@@ -78,7 +76,7 @@ std::optional<Account> read_account(Document& document) {
     if (node) uid = read_user(document, *node);
     if (!uid) return std::nullopt;
     const Result<std::optional<Account>> account = find_user(*uid);
-    if (account && *account) return **account;
+    if (account && account->has_value()) return *account;
     document.report(node ? *node : document.root(),
                     "uid " + std::to_string(*uid) +
                         (account ? " has no account; create one, its groups and home are needed"
@@ -88,7 +86,7 @@ std::optional<Account> read_account(Document& document) {
 }
 
 bool contains(const std::vector<gid_t>& groups, gid_t gid) {
-    return std::binary_search(groups.begin(), groups.end(), gid);
+    return std::ranges::binary_search(groups, gid);
 }
 
 // Whether the subject lets in this user, as far as the rule alone tells.
@@ -127,20 +125,19 @@ void check_lent_groups(Document& document, const RunAs& run_as, const std::vecto
     if (uid == 0) return;  // root can have every group anyway
     const std::vector<gid_t> own = groups_of(run_as.account.name, run_as.account.gid);
     std::vector<gid_t> lent;
-    std::set_difference(run_as.groups.begin(), run_as.groups.end(), own.begin(), own.end(),
-                        std::back_inserter(lent));
+    std::ranges::set_difference(run_as.groups, own, std::back_inserter(lent));
     const Node root = document.root();
     auto place = document.member(root, "groups");
     if (!place) place = document.member(root, "group");
     if (lent.empty() || !place) return;
-    const bool kept_out = std::any_of(
-        deny.begin(), deny.end(), [&](const Rule& rule) { return keeps_out(rule.subject, uid); });
+    const bool kept_out =
+        std::ranges::any_of(deny, [&](const Rule& rule) { return keeps_out(rule.subject, uid); });
     if (kept_out) return;
 
     for (const Rule& rule : allow) {
         if (!lets_in(rule.subject, uid, own)) continue;
-        const auto more = std::find_if(lent.begin(), lent.end(),
-                                       [&](gid_t gid) { return rule.subject.group != gid; });
+        const auto more =
+            std::ranges::find_if(lent, [&](gid_t gid) { return rule.subject.group != gid; });
         if (more == lent.end()) continue;
         document.report(*place, "gid " + std::to_string(*more) + " is no group of the user \"" +
                                     run_as.account.name + "\", whom \"" + rule.text +

@@ -239,10 +239,11 @@ Result<UniqueFd, OpenError> open_for_reading(int folder, const std::string& name
     return file;
 }
 
-bool same_state(const struct stat& a, const struct stat& b) {
+// Not the time of status change (ctime): renaming another file over this one changes it, and what
+// is open stays whole.
+bool same_content(const struct stat& a, const struct stat& b) {
     return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
-           a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
-           a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+           a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
 }
 
 }  // namespace
@@ -304,7 +305,7 @@ Result<std::string> read_unchanged(int file, std::size_t limit) {
         }
     }
     struct stat after{};
-    if (fstat(file, &after) != 0 || !same_state(before, after) ||
+    if (fstat(file, &after) != 0 || !same_content(before, after) ||
         static_cast<std::uintmax_t>(after.st_size) != text.size()) {
         return fail("changed while it was read; reload when it is written");
     }

@@ -48,7 +48,7 @@ Result<UniqueFd, OpenError> open_safe_in(int folder, const std::string& name,
                                          const std::string& path, uid_t owner);
 
 // The whole content of an open regular file. Errors: longer than `limit`; changed while it was read
-// (by size and times: what is half old and half new is never believed); can't be read.
+// (by size and time: what is half old and half new is never believed); can't be read.
 Result<std::string> read_unchanged(int file, std::size_t limit);
 
 }  // namespace postern::policy

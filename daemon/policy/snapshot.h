@@ -65,7 +65,6 @@ struct Action {
     std::vector<std::pair<std::string, std::string>> environment;
     std::string working_directory = "/";
     std::uint64_t timeout_usec = 0;
-    bool kill_on_disconnect = false;
 };
 
 // What is not in force, and why.

@@ -49,8 +49,7 @@ std::optional<std::string> string_problem(const ArgumentSpec& spec, const re2::R
     // What can't be empty must not be (the default); "minLength": 0 allows it.
     const std::size_t least = spec.min_length.value_or(1);
     if (text.empty() && least > 0) return "must not be empty";
-    if (!spec.values.empty() &&
-        std::find(spec.values.begin(), spec.values.end(), text) == spec.values.end()) {
+    if (!spec.values.empty() && std::ranges::find(spec.values, text) == spec.values.end()) {
         return show(spec, text) + " is not " + one_of(spec.values);
     }
     if (text.starts_with('-') && !spec.allow_leading_dash) return dash_problem(spec, text);

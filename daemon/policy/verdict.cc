@@ -12,7 +12,7 @@ constexpr uid_t no_id = std::numeric_limits<uid_t>::max();
 constexpr uid_t overflow_id = 65534;
 
 bool is_member(const Caller& caller, gid_t gid) {
-    return gid == caller.gid || std::binary_search(caller.groups.begin(), caller.groups.end(), gid);
+    return gid == caller.gid || std::ranges::binary_search(caller.groups, gid);
 }
 
 bool is_known(const Caller& caller) {
@@ -34,8 +34,7 @@ bool allows(const Subject& subject, const Caller& caller) {
 // A caller may trace a job of its own user, and so has what the job has.
 bool would_lend_groups(const Action& action, const Caller& caller) {
     if (action.uid == 0 || action.uid != caller.uid) return false;
-    return !std::all_of(action.groups.begin(), action.groups.end(),
-                        [&](gid_t gid) { return is_member(caller, gid); });
+    return !std::ranges::all_of(action.groups, [&](gid_t gid) { return is_member(caller, gid); });
 }
 
 Verdict denied(std::string reason, std::string rule, std::string place) {
@@ -67,9 +66,9 @@ Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view 
     if (!is_known(caller)) return denied("the caller is not known", {}, {});
     const auto found = snapshot.actions.find(action);
     if (found != snapshot.actions.end()) return judge(found->second, caller);
-    const auto bad = std::find_if(
-        snapshot.bad.begin(), snapshot.bad.end(),
-        [&](const BadFile& file) { return !file.action.empty() && file.action == action; });
+    const auto bad = std::ranges::find_if(snapshot.bad, [&](const BadFile& file) {
+        return !file.action.empty() && file.action == action;
+    });
     if (bad != snapshot.bad.end()) return denied("the action's file is bad", {}, bad->file);
     return denied("no such action", {}, {});
 }

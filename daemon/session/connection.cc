@@ -182,8 +182,8 @@ void Connection::begin(const protocol::Frame& frame) {
         answer);
 }
 
-Connection::UnderWay& Connection::start(const protocol::Call& call, char terminator,
-                                        Waiting waiting, std::string action) {
+UnderWay& Connection::start(const protocol::Call& call, char terminator, Waiting waiting,
+                            std::string action) {
     UnderWay& started = call_.emplace();
     started.request = shared_.next_request++;
     started.waiting = waiting;

@@ -46,6 +46,23 @@ struct Shared {
     std::function<Clock::time_point()> now = Clock::now;
 };
 
+enum class Waiting : std::uint8_t { run, check, describe };
+
+// The call of a connection that the guard has still to answer.
+struct UnderWay {
+    std::uint32_t request = 0;
+    Waiting waiting = Waiting::check;
+    bool more = false;
+    bool oneway = false;
+    char terminator = '\0';
+    std::string action;
+    // Of Run, once the job has started.
+    std::string job;
+    std::variant<std::monostate, JobStream, JobSummary> output;
+    bool output_awaited = false;
+    std::optional<JobResult> result;
+};
+
 class Connection {
   public:
     // `shared` outlives the connection.
@@ -98,22 +115,6 @@ class Connection {
         open,
         sent_away,  // after an error that ends the connection: replies go out, input is thrown away
         gone,
-    };
-    enum class Waiting : std::uint8_t { run, check, describe };
-
-    // The call under way.
-    struct UnderWay {
-        std::uint32_t request = 0;
-        Waiting waiting = Waiting::check;
-        bool more = false;
-        bool oneway = false;
-        char terminator = '\0';
-        std::string action;
-        // Of Run, once the job has started.
-        std::string job;
-        std::variant<std::monostate, JobStream, JobSummary> output;
-        bool output_awaited = false;
-        std::optional<JobResult> result;
     };
 
     void set_state(State state);

@@ -15,7 +15,7 @@ constexpr int chunks_per_turn = 4;
 
 }  // namespace
 
-Connection::UnderWay* Connection::under_way(std::uint32_t request, Waiting waiting) {
+UnderWay* Connection::under_way(std::uint32_t request, Waiting waiting) {
     const bool it_is = call_ && call_->request == request && call_->waiting == waiting;
     return it_is ? &*call_ : nullptr;
 }

@@ -15,6 +15,13 @@ void GuardLink::send(const channel::ToGuard& message) {
     }
     queued_bytes_ += packet.size();
     queue_.push_back(std::move(packet));
+    if (clogged()) was_clogged_ = true;
+}
+
+bool GuardLink::relieved() {
+    if (!was_clogged_ || clogged()) return false;
+    was_clogged_ = false;
+    return true;
 }
 
 void GuardLink::flush() {

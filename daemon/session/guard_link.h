@@ -30,6 +30,10 @@ class GuardLink {
     // small, and there is one for each connection at most.
     [[nodiscard]] bool clogged() const { return queued_bytes_ > clogged_bytes; }
 
+    // It was clogged at some time since the last call, however briefly, and is not any more:
+    // whoever found it so has to try again.
+    bool relieved();
+
     // The guard is gone.
     [[nodiscard]] bool ended() const { return ended_; }
     void end() { ended_ = true; }
@@ -44,6 +48,7 @@ class GuardLink {
     channel::Receiver receiver_;
     std::deque<channel::Bytes> queue_;
     std::size_t queued_bytes_ = 0;
+    bool was_clogged_ = false;
     bool ended_ = false;
 };
 

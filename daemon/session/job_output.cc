@@ -118,7 +118,6 @@ void JobSummary::read(Stream& stream) const {
         if (piece.truncated) {
             stream.truncated = true;
             stream.bytes.clear();
-            continue;
         }
         if (piece.missed > 0) {
             // What comes after a gap does not continue what came before it.

@@ -39,10 +39,11 @@ OutputFile::Piece OutputFile::read(std::size_t maximum) {
     }
     piece.bytes.resize(static_cast<std::size_t>(count));
     if (count == 0) {
-        if (size() < offset_) {
-            piece.truncated = true;
-            offset_ = 0;
-        }
+        if (size() >= offset_) return piece;
+        offset_ = 0;
+        // At the beginning there is no more to be cut back: this goes no deeper.
+        piece = read(maximum);
+        piece.truncated = true;
         return piece;
     }
     // Only now, after the bytes were read: a hole that was punched before or meanwhile is seen, and

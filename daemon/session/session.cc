@@ -43,7 +43,9 @@ Result<std::unique_ptr<Session>> Session::create(UniqueFd channel) {
 }
 
 Session::Session(UniqueFd epoll, UniqueFd channel)
-    : epoll_(std::move(epoll)), guard_(std::move(channel)), shared_{guard_, session::methods(), {}, {}} {}
+    : epoll_(std::move(epoll)),
+      guard_(std::move(channel)),
+      shared_{guard_, session::methods(), {}, {}} {}
 
 void Session::ready() {
     guard_.send(channel::Ready{version});
@@ -270,15 +272,12 @@ void Session::watch_guard() {
         const std::uint32_t events = EPOLLIN | (watching_guard_writable_ ? EPOLLOUT : 0U);
         if (!control(epoll_.get(), EPOLL_CTL_MOD, guard_.fd(), events, guard_token)) broken_ = true;
     }
-    const bool clogged = guard_.clogged();
-    if (was_clogged_ && !clogged) {
-        for (auto& [id, connection] : connections_) {
-            if (connection->in_ready_list) continue;
-            connection->in_ready_list = true;
-            ready_.push_back(id);
-        }
+    if (!guard_.relieved()) return;
+    for (auto& [id, connection] : connections_) {
+        if (connection->in_ready_list) continue;
+        connection->in_ready_list = true;
+        ready_.push_back(id);
     }
-    was_clogged_ = clogged;
 }
 
 }  // namespace postern::session

@@ -63,7 +63,6 @@ class Session {
     Shared shared_;
     bool broken_ = false;
     bool watching_guard_writable_ = false;
-    bool was_clogged_ = false;
 
     bool welcomed_ = false;
     std::size_t groups_missing_ = 0;

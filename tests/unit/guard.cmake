@@ -1,0 +1,5 @@
+postern_unit_tests(guard
+    SOURCES guard_audit_test.cc guard_closer_test.cc guard_configuration_test.cc
+            guard_denial_window_test.cc guard_identity_test.cc guard_limits_test.cc
+            guard_listener_test.cc guard_policy_store_test.cc
+    LIBRARIES postern_guard nlohmann_json::nlohmann_json spdlog::spdlog)
