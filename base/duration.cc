@@ -42,12 +42,13 @@ Result<std::uint64_t> parse_duration(std::string_view text) {
     std::string_view rest = text;
     do {
         std::uint64_t number = 0;
-        const char* const end = rest.data() + rest.size();
-        const auto [after, error] = std::from_chars(rest.data(), end, number);
+        const char* const begin = rest.data();
+        const char* const end = begin + rest.size();
+        const auto [after, error] = std::from_chars(begin, end, number);
         if (error == std::errc::result_out_of_range) return too_long(text);
         if (error != std::errc{}) return not_a_duration(text);
-        const bool plain = rest.data() == text.data() && after == end;
-        rest.remove_prefix(static_cast<std::size_t>(after - rest.data()));
+        const bool plain = begin == text.data() && after == end;
+        rest.remove_prefix(static_cast<std::size_t>(after - begin));
 
         std::size_t letters = 0;
         while (letters < rest.size() && is_letter(rest[letters])) ++letters;

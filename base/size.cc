@@ -31,8 +31,9 @@ Failure<Error> not_a_size(std::string_view text) {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
     std::uint64_t number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    const auto [rest, error] = std::from_chars(begin, end, number);
     if (error == std::errc::result_out_of_range)
         return fail(in_quotes(text) + " is too large a size");
     if (error != std::errc{}) return not_a_size(text);

@@ -39,9 +39,6 @@ class CountingIterator {
     friend bool operator==(const CountingIterator& a, const CountingIterator& b) {
         return a.at_ == b.at_;
     }
-    friend bool operator!=(const CountingIterator& a, const CountingIterator& b) {
-        return a.at_ != b.at_;
-    }
 
   private:
     const char* at_;
@@ -191,12 +188,18 @@ class Builder {
         return start;
     }
 
+    // The index of the element that is being read. A container inside is an element already.
+    std::string index_in(const Level& level) const {
+        const std::size_t size = level.container->size();
+        return std::to_string(&level == &levels_.back() ? size : size - 1);
+    }
+
     // The value that is being read, for messages: "parameters.list[2]: ". Empty for the whole.
     std::string where() const {
         std::string path;
         for (const Level& level : levels_) {
             if (level.container->is_array()) {
-                path += '[' + std::to_string(level.container->size()) + ']';
+                path += '[' + index_in(level) + ']';
             } else if (!level.key.empty()) {
                 if (!path.empty()) path += '.';
                 path += printable(std::string_view(level.key).substr(0, max_key_in_path));
@@ -209,8 +212,7 @@ class Builder {
     std::string pointer() const {
         std::string path;
         for (const Level& level : levels_) {
-            path += pointer_step(
-                level.container->is_array() ? std::to_string(level.container->size()) : level.key);
+            path += pointer_step(level.container->is_array() ? index_in(level) : level.key);
         }
         return path;
     }
@@ -305,8 +307,9 @@ Result<LocatedJson, JsonError> parse(std::string_view text, const JsonLimits& li
     }
     Builder builder(text, limits, locate);
     try {
-        const CountingIterator begin(text.data(), builder.consumed());
-        const CountingIterator end(text.data() + text.size(), builder.consumed());
+        const char* const first = text.data();
+        const CountingIterator begin(first, builder.consumed());
+        const CountingIterator end(first + text.size(), builder.consumed());
         if (json::sax_parse(begin, end, &builder, json::input_format_t::json, true,
                             limits.comments)) {
             return builder.take();

@@ -1,0 +1,53 @@
+#include "ctl/action_call.h"
+
+#include <span>
+
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "ctl/action.h"
+#include "ctl/exit_codes.h"
+#include "ctl/json_fields.h"
+#include "ctl/output.h"
+
+namespace postern::ctl {
+
+Result<ActionCall, Failed> action_call(const Invocation& invocation) {
+    ActionCall call{.action = invocation.words.front(), .arguments = {}, .description = {}};
+    if (!valid_utf8(call.action)) {
+        complain(in_quotes(call.action) + ": the name of an action is valid UTF-8");
+        return fail_with(Failed{exit_code::invalid});
+    }
+    auto arguments = split_arguments(std::span(invocation.words).subspan(1));
+    if (!arguments) {
+        complain(arguments.error().message);
+        return fail_with(Failed{exit_code::usage});
+    }
+    call.arguments = std::move(*arguments);
+    return call;
+}
+
+Result<void, NoReply> look_up(ActionCall& call, Connection& connection, int interrupt) {
+    connection.queue(
+        protocol::encode_call("org.postern.Actions.Describe", {{"action", call.action}}));
+    const auto message = connection.wait(answer_patience, interrupt);
+    if (!message) return fail_with(message.error());
+    const auto* action = field(message->reply.parameters, "action");
+    if (!message->reply.error.empty() || action == nullptr) return {};
+    // One that can't be understood (of a newer daemon, perhaps) is as good as none.
+    if (auto description = decode_action(*action)) call.description = std::move(*description);
+    return {};
+}
+
+Result<nlohmann::json, Failed> parameters_of(const ActionCall& call) {
+    auto arguments =
+        typed_arguments(call.arguments, call.description ? &*call.description : nullptr);
+    if (!arguments) {
+        complain(arguments.error().message);
+        return fail_with(Failed{exit_code::invalid});
+    }
+    nlohmann::json parameters = {{"action", call.action}};
+    if (!arguments->empty()) parameters["arguments"] = std::move(*arguments);
+    return parameters;
+}
+
+}  // namespace postern::ctl

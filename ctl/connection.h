@@ -1,0 +1,79 @@
+// One connection to the daemon: calls out, replies in.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "protocol/framing.h"
+#include "protocol/reply.h"
+
+namespace postern::ctl {
+
+// A reply, and the text that it came as.
+struct Message {
+    protocol::Reply reply;
+    std::string text;
+};
+
+// Why there is no reply.
+struct NoReply {
+    enum class Why : std::uint8_t {
+        ended,        // the connection is over
+        interrupted,  // the interrupt descriptor became readable
+        late,         // the time is up
+        nonsense,     // what came is no reply
+    };
+    Why why = Why::ended;
+    // One line that begins with the socket's path; empty for `interrupted`.
+    std::string message;
+};
+
+class Connection {
+  public:
+    // `path`: of the socket, for messages.
+    Connection(UniqueFd socket, std::string path)
+        : socket_(std::move(socket)), path_(std::move(path)) {}
+
+    // Puts a call, with its terminator, where send() takes it from.
+    void queue(std::string_view call) { out_ += call; }
+    [[nodiscard]] std::size_t queued() const { return out_.size(); }
+
+    [[nodiscard]] int fd() const { return socket_.get(); }
+    // What to poll fd() for.
+    [[nodiscard]] short events() const;
+
+    // Sends what the socket takes. Never blocks, raises no SIGPIPE. A daemon that does not take
+    // more may have answered all the same: read on.
+    void send();
+    // Reads what is there. Never blocks. false: the connection is over.
+    bool read();
+    // The next reply that has come in full.
+    Result<std::optional<Message>, NoReply> next();
+
+    // For `why` ended: what to say to the user.
+    [[nodiscard]] NoReply over() const;
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+    // Sends what is queued, and waits for the next reply. `patience`: zero for no bound.
+    // `interrupt`: a descriptor, or -1.
+    Result<Message, NoReply> wait(std::chrono::milliseconds patience, int interrupt);
+
+  private:
+    UniqueFd socket_;
+    std::string path_;
+    std::string out_;
+    std::string in_;         // bytes that were read...
+    std::size_t taken_ = 0;  // ... and how many of them the framer has taken
+    protocol::Framer framer_{protocol::reply_bytes};
+    bool unsendable_ = false;
+    bool over_ = false;
+    bool answered_ = false;  // at least one reply came
+};
+
+}  // namespace postern::ctl

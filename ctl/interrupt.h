@@ -1,0 +1,31 @@
+// Ctrl-C and SIGTERM as something to poll for.
+#pragma once
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace postern::ctl {
+
+// While it lives, SIGINT and SIGTERM are only noted; afterwards they have their former effect. A
+// signal that was ignored when the program started stays ignored (a shell starts background jobs
+// so). At most one at a time.
+class Interrupt {
+  public:
+    static Result<Interrupt> watch();
+    Interrupt(Interrupt&& other) noexcept;
+    Interrupt& operator=(Interrupt&&) = delete;
+    Interrupt(const Interrupt&) = delete;
+    Interrupt& operator=(const Interrupt&) = delete;
+    ~Interrupt();
+
+    // Readable once a signal came, and from then on.
+    [[nodiscard]] int fd() const { return readable_.get(); }
+    // The first signal that came; 0: none.
+    static int signal();
+
+  private:
+    explicit Interrupt(UniqueFd readable) : readable_(std::move(readable)) {}
+    UniqueFd readable_;
+};
+
+}  // namespace postern::ctl

@@ -1,0 +1,31 @@
+// How a job ended, as the last reply of Run says it.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace postern::ctl {
+
+// The wire's type Result, as far as posternctl needs it.
+struct JobEnd {
+    std::string outcome;
+    std::optional<int> exit_code;  // 0 to 255
+    std::optional<int> signal;     // 1 to 64
+};
+
+// The error says which field is not what the interface promises.
+Result<JobEnd> decode_job_end(const nlohmann::json& result);
+
+// One line for the user, without the program's name in front. Empty for a job that exited by
+// itself: its exit code says all. `time_seconds`: the action's timeout, where it is known.
+std::string describe_job_end(std::string_view action, std::string_view job, const JobEnd& end,
+                             std::optional<long> time_seconds);
+
+// "15 (TERM)"; "34" where the signal has no name.
+std::string signal_text(int signal);
+
+}  // namespace postern::ctl

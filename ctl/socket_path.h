@@ -1,0 +1,29 @@
+// Which socket a command line means. Exactly one is tried: a silent second choice would talk to
+// another daemon than the one that was meant.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace postern::ctl {
+
+inline constexpr const char* system_socket = "/run/postern/postern.sock";
+
+struct SocketChoice {
+    std::optional<std::string> path;  // --socket
+    bool user = false;                // --user; never together with a path
+};
+
+// The variables that count: unset and empty are the same.
+struct SocketEnvironment {
+    std::string postern_socket;   // POSTERN_SOCKET
+    std::string xdg_runtime_dir;  // XDG_RUNTIME_DIR
+};
+SocketEnvironment socket_environment();
+
+// The option, else the environment, else the system's own. The error is one line.
+Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironment& environment);
+
+}  // namespace postern::ctl

@@ -1,0 +1,132 @@
+#include "ctl/verbs.h"
+
+#include <array>
+#include <limits>
+
+namespace postern::ctl {
+namespace {
+
+constexpr auto any_number = std::numeric_limits<std::size_t>::max();
+
+constexpr std::array table = {
+    Verb{
+        .name = "run",
+        .synopsis = "ACTION [NAME=VALUE ...]",
+        .summary = "run an action and pass on its output",
+        .help =
+            R"(The job's standard output and standard error come as it writes them, byte for byte, and its
+exit code is the one of posternctl. Ctrl-C ends posternctl; whether the job goes on is the
+action's own affair, and is said. A list is given by naming its argument several times.
+
+With --json each reply is one line: first the job's id, then what it writes, last its result.
+
+Examples:
+  posternctl run hello name=Ada
+  posternctl run web.restart service=nginx
+  posternctl run files.archive file=a.txt file=b.txt
+  posternctl --json run hello name=Ada
+)",
+        .least_words = 1,
+        .most_words = any_number,
+        .is_call = false,
+        .run = run_action},
+    Verb{.name = "list",
+         .synopsis = "",
+         .summary = "list the actions that you may run",
+         .help = R"(Actions that you may not run are not listed.
+
+Examples:
+  posternctl list
+  posternctl list --json
+)",
+         .least_words = 0,
+         .most_words = 0,
+         .is_call = false,
+         .run = run_list},
+    Verb{.name = "describe",
+         .synopsis = "ACTION",
+         .summary = "say what an action is for and what its arguments must be",
+         .help = R"(Examples:
+  posternctl describe web.restart
+  posternctl describe web.restart --json
+)",
+         .least_words = 1,
+         .most_words = 1,
+         .is_call = false,
+         .run = run_describe},
+    Verb{
+        .name = "check",
+        .synopsis = "ACTION [NAME=VALUE ...]",
+        .summary = "say whether an action would run, and start nothing",
+        .help =
+            R"(Exit code 0: it would run; 122: an argument is not valid; 126: not permitted, or no such action.
+
+Examples:
+  posternctl check web.restart service=nginx
+)",
+        .least_words = 1,
+        .most_words = any_number,
+        .is_call = false,
+        .run = run_check},
+    Verb{
+        .name = "whoami",
+        .synopsis = "",
+        .summary = "show how the daemon sees you",
+        .help =
+            R"(The ids are those that the kernel told the daemon when the connection was made. The names
+beside them are looked up here.
+
+Examples:
+  posternctl whoami
+  sudo -u deploy posternctl whoami --json
+)",
+        .least_words = 0,
+        .most_words = 0,
+        .is_call = false,
+        .run = run_whoami},
+    Verb{.name = "ping",
+         .synopsis = "",
+         .summary = "see whether the daemon answers, and how fast",
+         .help = R"(Examples:
+  posternctl ping
+  posternctl --user ping
+)",
+         .least_words = 0,
+         .most_words = 0,
+         .is_call = false,
+         .run = run_ping},
+    Verb{
+        .name = "call",
+        .synopsis = "METHOD [JSON] [--more] | --lines",
+        .summary = "call a method of the protocol, JSON in and out",
+        .help =
+            R"(Replies are printed as they come, one a line. JSON is an object, the method's parameters.
+With --lines each line of standard input is one whole call, e.g.
+  {"method": "org.postern.Actions.List"}
+and all go over one connection, some of them ahead of their answers; the exit code is that of the
+first answer that is an error. This is also the way to pass a secret, since the command line of a
+program can be read by others.
+
+Options:
+  --more        ask for all replies of a method that has more than one
+  --lines       take calls from standard input
+
+Examples:
+  posternctl call org.postern.Actions.WhoAmI
+  posternctl call org.postern.Actions.Ping '{"ping": "hello"}'
+  posternctl call --more org.postern.Actions.Run '{"action": "hello", "arguments": {"name": "Ada"}}'
+  posternctl call --lines < calls
+)",
+        .least_words = 0,
+        .most_words = 2,
+        .is_call = true,
+        .run = run_call},
+};
+
+}  // namespace
+
+std::span<const Verb> verbs() {
+    return table;
+}
+
+}  // namespace postern::ctl

@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+"""build_deb.py SUITE: builds the Debian package inside a root file system of that suite.
+
+The result is left in build/packages/SUITE. Needs root, for debootstrap and chroot.
+"""
+
+import email.utils
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import root_fs
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+BUILD_PACKAGES = (
+    "build-essential", "ccache", "cmake", "debhelper", "libcli11-dev", "libre2-dev",
+    "libseccomp-dev", "libspdlog-dev", "libsystemd-dev", "ninja-build", "nlohmann-json3-dev",
+    "pkg-config",
+)
+# Has systemd.pc, which says where units go.
+SYSTEMD_PC = {"bookworm": "systemd", "trixie": "systemd-dev"}
+
+
+def version():
+    text = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+    return re.search(r"project\(postern VERSION ([0-9.]+)", text).group(1)
+
+
+def git(*arguments):
+    """Output of git, or None where this is no checkout."""
+    done = subprocess.run(["git", "-c", f"safe.directory={REPOSITORY}", "-C", REPOSITORY, *arguments],
+                          capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def copy_sources(target):
+    """What git knows or would add; without git all but build/."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed is None:
+        shutil.copytree(REPOSITORY, target, symlinks=True, ignore=shutil.ignore_patterns("build"))
+        return
+    for name in filter(None, listed.decode().split("\0")):
+        source = REPOSITORY / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+
+
+def write_changelog(path, suite):
+    date = git("log", "-1", "--format=%ct")
+    stamp = int(date) if date and date.strip() else int(time.time())
+    maintainer = re.search(r"^Maintainer: (.*)$", (path.parent / "control").read_text("utf-8"), re.M)
+    path.write_text(
+        f"postern ({version()}) {suite}; urgency=medium\n\n  * Version {version()}.\n\n"
+        f" -- {maintainer.group(1)}  {email.utils.formatdate(stamp)}\n", encoding="utf-8")
+
+
+def build(suite):
+    """Builds the package and returns the path of the .deb."""
+    results = REPOSITORY / "build/packages" / suite
+    with root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite]]) as root:
+        sources = root / "build/postern"
+        copy_sources(sources)
+        shutil.copytree(REPOSITORY / "packaging/debian", sources / "debian")
+        write_changelog(sources / "debian/changelog", suite)
+        compiled = root_fs.cache() / f"ccache-{suite}"
+        compiled.mkdir(exist_ok=True)
+        (root / "ccache").mkdir()
+        script = (f'mount -t proc proc "{root}/proc" && mount --bind "{compiled}" "{root}/ccache" && '
+                  f'exec chroot "{root}" sh -c "cd /build/postern && dpkg-buildpackage -b -us -uc"')
+        shutil.rmtree(results, ignore_errors=True)
+        results.mkdir(parents=True)
+        # In namespaces of its own: nothing that the build starts or mounts outlives it. Without
+        # debugging information, which would be stripped again and takes a quarter of the time.
+        with open(results / "build.log", "wb") as log:
+            done = subprocess.run(
+                ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", script],
+                check=False, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+                     "HOME": "/nonexistent", "CCACHE_DIR": "/ccache", "CCACHE_MAXSIZE": "1G",
+                     "CMAKE_CXX_COMPILER_LAUNCHER": "ccache", "DEB_CXXFLAGS_STRIP": "-g",
+                     "DEB_BUILD_OPTIONS": f"nocheck noautodbgsym parallel={os.cpu_count()}"})
+        if done.returncode != 0:
+            text = (results / "build.log").read_text(errors="replace").splitlines()
+            raise RuntimeError("\n".join(text[-40:]) +
+                               f"\nThe package build failed; all of it is in {results}/build.log")
+        for file in (root / "build").glob("postern_*"):
+            shutil.copy2(file, results)
+    return next(results.glob("*.deb"))
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in root_fs.SUITES:
+        sys.exit(f"usage: build_deb.py {'|'.join(root_fs.SUITES)}")
+    if os.geteuid() != 0:
+        sys.exit(f"needs root, for debootstrap and chroot: sudo ./dev package {sys.argv[1]}")
+    try:
+        print(build(sys.argv[1]).relative_to(REPOSITORY))
+    except RuntimeError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

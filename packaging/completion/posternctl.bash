@@ -1,0 +1,78 @@
+# Completion of posternctl(1) for bash.
+
+# Runs posternctl for its JSON output, against the socket that the command line names so far.
+_posternctl_ask() {
+    timeout 2 "${COMP_WORDS[0]}" "${_posternctl_socket[@]}" --json "$@" 2>/dev/null </dev/null
+}
+
+# The values of "name" in JSON on standard input. Only what a name can consist of: bash expands the
+# words of `compgen -W`, and a name like $(id) shall never be one.
+_posternctl_names() {
+    grep -oE '"name":"[A-Za-z0-9._-]+"' | cut -d'"' -f4
+}
+
+_posternctl() {
+    local verbs='run list describe check whoami ping call'
+    local options='--socket --user --json --help --version'
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local verb='' action='' word i
+    local -a _posternctl_socket=()
+    COMPREPLY=()
+
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        case $word in
+            --socket)
+                # "--socket=PATH" comes as three words.
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i + 1 < COMP_CWORD)) && _posternctl_socket=(--socket "${COMP_WORDS[i + 1]}")
+                ((i++))
+                ;;
+            --user) _posternctl_socket=(--user) ;;
+            -*) ;;
+            *)
+                if [[ -z $verb ]]; then
+                    verb=$word
+                elif [[ -z $action ]]; then
+                    action=$word
+                fi
+                ;;
+        esac
+    done
+
+    if [[ $previous == --socket ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+    fi
+    if [[ $current == -* ]]; then
+        [[ $verb == call ]] && options+=' --more --lines'
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+        return
+    fi
+    if [[ -z $verb ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$current")
+        return
+    fi
+    case $verb in
+        run | check | describe)
+            if [[ -z $action ]]; then
+                mapfile -t COMPREPLY < <(
+                    compgen -W "$(_posternctl_ask list | _posternctl_names)" -- "$current")
+            elif [[ $verb != describe && $current != '=' && $previous != '=' ]]; then
+                # The action's own name is among the names as well.
+                mapfile -t COMPREPLY < <(
+                    compgen -S = -W "$(_posternctl_ask describe "$action" | _posternctl_names |
+                        grep -vxF -e "$action")" -- "$current")
+                compopt -o nospace 2>/dev/null
+            fi
+            ;;
+        call)
+            mapfile -t COMPREPLY < <(
+                compgen -P org.postern.Actions. -W 'List Describe Check Run WhoAmI Ping' \
+                    -- "${current#org.postern.Actions.}")
+            ;;
+    esac
+}
+
+complete -F _posternctl posternctl

@@ -1,0 +1,25 @@
+// An action file is an action, or an error that names the place.
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/utf8.h"
+#include "daemon/policy/loader.h"
+#include "tests/fuzz/property.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace postern;
+    policy::LoadOptions options;
+    options.owner = ::geteuid();
+    const std::string_view text(reinterpret_cast<const char*>(data), size);
+    const auto action = policy::parse_action("fuzz", "/fuzz.json", text, options);
+    if (!action) {
+        must_hold(action.error().message.starts_with("/fuzz.json:"), "an error names the place");
+        must_hold(!forbidden_character(action.error().message), "an error is printable");
+        return 0;
+    }
+    must_hold(action->program.starts_with("/"), "an action has a program");
+    return 0;
+}

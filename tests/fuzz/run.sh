@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# run.sh PROGRAM SECONDS CORPUS: fuzzes for so long, from the seeds beside this script and from what
+# earlier runs found. A finding is kept below CORPUS-findings/ and fails.
+set -euo pipefail
+program=$1 seconds=$2 corpus=$3
+seeds=$(dirname "${BASH_SOURCE[0]}")/seeds/$(basename "$program")
+mkdir -p "$corpus" "$corpus-findings"
+folders=("$corpus")
+[[ -d $seeds ]] && folders+=("$seeds")
+exec "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    -verbosity=1 -artifact_prefix="$corpus-findings/" "${folders[@]}"

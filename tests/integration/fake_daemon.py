@@ -1,0 +1,135 @@
+"""A daemon that says what a test wants it to say: for what the real one does too rarely.
+
+    script = {"Ping": [{"parameters": {"pong": "x"}}]}
+    with FakeDaemon(folder, script) as daemon: ...
+
+The script gives, for each method (without its interface), what happens when it is called. A step is
+  a dict             sent as a reply
+  bytes              sent as they are
+  threading.Event    waited for
+  CLOSE              closes the connection
+  a callable         called with the call; what it returns are further steps
+A method that is not in the script is answered with MethodNotFound.
+"""
+
+import json
+import os
+import socket
+import threading
+
+CLOSE = object()
+PATIENCE = 20
+
+
+def reply(parameters, **more):
+    return {"parameters": parameters, **more}
+
+
+def error(name, **parameters):
+    full = name if "." in name else "org.postern.Actions." + name
+    return {"error": full, "parameters": parameters}
+
+
+def job_end(outcome="exited", **fields):
+    """The last reply of Run."""
+    return reply({"job": JOB, "result": {"outcome": outcome, "startedAt": 1, "endedAt": 2,
+                                         "cpuMicroseconds": 3, "maxResidentKiB": 4, **fields}})
+
+
+def chunk(**fields):
+    return reply({"job": JOB, **fields}, continues=True)
+
+
+JOB = "0123456789abcdef0123456789abcdef"
+STARTED = chunk()
+
+
+def described(name="web.restart", arguments=(), **fields):
+    """The reply of Describe."""
+    return reply({"action": {"name": name, "summary": "Does it", "arguments": list(arguments),
+                             "timeoutSeconds": 30, "onDisconnect": "keep", **fields}})
+
+
+def argument(name, kind="string", **fields):
+    return {"name": name, "type": kind, "required": True, "secret": False, **fields}
+
+
+class FakeDaemon:
+    def __init__(self, folder, script, mode=0o666):
+        self.path = str(folder / "fake.sock")
+        self.calls = []  # of all connections, as they came
+        self.connections = 0
+        self._script = script
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(self.path)
+        os.chmod(self.path, mode)
+        self._listener.listen(16)
+        self._threads = []
+        self._open = []
+
+    def __enter__(self):
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+    def _start(self, target, *args):
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(connection)
+            self._start(self._serve, connection)
+
+    def _serve(self, connection):
+        buffer = b""
+        with connection:
+            try:
+                while True:
+                    while b"\0" not in buffer:
+                        more = connection.recv(65536)
+                        if not more:
+                            return
+                        buffer += more
+                    message, _, buffer = buffer.partition(b"\0")
+                    call = json.loads(message)
+                    self.calls.append(call)
+                    method = call["method"].rpartition(".")[2]
+                    steps = self._script.get(method, [error(
+                        "org.varlink.service.MethodNotFound", method=call["method"])])
+                    if not self._play(connection, call, steps):
+                        return
+            except OSError:
+                pass
+
+    def _play(self, connection, call, steps):
+        for step in steps:
+            if step is CLOSE:
+                connection.shutdown(socket.SHUT_RDWR)
+                return False
+            if isinstance(step, threading.Event):
+                assert step.wait(PATIENCE)
+            elif isinstance(step, bytes):
+                connection.sendall(step)
+            elif isinstance(step, dict):
+                connection.sendall(json.dumps(step).encode() + b"\0")
+            elif not self._play(connection, call, step(call)):
+                return False
+        return True

@@ -1,0 +1,45 @@
+"""A guard and its sessions, as /proc shows them."""
+
+import os
+import pathlib
+
+
+def sessions(guard):
+    """The pids of the guard's sessions, in ascending order."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int(_stat(entry.name)[1])
+            command = (entry / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if parent == guard.pid and command.startswith(b"postern-session\0"):
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat behind the name: the first is the state."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def ticks(pid):
+    """Processor time, in clock ticks (a hundredth of a second)."""
+    fields = _stat(pid)
+    return int(fields[11]) + int(fields[12])
+
+
+def descriptors(pid):
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def memory(pid, name):
+    """Bytes, by their name in /proc/PID/status or smaps_rollup: VmRSS, VmHWM, Pss."""
+    file = "smaps_rollup" if name == "Pss" else "status"
+    for line in pathlib.Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(name)

@@ -1,0 +1,127 @@
+"""What a call costs, where that is a number of things and not a time: it must not grow unnoticed."""
+
+import collections
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+import harness
+from identity import ALICE, BOB
+from processes import descriptors, memory, sessions
+
+pytestmark = [
+    pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: traces a session"),
+    pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace"),
+]
+
+PING = {"ping": "x"}
+PONG = {"parameters": {"pong": "x"}}
+HELLO = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": [{"everyone": True}]}
+MIB = 1024 * 1024
+# A sanitized program takes a multiple of the memory.
+SANITIZED = 10 if os.environ.get("POSTERN_BUILD") == "asan" else 1
+
+
+class Trace:
+    """strace on processes that run already; afterwards `calls` has how often each made which."""
+
+    def __init__(self, folder, *pids):
+        self.file = folder / "trace"
+        argv = ["strace", "-o", str(self.file)]
+        for pid in pids:
+            argv += ["-p", str(pid)]
+        self.pids = pids
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.calls = collections.Counter()
+
+    def __enter__(self):
+        for _ in self.pids:
+            assert b"attached" in self.process.stderr.readline()
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=10)
+        for line in self.file.read_text().splitlines():
+            # A call that was under way when we came or went belongs to no Ping.
+            call = re.match(r"(?:\d+ +)?(\w+)\(", line)
+            if call and "unfinished" not in line and "detached" not in line:
+                self.calls[call.group(1)] += 1
+
+
+def test_a_ping_on_an_open_connection_is_three_system_calls_of_the_session(start_guard, folder):
+    guard = start_guard({"hello": HELLO})
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Ping", PING) == PONG
+        with Trace(folder, *sessions(guard)) as trace:
+            for _ in range(100):
+                assert client.call("Ping", PING) == PONG
+    calls = trace.calls
+    assert set(calls) <= {"epoll_wait", "recvmsg", "sendto"}
+    assert calls["recvmsg"] == calls["sendto"] == 100
+    assert 99 <= calls["epoll_wait"] <= 101  # the one that strace found or left it in
+
+
+def test_a_ping_is_no_work_for_the_guard(start_guard):
+    guard = start_guard({"hello": HELLO})
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Ping", PING) == PONG
+        before = switches(guard.pid)
+        for _ in range(1000):
+            assert client.call("Ping", PING) == PONG
+        # The guard slept all the while, but for what the connection itself had left it to do.
+        assert switches(guard.pid) - before <= 3
+
+
+def switches(pid):
+    """How often it went to sleep by itself."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(), re.M).group(1))
+
+
+def test_pipelined_pings_share_their_system_calls(start_guard, folder):
+    guard = start_guard({"hello": HELLO})
+    message = b'{"method":"org.postern.Actions.Ping","parameters":{"ping":"x"}}\0'
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Ping", PING) == PONG
+        with Trace(folder, *sessions(guard)) as trace:
+            client.send(message * 64)
+            for _ in range(64):
+                assert client.read_reply() == PONG
+    # One turn takes all of them, and gives one answer.
+    assert sum(trace.calls.values()) <= 6
+
+
+def test_a_connection_is_one_descriptor_of_its_session(start_guard):
+    guard = start_guard({"hello": HELLO})
+    count = 100
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Ping", PING) == PONG
+        session, = sessions(guard)
+        before = [descriptors(pid) for pid in (guard.pid, session)]
+        size = [memory(pid, "VmRSS") for pid in (guard.pid, session)]
+        clients = [guard.connect(as_=ALICE) for _ in range(count)]
+        for another in clients:
+            assert another.call("Ping", PING) == PONG
+        harness.wait_until(
+            lambda: descriptors(session) == before[1] + count
+            and descriptors(guard.pid) <= before[0], what="a descriptor each, and none of the guard")
+        grown = [memory(pid, "VmRSS") - old for pid, old in zip((guard.pid, session), size)]
+        assert max(grown) <= count * 16 * 1024 * SANITIZED
+        for another in clients:
+            another.close()
+    harness.wait_until(lambda: descriptors(session) == before[1] - 1, what="all are closed")
+
+
+def test_what_idle_programs_take(start_guard):
+    guard = start_guard({"hello": HELLO})
+    for identity in (ALICE, BOB):
+        with guard.connect(as_=identity) as client:
+            assert client.call("Ping", PING) == PONG
+    assert memory(guard.pid, "VmRSS") < 24 * MIB * SANITIZED
+    assert max(memory(pid, "VmRSS") for pid in sessions(guard)) < 10 * MIB * SANITIZED
+    assert max(memory(pid, "Pss") for pid in sessions(guard)) < 6 * MIB * SANITIZED

@@ -1,0 +1,67 @@
+"""Completion of posternctl in bash, against a daemon that is not to be trusted."""
+
+import os
+import subprocess
+
+import pytest
+
+from fake_daemon import FakeDaemon, argument, described, error, reply
+from harness import REPOSITORY, program
+
+SCRIPT = REPOSITORY / "packaging/completion/posternctl.bash"
+COMPLETE = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _posternctl; ' \
+           'printf "%s\\n" "${COMPREPLY[@]}"'
+
+
+def complete(*words, cwd="/"):
+    done = subprocess.run(["bash", "-c", COMPLETE, "bash", SCRIPT, program("posternctl"), *words],
+                          text=True, capture_output=True, timeout=60, check=True, cwd=cwd,
+                          env={"PATH": "/usr/bin:/bin"})
+    # compopt says so outside a real completion.
+    assert done.stderr.replace("bash: line 1: ", "") in ("", "not currently executing completion\n")
+    return done.stdout.split()
+
+
+ARGUMENTS = [argument("service"), argument("since", "integer"), argument("name")]
+SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "name":"fake"'},
+                                        {"name": "web.stop", "summary": "b"}]})],
+            "Describe": [described("web.restart", ARGUMENTS)]}
+
+
+@pytest.mark.parametrize("words, expected", [
+    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call"]),
+    (["--json", "wh"], ["whoami"]),
+    (["--v"], ["--version"]),
+    (["call", "--l"], ["--lines"]),
+    (["run", "--l"], []),
+    (["call", "W"], ["org.postern.Actions.WhoAmI"]),
+    (["call", "org.postern.Actions.P"], ["org.postern.Actions.Ping"]),
+])
+def test_words_that_need_no_daemon(words, expected):
+    assert complete(*words) == expected
+
+
+def test_actions_and_arguments(folder):
+    with FakeDaemon(folder, SCRIPTED) as daemon:
+        at = ["--socket", daemon.path]
+        assert complete(*at, "run", "") == ["web.restart", "web.stop"]
+        assert complete(*at, "describe", "web.s") == ["web.stop"]
+        assert complete("--socket", "=", daemon.path, "check", "web.s") == ["web.stop"]
+        assert complete(*at, "run", "web.restart", "s") == ["service=", "since="]
+        assert complete(*at, "run", "web.restart", "service", "=", "x", "n") == ["name="]
+        assert complete(*at, "run", "web.restart", "service", "=", "") == []
+        assert complete(*at, "describe", "web.restart", "s") == []
+
+
+def test_without_a_daemon_there_is_nothing(folder):
+    assert complete("--socket", str(folder / "none"), "run", "") == []
+    with FakeDaemon(folder, {"List": [error("Unavailable", message="no")]}) as daemon:
+        assert complete("--socket", daemon.path, "run", "") == []
+
+
+def test_a_name_is_never_run(folder):
+    evil = {"name": "$(touch made)", "summary": "x"}
+    with FakeDaemon(folder, {"List": [reply({"actions": [evil, {"name": "a", "summary": "`id`"}]})]}
+                    ) as daemon:
+        assert complete("--socket", daemon.path, "run", "", cwd=folder) == ["a"]
+    assert os.listdir(folder) == ["fake.sock"]

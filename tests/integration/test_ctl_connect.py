@@ -1,0 +1,252 @@
+"""posternctl and sockets that it can't reach: the exact line and exit code of each."""
+
+import os
+import pathlib
+import socket
+
+import pytest
+
+import fake_daemon
+import identity
+from harness import program
+from identity import ALICE, run_as
+
+USERS_GID = 100  # group "users" of every Debian
+GAMES = identity.Identity(5, 60)  # user "games", likewise
+
+
+def ctl(*words, as_=None, env=None):
+    return run_as(as_, [program("posternctl"), *map(str, words)],
+                  env={"PATH": "/usr/bin:/bin", **(env or {})})
+
+
+def assert_line(done, line, code=125):
+    assert (done.stdout, done.stderr, done.returncode) == ("", f"posternctl: {line}\n", code)
+
+
+@pytest.fixture
+def bound(folder):
+    """Makes sockets of any mode, owner and group in the folder; they stay until the test's end."""
+    sockets = []
+
+    def make(mode=0o666, uid=0, gid=0, kind=socket.SOCK_STREAM, listen=True, parent=folder):
+        path = str(parent / "s.sock")
+        made = socket.socket(socket.AF_UNIX, kind)
+        sockets.append(made)
+        made.bind(path)
+        os.chown(path, uid, gid)
+        os.chmod(path, mode)
+        if listen and kind == socket.SOCK_STREAM:
+            made.listen(4)
+        return path
+
+    yield make
+    for made in sockets:
+        made.close()
+
+
+def test_no_such_socket(folder):
+    path = folder / "none.sock"
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: no such socket; is the daemon running, and is this the path that it "
+                "listens on?")
+
+
+def test_no_such_folder(folder):
+    path = folder / "none" / "s.sock"
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: no such socket: there is no folder {folder}/none; is the daemon running, "
+                "and is this the path that it listens on?")
+
+
+def test_a_link_that_leads_nowhere(folder):
+    path = folder / "s.sock"
+    path.symlink_to(folder / "none")
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: no such socket: the symbolic link leads nowhere")
+
+
+@pytest.mark.skipif(os.path.exists("/run/postern"), reason="a daemon is set up on this machine")
+def test_no_such_socket_of_the_system():
+    assert_line(ctl("ping"),
+                "/run/postern/postern.sock: no such socket: there is no folder /run/postern; is the "
+                "daemon set up? systemctl enable --now posternd.socket (another socket: --socket "
+                "PATH, or --user for a guard of your own)")
+
+
+def test_no_such_socket_of_the_user(folder):
+    (folder / "postern").mkdir()
+    assert_line(ctl("--user", "ping", env={"XDG_RUNTIME_DIR": str(folder)}),
+                f"{folder}/postern/postern.sock: no such socket; no guard of your own runs: start "
+                "one with posternd (the system's own: without --user)")
+
+
+def test_user_without_runtime_folder_is_no_fallback():
+    assert_line(ctl("--user", "ping"),
+                "--user: XDG_RUNTIME_DIR is not set, so where your own guard listens is not known; "
+                "name its socket with --socket PATH")
+
+
+def test_which_socket_counts(folder):
+    """The option, else --user, else the variable; one that fails is never replaced by another."""
+    script = {"Ping": [fake_daemon.reply({"pong": "posternctl"})]}
+    with fake_daemon.FakeDaemon(folder, script) as daemon:
+        env = {"POSTERN_SOCKET": daemon.path}
+        assert ctl("ping", env=env).returncode == 0
+        none = folder / "none.sock"
+        assert ctl("--socket", none, "ping", env=env).stderr.startswith(f"posternctl: {none}: no such")
+        assert ctl("--user", "ping", env=env).stderr.startswith("posternctl: --user: XDG_RUNTIME")
+        runtime = {**env, "XDG_RUNTIME_DIR": str(folder)}
+        assert f"{folder}/postern/postern.sock: no such" in ctl("--user", "ping", env=runtime).stderr
+        other = {"POSTERN_SOCKET": str(none)}
+        assert ctl("ping", "--socket", daemon.path, env=other).returncode == 0
+        assert ctl("ping", env=other).returncode == 125
+        assert ctl("ping", env={"POSTERN_SOCKET": "", "XDG_RUNTIME_DIR": str(folder)}
+                   ).stderr.startswith("posternctl: /run/postern/postern.sock: ")
+        assert daemon.connections == 2
+
+
+def test_nobody_listens(bound):
+    path = bound(listen=False)
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: nobody listens there: the daemon that made this socket is gone")
+
+
+def test_a_datagram_socket(bound):
+    path = bound(kind=socket.SOCK_DGRAM)
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: wrong type of socket: it is one for datagrams or packets, posternctl needs "
+                "a stream socket")
+
+
+@pytest.mark.parametrize("make, kind", [
+    (pathlib.Path.touch, "a regular file"), (pathlib.Path.mkdir, "a folder"),
+    (os.mkfifo, "a pipe")], ids=["file", "folder", "pipe"])
+def test_not_a_socket(folder, make, kind):
+    path = folder / "s.sock"
+    make(path)
+    assert_line(ctl("--socket", path, "ping"), f"{path}: not a socket but {kind}")
+
+
+def test_a_file_in_the_path(folder):
+    (folder / "file").touch()
+    assert_line(ctl("--socket", folder / "file" / "s.sock", "ping"),
+                f"{folder}/file/s.sock: {folder}/file is not a folder")
+
+
+def test_a_path_that_is_not_absolute():
+    assert_line(ctl("--socket", "s.sock", "ping"),
+                "--socket: s.sock: not an absolute path; the path of a socket begins with /")
+    assert_line(ctl("ping", env={"POSTERN_SOCKET": "@postern"}),
+                "POSTERN_SOCKET: @postern: not an absolute path; the path of a socket begins with /")
+    assert_line(ctl("--socket", "", "ping"), "--socket: the path of the socket is empty")
+
+
+def test_the_longest_path_and_one_longer(folder):
+    path = str(folder) + "/" + "x" * (106 - len(str(folder)))
+    assert len(path) == 107
+    assert_line(ctl("--socket", path, "ping"),
+                f"{path}: no such socket; is the daemon running, and is this the path that it "
+                "listens on?")
+    assert_line(ctl("--socket", path + "x", "ping"),
+                f"--socket: {path}x: too long: 108 bytes, the path of a Unix socket has at most 107")
+
+
+PERMISSIONS = [
+    # mode, owner, group, who asks, what is said after "no permission: "
+    (0o660, 0, USERS_GID, GAMES,
+     'only root and members of the group "users" may connect (mode 0660); ask the administrator: '
+     "usermod -aG users games, then log in again"),
+    (0o660, 0, USERS_GID, ALICE,
+     'only root and members of the group "users" may connect (mode 0660); ask the administrator: '
+     "usermod -aG users YOUR-USER, then log in again"),
+    (0o660, 5, USERS_GID, ALICE,
+     'only games, root and members of the group "users" may connect (mode 0660); ask the '
+     "administrator: usermod -aG users YOUR-USER, then log in again"),
+    (0o660, 0, 0, ALICE, "only root may connect (mode 0660)"),
+    (0o660, 0, 64999, ALICE,
+     "only root and members of the group gid 64999 may connect (mode 0660)"),
+    (0o600, 0, 0, ALICE, "only root may connect (mode 0600)"),
+    (0o600, 5, 60, ALICE, "only games and root may connect (mode 0600)"),
+    (0o600, 64777, 60, ALICE, "only uid 64777 and root may connect (mode 0600)"),
+    (0o755, 0, 0, ALICE, "only root may connect (mode 0755: connecting needs write permission)"),
+    (0o755, 5, 60, ALICE,
+     "only games and root may connect (mode 0755: connecting needs write permission)"),
+    (0o400, 64001, 0, ALICE,
+     "mode 0400 denies its own owner; connecting needs write permission"),
+    (0o606, 0, 64100, ALICE,
+     "mode 0606 denies members of its group; connecting needs write permission"),
+]
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("mode, uid, gid, who, said", PERMISSIONS)
+def test_no_permission(bound, mode, uid, gid, who, said):
+    path = bound(mode, uid, gid)
+    assert_line(ctl("--socket", path, "ping", as_=who), f"{path}: no permission: {said}")
+
+
+@pytest.mark.needs_root
+def test_with_the_permission_it_connects(folder):
+    script = {"Ping": [fake_daemon.reply({"pong": "posternctl"})]}
+    with fake_daemon.FakeDaemon(folder, script, mode=0o660) as daemon:
+        os.chown(daemon.path, 0, 64100)
+        assert ctl("--socket", daemon.path, "ping", as_=ALICE).returncode == 0
+        assert ctl("--socket", daemon.path, "ping", as_=identity.CAROL).returncode == 125
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("mode, gid, who, said", [
+    (0o750, USERS_GID, GAMES,
+     'only root and members of the group "users" may enter the folder FOLDER (mode 0750); ask the '
+     "administrator: usermod -aG users games, then log in again"),
+    (0o700, 0, ALICE, "only root may enter the folder FOLDER (mode 0700)"),
+    (0o744, 0, ALICE, "only root may enter the folder FOLDER (mode 0744)"),
+])
+def test_a_folder_that_denies(folder, bound, mode, gid, who, said):
+    closed = folder / "closed"
+    closed.mkdir()
+    path = bound(parent=closed)
+    os.chown(closed, 0, gid)
+    closed.chmod(mode)
+    assert_line(ctl("--socket", path, "ping", as_=who),
+                f"{path}: no permission: {said.replace('FOLDER', str(closed))}")
+
+
+def test_closed_without_an_answer(folder):
+    refused = ("the daemon closed the connection without an answer: it serves other callers, or a "
+               "limit is reached; the administrator sees why in its audit")
+    script = {name: [fake_daemon.CLOSE] for name in ("Ping", "List", "Describe", "WhoAmI")}
+    with fake_daemon.FakeDaemon(folder, script) as daemon:
+        for words in (["ping"], ["list"], ["describe", "a"], ["run", "a"], ["check", "a"],
+                      ["whoami"], ["call", "org.postern.Actions.Ping"]):
+            assert_line(ctl("--socket", daemon.path, *words), f"{daemon.path}: {refused}")
+
+
+def test_refused_at_once(folder):
+    """A guard that refuses closes at accept, maybe before the call is sent."""
+    path = str(folder / "s.sock")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(4)
+    with listener, identity.popen_as(
+            None, [program("posternctl"), "--socket", path, "ping"],
+            stderr=identity.subprocess.PIPE, text=True) as client:
+        listener.accept()[0].close()
+        assert client.communicate(timeout=20)[1].startswith(
+            f"posternctl: {path}: the daemon closed the connection without an answer: ")
+        assert client.returncode == 125
+
+
+@pytest.mark.parametrize("answer, said", [
+    (b'{"parameters": {"po', "the daemon broke off in mid-call"),
+    (b"hello\0", "what came is no reply: "),
+    (b"[]\0", "what came is no reply: "),
+    (b'{"parameters": {"pong": "other"}}\0',
+     "the daemon's answer can't be understood: it does not repeat what was sent"),
+], ids=["half", "text", "array", "pong"])
+def test_an_answer_that_is_none(folder, answer, said):
+    with fake_daemon.FakeDaemon(folder, {"Ping": [answer, fake_daemon.CLOSE]}) as daemon:
+        done = ctl("--socket", daemon.path, "ping")
+        assert done.stderr.startswith(f"posternctl: {daemon.path}: {said}")
+        assert (done.stdout, done.stderr.count("\n"), done.returncode) == ("", 1, 125)

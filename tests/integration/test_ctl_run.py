@@ -1,0 +1,339 @@
+"""posternctl run and check, against a daemon that says what the test wants."""
+
+import base64
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from fake_daemon import (CLOSE, JOB, STARTED, FakeDaemon, argument, chunk, described, error, job_end,
+                         reply)
+from harness import program, wait_until
+
+ARGUMENTS = [argument("service", values=["nginx", "php-fpm"]), argument("count", "integer"),
+             argument("force", "boolean"), argument("files", "list", items="string"),
+             argument("ports", "list", items="integer")]
+
+
+def command(daemon, *words):
+    return [program("posternctl"), "--socket", daemon.path, *words]
+
+
+def ctl(daemon, *words, **kwargs):
+    return subprocess.run(command(daemon, *words), stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=60, check=False, **kwargs)
+
+
+def outcome(done):
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def run_script(*steps, description=None):
+    return {"Describe": [description or described()], "Run": list(steps)}
+
+
+def test_output_is_byte_for_byte_and_each_stream_its_own(folder):
+    binary = bytes(range(256)) * 3
+    text = "Grüße\r\n\x1b[31mrot\x00\u2028"
+    script = run_script(STARTED, chunk(stdout=text), chunk(stderr="warn\n", stdout="more"),
+                        chunk(stdoutBase64=base64.b64encode(binary).decode()),
+                        chunk(stderrBase64=base64.b64encode(b"\xff\xfe").decode()),
+                        job_end(exitCode=7))
+    with FakeDaemon(folder, script) as daemon:
+        done = ctl(daemon, "run", "web.restart")
+    assert done.stdout == text.encode() + b"more" + binary
+    assert done.stderr == b"warn\n\xff\xfe"
+    assert done.returncode == 7
+
+
+def test_output_in_the_last_reply(folder):
+    last = job_end(exitCode=0)
+    last["parameters"]["stdout"] = "all of it"
+    with FakeDaemon(folder, run_script(STARTED, last)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (0, "all of it", "")
+
+
+def test_output_streams_as_it_comes(folder):
+    go_on = threading.Event()
+    script = run_script(STARTED, chunk(stdout="first\n"), go_on, chunk(stdout="second\n"),
+                        job_end(exitCode=0))
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"),
+                              stdout=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"first\n"
+            go_on.set()
+            assert client.stdout.read() == b"second\n"
+    assert client.returncode == 0
+
+
+def test_values_are_typed_as_the_action_says(folder):
+    script = run_script(STARTED, job_end(exitCode=0), description=described(arguments=ARGUMENTS))
+    with FakeDaemon(folder, script) as daemon:
+        done = ctl(daemon, "run", "web.restart", "service=nginx", "count=-12", "force=true",
+                   "files=a=b", "ports=80", "files=", "ports=x")
+        assert outcome(done) == (0, "", "")
+        assert daemon.calls == [
+            {"method": "org.postern.Actions.Describe", "parameters": {"action": "web.restart"}},
+            {"method": "org.postern.Actions.Run", "more": True,
+             "parameters": {"action": "web.restart",
+                            "arguments": {"service": "nginx", "count": -12, "force": True,
+                                          "files": ["a=b", ""], "ports": [80, "x"]}}}]
+        assert daemon.connections == 1
+
+
+def test_without_a_description_values_are_strings(folder):
+    """The denial that the caller sees is the one that the daemon gives to Run itself."""
+    denial = '"web.restart" does not exist or is not granted to you (uid 1, gid 2, groups 2)'
+    denied = [error("NotGranted", action="web.restart", message=denial)]
+    with FakeDaemon(folder, {"Describe": denied, "Run": denied, "Check": denied}) as daemon:
+        for verb in ("run", "check"):
+            done = ctl(daemon, verb, "web.restart", "count=3", "f=a", "f=b")
+            assert outcome(done) == (126, "", f"posternctl: {denial}\n")
+        assert [call["parameters"].get("arguments") for call in daemon.calls] == [
+            None, {"count": "3", "f": ["a", "b"]}] * 2
+
+
+def test_words_after_two_dashes_are_words(folder):
+    with FakeDaemon(folder, run_script(STARTED, job_end(exitCode=0))) as daemon:
+        assert ctl(daemon, "run", "web.restart", "a=1", "--", "--json=x").returncode == 0
+        assert daemon.calls[1]["parameters"]["arguments"] == {"a": "1", "--json": "x"}
+
+
+def test_an_action_named_like_a_verb(folder):
+    with FakeDaemon(folder, run_script(STARTED, job_end(exitCode=3))) as daemon:
+        for name in ("run", "list", "call"):
+            assert ctl(daemon, "run", name).returncode == 3
+            assert daemon.calls[-1]["parameters"]["action"] == name
+
+
+def test_a_value_that_is_not_utf8_never_leaves(folder):
+    with FakeDaemon(folder, run_script(STARTED, job_end(exitCode=0))) as daemon:
+        done = ctl(daemon, "run", "web.restart", b"name=\xff")
+        assert outcome(done) == (122, "", "posternctl: name: the value is not valid UTF-8\n")
+        assert [call["method"] for call in daemon.calls] == ["org.postern.Actions.Describe"]
+
+
+@pytest.mark.parametrize("name, code", [
+    ("NotGranted", 126), ("InvalidArgument", 122), ("InvalidMessage", 122), ("LimitReached", 123),
+    ("Unavailable", 123), ("StartFailed", 127), ("org.varlink.service.PermissionDenied", 126),
+    ("org.example.Unknown", 125)])
+def test_exit_code_of_an_error(folder, name, code):
+    answer = error(name, message="it is \x1b[31mso\nand so")
+    with FakeDaemon(folder, {"Describe": [described()], "Run": [answer]}) as daemon:
+        done = ctl(daemon, "run", "web.restart")
+        assert outcome(done) == (code, "", "posternctl: it is \\u001b[31mso\\u000aand so\n")
+        done = ctl(daemon, "run", "--json", "web.restart")
+        assert (done.returncode, json.loads(done.stdout), done.stderr) == (code, answer, b"")
+
+
+@pytest.mark.parametrize("parameter", ["arguments"])
+def test_a_parameter_that_the_daemon_does_not_take(folder, parameter):
+    answer = error("org.varlink.service.InvalidParameter", parameter=parameter)
+    with FakeDaemon(folder, run_script(answer)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (
+            122, "", 'posternctl: the daemon does not take the parameter "arguments": it is missing, '
+            "unknown to it, or not what it must be\n")
+
+
+@pytest.mark.parametrize("end, code, line", [
+    ({"outcome": "exited", "exitCode": 0}, 0, None),
+    ({"outcome": "exited", "exitCode": 255}, 255, None),
+    ({"outcome": "signaled", "signal": 15}, 143, "ended by signal 15 (TERM)"),
+    ({"outcome": "signaled", "signal": 9}, 137, "ended by signal 9 (KILL)"),
+    ({"outcome": "signaled", "signal": 40}, 168, "ended by signal 40"),
+    ({"outcome": "timeout", "signal": 15}, 124, "ended by signal 15 (TERM): its time (30s) was up"),
+    ({"outcome": "timeout"}, 124, "ended: its time (30s) was up"),
+    ({"outcome": "stopped", "signal": 15}, 143, "ended by signal 15 (TERM): the daemon stopped"),
+    ({"outcome": "disconnected", "signal": 9}, 137,
+     "ended by signal 9 (KILL): the connection that started it was gone"),
+    ({"outcome": "lost"}, 125, f"what became of job {JOB} is not known: the daemon died"),
+    ({"outcome": "eaten"}, 125, 'ended in a way that this posternctl does not know: "eaten"'),
+], ids=lambda value: value if isinstance(value, str) else None)
+def test_how_a_job_ended(folder, end, code, line):
+    with FakeDaemon(folder, run_script(STARTED, job_end(**end))) as daemon:
+        said = f"posternctl: web.restart: {line}\n" if line else ""
+        assert outcome(ctl(daemon, "run", "web.restart")) == (code, "", said)
+        done = ctl(daemon, "run", "web.restart", "--json")
+        assert (done.returncode, done.stderr) == (code, b"")
+        assert json.loads(done.stdout.splitlines()[-1])["result"]["outcome"] == end["outcome"]
+
+
+def test_json_is_one_reply_a_line(folder):
+    script = run_script(STARTED, chunk(stdout="a\nb\x7f\u2028"), chunk(stderrBase64="//4="),
+                        job_end(exitCode=124))
+    with FakeDaemon(folder, script) as daemon:
+        for words in (["--json", "run", "web.restart"], ["run", "--json", "web.restart"],
+                      ["run", "web.restart", "--json"]):
+            done = ctl(daemon, *words)
+            assert [json.loads(line) for line in done.stdout.splitlines()] == [
+                {"job": JOB}, {"job": JOB, "stdout": "a\nb\x7f\u2028"},
+                {"job": JOB, "stderrBase64": "//4="}, job_end(exitCode=124)["parameters"]]
+            # Nothing that a terminal or a reader could take for something else.
+            assert done.stdout.isascii() and b"\x7f" not in done.stdout
+            assert (done.returncode, done.stderr) == (124, b"")
+
+
+def test_what_is_missing_is_said_where_it_is_missing(folder):
+    script = run_script(STARTED, chunk(stderr="one\n"), chunk(stdoutMissed=5, stdout="two\n"),
+                        chunk(stderr="three\n", truncated=["stderr"]), job_end(exitCode=0))
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (
+            0, "two\n", "one\n"
+            "posternctl: web.restart: 5 bytes of its standard output are missing here: the daemon no "
+            "longer had them\n"
+            "posternctl: web.restart: the job itself cut back its standard error: what came before "
+            "may be incomplete\n"
+            "three\n")
+
+
+@pytest.mark.parametrize("steps, said", [
+    ([STARTED, chunk(stdout="half"), CLOSE],
+     f": the daemon broke off in mid-call; what became of job {JOB} (web.restart) is not known"),
+    ([CLOSE], ": the daemon broke off in mid-call"),
+    ([STARTED, reply({"job": JOB})],
+     ": the daemon's answer can't be understood: the last reply has no result"),
+    ([STARTED, job_end(exitCode=256)],
+     ": the daemon's answer can't be understood: exitCode of the job's result is not what it must be"),
+    ([STARTED, chunk(stdoutBase64="a")],
+     ": the daemon's answer can't be understood: stdoutBase64 is no base64"),
+], ids=["mid-job", "before-start", "no-result", "exit-code", "base64"])
+def test_the_daemon_breaks_off(folder, steps, said):
+    with FakeDaemon(folder, run_script(*steps)) as daemon:
+        done = ctl(daemon, "run", "web.restart")
+        assert done.returncode == 125
+        assert done.stderr.decode() == f"posternctl: {daemon.path}{said}\n"
+
+
+# ---- Being interrupted ----
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("on_disconnect, said", [("keep", "goes on"), ("kill", "is ended by the daemon")])
+def test_interrupted(folder, number, code, on_disconnect, said):
+    never = threading.Event()
+    script = run_script(STARTED, chunk(stdout="on\n"), never,
+                        description=described(onDisconnect=on_disconnect))
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"on\n"
+            client.send_signal(number)
+            out, err = client.communicate(timeout=20)
+        never.set()
+    assert (client.returncode, out) == (code, b"")
+    assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said}\n"
+
+
+@pytest.mark.parametrize("script, method, said", [
+    ({"Describe": []}, "Describe", "web.restart was not started"),
+    ({"Describe": [described()], "Run": []}, "Run",
+     "whether web.restart was started is not known, no answer had come"),
+], ids=["before", "unanswered"])
+def test_interrupted_before_there_is_a_job(folder, script, method, said):
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as client:
+            wait_until(lambda: daemon.calls and daemon.calls[-1]["method"].endswith(method))
+            client.send_signal(signal.SIGINT)
+            out, err = client.communicate(timeout=20)
+    assert (client.returncode, out) == (130, b"")
+    assert err.decode() == f"posternctl: interrupted: {said}\n"
+
+
+def test_interrupted_while_nobody_reads_the_output(folder):
+    flood = [chunk(stdout="x" * 4096) for _ in range(512)]
+    with FakeDaemon(folder, run_script(STARTED, *flood, job_end(exitCode=0))) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as client:
+            # The pipe is full once the client waits with bytes in hand.
+            wait_until(lambda: unread(client.stdout) >= 60000)
+            client.send_signal(signal.SIGINT)
+            assert client.stderr.read().decode().endswith(" goes on\n")
+    assert client.returncode == 130
+
+
+def unread(stream):
+    waiting = bytearray(4)
+    fcntl.ioctl(stream.fileno(), 0x541B, waiting)  # FIONREAD
+    return int.from_bytes(waiting, "little")
+
+
+def test_an_ignored_interrupt_stays_ignored(folder):
+    """A shell starts background jobs so."""
+    go_on = threading.Event()
+    script = run_script(STARTED, chunk(stdout="on\n"), go_on, job_end(exitCode=4))
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+                              ) as client:
+            assert client.stdout.readline() == b"on\n"
+            client.send_signal(signal.SIGINT)
+            go_on.set()
+            assert client.wait(20) == 4
+
+
+# ---- Standard output ----
+
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_closed_stdout_ends_it_by_sigpipe(folder, inherited):
+    go_on = threading.Event()
+    script = run_script(STARTED, chunk(stdout="first\n"), go_on, chunk(stdout="second\n"),
+                        job_end(exitCode=0))
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, restore_signals=False,
+                              preexec_fn=lambda: signal.signal(signal.SIGPIPE, inherited)
+                              ) as client:
+            assert client.stdout.readline() == b"first\n"
+            client.stdout.close()
+            go_on.set()
+            assert client.wait(20) == -signal.SIGPIPE
+            assert client.stderr.read() == b""
+
+
+def test_a_nonblocking_stdout_loses_nothing(folder):
+    text = "".join(f"{n:07}\n" for n in range(50000))
+    pieces = [chunk(stdout=text[at:at + 30000]) for at in range(0, len(text), 30000)]
+    with FakeDaemon(folder, run_script(STARTED, *pieces, job_end(exitCode=0))) as daemon:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=writer) as client:
+            os.close(writer)
+            wait_until(lambda: unread(os.fdopen(os.dup(reader))) >= 60000)
+            with os.fdopen(reader) as output:
+                assert output.read() == text
+    assert client.returncode == 0
+
+
+def test_stdout_is_closed_from_the_start(folder):
+    with FakeDaemon(folder, run_script(STARTED, chunk(stdout="x"), job_end(exitCode=0))) as daemon:
+        done = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh",
+                               *command(daemon, "run", "web.restart")], stderr=subprocess.PIPE,
+                              timeout=60, check=False)
+    assert (done.returncode, done.stderr.decode()) == (
+        125, "posternctl: standard output: Bad file descriptor; for what becomes of job "
+        f"{JOB} (web.restart) nobody waits any more\n")
+
+
+def test_a_full_disk(folder):
+    with FakeDaemon(folder, run_script(STARTED, chunk(stdout="x"), job_end(exitCode=0))) as daemon:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command(daemon, "run", "web.restart"), stdout=full,
+                                  stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 125
+    assert done.stderr.startswith(b"posternctl: standard output: No space left on device; ")
+
+
+# ---- check ----
+
+def test_check(folder):
+    script = {"Describe": [described(arguments=ARGUMENTS)], "Check": [reply({})]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "check", "web.restart", "count=3")) == (
+            0, "web.restart: would run\n", "")
+        assert daemon.calls[1] == {"method": "org.postern.Actions.Check", "parameters": {
+            "action": "web.restart", "arguments": {"count": 3}}}
+        assert outcome(ctl(daemon, "check", "web.restart", "count=3", "--json")) == (0, "{}\n", "")

@@ -1,0 +1,177 @@
+"""Descriptors that clients send along: they reach nobody, stay nowhere, and hold up nobody.
+
+Linux 6.16 refuses them to the sender (SO_PASSRIGHTS); an older kernel delivers them, and then the
+session closes them and sends the client away.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+import harness
+from identity import ALICE, BOB
+from processes import descriptors, sessions
+
+pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
+
+SO_PASSRIGHTS = 83
+PING = b'{"method":"org.postern.Actions.Ping","parameters":{"ping":"x"}}\0'
+PONG = b'{"parameters":{"pong":"x"}}\0'
+SENT_AWAY = (b'{"error":"org.postern.Actions.InvalidMessage","parameters":{"message":'
+             b'"no file descriptors may be sent along"}}\0')
+MOST = 253  # the kernel's maximum for one message
+
+
+def kernel_refuses():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
+        except OSError:
+            return False
+        return True
+
+
+REFUSED = kernel_refuses()
+
+
+def send_with(client, data, files):
+    """Sends; where the kernel refuses descriptors, exactly that must come of it."""
+    if not REFUSED:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(client.socket, [data], files)
+        return
+    with pytest.raises(OSError) as caught:
+        socket.send_fds(client.socket, [data], files)
+    assert caught.value.errno == errno.EPERM
+
+
+def counts(guard):
+    """Descriptors of the guard and of all its sessions."""
+    return [descriptors(pid) for pid in (guard.pid, *sessions(guard))]
+
+
+def assert_served(guard, identity):
+    with guard.connect(as_=identity) as client:
+        client.send(PING)
+        assert client.read_frame() + b"\0" == PONG
+
+
+@pytest.fixture
+def guard(start_guard):
+    running = start_guard()
+    for identity in (ALICE, BOB):
+        assert_served(running, identity)
+    harness.wait_until(lambda: len(sessions(running)) == 2, what="two sessions")
+    return running
+
+
+@pytest.fixture
+def before(guard):
+    """The numbers of descriptors once the connections that were there are gone."""
+    last = None
+
+    def same():
+        nonlocal last
+        previous, last = last, counts(guard)
+        return previous == last
+
+    harness.wait_until(same, what="the numbers of descriptors stay")
+    return last
+
+
+def test_what_comes_with_descriptors_is_not_carried_out(guard, before):
+    with open("/etc/passwd", "rb") as file, guard.connect(as_=ALICE) as client:
+        send_with(client, PING, [file.fileno()])
+        if REFUSED:
+            # Nothing of it has arrived, and the connection is as it was.
+            client.send(PING)
+            assert client.read_frame() + b"\0" == PONG
+        else:
+            assert client.read_to_end() == SENT_AWAY
+    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+
+
+def test_descriptors_sent_before_the_connection_is_accepted(guard, before):
+    os.kill(guard.pid, signal.SIGSTOP)
+    try:
+        with open("/etc/passwd", "rb") as file, guard.connect(as_=ALICE) as client:
+            send_with(client, PING, [file.fileno()] * MOST)
+    finally:
+        os.kill(guard.pid, signal.SIGCONT)
+    assert_served(guard, BOB)
+    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+
+
+def test_ten_thousand_messages_with_descriptors_leave_none_behind(guard, before):
+    with open("/etc/passwd", "rb") as file:
+        client = guard.connect(as_=ALICE)
+        for number in range(10_000 if REFUSED else 500):
+            if number > 0 and not REFUSED:  # the one before was sent away
+                client.close()
+                client = guard.connect(as_=ALICE)
+            send_with(client, PING, [file.fileno()] * (MOST if number % 100 == 0 else 2))
+        client.close()
+    assert_served(guard, BOB)
+    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+    assert not [e for e in guard.audit() if e["event"] == "session-failed"]
+
+
+@contextlib.contextmanager
+def lingering_tcp(seconds):
+    """A TCP connection whose last close stands still: SO_LINGER, and data that nobody takes."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        lingering = socket.create_connection(listener.getsockname())
+        taken, _ = listener.accept()
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+        lingering.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lingering.send(b"x" * 65536)
+        try:
+            yield lingering
+        finally:
+            taken.close()  # resets it: ours closes at once
+            lingering.close()
+
+
+def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
+    with lingering_tcp(20) as lingering:
+        began = time.monotonic()
+        with guard.connect(as_=ALICE) as client:
+            send_with(client, PING, [lingering.fileno()])
+        for _ in range(20):
+            assert_served(guard, BOB)
+        assert time.monotonic() - began < 5
+    assert_served(guard, ALICE)
+    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+
+
+def test_a_lingering_tcp_socket_in_a_refused_connection(start_guard):
+    guard = start_guard(options=["--limit", "connections-per-uid=1"])
+    with guard.connect(as_=ALICE) as served, lingering_tcp(20) as lingering:
+        served.send(PING)
+        assert served.read_frame() + b"\0" == PONG
+        began = time.monotonic()
+        os.kill(guard.pid, signal.SIGSTOP)
+        try:
+            refused = guard.connect(as_=ALICE)
+            # Unread in its queue when the guard closes it.
+            send_with(refused, PING, [lingering.fileno()])
+        finally:
+            os.kill(guard.pid, signal.SIGCONT)
+        guard.wait_audit(event="connection-refused", reason="limit connections-per-uid")
+        with guard.connect(as_=BOB) as bob:
+            for _ in range(20):
+                bob.send(PING)
+                assert bob.read_frame() + b"\0" == PONG
+        assert time.monotonic() - began < 5
+        refused.close()

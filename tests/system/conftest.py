@@ -1,0 +1,64 @@
+"""Fixtures of the system tests: the real package, and hosts that boot."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "packaging"))
+
+import booted_host  # noqa: E402
+import build_deb  # noqa: E402
+import root_fs  # noqa: E402
+
+SUITE = "trixie"
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The .deb of this tree, built in a root of the suite."""
+    try:
+        return build_deb.build(SUITE)
+    except RuntimeError as error:
+        pytest.exit(str(error), 1)  # once, and not for each test that needs it
+
+
+@pytest.fixture(scope="session")
+def dependencies(package):
+    """The packages that the .deb depends on: the first alternative of each."""
+    depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], check=True,
+                             capture_output=True, text=True).stdout
+    return [item.split("|")[0].split("(")[0].strip() for item in depends.split(",")]
+
+
+@pytest.fixture(scope="session")
+def root(dependencies):
+    """A root file system with what a host needs, and with what the package needs."""
+    with root_fs.unpacked(SUITE, [*booted_host.PACKAGES, *dependencies]) as path:
+        yield path
+
+
+@pytest.fixture
+def fresh_host(root, package):
+    """A host that has just booted; the package lies in /packages."""
+    with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def host(root, package):
+    """A host with the package installed, one example action, and two users."""
+    with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as booted:
+        install(booted, package)
+        booted.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+        booted.run("useradd", "member")
+        booted.run("usermod", "-a", "-G", "postern", "member")
+        booted.run("useradd", "stranger")
+        yield booted
+
+
+def install(host, package):
+    """Installs the package as apt would, without a network."""
+    host.run("dpkg", "-i", f"/packages/{package.name}")

@@ -1,0 +1,151 @@
+"""The real package on a real, booted Debian 13: from its installation until it is purged."""
+
+import json
+import subprocess
+
+import pytest
+
+import booted_host
+from conftest import install
+
+pytestmark = pytest.mark.needs_root
+
+SOCKET = "/run/postern/postern.sock"
+
+
+def state(host, unit):
+    return host.property(unit, "ActiveState")
+
+
+def stop_guard(host):
+    """Back to how it is before the first call: the socket waits, the guard does not run."""
+    host.run("systemctl", "stop", "posternd.service")
+    host.run("systemctl", "start", "posternd.socket")
+    assert state(host, "posternd.service") == "inactive"
+
+
+def hello(host, user="member"):
+    return host.run("posternctl", "run", "hello", "name=g1", user=user, check=False)
+
+
+def audit(host, **match):
+    """The journal's entries of the guard with these fields."""
+    words = [f"{key}={value}" for key, value in match.items()]
+    lines = host.run("journalctl", "--no-pager", "-o", "json", "-u", "posternd.service", *words)
+    return [json.loads(line) for line in lines.stdout.splitlines()]
+
+
+def test_the_package_enables_the_socket(package, tmp_path):
+    subprocess.run(["dpkg-deb", "-e", package, tmp_path], check=True)
+    postinst = (tmp_path / "postinst").read_text()
+    assert "deb-systemd-helper enable 'posternd.socket'" in postinst
+    assert "deb-systemd-invoke start 'posternd.socket'" in postinst
+    assert "deb-systemd-invoke try-restart 'posternd.service'" in postinst
+    assert "systemd-sysusers" in postinst
+
+
+def test_right_after_the_installation_the_socket_waits(fresh_host, package):
+    install(fresh_host, package)
+    assert fresh_host.property("posternd.socket", "UnitFileState") == "enabled"
+    assert state(fresh_host, "posternd.socket") == "active"
+    assert state(fresh_host, "posternd.service") == "inactive"
+    assert fresh_host.failed_units() == ""
+
+
+def test_the_session_user_is_nobody_of_note(host):
+    passwd = host.run("getent", "passwd", "postern-session").stdout.strip().split(":")
+    assert passwd[5:] == ["/", "/usr/sbin/nologin"]
+    assert host.run("id", "-nG", "postern-session").stdout.split() == ["postern-session"]
+
+
+def test_the_socket_file_is_there_and_the_doors_mode_is_exact(host):
+    stat = host.run("stat", "-c", "%F %a %U:%G %s", SOCKET).stdout.strip()
+    assert stat == "socket 660 root:postern 0"
+    assert host.run("stat", "-c", "%a %U:%G", "/run/postern").stdout.strip() == "755 root:root"
+    listening = host.run("ss", "-xlH", "src", SOCKET).stdout
+    assert SOCKET in listening
+
+
+def test_a_members_call_wakes_the_guard(host):
+    stop_guard(host)
+    done = hello(host)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hi, g1\n", "")
+    assert state(host, "posternd.service") == "active"
+    # It said READY itself: systemd counted it as started only then.
+    assert host.property("posternd.service", "Type") == "notify"
+    assert host.property("posternd.service", "NotifyAccess") == "main"
+    assert host.property("posternd.service", "SubState") == "running"
+    assert host.property("posternd.service", "NRestarts") == "0"
+    assert host.failed_units() == ""
+
+
+def test_nobody_else_gets_through_the_door(host):
+    done = hello(host, user="stranger")
+    assert done.returncode == 125
+    assert done.stdout == ""
+    assert SOCKET in done.stderr
+    assert "postern" in done.stderr.replace(SOCKET, "") and len(done.stderr.splitlines()) == 1
+
+
+def test_the_audit_is_in_the_journal(host):
+    assert hello(host).returncode == 0
+
+    def entries():
+        return audit(host, POSTERN_ACTION="hello", POSTERN_EVENT="job-started")
+
+    found = booted_host.wait_until(entries, 10, "an audit entry in the journal")
+    uid = host.run("id", "-u", "member").stdout.strip()
+    assert found[-1]["POSTERN_UID"] == uid
+    assert len(found[-1]["POSTERN_JOB"]) == 32
+
+
+def test_a_reload_puts_new_files_in_force(host):
+    assert hello(host).returncode == 0
+    pid = host.property("posternd.service", "MainPID")
+    denied = host.run("posternctl", "run", "later", user="member", check=False)
+    assert denied.returncode == 126
+    host.write("/etc/postern/actions.d/later.json", json.dumps({
+        "summary": "Declared later", "exec": ["/usr/bin/echo", "now"],
+        "allow": [{"group": "postern"}]}))
+    host.run("systemctl", "reload", "posternd.service")
+
+    def granted():
+        done = host.run("posternctl", "run", "later", user="member", check=False)
+        return (done.returncode, done.stdout) == (0, "now\n")
+
+    booted_host.wait_until(granted, 10, "the new action")
+    assert host.property("posternd.service", "MainPID") == pid
+    assert state(host, "posternd.service") == "active"
+
+
+def test_a_restart_keeps_the_socket(host):
+    assert hello(host).returncode == 0
+    inode = host.run("stat", "-c", "%i", SOCKET).stdout
+    pid = host.property("posternd.service", "MainPID")
+    host.run("systemctl", "restart", "posternd.service")
+    assert host.property("posternd.service", "MainPID") != pid
+    assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
+    assert hello(host).stdout == "Hi, g1\n"
+
+
+def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package):
+    assert hello(host).returncode == 0
+    inode = host.run("stat", "-c", "%i", SOCKET).stdout
+    pid = host.property("posternd.service", "MainPID")
+    install(host, package)
+    assert host.property("posternd.service", "MainPID") not in (pid, "0")
+    assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
+    assert hello(host).stdout == "Hi, g1\n"
+
+
+def test_purged_it_leaves_nothing(fresh_host, package):
+    before = fresh_host.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-path", "*postern*").stdout
+    assert before == ""
+    install(fresh_host, package)
+    fresh_host.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+    assert hello(fresh_host, user="root").returncode in (0, 126)
+    fresh_host.run("dpkg", "--purge", "postern")
+    left = fresh_host.run("find", "/etc", "/usr", "/var/lib", "/run", "-xdev", "-path", "*postern*")
+    assert left.stdout == ""
+    assert fresh_host.failed_units() == ""
+    assert fresh_host.run("pgrep", "-a", "postern", check=False).stdout == ""

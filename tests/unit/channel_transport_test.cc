@@ -1,0 +1,134 @@
+#include "daemon/channel/transport.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+
+namespace postern::channel {
+namespace {
+
+using State = Received::State;
+
+struct Pair {
+    Pair() {
+        auto made = make_pair();
+        EXPECT_TRUE(made.ok());
+        here = std::move(made->first);
+        there = std::move(made->second);
+    }
+    UniqueFd here;
+    UniqueFd there;
+    // Large: on the heap.
+    std::unique_ptr<Receiver> receiver = std::make_unique<Receiver>();
+};
+
+bool close_on_exec(int fd) {
+    return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
+}
+
+TEST(Transport, CarriesOnePacketAtATime) {
+    Pair pair;
+    EXPECT_EQ(send_packet(pair.here.get(), Bytes{1, 2, 3}, {}), Sent::sent);
+    EXPECT_EQ(send_packet(pair.here.get(), Bytes{4}, {}), Sent::sent);
+    auto received = pair.receiver->receive(pair.there.get());
+    ASSERT_EQ(received.state, State::packet);
+    EXPECT_EQ(Bytes(received.packet.begin(), received.packet.end()), (Bytes{1, 2, 3}));
+    received = pair.receiver->receive(pair.there.get());
+    EXPECT_EQ(Bytes(received.packet.begin(), received.packet.end()), (Bytes{4}));
+    EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::nothing);
+}
+
+TEST(Transport, EndsAreNonBlockingAndCloseOnExec) {
+    const Pair pair;
+    for (const int fd : {pair.here.get(), pair.there.get()}) {
+        EXPECT_TRUE(close_on_exec(fd));
+        EXPECT_NE(::fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    }
+}
+
+TEST(Transport, CarriesTheLongestPacket) {
+    Pair pair;
+    const Bytes packet(limits::packet_bytes, 7);
+    ASSERT_EQ(send_packet(pair.here.get(), packet, {}), Sent::sent);
+    const auto received = pair.receiver->receive(pair.there.get());
+    ASSERT_EQ(received.state, State::packet);
+    EXPECT_EQ(received.packet.size(), packet.size());
+}
+
+TEST(Transport, ALongerPacketEndsTheChannel) {
+    Pair pair;
+    const Bytes packet(limits::packet_bytes + 1, 7);
+    ASSERT_EQ(send_packet(pair.here.get(), packet, {}), Sent::sent);
+    EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::ended);
+}
+
+TEST(Transport, CarriesDescriptorsWithTheirPacket) {
+    Pair pair;
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const std::array<int, 2> two = {null.get(), null.get()};
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{1}, {}), Sent::sent);
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{2}, two), Sent::sent);
+    EXPECT_TRUE(pair.receiver->receive(pair.there.get()).descriptors.empty());
+    const auto received = pair.receiver->receive(pair.there.get());
+    ASSERT_EQ(received.state, State::packet);
+    ASSERT_EQ(received.descriptors.size(), 2U);
+    for (const auto& descriptor : received.descriptors) {
+        struct stat sent{};
+        struct stat got{};
+        ASSERT_EQ(::fstat(null.get(), &sent), 0);
+        ASSERT_EQ(::fstat(descriptor.get(), &got), 0);
+        EXPECT_EQ(sent.st_rdev, got.st_rdev);
+        EXPECT_TRUE(close_on_exec(descriptor.get()));
+        EXPECT_NE(descriptor.get(), null.get());
+    }
+}
+
+// Room for as many descriptors as one message can carry: none is closed inside recvmsg().
+TEST(Transport, ReceivesAsManyDescriptorsAsTheKernelCarries) {
+    Pair pair;
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    std::array<int, 253> many{};
+    many.fill(null.get());
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(many))> control{};
+    std::uint8_t byte = 1;
+    iovec data{&byte, 1};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(many));
+    std::memcpy(CMSG_DATA(header), many.data(), sizeof(many));
+    ASSERT_EQ(::sendmsg(pair.here.get(), &message, 0), 1);
+    const auto received = pair.receiver->receive(pair.there.get());
+    EXPECT_EQ(received.state, State::packet);
+    EXPECT_EQ(received.descriptors.size(), many.size());
+}
+
+TEST(Transport, SaysWhenThePeerDoesNotReadAndWhenItIsGone) {
+    Pair pair;
+    const Bytes packet(std::size_t{16} * 1024, 7);
+    int sent = 0;
+    while (send_packet(pair.here.get(), packet, {}) == Sent::sent) ASSERT_LT(++sent, 1000);
+    EXPECT_EQ(send_packet(pair.here.get(), packet, {}), Sent::full);
+    pair.there.reset();
+    EXPECT_EQ(send_packet(pair.here.get(), packet, {}), Sent::ended);
+    EXPECT_EQ(pair.receiver->receive(pair.here.get()).state, State::ended);
+}
+
+TEST(Transport, AnEmptyPacketIsTheEnd) {
+    Pair pair;
+    ASSERT_EQ(::send(pair.here.get(), "", 0, 0), 0);
+    EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::ended);
+}
+
+}  // namespace
+}  // namespace postern::channel
