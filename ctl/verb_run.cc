@@ -6,13 +6,13 @@
 
 #include "base/utf8.h"
 #include "ctl/action_call.h"
-#include "ctl/base64.h"
 #include "ctl/exchange.h"
 #include "ctl/exit_codes.h"
 #include "ctl/interrupt.h"
 #include "ctl/job_end.h"
 #include "ctl/json_fields.h"
 #include "ctl/output.h"
+#include "protocol/base64.h"
 
 namespace postern::ctl {
 namespace {
@@ -134,7 +134,7 @@ std::optional<int> Running::pass_on(const nlohmann::json& parameters, const Stre
         if (const auto code = write(stream.fd, *text)) return code;
     }
     if (const auto base64 = string_field(parameters, stream.base64)) {
-        const auto bytes = decode_base64(*base64);
+        const auto bytes = protocol::decode_base64(*base64);
         if (!bytes) return nonsense(connection_, std::string(stream.base64) + " is no base64").code;
         if (const auto code = write(stream.fd, *bytes)) return code;
     }

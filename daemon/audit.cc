@@ -41,24 +41,6 @@ bool is_denial(AuditEvent::Kind kind) {
            kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::session_failed;
 }
 
-const char* name(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::exited:
-            return "exited";
-        case Outcome::signaled:
-            return "signaled";
-        case Outcome::timeout:
-            return "timeout";
-        case Outcome::disconnected:
-            return "disconnected";
-        case Outcome::stopped:
-            return "stopped";
-        case Outcome::lost:
-            return "lost";
-    }
-    return "unknown";
-}
-
 std::string timestamp(std::uint64_t usec) {
     const auto seconds = static_cast<std::time_t>(usec / 1'000'000);
     std::tm parts{};
@@ -83,7 +65,7 @@ std::string escaped(const std::string& text) {
 
 Json to_json(const JobResult& result) {
     Json json;
-    json["outcome"] = name(result.outcome);
+    json["outcome"] = outcome_name(result.outcome);
     if (result.by_signal) {
         json["signal"] = result.status;
     } else if (result.outcome != Outcome::lost) {
@@ -125,7 +107,7 @@ std::string describe(const JobResult& result) {
     text += std::to_string(result.status);
     if (result.outcome == Outcome::lost) return "lost";
     if (result.outcome == Outcome::exited || result.outcome == Outcome::signaled) return text;
-    return text + " (" + name(result.outcome) + ")";
+    return text + " (" + std::string(outcome_name(result.outcome)) + ")";
 }
 
 std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count) {
@@ -134,6 +116,7 @@ std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::ui
     json["event"] = name(event.kind);
     if (count > 0) {
         json["event"] = "denials-summed";
+        json["of"] = name(event.kind);
         json["count"] = count;
     }
     if (event.caller != nullptr) {
@@ -176,7 +159,10 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     put("PRIORITY", is_denial(event.kind) ? "5" : "6");
     put("SYSLOG_IDENTIFIER", "posternd");
     put("POSTERN_EVENT", count > 0 ? "denials-summed" : name(event.kind));
-    if (count > 0) put("POSTERN_COUNT", std::to_string(count));
+    if (count > 0) {
+        put("POSTERN_OF", name(event.kind));
+        put("POSTERN_COUNT", std::to_string(count));
+    }
     if (event.caller != nullptr) {
         put("POSTERN_UID", std::to_string(event.caller->uid));
         put("POSTERN_GID", std::to_string(event.caller->gid));
@@ -189,7 +175,7 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     put("POSTERN_REASON", event.reason);
     put("POSTERN_JOB", event.job);
     if (event.result) {
-        put("POSTERN_OUTCOME", name(event.result->outcome));
+        put("POSTERN_OUTCOME", std::string(outcome_name(event.result->outcome)));
         put("POSTERN_STATUS", std::to_string(event.result->status));
     }
     if (event.kind == AuditEvent::Kind::job_started) {
@@ -219,7 +205,9 @@ bool Audit::write(const AuditEvent& event) {
         const policy::Caller nobody;
         const policy::Caller& caller = event.caller != nullptr ? *event.caller : nobody;
         const bool was_open = denials_.open();
-        const bool single = denials_.single(caller.uid, caller.gid, clock_usec(CLOCK_MONOTONIC));
+        const bool single =
+            denials_.single(caller.uid, caller.gid, static_cast<std::uint8_t>(event.kind),
+                            clock_usec(CLOCK_MONOTONIC));
         if (!was_open) arm(DenialWindow::window_usec);
         if (!single) return true;
     }
@@ -254,7 +242,7 @@ void Audit::sum_up() {
         caller.uid = sum.uid;
         caller.gid = sum.gid;
         AuditEvent event;
-        event.kind = AuditEvent::Kind::call_denied;
+        event.kind = static_cast<AuditEvent::Kind>(sum.kind);
         event.caller = &caller;
         record(event, sum.count);
     }

@@ -2,10 +2,10 @@
 
 namespace postern {
 
-bool DenialWindow::single(uid_t uid, gid_t gid, std::uint64_t now_usec) {
-    std::pair key{uid, gid};
-    if (windows_.size() >= most_callers && !windows_.contains(key)) {
-        key = {static_cast<uid_t>(-1), static_cast<gid_t>(-1)};
+bool DenialWindow::single(uid_t uid, gid_t gid, std::uint8_t kind, std::uint64_t now_usec) {
+    std::tuple key{uid, gid, kind};
+    if (windows_.size() >= most_windows && !windows_.contains(key)) {
+        key = {static_cast<uid_t>(-1), static_cast<gid_t>(-1), kind};
     }
     Window& window = windows_.try_emplace(key, Window{now_usec}).first->second;
     if (window.singles < most_single) {
@@ -24,7 +24,10 @@ std::vector<DenialWindow::Sum> DenialWindow::ended(std::uint64_t now_usec) {
             ++it;
             continue;
         }
-        if (window.summed > 0) sums.push_back({key.first, key.second, window.summed});
+        if (window.summed > 0) {
+            const auto [uid, gid, kind] = key;
+            sums.push_back({uid, gid, kind, window.summed});
+        }
         it = windows_.erase(it);
     }
     return sums;

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 #include <map>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 namespace postern {
@@ -16,17 +16,19 @@ class DenialWindow {
   public:
     static constexpr std::uint64_t window_usec = 10'000'000;
     static constexpr std::uint64_t most_single = 20;
-    // Callers that are told apart; one user may own many thousand uids, so all beyond share one.
-    static constexpr std::size_t most_callers = 1024;
+    // Windows at a time; one user may own many thousand uids, so all beyond share one a kind.
+    static constexpr std::size_t most_windows = 1024;
 
     struct Sum {
         uid_t uid;
         gid_t gid;
+        std::uint8_t kind;
         std::uint64_t count;
     };
 
-    // Whether this denial is recorded by itself.
-    bool single(uid_t uid, gid_t gid, std::uint64_t now_usec);
+    // Whether this denial is recorded by itself. Kinds are counted apart, so that many of one don't
+    // hide the first of another.
+    bool single(uid_t uid, gid_t gid, std::uint8_t kind, std::uint64_t now_usec);
 
     // Ends every window that is over and returns what was counted in it.
     std::vector<Sum> ended(std::uint64_t now_usec);
@@ -40,7 +42,7 @@ class DenialWindow {
         std::uint64_t singles = 0;
         std::uint64_t summed = 0;
     };
-    std::map<std::pair<uid_t, gid_t>, Window> windows_;
+    std::map<std::tuple<uid_t, gid_t, std::uint8_t>, Window> windows_;
 };
 
 }  // namespace postern

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -29,9 +30,14 @@ struct PolicyStore::Shared {
 namespace {
 
 Result<policy::SnapshotPtr> load_once(const policy::LoadOptions& options) {
-    auto loaded = policy::load(options);
-    if (!loaded) return fail_with(std::move(loaded).error());
-    return policy::SnapshotPtr(std::make_shared<const policy::Snapshot>(std::move(*loaded)));
+    // On a thread of its own an exception would end the guard, and every job with it.
+    try {
+        auto loaded = policy::load(options);
+        if (!loaded) return fail_with(std::move(loaded).error());
+        return policy::SnapshotPtr(std::make_shared<const policy::Snapshot>(std::move(*loaded)));
+    } catch (const std::exception& error) {
+        return fail(std::string("the action files can't be loaded: ") + error.what());
+    }
 }
 
 template <typename S>

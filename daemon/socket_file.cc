@@ -67,6 +67,10 @@ Result<UniqueFd> take_lock(const std::string& path) {
     for (;;) {
         UniqueFd lock(
             ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+        if (!lock && (errno == EACCES || errno == EROFS)) {
+            return fail(who + "no permission to create files in its folder (" +
+                        std::strerror(errno) + "); run as another user, or give another path");
+        }
         if (!lock) return fail(who + "lock file " + printable(name) + ": " + std::strerror(errno));
         struct stat opened{};
         struct stat named{};

@@ -10,6 +10,7 @@ test_packages=(
     clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
     python3 python3-pytest strace iproute2 procps
 )
+bench_packages=(libbenchmark-dev python3)
 package_packages=(python3 debootstrap zstd)
 # The booted host. What only root can use is only asked of root.
 if ((EUID == 0)); then

@@ -41,52 +41,89 @@ def mirror():
     return "http://deb.debian.org/debian"
 
 
+def _run(what, command, **kwargs):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, **kwargs)
+    if done.returncode != 0:
+        raise RuntimeError(f"{done.stdout[-4000:]}\n{what} failed; above is the end of its output")
+
+
+def _install(suite, packages, root):
+    """apt inside: it knows of virtual packages, which debootstrap does not."""
+    debs = cache() / f"debs-{suite}"
+    debs.mkdir(exist_ok=True)
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    # Nothing is started while packages are set up.
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+    policy.chmod(0o755)
+    script = (f'mount -t proc proc "{root}/proc" && '
+              f'mount --bind "{debs}" "{root}/var/cache/apt/archives" && '
+              f'exec chroot "{root}" sh -c "apt-get -q update && apt-get -q install --yes '
+              f'--no-install-recommends -o APT::Keep-Downloaded-Packages=true {" ".join(packages)}"')
+    _run(f"installing packages of {suite}",
+         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
+              "DEBIAN_FRONTEND": "noninteractive"})
+    policy.unlink()
+    for lists in (root / "var/lib/apt/lists").glob("*_*"):
+        lists.unlink()
+
+
 def _make(suite, packages, archive):
     with tempfile.TemporaryDirectory(prefix="making-", dir=cache()) as folder:
         root = pathlib.Path(folder, "root")
-        debs = cache() / f"debs-{suite}"
-        debs.mkdir(exist_ok=True)
-        print(f"Making a root file system of {suite} from {mirror()}", file=sys.stderr, flush=True)
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}",
-             f"--cache-dir={debs}", suite, root, mirror()],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if made.returncode != 0:
-            # A truncated package in the cache would fail for ever.
-            shutil.rmtree(debs, ignore_errors=True)
-            log = root / "debootstrap/debootstrap.log"
-            tail = log.read_text(errors="replace")[-3000:] if log.exists() else ""
-            raise RuntimeError(f"debootstrap of {suite} failed:\n{made.stdout[-3000:]}\n{tail}")
-        for deb in (root / "var/cache/apt/archives").glob("*.deb"):
-            deb.unlink()
+        if packages:
+            root.mkdir()
+            _unpack(suite, [], root)
+            _say(f"installing {len(packages)} packages and what they need")
+            _install(suite, packages, root)
+        else:
+            _say(f"making a root file system of {suite} from {mirror()}")
+            _run(f"debootstrap of {suite}",
+                 ["debootstrap", "--variant=minbase", suite, root, mirror()])
         unfinished = pathlib.Path(folder, "archive")
-        subprocess.run(["tar", "--zstd", "--numeric-owner", "--xattrs", "-C", root, "-cf",
-                        unfinished, "."], check=True)
+        _run("tar", ["tar", "--zstd", "--numeric-owner", "--xattrs", "--exclude=./proc/*",
+                     "--exclude=./var/cache/apt/archives/*", "-C", root, "-cf", unfinished, "."])
         unfinished.rename(archive)
 
 
-def unpack(suite, packages, target):
-    """Unpacks a root file system of `suite` with these packages into the empty folder `target`."""
-    if suite not in SUITES:
-        raise ValueError(f'there is no suite "{suite}" here, only {" and ".join(SUITES)}')
-    packages = sorted(set(packages))
+def _say(text):
+    print(f"root_fs: {text}", file=sys.stderr, flush=True)
+
+
+def _unpack(suite, packages, target):
     key = hashlib.sha256(" ".join([FORMAT, suite, *packages]).encode()).hexdigest()[:16]
     archive = cache() / f"{suite}-{key}.tar.zst"
+    for attempt in (1, 2):
+        if not archive.exists():
+            _make(suite, packages, archive)
+        try:
+            _run(f"unpacking {archive}", ["tar", "--zstd", "--numeric-owner", "--xattrs", "-C",
+                                          target, "-xpf", archive])
+            return
+        except RuntimeError as error:
+            if attempt == 2:
+                raise
+            _say(f"{error}\nIt is made again.")
+        archive.unlink()
+        for entry in pathlib.Path(target).iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def unpack(suite, packages, target):
+    """Unpacks a root file system of `suite` with these packages into the empty folder `target`.
+
+    RuntimeError, with the output of what failed, where there is none and none can be made.
+    """
+    if suite not in SUITES:
+        raise ValueError(f'there is no suite "{suite}" here, only {" and ".join(SUITES)}')
     with open(cache() / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for attempt in (1, 2):
-            if not archive.exists():
-                _make(suite, packages, archive)
-            unpacked = subprocess.run(
-                ["tar", "--zstd", "--numeric-owner", "--xattrs", "-C", target, "-xpf", archive],
-                check=False, capture_output=True, text=True)
-            if unpacked.returncode == 0:
-                return
-            if attempt == 2:
-                raise RuntimeError(f"{archive} can't be unpacked:\n{unpacked.stderr[-2000:]}")
-            archive.unlink()
-            for entry in pathlib.Path(target).iterdir():
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        _unpack(suite, sorted(set(packages)), pathlib.Path(target))
 
 
 @contextlib.contextmanager

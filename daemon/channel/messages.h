@@ -55,7 +55,7 @@ struct Groups {
 };
 
 // A new set of granted actions: Begin, `count` times Action, End. The old set is in force until
-// End.
+// End. Another Begin in between drops what has come of the set that it interrupts.
 struct SnapshotBegin {
     std::uint32_t count = 0;
 };

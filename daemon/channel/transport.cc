@@ -7,14 +7,6 @@
 #include <cstring>
 
 namespace postern::channel {
-namespace {
-
-// The kernel's own maximum for one message (SCM_MAX_FD): with room for all, none is ever dropped
-// inside recvmsg(), where closing it could block.
-constexpr std::size_t most_descriptors = 253;
-
-}  // namespace
-
 Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
@@ -50,6 +42,21 @@ Sent send_packet(int channel, std::span<const std::uint8_t> packet,
     }
 }
 
+std::vector<UniqueFd> take_descriptors(msghdr& message) {
+    std::vector<UniqueFd> descriptors;
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int descriptor = -1;
+            std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+            descriptors.emplace_back(descriptor);
+        }
+    }
+    return descriptors;
+}
+
 Received Receiver::receive(int channel) {
     Received received;
     iovec data{buffer_.data(), buffer_.size()};
@@ -68,16 +75,7 @@ Received Receiver::receive(int channel) {
         received.state = passes ? Received::State::nothing : Received::State::ended;
         return received;
     }
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-        const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int descriptor = -1;
-            std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-            received.descriptors.emplace_back(descriptor);
-        }
-    }
+    received.descriptors = take_descriptors(message);
     // No message of ours is empty: zero bytes are the end.
     if (length == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         received.state = Received::State::ended;

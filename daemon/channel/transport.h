@@ -1,7 +1,10 @@
 // One packet over the channel, with the descriptors that travel with it.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -39,6 +42,14 @@ struct Received {
     // socket with SO_LINGER): the guard gives them to its closer.
     std::vector<UniqueFd> descriptors;
 };
+
+// Descriptors that one message can carry: the kernel's own maximum (SCM_MAX_FD). With room for all
+// of them in the control buffer none is ever dropped inside recvmsg(2), where closing it could
+// block.
+inline constexpr std::size_t most_descriptors = 253;
+
+// Those in the control data of a received message, each with its owner.
+std::vector<UniqueFd> take_descriptors(msghdr& message);
 
 class Receiver {
   public:

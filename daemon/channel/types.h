@@ -2,9 +2,12 @@
 // and how a job ended. Plain data, no I/O; daemon/policy/ builds on it too.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -72,6 +75,22 @@ enum class Outcome : std::uint8_t {
     stopped = 4,       // we ended it: the guard stopped
     lost = 5,          // the guard died; what became of the job is not known
 };
+
+// By these words in replies, records and audit.
+inline constexpr std::array<std::pair<Outcome, std::string_view>, 6> outcome_names = {{
+    {Outcome::exited, "exited"},
+    {Outcome::signaled, "signaled"},
+    {Outcome::timeout, "timeout"},
+    {Outcome::disconnected, "disconnected"},
+    {Outcome::stopped, "stopped"},
+    {Outcome::lost, "lost"},
+}};
+constexpr std::string_view outcome_name(Outcome outcome) {
+    for (const auto& [known, name] : outcome_names) {
+        if (known == outcome) return name;
+    }
+    return "unknown";
+}
 
 struct JobResult {
     Outcome outcome = Outcome::lost;

@@ -21,15 +21,6 @@ constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::lost, "lost"},
 }};
 
-constexpr std::array<std::pair<Outcome, std::string_view>, 6> outcomes = {{
-    {Outcome::exited, "exited"},
-    {Outcome::signaled, "signaled"},
-    {Outcome::timeout, "timeout"},
-    {Outcome::disconnected, "disconnected"},
-    {Outcome::stopped, "stopped"},
-    {Outcome::lost, "lost"},
-}};
-
 template <typename Enum, std::size_t size>
 std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, size>& table,
                          Enum value) {
@@ -103,7 +94,7 @@ bool is_over(RecordState state) {
 }
 
 std::string_view name_of(Outcome outcome) {
-    return name_in(outcomes, outcome);
+    return name_in(outcome_names, outcome);
 }
 
 std::string to_json(const Record& record) {
@@ -187,7 +178,7 @@ Result<Record> from_json(std::string_view text) {
     if (is_over(record.state) && error.empty()) {
         if (const json* result = fields.member("result")) {
             Fields how(*result, error);
-            record.result.outcome = how.one_of("outcome", outcomes);
+            record.result.outcome = how.one_of("outcome", outcome_names);
             record.result.by_signal = how.boolean("by_signal");
             record.result.status = how.number<std::int32_t>("status");
             record.result.ended_usec = how.number<std::uint64_t>("ended_usec");

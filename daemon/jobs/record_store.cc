@@ -42,7 +42,7 @@ Status make_folders(const std::string& path) {
     for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
         const std::string part = path.substr(0, end);
         if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
-            return fail(why("state folder " + path + ": " + part + " can't be made"));
+            return fail("state folder can't be made: " + why(part));
         }
         if (end == std::string::npos) return {};
     }

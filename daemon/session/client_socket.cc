@@ -4,36 +4,13 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "daemon/channel/transport.h"
 
 namespace postern::session {
-namespace {
-
-// The kernel's own maximum for one message (SCM_MAX_FD).
-constexpr std::size_t most_descriptors = 253;
-
-// Closes all descriptors in the control data; whether there were any.
-bool close_descriptors(msghdr& message) {
-    bool found = false;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-        found = true;
-        const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int descriptor = -1;
-            std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-            UniqueFd(descriptor).reset();
-        }
-    }
-    return found;
-}
-
-}  // namespace
-
 ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
     iovec data{buffer.data(), buffer.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_descriptors * sizeof(int))> control;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(channel::most_descriptors * sizeof(int))> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -48,7 +25,8 @@ ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
         return {passes ? Input::State::nothing : Input::State::ended, 0};
     }
     const bool lost = (message.msg_flags & MSG_CTRUNC) != 0;
-    if (close_descriptors(message) || lost) return {Input::State::descriptors, 0};
+    // Never kept: closed at once.
+    if (!channel::take_descriptors(message).empty() || lost) return {Input::State::descriptors, 0};
     if (count == 0) return {Input::State::ended, 0};
     return {Input::State::bytes, static_cast<std::size_t>(count)};
 }

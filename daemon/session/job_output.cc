@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/utf8.h"
-#include "daemon/session/base64.h"
+#include "protocol/base64.h"
 
 namespace postern::session {
 
@@ -17,7 +17,7 @@ void put_bytes(json& reply, const char* name, std::string bytes) {
     if (valid_utf8(bytes)) {
         reply[name] = std::move(bytes);
     } else {
-        reply[std::string(name) + "Base64"] = base64(bytes);
+        reply[std::string(name) + "Base64"] = protocol::encode_base64(bytes);
     }
 }
 

@@ -60,24 +60,6 @@ const char* type_name(ArgumentType type) {
     return "string";
 }
 
-const char* outcome_name(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::exited:
-            return "exited";
-        case Outcome::signaled:
-            return "signaled";
-        case Outcome::timeout:
-            return "timeout";
-        case Outcome::disconnected:
-            return "disconnected";
-        case Outcome::stopped:
-            return "stopped";
-        case Outcome::lost:
-            return "lost";
-    }
-    return "lost";
-}
-
 json argument_json(const ArgumentSpec& spec) {
     json argument = {{"name", spec.name},
                      {"type", type_name(spec.type)},

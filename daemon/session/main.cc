@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,14 @@ int give_up(const std::string& message) {
 }
 
 }  // namespace
+
+#ifdef POSTERN_SANITIZED
+// The search for leaks at the end needs to trace the process, which is not dumpable by then. The
+// same code is searched in the unit tests. NOLINTNEXTLINE(bugprone-reserved-identifier)
+extern "C" const char* __asan_default_options() {
+    return "detect_leaks=0";
+}
+#endif
 
 int main(int argc, char** argv) {
     const std::span<char*> arguments(argv + 1, argc > 1 ? static_cast<std::size_t>(argc - 1) : 0);

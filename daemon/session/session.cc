@@ -16,7 +16,8 @@ namespace {
 
 // In epoll's data; never a connection's id.
 constexpr std::uint64_t guard_token = ~std::uint64_t{0};
-// Packets that are taken in one go, so that clients get their turn too.
+// Packets that are taken in one go, so that clients get their turn too; a set of actions that has
+// begun to arrive is taken whole, as far as it is there.
 constexpr int packets_per_turn = 32;
 // The most groups that the kernel gives a process (NGROUPS_MAX), and the primary one.
 constexpr std::size_t most_groups = 65537;
@@ -63,16 +64,19 @@ Session::State Session::step(int milliseconds) {
         count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
                              timeout(milliseconds));
     } while (count < 0 && errno == EINTR);
-    for (int i = 0; i < count && !broken_; ++i) {
-        const epoll_event& event = events[static_cast<std::size_t>(i)];
-        if (event.data.u64 == guard_token) {
-            if ((event.events & EPOLLOUT) != 0) guard_.flush();
-            serve_guard();
-            continue;
-        }
+    const auto begin = events.begin();
+    const auto end = begin + std::max(count, 0);
+    // The guard first: a call that comes after a reload is answered from the new set of actions.
+    for (auto event = begin; event != end; ++event) {
+        if (event->data.u64 != guard_token) continue;
+        if ((event->events & EPOLLOUT) != 0) guard_.flush();
+        serve_guard();
+    }
+    for (auto event = begin; event != end && !broken_; ++event) {
+        if (event->data.u64 == guard_token) continue;
         // It may have gone in this very round.
-        const auto it = connections_.find(event.data.u64);
-        if (it != connections_.end()) give_turn(*it->second, event.events);
+        const auto it = connections_.find(event->data.u64);
+        if (it != connections_.end()) give_turn(*it->second, event->events);
     }
     serve_ready();
     serve_deadlines();
@@ -91,7 +95,7 @@ int Session::timeout(int milliseconds) const {
 }
 
 void Session::serve_guard() {
-    for (int i = 0; i < packets_per_turn; ++i) {
+    for (int i = 0; i < packets_per_turn || snapshot_count_; ++i) {
         channel::Received received = guard_.receive();
         if (received.state == channel::Received::State::nothing) return;
         if (received.state == channel::Received::State::ended) {
@@ -158,8 +162,9 @@ bool Session::groups(const channel::Groups& message) {
 
 bool Session::snapshot(const channel::ToSession& message) {
     if (const auto* begin = std::get_if<channel::SnapshotBegin>(&message)) {
-        if (snapshot_count_ || begin->count > limits::actions) return false;
+        if (begin->count > limits::actions) return false;
         snapshot_count_ = begin->count;
+        snapshot_.clear();  // the guard loaded anew before it had sent all of the last set
         return true;
     }
     if (!snapshot_count_) return false;

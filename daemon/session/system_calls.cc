@@ -4,6 +4,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstring>
 #include <initializer_list>
 #include <memory>
@@ -20,6 +21,10 @@ using Filter = std::unique_ptr<void, Release>;
 Status failed(const char* what, int error) {
     return fail(std::string(what) + ": " + std::strerror(-error));
 }
+
+#ifndef POSTERN_SANITIZED
+
+constexpr std::uint32_t otherwise = SCMP_ACT_KILL_PROCESS;
 
 int allow(scmp_filter_ctx filter, std::initializer_list<int> calls) {
     for (const int call : calls) {
@@ -61,10 +66,13 @@ int add_rules(scmp_filter_ctx filter) {
     return 0;
 }
 
-#ifdef POSTERN_SANITIZED
+#else
+
 // A sanitizer opens files, starts threads and writes reports whenever it likes. What is left of the
 // list is what it never does.
-int add_sanitized_rules(scmp_filter_ctx filter) {
+constexpr std::uint32_t otherwise = SCMP_ACT_ALLOW;
+
+int add_rules(scmp_filter_ctx filter) {
     for (const int call :
          {SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(execve),
           SCMP_SYS(execveat), SCMP_SYS(kill), SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_open)}) {
@@ -73,25 +81,18 @@ int add_sanitized_rules(scmp_filter_ctx filter) {
     }
     return 0;
 }
+
 #endif
 
 }  // namespace
 
 Status limit_system_calls() {
-#ifdef POSTERN_SANITIZED
-    const Filter filter(::seccomp_init(SCMP_ACT_ALLOW));
-#else
-    const Filter filter(::seccomp_init(SCMP_ACT_KILL_PROCESS));
-#endif
+    const Filter filter(::seccomp_init(otherwise));
     if (!filter) return fail("seccomp: no filter can be made");
     // Calls by another architecture's numbers would get around the list.
     int error = ::seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (error != 0) return failed("seccomp: other architectures", error);
-#ifdef POSTERN_SANITIZED
-    error = add_sanitized_rules(filter.get());
-#else
     error = add_rules(filter.get());
-#endif
     if (error != 0) return failed("seccomp: the list of system calls", error);
     error = ::seccomp_load(filter.get());
     if (error != 0) return failed("seccomp: load", error);

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import os
-import socket
 
 import pytest
 
@@ -184,7 +182,7 @@ def test_an_unknown_name_takes_its_file_out_of_force(start_guard, rules, error):
 
 
 BAD_FILES = {
-    "unknown key": ({**TRUE, "allow": [], "allows": []}, '"allows": there is no such key'),
+    "unknown key": ({**TRUE, "allow": [], "allows": []}, 'allows: unknown key; remove it, or use one of summary, '),
     "wrong type": ({**TRUE, "allow": [], "timeout": []}, "must be a span of time, not"),
     "duplicate": ('{"summary": "x",\n "exec": ["/bin/true"],\n "allow": [],\n "allow": []}', "twice"),
     "relative": ({**TRUE, "allow": [], "exec": ["true"]}, '"true" is not absolute'),

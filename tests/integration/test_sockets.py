@@ -89,7 +89,8 @@ def test_no_permission_to_bind(folder):
     path = folder / "s"
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     assert posternd(folder, "--socket", path, as_=ALICE, env=environment) == refusal(
-        path, f"lock file {path}.lock: Permission denied")
+        path, "no permission to create files in its folder (Permission denied); run as another user, "
+        "or give another path")
 
 
 @pytest.mark.parametrize("make, what", [

@@ -36,7 +36,8 @@ def dependencies(package):
 @pytest.fixture(scope="session")
 def root(dependencies):
     """A root file system with what a host needs, and with what the package needs."""
-    with root_fs.unpacked(SUITE, [*booted_host.PACKAGES, *dependencies]) as path:
+    packages = [*booted_host.PACKAGES, *dependencies, "python3-varlink"]
+    with root_fs.unpacked(SUITE, packages) as path:
         yield path
 
 
@@ -47,9 +48,9 @@ def fresh_host(root, package):
         yield host
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def host(root, package):
-    """A host with the package installed, one example action, and two users."""
+    """A host with the package installed, one example action, and two users; one for all files."""
     with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as booted:
         install(booted, package)
         booted.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")

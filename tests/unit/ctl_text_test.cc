@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "ctl/base64.h"
 #include "ctl/json_fields.h"
 #include "ctl/text.h"
 
@@ -38,22 +37,6 @@ TEST(CtlText, ShellWords) {
     EXPECT_EQ(shell_word("$(id)"), "'$(id)'");
     EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
     EXPECT_EQ(shell_word("~"), "'~'");
-}
-
-TEST(CtlBase64, IsDecoded) {
-    EXPECT_EQ(decode_base64(""), "");
-    EXPECT_EQ(decode_base64("Zg=="), "f");
-    EXPECT_EQ(decode_base64("Zm8="), "fo");
-    EXPECT_EQ(decode_base64("Zm9v"), "foo");
-    EXPECT_EQ(decode_base64("Zm9vYg=="), "foob");
-    EXPECT_EQ(decode_base64("/+8A"), std::string("\xff\xef\0", 3));
-}
-
-TEST(CtlBase64, IsRefusedWhereItIsNotTheOneForm) {
-    for (const char* text : {"Z", "Zg", "Zg=", "Z===", "====", "Zg==Zg==", "Zh==", "Zm9=", "Zm9-",
-                             "Zm 9", "Zm9v\n", "=Zm9"}) {
-        EXPECT_EQ(decode_base64(text), std::nullopt) << text;
-    }
 }
 
 TEST(CtlJson, IsOneLineOfHarmlessCharacters) {

@@ -1,6 +1,7 @@
 postern_unit_tests(policy
     SOURCES policy_accounts_test.cc policy_action_errors_test.cc policy_action_parser_test.cc
-            policy_arguments_test.cc policy_examples_test.cc policy_loader_test.cc
+            policy_argument_errors_test.cc policy_arguments_test.cc policy_examples_test.cc
+            policy_loader_test.cc
             policy_run_as_test.cc policy_safe_file_test.cc policy_template_test.cc
             policy_verdict_test.cc
     LIBRARIES postern_policy PkgConfig::RE2)

@@ -48,7 +48,7 @@ TEST(SessionChannel, MessagesOutOfOrderBreakIt) {
         {channel::SnapshotAction{}},                             //
         {channel::SnapshotBegin{1}, channel::SnapshotEnd{}},     // fewer than announced
         {channel::SnapshotBegin{0}, channel::SnapshotAction{}},  // more
-        {channel::SnapshotBegin{1}, channel::SnapshotBegin{1}},
+        {channel::SnapshotBegin{1}, channel::SnapshotBegin{1}, channel::SnapshotEnd{}},
         {channel::SnapshotBegin{limits::actions + 1}},
         {channel::Connection{1, 2, ""}},  // without its descriptor
     };
@@ -131,6 +131,23 @@ TEST(SessionChannel, ASnapshotReplacesTheOneBeforeAsAWhole) {
                 "{\"method\":\"org.postern.Actions.Describe\",\"parameters\":{\"action\":"
                 "\"web.restart\"}}\n");
     EXPECT_EQ(harness.expect<channel::Describe>().action, "web.restart");
+    EXPECT_EQ(client.receive(),
+              R"({"parameters":{"actions":[{"name":"hello","summary":"Say \"Hi\""}]}})"
+              "\n");
+}
+
+// The guard loads anew before it has sent all of a set.
+TEST(SessionChannel, ASetThatIsInterruptedIsDropped) {
+    SessionHarness harness;
+    auto client = harness.connect(1);
+    harness.send(channel::SnapshotBegin{2});
+    harness.send(channel::SnapshotAction{test::some_actions()[1]});
+    harness.send(channel::SnapshotBegin{1});
+    harness.send(channel::SnapshotAction{test::some_actions()[1]});
+    harness.send(channel::SnapshotEnd{});
+    harness.settle();
+    client.send("{\"method\":\"org.postern.Actions.List\"}\n");
+    harness.settle();
     EXPECT_EQ(client.receive(),
               R"({"parameters":{"actions":[{"name":"hello","summary":"Say \"Hi\""}]}})"
               "\n");

@@ -2,23 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include "daemon/session/base64.h"
+#include "protocol/base64.h"
 #include "tests/unit/session_harness.h"
 
 namespace postern::session {
 namespace {
 
 using nlohmann::json;
+using protocol::encode_base64;
 using test::TestFile;
-
-TEST(Base64, IsRfc4648) {
-    EXPECT_EQ(base64(""), "");
-    EXPECT_EQ(base64("f"), "Zg==");
-    EXPECT_EQ(base64("fo"), "Zm8=");
-    EXPECT_EQ(base64("foo"), "Zm9v");
-    EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
-    EXPECT_EQ(base64("\xff\xfe\xfb"), "//77");
-}
 
 struct Files {
     TestFile out;
@@ -42,9 +34,9 @@ TEST(JobStream, SendsInvalidUtf8AsBase64) {
     Files files;
     JobStream stream(files.out.reader(), files.err.reader());
     files.out.append("a\xff\xfe");
-    EXPECT_EQ(stream.next(false), json({{"stdoutBase64", base64("a\xff\xfe")}}));
+    EXPECT_EQ(stream.next(false), json({{"stdoutBase64", encode_base64("a\xff\xfe")}}));
     files.err.append("\xc3(");
-    EXPECT_EQ(stream.next(false), json({{"stderrBase64", base64("\xc3(")}}));
+    EXPECT_EQ(stream.next(false), json({{"stderrBase64", encode_base64("\xc3(")}}));
     files.out.append("text again");
     EXPECT_EQ(stream.next(false), json({{"stdout", "text again"}}));
 }
@@ -68,7 +60,7 @@ TEST(JobStream, GivesWhatItHoldsAtTheEnd) {
     JobStream stream(files.out.reader(), files.err.reader());
     files.out.append("\xe2\x82");
     EXPECT_EQ(stream.next(false), std::nullopt);
-    EXPECT_EQ(stream.next(true), json({{"stdoutBase64", base64("\xe2\x82")}}));
+    EXPECT_EQ(stream.next(true), json({{"stdoutBase64", encode_base64("\xe2\x82")}}));
     EXPECT_EQ(stream.next(true), std::nullopt);
 }
 
@@ -102,7 +94,7 @@ TEST(JobStream, WhatIsHeldStandsBeforeTheGap) {
     EXPECT_EQ(stream.next(false), json({{"stdout", std::string(4095, 'a')}}));
     files.out.append("\x82\xac" + std::string(4094, 'x') + "end");
     files.out.punch(4096, 4096);
-    EXPECT_EQ(stream.next(false), json({{"stdoutBase64", base64("\xe2")}}));
+    EXPECT_EQ(stream.next(false), json({{"stdoutBase64", encode_base64("\xe2")}}));
     EXPECT_EQ(stream.next(false), json({{"stdout", "end"}, {"stdoutMissed", 4096}}));
     EXPECT_EQ(stream.next(true), std::nullopt);
 }
@@ -122,7 +114,7 @@ TEST(JobSummary, GivesAllOfShortOutput) {
     JobSummary summary(files.out.reader(), files.err.reader(), 32768);
     files.out.append("out");
     files.err.append("\xff");
-    EXPECT_EQ(summary.finish(), json({{"stdout", "out"}, {"stderrBase64", base64("\xff")}}));
+    EXPECT_EQ(summary.finish(), json({{"stdout", "out"}, {"stderrBase64", encode_base64("\xff")}}));
 }
 
 TEST(JobSummary, GivesTheFirstBytesAndSaysHowManyAreLeftOut) {

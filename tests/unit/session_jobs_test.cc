@@ -6,7 +6,6 @@
 #include <sstream>
 
 #include "base/limits.h"
-#include "daemon/session/base64.h"
 #include "tests/unit/session_harness.h"
 
 namespace postern::session {

@@ -1,14 +1,32 @@
-#include "ctl/base64.h"
+#include "protocol/base64.h"
 
+#include <cstddef>
 #include <cstdint>
 
-namespace postern::ctl {
+namespace postern::protocol {
 namespace {
 
 constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 }  // namespace
+
+std::string encode_base64(std::string_view bytes) {
+    std::string text;
+    text.reserve((bytes.size() + 2) / 3 * 4);
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        const std::size_t rest = bytes.size() - i;
+        const auto at = [&](std::size_t n) {
+            return n < rest ? std::uint32_t{static_cast<unsigned char>(bytes[i + n])} : 0U;
+        };
+        const std::uint32_t group = at(0) << 16 | at(1) << 8 | at(2);
+        text += alphabet[group >> 18];
+        text += alphabet[(group >> 12) & 63];
+        text += rest > 1 ? alphabet[(group >> 6) & 63] : '=';
+        text += rest > 2 ? alphabet[group & 63] : '=';
+    }
+    return text;
+}
 
 std::optional<std::string> decode_base64(std::string_view text) {
     if (text.size() % 4 != 0) return std::nullopt;
@@ -36,4 +54,4 @@ std::optional<std::string> decode_base64(std::string_view text) {
     return bytes;
 }
 
-}  // namespace postern::ctl
+}  // namespace postern::protocol

@@ -1,0 +1,8 @@
+# The benchmarks: parts by Google Benchmark, then the whole programs.
+
+bench() {
+    configure bench -DPOSTERN_BENCH=ON "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG"
+    compile bench
+    run build/bench/bin/postern_bench
+    run /usr/bin/python3 tests/bench/requests.py build/bench
+}
