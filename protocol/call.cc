@@ -40,6 +40,7 @@ Result<Call> decode_call(std::string_view message) {
             if (value.is_null()) continue;
             if (!value.is_object()) return fail("parameters: must be an object");
             call.parameters = std::move(value);
+            continue;
         } else if (key == "more") {
             flag = &call.more;
         } else if (key == "oneway") {

@@ -132,11 +132,12 @@ class Connection {
                     std::string action);
     void send_away(std::string_view message);
     bool send_output();
-    bool send_stream(JobStream& stream);
-    bool send_summary(JobSummary& summary);
-    void await_output(std::array<std::uint64_t, 2> read_to);
-    void finish(const nlohmann::json& parameters);
-    void reply(nlohmann::json parameters, bool continues);
+    bool send_stream(UnderWay& call, JobStream& stream);
+    bool send_summary(UnderWay& call, JobSummary& summary);
+    void await_output(UnderWay& call, std::array<std::uint64_t, 2> read_to);
+    void reply(const UnderWay& call, nlohmann::json parameters, bool continues);
+    // The last reply; the call is over.
+    void finish(const UnderWay& call, nlohmann::json parameters);
     UnderWay* under_way(std::uint32_t request, Waiting waiting);
 
     std::uint64_t id_;

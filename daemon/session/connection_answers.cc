@@ -20,14 +20,14 @@ UnderWay* Connection::under_way(std::uint32_t request, Waiting waiting) {
     return it_is ? &*call_ : nullptr;
 }
 
-void Connection::reply(json parameters, bool continues) {
-    if (call_->oneway) return;
-    if (!call_->job.empty()) parameters["job"] = call_->job;
-    socket_.queue(protocol::encode_reply(parameters, continues, call_->terminator));
+void Connection::reply(const UnderWay& call, json parameters, bool continues) {
+    if (call.oneway) return;
+    if (!call.job.empty()) parameters["job"] = call.job;
+    socket_.queue(protocol::encode_reply(parameters, continues, call.terminator));
 }
 
-void Connection::finish(const json& parameters) {
-    reply(parameters, false);
+void Connection::finish(const UnderWay& call, json parameters) {
+    reply(call, std::move(parameters), false);
     call_.reset();
 }
 
@@ -44,14 +44,16 @@ bool Connection::answer(const channel::Refused& refused) {
 }
 
 bool Connection::answer(const channel::CheckPassed& passed) {
-    if (under_way(passed.request, Waiting::check) == nullptr) return false;
-    finish(json::object());
+    const UnderWay* call = under_way(passed.request, Waiting::check);
+    if (call == nullptr) return false;
+    finish(*call, json::object());
     return true;
 }
 
 bool Connection::answer(const channel::Described& described) {
-    if (under_way(described.request, Waiting::describe) == nullptr) return false;
-    finish({{"action", action_json(described.action)}});
+    const UnderWay* call = under_way(described.request, Waiting::describe);
+    if (call == nullptr) return false;
+    finish(*call, {{"action", action_json(described.action)}});
     return true;
 }
 
@@ -63,13 +65,13 @@ bool Connection::answer(const channel::JobStarted& started, UniqueFd stdout_file
     if (call->oneway) return true;  // nobody reads its output
     if (call->more) {
         call->output.emplace<JobStream>(std::move(stdout_file), std::move(stderr_file));
-        reply(json::object(), true);
+        reply(*call, json::object(), true);
     } else {
         call->output.emplace<JobSummary>(std::move(stdout_file), std::move(stderr_file),
                                          shared_.caller.reply_output_bytes);
     }
     // Rather than look into files that are most likely still empty.
-    await_output({0, 0});
+    await_output(*call, {0, 0});
     return true;
 }
 
@@ -88,46 +90,48 @@ bool Connection::answer(const channel::JobEnded& ended) {
     return true;
 }
 
-void Connection::await_output(std::array<std::uint64_t, 2> read_to) {
-    call_->output_awaited = true;
-    shared_.guard.send(channel::AwaitOutput{id_, call_->request, read_to[0], read_to[1]});
+void Connection::await_output(UnderWay& call, std::array<std::uint64_t, 2> read_to) {
+    call.output_awaited = true;
+    shared_.guard.send(channel::AwaitOutput{id_, call.request, read_to[0], read_to[1]});
 }
 
 // Whether there is more to send as soon as there is room.
 bool Connection::send_output() {
     if (!call_ || (call_->output_awaited && !call_->result)) return false;
-    if (auto* stream = std::get_if<JobStream>(&call_->output)) return send_stream(*stream);
-    if (auto* summary = std::get_if<JobSummary>(&call_->output)) return send_summary(*summary);
+    if (auto* stream = std::get_if<JobStream>(&call_->output)) return send_stream(*call_, *stream);
+    if (auto* summary = std::get_if<JobSummary>(&call_->output)) {
+        return send_summary(*call_, *summary);
+    }
     return false;
 }
 
-bool Connection::send_stream(JobStream& stream) {
+bool Connection::send_stream(UnderWay& call, JobStream& stream) {
     for (int i = 0; i < chunks_per_turn; ++i) {
         if (socket_.backlog() > limits::client_backlog_bytes / 2) return true;
-        auto chunk = stream.next(call_->result.has_value());
+        auto chunk = stream.next(call.result.has_value());
         if (!chunk) {
-            if (call_->result) {
-                finish({{"result", result_json(*call_->result)}});
+            if (call.result) {
+                finish(call, {{"result", result_json(*call.result)}});
             } else {
-                await_output(stream.read_to());
+                await_output(call, stream.read_to());
             }
             return false;
         }
-        reply(std::move(*chunk), true);
+        reply(call, std::move(*chunk), true);
     }
     return true;
 }
 
-bool Connection::send_summary(JobSummary& summary) {
-    if (!call_->result) {
+bool Connection::send_summary(UnderWay& call, JobSummary& summary) {
+    if (!call.result) {
         summary.read();
         // Otherwise the end is all that is waited for.
-        if (!summary.full()) await_output(summary.read_to());
+        if (!summary.full()) await_output(call, summary.read_to());
         return false;
     }
     json parameters = summary.finish();
-    parameters["result"] = result_json(*call_->result);
-    finish(parameters);
+    parameters["result"] = result_json(*call.result);
+    finish(call, std::move(parameters));
     return false;
 }
 

@@ -55,8 +55,12 @@ JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file)
     : stdout_(std::move(stdout_file)), stderr_(std::move(stderr_file)) {}
 
 bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
-    OutputFile::Piece piece = stream.later ? std::exchange(stream.later, std::nullopt).value()
-                                           : stream.output.read(chunk_bytes);
+    OutputFile::Piece piece;
+    if (stream.later) {
+        piece = *std::exchange(stream.later, std::nullopt);
+    } else {
+        piece = stream.output.read(chunk_bytes);
+    }
     if (piece.empty()) {
         if (!last || stream.held.empty()) return false;
         put_bytes(reply, name, std::exchange(stream.held, {}));

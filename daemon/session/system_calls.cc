@@ -49,18 +49,17 @@ int add_rules(scmp_filter_ctx filter) {
          // The end.
          SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group)});
     if (error != 0) return error;
-    // Memory that can be executed can't be had.
+    // Memory that can be executed can't be had: the third argument has no PROT_EXEC.
+    const scmp_arg_cmp no_exec{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0};
     for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mmap2), SCMP_SYS(mprotect)}) {
-        error = ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
-                                   SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        error = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &no_exec);
         if (error != 0) return error;
     }
     // pthread_once(3) wakes waiters, even where there is one thread only.
+    const scmp_arg_cmp wake{1, SCMP_CMP_MASKED_EQ, ~static_cast<scmp_datum_t>(FUTEX_PRIVATE_FLAG),
+                            FUTEX_WAKE};
     for (const int call : {SCMP_SYS(futex), SCMP_SYS(futex_time64)}) {
-        error = ::seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, call, 1,
-            SCMP_A1_64(SCMP_CMP_MASKED_EQ, ~static_cast<scmp_datum_t>(FUTEX_PRIVATE_FLAG),
-                       FUTEX_WAKE));
+        error = ::seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &wake);
         if (error != 0) return error;
     }
     return 0;

@@ -167,6 +167,10 @@ PERMISSIONS = [
     (0o660, 0, 64999, ALICE,
      "only root and members of the group gid 64999 may connect (mode 0660)"),
     (0o600, 0, 0, ALICE, "only root may connect (mode 0600)"),
+    # Reading is not what connecting needs.
+    (0o640, 0, USERS_GID, ALICE, "only root may connect (mode 0640)"),
+    (0o644, 0, USERS_GID, ALICE,
+     "only root may connect (mode 0644: connecting needs write permission)"),
     (0o600, 5, 60, ALICE, "only games and root may connect (mode 0600)"),
     (0o600, 64777, 60, ALICE, "only uid 64777 and root may connect (mode 0600)"),
     (0o755, 0, 0, ALICE, "only root may connect (mode 0755: connecting needs write permission)"),

@@ -53,7 +53,7 @@ int connect_to(const std::string& path) {
 }
 
 TEST_F(ListenerTest, HasExactlyTheModeAsked) {
-    for (const mode_t mode : {0600, 0660, 0666, 0755}) {
+    for (const mode_t mode : {0600U, 0660U, 0666U, 0755U}) {
         const mode_t mask = ::umask(0777);
         auto listener = bind_listener({path_, mode, std::nullopt});
         ::umask(mask);

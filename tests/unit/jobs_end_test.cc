@@ -76,6 +76,11 @@ TEST_F(JobsEnd, AStoppedJobGetsItsTerm) {
     use(endless_grace);
     const StoryPtr story = start_shell("echo $$ >" + path("pid") + "; kill -STOP $$", anna);
     ASSERT_TRUE(loop_until_written(path("pid")));
+    ASSERT_TRUE(loop_until([&] {
+        return field_of(read_path("/proc/" + std::to_string(pid_in(path("pid"))) + "/status"),
+                        "State")
+            .starts_with("T");
+    }));
     manager_->end(story->job, Outcome::disconnected);
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
     EXPECT_THAT(story, EndedBySignal(Outcome::disconnected, SIGTERM));
@@ -264,6 +269,21 @@ TEST_F(JobsEndGroup, TimeoutEndsTheWholeGroup) {
                             "; while :; do sleep 1; done' & while :; do sleep 1; done"));
         EXPECT_THAT(story, EndedBySignal(Outcome::timeout, SIGKILL));
         EXPECT_TRUE(gone_within(pid_in(pid), 0));
+    });
+}
+
+TEST_F(JobsEndGroup, AStoppedJobGetsItsTerm) {
+    without_cgroups([&] {
+        const std::string pid = open_folder_ + "/pid";
+        const StoryPtr story = start_shell("echo $$ >" + pid + "; kill -STOP $$", anna);
+        ASSERT_TRUE(loop_until_written(pid));
+        ASSERT_TRUE(loop_until([&] {
+            return field_of(read_path("/proc/" + std::to_string(pid_in(pid)) + "/status"), "State")
+                .starts_with("T");
+        }));
+        manager_->end(story->job, Outcome::disconnected);
+        ASSERT_TRUE(loop_until([&] { return story->over(); }));
+        EXPECT_THAT(story, EndedBySignal(Outcome::disconnected, SIGTERM));
     });
 }
 

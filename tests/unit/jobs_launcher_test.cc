@@ -170,12 +170,16 @@ TEST_F(Launcher, BytesThatAreNoOrderAreTold) {
 
 class KilledLauncher : public JobsTest {};
 
-// The children of this process, of which a manager's launcher is one.
+// The children of this process that live: a manager's launcher. (A manager that another test
+// destroyed left its dead to init.)
 std::vector<pid_t> children() {
     std::vector<pid_t> pids;
     const std::string self = std::to_string(getpid());
     std::istringstream text(read_path("/proc/self/task/" + self + "/children"));
-    for (pid_t pid = 0; text >> pid;) pids.push_back(pid);
+    for (pid_t pid = 0; text >> pid;) {
+        const auto stat = stat_of(pid);
+        if (stat && !stat->zombie) pids.push_back(pid);
+    }
     return pids;
 }
 

@@ -17,6 +17,10 @@ using testing::HasSubstr;
 
 class Strain : public JobsTest {};
 
+// Users of these tests alone: what they do to themselves would hit tests that run beside.
+constexpr uid_t stopper_uid = 64021;
+constexpr uid_t crowded_uid = 64022;
+
 TEST_F(Strain, HundredsOfJobsAtOnce) {
     create();
     const std::string go = open_folder_ + "/go";
@@ -71,10 +75,10 @@ TEST_F(Strain, AUserWhoStopsAllItsProcessesHoldsUpOnlyItsOwnJobs) {
     settings_.start_patience = std::chrono::milliseconds(500);
     settings_.kill_grace = std::chrono::milliseconds(100);
     create();
-    const pid_t stopper = process_of(anna, [] {
+    const pid_t stopper = process_of(stopper_uid, [] {
         while (true) kill(-1, SIGSTOP);
     });
-    policy::Action own = shell_action(anna);
+    policy::Action own = shell_action(stopper_uid);
     own.description.timeout_usec = 300'000;
     std::vector<StoryPtr> stories;
     for (int i = 0; i < 5; ++i) stories.push_back(start(own, shell("sleep 100")));
@@ -107,13 +111,13 @@ TEST_F(Strain, AUserWithoutProcessesLeftFailsHonestlyAndAlone) {
         ASSERT_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
         std::vector<pid_t> pids;
         for (rlim_t i = 0; i < processes + 1; ++i) {
-            pids.push_back(process_of(anna, [] { pause(); }));
+            pids.push_back(process_of(crowded_uid, [] { pause(); }));
         }
         create();
         // They count once they have changed their uid: the start fails when they all have.
         StoryPtr story;
         ASSERT_TRUE(loop_until([&] {
-            story = run_shell("exit 0", anna);
+            story = run_shell("exit 0", crowded_uid);
             return story->failure.has_value();
         }));
         EXPECT_EQ(story->failure->message,
