@@ -62,7 +62,9 @@ def test_a_ping_on_an_open_connection_is_three_system_calls_of_the_session(start
                 assert client.call("Ping", PING) == PONG
     calls = trace.calls
     assert set(calls) <= {"epoll_wait", "recvmsg", "sendto"}
-    assert calls["recvmsg"] == calls["sendto"] == 100
+    assert calls["recvmsg"] == 100
+    # The last reply is here before strace has seen the return of the call that sent it.
+    assert 99 <= calls["sendto"] <= 100
     assert 99 <= calls["epoll_wait"] <= 101  # the one that strace found or left it in
 
 

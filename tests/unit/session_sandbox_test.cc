@@ -37,7 +37,6 @@ using ::testing::StartsWith;
 
 // Of nobody else on a test machine.
 constexpr uid_t session_uid = 64001;
-constexpr gid_t session_gid = 64011;
 constexpr uid_t caller_uid = 64002;
 
 // Runs a function in a child; its wait status.
