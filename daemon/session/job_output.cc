@@ -57,7 +57,8 @@ JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file)
 bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
     OutputFile::Piece piece;
     if (stream.later) {
-        piece = *std::exchange(stream.later, std::nullopt);
+        piece = std::move(*stream.later);
+        stream.later.reset();
     } else {
         piece = stream.output.read(chunk_bytes);
     }
