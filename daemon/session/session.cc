@@ -73,9 +73,11 @@ Session::State Session::step(int milliseconds) {
         serve_guard();
     }
     for (auto event = begin; event != end && !broken_; ++event) {
-        if (event->data.u64 == guard_token) continue;
+        // A copy: the kernel's structure is packed on x86-64, so no reference may be bound into it.
+        const std::uint64_t token = event->data.u64;
+        if (token == guard_token) continue;
         // It may have gone in this very round.
-        const auto it = connections_.find(event->data.u64);
+        const auto it = connections_.find(token);
         if (it != connections_.end()) give_turn(*it->second, event->events);
     }
     serve_ready();
