@@ -33,12 +33,10 @@ Status leave_surroundings() {
     sigset_t none;
     ::sigemptyset(&none);
     if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return failed("sigprocmask");
-    if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return failed("signal SIGPIPE");
-    const rlimit nothing{0, 0};
-    if (::setrlimit(RLIMIT_CORE, &nothing) != 0) return failed("setrlimit");
-#ifndef POSTERN_SANITIZED  // whose reports may go to a file
-    if (::setrlimit(RLIMIT_FSIZE, &nothing) != 0) return failed("setrlimit");
-#endif
+    // A write that fails is an error to handle, not an end.
+    for (const int ignored : {SIGPIPE, SIGXFSZ}) {
+        if (::signal(ignored, SIG_IGN) == SIG_ERR) return failed("signal");
+    }
     return {};
 }
 
@@ -101,6 +99,12 @@ Status lock() {
     // The change of ids has made it so already; in user mode nothing has.
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed("make not dumpable");
     if (::prctl(PR_SET_NAME, "postern-session", 0, 0, 0) != 0) return failed("set the name");
+    // Late: until here a failure is reported on standard error, which may be a file.
+    const rlimit nothing{0, 0};
+    if (::setrlimit(RLIMIT_CORE, &nothing) != 0) return failed("setrlimit");
+#ifndef POSTERN_SANITIZED  // whose reports may go to a file
+    if (::setrlimit(RLIMIT_FSIZE, &nothing) != 0) return failed("setrlimit");
+#endif
     return limit_system_calls();
 }
 

@@ -111,6 +111,9 @@ class Guard:
         for name, value in os.environ.items():
             if name.endswith("SAN_OPTIONS"):
                 self._env.setdefault(name, value)
+        if self._under:
+            # The search for leaks traces the process, which a tracer has already.
+            self._env.setdefault("ASAN_OPTIONS", "detect_leaks=0")
         self._notify = None
         self.actions_folder.mkdir(mode=0o755)
         if as_ is not None and IS_ROOT:

@@ -22,8 +22,6 @@ PING = {"ping": "x"}
 PONG = {"parameters": {"pong": "x"}}
 HELLO = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": [{"everyone": True}]}
 MIB = 1024 * 1024
-# A sanitized program takes a multiple of the memory.
-SANITIZED = 10 if os.environ.get("POSTERN_BUILD") == "asan" else 1
 
 
 class Trace:
@@ -113,7 +111,7 @@ def test_a_connection_is_one_descriptor_of_its_session(start_guard):
             lambda: descriptors(session) == before[1] + count
             and descriptors(guard.pid) <= before[0], what="a descriptor each, and none of the guard")
         grown = [memory(pid, "VmRSS") - old for pid, old in zip((guard.pid, session), size)]
-        assert max(grown) <= count * 16 * 1024 * SANITIZED
+        assert max(grown) <= count * 16 * 1024
         for another in clients:
             another.close()
     harness.wait_until(lambda: descriptors(session) == before[1] - 1, what="all are closed")
@@ -124,6 +122,6 @@ def test_what_idle_programs_take(start_guard):
     for identity in (ALICE, BOB):
         with guard.connect(as_=identity) as client:
             assert client.call("Ping", PING) == PONG
-    assert memory(guard.pid, "VmRSS") < 24 * MIB * SANITIZED
-    assert max(memory(pid, "VmRSS") for pid in sessions(guard)) < 10 * MIB * SANITIZED
-    assert max(memory(pid, "Pss") for pid in sessions(guard)) < 6 * MIB * SANITIZED
+    assert memory(guard.pid, "VmRSS") < 24 * MIB
+    assert max(memory(pid, "VmRSS") for pid in sessions(guard)) < 10 * MIB
+    assert max(memory(pid, "Pss") for pid in sessions(guard)) < 6 * MIB

@@ -252,6 +252,7 @@ def test_a_guard_without_descriptors_waits_and_does_not_spin(start_guard):
     assert refusals(guard) == []
 
 
+@pytest.mark.shipped_build
 def test_without_descriptors_for_an_identity_the_connection_is_refused(start_guard):
     guard = start_guard(ACTIONS)
     with contextlib.ExitStack() as stack:

@@ -55,6 +55,7 @@ def ping(client):
     assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
 
 
+@pytest.mark.shipped_build
 def test_a_session_has_nothing(start_guard):
     guard = start_guard({"who": WHO}, env={"SECRET_OF_THE_GUARD": "x"})
     with guard.connect(as_=ALICE) as client:
@@ -84,6 +85,7 @@ def test_a_session_has_nothing(start_guard):
             assert line.removeprefix(name).split() == ["0", "0", "bytes"]
 
 
+@pytest.mark.shipped_build
 def test_files_of_a_job_are_open_in_its_callers_session_only_as_long_as_it_runs(start_guard):
     wait = {"summary": "Wait", "exec": ["/bin/sleep", "1000"], "onDisconnect": "kill",
             "allow": [{"everyone": True}]}

@@ -166,7 +166,7 @@ TEST_F(JobsEnd, ARootJobThatMakesCgroupsAndLeavesItsOwnIsEndedToo) {
         "cg=$(sed -n 's/.*\"cgroup\": \"\\(.*\\)\",/\\1/p' " + folder_ +
         "/state/jobs/$POSTERN_JOB/record.json); mkdir $cg/inner; sleep 100 & child=$!; echo $child "
         ">$cg/inner/cgroup.procs; echo $$ >$cg/../../cgroup.procs; echo $child >" +
-        path("pid") + "; wait");
+        path("pid") + "; while :; do wait; sleep 1; done");
     ASSERT_TRUE(loop_until_written(path("pid")));
     const std::string cgroup = record_of(story).cgroup;
     ASSERT_EQ(access((cgroup + "/inner").c_str(), F_OK), 0);

@@ -125,6 +125,7 @@ TEST(MethodTable, AnswersWithTheFieldsOfTheTexts) {
 // A row whose access the caller has not is refused before its parameters are looked at.
 TEST(Dispatch, ChecksAccessBeforeTheHandler) {
     static int served = 0;
+    served = 0;
     constexpr auto serve = [](const Context&, const json&) -> Answer {
         ++served;
         return Answered{json::object()};
