@@ -20,6 +20,7 @@ class Acceptor {
     // included.
     Acceptor(sd_event* event, std::vector<Listener> listeners, SessionPool& pool,
              std::optional<uid_t> only_uid);
+    ~Acceptor() = default;
     Acceptor(const Acceptor&) = delete;
     Acceptor& operator=(const Acceptor&) = delete;
 

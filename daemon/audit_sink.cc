@@ -131,7 +131,8 @@ class JournalSink final : public QueueingSink {
   private:
     std::string packet(const std::string& /*line*/, const AuditFields& fields) override {
         std::string packet;
-        for (const auto& [key, value] : fields) packet += key + '=' + value + '\n';
+        for (const auto& [key, value] : fields)
+            packet.append(key).append(1, '=').append(value).append(1, '\n');
         return packet;
     }
     Sent send(const std::string& packet) override {

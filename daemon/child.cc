@@ -75,6 +75,7 @@ Result<pid_t> spawn_session(int program, const std::vector<std::string>& argumen
     ::posix_spawn_file_actions_adddup2(&setup.actions, channel, channel::session_fd);
 
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (const std::string& argument : arguments) {
         argv.push_back(const_cast<char*>(argument.c_str()));  // posix_spawn only reads
     }

@@ -107,9 +107,9 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     caller.groups = std::move(*groups);
     // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
     caller.groups.push_back(credentials.gid);
-    std::sort(caller.groups.begin(), caller.groups.end());
-    caller.groups.erase(std::unique(caller.groups.begin(), caller.groups.end()),
-                        caller.groups.end());
+    std::ranges::sort(caller.groups);
+    const auto twice = std::ranges::unique(caller.groups);
+    caller.groups.erase(twice.begin(), twice.end());
 
     int pidfd = -1;
     length = sizeof pidfd;

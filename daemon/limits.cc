@@ -83,6 +83,7 @@ Status set_limit(Limits& limits, std::string_view name, std::string_view value) 
 
 std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limits) {
     std::vector<std::pair<std::string, std::string>> shown;
+    shown.reserve(rows.size());
     for (const Row& row : rows) {
         shown.emplace_back(row.name, show(row.kind, limits.*row.value));
     }

@@ -91,8 +91,8 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     return manager;
 }
 
-Manager::Manager(const Configuration& configuration, uid_t uid)
-    : configuration_(configuration), uid_(uid) {}
+Manager::Manager(Configuration configuration, uid_t uid)
+    : configuration_(std::move(configuration)), uid_(uid) {}
 
 Manager::~Manager() = default;
 

@@ -39,7 +39,7 @@ class Manager {
   private:
     enum class State : std::uint8_t { starting, serving, reloading, stopping };
 
-    Manager(const Configuration& configuration, uid_t uid);
+    Manager(Configuration configuration, uid_t uid);
     void set_state(State state);
     Status watch_signals();
     Status set_up_policy();

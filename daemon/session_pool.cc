@@ -13,7 +13,7 @@ SessionPool::SessionPool(sd_event* event, Closer& closer, Audit& audit, Calls& c
       audit_(audit),
       calls_(calls),
       limits_(limits),
-      settings_(settings) {
+      settings_(std::move(settings)) {
     // Each connection, and the two files of each of its jobs while it follows them.
     settings_.descriptors = 3 * limits.connections_per_uid + 64;
 }
@@ -184,6 +184,7 @@ int SessionPool::on_cleanup(sd_event_source* /*source*/, void* userdata) {
 void SessionPool::shut_down(std::function<void()> done) {
     when_empty_ = std::move(done);
     std::vector<SessionProcess*> sessions;
+    sessions.reserve(processes_.size());
     for (const auto& [key, session] : processes_) sessions.push_back(session.get());
     for (SessionProcess* session : sessions) session->end("");
     if (!processes_.empty()) return;

@@ -222,6 +222,7 @@ void SessionProcess::pump() {
 
 bool SessionProcess::send_now(const Packet& packet) {
     std::vector<int> descriptors;
+    descriptors.reserve(packet.descriptors.size());
     for (const auto& descriptor : packet.descriptors) descriptors.push_back(descriptor.get());
     switch (channel::send_packet(channel_.get(), packet.bytes, descriptors)) {
         case channel::Sent::sent:
@@ -327,8 +328,8 @@ void SessionProcess::handle(const channel::ToGuard& message) {
     const auto known = connections_.find(id);
     if (known == connections_.end()) return end("it named a connection that it does not have");
     if (std::holds_alternative<channel::Accepted>(message)) {
-        const bool handed_over = std::none_of(waiting_.begin(), waiting_.end(),
-                                              [id](const Waiting& w) { return w.id == id; });
+        const bool handed_over =
+            std::ranges::none_of(waiting_, [id](const Waiting& w) { return w.id == id; });
         if (known->second.acknowledged || !handed_over) {
             return end("it acknowledged a connection that it was not given");
         }
