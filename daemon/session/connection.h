@@ -157,7 +157,7 @@ class Connection {
     bool input_over_ = false;
     // We have shut down ours.
     bool output_over_ = false;
-    Clock::time_point last_input_{};
+    Clock::time_point last_input_;
     // Of the last message: replies that belong to no message end the same way.
     char last_terminator_ = '\0';
     std::optional<UnderWay> call_;
