@@ -64,8 +64,8 @@ void Closer::close(UniqueFd descriptor) {
             // state is shared with it.
             std::thread(close_until_stopped<State>, state_).detach();
             ++state_->threads;
-        } catch (
-            const std::system_error&) {  // NOLINT(bugprone-empty-catch): nothing to do, see below
+            // NOLINTNEXTLINE(bugprone-empty-catch): there is nothing to do, see inside
+        } catch (const std::system_error&) {
             // No more threads to be had: those that there are take it in turn. With none at all it
             // waits for the next call, which tries again.
         }
