@@ -190,7 +190,10 @@ class Reader {
     void get(std::optional<T>& value) {
         bool present = false;
         get(present);
-        if (good_ && present) get(value.emplace());
+        if (!good_ || !present) return;
+        T item{};
+        get(item);
+        value = std::move(item);
     }
     template <typename... Ts>
     void get(std::variant<Ts...>& value) {
@@ -201,7 +204,15 @@ class Reader {
     }
     template <typename V, std::size_t... I>
     void get_alternative(V& value, std::size_t index, std::index_sequence<I...>) {
-        ((I == index ? get(value.template emplace<I>()) : void()), ...);
+        ((I == index ? get_as<I>(value) : void()), ...);
+    }
+    // Read whole before it is put into its place: g++ 14 does not see that an object which is read
+    // in place is whole when it is destroyed.
+    template <std::size_t I, typename V>
+    void get_as(V& value) {
+        std::variant_alternative_t<I, V> item{};
+        get(item);
+        value = std::move(item);
     }
     void get(Unsupported&) {}
 
