@@ -65,6 +65,7 @@ int Acceptor::on_connection(sd_event_source* /*source*/, int fd, std::uint32_t /
             if (errno != EAGAIN) entry->acceptor->pause(errno);
             return 0;
         }
+        if (std::exchange(entry->acceptor->failing_, 0) != 0) spdlog::info("accept: works again");
         entry->acceptor->take(*entry->listener, std::move(connection));
     }
     return 0;
@@ -83,7 +84,12 @@ void Acceptor::take(const Listener& listener, UniqueFd connection) {
 }
 
 void Acceptor::pause(int error) {
-    spdlog::error("accept: {}; accepting again in {} ms", std::strerror(error), pause_usec / 1000);
+    // Once, however long it lasts.
+    if (failing_ != error) {
+        spdlog::error("accept: {}; tried again every {} ms, callers wait meanwhile",
+                      std::strerror(error), pause_usec / 1000);
+    }
+    failing_ = error;
     set_enabled(false);
     if (arm_timer(event_, resume_, pause_usec, on_resume, this) < 0) set_enabled(true);
 }

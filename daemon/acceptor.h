@@ -51,6 +51,7 @@ class Acceptor {
     std::vector<std::unique_ptr<Source>> sources_;
     EventSource resume_;
     bool stopped_ = false;
+    int failing_ = 0;  // errno of the last accept, if it failed
 };
 
 }  // namespace postern

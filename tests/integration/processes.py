@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 
 def sessions(guard):
@@ -29,6 +30,12 @@ def ticks(pid):
     """Processor time, in clock ticks (a hundredth of a second)."""
     fields = _stat(pid)
     return int(fields[11]) + int(fields[12])
+
+
+def wakes(pid):
+    """How often it has waited for something (voluntary_ctxt_switches, proc(5))."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.M).group(1))
 
 
 def descriptors(pid):
