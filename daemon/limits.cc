@@ -23,7 +23,7 @@ struct Row {
 constexpr std::uint64_t second = 1'000'000;
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 13> rows = {{
+constexpr std::array<Row, 14> rows = {{
     {"connections-per-uid", Kind::count, &Limits::connections_per_uid, 1, 4096},
     {"connections", Kind::count, &Limits::connections, 1, 1'000'000},
     {"sessions-per-uid", Kind::count, &Limits::sessions_per_uid, 1, 1024},
@@ -38,6 +38,8 @@ constexpr std::array<Row, 13> rows = {{
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
     {"reply-output", Kind::bytes, &Limits::reply_output, 0, 40 * kib},
     {"stored-output", Kind::bytes, &Limits::stored_output, 4 * kib, kib* kib* kib* kib},
+    {"stored-output-per-uid", Kind::bytes, &Limits::stored_output_per_uid, 4 * kib,
+     kib* kib* kib* kib},
     {"timeout", Kind::duration, &Limits::timeout, second / 1000, 30ULL * 86400 * second},
 }};
 

@@ -155,8 +155,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.launcher = std::move(*launcher);
     settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
     settings.stored_output_bytes = limits.stored_output;
-    settings.records_per_uid = limits.records_per_uid;
-    settings.records = limits.records;
+    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
@@ -173,11 +172,6 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     auto manager = jobs::JobManager::create(event_.get(), std::move(settings), lost);
     if (!manager) return fail_with(std::move(manager).error());
     jobs_ = std::move(*manager);
-    if (!jobs_->has_cgroups()) {
-        spdlog::warn(
-            "no cgroup for jobs can be had here: when a job is ended, processes that left "
-            "its process group go on");
-    }
     return {};
 }
 

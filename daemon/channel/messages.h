@@ -17,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <string>
 #include <variant>
@@ -168,10 +167,6 @@ struct AwaitOutput {
     std::uint64_t stdout_offset = 0;
     std::uint64_t stderr_offset = 0;
 };
-
-// As an offset of AwaitOutput: enough of this stream is read, nothing of it is waited for. (The
-// highest that an off_t holds: no file grows past it.)
-inline constexpr std::uint64_t not_awaited = std::numeric_limits<std::int64_t>::max();
 
 using ToSession =
     std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction, SnapshotEnd, Connection, Refused,

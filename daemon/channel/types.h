@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -106,5 +107,9 @@ struct JobResult {
     std::uint64_t max_resident_kib = 0;
     friend bool operator==(const JobResult&, const JobResult&) = default;
 };
+
+// As an offset that a reader of output has come to: enough of this stream is read, nothing of it is
+// waited for. (The highest that an off_t holds: no file grows past it.)
+inline constexpr std::uint64_t not_awaited = std::numeric_limits<std::int64_t>::max();
 
 }  // namespace postern

@@ -322,8 +322,14 @@ bool Job::watch_output(std::size_t stream) {
 }
 
 bool Job::has_more() const {
-    return awaited_ &&
-           (files_.output[0].size() > offsets_[0] || files_.output[1].size() > offsets_[1]);
+    if (!awaited_) return false;
+    for (std::size_t stream = 0; stream < offsets_.size(); ++stream) {
+        const std::uint64_t size = files_.output[stream].size();
+        // Shorter than what was read: the job has cut it back, which the reader is to hear of.
+        const bool cut_back = size < offsets_[stream] && offsets_[stream] != not_awaited;
+        if (size > offsets_[stream] || cut_back) return true;
+    }
+    return false;
 }
 
 void Job::await_output(std::uint64_t stdout_offset, std::uint64_t stderr_offset) {

@@ -353,16 +353,16 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     sd_event* event, Settings settings,
     const std::function<void(const std::string& job, const std::string& action, uid_t uid)>& lost) {
     keep_children_waitable();
-    Result<RecordStore> records = RecordStore::open(settings.state_folder, settings.records_per_uid,
-                                                    settings.records, settings.notice);
+    Result<RecordStore> records =
+        RecordStore::open(settings.state_folder, settings.retention, settings.notice);
     if (!records) return fail(records.error().message);
     std::optional<CgroupPlace> cgroup;
     Result<CgroupPlace> made = make_jobs_cgroup(records->state_folder());
     if (made) {
         cgroup = *made;
     } else if (settings.notice) {
-        settings.notice("jobs get no cgroup of their own, only a process group: " +
-                        made.error().message);
+        settings.notice("jobs get no cgroup of their own (" + made.error().message +
+                        "): when one is ended, processes that left its process group go on");
     }
     const auto tell = [&lost](const Record& record) {
         if (lost) lost(record.job, record.action, record.requester.uid);

@@ -28,6 +28,15 @@
 
 namespace postern::jobs {
 
+// How much is kept of jobs that are over; the oldest go. The newest of a uid stays, whatever its
+// size.
+struct Retention {
+    std::size_t records_per_uid = 256;
+    std::size_t records = 4096;
+    // What the output files of one uid (the requester's) occupy on the disk.
+    std::uint64_t output_bytes_per_uid = 1ULL << 30;
+};
+
 struct Settings {
     std::string state_folder;  // absolute; made 0700 where it is missing
     UniqueFd launcher;         // the program postern-launcher, opened when the guard started
@@ -36,8 +45,7 @@ struct Settings {
     std::chrono::microseconds start_patience{10'000'000};
     std::uint64_t stored_output_bytes = 64ULL
                                         << 20;  // of each job's stream, softly: the newest stay
-    std::size_t records_per_uid = 256;          // ended ones; the oldest go
-    std::size_t records = 4096;
+    Retention retention;
     // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
     // (select(2) breaks with more than 1024). 0: the guard's present one.
     std::uint64_t job_open_files = 0;

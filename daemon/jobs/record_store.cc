@@ -68,8 +68,8 @@ bool write_all(int fd, std::string_view text) {
 
 }  // namespace
 
-Result<RecordStore> RecordStore::open(const std::string& state_folder, std::size_t per_uid,
-                                      std::size_t in_all, Notice notice) {
+Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
+                                      Notice notice) {
     if (const Status made = make_folders(state_folder); !made) return fail(made.error().message);
     const auto state = policy::open_safe_folder(state_folder, geteuid());
     if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
@@ -100,8 +100,7 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, std::size
         return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
                     "; move it away");
     }
-    store.per_uid_ = per_uid;
-    store.in_all_ = in_all;
+    store.retention_ = retention;
     store.notice_ = std::move(notice);
     return store;
 }
@@ -171,22 +170,42 @@ Status RecordStore::write_last(const Record& record) {
     return written;
 }
 
+std::uint64_t RecordStore::output_bytes(const std::string& job) const {
+    constexpr std::uint64_t block = 512;  // of st_blocks (stat(3type)); holes take none
+    std::uint64_t bytes = 0;
+    for (const char* name : {"/stdout", "/stderr"}) {
+        struct stat status{};
+        if (fstatat(jobs_.get(), (job + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            bytes += static_cast<std::uint64_t>(status.st_blocks) * block;
+        }
+    }
+    return bytes;
+}
+
+void RecordStore::drop(const Age& age, uid_t uid) {
+    remove(age.second);
+    OfUid& of_uid = over_of_uid_.at(uid);
+    const auto found = of_uid.output_bytes.find(age);
+    of_uid.total_bytes -= found->second;
+    of_uid.output_bytes.erase(found);
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(uid);
+    over_.erase(age);
+}
+
 void RecordStore::keep(const Record& record) {
     const Age age(record.result.ended_usec, record.job);
     const uid_t uid = record.requester.uid;
+    const std::uint64_t bytes = output_bytes(record.job);
+    OfUid& of_uid = over_of_uid_[uid];
     over_.emplace(age, uid);
-    over_of_uid_[uid].insert(age);
-    const auto drop = [this](const Age& oldest, uid_t owner) {
-        remove(oldest.second);
-        const auto of_uid = over_of_uid_.find(owner);
-        of_uid->second.erase(oldest);
-        if (of_uid->second.empty()) over_of_uid_.erase(of_uid);
-        over_.erase(oldest);
-    };
-    if (over_of_uid_[uid].size() > per_uid_) {
-        drop(Age(*over_of_uid_[uid].begin()), uid);
+    of_uid.output_bytes.emplace(age, bytes);
+    of_uid.total_bytes += bytes;
+    while (of_uid.output_bytes.size() > 1 &&
+           (of_uid.output_bytes.size() > retention_.records_per_uid ||
+            of_uid.total_bytes > retention_.output_bytes_per_uid)) {
+        drop(Age(of_uid.output_bytes.begin()->first), uid);
     }
-    if (over_.size() > in_all_) {
+    if (over_.size() > retention_.records) {
         const auto [oldest, owner] = *over_.begin();
         drop(oldest, owner);
     }

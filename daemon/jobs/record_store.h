@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,8 +24,8 @@ class RecordStore {
 
     // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
     // process. Error: it can't be made, is not safe, or is another guard's.
-    static Result<RecordStore> open(const std::string& state_folder, std::size_t per_uid,
-                                    std::size_t in_all, Notice notice);
+    static Result<RecordStore> open(const std::string& state_folder, const Retention& retention,
+                                    Notice notice);
 
     // Its true path, without symbolic links.
     [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
@@ -58,19 +57,24 @@ class RecordStore {
     [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
     [[nodiscard]] std::vector<std::string> list() const;
     void set_aside(const std::string& job, const std::string& why) const;
+    [[nodiscard]] std::uint64_t output_bytes(const std::string& job) const;
     void keep(const Record& record);
 
     std::string state_folder_;
     UniqueFd jobs_;
     UniqueFd lock_;
-    std::size_t per_uid_ = 0;
-    std::size_t in_all_ = 0;
+    Retention retention_;
     Notice notice_;
 
     // Those that are over, oldest first: by time of the end, then by job.
     using Age = std::pair<std::uint64_t, std::string>;
+    struct OfUid {
+        std::map<Age, std::uint64_t> output_bytes;
+        std::uint64_t total_bytes = 0;
+    };
+    void drop(const Age& age, uid_t uid);
     std::map<Age, uid_t> over_;
-    std::unordered_map<uid_t, std::set<Age>> over_of_uid_;
+    std::unordered_map<uid_t, OfUid> over_of_uid_;
 };
 
 }  // namespace postern::jobs

@@ -153,7 +153,7 @@ json JobSummary::finish() {
 
 std::array<std::uint64_t, 2> JobSummary::read_to() const {
     const auto offset = [](const Stream& stream) {
-        return stream.full ? channel::not_awaited : stream.output.offset();
+        return stream.full ? not_awaited : stream.output.offset();
     };
     return {offset(stdout_), offset(stderr_)};
 }

@@ -62,7 +62,7 @@ class JobSummary {
     // Fields of the only reply, without `job` and `result`; call it when the job has ended.
     nlohmann::json finish();
 
-    // channel::not_awaited for a stream of which enough is read.
+    // not_awaited for a stream of which enough is read.
     [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
     // Nothing more is wanted.
     [[nodiscard]] bool full() const { return stdout_.full && stderr_.full; }

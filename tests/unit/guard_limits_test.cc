@@ -19,6 +19,7 @@ TEST(Limits, HaveTheirDefaults) {
         {"kill-grace", "10s"},
         {"reply-output", "32 KiB"},
         {"stored-output", "64 MiB"},
+        {"stored-output-per-uid", "1 GiB"},
         {"timeout", "1h"}};
     EXPECT_EQ(show_limits(Limits{}), expected);
 }
@@ -44,7 +45,7 @@ TEST(Limits, SayWhatIsWrong) {
     EXPECT_EQ(set_limit(limits, "session", "1").error().message,
               "limit \"session\": no such limit; there are connections-per-uid, connections, "
               "sessions-per-uid, sessions, session-idle, jobs-per-uid, jobs, records-per-uid, "
-              "records, kill-grace, reply-output, stored-output, timeout");
+              "records, kill-grace, reply-output, stored-output, stored-output-per-uid, timeout");
     EXPECT_FALSE(set_limit(limits, "timeout", "soon"));
 }
 

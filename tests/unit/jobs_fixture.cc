@@ -157,8 +157,7 @@ void JobsTest::create() {
     settings.kill_grace = settings_.kill_grace;
     settings.start_patience = settings_.start_patience;
     settings.stored_output_bytes = settings_.stored_output_bytes;
-    settings.records_per_uid = settings_.records_per_uid;
-    settings.records = settings_.records;
+    settings.retention = settings_.retention;
     settings.job_open_files = settings_.job_open_files;
     settings.notice = settings_.notice;
     auto created = JobManager::create(

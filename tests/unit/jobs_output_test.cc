@@ -150,6 +150,20 @@ TEST_F(JobsOutput, ATruncatedFileIsToldToo) {
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
 }
 
+TEST_F(JobsOutput, AFileThatIsAlreadyShorterThanWhatWasReadIsToldAtOnce) {
+    const StoryPtr story = start_shell("echo short; " + wait_for("end"));
+    ASSERT_TRUE(loop_until([&] { return story->out && read_all(story->out) == "short\n"; }));
+    for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
+    // Nothing is read of stdout any more, stderr is empty.
+    manager_->await_output(story->job, not_awaited, 0);
+    for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
+    EXPECT_EQ(story->outputs, 0);
+    manager_->await_output(story->job, 100, 0);
+    ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
+    let("end");
+    ASSERT_TRUE(loop_until([&] { return story->over(); }));
+}
+
 TEST_F(JobsOutput, OnlyTheNewestIsKept) {
     manager_.reset();
     settings_.stored_output_bytes = 1 << 20;

@@ -111,7 +111,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
 class Store : public JobsTest {
   protected:
     Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
-        return RecordStore::open(folder_ + "/state", per_uid, in_all, settings_.notice);
+        return RecordStore::open(folder_ + "/state", {per_uid, in_all, 1 << 20}, settings_.notice);
     }
     static std::string id(int number) {
         std::string text = std::to_string(number);
@@ -147,6 +147,38 @@ TEST_F(Store, TheOldestGoOfEachUidAndOfAll) {
     add(*store, 5, berta, 400);  // four in all: the oldest is 4
     EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 5));
     EXPECT_TRUE(notices_.empty());
+}
+
+TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
+    auto store = open(100, 100);  // 1 MiB
+    ASSERT_TRUE(store);
+    const auto add_with_output = [&](int number, std::size_t bytes, uid_t uid) {
+        ASSERT_TRUE(store->make_folder(id(number)));
+        write_path(folder_ + "/state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'), 0600);
+        Record record = example();
+        record.job = id(number);
+        record.requester.uid = uid;
+        record.result.ended_usec = static_cast<std::uint64_t>(number);
+        ASSERT_TRUE(store->write_last(record));
+    };
+    add_with_output(1, 400 << 10, anna);
+    add_with_output(2, 400 << 10, anna);
+    add_with_output(3, 1000 << 10, berta);
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 2, 3));
+    add_with_output(4, 400 << 10, anna);
+    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 4));
+    add_with_output(5, 2000 << 10, anna);  // the newest stays
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 5));
+    add_with_output(6, 1 << 10, anna);
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 6));
+    // And after a restart.
+    store = fail("closed");
+    store = RecordStore::open(folder_ + "/state", {100, 100, 900 << 10}, settings_.notice);
+    ASSERT_TRUE(store);
+    add_with_output(7, 1 << 10, berta);
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 6, 7));
+    store->load();
+    EXPECT_THAT(there(), UnorderedElementsAre(6, 7));
 }
 
 TEST_F(Store, TheLimitsHoldForWhatAnEarlierRunLeft) {
@@ -192,13 +224,13 @@ TEST_F(Store, ASecondGuardIsRefused) {
 }
 
 TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {
-    EXPECT_FALSE(RecordStore::open("relative", 1, 1, {}));
-    EXPECT_FALSE(RecordStore::open("", 1, 1, {}));
-    EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", 1, 1, {}));
+    EXPECT_FALSE(RecordStore::open("relative", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open("", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", {1, 1}, {}));
     const std::string state = folder_ + "/annas";
     ASSERT_EQ(mkdir(state.c_str(), 0700), 0);
     ASSERT_EQ(chown(state.c_str(), anna, anna), 0);
-    EXPECT_FALSE(RecordStore::open(state, 1, 1, {}));
+    EXPECT_FALSE(RecordStore::open(state, {1, 1}, {}));
     ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0700), 0);
     ASSERT_EQ(mkdir((folder_ + "/state/jobs").c_str(), 0755), 0);
     ASSERT_EQ(chown((folder_ + "/state/jobs").c_str(), anna, anna), 0);
@@ -214,7 +246,7 @@ TEST_F(Store, MissingFoldersAreMadeAndWrongModesMadeRight) {
     struct stat status{};
     ASSERT_EQ(stat((folder_ + "/state/jobs").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
-    ASSERT_TRUE(RecordStore::open(folder_ + "/a/b/c", 1, 1, {}));
+    ASSERT_TRUE(RecordStore::open(folder_ + "/a/b/c", {1, 1}, {}));
     ASSERT_EQ(stat((folder_ + "/a/b").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
 }

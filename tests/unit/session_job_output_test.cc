@@ -139,7 +139,7 @@ TEST(JobSummary, WaitsForNothingMoreThanItGives) {
     files.out.append("12345");
     summary.read();
     EXPECT_FALSE(summary.full());
-    EXPECT_EQ(summary.read_to(), (std::array<std::uint64_t, 2>{channel::not_awaited, 0}));
+    EXPECT_EQ(summary.read_to(), (std::array<std::uint64_t, 2>{not_awaited, 0}));
     files.err.append("12345");
     summary.read();
     EXPECT_TRUE(summary.full());

@@ -118,7 +118,7 @@ TEST_F(SessionJobs, WithoutMoreLongOutputIsCutAndSaidSo) {
     output();
     // Enough of stdout, nothing of stderr yet.
     const auto await = harness.expect<channel::AwaitOutput>();
-    EXPECT_EQ(await.stdout_offset, channel::not_awaited);
+    EXPECT_EQ(await.stdout_offset, not_awaited);
     EXPECT_EQ(await.stderr_offset, 0U);
     err.append(std::string(40'000, 'y'));
     output();
