@@ -154,7 +154,8 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     ASSERT_TRUE(store);
     const auto add_with_output = [&](int number, std::size_t bytes, uid_t uid) {
         ASSERT_TRUE(store->make_folder(id(number)));
-        write_path(folder_ + "/state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'), 0600);
+        write_path(folder_ + "/state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'),
+                   0600);
         Record record = example();
         record.job = id(number);
         record.requester.uid = uid;
