@@ -13,7 +13,7 @@ run_tests() {
     compile tsan guard_tests
 
     say "Tests"
-    run cmake -S tests/all -B build/tests -DPOSTERN_BUILDS="$repository/build" >build/tests.log 2>&1 || {
+    run cmake -G Ninja -S tests/all -B build/tests -DPOSTERN_BUILDS="$repository/build" >build/tests.log 2>&1 || {
         cat build/tests.log >&2
         die "cmake failed on tests/all"
     }
