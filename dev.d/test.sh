@@ -6,7 +6,7 @@ run_tests() {
     compile release
     say "Build with AddressSanitizer and UndefinedBehaviorSanitizer, with tests and fuzz targets"
     configure_asan
-    compile asan
+    compile asan all fuzzers
     say "Build with ThreadSanitizer: the guard's own code, which has threads"
     configure tsan -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=tsan. -DPOSTERN_TEST_AREAS=guard \
         -DPOSTERN_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1"

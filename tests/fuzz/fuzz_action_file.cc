@@ -7,7 +7,7 @@
 
 #include "base/utf8.h"
 #include "daemon/policy/loader.h"
-#include "tests/fuzz/property.h"
+#include "tests/fuzz/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace postern;
@@ -16,10 +16,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     const auto action = policy::parse_action("fuzz", "/fuzz.json", text, options);
     if (!action) {
-        must_hold(action.error().message.starts_with("/fuzz.json:"), "an error names the place");
-        must_hold(!forbidden_character(action.error().message), "an error is printable");
+        fuzz::check(action.error().message.starts_with("/fuzz.json:"));
+        fuzz::check(!forbidden_character(action.error().message));
         return 0;
     }
-    must_hold(action->program.starts_with("/"), "an action has a program");
+    fuzz::check(action->program.starts_with("/"));
     return 0;
 }
