@@ -73,9 +73,10 @@ def reachable_programs():
         yield _programs
         return
     with private_folder() as folder:
-        for file in _programs.iterdir():
+        (folder / "tests").mkdir()
+        for file in [*_programs.iterdir(), *_programs.glob("tests/*")]:
             if file.is_file() and os.access(file, os.X_OK):
-                shutil.copy2(file, folder)
+                shutil.copy2(file, folder / file.relative_to(_programs))
         _programs = folder
         yield folder
 

@@ -253,7 +253,7 @@ class JobsEndGroup : public JobsTest {
 TEST_F(JobsEndGroup, ItSaysThatThereAreNone) {
     without_cgroups([&] {
         ASSERT_EQ(notices_.size(), 1U);
-        EXPECT_THAT(notices_[0], HasSubstr("only a process group"));
+        EXPECT_THAT(notices_[0], HasSubstr("jobs get no cgroup of their own ("));
         EXPECT_THAT(run_shell("exit 4", anna), Exited(4));
         EXPECT_THAT(run_shell("kill -9 $$", anna), EndedBySignal(Outcome::signaled, SIGKILL));
     });

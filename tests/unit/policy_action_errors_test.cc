@@ -40,9 +40,7 @@ TEST(ActionErrors, NoJson) {
         {"{\n  \"summary\": \"s\",\n}",
          "/f.json:3:1: not JSON: unexpected '}'; expected string "
          "literal; correct the file here"},
-        {"",
-         "/f.json:1:1: not JSON: unexpected end of input; expected '[', '{', or a literal; "
-         "correct the file here"},
+        {"", "/f.json:1:1: not JSON: it is empty; correct the file here"},
         {"\xEF\xBB\xBF{}",
          "/f.json:1:1: not JSON: a byte order mark (U+FEFF) at the beginning; correct the file "
          "here"},

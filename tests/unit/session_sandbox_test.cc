@@ -52,6 +52,8 @@ int in_child(const std::function<int()>& run) {
 
 int probe(const char* uid, const char* gid, std::string_view attempt, uid_t run_as = 0) {
     const std::string name(attempt);
+    // Opened as root: the build may be below a folder that nobody else may enter.
+    const UniqueFd program(::open(POSTERN_SANDBOX_PROBE, O_PATH | O_CLOEXEC));
     return in_child([&] {
         if (run_as != 0 &&
             (::setgroups(0, nullptr) != 0 || ::setresgid(run_as, run_as, run_as) != 0 ||
@@ -59,8 +61,8 @@ int probe(const char* uid, const char* gid, std::string_view attempt, uid_t run_
             return 3;
         }
         char* const environment[] = {nullptr};
-        ::execle(POSTERN_SANDBOX_PROBE, "sandbox_probe", uid, gid, name.c_str(), nullptr,
-                 environment);
+        const char* const arguments[] = {"sandbox_probe", uid, gid, name.c_str(), nullptr};
+        ::fexecve(program.get(), const_cast<char* const*>(arguments), environment);
         return 4;
     });
 }
@@ -154,6 +156,7 @@ class RunningSession {
 
   private:
     static void start(std::vector<const char*> arguments, int channel_end, uid_t run_as) {
+        const int program = ::open(POSTERN_SESSION, O_PATH | O_CLOEXEC);
         const int null = ::open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
         ::dup2(channel_end, channel::session_fd);
@@ -173,7 +176,7 @@ class RunningSession {
         arguments.insert(arguments.begin(), "postern-session");
         arguments.push_back(nullptr);
         char* const environment[] = {nullptr};
-        ::execve(POSTERN_SESSION, const_cast<char* const*>(arguments.data()), environment);
+        ::fexecve(program, const_cast<char* const*>(arguments.data()), environment);
     }
 
     pid_t pid_ = -1;
