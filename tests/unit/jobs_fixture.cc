@@ -137,6 +137,9 @@ void JobsTest::SetUp() {
     ASSERT_EQ(mkdir(open_folder_.c_str(), 0700), 0);
     ASSERT_EQ(chmod(open_folder_.c_str(), 0777), 0);
     settings_.state_folder = folder_ + "/state";
+    // As root: the build may be below a folder that nobody else may enter.
+    settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
+    ASSERT_TRUE(settings_.launcher);
     settings_.notice = [this](const std::string& message) { notices_.push_back(message); };
 }
 
@@ -152,7 +155,7 @@ void JobsTest::create() {
     loop_.reset(event);
     Settings settings;
     settings.state_folder = settings_.state_folder;
-    settings.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
+    settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
     ASSERT_TRUE(settings.launcher);
     settings.kill_grace = settings_.kill_grace;
     settings.start_patience = settings_.start_patience;
