@@ -105,21 +105,27 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
     }
     const std::size_t least = verb.is_call && !options.lines ? 1 : verb.least_words;
     if (words.size() < least) {
-        return misuse(
-            std::string(verb.name) + ": " + (verb.is_call ? "METHOD" : "ACTION") + " is missing",
-            &verb);
+        const auto what = verb.synopsis.substr(0, verb.synopsis.find(' '));
+        return misuse(std::string(verb.name) + ": " + std::string(what) + " is missing", &verb);
     }
     if (words.size() > verb.most_words) {
         return misuse(
             std::string(verb.name) + ": one word too many: " + in_quotes(words[verb.most_words]),
             &verb);
     }
+    if (verb.offline) {
+        if (options.socket.path) {
+            return misuse(std::string(verb.name) + ": --socket has no meaning, it asks no daemon",
+                          &verb);
+        }
+        return Task{&verb, Invocation{{}, options.socket.user, options.json, std::move(words)}};
+    }
     auto path = socket_path(options.socket, environment);
     if (!path) {
         return Stop{exit_code::broken, {}, "posternctl: " + path.error().message + "\n"};
     }
-    return Task{&verb, Invocation{std::move(*path), options.json, std::move(words), options.more,
-                                  options.lines}};
+    return Task{&verb, Invocation{std::move(*path), options.socket.user, options.json,
+                                  std::move(words), options.more, options.lines}};
 }
 
 }  // namespace

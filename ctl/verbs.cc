@@ -121,6 +121,25 @@ Examples:
         .most_words = 2,
         .is_call = true,
         .run = run_call},
+    Verb{
+        .name = "lint",
+        .synopsis = "FILE ...",
+        .summary = "check action files before they are installed",
+        .help =
+            R"(The files are judged by the daemon's own loader, without a daemon, as they would be on this
+machine: its users, groups and programs count. Whose the files are, their mode and their folder
+count only where they are installed; posternd --check looks at that. With --user they are judged
+for a daemon that runs as yourself. Exit code 0: all are good; 1: one is not.
+
+Examples:
+  posternctl lint web.restart.json
+  posternctl lint --json actions/*.json
+)",
+        .least_words = 1,
+        .most_words = any_number,
+        .is_call = false,
+        .run = run_lint,
+        .offline = true},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace postern::ctl {
 // What the command line asks for.
 struct Invocation {
     std::string socket;  // path, as socket_path() gives it
+    bool user = false;   // --user: it is the user's own guard
     bool json = false;
     std::vector<std::string> words;  // after the verb, without options
     // Of `call` alone.
@@ -29,6 +30,7 @@ struct Verb {
     bool is_call;  // takes --more and --lines
     // Returns the exit code. What it has to say it has said.
     int (*run)(const Invocation& invocation);
+    bool offline = false;  // talks to no daemon: takes no socket
 };
 
 std::span<const Verb> verbs();
@@ -40,5 +42,6 @@ int run_check(const Invocation& invocation);
 int run_whoami(const Invocation& invocation);
 int run_ping(const Invocation& invocation);
 int run_call(const Invocation& invocation);
+int run_lint(const Invocation& invocation);
 
 }  // namespace postern::ctl

@@ -86,4 +86,31 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     return snapshot->bad.empty() ? 0 : 1;
 }
 
+int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
+    policy::LoadOptions options;
+    options.owner = owner;
+    Json good = Json::array();
+    Json bad = Json::array();
+    for (const std::string& file : files) {
+        const auto action = policy::lint(file, options);
+        if (!action) {
+            if (!json) std::fprintf(stderr, "%s\n", action.error().message.c_str());
+            bad.push_back({{"file", printable(file)}, {"error", action.error().message}});
+            continue;
+        }
+        Json entry = {{"file", printable(file)}};
+        if (*action) entry["action"] = (*action)->description.name;
+        good.push_back(std::move(entry));
+    }
+    if (json) {
+        // One line, as all that posternctl prints with --json.
+        std::printf("%s\n", Json{{"good", good}, {"bad", bad}}
+                                .dump(-1, ' ', false, Json::error_handler_t::replace)
+                                .c_str());
+    } else {
+        std::printf("%zu files good, %zu files bad\n", good.size(), bad.size());
+    }
+    return bad.empty() ? 0 : 1;
+}
+
 }  // namespace postern

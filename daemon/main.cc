@@ -62,6 +62,9 @@ int run(int argc, char** argv) {
         return print->exit_code;
     }
     const auto& options = std::get<postern::Options>(parsed);
+    if (!options.lint.empty()) {
+        return postern::lint(options.lint, options.own ? uid : 0, options.json);
+    }
     if (auto started = postern::start_log(options.configuration.log_level); !started) {
         std::fprintf(stderr, "posternd: %s\n", started.error().message.c_str());
         return 2;

@@ -55,16 +55,22 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         ->type_name("NAME=VALUE");
     app.add_flag("--check", options.check,
                  "Load everything, print what is in force, exit 1 where a file is bad");
-    app.add_flag("--json", options.json, "With --check: print JSON");
+    app.add_option("--lint", options.lint,
+                   "Check files that are not installed yet, and exit 1 where one is bad")
+        ->type_name("FILE ...");
+    app.add_flag("--own", options.own,
+                 "With --lint: for a guard that runs as yourself, not as root");
+    app.add_flag("--json", options.json, "With --check and --lint: print JSON");
     app.add_flag("--version", show_version, "Print the version");
     app.footer(
         "SIGHUP loads the action files again; SIGTERM ends jobs and daemon.\n\n"
         "Examples:\n"
         "  posternd --check\n"
+        "  posternd --lint web.restart.json\n"
         "  posternd --socket /run/postern/postern.sock --socket-group postern\n"
         "See posternd(8) and postern-action(5).");
     for (CLI::Option* option : app.get_options()) {
-        if (option->get_items_expected_max() > 1)
+        if (option->get_items_expected_max() > 1 && option->get_name() != "--lint")
             option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
     try {
@@ -75,7 +81,12 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         return usage(error.what());
     }
     if (show_version) return Print{std::string("posternd ") + version + "\n", 0};
-    if (options.json && !options.check) return usage("--json goes with --check");
+    if (options.json && !options.check && options.lint.empty()) {
+        return usage("--json goes with --check or --lint");
+    }
+    if (options.own && options.lint.empty()) return usage("--own goes with --lint");
+    // Needs neither a configuration nor a place for the state.
+    if (!options.lint.empty()) return options;
 
     Configuration& configuration = options.configuration;
     configuration = default_configuration(uid);

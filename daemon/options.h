@@ -3,6 +3,7 @@
 
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/result.h"
 #include "daemon/configuration.h"
@@ -12,6 +13,8 @@ namespace postern {
 struct Options {
     Configuration configuration;  // defaults, file and command line together
     bool check = false;
+    std::vector<std::string> lint;  // files; empty: nothing to lint
+    bool own = false;               // lint for a guard of one's own
     bool json = false;
 };
 

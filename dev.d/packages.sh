@@ -8,7 +8,7 @@ demo_packages=(netcat-openbsd)
 test_packages=(
     libgtest-dev libgmock-dev
     clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
-    python3 python3-pytest strace iproute2 procps
+    python3 python3-pytest python3-jsonschema strace iproute2 procps
 )
 bench_packages=(libbenchmark-dev python3)
 package_packages=(python3 debootstrap zstd)

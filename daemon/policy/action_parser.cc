@@ -33,7 +33,7 @@ const std::vector<Key>& top_keys() {
         {"summary", {}},   {"description", {}},  {"exec", {}},        {"stdin", {}},
         {"arguments", {}}, {"allow", {}},        {"deny", {}},        {"user", {}},
         {"group", {}},     {"groups", {}},       {"environment", {}}, {"workingDirectory", {}},
-        {"timeout", {}},   {"onDisconnect", {}}, {"sandbox", later},  {"$schema", later},
+        {"timeout", {}},   {"onDisconnect", {}}, {"sandbox", later},  {"$schema", {}},
     };
     return keys;
 }
@@ -86,6 +86,8 @@ class Parser {
     }
 
     void read_texts() {
+        // For editors; which schema it is makes no difference here.
+        if (const auto schema = member("$schema")) static_cast<void>(document_.text(*schema));
         if (const auto node = required("summary", R"("summary": "what it does")")) {
             if (const auto text = document_.text(*node)) {
                 if (text->empty()) document_.report(*node, "is empty; say what the action does");

@@ -34,6 +34,13 @@ bool is_action_name(std::string_view name) {
         name, [&](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
+// What is wrong with the name of an action's file, without ".json".
+std::string name_problem(std::string_view name) {
+    return in_quotes(name) +
+           " is no name for an action; use letters, digits, \".\", \"_\" and "
+           "\"-\", a letter or digit first, at most 64";
+}
+
 struct CloseFolder {
     void operator()(DIR* folder) const { closedir(folder); }
 };
@@ -139,10 +146,7 @@ class Loader {
         const std::string name = file_name.substr(0, file_name.size() - suffix.size());
         const std::string shown = printable(source.path);
         if (!is_action_name(name)) {
-            return add_bad(name, source,
-                           shown + ": " + in_quotes(name) +
-                               " is no name for an action; use letters, digits, \".\", \"_\" and "
-                               "\"-\", a letter or digit first, at most 64");
+            return add_bad(name, source, shown + ": " + name_problem(name));
         }
         if (!source.unsafe_folder.empty()) {
             return add_bad(name, source,
@@ -172,6 +176,31 @@ class Loader {
 
 Result<Snapshot> load(const LoadOptions& options) {
     return Loader(options).load();
+}
+
+Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options) {
+    const std::string shown = printable(path);
+    const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
+    if (!file_name.ends_with(suffix)) {
+        return fail(shown +
+                    ": the name does not end in .json, so it would be passed over; rename it");
+    }
+    const std::string_view name = file_name.substr(0, file_name.size() - suffix.size());
+    if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));
+    // Not blocking: it may be anything, a pipe too.
+    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const auto failed = [&shown](int error) {
+        return fail(shown + ": can't be read: " + std::generic_category().message(error));
+    };
+    struct stat status{};
+    if (!file || fstat(file.get(), &status) < 0) return failed(errno);
+    if (!S_ISREG(status.st_mode)) return fail(shown + ": is no regular file; name a file");
+    const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
+    if (!text) return fail(shown + ": " + text.error().message);
+    if (text->empty()) return std::optional<Action>();
+    Result<Action> action = parse_action(name, shown, *text, options);
+    if (!action) return fail_with(std::move(action).error());
+    return std::optional<Action>(std::move(action).value());
 }
 
 }  // namespace postern::policy

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,5 +42,10 @@ Result<Snapshot> load(const LoadOptions& options);
 // FILE:LINE:COLUMN: what; what to do.
 Result<Action> parse_action(std::string_view name, std::string_view file, std::string_view text,
                             const LoadOptions& options);
+
+// What load() would make of this file if it lay in a folder of action files: the rules about the
+// file's own name are kept, those about its owner, mode and folder are not. Absent: it is empty,
+// and only masks an action of its name. The error as of parse_action().
+Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options);
 
 }  // namespace postern::policy

@@ -12,7 +12,7 @@ _posternctl_names() {
 }
 
 _posternctl() {
-    local verbs='run list describe check whoami ping call'
+    local verbs='run list describe check whoami ping call lint'
     local options='--socket --user --json --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local verb='' action='' word i
@@ -66,6 +66,10 @@ _posternctl() {
                         grep -vxF -e "$action")" -- "$current")
                 compopt -o nospace 2>/dev/null
             fi
+            ;;
+        lint)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
             ;;
         call)
             mapfile -t COMPREPLY < <(

@@ -29,7 +29,7 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call"]),
+    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call", "lint"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),

@@ -66,6 +66,13 @@ def test_the_socket_file_is_there_and_the_doors_mode_is_exact(host):
     assert SOCKET in listening
 
 
+def test_the_schema_and_lint_are_there(host):
+    schema = json.loads(host.run("cat", "/usr/share/postern/action.schema.json").stdout)
+    assert schema["title"] == "Postern action"
+    done = host.run("posternctl", "lint", "/etc/postern/actions.d/hello.json", user="member")
+    assert done.stdout == "1 files good, 0 files bad\n"
+
+
 def test_a_members_call_wakes_the_guard(host):
     stop_guard(host)
     done = hello(host)

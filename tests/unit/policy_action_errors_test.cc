@@ -57,7 +57,7 @@ TEST(ActionErrors, NoJson) {
 TEST(ActionErrors, Keys) {
     const std::string known =
         "summary, description, exec, stdin, arguments, allow, deny, user, group, groups, "
-        "environment, workingDirectory, timeout, onDisconnect";
+        "environment, workingDirectory, timeout, onDisconnect, $schema";
     expect_rows({
         {with("  \"alow\": []"),
          "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
@@ -69,8 +69,8 @@ TEST(ActionErrors, Keys) {
          "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
         {with("\"sandbox\": {}"),
          "/f.json:2:1: sandbox: is not supported by this version; remove it"},
-        {with("\"$schema\": \"x\""),
-         "/f.json:2:1: $schema: is not supported by this version; remove it"},
+        {with("\"$schema\": 1"),
+         "/f.json:2:12: $schema: must be a string, not an integer; write it in double quotes"},
         {with("\"timeout\": 9007199254740993"),
          "/f.json:2:12: timeout: 9007199254740993 is beyond 2^53; send numbers of that size as "
          "strings; correct the file here"},

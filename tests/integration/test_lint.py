@@ -1,0 +1,212 @@
+"""Action files before they are installed: posternctl lint, and the published schema beside the loader."""
+
+import json
+import subprocess
+
+import jsonschema
+import pytest
+
+import harness
+from identity import ALICE, run_as
+
+SCHEMA = json.loads((harness.REPOSITORY / "daemon/policy/action.schema.json").read_text())
+GOOD = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": []}
+EXAMPLES = sorted((harness.REPOSITORY / "examples/actions").glob("*.json"))
+
+
+def lint(*words, as_=None, cwd="/"):
+    return run_as(as_, [harness.program("posternctl"), *map(str, words)],
+                  env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, cwd=cwd)
+
+
+def good(**more):
+    return {**GOOD, **more}
+
+
+def argument(**spec):
+    return good(exec=["/bin/echo", "{a}"], arguments={"a": spec})
+
+
+def schema_takes(action):
+    return jsonschema.Draft7Validator(SCHEMA).is_valid(action)
+
+
+def loader_says(folder, action):
+    """Empty: it is good."""
+    file = folder / "one.json"
+    file.write_text(json.dumps(action))
+    done = lint("--json", "lint", file)
+    said = json.loads(done.stdout)
+    assert done.returncode == (1 if said["bad"] else 0)
+    return said["bad"][0]["error"] if said["bad"] else ""
+
+
+# ---- The schema and the loader ----
+
+BOTH_TAKE = [
+    GOOD,
+    good(**{"$schema": "/usr/share/postern/action.schema.json"}),
+    good(description="More.\nOf it.", user="root", group=0, groups=["daemon", 1], timeout="1h 30min",
+         onDisconnect="kill", workingDirectory="/tmp", environment={"A_1": "x"}, stdin="text"),
+    good(timeout=30), good(timeout="500ms"), good(timeout=2592000), good(timeout="30"),
+    good(allow=[{"user": "root"}, {"group": 0}, {"user": 0, "group": "root"}, {"everyone": True}],
+         deny=[{"user": 4294967294}]),
+    argument(type="string"), argument(type="boolean"), argument(type="integer"),
+    argument(type="string", summary="s", enum=["x", "y"], default="x"),
+    argument(type="string", pattern="[a-z]+", minLength=1, maxLength=4096, allowLeadingDash=True),
+    argument(type="string", required=False),
+    argument(type="string", required=False, default="x"),
+    argument(type="integer", minimum=-5, maximum=9007199254740992, allowLeadingDash=True),
+    argument(type="boolean", default=False),
+    argument(type="list", items="string", enum=["x"], minItems=0, maxItems=256, default=["x"]),
+    argument(type="list", items="integer", maximum=3), argument(type="list", items="boolean"),
+    good(exec=["/bin/cat"], stdin="{a}", arguments={"a": {"type": "string", "secret": True}}),
+]
+BOTH_REFUSE = [
+    [], "text", {}, {k: v for k, v in GOOD.items() if k != "allow"},
+    {k: v for k, v in GOOD.items() if k != "exec"}, {k: v for k, v in GOOD.items() if k != "summary"},
+    good(sumary="x"), good(sandbox={}), good(summary=""), good(summary="x" * 201), good(summary=1),
+    good(description=1), good(exec=[]), good(exec="/bin/echo"), good(exec=["echo"]),
+    good(exec=["/bin/echo", 1]), good(stdin=[]), good(arguments=[]), good(**{"$schema": 1}),
+    good(allow={}), good(allow=[{}]), good(allow=["root"]), good(allow=[{"user": -1}]),
+    good(allow=[{"user": 4294967295}]), good(allow=[{"user": ""}]), good(allow=[{"users": "root"}]),
+    good(allow=[{"unit": "a.service"}]), good(allow=[{"everyone": False}]),
+    good(allow=[{"everyone": True, "user": "root"}]), good(deny=[{"everyone": 1}]),
+    good(user=1.5), good(group=""), good(groups="daemon"), good(groups=[True]),
+    good(environment=[]), good(environment={"1A": "x"}), good(environment={"A": 1}),
+    good(environment={"POSTERN_X": "x"}), good(workingDirectory="tmp"), good(timeout=0),
+    good(timeout=2592001), good(timeout="soon"), good(timeout=True), good(timeout="-1s"),
+    good(onDisconnect="stop"),
+    argument(), argument(type="number"), argument(type="list"), argument(type="list", items="list"),
+    argument(type="string", kind="x"), argument(type="string", items="string"),
+    argument(type="string", minimum=1), argument(type="string", minItems=1),
+    argument(type="integer", enum=["1"]), argument(type="integer", pattern="1"),
+    argument(type="integer", minLength=1), argument(type="boolean", maximum=1),
+    argument(type="boolean", allowLeadingDash=True), argument(type="list", items="string", minimum=1),
+    argument(type="list", items="boolean", allowLeadingDash=True),
+    argument(type="list", items="string", secret=True), argument(type="string", enum=[]),
+    argument(type="string", enum=["x", "x"]), argument(type="string", enum=[1]),
+    argument(type="string", minLength=-1), argument(type="string", maxLength=4097),
+    argument(type="list", items="string", maxItems=257), argument(type="integer", minimum=2**53 + 1),
+    argument(type="string", default=1), argument(type="integer", default="1"),
+    argument(type="boolean", default="true"), argument(type="list", items="string", default="x"),
+    argument(type="string", required=True, default="x"), argument(type="string", required="yes"),
+    good(exec=["/bin/cat"], stdin="{a}",
+         arguments={"a": {"type": "string", "secret": True, "default": "x"}}),
+    good(exec=["/bin/echo", "{1}"], arguments={"1": {"type": "string"}}),
+]
+# What no schema of this kind can say: the rest of the file, or of the machine.
+ONLY_THE_LOADER_REFUSES = [
+    (good(exec=["/bin/no-such-program"]), "/bin/no-such-program"),
+    (good(allow=[{"user": "no-such-user"}]), 'there is no user "no-such-user"'),
+    (good(exec=["/bin/echo", "{a}"]), 'there is no argument "a"'),
+    (good(arguments={"a": {"type": "string"}}), "is not used"),
+    (argument(type="string", secret=True), "is secret"),
+    (argument(type="string", pattern="["), "is no regular expression"),
+    (argument(type="string", minLength=2, maxLength=1), "is less than"),
+    (argument(type="string", enum=["x"], default="y"), "is not one of"),
+    (good(timeout="31d"), "is out of range"),
+    (good(timeout="1s 1h"), "1s 1h"),
+]
+
+
+def shown(action):
+    return json.dumps(action)[:60]
+
+
+@pytest.mark.parametrize("action", BOTH_TAKE, ids=shown)
+def test_what_both_take(folder, action):
+    assert loader_says(folder, action) == ""
+    jsonschema.Draft7Validator(SCHEMA).validate(action)
+
+
+@pytest.mark.parametrize("action", BOTH_REFUSE, ids=shown)
+def test_what_both_refuse(folder, action):
+    assert loader_says(folder, action).startswith(f"{folder}/one.json:")
+    assert not schema_takes(action)
+
+
+@pytest.mark.parametrize("action, error", ONLY_THE_LOADER_REFUSES,
+                         ids=[shown(action) for action, _ in ONLY_THE_LOADER_REFUSES])
+def test_what_only_the_loader_can_tell(folder, action, error):
+    assert error in loader_says(folder, action)
+    jsonschema.Draft7Validator(SCHEMA).validate(action)
+
+
+def test_the_schema_is_one_and_knows_every_key():
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    used, used_of_arguments = set(), set()
+    for action in BOTH_TAKE:
+        used |= set(action)
+        for spec in action.get("arguments", {}).values():
+            used_of_arguments |= set(spec)
+    assert used == set(SCHEMA["properties"])
+    assert used_of_arguments == set(SCHEMA["definitions"]["argument"]["properties"])
+
+
+# ---- The command ----
+
+def test_the_examples_are_good():
+    done = lint("lint", *EXAMPLES)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0, f"{len(EXAMPLES)} files good, 0 files bad\n", "")
+
+
+def test_bad_ones_are_named_with_their_place(folder):
+    (folder / "bad.json").write_text('{\n  "summary": "s", "exec": ["/bin/true"], "allow": [],\n'
+                                     '  "sumary": "s"\n}\n')
+    (folder / "good.json").write_text(json.dumps(GOOD))
+    (folder / "mask.json").write_text("")
+    done = lint("lint", "bad.json", "good.json", "mask.json", "missing.json", cwd=folder)
+    assert done.returncode == 1
+    assert done.stdout == "2 files good, 2 files bad\n"
+    errors = done.stderr.splitlines()
+    assert errors[0].startswith("bad.json:3:3: sumary: unknown key; remove it")
+    assert errors[1] == "missing.json: can't be read: No such file or directory"
+    done = lint("--json", "lint", "good.json", "mask.json", cwd=folder)
+    assert json.loads(done.stdout) == {
+        "good": [{"file": "good.json", "action": "good"}, {"file": "mask.json"}], "bad": []}
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("name, error", [
+    ("web restart.json", '"web restart" is no name for an action'),
+    ("hello.jsonc", "the name does not end in .json, so it would be passed over; rename it"),
+    ("-x.json", '"-x" is no name for an action'),
+])
+def test_names(folder, name, error):
+    (folder / name).write_text(json.dumps(GOOD))
+    done = lint("lint", "--", name, cwd=folder)
+    assert (done.returncode, done.stdout) == (1, "0 files good, 1 files bad\n")
+    assert error in done.stderr
+
+
+def test_what_is_no_regular_file_does_not_hold_it_up(folder):
+    subprocess.run(["mkfifo", folder / "pipe.json"], check=True)
+    (folder / "folder.json").mkdir()
+    done = lint("lint", "pipe.json", "folder.json", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr == ("pipe.json: is no regular file; name a file\n"
+                           "folder.json: is no regular file; name a file\n")
+
+
+def test_usage():
+    for words, error in [
+        (["lint"], "posternctl: lint: FILE is missing"),
+        (["--socket", "/x", "lint", "a.json"],
+         "posternctl: lint: --socket has no meaning, it asks no daemon"),
+    ]:
+        done = lint(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines()[0] == error
+
+
+@pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
+def test_anybody_may_and_user_means_a_guard_of_ones_own(folder):
+    file = folder / "as-root.json"
+    file.write_text(json.dumps(good(user="root")))
+    file.chmod(0o644)
+    assert lint("lint", file, as_=ALICE).returncode == 0
+    done = lint("--user", "lint", file, as_=ALICE)
+    assert done.returncode == 1
+    assert f"uid 0 is another user than uid {ALICE.uid}" in done.stderr
