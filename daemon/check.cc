@@ -99,7 +99,7 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
             continue;
         }
         Json entry = {{"file", printable(file)}};
-        if (*action) entry["action"] = (*action)->description.name;
+        if (const auto& found = *action) entry["action"] = found->description.name;
         good.push_back(std::move(entry));
     }
     if (json) {

@@ -1,6 +1,7 @@
 // parse_action(): one file's text -> Action.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -27,16 +28,25 @@ namespace {
 constexpr std::uint64_t second_usec = 1'000'000;
 constexpr std::uint64_t max_timeout_usec = 30 * 24 * 3600 * second_usec;
 
-const std::vector<Key>& top_keys() {
-    constexpr std::string_view later = "is not supported by this version; remove it";
-    static const std::vector<Key> keys = {
-        {"summary", {}},   {"description", {}},  {"exec", {}},        {"stdin", {}},
-        {"arguments", {}}, {"allow", {}},        {"deny", {}},        {"user", {}},
-        {"group", {}},     {"groups", {}},       {"environment", {}}, {"workingDirectory", {}},
-        {"timeout", {}},   {"onDisconnect", {}}, {"sandbox", later},  {"$schema", {}},
-    };
-    return keys;
-}
+constexpr std::string_view later = "is not supported by this version; remove it";
+constexpr std::array<Key, 16> top_keys = {{
+    {"summary", {}},
+    {"description", {}},
+    {"exec", {}},
+    {"stdin", {}},
+    {"arguments", {}},
+    {"allow", {}},
+    {"deny", {}},
+    {"user", {}},
+    {"group", {}},
+    {"groups", {}},
+    {"environment", {}},
+    {"workingDirectory", {}},
+    {"timeout", {}},
+    {"onDisconnect", {}},
+    {"sandbox", later},
+    {"$schema", {}},
+}};
 
 bool is_environment_name(std::string_view name) {
     const auto is_letter = [](char c) {
@@ -53,7 +63,7 @@ class Parser {
         : document_(document), options_(options), root_(document.root()) {}
 
     Result<Action> parse(std::string_view name) {
-        if (document_.check_keys(root_, top_keys())) {
+        if (document_.check_keys(root_, top_keys)) {
             action_.description.name = name;
             action_.file = document_.file();
             read_texts();

@@ -21,7 +21,7 @@ JsonLimits file_limits() {
     return limits;
 }
 
-std::string join(const std::vector<Key>& keys) {
+std::string join(std::span<const Key> keys) {
     std::string text;
     for (const Key& key : keys) {
         if (!key.refusal.empty()) continue;
@@ -153,7 +153,7 @@ std::optional<bool> Document::boolean(const Node& node) {
     return node.value->get<bool>();
 }
 
-bool Document::check_keys(const Node& node, const std::vector<Key>& keys) {
+bool Document::check_keys(const Node& node, std::span<const Key> keys) {
     const auto found = members(node);
     if (!found) return false;
     for (const auto& [name, value] : *found) {

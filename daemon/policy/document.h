@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -62,8 +63,10 @@ class Document {
     std::optional<std::int64_t> integer(const Node& node);
     std::optional<bool> boolean(const Node& node);
 
-    // Reports that `node` is no object, and every key of it that is not among `keys`.
-    bool check_keys(const Node& node, const std::vector<Key>& keys);
+    // Reports that `node` is no object, and every key of it that is not among `keys`. (Tables of
+    // keys are constants without a destructor: files may still be read by the guard's loading
+    // thread when the process exits.)
+    bool check_keys(const Node& node, std::span<const Key> keys);
     // Not reported where it is absent. Precondition: an object.
     [[nodiscard]] std::optional<Node> member(const Node& node, std::string_view key) const;
 

@@ -1,5 +1,6 @@
 #include "daemon/policy/rules.h"
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,9 @@ namespace {
 
 constexpr std::string_view unit_refusal =
     "rules that name a unit are not supported by this version; remove it";
+
+constexpr std::array<Key, 4> subject_keys = {
+    {{"user", {}}, {"group", {}}, {"everyone", {}}, {"unit", unit_refusal}}};
 
 // A number for a user or group, or nothing where it is a name. `bad` says that it was reported.
 std::optional<id_t> read_number(Document& document, const Node& node, bool* bad) {
@@ -58,9 +62,7 @@ std::string shown(const Node& node) {
 }
 
 std::optional<Rule> read_rule(Document& document, const Node& node, std::string_view verb) {
-    static const std::vector<Key> keys = {
-        {"user", {}}, {"group", {}}, {"everyone", {}}, {"unit", unit_refusal}};
-    if (!document.check_keys(node, keys)) return std::nullopt;
+    if (!document.check_keys(node, subject_keys)) return std::nullopt;
 
     Rule rule;
     rule.place = document.file() + ':' + std::to_string(document.line(node));

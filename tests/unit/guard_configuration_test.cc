@@ -119,7 +119,7 @@ TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
         {{"--limit", "sessions"}, "--limit \"sessions\": must be NAME=VALUE"},
         {{"--actions", "x"}, "--actions \"x\": must be an absolute path"},
         {{"--state", "x"}, "--state \"x\": must be an absolute path"},
-        {{"--json"}, "--json goes with --check"},
+        {{"--json"}, "--json goes with --check or --lint"},
     };
     for (const auto& [arguments, message] : rows) {
         auto parsed = parse(arguments);
