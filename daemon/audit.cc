@@ -14,26 +14,28 @@ constexpr const char* journal_socket = "/run/systemd/journal/socket";
 // Groups that one record names; a caller may have 65,536.
 constexpr std::size_t most_groups = 64;
 
+// What each kind is called, and its entry in systemd/postern.catalog (journald.conf(5),
+// MESSAGE_ID): never changed, since administrators search and filter by both.
+struct KindRow {
+    const char* name;
+    const char* message_id;
+};
+constexpr std::array<KindRow, 8> kinds = {{
+    {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
+    {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
+    {"call-refused", "592e2ce021e04776965e6034a8add664"},
+    {"job-started", "42378e8a558841e5b04467a7f6d98975"},
+    {"job-ended", "02750be9bbed4e119ff7008a83b8ee12"},
+    {"job-not-started", "719058d90aa34d60a01d9f38f0f22322"},
+    {"job-lost", "f86f6c6ec6104623affcb14f5ddb7089"},
+    {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
+}};
+static_assert(static_cast<std::size_t>(AuditEvent::Kind::session_failed) + 1 == kinds.size());
+constexpr KindRow denials_summed = {"denials-summed", "b73acb796e064f01a07e80bbd189c1a8"};
+constexpr KindRow records_lost = {"records-lost", "0ba7609c584c4ca48bdad568d0802db6"};
+
 const char* name(AuditEvent::Kind kind) {
-    switch (kind) {
-        case AuditEvent::Kind::connection_refused:
-            return "connection-refused";
-        case AuditEvent::Kind::call_denied:
-            return "call-denied";
-        case AuditEvent::Kind::call_refused:
-            return "call-refused";
-        case AuditEvent::Kind::job_started:
-            return "job-started";
-        case AuditEvent::Kind::job_ended:
-            return "job-ended";
-        case AuditEvent::Kind::job_not_started:
-            return "job-not-started";
-        case AuditEvent::Kind::job_lost:
-            return "job-lost";
-        case AuditEvent::Kind::session_failed:
-            return "session-failed";
-    }
-    return "unknown";
+    return kinds.at(static_cast<std::size_t>(kind)).name;
 }
 
 bool is_denial(AuditEvent::Kind kind) {
@@ -115,7 +117,7 @@ std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::ui
     json["time"] = timestamp(time_usec);
     json["event"] = name(event.kind);
     if (count > 0) {
-        json["event"] = "denials-summed";
+        json["event"] = denials_summed.name;
         json["of"] = name(event.kind);
         json["count"] = count;
     }
@@ -158,7 +160,10 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     // syslog(3): 5 is notice, 6 is informational.
     put("PRIORITY", is_denial(event.kind) ? "5" : "6");
     put("SYSLOG_IDENTIFIER", "posternd");
-    put("POSTERN_EVENT", count > 0 ? "denials-summed" : name(event.kind));
+    const KindRow& kind =
+        count > 0 ? denials_summed : kinds.at(static_cast<std::size_t>(event.kind));
+    put("MESSAGE_ID", kind.message_id);
+    put("POSTERN_EVENT", kind.name);
     if (count > 0) {
         put("POSTERN_OF", name(event.kind));
         put("POSTERN_COUNT", std::to_string(count));
@@ -224,12 +229,13 @@ bool Audit::record(const AuditEvent& event, std::uint64_t count) {
         const std::uint64_t lost = std::exchange(lost_, 0);
         Json json;
         json["time"] = timestamp(clock_usec(CLOCK_REALTIME));
-        json["event"] = "records-lost";
+        json["event"] = records_lost.name;
         json["count"] = lost;
         const AuditFields fields = {{"MESSAGE", std::to_string(lost) + " audit records were lost"},
                                     {"PRIORITY", "3"},
                                     {"SYSLOG_IDENTIFIER", "posternd"},
-                                    {"POSTERN_EVENT", "records-lost"},
+                                    {"MESSAGE_ID", records_lost.message_id},
+                                    {"POSTERN_EVENT", records_lost.name},
                                     {"POSTERN_COUNT", std::to_string(lost)}};
         if (!sink_->write(dump(json), fields)) lost_ = lost;
     }

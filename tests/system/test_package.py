@@ -106,6 +106,20 @@ def test_the_audit_is_in_the_journal(host):
     assert len(found[-1]["POSTERN_JOB"]) == 32
 
 
+def test_the_journal_explains_and_finds(host):
+    assert hello(host).returncode == 0
+    assert host.run("posternctl", "run", "nowhere", user="member", check=False).returncode == 126
+
+    def explained():
+        text = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=nowhere").stdout
+        return text if "-- Subject: A call was denied" in text else None
+
+    text = booted_host.wait_until(explained, 10, "the denial in the journal")
+    assert 'asked for the action "nowhere" and may not run it, or' in text
+    assert "-- Documentation: man:posternd(8)" in text
+    assert host.property("posternd.service", "LogRateLimitIntervalUSec") == "0"
+
+
 def test_a_reload_puts_new_files_in_force(host):
     assert hello(host).returncode == 0
     pid = host.property("posternd.service", "MainPID")

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "base/unique_fd.h"
@@ -108,6 +109,29 @@ TEST_F(AuditTest, HostileTextIsEscapedInEveryField) {
     for (const auto& [key, value] : audit_fields(event, 0)) {
         for (const char c : key + value) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << key;
     }
+}
+
+// journalctl -x has something to say about each, and nothing in the catalogue is for nobody.
+TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
+    std::multiset<std::string> sent = {"0ba7609c584c4ca48bdad568d0802db6"};  // records-lost
+    const auto add = [&sent](const AuditEvent& event, std::uint64_t count) {
+        for (const auto& [key, value] : audit_fields(event, count)) {
+            if (key == "MESSAGE_ID") sent.insert(value);
+        }
+    };
+    AuditEvent event;
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::session_failed); ++kind) {
+        event.kind = static_cast<AuditEvent::Kind>(kind);
+        add(event, 0);
+    }
+    add(event, 7);  // denials-summed
+    std::multiset<std::string> described;
+    std::ifstream catalog(POSTERN_CATALOG);
+    for (std::string line; std::getline(catalog, line);) {
+        if (line.starts_with("-- ")) described.insert(line.substr(3));
+    }
+    EXPECT_EQ(sent, described);
+    EXPECT_EQ(sent.size(), 10U);
 }
 
 TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {
