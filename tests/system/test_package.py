@@ -112,11 +112,11 @@ def test_the_journal_explains_and_finds(host):
 
     def explained():
         text = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=nowhere").stdout
-        return text if "-- Subject: A call was denied" in text else None
+        return text if "Subject: A call was denied" in text else None
 
     text = booted_host.wait_until(explained, 10, "the denial in the journal")
     assert 'asked for the action "nowhere" and may not run it, or' in text
-    assert "-- Documentation: man:posternd(8)" in text
+    assert "Documentation: man:posternd(8)" in text
     assert host.property("posternd.service", "LogRateLimitIntervalUSec") == "0"
 
 
