@@ -50,19 +50,14 @@ bool is_number_character(char c) {
 }
 
 // "[json.exception...] parse error at line 1, column 2: syntax error while parsing value - WHAT;
-// last read: '...'; expected X" -> "WHAT; expected X". Our own messages say where by themselves,
-// and a message must not repeat what was read.
+// last read: '...'; expected X" -> "WHAT". Our own messages say where by themselves, and a message
+// must not repeat what was read; what stands behind it can't be told from it, since the text that
+// was read may hold "; expected " as well.
 std::string short_reason(std::string_view what) {
     const std::size_t dash = what.find(" - ");
     if (dash == std::string_view::npos) return "a syntax error";
     what.remove_prefix(dash + 3);
-    const std::size_t read = what.find("; last read: ");
-    const std::size_t expected = what.rfind("; expected ");
-    std::string reason(what.substr(0, std::min(read, expected)));
-    if (expected != std::string_view::npos && (read == std::string_view::npos || expected > read)) {
-        reason += what.substr(expected);
-    }
-    return reason;
+    return std::string(what.substr(0, what.find("; last read: ")));
 }
 
 // Builds the value and stops at the first thing that is not allowed. The functions are called by

@@ -7,5 +7,6 @@ seeds=$(dirname "${BASH_SOURCE[0]}")/seeds/$(basename "$program")
 mkdir -p "$corpus" "$corpus-findings"
 folders=("$corpus")
 [[ -d $seeds ]] && folders+=("$seeds")
-exec "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+# A finding ends libFuzzer with 77 otherwise, which ctest would take for "skipped".
+exec "$program" -error_exitcode=1 -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -verbosity=1 -artifact_prefix="$corpus-findings/" "${folders[@]}"

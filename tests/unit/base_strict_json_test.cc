@@ -68,6 +68,8 @@ TEST(StrictJson, WhatTwoReadersCouldUnderstandDifferently) {
         {"[\"a\",\n\"\xff\"]", "7: not JSON: invalid UTF-8"},
         {"[\"\xed\xa0\x80\"]", "3: not JSON: invalid UTF-8"},
         {"[\"\xc3", "3: not JSON: invalid UTF-8"},
+        // The text may not speak in the reason's words.
+        {"x; expected \xef\xbb\xbf", "0: not JSON: invalid literal"},
     };
     for (const Row& row : rows) EXPECT_EQ(error_of(row.text), row.error) << row.text;
     for (const char* text : {R"(["\ud800"])", R"(["\udc00"])", R"(["\ud800\ud800"])"}) {
