@@ -20,7 +20,13 @@ run_tests() {
     local status=0
     run ctest --test-dir build/tests --output-on-failure --no-tests=error \
         --parallel "$(nproc)" --output-junit junit.xml "$@" || status=$?
-    ((status == 0)) || exit "$status"
+    if ((status != 0)); then
+        # ctest names its entries alone; which case it was, and why, stands far above.
+        say "What failed"
+        grep -E '^(FAILED|ERROR) |^\[  FAILED  \]|^E  ' build/tests/Testing/Temporary/LastTest.log |
+            sort -u >&2 || true
+        exit "$status"
+    fi
     # A case of GoogleTest that skips itself is no failure to ctest.
     if [[ ${CI:-} == true ]] && ! grep -q 'skipped="0"' build/tests/junit.xml; then
         die "tests were skipped, and CI=true: they are listed above"

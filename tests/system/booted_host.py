@@ -122,7 +122,7 @@ class BootedHost:
             words += ["runuser", "-u", user, "--"]
         done = subprocess.run(
             [*words, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=timeout, check=False, cwd="/",
+            timeout=timeout, check=False, cwd="/", umask=0o022,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
                  "DEBIAN_FRONTEND": "noninteractive"})
         if check and done.returncode != 0:
