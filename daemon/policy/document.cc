@@ -78,7 +78,9 @@ void Document::report_key(const Node& node, const std::string& what) {
 }
 
 void Document::add_error(std::size_t offset, const std::string& path, const std::string& what) {
-    errors_.emplace_back(offset, place(offset) + ": " + (path.empty() ? "" : path + ": ") + what);
+    // Here and nowhere else, so that no report can forget it: text of the file stands in `what`.
+    errors_.emplace_back(
+        offset, place(offset) + ": " + printable((path.empty() ? "" : path + ": ") + what));
 }
 
 std::string Document::place(std::size_t offset) const {

@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/utf8.h"
+
 namespace postern::policy {
 namespace {
 
@@ -39,13 +41,14 @@ std::string owner_and_mode(const struct stat& status) {
     return "owned by uid " + std::to_string(status.st_uid) + ", mode " + mode;
 }
 
-Failure<OpenError> refuse(OpenError::Kind kind, const std::string& path, std::string problem) {
-    std::string message = path + ' ' + problem;
-    return fail_with(OpenError{kind, std::move(message), std::move(problem)});
+// The path may come from a file or a link that an administrator did not write with care.
+Failure<OpenError> refuse(OpenError::Kind kind, const std::string& path,
+                          const std::string& problem) {
+    return fail_with(OpenError{kind, printable(path + ' ' + problem), printable(problem)});
 }
 
-Failure<OpenError> unsafe(const std::string& path, std::string problem) {
-    return refuse(OpenError::Kind::unsafe, path, std::move(problem));
+Failure<OpenError> unsafe(const std::string& path, const std::string& problem) {
+    return refuse(OpenError::Kind::unsafe, path, problem);
 }
 
 Failure<OpenError> failed(const std::string& path, int error) {

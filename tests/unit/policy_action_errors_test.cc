@@ -136,6 +136,10 @@ TEST(ActionErrors, Exec) {
         {with_exec("[\"/usr/bin/no-such-program\"]"),
          "/f.json:2:2: exec[0]: /usr/bin/no-such-program does not exist; create it or correct the "
          "path"},
+        {with_exec(R"(["/usr/bin\uFEFF\u001b[2Jprintf"])"),
+         "/f.json:2:2: exec[0]: /usr/bin\\ufeff\\u001b[2Jprintf does not exist; create it or "
+         "correct "
+         "the path"},
         {with_exec("[\"/usr/bin\"]"),
          "/f.json:2:2: exec[0]: /usr/bin is a folder; a regular file is needed"},
         {with_exec("[\"/dev/null\"]"),

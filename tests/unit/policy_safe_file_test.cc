@@ -69,6 +69,8 @@ TEST_F(SafeFile, MissingAndNotAbsolute) {
     EXPECT_EQ(read_error(folder_ / "a"), "T/a does not exist; create it or correct the path");
     EXPECT_EQ(last_kind_, Kind::missing);
     EXPECT_EQ(read_error(folder_ / "a/b"), "T/a does not exist; create it or correct the path");
+    EXPECT_EQ(read_error(folder_ / "a\x1b[2J"),
+              "T/a\\u001b[2J does not exist; create it or correct the path");
     EXPECT_EQ(read_error("etc/passwd"), "etc/passwd is not absolute; write the path from / on");
     EXPECT_EQ(read_error(""), " is not absolute; write the path from / on");
     folder_.write("a", "x");
