@@ -38,7 +38,7 @@ int exit_code_of_job(const JobEnd& end) {
     if (end.outcome == "timeout") return exit_code::timeout;
     if (end.outcome == "lost") return exit_code::broken;
     if (end.outcome == "exited" && end.exit_code) return *end.exit_code;
-    // signaled, disconnected, stopped
+    // signaled, disconnected, stopped, out-of-memory
     if (end.signal) return exit_code::signal_base + *end.signal;
     return exit_code::broken;
 }

@@ -57,6 +57,9 @@ std::string describe_job_end(std::string_view action, std::string_view job, cons
     if (end.outcome == "disconnected") {
         return name + "ended" + by_signal + ": the connection that started it was gone";
     }
+    if (end.outcome == "out-of-memory") {
+        return name + "ended" + by_signal + ": its memory was used up";
+    }
     if (end.outcome == "stopped") return name + "ended" + by_signal + ": the daemon stopped";
     if (end.outcome == "lost") {
         return name + "what became of job " + printable(job) + " is not known: the daemon died";

@@ -9,23 +9,21 @@
 
 #include "base/utf8.h"
 #include "daemon/identity.h"
+#include "daemon/job_audit.h"
 #include "daemon/policy/arguments.h"
 
 namespace postern {
 
 // One job from its start to its end, and the call that waits for it, as long as one does.
-class Calls::JobCall final : public jobs::Observer {
+class Calls::JobCall final : public JobAudit {
   public:
     JobCall(Calls& calls, SessionProcess& session, const channel::Run& call,
             const ConnectionInfo& connection)
-        : calls_(calls),
+        : JobAudit(calls.audit_, session.caller(), connection.pid, connection.unit, call.action),
+          calls_(calls),
           session_(&session),
           connection_(call.connection),
-          request_(call.request),
-          caller_(session.caller()),
-          pid_(connection.pid),
-          unit_(connection.unit),
-          action_(call.action) {}
+          request_(call.request) {}
 
     [[nodiscard]] Key key() const { return {session_, connection_, request_}; }
     void set_job(std::string job, bool kill_on_disconnect) {
@@ -48,34 +46,19 @@ class Calls::JobCall final : public jobs::Observer {
         session_->send(channel::JobStarted{connection_, request_, job}, std::move(files));
     }
     void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
-        AuditEvent event = audit_event(AuditEvent::Kind::job_not_started, job);
-        event.reason = failure.detail;
-        calls_.audit_.write(event);
+        JobAudit::start_failed(job, failure);
         finish(channel::Refused{connection_, request_, channel::Refusal::start_failed, job,
-                                action_ + ": " + failure.message});
+                                action() + ": " + failure.message});
     }
     void output(const std::string& /*job*/) override {
         if (session_ != nullptr) session_->send(channel::JobOutput{connection_, request_});
     }
     void ended(const std::string& job, const JobResult& result) override {
-        AuditEvent event = audit_event(AuditEvent::Kind::job_ended, job);
-        event.result = result;
-        if (!calls_.audit_.write(event)) spdlog::error("job {} ended: not audited", job);
-        spdlog::info("job {} of {} ended: {}", job, action_, describe(result));
+        JobAudit::ended(job, result);
         finish(channel::JobEnded{connection_, request_, result});
     }
 
   private:
-    AuditEvent audit_event(AuditEvent::Kind kind, const std::string& job) const {
-        AuditEvent event;
-        event.kind = kind;
-        event.caller = caller_.get();
-        event.pid = pid_;
-        event.unit = unit_;
-        event.action = action_;
-        event.job = job;
-        return event;
-    }
     void finish(const channel::ToSession& answer) {
         if (session_ == nullptr) return;
         calls_.under_way_.erase(key());
@@ -86,10 +69,6 @@ class Calls::JobCall final : public jobs::Observer {
     SessionProcess* session_;
     std::uint64_t connection_;
     std::uint32_t request_;
-    std::shared_ptr<const policy::Caller> caller_;
-    pid_t pid_;
-    std::optional<std::string> unit_;
-    std::string action_;
     std::string job_;
     bool kill_on_disconnect_ = false;
 };

@@ -55,6 +55,8 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     options.folders = configuration.actions;
     options.owner = uid;
     options.default_timeout_usec = configuration.limits.timeout;
+    const auto systemd = systemd_socket(configuration.jobs, uid);
+    options.systemd = systemd && !systemd->empty();
     auto snapshot = policy::load(options);
     if (!snapshot) {
         if (json) std::printf("%s\n", dump({{"error", snapshot.error().message}}).c_str());
@@ -89,6 +91,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
 int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
     policy::LoadOptions options;
     options.owner = owner;
+    options.systemd = true;
     Json good = Json::array();
     Json bad = Json::array();
     for (const std::string& file : files) {

@@ -56,7 +56,7 @@ struct Key {
     Status (*take)(const Json& value, Configuration& configuration);
 };
 
-constexpr std::array<Key, 8> keys = {{
+constexpr std::array<Key, 9> keys = {{
     {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
     {"socketMode",
      [](const Json& v, Configuration& c) -> Status {
@@ -73,6 +73,15 @@ constexpr std::array<Key, 8> keys = {{
     {"state", [](const Json& v, Configuration& c) { return take_path(v, c.state); }},
     {"audit", [](const Json& v, Configuration& c) { return take_path(v, c.audit.emplace()); }},
     {"logLevel", [](const Json& v, Configuration& c) { return take_text(v, c.log_level); }},
+    {"jobs",
+     [](const Json& v, Configuration& c) -> Status {
+         std::string text;
+         if (auto taken = take_text(v, text); !taken) return taken;
+         auto jobs = parse_supervision(text);
+         if (!jobs) return fail_with(jobs.error());
+         c.jobs = *jobs;
+         return {};
+     }},
     {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},
 }};
 

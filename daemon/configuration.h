@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "daemon/limits.h"
+#include "daemon/supervision.h"
 
 namespace postern {
 
@@ -21,6 +22,7 @@ struct Configuration {
     std::optional<std::string> audit;  // a file
     std::string log_level = "info";
     std::string session_user = "postern-session";
+    Supervision jobs = Supervision::automatic;
     Limits limits;
 };
 

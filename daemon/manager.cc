@@ -20,6 +20,7 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/child.h"
+#include "daemon/job_audit.h"
 
 namespace postern {
 namespace {
@@ -82,6 +83,9 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     auto audit = Audit::create(event, configuration.audit);
     if (!audit) return fail_with(std::move(audit).error());
     manager->audit_ = std::move(*audit);
+    auto systemd = systemd_socket(configuration.jobs, uid);
+    if (!systemd) return fail_with(std::move(systemd).error());
+    manager->systemd_socket_ = std::move(*systemd);
     if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
     if (auto done = manager->set_up_sessions(); !done) return fail_with(done.error());
     manager->acceptor_ =
@@ -153,11 +157,22 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     jobs::Settings settings;
     settings.state_folder = configuration_.state;
     settings.launcher = std::move(*launcher);
+    settings.systemd_socket = systemd_socket_;
     settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
     settings.stored_output_bytes = limits.stored_output;
     settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
+    settings.adopt = [this](const std::string& job, const std::string& action,
+                            const jobs::Requester& requester) {
+        spdlog::info("job {} of {}, started before this daemon, is taken up", job, action);
+        policy::Caller caller;
+        caller.uid = requester.uid;
+        caller.gid = requester.gid;
+        return std::make_unique<JobAudit>(*audit_,
+                                          std::make_shared<const policy::Caller>(std::move(caller)),
+                                          requester.pid, std::nullopt, action);
+    };
     const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
         spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);
         policy::Caller caller;
@@ -172,6 +187,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     auto manager = jobs::JobManager::create(event_.get(), std::move(settings), lost);
     if (!manager) return fail_with(std::move(manager).error());
     jobs_ = std::move(*manager);
+    spdlog::debug("jobs are supervised by {}", jobs_->supervision());
     return {};
 }
 
@@ -199,6 +215,7 @@ Status Manager::set_up_policy() {
     options.folders = configuration_.actions;
     options.owner = uid_;
     options.default_timeout_usec = configuration_.limits.timeout;
+    options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(event_.get(), std::move(options),
                                      [this](auto snapshot) { loaded(std::move(snapshot)); });
     if (!store) return fail_with(std::move(store).error());
@@ -267,7 +284,8 @@ void Manager::stop() {
     }
     set_state(State::stopping);
     (void)sd_notify(0, "STOPPING=1");
-    spdlog::info("stopping; {} jobs are ended", jobs_->active());
+    spdlog::info("stopping; {} jobs {}", jobs_->active(),
+                 systemd_socket_.empty() ? "are ended" : "go on");
     acceptor_->stop();
     // Jobs first, so that the sessions can still tell how they ended.
     jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });

@@ -61,6 +61,7 @@ class Manager {
     Closer closer_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
+    std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Calls> calls_;
     std::unique_ptr<SessionPool> pool_;

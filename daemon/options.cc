@@ -31,6 +31,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     std::optional<std::string> audit;
     std::optional<std::string> log_level;
     std::optional<std::string> session_user;
+    std::optional<std::string> jobs;
     std::optional<std::string> config;
     Options options;
     bool show_version = false;
@@ -48,6 +49,9 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         ->type_name("LEVEL");
     app.add_option("--session-user", session_user, "System user of the sessions [postern-session]")
         ->type_name("NAME");
+    app.add_option("--jobs", jobs,
+                   "Who supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
+        ->type_name("HOW");
     app.add_option("--config", config,
                    "Configuration file [" + default_configuration_file(uid) + "]")
         ->type_name("FILE");
@@ -102,6 +106,11 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     if (audit) configuration.audit = audit;
     if (log_level) configuration.log_level = *log_level;
     if (session_user) configuration.session_user = *session_user;
+    if (jobs) {
+        auto parsed = parse_supervision(*jobs);
+        if (!parsed) return usage("--jobs: " + parsed.error().message);
+        configuration.jobs = *parsed;
+    }
     if (mode) {
         auto parsed = parse_mode(*mode);
         if (!parsed) return usage("--socket-mode: " + parsed.error().message);

@@ -42,7 +42,7 @@ start_demo_guard() {
     fi
     export POSTERN_SOCKET=$demo_folder/postern.sock PATH=$repository/build/release/bin:$PATH
     local -a command=(posternd --socket "$POSTERN_SOCKET" --actions "$demo_folder/actions"
-        --state "$demo_folder/state" --audit "$demo_folder/audit" "${options[@]}")
+        --state "$demo_folder/state" --audit "$demo_folder/audit" --jobs direct "${options[@]}")
     printf '\n$ %s &\n$ export POSTERN_SOCKET=%s\n' "${command[*]}" "$POSTERN_SOCKET"
     start "${command[@]}" 2>"$demo_folder/log"
     for ((tries = 0; tries < 200; tries++)); do

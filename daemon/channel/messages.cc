@@ -78,7 +78,7 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {
         static_assert(std::is_same_v<E, Outcome>);
-        return static_cast<std::uint8_t>(Outcome::lost);
+        return static_cast<std::uint8_t>(Outcome::out_of_memory);
     }
 }
 

@@ -75,16 +75,18 @@ enum class Outcome : std::uint8_t {
     disconnected = 3,  // we ended it: its caller went, and the action says "onDisconnect": "kill"
     stopped = 4,       // we ended it: the guard stopped
     lost = 5,          // the guard died; what became of the job is not known
+    out_of_memory = 6,  // the kernel ended it: its memory was used up
 };
 
 // By these words in replies, records and audit.
-inline constexpr std::array<std::pair<Outcome, std::string_view>, 6> outcome_names = {{
+inline constexpr std::array<std::pair<Outcome, std::string_view>, 7> outcome_names = {{
     {Outcome::exited, "exited"},
     {Outcome::signaled, "signaled"},
     {Outcome::timeout, "timeout"},
     {Outcome::disconnected, "disconnected"},
     {Outcome::stopped, "stopped"},
     {Outcome::lost, "lost"},
+    {Outcome::out_of_memory, "out-of-memory"},
 }};
 constexpr std::string_view outcome_name(Outcome outcome) {
     for (const auto& [known, name] : outcome_names) {

@@ -13,11 +13,14 @@
 #include <vector>
 
 #include "daemon/jobs/cgroup.h"
+#include "daemon/jobs/direct_job.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/launch.h"
 #include "daemon/jobs/proc.h"
 #include "daemon/jobs/process_group.h"
 #include "daemon/jobs/recovery.h"
+#include "daemon/jobs/service_manager.h"
+#include "daemon/jobs/unit_job.h"
 #include "daemon/policy/safe_file.h"
 
 namespace postern::jobs {
@@ -53,6 +56,40 @@ Result<UniqueFd> stdin_of(const policy::Command& command) {
                        {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
+// Which of the output files is the job's standard error.
+std::size_t error_stream(const policy::Action& action) {
+    return action.merge_stderr ? 0 : 1;
+}
+
+std::vector<std::string> texts_of(const std::vector<gid_t>& groups, gid_t but) {
+    std::vector<std::string> texts;
+    for (const gid_t group : groups) {
+        if (group != but) texts.push_back(std::to_string(group));
+    }
+    return texts;
+}
+
+// But for the descriptors and the times.
+UnitSpec unit_spec(const policy::Action& action, const policy::Command& command,
+                   const Record& record) {
+    UnitSpec spec;
+    spec.name = record.unit;
+    spec.description = "Postern job of " + action.description.name;
+    spec.program = action.program;
+    spec.argv = command.argv;
+    spec.environment = environment_of(action, record.job, record.requester);
+    spec.working_directory = action.working_directory;
+    spec.timeout_usec = action.description.timeout_usec;
+    spec.sandbox = action.sandbox;
+    // A user's own manager runs everything as that user.
+    if (geteuid() != 0) return spec;
+    // By number: they are the ones that were looked up when the file was loaded.
+    if (action.uid != 0) spec.user = std::to_string(action.uid);
+    if (action.uid != 0 || action.gid != 0) spec.group = std::to_string(action.gid);
+    spec.groups = texts_of(action.groups, action.gid);
+    return spec;
+}
+
 // An ignored SIGCHLD is inherited over exec; with it the kernel reaps our children itself, and how
 // they ended is lost (wait(2), NOTES).
 void keep_children_waitable() {
@@ -83,9 +120,13 @@ class Manager final : public JobManager, public JobHost {
     Manager(const Manager&) = delete;
     Manager& operator=(const Manager&) = delete;
 
-    Status begin();
+    // `left` are the jobs that a guard before this one left to systemd.
+    Status begin(std::vector<Record> left);
 
-    [[nodiscard]] bool has_cgroups() const override { return cgroup_.has_value(); }
+    [[nodiscard]] std::string_view supervision() const override {
+        if (services_) return "systemd";
+        return cgroup_ ? "cgroups" : "process groups";
+    }
     Result<std::string> start(const policy::Action& action, const policy::Command& command,
                               const Requester& requester, std::unique_ptr<Observer> observer,
                               const std::function<bool(const std::string& job)>& admit) override;
@@ -107,11 +148,23 @@ class Manager final : public JobManager, public JobHost {
     void over(Job& job, std::optional<StartFailure> failure,
               std::optional<JobResult> result) override;
 
-    Result<JobFiles> make_files(const UniqueFd& folder, Record& record) const;
+    static Result<JobFiles> open_files(Result<OutputFile> out, Result<OutputFile> err);
+    Result<std::unique_ptr<Processes>> make_processes(Record& record) const;
     Result<Launched> launch_job(const policy::Action& action, const policy::Command& command,
                                 const Record& record, const JobFiles& files) const;
+    void start_unit(const policy::Action& action, const policy::Command& command, Record record,
+                    JobFiles files, std::unique_ptr<Observer> observer);
+    void start_directly(const policy::Action& action, const policy::Command& command, Record record,
+                        JobFiles files, std::unique_ptr<Processes> processes,
+                        std::unique_ptr<Observer> observer);
+    void resume(Record record);
+    void fail_later(const std::string& job, StartFailure failure);
+    template <typename Kind>
+    Kind& add(std::unique_ptr<Kind> job);
+    void unit_changed(const std::string& unit, const UnitChanges& changes);
     void later(std::function<void()> what);
     Job* find(const std::string& job) const;
+    [[nodiscard]] bool nothing_to_wait_for() const;
 
     static int on_later(sd_event_source* source, std::uint64_t usec, void* self);
     static int on_look(sd_event_source* source, std::uint64_t usec, void* self);
@@ -126,7 +179,10 @@ class Manager final : public JobManager, public JobHost {
     EventSource later_timer_;
     EventSource look_timer_;
 
+    std::unique_ptr<ServiceManager> services_;
+
     std::unordered_map<int, Job*> watches_;
+    std::unordered_map<std::string, UnitJob*> units_;  // by the unit's name
     std::unordered_set<Job*> look_at_;
     std::unordered_map<uid_t, std::size_t> active_of_uid_;
     std::vector<std::function<void()>> later_;
@@ -135,7 +191,7 @@ class Manager final : public JobManager, public JobHost {
     std::unordered_map<std::string, std::unique_ptr<Job>> jobs_;
 };
 
-Status Manager::begin() {
+Status Manager::begin(std::vector<Record> left) {
     Result<std::unique_ptr<FileWatcher>> watcher = FileWatcher::create(
         event_.get(), [this](int watch) { changed(watch); },
         [this] {
@@ -147,30 +203,42 @@ Status Manager::begin() {
         });
     if (!watcher) return fail(watcher.error().message);
     watcher_ = std::move(*watcher);
+    if (settings_.systemd_socket.empty()) return {};
+
+    ServiceManager::Events events;
+    events.changed = [this](const std::string& unit, const UnitChanges& changes) {
+        unit_changed(unit, changes);
+    };
+    events.connected = [this] {
+        for (const auto& [unit, job] : units_) job->changed({});
+    };
+    auto services =
+        ServiceManager::connect(event_.get(), settings_.systemd_socket, std::move(events));
+    if (!services) return fail(services.error().message);
+    services_ = std::move(*services);
+    for (Record& record : left) resume(std::move(record));
     return {};
 }
 
 // ---- What the guard asks ----
 
-Result<JobFiles> Manager::make_files(const UniqueFd& folder, Record& record) const {
-    Result<OutputFile> out = OutputFile::create(folder.get(), "stdout");
+Result<JobFiles> Manager::open_files(Result<OutputFile> out, Result<OutputFile> err) {
     if (!out) return fail(out.error().message);
-    Result<OutputFile> err = OutputFile::create(folder.get(), "stderr");
     if (!err) return fail(err.error().message);
-    JobFiles files{{std::move(*out), std::move(*err)}, {}, nullptr};
+    JobFiles files{{std::move(*out), std::move(*err)}, {}};
     for (std::size_t stream = 0; stream < files.output.size(); ++stream) {
         files.readers[stream] = files.output[stream].open_reader();
         if (!files.readers[stream]) return fail(std::string("output: ") + std::strerror(errno));
     }
-    if (cgroup_) {
-        Result<std::unique_ptr<Cgroup>> cgroup = Cgroup::make(*cgroup_, record.job);
-        if (!cgroup) return fail(cgroup.error().message);
-        record.cgroup = (*cgroup)->folder();
-        files.processes = std::move(*cgroup);
-    } else {
-        files.processes = std::make_unique<ProcessGroup>();
-    }
     return files;
+}
+
+Result<std::unique_ptr<Processes>> Manager::make_processes(Record& record) const {
+    if (!cgroup_) return std::unique_ptr<Processes>(std::make_unique<ProcessGroup>());
+    Result<std::unique_ptr<Cgroup>> cgroup = Cgroup::make(*cgroup_, record.job);
+    if (!cgroup) return fail(cgroup.error().message);
+    record.cgroup = (*cgroup)->folder();
+    return std::unique_ptr<Processes>(std::move(*cgroup));
 }
 
 Result<Launched> Manager::launch_job(const policy::Action& action, const policy::Command& command,
@@ -199,7 +267,8 @@ Result<Launched> Manager::launch_job(const policy::Action& action, const policy:
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
     return launch({settings_.launcher.get(), stdin_file->get(), files.output[0].fd(),
-                   files.output[1].fd(), order_file->get(), program->get(), procs.get()});
+                   files.output[error_stream(action)].fd(), order_file->get(), program->get(),
+                   procs.get()});
 }
 
 Result<std::string> Manager::start(const policy::Action& action, const policy::Command& command,
@@ -220,7 +289,17 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
     record.gid = action.gid;
     record.arguments = command.shown;
     record.created_usec = now_usec();
-    Result<JobFiles> files = make_files(*folder, record);
+    std::unique_ptr<Processes> processes;
+    if (services_) {
+        record.unit = "postern-job-" + *id + ".service";
+    } else if (auto made = make_processes(record)) {
+        processes = std::move(*made);
+    } else {
+        records_.remove(*id);
+        return fail(made.error().message);
+    }
+    Result<JobFiles> files = open_files(OutputFile::create(folder->get(), "stdout"),
+                                        OutputFile::create(folder->get(), "stderr"));
     if (!files) {
         records_.remove(*id);
         return fail(files.error().message);
@@ -233,22 +312,83 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
         records_.remove(*id);
         return fail("it was not admitted");
     }
-
-    Result<Launched> launched = launch_job(action, command, record, *files);
-    const uid_t uid = requester.uid;
-    auto owned = std::make_unique<Job>(*this, std::move(record), std::move(*files),
-                                       action.description.timeout_usec, std::move(observer));
-    Job& job = *owned;
-    jobs_.emplace(*id, std::move(owned));
-    ++active_of_uid_[uid];
-    StartFailure failure{"the program could not be started",
-                         launched ? "the event loop is full" : launched.error().message};
-    if (!launched || !job.begin(std::move(*launched))) {
-        later([this, job_id = *id, failure = std::move(failure)] {
-            if (Job* failed = find(job_id)) failed->fail_start(failure);
-        });
+    if (services_) {
+        start_unit(action, command, std::move(record), std::move(*files), std::move(observer));
+    } else {
+        start_directly(action, command, std::move(record), std::move(*files), std::move(processes),
+                       std::move(observer));
     }
     return id;
+}
+
+template <typename Kind>
+Kind& Manager::add(std::unique_ptr<Kind> job) {
+    Kind& added = *job;
+    ++active_of_uid_[added.record().requester.uid];
+    jobs_.emplace(added.id(), std::move(job));
+    return added;
+}
+
+void Manager::fail_later(const std::string& job, StartFailure failure) {
+    later([this, job, failure = std::move(failure)] {
+        if (Job* failed = find(job)) failed->fail_start(failure);
+    });
+}
+
+void Manager::start_directly(const policy::Action& action, const policy::Command& command,
+                             Record record, JobFiles files, std::unique_ptr<Processes> processes,
+                             std::unique_ptr<Observer> observer) {
+    Result<Launched> launched = launch_job(action, command, record, files);
+    DirectJob& job = add(std::make_unique<DirectJob>(
+        *this, std::move(record), std::move(files), std::move(processes),
+        action.description.timeout_usec, std::move(observer)));
+    StartFailure failure{"the program could not be started",
+                         launched ? "the event loop is full" : launched.error().message};
+    if (!launched || !job.begin(std::move(*launched))) fail_later(job.id(), std::move(failure));
+}
+
+void Manager::start_unit(const policy::Action& action, const policy::Command& command,
+                         Record record, JobFiles files, std::unique_ptr<Observer> observer) {
+    // Judged again, as before each start; systemd then takes it by its path, which only root can
+    // change.
+    const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
+    Result<UniqueFd> stdin_file = stdin_of(command);
+    UnitSpec spec = unit_spec(action, command, record);
+    spec.kill_grace_usec = static_cast<std::uint64_t>(settings_.kill_grace.count());
+    spec.stdout_file = files.output[0].fd();
+    spec.stderr_file = files.output[error_stream(action)].fd();
+    UnitJob& job = add(std::make_unique<UnitJob>(*this, *services_, std::move(record),
+                                                 std::move(files), std::move(observer)));
+    units_.emplace(job.record().unit, &job);
+    if (!program || !stdin_file) {
+        fail_later(job.id(), {"the program could not be started",
+                              program ? stdin_file.error().message : program.error().message});
+        return;
+    }
+    job.begin(std::move(spec), std::move(*stdin_file));
+}
+
+void Manager::resume(Record record) {
+    const UniqueFd folder = records_.open_folder(record.job);
+    auto files = open_files(OutputFile::open(folder.get(), "stdout"),
+                            OutputFile::open(folder.get(), "stderr"));
+    auto observer =
+        settings_.adopt ? settings_.adopt(record.job, record.action, record.requester) : nullptr;
+    if (!files || !observer) {
+        if (settings_.notice && !files) {
+            settings_.notice("job " + record.job + " can't be taken up: " + files.error().message);
+        }
+        return;
+    }
+    UnitJob& job = add(std::make_unique<UnitJob>(*this, *services_, std::move(record),
+                                                 std::move(*files), std::move(observer)));
+    units_.emplace(job.record().unit, &job);
+    job.resume();
+}
+
+void Manager::unit_changed(const std::string& unit, const UnitChanges& changes) {
+    const auto found = units_.find(unit);
+    if (found != units_.end()) found->second->changed(changes);
 }
 
 void Manager::await_output(const std::string& job, std::uint64_t stdout_offset,
@@ -267,8 +407,15 @@ std::size_t Manager::active(uid_t uid) const {
 
 void Manager::shut_down(std::function<void()> done) {
     shut_down_ = std::move(done);
-    for (const auto& [id, job] : jobs_) job->end(Outcome::stopped);
-    if (jobs_.empty()) later(shut_down_);
+    for (const auto& [id, job] : jobs_) {
+        if (!job->outlives_the_guard()) job->end(Outcome::stopped);
+    }
+    if (nothing_to_wait_for()) later(shut_down_);
+}
+
+bool Manager::nothing_to_wait_for() const {
+    return std::ranges::all_of(
+        jobs_, [](const auto& entry) { return entry.second->outlives_the_guard(); });
 }
 
 Job* Manager::find(const std::string& job) const {
@@ -320,13 +467,14 @@ void Manager::tell_later(Job& job) {
 
 void Manager::over(Job& job, std::optional<StartFailure> failure, std::optional<JobResult> result) {
     const auto node = jobs_.extract(job.id());
+    units_.erase(job.record().unit);
     look_at_.erase(&job);
     const auto active = active_of_uid_.find(job.record().requester.uid);
     if (--active->second == 0) active_of_uid_.erase(active);
     const std::unique_ptr<Observer> observer = job.take_observer();
     if (failure) observer->start_failed(job.id(), *failure);
     if (result) observer->ended(job.id(), *result);
-    if (shut_down_ && jobs_.empty()) later(shut_down_);
+    if (shut_down_ && nothing_to_wait_for()) later(shut_down_);
 }
 
 // ---- The loop ----
@@ -356,21 +504,34 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     Result<RecordStore> records =
         RecordStore::open(settings.state_folder, settings.retention, settings.notice);
     if (!records) return fail(records.error().message);
+    const bool by_systemd = !settings.systemd_socket.empty();
     std::optional<CgroupPlace> cgroup;
-    Result<CgroupPlace> made = make_jobs_cgroup(records->state_folder());
-    if (made) {
-        cgroup = *made;
-    } else if (settings.notice) {
-        settings.notice("jobs get no cgroup of their own (" + made.error().message +
-                        "): when one is ended, processes that left its process group go on");
+    if (!by_systemd) {
+        Result<CgroupPlace> made = make_jobs_cgroup(records->state_folder());
+        if (made) {
+            cgroup = *made;
+        } else if (settings.notice) {
+            settings.notice("jobs get no cgroup of their own (" + made.error().message +
+                            "): when one is ended, processes that left its process group go on");
+        }
     }
     const auto tell = [&lost](const Record& record) {
         if (lost) lost(record.job, record.action, record.requester.uid);
     };
-    recover(*records, cgroup, tell, settings.notice);
+    std::vector<Record> unfinished = records->load();
+    const std::string boot = boot_id();
+    const auto left = std::ranges::partition(unfinished, [&](const Record& record) {
+        return !by_systemd || record.unit.empty() || record.boot != boot || boot.empty();
+    });
+    std::vector<Record> systemds(std::make_move_iterator(left.begin()),
+                                 std::make_move_iterator(left.end()));
+    unfinished.erase(left.begin(), left.end());
+    recover(*records, std::move(unfinished), cgroup, tell, settings.notice);
     auto manager = std::make_unique<Manager>(event, std::move(settings), std::move(*records),
                                              std::move(cgroup));
-    if (const Status begun = manager->begin(); !begun) return fail(begun.error().message);
+    if (const Status begun = manager->begin(std::move(systemds)); !begun) {
+        return fail(begun.error().message);
+    }
     return std::unique_ptr<JobManager>(std::move(manager));
 }
 

@@ -1,8 +1,13 @@
-// The life of jobs that the guard starts itself (without systemd as their supervisor).
+// The life of jobs.
 //
-// One job: record "starting" written -> admitted (audit) -> launcher spawned, in a cgroup of its
-// own where there is one -> the launcher says that it has dropped everything -> record "running" ->
-// go
+// With systemd as their supervisor: record "starting" written -> admitted (audit) -> systemd asked
+// to start a transient unit -> record "running" -> ... -> the unit's final state -> the unit
+// stopped with all that is left of it -> record with the result -> ended(). Such a job goes on when
+// the guard stops or dies; the next guard takes it up.
+//
+// Started by the guard itself: record "starting" written -> admitted (audit) -> launcher spawned,
+// in a cgroup of its own where there is one -> the launcher says that it has dropped everything ->
+// record "running" -> go
 // -> exec -> ... -> main process gone -> the rest of its cgroup ended -> files closed to writing ->
 // record with the result -> ended().
 //
@@ -19,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -35,23 +41,6 @@ struct Retention {
     std::size_t records = 4096;
     // What the output files of one uid (the requester's) occupy on the disk.
     std::uint64_t output_bytes_per_uid = 1ULL << 30;
-};
-
-struct Settings {
-    std::string state_folder;  // absolute; made 0700 where it is missing
-    UniqueFd launcher;         // the program postern-launcher, opened when the guard started
-    std::chrono::microseconds kill_grace{10'000'000};  // between TERM and KILL
-    // How long a launcher may take until its program runs; then it is killed and the start failed.
-    std::chrono::microseconds start_patience{10'000'000};
-    std::uint64_t stored_output_bytes = 64ULL
-                                        << 20;  // of each job's stream, softly: the newest stay
-    Retention retention;
-    // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
-    // (select(2) breaks with more than 1024). 0: the guard's present one.
-    std::uint64_t job_open_files = 0;
-    // Told in words what went wrong beside a job's own story and is for the administrator: a record
-    // that can't be read or written, a file system without hole punching. May be empty.
-    std::function<void(const std::string& message)> notice;
 };
 
 // Whose job it is: for the record and the job's environment.
@@ -83,22 +72,46 @@ class Observer {
     virtual void ended(const std::string& job, const JobResult& result) = 0;
 };
 
+struct Settings {
+    std::string state_folder;  // absolute; made 0700 where it is missing
+    // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
+    std::string systemd_socket;
+    UniqueFd launcher;  // the program postern-launcher, opened when the guard started
+    std::chrono::microseconds kill_grace{10'000'000};  // between TERM and KILL
+    // How long a launcher may take until its program runs; then it is killed and the start failed.
+    std::chrono::microseconds start_patience{10'000'000};
+    std::uint64_t stored_output_bytes = 64ULL
+                                        << 20;  // of each job's stream, softly: the newest stay
+    Retention retention;
+    // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
+    // (select(2) breaks with more than 1024). 0: the guard's present one.
+    std::uint64_t job_open_files = 0;
+    // The observer of a job that a guard before this one left running.
+    std::function<std::unique_ptr<Observer>(const std::string& job, const std::string& action,
+                                            const Requester& requester)>
+        adopt;
+    // Told in words what went wrong beside a job's own story and is for the administrator: a record
+    // that can't be read or written, a file system without hole punching. May be empty.
+    std::function<void(const std::string& message)> notice;
+};
+
 class JobManager {
   public:
-    // Makes the folders, finds a cgroup to put jobs into, ends what a guard that died left behind
-    // and records those jobs as lost; tells about each by `lost` (job, action, uid of the
-    // requester). May wait some seconds for leftovers to be gone: not for inside the loop. Sets
-    // SIGCHLD to its default where a parent left it ignored. Errors: the state folder can't be made
-    // or is not safe, or another guard uses it.
+    // Makes the folders, connects to systemd or finds a cgroup to put jobs into. Of what a guard
+    // that died or stopped left behind, systemd's jobs are taken up; the others are ended and
+    // recorded as lost, and `lost` is told (job, action, uid of the requester). May wait some
+    // seconds for leftovers to be gone: not for inside the loop. Sets SIGCHLD to its default where
+    // a parent left it ignored. Errors: the state folder can't be made or is not safe, another
+    // guard uses it, or systemd can't be reached.
     static Result<std::unique_ptr<JobManager>> create(
         sd_event* event, Settings settings,
         const std::function<void(const std::string& job, const std::string& action, uid_t uid)>&
             lost);
-    // Kills what still runs; the next create() records it as lost. See shut_down().
+    // Kills what the guard started itself; the next create() records it as lost. See shut_down().
     virtual ~JobManager() = default;
 
-    // Whether jobs get a cgroup each; else only their process group can be ended.
-    [[nodiscard]] virtual bool has_cgroups() const = 0;
+    // "systemd", "cgroups", or "process groups": what a job's processes are held together by.
+    [[nodiscard]] virtual std::string_view supervision() const = 0;
 
     // Writes the record, asks `admit` with the job's id, and only then starts. Error (nothing was
     // started, no record stays): the record can't be written, it was not admitted, or the manager
@@ -121,8 +134,8 @@ class JobManager {
     [[nodiscard]] virtual std::size_t active(uid_t uid) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;
 
-    // Ends all jobs as `stopped` and calls `done` (from the loop) when none is left. start() fails
-    // from now on.
+    // Ends as `stopped` all jobs that the guard started itself, and calls `done` (from the loop)
+    // when none of them is left. start() fails from now on.
     virtual void shut_down(std::function<void()> done) = 0;
 
   protected:

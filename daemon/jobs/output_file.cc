@@ -20,9 +20,15 @@ Result<OutputFile> OutputFile::create(int folder, const char* name) {
     return OutputFile(std::move(file));
 }
 
+Result<OutputFile> OutputFile::open(int folder, const char* name) {
+    UniqueFd file(openat(folder, name, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+    if (!file) return fail(std::string(name) + ": " + std::strerror(errno));
+    return OutputFile(std::move(file));
+}
+
 UniqueFd OutputFile::open_reader() const {
     const std::string path = "/proc/self/fd/" + std::to_string(file_.get());
-    return UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
 std::uint64_t OutputFile::size() const {

@@ -16,6 +16,9 @@ class OutputFile {
     // everyone else away. Error: why not.
     static Result<OutputFile> create(int folder, const char* name);
 
+    // The same file again, made by a guard that died.
+    static Result<OutputFile> open(int folder, const char* name);
+
     // For writing, O_APPEND: two descriptors of it in one job never overwrite each other.
     [[nodiscard]] int fd() const { return file_.get(); }
     // A descriptor of its own, from the start, read-only.

@@ -117,8 +117,10 @@ std::string to_json(const Record& record) {
         {"pid", static_cast<std::uint32_t>(record.pid)},
         {"pid_start", record.pid_start},
         {"cgroup", record.cgroup},
+        {"unit", record.unit},
         {"message", record.message},
     };
+    if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["started_usec"] = record.result.started_usec;
     }
@@ -156,6 +158,8 @@ Result<Record> from_json(std::string_view text) {
     record.pid = fields.number<pid_t>("pid");
     record.pid_start = fields.number<std::uint64_t>("pid_start");
     record.cgroup = fields.text("cgroup");
+    record.unit = fields.text("unit");
+    if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
     record.message = fields.text("message");
     if (const json* requester = fields.member("requester")) {
         Fields who(*requester, error);

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,9 @@ struct Record {
     pid_t pid = 0;
     std::uint64_t pid_start = 0;
     std::string cgroup;  // its folder; empty: it has none
+    std::string unit;    // its name, where systemd supervises the job; else empty
+    // Why we are ending it, if we are.
+    std::optional<Outcome> ending;
     JobResult result;
     std::string message;
 };

@@ -35,6 +35,8 @@ class RecordStore {
 
     // The job's own, empty folder, 0700. Error: why not.
     [[nodiscard]] Result<UniqueFd> make_folder(const std::string& job) const;
+    // It again. Invalid: errno.
+    [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
     // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
     // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one
     // before is still there.
@@ -54,7 +56,6 @@ class RecordStore {
 
   private:
     RecordStore() = default;
-    [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
     [[nodiscard]] std::vector<std::string> list() const;
     void set_aside(const std::string& job, const std::string& why) const;
     [[nodiscard]] std::uint64_t output_bytes(const std::string& job) const;

@@ -75,12 +75,18 @@ void end_all_in(const std::string& folder, const RecordStore::Notice& notice) {
 
 }  // namespace
 
-void recover(RecordStore& store, const std::optional<CgroupPlace>& jobs_cgroup,
+void recover(RecordStore& store, std::vector<Record> unfinished,
+             const std::optional<CgroupPlace>& jobs_cgroup,
              const std::function<void(const Record&)>& lost, const RecordStore::Notice& notice) {
     const std::string boot = boot_id();
-    for (Record& record : store.load()) {
+    for (Record& record : unfinished) {
         const bool same_boot = record.boot == boot && !boot.empty();
-        if (same_boot && record.cgroup.empty()) {
+        if (same_boot && !record.unit.empty()) {
+            if (notice) {
+                notice("job " + record.job + " of " + record.action + ": its unit " + record.unit +
+                       " may still run; without systemd its result can't be known");
+            }
+        } else if (same_boot && record.cgroup.empty()) {
             end_group(record);
         } else if (same_boot && is_job_cgroup(record.cgroup, store.state_folder(), record.job)) {
             // The guard may have been in another cgroup than now.

@@ -20,6 +20,7 @@
 #include "daemon/policy/rules.h"
 #include "daemon/policy/run_as.h"
 #include "daemon/policy/safe_file.h"
+#include "daemon/policy/sandbox.h"
 #include "daemon/policy/template.h"
 
 namespace postern::policy {
@@ -28,8 +29,7 @@ namespace {
 constexpr std::uint64_t second_usec = 1'000'000;
 constexpr std::uint64_t max_timeout_usec = 30 * 24 * 3600 * second_usec;
 
-constexpr std::string_view later = "is not supported by this version; remove it";
-constexpr std::array<Key, 16> top_keys = {{
+constexpr std::array<Key, 17> top_keys = {{
     {"summary", {}},
     {"description", {}},
     {"exec", {}},
@@ -44,7 +44,8 @@ constexpr std::array<Key, 16> top_keys = {{
     {"workingDirectory", {}},
     {"timeout", {}},
     {"onDisconnect", {}},
-    {"sandbox", later},
+    {"stderr", {}},
+    {"sandbox", {}},
     {"$schema", {}},
 }};
 
@@ -71,6 +72,8 @@ class Parser {
             read_exec();
             read_stdin();
             check_use();
+            read_stderr();
+            read_sandbox();
             read_rules_and_user();
             read_environment();
             read_working_directory();
@@ -243,6 +246,40 @@ class Parser {
         }
     }
 
+    void read_stderr() {
+        const auto node = member("stderr");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "stdout") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "stdout" to put both )"
+                                                       "into one stream in their order, or "
+                                                       "remove it");
+        }
+        action_.merge_stderr = true;
+    }
+
+    void read_sandbox() {
+        const auto node = member("sandbox");
+        if (!node) return;
+        if (!options_.systemd) {
+            document_.report_key(*node,
+                                 "needs systemd, and this guard starts its jobs itself; remove it, "
+                                 "or start the guard as a service of systemd");
+            return;
+        }
+        Sandbox sandbox = policy::read_sandbox(document_, *node);
+        action_.sandbox = std::move(sandbox.properties);
+        dynamic_user_ = sandbox.dynamic_user;
+        for (const char* const key : {"user", "group"}) {
+            const auto named = dynamic_user_ ? member(key) : std::nullopt;
+            if (named) {
+                document_.report_key(*named,
+                                     "contradicts DynamicUser of the sandbox; remove one of them");
+            }
+        }
+    }
+
     void read_rules_and_user() {
         if (const auto node = required("allow", R"("allow": [{"group": "NAME"}])")) {
             action_.allow = read_rules(document_, *node, "allow");
@@ -263,6 +300,12 @@ class Parser {
             {"SHELL", run_as->account.shell.empty() ? "/bin/sh" : run_as->account.shell},
             {"USER", run_as->account.name},
         };
+        if (dynamic_user_) {
+            // systemd knows them when it has chosen the user.
+            for (const char* const name : {"HOME", "LOGNAME", "SHELL", "USER"}) {
+                environment_.erase(name);
+            }
+        }
         // Of an ordinary user's guard the groups were checked to be its own.
         if (options_.owner == 0) {
             check_lent_groups(document_, *run_as, action_.allow, action_.deny);
@@ -353,6 +396,7 @@ class Parser {
     std::map<std::string, Node, std::less<>> argument_nodes_;
     std::set<std::string, std::less<>> used_;
     std::map<std::string, std::string> environment_;
+    bool dynamic_user_ = false;
 };
 
 }  // namespace

@@ -26,6 +26,8 @@ struct LoadOptions {
     // Then also the groups of every job: those of the process, which it can't change.
     gid_t gid = ::getegid();
     std::vector<gid_t> groups = process_groups();
+    // Whether systemd supervises jobs: else there is no sandbox for them.
+    bool systemd = false;
     // Timeout of an action that names none.
     std::uint64_t default_timeout_usec = 3'600'000'000;
 };

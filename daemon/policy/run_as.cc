@@ -85,6 +85,19 @@ std::optional<Account> read_account(Document& document) {
     return std::nullopt;
 }
 
+// systemd gives the job of a user all groups of that user, and those of the action on top.
+void check_own_groups(Document& document, const Node& node, const Account& account, gid_t gid) {
+    const std::vector<gid_t> declared = read_groups(document, gid, {});
+    for (const gid_t own : groups_of(account.name, gid)) {
+        if (std::ranges::binary_search(declared, own)) continue;
+        document.report(node, "leaves out gid " + std::to_string(own) + ", a group of the user \"" +
+                                  account.name +
+                                  "\", which systemd gives to every job of that user; name it too, "
+                                  "or use another user");
+        return;
+    }
+}
+
 bool contains(const std::vector<gid_t>& groups, gid_t gid) {
     return std::ranges::binary_search(groups, gid);
 }
@@ -115,6 +128,10 @@ std::optional<RunAs> read_run_as(Document& document, const LoadOptions& options)
     if (!account || !gid) {
         read_groups(document, 0, {});  // for what there is to report
         return std::nullopt;
+    }
+    if (const auto groups = document.member(document.root(), "groups");
+        groups && options.systemd && account->uid != 0) {
+        check_own_groups(document, *groups, *account, *gid);
     }
     return RunAs{*account, *gid, read_groups(document, *gid, groups_of(account->name, *gid))};
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "daemon/channel/types.h"
+#include "daemon/policy/unit_property.h"
 
 namespace re2 {
 class RE2;
@@ -64,6 +65,8 @@ struct Action {
     // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
     std::vector<std::pair<std::string, std::string>> environment;
     std::string working_directory = "/";
+    bool merge_stderr = false;  // "stderr": "stdout"
+    std::vector<UnitProperty> sandbox;
     std::uint64_t timeout_usec = 0;
 };
 

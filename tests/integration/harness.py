@@ -137,7 +137,8 @@ class Guard:
                 "--socket", str(self.socket_path),
                 "--actions", str(self.actions_folder),
                 "--state", str(self.state_folder),
-                "--audit", str(self.audit_file)]
+                "--audit", str(self.audit_file),
+                "--jobs", "direct"]
         if self._socket_mode is not None:
             argv += ["--socket-mode", self._socket_mode]
         if IS_ROOT and (self._as is None or self._as.uid == 0) and self._session_user:

@@ -117,18 +117,29 @@ class BootedHost:
 
     def run(self, *command, user=None, check=True, timeout=60):
         """Runs a command inside, as a user if one is named; text in, text out, exact exit code."""
-        words = ["nsenter", "-t", str(self._pid1), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
-        if user is not None:
-            words += ["runuser", "-u", user, "--"]
-        done = subprocess.run(
-            [*words, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=timeout, check=False, cwd="/", umask=0o022,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
-                 "DEBIAN_FRONTEND": "noninteractive"})
+        done = subprocess.run(self._words(user, command), capture_output=True, timeout=timeout,
+                              check=False, **self._surroundings())
         if check and done.returncode != 0:
             raise AssertionError(f"{command} ended with {done.returncode}:\n"
                                  f"{done.stdout}{done.stderr}\n{self.journal()}")
         return done
+
+    def spawn(self, *command, user=None):
+        """Starts a command inside: the subprocess.Popen, to be communicated with."""
+        return subprocess.Popen(self._words(user, command), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, **self._surroundings())
+
+    def _words(self, user, command):
+        words = ["nsenter", "-t", str(self._pid1), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
+        if user is not None:
+            words += ["runuser", "-u", user, "--"]
+        return [*words, *command]
+
+    @staticmethod
+    def _surroundings():
+        return {"stdin": subprocess.DEVNULL, "text": True, "cwd": "/", "umask": 0o022,
+                "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+                        "DEBIAN_FRONTEND": "noninteractive"}}
 
     def write(self, path, text, mode=0o644):
         """Writes a file inside, owned by root."""

@@ -13,14 +13,32 @@ import booted_host  # noqa: E402
 import build_deb  # noqa: E402
 import root_fs  # noqa: E402
 
-SUITE = "trixie"
+
+def pytest_addoption(parser):
+    parser.addoption("--suite", choices=root_fs.SUITES, default="trixie",
+                     help="the Debian that is booted: bookworm (systemd 252) or trixie (257)")
+
+
+def pytest_collection_modifyitems(config, items):
+    """@pytest.mark.suite("trixie"): needs what only that one has; for the other it is no test."""
+    mine = config.getoption("--suite")
+    for item in list(items):
+        marker = item.get_closest_marker("suite")
+        if marker and mine not in marker.args:
+            items.remove(item)
+            config.hook.pytest_deselected(items=[item])
 
 
 @pytest.fixture(scope="session")
-def package():
+def suite(request):
+    return request.config.getoption("--suite")
+
+
+@pytest.fixture(scope="session")
+def package(suite):
     """The .deb of this tree, built in a root of the suite."""
     try:
-        return build_deb.build(SUITE)
+        return build_deb.build(suite)
     except RuntimeError as error:
         pytest.exit(str(error), 1)  # once, and not for each test that needs it
 
@@ -34,10 +52,12 @@ def dependencies(package):
 
 
 @pytest.fixture(scope="session")
-def root(dependencies):
+def root(suite, dependencies):
     """A root file system with what a host needs, and with what the package needs."""
-    packages = [*booted_host.PACKAGES, *dependencies, "python3-varlink"]
-    with root_fs.unpacked(SUITE, packages) as path:
+    packages = [*booted_host.PACKAGES, *dependencies]
+    if suite == "trixie":
+        packages.append("python3-varlink")
+    with root_fs.unpacked(suite, packages) as path:
         yield path
 
 

@@ -1,4 +1,4 @@
-"""The real package on a real, booted Debian 13: from its installation until it is purged."""
+"""The real package on a really booted Debian: from its installation until it is purged."""
 
 import json
 import subprocess

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.suite("trixie")]
 
 ADDRESS = "unix:/run/postern/postern.sock"
 INTERFACES = ["org.postern.Actions", "org.varlink.service"]

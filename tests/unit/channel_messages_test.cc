@@ -199,7 +199,7 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     refused[8 + 12] = 5;
     EXPECT_FALSE(decode_to_session(refused).ok()) << "a refusal that there is not";
     Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, 0, 0, 0, 0}}));
-    ended[8 + 12] = 6;
+    ended[8 + 12] = 7;
     EXPECT_FALSE(decode_to_session(ended).ok()) << "an outcome that there is not";
     ended[8 + 12] = 5;
     ended[8 + 13] = 2;

@@ -11,6 +11,7 @@ postern_unit_tests(jobs
         jobs_restart_test.cc
         jobs_run_test.cc
         jobs_strain_test.cc
+        jobs_unit_result_test.cc
     LIBRARIES postern_jobs postern_launch_order)
 # The real launcher, as it is installed.
 target_compile_definitions(jobs_tests PRIVATE POSTERN_LAUNCHER="$<TARGET_FILE:postern-launcher>")

@@ -57,7 +57,7 @@ TEST(ActionErrors, NoJson) {
 TEST(ActionErrors, Keys) {
     const std::string known =
         "summary, description, exec, stdin, arguments, allow, deny, user, group, groups, "
-        "environment, workingDirectory, timeout, onDisconnect, $schema";
+        "environment, workingDirectory, timeout, onDisconnect, stderr, sandbox, $schema";
     expect_rows({
         {with("  \"alow\": []"),
          "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
@@ -68,7 +68,9 @@ TEST(ActionErrors, Keys) {
         {with("\"deny\": [],\n\"deny\": []"),
          "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
         {with("\"sandbox\": {}"),
-         "/f.json:2:1: sandbox: is not supported by this version; remove it"},
+         "/f.json:2:1: sandbox: needs systemd, and this guard starts its jobs itself; remove it, "
+         "or "
+         "start the guard as a service of systemd"},
         {with("\"$schema\": 1"),
          "/f.json:2:12: $schema: must be a string, not an integer; write it in double quotes"},
         {with("\"timeout\": 9007199254740993"),

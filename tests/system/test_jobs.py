@@ -1,0 +1,407 @@
+"""Jobs as transient units of a really booted systemd."""
+
+import json
+
+import pytest
+
+import booted_host
+
+pytestmark = pytest.mark.needs_root
+
+ACTIONS = "/etc/postern/actions.d"
+CLEAN = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@pytest.fixture
+def declare(host):
+    """Puts actions in force: declare(name={...}); they go at the end."""
+    names = set()
+
+    def put(**actions):
+        for name, action in actions.items():
+            names.add(name)
+            host.write(f"{ACTIONS}/{name}.json", json.dumps(
+                {"summary": name, "allow": [{"group": "postern"}], **action}))
+        reload(host)
+
+    yield put
+    for name in names:
+        host.run("rm", f"{ACTIONS}/{name}.json")
+
+
+def reload(host):
+    """Loads the action files, and waits for it."""
+    host.run("systemctl", "restart", "posternd.service")
+
+
+def run(host, *words, user="member"):
+    done = host.run("posternctl", "run", *words, user=user, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def shell(script, **more):
+    return {"exec": ["/bin/sh", "-c", script], **more}
+
+
+def spawn(host, *words, user="member"):
+    """posternctl run in the background; communicate() it."""
+    return host.spawn("posternctl", "run", *words, user=user)
+
+
+def job_units(host):
+    """The units of jobs that systemd knows, by their names."""
+    listed = host.run("systemctl", "list-units", "--all", "--no-legend", "--plain", "postern-job-*")
+    return [line.split()[0] for line in listed.stdout.splitlines()]
+
+
+def wait_for_unit(host):
+    return booted_host.wait_until(lambda: job_units(host), 10, "a job's unit")[0]
+
+
+def records(host, action):
+    """The records of all jobs of an action, oldest first."""
+    found = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json | tr -d '\\n' "
+                     "| sed 's/}{/}\\n{/g'").stdout
+    own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
+    return sorted(own, key=lambda record: record["created_usec"])
+
+
+# ---- What a unit gets ----
+
+def test_a_job_is_a_unit_in_a_slice_of_its_own(host, declare):
+    declare(where=shell("cat /proc/self/cgroup; sleep 3", onDisconnect="kill"))
+    client = spawn(host, "where")
+    unit = wait_for_unit(host)
+    job = unit.removeprefix("postern-job-").removesuffix(".service")
+    assert len(job) == 32 and set(job) <= set("0123456789abcdef")
+    for name, value in (("Slice", "postern.slice"), ("Description", "Postern job of where"),
+                        ("After", None), ("Type", "exec"), ("RuntimeMaxUSec", "1h")):
+        seen = host.property(unit, name)
+        assert "posternd.service" in seen.split() if value is None else seen == value, name
+    out, err = client.communicate(timeout=20)
+    assert (client.returncode, err) == (0, "")
+    assert f"0::/postern.slice/{unit}\n" in out
+    assert job_units(host) == []
+
+
+def test_whom_it_runs_as(host, declare):
+    host.run("groupadd", "-f", "lent")
+    declare(
+        asroot=shell("id -u; id -g; id -G"),
+        asmember=shell("id -u; id -g; id -G", user="member", deny=[{"user": "member"}]),
+        lent=shell("id -u; id -g; id -G", user="daemon", group="mail", groups=["lent", "daemon"]),
+    )
+
+    def number(*words):
+        return host.run(*words).stdout.strip()
+
+    member, gid = number("id", "-u", "member"), number("id", "-g", "member")
+    groups = sorted(number("id", "-G", "member").split())
+    assert run(host, "asroot") == (0, "0\n0\n0\n", "")
+    code, out, _ = run(host, "asmember", user="root")
+    assert code == 126  # root has no rule of its own
+    declare(asmember=shell("id -u; id -g; id -G", user="member", allow=[{"user": "root"}]))
+    code, out, _ = run(host, "asmember", user="root")
+    lines = out.splitlines()
+    assert (code, lines[:2], sorted(lines[2].split())) == (0, [member, gid], groups)
+    code, out, _ = run(host, "lent")
+    lent = number("sh", "-c", "getent group lent | cut -d: -f3")
+    lines = out.splitlines()
+    assert (code, lines[:2]) == (0, ["1", "8"])
+    assert set(lines[2].split()) == {"8", "1", lent}
+
+
+def test_groups_that_systemd_would_give_all_the_same_make_a_bad_file(host, declare):
+    declare(fewer=shell("id", user="member", groups=["member"], allow=[{"user": "root"}]))
+    said = host.run("posternd", "--check", check=False)
+    assert said.returncode == 1
+    assert 'a group of the user "member", which systemd gives to every job of that user' \
+        in said.stderr
+
+
+def test_the_environment_is_the_declared_one_byte_for_byte(host, declare):
+    host.run("systemctl", "set-environment", "LD_PRELOAD=/nowhere.so", "STRANGE=1")
+    try:
+        declare(env={"exec": ["/usr/bin/env", "-0"], "environment": {"A": "x y", "B": "${A} %n"}})
+        code, out, err = run(host, "env")
+    finally:
+        host.run("systemctl", "unset-environment", "LD_PRELOAD", "STRANGE")
+    assert (code, err) == (0, "")
+    uid, gid = (host.run("id", f, "member").stdout.strip() for f in ("-u", "-g"))
+    seen = sorted(out.rstrip("\0").split("\0"))
+    job = next(line for line in seen if line.startswith("POSTERN_JOB="))
+    assert seen == sorted(["A=x y", "B=${A} %n", "HOME=/root", "LANG=C.UTF-8", "LOGNAME=root", CLEAN,
+                           "POSTERN_ACTION=env", f"POSTERN_GID={gid}", job, f"POSTERN_UID={uid}",
+                           "SHELL=/bin/bash", "USER=root"])
+
+
+def test_arguments_are_literal(host, declare):
+    hostile = ["${PATH}", "$PATH", "%n", "%%", "$(id)", ";", "a\\", '"', "'", " ", "$$", "\\x41", "~"]
+    declare(args={"exec": ["/usr/bin/printf", "[%s]", "{v}"],
+                  "arguments": {"v": {"type": "list", "items": "string"}}})
+    assert run(host, "args", *[f"v={one}" for one in hostile]) == (
+        0, "".join(f"[{one}]" for one in hostile), "")
+
+
+def test_descriptors_and_folder(host, declare):
+    declare(fds=shell("cd /proc/self/fd; for n in *; do readlink $n; done; umask",
+                      workingDirectory="/usr"),
+            pwd={"exec": ["/bin/pwd"], "workingDirectory": "/usr/share"})
+    code, out, _ = run(host, "fds")
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == "/dev/null" and lines[-1] == "0022"
+    assert lines[1].endswith("/stdout") and lines[2].endswith("/stderr")
+    assert run(host, "pwd") == (0, "/usr/share\n", "")
+
+
+def test_both_streams_in_one(host, declare):
+    declare(both=shell("echo 1; echo 2 >&2; echo 3; echo 4 >> /dev/stderr", stderr="stdout"))
+    assert run(host, "both") == (0, "1\n2\n3\n4\n", "")
+
+
+def test_a_secret_reaches_standard_input_and_nothing_else(host, declare):
+    declare(secret={"exec": ["/bin/sh", "-c", "cat; sleep 2"], "stdin": "key={key}\n",
+                    "arguments": {"key": {"type": "string", "secret": True}}})
+    # From a file: the journal knows the command line of whoever logs something.
+    host.write("/run/call", '{"method":"org.postern.Actions.Run","parameters":{"action":"secret",'
+               '"arguments":{"key":"Tr0ub4dor"}}}\n')
+    client = host.spawn("sh", "-c", "posternctl call --lines </run/call", user="member")
+    unit = wait_for_unit(host)
+    shown = host.run("systemctl", "show", unit).stdout
+    shown += host.run("sh", "-c", f"cat /run/systemd/transient/{unit}").stdout
+    assert "Tr0ub4dor" not in shown and unit in shown
+    out, _ = client.communicate(timeout=20)
+    assert client.returncode == 0 and "key=Tr0ub4dor" in out
+    assert "Tr0ub4dor" not in host.run("journalctl", "--no-pager", "-o", "json").stdout
+    assert "Tr0ub4dor" not in json.dumps(records(host, "secret"))
+
+
+# ---- How it ends ----
+
+@pytest.mark.parametrize("script, code", [("exit 0", 0), ("exit 1", 1), ("exit 7", 7),
+                                          ("exit 255", 255), ("kill -SEGV $$", 139),
+                                          ("kill -TERM $$", 143), ("kill -KILL $$", 137)])
+def test_exit_codes_and_signals(host, declare, script, code):
+    declare(ends=shell(script), slowly=shell(f"sleep 0.3; {script}"))
+    for action in ("ends", "slowly"):
+        assert run(host, action)[0] == code
+    assert job_units(host) == []
+
+
+def test_a_code_that_systemd_uses_too(host, declare):
+    declare(own=shell("echo x; sleep 0.3; exit 203"))
+    assert run(host, "own") == (203, "x\n", "")
+
+
+@pytest.mark.suite("trixie")
+def test_a_code_that_systemd_uses_too_quickly(host, declare):
+    # Before 256 systemd does not tell whether the program was executed when it ends at once.
+    declare(own=shell("exit 203"))
+    for _ in range(5):
+        assert run(host, "own")[0] == 203
+
+
+def test_its_time_is_up(host, declare):
+    declare(slow=shell("echo begun; sleep 60", timeout="300ms"))
+    code, out, err = run(host, "slow")
+    assert (code, out) == (124, "begun\n")
+    assert "its time" in err
+    assert records(host, "slow")[-1]["result"]["outcome"] == "timeout"
+
+
+@pytest.mark.parametrize("action, reason, step", [
+    (shell("true", workingDirectory="/nowhere"), "its working directory can't be entered",
+     "200/CHDIR"),
+    ({"exec": ["/usr/bin/true"], "sandbox": {"InaccessiblePaths": "/usr/bin/true"}},
+     "its program can't be executed", "203/EXEC"),
+    (shell("true", sandbox={"ReadWritePaths": "/nowhere"}),
+     "its file system namespace can't be set up", "226/NAMESPACE"),
+])
+def test_what_could_not_be_started_says_why(host, declare, action, reason, step):
+    declare(broken=action)
+    code, out, err = run(host, "broken")
+    assert (code, out) == (127, "")
+    assert err == f"posternctl: broken: the program could not be started: {reason}\n"
+    record = records(host, "broken")[-1]
+    assert record["state"] == "failed" and f"({step})" in record["message"]
+    assert f"journalctl -u {record['unit']}" in record["message"]
+    assert job_units(host) == []
+
+
+def test_a_program_that_is_gone(host, declare):
+    host.run("cp", "/usr/bin/true", "/usr/local/bin/gone")
+    declare(gone={"exec": ["/usr/local/bin/gone"]})
+    assert run(host, "gone")[0] == 0
+    host.run("rm", "/usr/local/bin/gone")
+    code, _, err = run(host, "gone")
+    assert code == 127 and err == "posternctl: gone: the program could not be started\n"
+    assert "does not exist" in records(host, "gone")[-1]["message"]
+
+
+def test_what_systemd_refuses_is_named_by_its_place(host, declare):
+    declare(refused=shell("true", sandbox={"Personality": "strange"}))
+    code, _, err = run(host, "refused")
+    assert (code, err) == (
+        127, "posternctl: refused: the program could not be started: systemd refuses its unit\n")
+    message = records(host, "refused")[-1]["message"]
+    assert message.startswith(f"{ACTIONS}/refused.json:1: sandbox.Personality: systemd refuses it")
+
+
+def test_what_it_leaves_running_ends_with_it(host, declare):
+    declare(leaves=shell("(trap '' TERM; sleep 0.5; echo late; sleep 60) & echo main"))
+    assert run(host, "leaves")[:2] == (0, "main\nlate\n")
+    assert job_units(host) == []
+
+
+def test_a_client_that_goes(host, declare):
+    declare(stays=shell("sleep 2; echo done > /run/stayed"),
+            goes=shell("sleep 60", onDisconnect="kill"))
+    for action in ("stays", "goes"):
+        client = spawn(host, action)
+        unit = wait_for_unit(host)
+        booted_host.wait_until(lambda: host.property(unit, "SubState") == "running", 10, "it runs")
+        host.run("pkill", "-KILL", "posternctl")
+        client.communicate(timeout=20)
+        booted_host.wait_until(lambda: job_units(host) == [], 20, "the end of the job")
+    assert host.run("cat", "/run/stayed").stdout == "done\n"
+    assert records(host, "stays")[-1]["result"]["outcome"] == "exited"
+    assert records(host, "goes")[-1]["result"]["outcome"] == "disconnected"
+
+
+def test_somebody_else_stops_the_unit(host, declare):
+    declare(victim=shell("sleep 60"))
+    client = spawn(host, "victim")
+    unit = wait_for_unit(host)
+    booted_host.wait_until(lambda: host.property(unit, "SubState") == "running", 10, "it runs")
+    host.run("systemctl", "stop", unit)
+    client.communicate(timeout=20)
+    assert client.returncode == 143
+
+
+# ---- The sandbox ----
+
+def test_the_sandbox_holds(host, declare):
+    host.write("/etc/hidden", "x")
+    declare(boxed=shell(
+        "id -u | cut -c1; touch /usr/x 2>&1; cat /etc/hidden 2>&1; ls /tmp | wc -l; "
+        "grep -E 'CapBnd|NoNewPrivs' /proc/self/status; umask; ulimit -n; nice; "
+        "unshare -m true 2>&1; cat /sys/fs/cgroup/none 2>/dev/null; mkdir ok 2>&1 && echo made",
+        workingDirectory="/var/lib/boxed",
+        sandbox={"DynamicUser": True, "ProtectSystem": "strict", "PrivateTmp": True,
+                 "InaccessiblePaths": ["/etc/hidden", "-/nowhere"], "NoNewPrivileges": "yes",
+                 "CapabilityBoundingSet": "CAP_KILL CAP_CHOWN", "UMask": "0027",
+                 "LimitNOFILE": "100:200", "Nice": 5, "StateDirectory": "boxed",
+                 "SystemCallFilter": ["@system-service", "~unshare"],
+                 "SystemCallErrorNumber": "EPERM", "RestrictNamespaces": True,
+                 "RestrictAddressFamilies": ["AF_UNIX"], "MemoryDenyWriteExecute": True,
+                 "ProtectHome": "tmpfs", "ProtectProc": "invisible", "LockPersonality": True}))
+    code, out, err = run(host, "boxed")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert "Read-only file system" in lines[1] and "Permission denied" in lines[2]
+    assert lines[3] == "0"
+    assert [line.split() for line in lines[4:6]] == [["CapBnd:", "0000000000000021"],
+                                                     ["NoNewPrivs:", "1"]]
+    assert lines[6:9] == ["0027", "100", "5"]
+    assert "Operation not permitted" in lines[9]
+    assert lines[10] == "made"
+
+
+def test_no_address_family_at_all(host, declare):
+    declare(boxed=shell("nc -U /run/systemd/private 2>&1", sandbox={"RestrictAddressFamilies": "none"}))
+    code, out, _ = run(host, "boxed")
+    assert code == 1 and "Address family not supported" in out
+
+
+# Each kind of value once, with what systemd says that it is.
+PASSED_ON = {
+    "MemoryMax": ("64M", "67108864"), "MemoryHigh": ("infinity", "infinity"),
+    "TasksMax": (32, "32"), "CPUQuota": ("20%", None), "CPUWeight": (50, "50"),
+    "IPAddressDeny": ("any", "::/0 0.0.0.0/0"), "IPAddressAllow": (["localhost", "10.0.0.0/8"], None),
+    "RestrictAddressFamilies": (["AF_UNIX", "AF_INET"], "AF_UNIX AF_INET"), "DeviceAllow": (["/dev/null rw"], None),
+    "RestrictNamespaces": ("net user", "net user"), "AmbientCapabilities": ("CAP_NET_RAW", "cap_net_raw"),
+    "OOMScoreAdjust": (100, "100"), "LimitCORE": (0, "0"), "LimitCPU": ("10s:20s", "20"),
+    "CPUSchedulingPolicy": ("batch", None), "IOSchedulingClass": ("idle", None),
+    "CPUAffinity": ("0", None), "BindReadOnlyPaths": ("/usr:/mnt", None),
+    "TemporaryFileSystem": ("/srv:ro", "/srv:ro"), "SystemCallArchitectures": ("native", None),
+    "SecureBits": ("noroot", None), "LoadCredential": (["a:/etc/hostname"], None),
+    "SetCredential": ("b:text", None), "SocketBindDeny": (["tcp:1-1023", "any"], None),
+    "IOReadBandwidthMax": (["/dev/null 10M"], None), "TimerSlackNSec": ("1ms", "1000000"),
+    "KeyringMode": ("private", "private"), "ProcSubset": ("pid", "pid"),
+    "RuntimeDirectory": (["boxed-run"], "boxed-run"), "RuntimeDirectoryMode": ("0700", "0700"),
+    "PrivateNetwork": (True, "yes"), "ManagedOOMPreference": ("avoid", "avoid"),
+    "AllowedCPUs": ("0-1", None), "MemoryLow": ("10%", None), "IODeviceWeight": (["/dev/null 100"], None),
+    "AppArmorProfile": ("-nothing", None), "NUMAPolicy": ("local", None), "MountFlags": ("slave", None),
+}
+
+
+def test_every_kind_of_property_is_passed_on(host, declare):
+    declare(box=shell("sleep 3", onDisconnect="kill",
+                      sandbox={name: value for name, (value, _) in PASSED_ON.items()}))
+    client = spawn(host, "box")
+    unit = wait_for_unit(host)
+    for name, (_, shown) in PASSED_ON.items():
+        if shown is None:
+            continue
+        seen = host.property(unit, name)
+        assert sorted(seen.split()) == sorted(shown.split()), (name, seen)
+    assert host.property(unit, "CPUQuotaPerSecUSec") == "200ms"
+    assert host.property(unit, "CPUSchedulingPolicy") == "3"
+    assert host.property(unit, "LimitCPUSoft") == "10"
+    _, err = client.communicate(timeout=20)
+    assert client.returncode in (0, 143), err
+
+
+# ---- What happens around it ----
+
+def test_thirty_at_once(host, declare):
+    declare(many=shell("echo $POSTERN_JOB; exit 3"))
+    clients = [spawn(host, "many") for _ in range(30)]
+    seen = set()
+    for client in clients:
+        out, err = client.communicate(timeout=60)
+        assert (client.returncode, err) == (3, "")
+        seen.add(out)
+    assert len(seen) == 30
+    booted_host.wait_until(lambda: job_units(host) == [], 10, "no unit left")
+
+
+def test_reload_and_reexec_of_systemd_in_mid_job(host, declare):
+    declare(ticks=shell("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.4; done; exit 5"))
+    client = spawn(host, "ticks")
+    unit = wait_for_unit(host)
+    for verb in ("daemon-reload", "daemon-reexec", "daemon-reload"):
+        host.run("systemctl", verb)
+    assert host.property(unit, "SubState") == "running"
+    out, err = client.communicate(timeout=30)
+    assert (client.returncode, out, err) == (5, "".join(f"{i}\n" for i in range(1, 9)), "")
+    assert job_units(host) == []
+
+
+@pytest.mark.parametrize("how", ["kill", "restart"])
+def test_a_job_outlives_the_guard(host, declare, how):
+    declare(lives=shell("echo 1; sleep 2; echo 2; exit 6"))
+    client = spawn(host, "lives")
+    unit = wait_for_unit(host)
+    booted_host.wait_until(lambda: host.property(unit, "SubState") == "running", 10, "it runs")
+    if how == "kill":
+        host.run("systemctl", "kill", "--kill-who=main", "-s", "KILL", "posternd.service")
+    else:
+        host.run("systemctl", "restart", "posternd.service")
+    client.communicate(timeout=20)
+    assert client.returncode == 125
+    assert host.run("posternctl", "ping", user="member").returncode == 0  # wakes the guard
+    booted_host.wait_until(lambda: job_units(host) == [], 20, "the end of the job")
+    record = booted_host.wait_until(
+        lambda: [r for r in records(host, "lives") if r["unit"] == unit and r["state"] == "ended"],
+        10, "its record")[0]
+    assert (record["result"]["outcome"], record["result"]["status"]) == ("exited", 6)
+    assert host.run("cat", f"/var/lib/postern/jobs/{record['job']}/stdout").stdout == "1\n2\n"
+
+
+def test_jobs_that_the_guard_starts_itself_are_refused_under_a_sandbox(host):
+    done = host.run("setpriv", "--no-new-privs", "posternd", "--jobs", "direct", "--socket",
+                    "/run/other.sock", "--state", "/run/other", "--session-user",
+                    "postern-session", check=False)
+    assert done.returncode == 1
+    assert "would inherit its sandbox (NoNewPrivileges= is set)" in done.stderr
