@@ -23,12 +23,13 @@ struct Row {
 constexpr std::uint64_t second = 1'000'000;
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 14> rows = {{
+constexpr std::array<Row, 15> rows = {{
     {"connections-per-uid", Kind::count, &Limits::connections_per_uid, 1, 4096},
     {"connections", Kind::count, &Limits::connections, 1, 1'000'000},
     {"sessions-per-uid", Kind::count, &Limits::sessions_per_uid, 1, 1024},
     {"sessions", Kind::count, &Limits::sessions, 1, 16384},
     {"session-idle", Kind::duration, &Limits::session_idle, second / 10, 86400 * second},
+    {"idle-exit", Kind::duration, &Limits::idle_exit, 0, 86400 * second},
     {"jobs-per-uid", Kind::count, &Limits::jobs_per_uid, 1, 4096},
     {"jobs", Kind::count, &Limits::jobs, 1, 16384},
     {"records-per-uid", Kind::count, &Limits::records_per_uid, 1, 100'000},

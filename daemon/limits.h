@@ -24,6 +24,7 @@ struct Limits {
     std::uint64_t records = 4096;
     // Microseconds.
     std::uint64_t session_idle = 30'000'000;
+    std::uint64_t idle_exit = 60'000'000;  // 0: never
     std::uint64_t kill_grace = 10'000'000;
     std::uint64_t timeout = 3'600'000'000;
     // Bytes.

@@ -120,7 +120,7 @@ Status Manager::watch_signals() {
     return {};
 }
 
-Result<std::vector<Listener>> Manager::open_listeners() const {
+Result<std::vector<Listener>> Manager::open_listeners() {
     auto listeners = passed_listeners();
     if (!listeners) return fail_with(std::move(listeners).error());
     BindOptions options;
@@ -142,6 +142,7 @@ Result<std::vector<Listener>> Manager::open_listeners() const {
         if (!listener) return fail_with(std::move(listener).error());
         listeners->push_back(std::move(*listener));
     }
+    started_by_its_sockets_ = paths.empty();
     if (listeners->empty()) {
         return fail(
             "no socket to listen on: start it through its socket unit (systemctl start "
@@ -207,6 +208,12 @@ Status Manager::set_up_sessions() {
     calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
     pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
                                           configuration_.limits, settings);
+    activity_ = std::make_unique<Activity>(
+        event_.get(), *pool_, *jobs_, started_by_its_sockets_ ? configuration_.limits.idle_exit : 0,
+        [this] {
+            spdlog::info("nothing to do: leaving, the next call starts the daemon again");
+            leave();
+        });
     return {};
 }
 
@@ -248,17 +255,22 @@ void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
             sd_event_exit(event_.get(), 1);
             return;
         }
+        if (auto started = activity_->start(); !started) {
+            spdlog::critical("{}", started.error().message);
+            sd_event_exit(event_.get(), 1);
+            return;
+        }
         for (const Listener& listener : acceptor_->listeners()) {
             spdlog::info("listening on {}", listener.name);
         }
         spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
     }
     set_state(State::serving);
-    const std::string status =
+    activity_->set_policy(
         snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
                        std::to_string((*snapshot)->bad.size()) + " files bad"
-                 : "the action files can't be read; what was in force stays in force";
-    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status.c_str());
+                 : "the action files can't be read; what was in force stays in force");
+    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", activity_->text().c_str());
 }
 
 int Manager::run() {
@@ -282,10 +294,16 @@ void Manager::stop() {
         sd_event_exit(event_.get(), 0);
         return;
     }
-    set_state(State::stopping);
-    (void)sd_notify(0, "STOPPING=1");
     spdlog::info("stopping; {} jobs {}", jobs_->active(),
                  systemd_socket_.empty() ? "are ended" : "go on");
+    leave();
+}
+
+// From here on nothing is accepted: who connects waits in the backlog for the next guard.
+void Manager::leave() {
+    set_state(State::stopping);
+    (void)sd_notify(0, "STOPPING=1");
+    activity_->stop();
     acceptor_->stop();
     // Jobs first, so that the sessions can still tell how they ended.
     jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/acceptor.h"
+#include "daemon/activity.h"
 #include "daemon/audit.h"
 #include "daemon/calls.h"
 #include "daemon/closer.h"
@@ -45,7 +46,8 @@ class Manager {
     Status set_up_policy();
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions();
-    Result<std::vector<Listener>> open_listeners() const;
+    Result<std::vector<Listener>> open_listeners();
+    void leave();
     void loaded(Result<policy::SnapshotPtr> snapshot);
     void reload();
     void stop();
@@ -55,6 +57,7 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
+    bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
     std::vector<EventSource> signals_;
@@ -65,6 +68,7 @@ class Manager {
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Calls> calls_;
     std::unique_ptr<SessionPool> pool_;
+    std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
     std::unique_ptr<Acceptor> acceptor_;
 };

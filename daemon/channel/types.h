@@ -69,12 +69,12 @@ struct ActionDescription {
 
 // How a job ended.
 enum class Outcome : std::uint8_t {
-    exited = 0,        // by itself; `status` is its exit code
-    signaled = 1,      // by a signal that was not ours; `status` is the signal
-    timeout = 2,       // we ended it: its time was up
-    disconnected = 3,  // we ended it: its caller went, and the action says "onDisconnect": "kill"
-    stopped = 4,       // we ended it: the guard stopped
-    lost = 5,          // the guard died; what became of the job is not known
+    exited = 0,         // by itself; `status` is its exit code
+    signaled = 1,       // by a signal that was not ours; `status` is the signal
+    timeout = 2,        // we ended it: its time was up
+    disconnected = 3,   // we ended it: its caller went, and the action says "onDisconnect": "kill"
+    stopped = 4,        // we ended it: the guard stopped
+    lost = 5,           // the guard died; what became of the job is not known
     out_of_memory = 6,  // the kernel ended it: its memory was used up
 };
 

@@ -248,7 +248,9 @@ def test_what_systemd_refuses_is_named_by_its_place(host, declare):
 
 
 def test_what_it_leaves_running_ends_with_it(host, declare):
-    declare(leaves=shell("(trap '' TERM; sleep 0.5; echo late; sleep 60) & echo main"))
+    declare(leaves=shell(
+        "(trap '' TERM; >/run/deaf; sleep 0.5; echo late; sleep 60) & "
+        "until [ -e /run/deaf ]; do sleep 0.01; done; echo main"))
     assert run(host, "leaves")[:2] == (0, "main\nlate\n")
     assert job_units(host) == []
 

@@ -12,6 +12,7 @@ TEST(Limits, HaveTheirDefaults) {
         {"sessions-per-uid", "8"},
         {"sessions", "512"},
         {"session-idle", "30s"},
+        {"idle-exit", "1min"},
         {"jobs-per-uid", "32"},
         {"jobs", "512"},
         {"records-per-uid", "256"},
@@ -42,10 +43,11 @@ TEST(Limits, SayWhatIsWrong) {
               "limit sessions: \"many\" is not a whole number");
     EXPECT_EQ(set_limit(limits, "sessions", "-1").error().message,
               "limit sessions: \"-1\" is not a whole number");
-    EXPECT_EQ(set_limit(limits, "session", "1").error().message,
-              "limit \"session\": no such limit; there are connections-per-uid, connections, "
-              "sessions-per-uid, sessions, session-idle, jobs-per-uid, jobs, records-per-uid, "
-              "records, kill-grace, reply-output, stored-output, stored-output-per-uid, timeout");
+    EXPECT_EQ(
+        set_limit(limits, "session", "1").error().message,
+        "limit \"session\": no such limit; there are connections-per-uid, connections, "
+        "sessions-per-uid, sessions, session-idle, idle-exit, jobs-per-uid, jobs, records-per-uid, "
+        "records, kill-grace, reply-output, stored-output, stored-output-per-uid, timeout");
     EXPECT_FALSE(set_limit(limits, "timeout", "soon"));
 }
 

@@ -1,0 +1,115 @@
+"""The life of the installed guard: what systemd is told, and leaving when there is nothing to do."""
+
+import json
+
+import pytest
+
+import booted_host
+
+pytestmark = pytest.mark.needs_root
+
+CONFIGURATION = "/etc/postern/posternd.json"
+
+
+@pytest.fixture
+def configure(host):
+    """configure({...}) writes the configuration and stops the guard; the socket waits."""
+    def put(configuration):
+        host.write(CONFIGURATION, json.dumps(configuration))
+        host.run("systemctl", "stop", "posternd.service")
+        host.run("systemctl", "start", "posternd.socket")
+
+    yield put
+    host.run("rm", CONFIGURATION)
+    host.run("systemctl", "stop", "posternd.service")
+    host.run("systemctl", "start", "posternd.socket")
+
+
+def status_text(host):
+    return host.property("posternd.service", "StatusText")
+
+
+def test_the_status_has_live_figures(host):
+    host.run("posternctl", "ping", user="member")
+    quiet = "; 0 connections in 1 session, 0 jobs"
+    booted_host.wait_until(lambda: status_text(host).endswith(quiet), 10, quiet)
+    host.write("/etc/postern/actions.d/waits.json", json.dumps(
+        {"summary": "s", "exec": ["/bin/sleep", "60"], "allow": [{"group": "postern"}],
+         "onDisconnect": "kill"}))
+    host.run("systemctl", "reload", "posternd.service")
+    booted_host.wait_until(lambda: "2 actions in force, 0 files bad" in status_text(host), 10,
+                           "the new file in the status")
+    client = host.spawn("posternctl", "run", "waits", user="member")
+    busy = "2 actions in force, 0 files bad; 1 connection in 1 session, 1 job"
+    booted_host.wait_until(lambda: status_text(host) == busy, 10, busy)
+    host.run("pkill", "-KILL", "posternctl")
+    client.communicate()
+    booted_host.wait_until(lambda: status_text(host).endswith(quiet), 10, quiet)
+    host.run("rm", "/etc/postern/actions.d/waits.json")
+    host.run("systemctl", "reload", "posternd.service")
+
+
+def test_it_leaves_when_there_is_nothing_to_do(host, configure):
+    configure({"limits": {"idle-exit": "200ms"}})
+    assert host.run("posternctl", "ping", user="member").returncode == 0
+    booted_host.wait_until(
+        lambda: host.property("posternd.service", "ActiveState") == "inactive", 10, "it left")
+    assert host.property("posternd.service", "Result") == "success"
+    assert host.property("posternd.socket", "SubState") == "listening"
+    assert host.run("pgrep", "postern", check=False).stdout == ""
+    assert host.failed_units() == ""
+
+
+def test_it_stays_while_there_is_something_to_do(host, configure):
+    configure({"limits": {"idle-exit": "200ms"}})
+    host.write("/etc/postern/actions.d/waits.json", json.dumps(
+        {"summary": "s", "exec": ["/bin/sh", "-c", "sleep 1.5; echo over"],
+         "allow": [{"group": "postern"}]}))
+    done = host.run("posternctl", "run", "waits", user="member")
+    assert done.stdout == "over\n"
+    # The client goes, its job does not: the guard records how that ends.
+    client = host.spawn("posternctl", "run", "waits", user="member")
+    booted_host.wait_until(lambda: host.run(
+        "systemctl", "list-units", "--no-legend", "postern-job-*").stdout != "", 10, "the job")
+    pid = host.property("posternd.service", "MainPID")
+    host.run("pkill", "-KILL", "posternctl")
+    client.communicate()
+    booted_host.wait_until(
+        lambda: host.property("posternd.service", "ActiveState") == "inactive", 10, "it left")
+    ended = host.run("journalctl", "--no-pager", "-o", "cat", f"_PID={pid}",
+                     "POSTERN_EVENT=job-ended").stdout
+    assert ended.count("job-ended: waits") == 2
+    host.run("rm", "/etc/postern/actions.d/waits.json")
+
+
+def test_no_call_is_lost_to_a_guard_that_leaves(host, configure):
+    configure({"limits": {"idle-exit": "20ms"}})
+    before = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
+    # Pauses around the very time after which it leaves.
+    script = ("for i in $(seq 500); do sleep 0.0$((15 + i % 20)); "
+              "posternctl ping >/dev/null || echo \"call $i was lost\"; done")
+    done = host.run("bash", "-c", script, user="member", timeout=180)
+    assert (done.stdout, done.stderr) == ("", "")
+    after = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
+    left = after.count("nothing to do: leaving") - before.count("nothing to do: leaving")
+    # The race did take place.
+    assert left > 50
+    assert host.failed_units() == ""
+
+
+def test_a_guard_that_hangs_is_started_again(host):
+    assert host.property("posternd.service", "WatchdogUSec") == "30s"
+    host.run("mkdir", "-p", "/run/systemd/system/posternd.service.d")
+    host.write("/run/systemd/system/posternd.service.d/soon.conf", "[Service]\nWatchdogSec=500ms\n")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "posternd.service")
+    pid = host.property("posternd.service", "MainPID")
+    restarts = int(host.property("posternd.service", "NRestarts"))
+    host.run("kill", "-STOP", pid)
+    booted_host.wait_until(
+        lambda: int(host.property("posternd.service", "NRestarts")) == restarts + 1, 20, "a restart")
+    host.run("rm", "-r", "/run/systemd/system/posternd.service.d")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "posternd.service")
+    assert host.run("posternctl", "ping", user="member").returncode == 0
+    host.run("systemctl", "reset-failed")
