@@ -20,6 +20,7 @@ class Activity {
     // `idle` is called once there was neither a connection nor a job for `idle_usec`; 0: never.
     Activity(sd_event* event, const SessionPool& pool, const jobs::JobManager& jobs,
              std::uint64_t idle_usec, std::function<void()> idle);
+    ~Activity() = default;
     Activity(const Activity&) = delete;
     Activity& operator=(const Activity&) = delete;
 

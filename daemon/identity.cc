@@ -126,6 +126,18 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     return peer;
 }
 
+bool units_are_known() {
+    std::array<int, 2> pair{-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return false;
+    const UniqueFd one(pair[0]);
+    const UniqueFd other(pair[1]);
+    int pidfd = -1;
+    socklen_t length = sizeof pidfd;
+    const int r = ::getsockopt(one.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length);
+    const UniqueFd owned(r == 0 ? pidfd : -1);
+    return r == 0;
+}
+
 std::optional<std::string> unit_of_cgroup(std::string_view path) {
     while (path.starts_with('/')) {
         path.remove_prefix(1);

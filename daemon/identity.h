@@ -39,6 +39,9 @@ struct PeerCalls {
 // 0xffffffff): the connection is refused. That the unit can't be told is no error.
 Result<Peer> identify(int connection, const PeerCalls& calls = {});
 
+// Whether this kernel can tell a peer's unit at all (SO_PEERPIDFD, Linux 6.5).
+bool units_are_known();
+
 // The unit in the path of a process's cgroup, e.g. "/system.slice/ci.service/payload" ->
 // ci.service. Read from the front: slices are skipped, the next component must be a service or a
 // scope. What is below user@UID.service is made by that user, so it counts as that service and as

@@ -20,6 +20,7 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/child.h"
+#include "daemon/identity.h"
 #include "daemon/job_audit.h"
 
 namespace postern {
@@ -243,6 +244,11 @@ void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
     } else {
         for (const policy::BadFile& bad : (*snapshot)->bad) {
             spdlog::error("not in force: {}", bad.message);
+        }
+        if ((*snapshot)->names_units && !units_are_known()) {
+            spdlog::warn(
+                "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
+                "that name one never hold, deny rules that name one always do");
         }
         calls_->set_snapshot(*snapshot);
         pool_->set_snapshot(*snapshot);

@@ -44,8 +44,12 @@ void SessionPool::admit(UniqueFd connection, const Peer& peer, const std::string
     if (connection_count_ >= limits_.connections && !make_way(true, nullptr)) {
         return refuse(std::move(connection), &peer, listener, "limit connections");
     }
+    // Two processes of one user may be in different units: where a rule asks for that, they have
+    // sessions of their own. Sessions from before such a rule count as of an unknown unit.
+    policy::Caller caller = peer.caller;
+    if (snapshot_->names_units) caller.unit = peer.unit;
     SessionProcess* session = nullptr;
-    const std::string reason = find_session(peer.caller, session);
+    const std::string reason = find_session(caller, session);
     if (session == nullptr) return refuse(std::move(connection), &peer, listener, reason);
     ++by_uid_[uid].connections;
     ++connection_count_;

@@ -162,6 +162,11 @@ class Loader {
         if (text->empty()) return;  // it only masks
         Result<Action> action = parse_action(name, source.path, *text, options_);
         if (!action) return add_bad(name, source, action.error().message);
+        for (const auto* const rules : {&action->allow, &action->deny}) {
+            for (const Rule& rule : *rules) {
+                if (rule.subject.unit) snapshot_.names_units = true;
+            }
+        }
         snapshot_.actions.emplace(name, std::move(action).value());
     }
 

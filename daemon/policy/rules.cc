@@ -11,11 +11,8 @@
 namespace postern::policy {
 namespace {
 
-constexpr std::string_view unit_refusal =
-    "rules that name a unit are not supported by this version; remove it";
-
 constexpr std::array<Key, 4> subject_keys = {
-    {{"user", {}}, {"group", {}}, {"everyone", {}}, {"unit", unit_refusal}}};
+    {{"user", {}}, {"group", {}}, {"everyone", {}}, {"unit", {}}}};
 
 // A number for a user or group, or nothing where it is a name. `bad` says that it was reported.
 std::optional<id_t> read_number(Document& document, const Node& node, bool* bad) {
@@ -61,6 +58,31 @@ std::string shown(const Node& node) {
                : node.value->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+// A name as systemd.unit(5) has it, of something that processes can be in.
+std::optional<std::string> read_unit(Document& document, const Node& node) {
+    auto text = document.text(node);
+    if (!text) return std::nullopt;
+    constexpr std::size_t most = 255;
+    constexpr std::string_view characters =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@";
+    const std::size_t dot = text->rfind('.');
+    const std::string_view kind =
+        dot == std::string::npos ? std::string_view() : std::string_view(*text).substr(dot);
+    if (text->size() > most || text->find_first_not_of(characters) != std::string::npos ||
+        dot == 0 || (kind != ".service" && kind != ".scope")) {
+        document.report(node, in_quotes(*text) +
+                                  " is no unit that a process can be in; write for example "
+                                  "\"ci-runner.service\"");
+        return std::nullopt;
+    }
+    if ((*text)[dot - 1] == '@') {
+        document.report(node, in_quotes(*text) + " is a template; name an instance, such as \"" +
+                                  text->substr(0, dot) + "1" + std::string(kind) + "\"");
+        return std::nullopt;
+    }
+    return text;
+}
+
 std::optional<Rule> read_rule(Document& document, const Node& node, std::string_view verb) {
     if (!document.check_keys(node, subject_keys)) return std::nullopt;
 
@@ -69,6 +91,7 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
     rule.text = verb;
     const auto user = document.member(node, "user");
     const auto group = document.member(node, "group");
+    const auto unit = document.member(node, "unit");
     const auto everyone = document.member(node, "everyone");
     if (user) {
         rule.subject.user = read_user(document, *user);
@@ -78,19 +101,23 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
         rule.subject.group = read_group(document, *group);
         rule.text += (user ? " and group " : " group ") + shown(*group);
     }
+    if (unit) {
+        rule.subject.unit = read_unit(document, *unit);
+        rule.text += (user || group ? " and unit " : " unit ") + shown(*unit);
+    }
     if (everyone) {
         if (!document.boolean(*everyone).value_or(true)) {
             document.report(*everyone, "must be true; remove the subject if nobody is meant");
         }
-        if (user || group) {
+        if (user || group || unit) {
             document.report_key(*everyone,
                                 "stands alone; remove it, or the other conditions of the subject");
         }
         rule.subject.everyone = true;
         rule.text += " everyone";
     }
-    if (!user && !group && !everyone && !document.member(node, "unit")) {
-        document.report(node, R"(names nobody; add "user", "group" or "everyone": true)");
+    if (!user && !group && !everyone && !unit) {
+        document.report(node, R"(names nobody; add "user", "group", "unit" or "everyone": true)");
         return std::nullopt;
     }
     return rule;

@@ -110,7 +110,7 @@ bool lets_in(const Subject& subject, uid_t uid, const std::vector<gid_t>& own) {
 }
 
 bool keeps_out(const Subject& subject, uid_t uid) {
-    return subject.everyone || (subject.user == uid && !subject.group);
+    return subject.everyone || (subject.user == uid && !subject.group && !subject.unit);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ struct Subject {
     bool everyone = false;
     std::optional<uid_t> user;
     std::optional<gid_t> group;
+    std::optional<std::string> unit = std::nullopt;  // of the system's systemd: "ci-runner.service"
 };
 
 struct Rule {
@@ -83,6 +84,7 @@ struct BadFile {
 struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
     std::vector<BadFile> bad;  // by file
+    bool names_units = false;  // some rule asks for the caller's unit
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

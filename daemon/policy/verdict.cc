@@ -19,16 +19,19 @@ bool is_known(const Caller& caller) {
     return caller.uid != no_id && caller.gid != no_id && !is_member(caller, no_id);
 }
 
-bool matches(const Subject& subject, const Caller& caller) {
+// `unknown_unit` is what a condition on the unit of a caller comes to whose unit is not known.
+bool matches(const Subject& subject, const Caller& caller, bool unknown_unit) {
     if (subject.everyone) return true;
-    if (!subject.user && !subject.group) return false;
+    if (!subject.user && !subject.group && !subject.unit) return false;
+    const bool in_unit =
+        !subject.unit || (caller.unit ? *subject.unit == *caller.unit : unknown_unit);
     return (!subject.user || *subject.user == caller.uid) &&
-           (!subject.group || is_member(caller, *subject.group));
+           (!subject.group || is_member(caller, *subject.group)) && in_unit;
 }
 
 bool allows(const Subject& subject, const Caller& caller) {
     if (caller.uid == overflow_id && !subject.user) return false;
-    return matches(subject, caller);
+    return matches(subject, caller, false);
 }
 
 // A caller may trace a job of its own user, and so has what the job has.
@@ -43,7 +46,7 @@ Verdict denied(std::string reason, std::string rule, std::string place) {
 
 Verdict judge(const Action& action, const Caller& caller) {
     for (const Rule& rule : action.deny) {
-        if (matches(rule.subject, caller)) {
+        if (matches(rule.subject, caller, true)) {
             return denied("denied by a rule", rule.text, rule.place);
         }
     }

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <compare>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,9 @@ struct Caller {
     uid_t uid = static_cast<uid_t>(-1);
     gid_t gid = static_cast<gid_t>(-1);
     std::vector<gid_t> groups;  // complete (the gid included), ascending
+    // The system's unit that the caller is in. Absent where it is not known or no rule asks: an
+    // allow rule that names a unit then does not hold, and a deny rule that names one does.
+    std::optional<std::string> unit = std::nullopt;
     auto operator<=>(const Caller&) const = default;
 };
 

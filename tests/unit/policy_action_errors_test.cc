@@ -185,7 +185,8 @@ TEST(ActionErrors, Rules) {
         {allow("[\"root\"]"),
          "/f.json:2:11: allow[0]: must be an object, not a string; write it as {...}"},
         {allow("[{}]"),
-         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\" or \"everyone\": true"},
+         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
+         "true"},
         {allow("[{\"user\": \"no-such-user\"}]"),
          "/f.json:2:20: allow[0].user: there is no user \"no-such-user\"; correct the name or "
          "create "
@@ -226,14 +227,25 @@ TEST(ActionErrors, Rules) {
         {allow("[{\"user\": 0, \"everyone\": true}]"),
          "/f.json:2:23: allow[0].everyone: stands alone; remove it, or the other conditions of the "
          "subject"},
-        {allow("[{\"unit\": \"x.service\"}]"),
-         "/f.json:2:12: allow[0].unit: rules that name a unit are not supported by this version; "
-         "remove it"},
+        {allow(R"([{"unit": "x"}])"),
+         "/f.json:2:20: allow[0].unit: \"x\" is no unit that a process can be in; write for "
+         "example "
+         "\"ci-runner.service\""},
+        {allow(R"([{"unit": "x.slice"}])"),
+         "/f.json:2:20: allow[0].unit: \"x.slice\" is no unit that a process can be in; write for "
+         "example \"ci-runner.service\""},
+        {allow(R"([{"unit": "x@.service"}])"),
+         "/f.json:2:20: allow[0].unit: \"x@.service\" is a template; name an instance, such as "
+         "\"x@1.service\""},
+        {allow(R"([{"unit": "x.service", "everyone": true}])"),
+         "/f.json:2:33: allow[0].everyone: stands alone; remove it, or the other conditions of the "
+         "subject"},
         {allow("[{\"host\": \"x\"}]"),
-         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\" or \"everyone\": true"},
+         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
+         "true"},
         {allow("[{\"user\": 0, \"host\": \"x\"}]"),
          "/f.json:2:23: allow[0].host: unknown key; remove it, or use one of user, group, "
-         "everyone"},
+         "everyone, unit"},
     });
 }
 

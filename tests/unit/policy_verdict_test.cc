@@ -205,6 +205,33 @@ TEST(Verdict, AJobNeverLendsItsCallerGroups) {
     EXPECT_NE(decide(snapshot, {0, 0, {0}}, "a").action, nullptr);
 }
 
+TEST(Verdict, UnitsAreKnownOrTheRuleFailsClosed) {
+    const auto unit = [](const std::string& name, std::optional<uid_t> uid = {}) {
+        return rule("unit", {.everyone = false, .user = uid, .group = {}, .unit = name});
+    };
+    const Snapshot snapshot = snapshot_of({
+        action("allowed", {unit("ci.service")}),
+        action("both", {unit("ci.service", 1000)}),
+        action("denied", {everyone()}, {unit("ci.service")}),
+    });
+    const auto may = [&](const char* name, uid_t uid, std::optional<std::string> in) {
+        return decide(snapshot, {uid, 1000, {1000}, std::move(in)}, name).action != nullptr;
+    };
+    EXPECT_TRUE(may("allowed", 1000, "ci.service"));
+    EXPECT_FALSE(may("allowed", 1000, "ci.service2"));
+    EXPECT_FALSE(may("allowed", 1000, "CI.service"));
+    EXPECT_FALSE(may("allowed", 1000, ""));
+    EXPECT_FALSE(may("allowed", 1000, std::nullopt)) << "not known";
+    EXPECT_TRUE(may("both", 1000, "ci.service"));
+    EXPECT_FALSE(may("both", 1001, "ci.service"));
+    EXPECT_FALSE(may("both", 1000, "x.service"));
+    EXPECT_FALSE(may("denied", 1000, "ci.service"));
+    EXPECT_TRUE(may("denied", 1000, "x.service"));
+    EXPECT_FALSE(may("denied", 1000, std::nullopt)) << "not known";
+    // Who differs in the unit differs, so that they never share a session.
+    EXPECT_NE((Caller{1000, 1000, {1000}, "ci.service"}), (Caller{1000, 1000, {1000}, {}}));
+}
+
 TEST(Verdict, GrantedIsByNameAndOnlyWhatMayRun) {
     const Snapshot snapshot =
         snapshot_of({action("z", {everyone()}), action("b", {user(5)}), action("a", {user(1000)})});
