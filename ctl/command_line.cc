@@ -73,6 +73,7 @@ struct Options {
     bool json = false;
     bool more = false;
     bool lines = false;
+    bool all = false;
 };
 
 void add_common(CLI::App& app, Options& options) {
@@ -103,6 +104,9 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
         return misuse("--lines takes whole calls from standard input, and nothing beside it",
                       &verb);
     }
+    if (verb.needs_all && !options.all) {
+        return misuse(std::string(verb.name) + ": --all is missing: those of all users", &verb);
+    }
     const std::size_t least = verb.is_call && !options.lines ? 1 : verb.least_words;
     if (words.size() < least) {
         const auto what = verb.synopsis.substr(0, verb.synopsis.find(' '));
@@ -120,7 +124,9 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
         }
         return Task{&verb, Invocation{{}, options.socket.user, options.json, std::move(words)}};
     }
-    auto path = socket_path(options.socket, environment);
+    SocketChoice choice = options.socket;
+    choice.administrator = verb.administrator;
+    auto path = socket_path(choice, environment);
     if (!path) {
         return Stop{exit_code::broken, {}, "posternctl: " + path.error().message + "\n"};
     }
@@ -154,6 +160,7 @@ std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
             sub->add_flag("--more", options.more);
             sub->add_flag("--lines", options.lines);
         }
+        if (verb.needs_all) sub->add_flag("--all", options.all);
         sub->preparse_callback([&chosen, &chosen_app, &verb, sub](std::size_t) {
             chosen = &verb;
             chosen_app = sub;

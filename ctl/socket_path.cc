@@ -24,7 +24,7 @@ SocketEnvironment socket_environment() {
 }
 
 Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironment& environment) {
-    std::string path = system_socket;
+    std::string path = choice.administrator ? system_admin_socket : system_socket;
     std::string origin;
     if (choice.path) {
         path = *choice.path;
@@ -35,9 +35,10 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
                 "--user: XDG_RUNTIME_DIR is not set, so where your own guard listens is "
                 "not known; name its socket with --socket PATH");
         }
-        path = environment.xdg_runtime_dir + "/postern/postern.sock";
+        path = environment.xdg_runtime_dir +
+               (choice.administrator ? "/postern-admin/admin.sock" : "/postern/postern.sock");
         origin = "--user (XDG_RUNTIME_DIR)";
-    } else if (!environment.postern_socket.empty()) {
+    } else if (!choice.administrator && !environment.postern_socket.empty()) {
         path = environment.postern_socket;
         origin = "POSTERN_SOCKET";
     }

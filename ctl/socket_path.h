@@ -10,10 +10,12 @@
 namespace postern::ctl {
 
 inline constexpr const char* system_socket = "/run/postern/postern.sock";
+inline constexpr const char* system_admin_socket = "/run/postern-admin/admin.sock";
 
 struct SocketChoice {
     std::optional<std::string> path;  // --socket
     bool user = false;                // --user; never together with a path
+    bool administrator = false;       // the verb is the administrator's
 };
 
 // The variables that count: unset and empty are the same.
@@ -23,7 +25,8 @@ struct SocketEnvironment {
 };
 SocketEnvironment socket_environment();
 
-// The option, else the environment, else the system's own. The error is one line.
+// The option, else the environment (for callers' verbs), else the system's own. The error is one
+// line.
 Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironment& environment);
 
 }  // namespace postern::ctl

@@ -140,6 +140,66 @@ Examples:
         .is_call = false,
         .run = run_lint,
         .offline = true},
+    Verb{
+        .name = "status",
+        .synopsis = "",
+        .summary = "for the administrator: what the daemon is, has and does",
+        .help =
+            R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
+files that are not, with the reason.
+
+Examples:
+  posternctl status
+  posternctl status --json
+)",
+        .least_words = 0,
+        .most_words = 0,
+        .is_call = false,
+        .run = run_status,
+        .administrator = true},
+    Verb{
+        .name = "reload",
+        .synopsis = "",
+        .summary = "for the administrator: load the action files again",
+        .help =
+            R"(Returns when what the files say is in force. A bad file takes its own action away and no other; each
+is named, and the exit code is 1. systemctl reload posternd does the same.
+
+Examples:
+  posternctl reload
+)",
+        .least_words = 0,
+        .most_words = 0,
+        .is_call = false,
+        .run = run_reload,
+        .administrator = true},
+    Verb{.name = "log-level",
+         .synopsis = "LEVEL",
+         .summary = "for the administrator: change what the daemon logs",
+         .help =
+             R"(LEVEL is debug, info, warning, error or critical. It counts until the daemon ends.
+
+Examples:
+  posternctl log-level debug
+)",
+         .least_words = 1,
+         .most_words = 1,
+         .is_call = false,
+         .run = run_log_level,
+         .administrator = true},
+    Verb{.name = "jobs",
+         .synopsis = "--all",
+         .summary = "for the administrator: list the jobs of all users that run",
+         .help = R"(Examples:
+  posternctl jobs --all
+  posternctl jobs --all --json
+)",
+         .least_words = 0,
+         .most_words = 0,
+         .is_call = false,
+         .run = run_jobs,
+         .administrator = true,
+         .needs_all = true},
 };
 
 }  // namespace

@@ -30,7 +30,9 @@ struct Verb {
     bool is_call;  // takes --more and --lines
     // Returns the exit code. What it has to say it has said.
     int (*run)(const Invocation& invocation);
-    bool offline = false;  // talks to no daemon: takes no socket
+    bool offline = false;        // talks to no daemon: takes no socket
+    bool administrator = false;  // talks to the administrator's socket
+    bool needs_all = false;      // takes --all, and nothing without it
 };
 
 std::span<const Verb> verbs();
@@ -43,5 +45,9 @@ int run_whoami(const Invocation& invocation);
 int run_ping(const Invocation& invocation);
 int run_call(const Invocation& invocation);
 int run_lint(const Invocation& invocation);
+int run_status(const Invocation& invocation);
+int run_reload(const Invocation& invocation);
+int run_log_level(const Invocation& invocation);
+int run_jobs(const Invocation& invocation);
 
 }  // namespace postern::ctl

@@ -80,7 +80,13 @@ void Acceptor::take(const Listener& listener, UniqueFd connection) {
         return pool_.refuse(std::move(connection), &*peer, listener.name,
                             "this guard serves uid " + std::to_string(*only_uid_) + " alone");
     }
-    pool_.admit(std::move(connection), *peer, listener.name);
+    // Its file's mode says so already; a mode can be changed.
+    if (listener.administrator && peer->caller.uid != only_uid_.value_or(0)) {
+        return pool_.refuse(std::move(connection), &*peer, listener.name,
+                            "the administrator's socket serves uid " +
+                                std::to_string(only_uid_.value_or(0)) + " alone");
+    }
+    pool_.admit(std::move(connection), *peer, listener);
 }
 
 void Acceptor::pause(int error) {

@@ -1,7 +1,5 @@
 #include "daemon/activity.h"
 
-#include <systemd/sd-daemon.h>
-
 #include <cstring>
 #include <utility>
 
@@ -17,9 +15,15 @@ std::string counted(std::size_t count, const char* one, const char* many) {
 
 }  // namespace
 
-Activity::Activity(sd_event* event, const SessionPool& pool, const jobs::JobManager& jobs,
-                   std::uint64_t idle_usec, std::function<void()> idle)
-    : event_(event), pool_(pool), jobs_(jobs), idle_usec_(idle_usec), idle_(std::move(idle)) {}
+Activity::Activity(sd_event* event, ServiceNotice& notice, const SessionPool& pool,
+                   const jobs::JobManager& jobs, std::uint64_t idle_usec,
+                   std::function<void()> idle)
+    : event_(event),
+      notice_(notice),
+      pool_(pool),
+      jobs_(jobs),
+      idle_usec_(idle_usec),
+      idle_(std::move(idle)) {}
 
 Status Activity::start() {
     sd_event_source* source = nullptr;
@@ -71,7 +75,7 @@ int Activity::on_tell(sd_event_source* /*source*/, std::uint64_t /*usec*/, void*
     auto& activity = *static_cast<Activity*>(self);
     activity.telling_ = false;
     activity.told_ = activity.text();
-    (void)sd_notifyf(0, "STATUS=%s", activity.told_.c_str());
+    activity.notice_.say_status(activity.told_);
     return 0;
 }
 

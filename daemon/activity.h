@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "daemon/event_source.h"
 #include "daemon/jobs/job_manager.h"
+#include "daemon/service_notice.h"
 #include "daemon/session_pool.h"
 
 namespace postern {
@@ -18,8 +19,8 @@ namespace postern {
 class Activity {
   public:
     // `idle` is called once there was neither a connection nor a job for `idle_usec`; 0: never.
-    Activity(sd_event* event, const SessionPool& pool, const jobs::JobManager& jobs,
-             std::uint64_t idle_usec, std::function<void()> idle);
+    Activity(sd_event* event, ServiceNotice& notice, const SessionPool& pool,
+             const jobs::JobManager& jobs, std::uint64_t idle_usec, std::function<void()> idle);
     ~Activity() = default;
     Activity(const Activity&) = delete;
     Activity& operator=(const Activity&) = delete;
@@ -40,6 +41,7 @@ class Activity {
     void look();
 
     sd_event* event_;
+    ServiceNotice& notice_;
     const SessionPool& pool_;
     const jobs::JobManager& jobs_;
     std::uint64_t idle_usec_;

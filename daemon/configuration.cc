@@ -56,8 +56,10 @@ struct Key {
     Status (*take)(const Json& value, Configuration& configuration);
 };
 
-constexpr std::array<Key, 9> keys = {{
+constexpr std::array<Key, 10> keys = {{
     {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
+    {"adminSocket",
+     [](const Json& v, Configuration& c) { return take_path(v, c.admin_socket.emplace()); }},
     {"socketMode",
      [](const Json& v, Configuration& c) -> Status {
          std::string text;

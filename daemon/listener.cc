@@ -33,6 +33,8 @@ std::string bound_path(int socket) {
             ::strnlen(address.sun_path, length - offsetof(sockaddr_un, sun_path))};
 }
 
+constexpr std::string_view administrator_name = "postern-admin";
+
 }  // namespace
 
 Result<Listener> check_listener(UniqueFd socket, std::string_view name) {
@@ -81,6 +83,7 @@ Result<std::vector<Listener>> passed_listeners() {
         auto listener = check_listener(UniqueFd(SD_LISTEN_FDS_START + i),
                                        index < names.size() ? names[index] : "unknown");
         if (!listener) return fail_with(std::move(listener).error());
+        listener->administrator = index < names.size() && names[index] == administrator_name;
         listeners.push_back(std::move(*listener));
     }
     return listeners;

@@ -34,10 +34,12 @@ struct Listener {
     std::string name;                  // its path, for log and audit
     UniqueFd socket;                   // AF_UNIX, SOCK_STREAM, listening, non-blocking
     std::unique_ptr<SocketFile> file;  // of one that we bound
+    bool administrator = false;        // for the administrator alone
 };
 
 // Those of sd_listen_fds_with_names(3), checked: AF_UNIX, stream, listening. The error names the
-// one that does not fit by its name and descriptor number. None were passed: empty.
+// one that does not fit by its name and descriptor number. None were passed: empty. The one that is
+// named "postern-admin" (FileDescriptorName=, systemd.socket(5)) is the administrator's.
 Result<std::vector<Listener>> passed_listeners();
 
 // A descriptor that is said to be such a socket, as above.

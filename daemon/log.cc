@@ -91,13 +91,23 @@ constexpr std::array<Level, 5> levels = {{{"debug", spdlog::level::debug},
 }  // namespace
 
 Status start_log(const std::string& level) {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "posternd", std::make_shared<NonBlockingStderr>(stderr_is_journal())));
+    return set_log_level(level);
+}
+
+std::string log_level() {
+    for (const Level& known : levels) {
+        if (known.level == spdlog::get_level()) return std::string(known.name);
+    }
+    return "unknown";
+}
+
+Status set_log_level(const std::string& level) {
     std::string names;
     for (const Level& known : levels) {
         if (known.name == level) {
-            auto logger = std::make_shared<spdlog::logger>(
-                "posternd", std::make_shared<NonBlockingStderr>(stderr_is_journal()));
-            logger->set_level(known.level);
-            spdlog::set_default_logger(std::move(logger));
+            spdlog::set_level(known.level);
             return {};
         }
         names += names.empty() ? "" : ", ";

@@ -13,4 +13,8 @@ namespace postern {
 // are).
 Status start_log(const std::string& level);
 
+// Changes it. The same error.
+Status set_log_level(const std::string& level);
+std::string log_level();
+
 }  // namespace postern

@@ -5,9 +5,9 @@
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <utility>
 
 #include "base/utf8.h"
@@ -57,12 +58,13 @@ Result<gid_t> group_id(const std::string& name) {
     return entry->gr_gid;
 }
 
-std::string default_user_socket() {
+// Empty: there is no folder for it.
+std::string default_user_socket(const char* folder_name, const char* name) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");
     if (runtime == nullptr || *runtime != '/') return {};
-    const std::string folder = std::string(runtime) + "/postern";
+    const std::string folder = std::string(runtime) + "/" + folder_name;
     ::mkdir(folder.c_str(), 0700);  // if it fails, binding says why
-    return folder + "/postern.sock";
+    return folder + "/" + name;
 }
 
 }  // namespace
@@ -75,8 +77,8 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
         return fail(std::string("event loop: ") + std::strerror(-r));
     }
     manager->event_.reset(event);
-    // WatchdogSec= of the service, if there is one: the loop itself answers.
-    (void)sd_event_set_watchdog(event, 1);
+    manager->notice_ = std::make_unique<ServiceNotice>(event);
+    manager->notice_->keep_alive();
 
     if (auto done = manager->watch_signals(); !done) return fail_with(done.error());
     auto listeners = manager->open_listeners();
@@ -88,7 +90,7 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     if (!systemd) return fail_with(std::move(systemd).error());
     manager->systemd_socket_ = std::move(*systemd);
     if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
-    if (auto done = manager->set_up_sessions(); !done) return fail_with(done.error());
+    if (auto done = manager->set_up_sessions(*listeners); !done) return fail_with(done.error());
     manager->acceptor_ =
         std::make_unique<Acceptor>(event, std::move(*listeners), *manager->pool_,
                                    uid == 0 ? std::nullopt : std::optional<uid_t>(uid));
@@ -133,8 +135,11 @@ Result<std::vector<Listener>> Manager::open_listeners() {
     }
     std::vector<std::string> paths = configuration_.sockets;
     if (paths.empty() && listeners->empty() && uid_ != 0) {
-        if (std::string path = default_user_socket(); !path.empty()) {
+        if (std::string path = default_user_socket("postern", "postern.sock"); !path.empty()) {
             paths.push_back(std::move(path));
+            if (!configuration_.admin_socket) {
+                configuration_.admin_socket = default_user_socket("postern-admin", "admin.sock");
+            }
         }
     }
     for (const std::string& path : paths) {
@@ -143,8 +148,16 @@ Result<std::vector<Listener>> Manager::open_listeners() {
         if (!listener) return fail_with(std::move(listener).error());
         listeners->push_back(std::move(*listener));
     }
-    started_by_its_sockets_ = paths.empty();
-    if (listeners->empty()) {
+    const bool for_callers = std::ranges::any_of(
+        *listeners, [](const Listener& listener) { return !listener.administrator; });
+    if (configuration_.admin_socket) {
+        auto listener = bind_listener({*configuration_.admin_socket, 0600, std::nullopt});
+        if (!listener) return fail_with(std::move(listener).error());
+        listener->administrator = true;
+        listeners->push_back(std::move(*listener));
+    }
+    started_by_its_sockets_ = paths.empty() && !configuration_.admin_socket;
+    if (!for_callers) {
         return fail(
             "no socket to listen on: start it through its socket unit (systemctl start "
             "posternd.socket), or give --socket PATH");
@@ -193,7 +206,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     return {};
 }
 
-Status Manager::set_up_sessions() {
+Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     auto program = open_helper("postern-session");
     if (!program) return fail_with(std::move(program).error());
     session_program_ = std::move(*program);
@@ -209,9 +222,17 @@ Status Manager::set_up_sessions() {
     calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
     pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
                                           configuration_.limits, settings);
+    std::vector<std::pair<std::string, bool>> sockets;
+    sockets.reserve(listeners.size());
+    for (const Listener& listener : listeners) {
+        sockets.emplace_back(listener.name, listener.administrator);
+    }
+    administration_ = std::make_unique<Administration>(*pool_, *jobs_, std::move(sockets),
+                                                       [this] { return reload(); });
+    pool_->set_administrator(*administration_);
     activity_ = std::make_unique<Activity>(
-        event_.get(), *pool_, *jobs_, started_by_its_sockets_ ? configuration_.limits.idle_exit : 0,
-        [this] {
+        event_.get(), *notice_, *pool_, *jobs_,
+        started_by_its_sockets_ ? configuration_.limits.idle_exit : 0, [this] {
             spdlog::info("nothing to do: leaving, the next call starts the daemon again");
             leave();
         });
@@ -224,15 +245,16 @@ Status Manager::set_up_policy() {
     options.owner = uid_;
     options.default_timeout_usec = configuration_.limits.timeout;
     options.systemd = !systemd_socket_.empty();
-    auto store = PolicyStore::create(event_.get(), std::move(options),
-                                     [this](auto snapshot) { loaded(std::move(snapshot)); });
+    auto store = PolicyStore::create(
+        event_.get(), std::move(options),
+        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); });
     if (!store) return fail_with(std::move(store).error());
     policy_ = std::move(*store);
     policy_->load();
     return {};
 }
 
-void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
+void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
     if (state_ == State::stopping) return;
     if (!snapshot) {
         if (state_ == State::starting) {
@@ -276,7 +298,9 @@ void Manager::loaded(Result<policy::SnapshotPtr> snapshot) {
         snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
                        std::to_string((*snapshot)->bad.size()) + " files bad"
                  : "the action files can't be read; what was in force stays in force");
-    (void)sd_notifyf(0, "READY=1\nSTATUS=%s", activity_->text().c_str());
+    administration_->loaded(snapshot, request);
+    notice_->say("READY=1");
+    notice_->say_status(activity_->text());
 }
 
 int Manager::run() {
@@ -284,14 +308,16 @@ int Manager::run() {
     return code < 0 ? 1 : code;
 }
 
-void Manager::reload() {
-    if (state_ == State::starting || state_ == State::stopping) return;
+std::uint64_t Manager::reload() {
+    if (state_ == State::stopping) return std::numeric_limits<std::uint64_t>::max();
+    if (state_ == State::starting) return policy_->load();
     set_state(State::reloading);
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-                     static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
-    policy_->load();
+    const auto usec = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 +
+                      static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+    notice_->say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(usec));
+    return policy_->load();
 }
 
 void Manager::stop() {
@@ -308,7 +334,7 @@ void Manager::stop() {
 // From here on nothing is accepted: who connects waits in the backlog for the next guard.
 void Manager::leave() {
     set_state(State::stopping);
-    (void)sd_notify(0, "STOPPING=1");
+    notice_->say("STOPPING=1");
     activity_->stop();
     acceptor_->stop();
     // Jobs first, so that the sessions can still tell how they ended.

@@ -13,6 +13,7 @@
 #include "base/unique_fd.h"
 #include "daemon/acceptor.h"
 #include "daemon/activity.h"
+#include "daemon/administration.h"
 #include "daemon/audit.h"
 #include "daemon/calls.h"
 #include "daemon/closer.h"
@@ -20,6 +21,7 @@
 #include "daemon/event_source.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/policy_store.h"
+#include "daemon/service_notice.h"
 #include "daemon/session_pool.h"
 
 namespace postern {
@@ -45,11 +47,11 @@ class Manager {
     Status watch_signals();
     Status set_up_policy();
     Status set_up_jobs(std::uint64_t open_files);
-    Status set_up_sessions();
+    Status set_up_sessions(const std::vector<Listener>& listeners);
     Result<std::vector<Listener>> open_listeners();
     void leave();
-    void loaded(Result<policy::SnapshotPtr> snapshot);
-    void reload();
+    void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
+    std::uint64_t reload();
     void stop();
     static int on_signal(sd_event_source* source, const struct signalfd_siginfo* info,
                          void* userdata);
@@ -60,6 +62,7 @@ class Manager {
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
+    std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
     Closer closer_;
     UniqueFd session_program_;
@@ -68,6 +71,7 @@ class Manager {
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Calls> calls_;
     std::unique_ptr<SessionPool> pool_;
+    std::unique_ptr<Administration> administration_;
     std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
     std::unique_ptr<Acceptor> acceptor_;

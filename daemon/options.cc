@@ -25,6 +25,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     std::vector<std::string> sockets;
     std::vector<std::string> actions;
     std::vector<std::string> limits;
+    std::optional<std::string> admin_socket;
     std::optional<std::string> mode;
     std::optional<std::string> group;
     std::optional<std::string> state;
@@ -37,6 +38,8 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     bool show_version = false;
 
     app.add_option("--socket", sockets, "Bind this Unix socket (repeatable)")->type_name("PATH");
+    app.add_option("--admin-socket", admin_socket, "Bind this one for the administrator, mode 0600")
+        ->type_name("PATH");
     app.add_option("--socket-mode", mode, "Mode of the sockets that are bound [0660]")
         ->type_name("MODE");
     app.add_option("--socket-group", group, "Their group")->type_name("GROUP");
@@ -100,6 +103,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         if (!read) return Print{"posternd: " + read.error().message + "\n", 1};
     }
     if (!sockets.empty()) configuration.sockets = sockets;
+    if (admin_socket) configuration.admin_socket = admin_socket;
     if (!actions.empty()) configuration.actions = actions;
     if (group) configuration.socket_group = group;
     if (state) configuration.state = *state;

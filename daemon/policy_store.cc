@@ -22,9 +22,10 @@ struct PolicyStore::Shared {
     UniqueFd done;  // eventfd: a result is there
     std::mutex mutex;
     std::condition_variable work;
-    bool wanted = false;
+    std::uint64_t requested = 0;  // by load()
+    std::uint64_t served = 0;     // the one that the last load began after
     bool stopping = false;
-    std::deque<Result<policy::SnapshotPtr>> results;
+    std::deque<std::pair<Result<policy::SnapshotPtr>, std::uint64_t>> results;
 };
 
 namespace {
@@ -44,13 +45,15 @@ template <typename S>
 void load_until_stopped(const std::shared_ptr<S>& shared) {
     std::unique_lock lock(shared->mutex);
     for (;;) {
-        shared->work.wait(lock, [&] { return shared->wanted || shared->stopping; });
+        shared->work.wait(lock,
+                          [&] { return shared->served != shared->requested || shared->stopping; });
         if (shared->stopping) return;
-        shared->wanted = false;
+        const std::uint64_t request = shared->requested;
+        shared->served = request;
         lock.unlock();
         auto result = load_once(shared->options);
         lock.lock();
-        shared->results.push_back(std::move(result));
+        shared->results.emplace_back(std::move(result), request);
         // An eventfd takes 2^64 - 2 of these before it would block (eventfd(2)).
         const std::uint64_t one = 1;
         (void)!::write(shared->done.get(), &one, sizeof one);
@@ -90,10 +93,10 @@ PolicyStore::~PolicyStore() {
     shared_->work.notify_all();
 }
 
-void PolicyStore::load() {
+std::uint64_t PolicyStore::load() {
     const std::lock_guard lock(shared_->mutex);
-    shared_->wanted = true;
     shared_->work.notify_all();
+    return ++shared_->requested;
 }
 
 int PolicyStore::on_loaded(sd_event_source* /*source*/, int fd, std::uint32_t /*revents*/,
@@ -101,12 +104,12 @@ int PolicyStore::on_loaded(sd_event_source* /*source*/, int fd, std::uint32_t /*
     auto* self = static_cast<PolicyStore*>(userdata);
     std::uint64_t count = 0;
     (void)!::read(fd, &count, sizeof count);
-    std::deque<Result<policy::SnapshotPtr>> results;
+    std::deque<std::pair<Result<policy::SnapshotPtr>, std::uint64_t>> results;
     {
         const std::lock_guard lock(self->shared_->mutex);
         results.swap(self->shared_->results);
     }
-    for (auto& result : results) self->loaded_(std::move(result));
+    for (auto& [result, request] : results) self->loaded_(std::move(result), request);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <systemd/sd-event.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -16,7 +17,8 @@ namespace postern {
 
 class PolicyStore {
   public:
-    using Loaded = std::function<void(Result<policy::SnapshotPtr> snapshot)>;
+    // `request`: the newest load() that this load began after.
+    using Loaded = std::function<void(Result<policy::SnapshotPtr> snapshot, std::uint64_t request)>;
 
     // Errors: no descriptor or thread to be had. `loaded` is called from the loop after each load.
     static Result<std::unique_ptr<PolicyStore>> create(sd_event* event, policy::LoadOptions options,
@@ -27,7 +29,8 @@ class PolicyStore {
     PolicyStore& operator=(const PolicyStore&) = delete;
 
     // Loads once more. What changes while a load is under way is seen by another one after it.
-    void load();
+    // Returns the number of this request: ascending.
+    std::uint64_t load();
 
   private:
     struct Shared;

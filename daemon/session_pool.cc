@@ -35,14 +35,14 @@ void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::strin
     closer_.close(std::move(connection));
 }
 
-void SessionPool::admit(UniqueFd connection, const Peer& peer, const std::string& listener) {
+void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
     const uid_t uid = peer.caller.uid;
     const auto counted = by_uid_.find(uid);
     if (counted != by_uid_.end() && counted->second.connections >= limits_.connections_per_uid) {
-        return refuse(std::move(connection), &peer, listener, "limit connections-per-uid");
+        return refuse(std::move(connection), &peer, listener.name, "limit connections-per-uid");
     }
     if (connection_count_ >= limits_.connections && !make_way(true, nullptr)) {
-        return refuse(std::move(connection), &peer, listener, "limit connections");
+        return refuse(std::move(connection), &peer, listener.name, "limit connections");
     }
     // Two processes of one user may be in different units: where a rule asks for that, they have
     // sessions of their own. Sessions from before such a rule count as of an unknown unit.
@@ -50,10 +50,11 @@ void SessionPool::admit(UniqueFd connection, const Peer& peer, const std::string
     if (snapshot_->names_units) caller.unit = peer.unit;
     SessionProcess* session = nullptr;
     const std::string reason = find_session(caller, session);
-    if (session == nullptr) return refuse(std::move(connection), &peer, listener, reason);
+    if (session == nullptr) return refuse(std::move(connection), &peer, listener.name, reason);
     ++by_uid_[uid].connections;
     ++connection_count_;
-    session->add_connection(next_connection_++, std::move(connection), {peer.pid, peer.unit});
+    session->add_connection(next_connection_++, std::move(connection),
+                            {peer.pid, peer.unit, listener.administrator});
 }
 
 std::string SessionPool::find_session(const policy::Caller& caller, SessionProcess*& session) {
@@ -89,6 +90,13 @@ std::string SessionPool::find_session(const policy::Caller& caller, SessionProce
     return {};
 }
 
+std::vector<const SessionProcess*> SessionPool::serving() const {
+    std::vector<const SessionProcess*> sessions;
+    sessions.reserve(by_caller_.size());
+    for (const auto& [caller, session] : by_caller_) sessions.push_back(session);
+    return sessions;
+}
+
 bool SessionPool::make_way(bool connected, const uid_t* uid) {
     SessionProcess* oldest = nullptr;
     for (const auto& [caller, session] : by_caller_) {
@@ -115,11 +123,16 @@ void SessionPool::set_snapshot(const policy::SnapshotPtr& snapshot) {
 }
 
 void SessionPool::session_called(SessionProcess& session, const channel::ToGuard& message) {
-    calls_.handle(session, message);
+    if (const auto* manage = std::get_if<channel::Manage>(&message)) {
+        administrator_->handle(session, *manage);
+    } else {
+        calls_.handle(session, message);
+    }
 }
 
 void SessionPool::connection_closed(SessionProcess& session, std::uint64_t connection) {
     calls_.connection_closed(session, connection);
+    administrator_->connection_closed(session, connection);
     forget_connections(session.caller()->uid, 1);
 }
 
@@ -149,6 +162,7 @@ void SessionPool::session_ended(SessionProcess& session) {
     ++of_uid.ending;
     for (const auto& [connection, info] : session.connections()) {
         calls_.connection_closed(session, connection);
+        administrator_->connection_closed(session, connection);
     }
     forget_connections(caller.uid, session.connections().size());
 }

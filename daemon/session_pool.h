@@ -18,6 +18,7 @@
 #include "daemon/event_source.h"
 #include "daemon/identity.h"
 #include "daemon/limits.h"
+#include "daemon/listener.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/session_process.h"
 
@@ -25,6 +26,15 @@ namespace postern {
 
 class SessionPool final : public SessionProcess::Events {
   public:
+    // Who answers what the administrator asks.
+    class Administrator {
+      public:
+        virtual ~Administrator() = default;
+        // Precondition: the message names a connection of this session.
+        virtual void handle(SessionProcess& session, const channel::Manage& call) = 0;
+        virtual void connection_closed(const SessionProcess& session, std::uint64_t connection) = 0;
+    };
+
     SessionPool(sd_event* event, Closer& closer, Audit& audit, Calls& calls, const Limits& limits,
                 SessionSettings settings);
     ~SessionPool() override;
@@ -33,7 +43,10 @@ class SessionPool final : public SessionProcess::Events {
 
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.
-    void admit(UniqueFd connection, const Peer& peer, const std::string& listener);
+    void admit(UniqueFd connection, const Peer& peer, const Listener& listener);
+
+    // Set before the first connection, and there as long as this.
+    void set_administrator(Administrator& administrator) { administrator_ = &administrator; }
 
     // Refuses a connection of whom the kernel said so much.
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
@@ -43,6 +56,8 @@ class SessionPool final : public SessionProcess::Events {
 
     [[nodiscard]] std::size_t connections() const { return connection_count_; }
     [[nodiscard]] std::size_t sessions() const { return by_caller_.size(); }
+    // One for each identity, in their order.
+    [[nodiscard]] std::vector<const SessionProcess*> serving() const;
 
     // Ends all sessions and calls `done` when the last process is reaped.
     void shut_down(std::function<void()> done);
@@ -75,6 +90,7 @@ class SessionPool final : public SessionProcess::Events {
     const Limits& limits_;
     SessionSettings settings_;
     policy::SnapshotPtr snapshot_;
+    Administrator* administrator_ = nullptr;
     std::map<const SessionProcess*, std::unique_ptr<SessionProcess>> processes_;
     std::map<policy::Caller, SessionProcess*> by_caller_;  // starting or serving
     std::map<uid_t, PerUid> by_uid_;

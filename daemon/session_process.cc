@@ -49,7 +49,8 @@ channel::Receiver& shared_receiver() {
 template <typename T>
 constexpr bool is_call =
     std::is_same_v<T, channel::Run> || std::is_same_v<T, channel::Check> ||
-    std::is_same_v<T, channel::Describe> || std::is_same_v<T, channel::AwaitOutput>;
+    std::is_same_v<T, channel::Describe> || std::is_same_v<T, channel::AwaitOutput> ||
+    std::is_same_v<T, channel::Manage>;
 
 }  // namespace
 
@@ -190,9 +191,9 @@ void SessionProcess::pump() {
             auto& next = waiting_.front();
             auto known = connections_.find(next.id);
             const ConnectionInfo& info = known->second;
-            Packet packet{
-                channel::encode(channel::Connection{next.id, info.pid, info.unit.value_or("")}),
-                {}};
+            Packet packet{channel::encode(channel::Connection{
+                              next.id, info.pid, info.unit.value_or(""), info.administrator}),
+                          {}};
             packet.descriptors.push_back(std::move(next.connection));
             const bool sent = send_now(packet);
             if (!sent) {

@@ -33,6 +33,7 @@ namespace postern {
 struct ConnectionInfo {
     pid_t pid = 0;
     std::optional<std::string> unit;
+    bool administrator = false;  // it came through the administrator's socket
     bool acknowledged = false;
 };
 

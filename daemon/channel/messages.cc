@@ -32,7 +32,7 @@ void fields(A& archive, T& m) {
         archive(m.action);
     } else if constexpr (std::is_same_v<S, SnapshotEnd>) {
     } else if constexpr (std::is_same_v<S, Connection>) {
-        archive(m.connection, m.pid, m.unit);
+        archive(m.connection, m.pid, m.unit, m.administrator);
     } else if constexpr (std::is_same_v<S, Refused>) {
         archive(m.connection, m.request, m.refusal, m.subject, m.message);
     } else if constexpr (std::is_same_v<S, CheckPassed> || std::is_same_v<S, JobOutput>) {
@@ -53,6 +53,21 @@ void fields(A& archive, T& m) {
         archive(m.connection, m.request, m.action);
     } else if constexpr (std::is_same_v<S, AwaitOutput>) {
         archive(m.connection, m.request, m.stdout_offset, m.stderr_offset);
+    } else if constexpr (std::is_same_v<S, Manage>) {
+        archive(m.connection, m.request, m.what, m.text);
+    } else if constexpr (std::is_same_v<S, StatusReport>) {
+        archive(m.connection, m.request, m.guard_version, m.pid, m.started_usec, m.log_level,
+                m.supervision, m.jobs);
+    } else if constexpr (std::is_same_v<S, SocketReport>) {
+        archive(m.connection, m.request, m.path, m.administrator);
+    } else if constexpr (std::is_same_v<S, CallerReport>) {
+        archive(m.connection, m.request, m.uid, m.gid, m.unit, m.session_pid, m.connections);
+    } else if constexpr (std::is_same_v<S, BadFileReport>) {
+        archive(m.connection, m.request, m.action, m.file, m.message);
+    } else if constexpr (std::is_same_v<S, JobReport>) {
+        archive(m.connection, m.request, m.job, m.action, m.uid, m.pid, m.unit, m.created_usec);
+    } else if constexpr (std::is_same_v<S, Managed>) {
+        archive(m.connection, m.request, m.done, m.message, m.actions);
     } else if constexpr (std::is_same_v<S, NamedValue>) {
         archive(m.name, m.value);
     } else if constexpr (std::is_same_v<S, JobResult>) {
@@ -74,6 +89,8 @@ template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
         return static_cast<std::uint8_t>(Refusal::start_failed);
+    } else if constexpr (std::is_same_v<E, Management>) {
+        return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {

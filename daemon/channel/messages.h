@@ -68,6 +68,8 @@ struct Connection {
     std::uint64_t connection = 0;
     std::int32_t pid = 0;
     std::string unit;  // empty: not known
+    // It came through the administrator's socket, and is the administrator's.
+    bool administrator = false;
 };
 
 enum class Refusal : std::uint8_t {
@@ -120,6 +122,61 @@ struct JobEnded {
     JobResult result;
 };
 
+// ---- The administrator's: answers to Manage ----
+//
+// Any number of reports, then Managed. Only on a connection that is the administrator's.
+
+struct StatusReport {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string guard_version;
+    std::int32_t pid = 0;
+    std::uint64_t started_usec = 0;  // wall clock
+    std::string log_level;
+    std::string supervision;  // "systemd", "cgroups", "process groups"
+    std::uint32_t jobs = 0;
+};
+struct SocketReport {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string path;
+    bool administrator = false;
+};
+// One identity that there is a session for.
+struct CallerReport {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::string unit;  // empty: it makes no difference
+    std::int32_t session_pid = 0;
+    std::uint32_t connections = 0;
+};
+struct BadFileReport {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string action;  // empty where a whole folder is at fault
+    std::string file;
+    std::string message;
+};
+struct JobReport {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string job;
+    std::string action;
+    std::uint32_t uid = 0;  // the requester's
+    std::int32_t pid = 0;
+    std::string unit;  // of systemd's; empty: the guard started it itself
+    std::uint64_t created_usec = 0;
+};
+struct Managed {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    bool done = false;
+    std::string message;        // why not
+    std::uint32_t actions = 0;  // in force
+};
+
 // ---- Session to guard ----
 
 // The session has dropped everything and serves.
@@ -168,10 +225,24 @@ struct AwaitOutput {
     std::uint64_t stderr_offset = 0;
 };
 
+enum class Management : std::uint8_t {
+    status = 0,
+    reload = 1,     // answered when what is then on disk is in force
+    log_level = 2,  // `text`: which
+    jobs = 3,       // those of all users that have not ended
+};
+struct Manage {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    Management what = Management::status;
+    std::string text;
+};
+
 using ToSession =
     std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction, SnapshotEnd, Connection, Refused,
-                 CheckPassed, Described, JobStarted, JobOutput, JobEnded>;
-using ToGuard = std::variant<Ready, Accepted, Closed, Run, Check, Describe, AwaitOutput>;
+                 CheckPassed, Described, JobStarted, JobOutput, JobEnded, StatusReport,
+                 SocketReport, CallerReport, BadFileReport, JobReport, Managed>;
+using ToGuard = std::variant<Ready, Accepted, Closed, Run, Check, Describe, AwaitOutput, Manage>;
 
 // Precondition: the message fits into a packet. Everything that is sent is bounded by
 // base/limits.h.

@@ -135,6 +135,7 @@ class Manager final : public JobManager, public JobHost {
     void end(const std::string& job, Outcome outcome) override;
     [[nodiscard]] std::size_t active(uid_t uid) const override;
     [[nodiscard]] std::size_t active() const override { return jobs_.size(); }
+    [[nodiscard]] std::vector<ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;
 
   private:
@@ -403,6 +404,18 @@ void Manager::end(const std::string& job, Outcome outcome) {
 std::size_t Manager::active(uid_t uid) const {
     const auto found = active_of_uid_.find(uid);
     return found == active_of_uid_.end() ? 0 : found->second;
+}
+
+std::vector<ActiveJob> Manager::list() const {
+    std::vector<ActiveJob> active;
+    active.reserve(jobs_.size());
+    for (const auto& [id, job] : jobs_) {
+        const Record& record = job->record();
+        active.push_back(
+            {id, record.action, record.requester, record.unit, record.created_usec});
+    }
+    std::ranges::sort(active, {}, &ActiveJob::created_usec);
+    return active;
 }
 
 void Manager::shut_down(std::function<void()> done) {

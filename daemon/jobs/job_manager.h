@@ -25,6 +25,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -95,6 +96,15 @@ struct Settings {
     std::function<void(const std::string& message)> notice;
 };
 
+// A job that has not ended.
+struct ActiveJob {
+    std::string job;
+    std::string action;
+    Requester requester;
+    std::string unit;  // of systemd's; empty: the guard started it itself
+    std::uint64_t created_usec = 0;
+};
+
 class JobManager {
   public:
     // Makes the folders, connects to systemd or finds a cgroup to put jobs into. Of what a guard
@@ -133,6 +143,8 @@ class JobManager {
     // Jobs that are not ended yet, of one uid (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t uid) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;
+    // All of them, oldest first.
+    [[nodiscard]] virtual std::vector<ActiveJob> list() const = 0;
 
     // Ends as `stopped` all jobs that the guard started itself, and calls `done` (from the loop)
     // when none of them is left. start() fails from now on.

@@ -19,9 +19,13 @@ constexpr int receives_after_hang_up = 8;
 
 }  // namespace
 
-Connection::Connection(std::uint64_t id, UniqueFd socket, std::int32_t pid, std::string unit,
-                       Shared& shared)
-    : id_(id), socket_(std::move(socket)), pid_(pid), unit_(std::move(unit)), shared_(shared) {}
+Connection::Connection(UniqueFd socket, const channel::Connection& about, Shared& shared)
+    : id_(about.connection),
+      socket_(std::move(socket)),
+      pid_(about.pid),
+      unit_(about.unit),
+      administrator_(about.administrator),
+      shared_(shared) {}
 
 // The one place where a connection changes its state, each of which is later than the one before.
 void Connection::set_state(State state) {
@@ -163,7 +167,7 @@ void Connection::begin(const protocol::Frame& frame) {
     }
     Answer answer = Rejected{protocol::errors::invalid_parameter, {{"parameter", "upgrade"}}};
     if (!call->upgrade) {
-        const Context context{shared_.caller, shared_.granted, pid_, unit_};
+        const Context context{shared_.caller, shared_.granted, pid_, unit_, administrator_};
         answer = dispatch(shared_.methods, context, call->method, call->parameters);
     }
     std::visit(
@@ -180,6 +184,13 @@ void Connection::begin(const protocol::Frame& frame) {
             }
         },
         answer);
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskManage question) {
+    UnderWay& started = start(call, terminator, Waiting::manage, {});
+    started.report = empty_report(question.what);
+    shared_.guard.send(
+        channel::Manage{id_, started.request, question.what, std::move(question.text)});
 }
 
 UnderWay& Connection::start(const protocol::Call& call, char terminator, Waiting waiting,

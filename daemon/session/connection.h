@@ -46,7 +46,7 @@ struct Shared {
     std::function<Clock::time_point()> now = Clock::now;
 };
 
-enum class Waiting : std::uint8_t { run, check, describe };
+enum class Waiting : std::uint8_t { run, check, describe, manage };
 
 // The call of a connection that the guard has still to answer.
 struct UnderWay {
@@ -61,13 +61,14 @@ struct UnderWay {
     std::variant<std::monostate, JobStream, JobSummary> output;
     bool output_awaited = false;
     std::optional<JobResult> result;
+    // Of the administrator's calls: what the guard has reported so far.
+    nlohmann::json report;
 };
 
 class Connection {
   public:
     // `shared` outlives the connection.
-    Connection(std::uint64_t id, UniqueFd socket, std::int32_t pid, std::string unit,
-               Shared& shared);
+    Connection(UniqueFd socket, const channel::Connection& about, Shared& shared);
 
     // What to do after a turn.
     enum class Next : std::uint8_t {
@@ -90,6 +91,12 @@ class Connection {
     bool answer(const channel::JobStarted& started, UniqueFd stdout_file, UniqueFd stderr_file);
     bool answer(const channel::JobOutput& output);
     bool answer(const channel::JobEnded& ended);
+    bool answer(const channel::StatusReport& status);
+    bool answer(const channel::SocketReport& socket);
+    bool answer(const channel::CallerReport& caller);
+    bool answer(const channel::BadFileReport& bad);
+    bool answer(const channel::JobReport& job);
+    bool answer(const channel::Managed& managed);
 
     // The client's time is up then: it is silent in the middle of a message, or does not go.
     [[nodiscard]] std::optional<Clock::time_point> deadline() const;
@@ -128,6 +135,8 @@ class Connection {
     void ask(const protocol::Call& call, char terminator, AskRun question);
     void ask(const protocol::Call& call, char terminator, AskCheck question);
     void ask(const protocol::Call& call, char terminator, AskDescribe question);
+    void ask(const protocol::Call& call, char terminator, AskManage question);
+    bool report(std::uint32_t request, const char* list, nlohmann::json item);
     UnderWay& start(const protocol::Call& call, char terminator, Waiting waiting,
                     std::string action);
     void send_away(std::string_view message);
@@ -144,6 +153,7 @@ class Connection {
     ClientSocket socket_;
     std::int32_t pid_;
     std::string unit_;
+    bool administrator_;
     Shared& shared_;
 
     State state_ = State::open;

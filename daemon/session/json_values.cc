@@ -164,4 +164,21 @@ json refusal_json(const channel::Refused& refused, const std::string& action) {
     return parameters;
 }
 
+json empty_report(channel::Management what) {
+    switch (what) {
+        case channel::Management::status:
+            return {{"sockets", json::array()},
+                    {"callers", json::array()},
+                    {"actions", 0},
+                    {"bad", json::array()}};
+        case channel::Management::reload:
+            return {{"actions", 0}, {"bad", json::array()}};
+        case channel::Management::jobs:
+            return {{"jobs", json::array()}};
+        case channel::Management::log_level:
+            break;
+    }
+    return json::object();
+}
+
 }  // namespace postern::session

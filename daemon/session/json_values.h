@@ -18,6 +18,9 @@ nlohmann::json summary_json(const ActionDescription& action);  // type Summary
 nlohmann::json action_json(const ActionDescription& action);   // type Action
 nlohmann::json result_json(const JobResult& result);           // type Result
 
+// What the answer to this call has before the guard has reported anything.
+nlohmann::json empty_report(channel::Management what);
+
 // The error that a refusal is to the client, by its full name, and its parameters. `action`: of the
 // call that is refused.
 nlohmann::json refusal_json(const channel::Refused& refused, const std::string& action);

@@ -87,6 +87,7 @@ Result<std::string, BadParameter> one_text(const json& parameters) {
 constexpr char interface_parameter[] = "interface";
 constexpr char action_parameter[] = "action";
 constexpr char ping_parameter[] = "ping";
+constexpr char level_parameter[] = "level";
 
 struct ActionCall {
     std::string action;
@@ -154,6 +155,15 @@ Answer ping(const Context& /*context*/, std::string text) {
     return Answered{{{"pong", std::move(text)}}};
 }
 
+template <channel::Management what>
+Answer manage(const Context& /*context*/, Nothing /*parameters*/) {
+    return AskManage{what, {}};
+}
+
+Answer set_log_level(const Context& /*context*/, std::string level) {
+    return AskManage{channel::Management::log_level, std::move(level)};
+}
+
 // One decoder and one handler of what it returns.
 template <auto decode, auto handle>
 Answer serve(const Context& context, const json& parameters) {
@@ -174,11 +184,19 @@ constexpr auto table = std::to_array<Method>({
     {"org.postern.Actions.Check", Access::everyone, serve<action_call, check>},
     {"org.postern.Actions.Run", Access::everyone, serve<action_call, run>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>},
+    {"org.postern.Admin.Status", Access::administrator,
+     serve<nothing, manage<channel::Management::status>>},
+    {"org.postern.Admin.Reload", Access::administrator,
+     serve<nothing, manage<channel::Management::reload>>},
+    {"org.postern.Admin.SetLogLevel", Access::administrator,
+     serve<one_text<level_parameter>, set_log_level>},
+    {"org.postern.Admin.Jobs", Access::administrator,
+     serve<nothing, manage<channel::Management::jobs>>},
     {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>},
 });
 
-bool permits(Access access) {
-    return access == Access::everyone;
+bool permits(Access access, const Context& context) {
+    return access == Access::everyone || context.administrator;
 }
 
 Rejected no_such_method(std::string_view method) {
@@ -201,7 +219,7 @@ Answer dispatch(std::span<const Method> methods, const Context& context, std::st
                 const json& parameters) {
     const auto row = std::ranges::find(methods, method, &Method::name);
     if (row == methods.end()) return no_such_method(method);
-    if (!permits(row->access()))
+    if (!permits(row->access(), context))
         return Rejected{protocol::errors::permission_denied, json::object()};
     return row->serve_(context, parameters);
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <variant>
 
+#include "daemon/channel/messages.h"
 #include "daemon/channel/types.h"
 #include "daemon/session/caller.h"
 
@@ -20,6 +21,7 @@ struct Context {
     // Of the connection: its client's process, and its systemd unit (empty: not known).
     std::int32_t pid = 0;
     const std::string& unit;
+    bool administrator = false;  // the connection is
 };
 
 // The reply, or the error, at once...
@@ -42,10 +44,14 @@ struct AskCheck {
 struct AskDescribe {
     std::string action;
 };
-using Answer = std::variant<Answered, Rejected, AskRun, AskCheck, AskDescribe>;
+struct AskManage {
+    channel::Management what = channel::Management::status;
+    std::string text;
+};
+using Answer = std::variant<Answered, Rejected, AskRun, AskCheck, AskDescribe, AskManage>;
 
-// Who may call a method. Being connected is what `everyone` needs; `administrator` is no caller of
-// a session yet, so such a row is refused to all.
+// Who may call a method. Being connected is what `everyone` needs, being connected to the
+// administrator's socket what `administrator` does. (The guard looks again.)
 enum class Access : std::uint8_t { everyone, administrator };
 
 // One row of the table. `serve` decodes the parameters and handles the call; it is made from a

@@ -185,8 +185,7 @@ bool Session::receive(const channel::Connection& message, std::vector<UniqueFd>&
     if (message.connection == guard_token || connections_.contains(message.connection)) {
         return false;
     }
-    auto connection = std::make_unique<Connection>(message.connection, std::move(descriptors[0]),
-                                                   message.pid, message.unit, shared_);
+    auto connection = std::make_unique<Connection>(std::move(descriptors[0]), message, shared_);
     guard_.send(channel::Accepted{message.connection});
     connection->registered_events = connection->wanted_events();
     const bool watched = control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(),

@@ -12,7 +12,7 @@ _posternctl_names() {
 }
 
 _posternctl() {
-    local verbs='run list describe check whoami ping call lint'
+    local verbs='run list describe check whoami ping call lint status reload log-level jobs'
     local options='--socket --user --json --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local verb='' action='' word i
@@ -47,6 +47,7 @@ _posternctl() {
     fi
     if [[ $current == -* ]]; then
         [[ $verb == call ]] && options+=' --more --lines'
+        [[ $verb == jobs ]] && options+=' --all'
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
         return
     fi

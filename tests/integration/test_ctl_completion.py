@@ -29,7 +29,8 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call", "lint"]),
+    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call", "lint", "status",
+           "reload", "log-level", "jobs"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),

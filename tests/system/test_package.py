@@ -1,6 +1,7 @@
 """The real package on a really booted Debian: from its installation until it is purged."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -11,6 +12,7 @@ from conftest import install
 pytestmark = pytest.mark.needs_root
 
 SOCKET = "/run/postern/postern.sock"
+ADMIN_SOCKET = "/run/postern-admin/admin.sock"
 
 
 def state(host, unit):
@@ -39,7 +41,8 @@ def test_the_package_enables_the_socket(package, tmp_path):
     subprocess.run(["dpkg-deb", "-e", package, tmp_path], check=True)
     postinst = (tmp_path / "postinst").read_text()
     assert "deb-systemd-helper enable 'posternd.socket'" in postinst
-    assert "deb-systemd-invoke start 'posternd.socket'" in postinst
+    assert "deb-systemd-helper enable 'posternd-admin.socket'" in postinst
+    assert re.search(r"deb-systemd-invoke start .*'posternd.socket'", postinst)
     assert "deb-systemd-invoke try-restart 'posternd.service'" in postinst
     assert "systemd-sysusers" in postinst
 
@@ -129,14 +132,46 @@ def test_a_reload_puts_new_files_in_force(host):
         "summary": "Declared later", "exec": ["/usr/bin/echo", "now"],
         "allow": [{"group": "postern"}]}))
     host.run("systemctl", "reload", "posternd.service")
-
-    def granted():
-        done = host.run("posternctl", "run", "later", user="member", check=False)
-        return (done.returncode, done.stdout) == (0, "now\n")
-
-    booted_host.wait_until(granted, 10, "the new action")
+    # It returned when the new set was in force.
+    done = host.run("posternctl", "run", "later", user="member", check=False)
+    assert (done.returncode, done.stdout) == (0, "now\n")
+    host.run("rm", "/etc/postern/actions.d/later.json")
+    host.run("systemctl", "reload", "posternd.service")
+    denied = host.run("posternctl", "run", "later", user="member", check=False)
+    assert denied.returncode == 126
     assert host.property("posternd.service", "MainPID") == pid
     assert state(host, "posternd.service") == "active"
+
+
+def test_a_reload_fails_where_a_file_is_bad_and_names_it(host):
+    assert hello(host).returncode == 0
+    host.write("/etc/postern/actions.d/broken.json", '{"summary": "s", "exec": ["/bin/true"], '
+               '"allow": [],\n "sumary": 1}')
+    done = host.run("systemctl", "reload", "posternd.service", check=False)
+    assert done.returncode != 0
+    booted_host.wait_until(lambda: "broken.json:2:2: sumary: unknown key" in host.run(
+        "journalctl", "--no-pager", "-n", "20", "-u", "posternd.service").stdout, 10, "the reason")
+    # It runs on, with everything else in force.
+    assert state(host, "posternd.service") == "active"
+    assert hello(host).stdout == "Hi, g1\n"
+    host.run("rm", "/etc/postern/actions.d/broken.json")
+    host.run("systemctl", "reload", "posternd.service")
+
+
+def test_the_administrators_socket(host):
+    stat = host.run("stat", "-c", "%F %a %U:%G", ADMIN_SOCKET).stdout.strip()
+    assert stat == "socket 600 root:root"
+    assert host.run("stat", "-c", "%a %U:%G", "/run/postern-admin").stdout.strip() == "700 root:root"
+    status = json.loads(host.run("posternctl", "--json", "status").stdout)
+    assert status["supervision"] == "systemd"
+    assert {"path": ADMIN_SOCKET, "administrator": True} in status["sockets"]
+    assert {"path": SOCKET, "administrator": False} in status["sockets"]
+    denied = host.run("posternctl", "status", user="member", check=False)
+    assert denied.returncode == 125 and ADMIN_SOCKET in denied.stderr
+    # It alone wakes the guard as well.
+    stop_guard(host)
+    assert host.run("posternctl", "reload").stdout.endswith("actions in force, 0 files bad\n")
+    assert hello(host).stdout == "Hi, g1\n"
 
 
 def test_a_restart_keeps_the_socket(host):

@@ -50,13 +50,19 @@ std::vector<ToSession> all_to_session() {
             SnapshotBegin{7},
             SnapshotAction{some_action()},
             SnapshotEnd{},
-            Connection{0x1122334455667788, -5, "x.service"},
+            Connection{0x1122334455667788, -5, "x.service", true},
             Refused{1, 2, Refusal::start_failed, "subject", "message"},
             CheckPassed{1, 0xffffffff},
             Described{1, 2, some_action()},
             JobStarted{1, 2, "0123456789abcdef0123456789abcdef"},
             JobOutput{3, 4},
-            JobEnded{1, 2, some_result()}};
+            JobEnded{1, 2, some_result()},
+            StatusReport{1, 2, "0.1", 7, 1795525093704675, "debug", "systemd", 3},
+            SocketReport{1, 2, "/run/s", true},
+            CallerReport{1, 2, 1000, 4294967294, "x.service", -1, 256},
+            BadFileReport{1, 2, "a", "/a.json", "/a.json:1:1: what; do"},
+            JobReport{1, 2, "0123456789abcdef0123456789abcdef", "a", 1000, 42, "u.service", 9},
+            Managed{1, 2, true, "why", 5}};
 }
 std::vector<ToGuard> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -70,7 +76,8 @@ std::vector<ToGuard> all_to_guard() {
             Run{1, 2, "hello", arguments},
             Check{1, 2, "", arguments},
             Describe{1, 2, "x"},
-            AwaitOutput{1, 2, not_awaited, 4}};
+            AwaitOutput{1, 2, not_awaited, 4},
+            Manage{1, 2, Management::jobs, "text"}};
 }
 
 template <typename F>

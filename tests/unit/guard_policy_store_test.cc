@@ -26,8 +26,11 @@ class PolicyStoreTest : public testing::Test {
         policy::LoadOptions options;
         options.folders = {folder_};
         options.owner = ::geteuid();
-        auto store = PolicyStore::create(
-            event, options, [this](auto result) { loads_.push_back(std::move(result)); });
+        auto store =
+            PolicyStore::create(event, options, [this](auto result, std::uint64_t request) {
+                loads_.push_back(std::move(result));
+                request_ = request;
+            });
         ASSERT_TRUE(store) << store.error().message;
         store_ = std::move(*store);
     }
@@ -47,6 +50,7 @@ class PolicyStoreTest : public testing::Test {
     EventLoop event_;
     std::unique_ptr<PolicyStore> store_;
     std::vector<Result<policy::SnapshotPtr>> loads_;
+    std::uint64_t request_ = 0;
 };
 
 TEST_F(PolicyStoreTest, LoadsWhenAsked) {

@@ -126,6 +126,9 @@ std::string show(const channel::ToGuard& message) {
                 return "closed";
             } else if constexpr (std::is_same_v<M, channel::Describe>) {
                 return "describe #" + std::to_string(m.request) + " " + json(m.action).dump();
+            } else if constexpr (std::is_same_v<M, channel::Manage>) {
+                return "manage #" + std::to_string(m.request) + " " +
+                       std::to_string(static_cast<int>(m.what)) + " " + json(m.text).dump();
             } else if constexpr (std::is_same_v<M, channel::AwaitOutput>) {
                 return "await #" + std::to_string(m.request) + " " +
                        std::to_string(m.stdout_offset) + " " + std::to_string(m.stderr_offset);

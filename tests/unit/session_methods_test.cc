@@ -22,10 +22,11 @@ struct Called {
     Caller caller{1000, 1000, {27, 1000}, 32768};
     Granted granted{test::some_actions()};
     std::string unit;
+    bool administrator = false;
 
     Answer operator()(std::string_view method, const json& parameters,
                       std::span<const Method> table = methods()) {
-        return dispatch(table, Context{caller, granted, 4711, unit}, method, parameters);
+        return dispatch(table, Context{caller, granted, 4711, unit, administrator}, method, parameters);
     }
 };
 
@@ -77,6 +78,7 @@ TEST(MethodTable, HasExactlyTheMethodsOfTheTexts) {
 
 TEST(MethodTable, TakesExactlyTheParametersOfTheTexts) {
     Called call;
+    call.administrator = true;
     for (const auto& [name, method] : declared()) {
         EXPECT_EQ(bad_parameter(call(name, right_parameters(method))), "") << name;
         EXPECT_EQ(bad_parameter(call(name, right_parameters(method, false))), "") << name;
@@ -142,13 +144,20 @@ TEST(Dispatch, ChecksAccessBeforeTheHandler) {
     EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.PermissionDenied");
     EXPECT_EQ(std::get<Rejected>(refused).parameters, json::object());
     EXPECT_EQ(served, 1);
+    call.administrator = true;
+    EXPECT_TRUE(std::holds_alternative<Answered>(
+        call("org.postern.Actions.Closed", {{"unknown", 1}}, table)));
+    EXPECT_EQ(served, 2);
 }
 
-// Every method, for a caller like any other: all rows are open to whoever is connected. A row that
-// is not has to be added here.
-TEST(Dispatch, EveryMethodIsForEveryoneWhoIsConnected) {
-    for (const auto& method : methods())
-        EXPECT_EQ(method.access(), Access::everyone) << method.name();
+// Every method, for a caller like any other: what is not the administrator's is open to whoever is
+// connected.
+TEST(Dispatch, TheAdministratorsMethodsAreThoseOfAdmin) {
+    for (const auto& method : methods()) {
+        const bool admin = method.name().starts_with("org.postern.Admin.");
+        EXPECT_EQ(method.access(), admin ? Access::administrator : Access::everyone)
+            << method.name();
+    }
 }
 
 TEST(Dispatch, SaysWhatThereIsNot) {
