@@ -411,8 +411,7 @@ std::vector<ActiveJob> Manager::list() const {
     active.reserve(jobs_.size());
     for (const auto& [id, job] : jobs_) {
         const Record& record = job->record();
-        active.push_back(
-            {id, record.action, record.requester, record.unit, record.created_usec});
+        active.push_back({id, record.action, record.requester, record.unit, record.created_usec});
     }
     std::ranges::sort(active, {}, &ActiveJob::created_usec);
     return active;

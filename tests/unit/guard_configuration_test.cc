@@ -73,7 +73,8 @@ TEST_F(ConfigurationTest, TheFileSetsEverything) {
 
 TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
     EXPECT_EQ(error_of("{\n  \"socket\": \"/x\"\n}"),
-              "2:3: unknown key \"socket\"; there are sockets, adminSocket, socketMode, socketGroup, actions, "
+              "2:3: unknown key \"socket\"; there are sockets, adminSocket, socketMode, "
+              "socketGroup, actions, "
               "state, audit, logLevel, jobs, sessionUser, limits");
     EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
     EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),

@@ -26,7 +26,8 @@ struct Called {
 
     Answer operator()(std::string_view method, const json& parameters,
                       std::span<const Method> table = methods()) {
-        return dispatch(table, Context{caller, granted, 4711, unit, administrator}, method, parameters);
+        return dispatch(table, Context{caller, granted, 4711, unit, administrator}, method,
+                        parameters);
     }
 };
 
