@@ -52,6 +52,9 @@ struct Check {
     void operator()(const session::AskDescribe& a) const {
         check_question(channel::Describe{1, 2, a.action});
     }
+    void operator()(const session::AskManage& a) const {
+        check_question(channel::Manage{1, 2, a.what, a.text});
+    }
 };
 
 }  // namespace
@@ -72,8 +75,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return std::vector{hello};
     }()};
     static const std::string unit = "x.service";
-    const session::Context context{caller, granted, 1, unit};
-    std::visit(Check{},
-               session::dispatch(session::methods(), context, call->method, call->parameters));
+    for (const bool administrator : {false, true}) {
+        const session::Context context{caller, granted, 1, unit, administrator};
+        std::visit(Check{},
+                   session::dispatch(session::methods(), context, call->method, call->parameters));
+    }
     return 0;
 }
