@@ -12,7 +12,8 @@
 namespace postern::ctl {
 
 Result<ActionCall, Failed> action_call(const Invocation& invocation) {
-    ActionCall call{.action = invocation.words.front(), .arguments = {}, .description = {}};
+    ActionCall call;
+    call.action = invocation.words.front();
     if (!valid_utf8(call.action)) {
         complain(in_quotes(call.action) + ": the name of an action is valid UTF-8");
         return fail_with(Failed{exit_code::invalid});
@@ -31,6 +32,7 @@ Result<void, NoReply> look_up(ActionCall& call, Connection& connection, int inte
         protocol::encode_call("org.postern.Actions.Describe", {{"action", call.action}}));
     const auto message = connection.wait(answer_patience, interrupt);
     if (!message) return fail_with(message.error());
+    call.looked_up = true;
     const auto* action = field(message->reply.parameters, "action");
     if (!message->reply.error.empty() || action == nullptr) return {};
     // One that can't be understood (of a newer daemon, perhaps) is as good as none.

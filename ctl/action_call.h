@@ -17,6 +17,7 @@ struct ActionCall {
     // Nothing: Describe failed. The call is made all the same, with plain strings: what it is
     // answered, and what the administrator finds in the audit, is then the daemon's own reason.
     std::optional<ActionDescription> description;
+    bool looked_up = false;  // the daemon was asked for it
 };
 
 // From ACTION and NAME=VALUE ... The error was said.

@@ -21,8 +21,17 @@ Result<Connection, Failed> open_connection(const Invocation& invocation) {
 
 Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
                                    std::string_view method, const nlohmann::json& parameters) {
-    connection.queue(protocol::encode_call(method, parameters));
+    const std::string call = protocol::encode_call(method, parameters);
+    connection.queue(call);
     auto message = connection.wait(answer_patience, -1);
+    if (!message && message.error().why == NoReply::Why::ended) {
+        // Perhaps a daemon that was just leaving: the one that comes after it answers.
+        if (auto socket = connect_to(invocation.socket, connect_patience)) {
+            connection = Connection(std::move(*socket), invocation.socket);
+            connection.queue(call);
+            message = connection.wait(answer_patience, -1);
+        }
+    }
     if (!message) return fail_with(report(message.error()));
     if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
     return std::move(message->reply.parameters);

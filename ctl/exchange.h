@@ -24,7 +24,8 @@ struct Failed {
 
 Result<Connection, Failed> open_connection(const Invocation& invocation);
 
-// One call, one reply: its parameters.
+// One call, one reply: its parameters. Where the connection ends without one it is made again,
+// once: nothing is asked so that may not be asked twice.
 Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
                                    std::string_view method, const nlohmann::json& parameters);
 

@@ -20,6 +20,8 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Actions.LimitReached", exit_code::limit},
     ErrorRow{"org.postern.Actions.Unavailable", exit_code::limit},
     ErrorRow{"org.postern.Actions.StartFailed", exit_code::not_started},
+    ErrorRow{"org.postern.Actions.KeyInUse", exit_code::invalid},
+    ErrorRow{"org.postern.Jobs.NoSuchJob", exit_code::not_granted},
     ErrorRow{"org.varlink.service.InvalidParameter", exit_code::invalid},
     ErrorRow{"org.varlink.service.ExpectedMore", exit_code::invalid},
     ErrorRow{"org.varlink.service.PermissionDenied", exit_code::not_granted},

@@ -1,11 +1,17 @@
+#include <poll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "base/utf8.h"
 #include "ctl/action_call.h"
+#include "ctl/connect.h"
 #include "ctl/exchange.h"
 #include "ctl/exit_codes.h"
 #include "ctl/interrupt.h"
@@ -30,7 +36,31 @@ constexpr std::array streams = {
     Stream{"stderr", "stderrBase64", "stderrMissed", "standard error", STDERR_FILENO},
 };
 
-// One run of an action, from the reply that names the job to the one that carries its result.
+// After a daemon that went has not come back for so long, it is given up.
+constexpr std::chrono::seconds return_patience{3};
+constexpr std::chrono::milliseconds between_tries{100};
+// Connections in a row that end soon and bring nothing new: the second may have met a daemon that
+// was just leaving, too.
+constexpr int most_fruitless = 3;
+constexpr std::chrono::seconds soon{1};
+
+// For the daemon to know the call again, should the connection break before it has named the job.
+std::string new_key() {
+    std::array<unsigned char, 16> random{};
+    // Whole, up to 256 bytes (getrandom(2)). Without a key the call can only be made once.
+    if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+        return {};
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string key;
+    for (const unsigned char byte : random) {
+        key += digits[byte >> 4];
+        key += digits[byte & 0xf];
+    }
+    return key;
+}
+
+// One run of an action, from the reply that names the job to the one that carries its result. The
+// daemon may go meanwhile and come back: the job does not go with it.
 class Running {
   public:
     Running(const Invocation& invocation, ActionCall call, Connection connection,
@@ -44,14 +74,17 @@ class Running {
     int run();
 
   private:
-    Result<nlohmann::json, Failed> prepare();
+    // The exit code; or why this connection is over before there is one.
+    Result<int, NoReply> converse();
+    // Whether there is a new connection. None: it is given up, or a signal came.
+    bool connect_again();
     Failed interrupted() const;
     Failed without_reply(const NoReply& none) const;
     [[nodiscard]] std::string name() const { return printable(call_.action); }
 
     // The exit code, once there is one.
     std::optional<int> take(const protocol::Reply& reply);
-    std::optional<int> pass_on(const nlohmann::json& parameters, const Stream& stream);
+    std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
     std::optional<int> write(int fd, std::string_view bytes);
     int finished(const nlohmann::json& parameters);
 
@@ -60,23 +93,70 @@ class Running {
     ActionCall call_;
     Connection connection_;
     const Interrupt& interrupt_;
+    std::string key_ = new_key();
     bool sent_ = false;
-    std::string job_;  // empty: not known yet
+    bool fruitful_ = false;  // this connection was: it brought something new
+    std::string job_;        // empty: not known yet
+    // Bytes of each stream that have come, those that were missing counted.
+    std::array<std::uint64_t, streams.size()> offsets_{};
 };
 
 int Running::run() {
-    if (const auto found = look_up(call_, connection_, interrupt_.fd()); !found) {
-        return without_reply(found.error()).code;
+    std::optional<NoReply> broken;  // by what, since something new came
+    for (int fruitless = 0;;) {
+        const auto begun = std::chrono::steady_clock::now();
+        const auto code = converse();
+        if (code) return *code;
+        const bool short_lived = std::chrono::steady_clock::now() - begun < soon;
+        fruitless = fruitful_ || !short_lived ? 0 : fruitless + 1;
+        const bool ended = code.error().why == NoReply::Why::ended;
+        if (!ended || fruitless == 0 || !broken) broken = code.error();
+        if (!ended || fruitless >= most_fruitless || !connect_again()) {
+            return Interrupt::signal() != 0 ? interrupted().code : without_reply(*broken).code;
+        }
     }
-    const auto parameters = parameters_of(call_);
+}
+
+Result<int, NoReply> Running::converse() {
+    fruitful_ = false;
+    if (!call_.looked_up) {
+        auto found = look_up(call_, connection_, interrupt_.fd());
+        if (!found) return fail_with(std::move(found).error());
+        fruitful_ = true;
+    }
+    auto parameters = parameters_of(call_);
     if (!parameters) return parameters.error().code;
+    if (!job_.empty()) {
+        *parameters = {{"job", job_}, {"stdoutOffset", offsets_[0]}, {"stderrOffset", offsets_[1]}};
+    } else if (!key_.empty()) {
+        (*parameters)["key"] = key_;
+    }
     connection_.queue(
-        protocol::encode_call("org.postern.Actions.Run", *parameters, {.more = true}));
+        protocol::encode_call(job_.empty() ? "org.postern.Actions.Run" : "org.postern.Jobs.Follow",
+                              *parameters, {.more = true}));
     sent_ = true;
     for (;;) {
-        const auto message = connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd());
-        if (!message) return without_reply(message.error()).code;
+        auto message = connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd());
+        if (!message) return fail_with(std::move(message).error());
         if (const auto code = take(message->reply)) return *code;
+    }
+}
+
+bool Running::connect_again() {
+    // Without a key the daemon would not know the call again, and might run it twice.
+    if (sent_ && job_.empty() && key_.empty()) return false;
+    if (isatty(STDERR_FILENO) == 1) complain("the daemon broke off; connecting again");
+    const auto end = std::chrono::steady_clock::now() + return_patience;
+    for (;;) {
+        auto socket = connect_to(invocation_.socket, std::chrono::seconds{1});
+        if (socket) {
+            connection_ = Connection(std::move(*socket), invocation_.socket);
+            return true;
+        }
+        if (std::chrono::steady_clock::now() >= end) return false;
+        pollfd interrupt{.fd = interrupt_.fd(), .events = POLLIN, .revents = 0};
+        poll(&interrupt, 1, static_cast<int>(between_tries.count()));
+        if (Interrupt::signal() != 0) return false;
     }
 }
 
@@ -99,7 +179,6 @@ Failed Running::interrupted() const {
 }
 
 Failed Running::without_reply(const NoReply& none) const {
-    if (none.why == NoReply::Why::interrupted) return interrupted();
     if (!sent_ || job_.empty()) return report(none);
     complain(none.message + "; what became of job " + job_ + " (" + call_.action +
              ") is not known");
@@ -108,37 +187,46 @@ Failed Running::without_reply(const NoReply& none) const {
 
 std::optional<int> Running::take(const protocol::Reply& reply) {
     if (!reply.error.empty()) return report(invocation_, reply).code;
-    if (const auto job = string_field(reply.parameters, "job")) job_ = *job;
-    if (json_) {
+    const auto job = string_field(reply.parameters, "job");
+    // A new connection begins with what is known.
+    const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
+    if (job) job_ = *job;
+    if (!repeats) fruitful_ = true;
+    if (json_ && !repeats) {
         if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
-    } else {
-        for (const auto& stream : streams) {
-            if (const auto code = pass_on(reply.parameters, stream)) return code;
-        }
+    }
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        if (const auto code = pass_on(reply.parameters, which)) return code;
     }
     if (reply.continues) return std::nullopt;
     return finished(reply.parameters);
 }
 
-std::optional<int> Running::pass_on(const nlohmann::json& parameters, const Stream& stream) {
+std::optional<int> Running::pass_on(const nlohmann::json& parameters, std::size_t which) {
+    const Stream& stream = streams.at(which);
+    std::uint64_t& offset = offsets_.at(which);
     for (const auto& cut : array_field(parameters, "truncated")) {
         if (cut != stream.text) continue;
+        offset = 0;
+        if (json_) continue;
         complain(call_.action + ": the job itself cut back its " + stream.name +
                  ": what came before may be incomplete");
     }
     if (const auto missed = integer_field(parameters, stream.missed); missed && *missed > 0) {
-        complain(call_.action + ": " + std::to_string(*missed) + " bytes of its " + stream.name +
-                 " are missing here: the daemon no longer had them");
+        offset += static_cast<std::uint64_t>(*missed);
+        if (!json_) {
+            complain(call_.action + ": " + std::to_string(*missed) + " bytes of its " +
+                     stream.name + " are missing here: the daemon no longer had them");
+        }
     }
-    if (const auto text = string_field(parameters, stream.text)) {
-        if (const auto code = write(stream.fd, *text)) return code;
-    }
+    auto bytes = string_field(parameters, stream.text);
     if (const auto base64 = string_field(parameters, stream.base64)) {
-        const auto bytes = protocol::decode_base64(*base64);
+        bytes = protocol::decode_base64(*base64);
         if (!bytes) return nonsense(connection_, std::string(stream.base64) + " is no base64").code;
-        if (const auto code = write(stream.fd, *bytes)) return code;
     }
-    return std::nullopt;
+    if (!bytes) return std::nullopt;
+    offset += bytes->size();
+    return json_ ? std::nullopt : write(stream.fd, *bytes);
 }
 
 std::optional<int> Running::write(int fd, std::string_view bytes) {

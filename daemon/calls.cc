@@ -2,8 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
-#include <limits>
+#include <array>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,64 +14,81 @@
 #include "daemon/policy/arguments.h"
 
 namespace postern {
+namespace {
 
-// One job from its start to its end, and the call that waits for it, as long as one does.
-class Calls::JobCall final : public JobAudit {
+void send_started(SessionProcess& session, std::uint64_t connection, std::uint32_t request,
+                  const std::string& job, std::array<UniqueFd, 2> output) {
+    std::vector<UniqueFd> files;
+    files.push_back(std::move(output[0]));
+    files.push_back(std::move(output[1]));
+    session.send(channel::JobStarted{connection, request, job}, std::move(files));
+}
+
+JobView view_of(const jobs::Record& record) {
+    JobView view;
+    view.job = record.job;
+    view.action = record.action;
+    view.created_usec = record.created_usec;
+    switch (record.state) {
+        case jobs::RecordState::starting:
+            break;
+        case jobs::RecordState::running:
+            view.state = JobState::running;
+            break;
+        case jobs::RecordState::ended:
+        case jobs::RecordState::lost:
+            view.state = JobState::ended;
+            view.result = record.result;
+            break;
+        case jobs::RecordState::failed:
+            view.state = JobState::failed;
+            view.message = record.told;
+            break;
+    }
+    return view;
+}
+
+}  // namespace
+
+// A call that follows a job: to its end, or until the connection is over.
+class Calls::Following final : public jobs::Follower {
   public:
-    JobCall(Calls& calls, SessionProcess& session, const channel::Run& call,
-            const ConnectionInfo& connection)
-        : JobAudit(calls.audit_, session.caller(), connection.pid, connection.unit, call.action),
-          calls_(calls),
-          session_(&session),
-          connection_(call.connection),
-          request_(call.request) {}
+    Following(Calls& calls, SessionProcess& session, std::uint64_t connection,
+              std::uint32_t request, std::string action)
+        : calls_(calls),
+          session_(session),
+          connection_(connection),
+          request_(request),
+          action_(std::move(action)) {}
 
-    [[nodiscard]] Key key() const { return {session_, connection_, request_}; }
-    void set_job(std::string job, bool kill_on_disconnect) {
-        job_ = std::move(job);
-        kill_on_disconnect_ = kill_on_disconnect;
-    }
-    [[nodiscard]] const std::string& job() const { return job_; }
-
-    // Nobody waits for it any more.
-    void disconnect() {
-        session_ = nullptr;
-        if (kill_on_disconnect_) calls_.jobs_.end(job_, Outcome::disconnected);
-    }
+    // To send may end the session, and with it this.
 
     void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
-        if (session_ == nullptr) return;
-        std::vector<UniqueFd> files;
-        files.push_back(std::move(stdout_file));
-        files.push_back(std::move(stderr_file));
-        session_->send(channel::JobStarted{connection_, request_, job}, std::move(files));
+        send_started(session_, connection_, request_, job,
+                     {std::move(stdout_file), std::move(stderr_file)});
     }
     void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
-        JobAudit::start_failed(job, failure);
         finish(channel::Refused{connection_, request_, channel::Refusal::start_failed, job,
-                                action() + ": " + failure.message});
+                                action_ + ": " + failure.message});
     }
     void output(const std::string& /*job*/) override {
-        if (session_ != nullptr) session_->send(channel::JobOutput{connection_, request_});
+        session_.send(channel::JobOutput{connection_, request_});
     }
-    void ended(const std::string& job, const JobResult& result) override {
-        JobAudit::ended(job, result);
+    void ended(const std::string& /*job*/, const JobResult& result) override {
         finish(channel::JobEnded{connection_, request_, result});
     }
 
   private:
     void finish(const channel::ToSession& answer) {
-        if (session_ == nullptr) return;
-        calls_.under_way_.erase(key());
-        std::exchange(session_, nullptr)->send(answer);
+        calls_.under_way_.erase({&session_, connection_, request_});
+        session_.send(answer);
     }
 
     Calls& calls_;
-    SessionProcess* session_;
+    SessionProcess& session_;
     std::uint64_t connection_;
     std::uint32_t request_;
-    std::string job_;
-    bool kill_on_disconnect_ = false;
+    std::string action_;
 };
 
 Calls::Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits)
@@ -79,8 +97,24 @@ Calls::Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits)
 Calls::~Calls() = default;
 
 void Calls::handle(SessionProcess& session, const channel::ToGuard& message) {
+    const bool twice = std::visit(
+        [&](const auto& call) {
+            using Call = std::decay_t<decltype(call)>;
+            if constexpr (std::is_same_v<Call, channel::Run> ||
+                          std::is_same_v<Call, channel::Follow>) {
+                return under_way_.contains({&session, call.connection, call.request});
+            } else {
+                return false;
+            }
+        },
+        message);
+    if (twice) return session.end("it used the number of a call under way");
     if (const auto* call = std::get_if<channel::Run>(&message)) {
         run(session, *call);
+    } else if (const auto* follow_call = std::get_if<channel::Follow>(&message)) {
+        follow(session, *follow_call);
+    } else if (const auto* look_up_call = std::get_if<channel::LookUp>(&message)) {
+        look_up(session, *look_up_call);
     } else if (const auto* check_call = std::get_if<channel::Check>(&message)) {
         check(session, *check_call);
     } else if (const auto* describe_call = std::get_if<channel::Describe>(&message)) {
@@ -90,16 +124,15 @@ void Calls::handle(SessionProcess& session, const channel::ToGuard& message) {
     }
 }
 
-template <typename Call>
 AuditEvent Calls::audit_event(AuditEvent::Kind kind, const SessionProcess& session,
-                              const Call& call) {
-    const ConnectionInfo& connection = session.connections().at(call.connection);
+                              std::uint64_t connection, const std::string& action) {
+    const ConnectionInfo& info = session.connections().at(connection);
     AuditEvent event;
     event.kind = kind;
     event.caller = session.caller().get();
-    event.pid = connection.pid;
-    event.unit = connection.unit;
-    event.action = call.action;
+    event.pid = info.pid;
+    event.unit = info.unit;
+    event.action = action;
     return event;
 }
 
@@ -113,7 +146,8 @@ template <typename Call>
 policy::Verdict Calls::decide_or_refuse(SessionProcess& session, const Call& call) {
     policy::Verdict verdict = policy::decide(*snapshot_, *session.caller(), call.action);
     if (verdict.action == nullptr) {
-        AuditEvent event = audit_event(AuditEvent::Kind::call_denied, session, call);
+        AuditEvent event =
+            audit_event(AuditEvent::Kind::call_denied, session, call.connection, call.action);
         event.rule = verdict.rule;
         event.place = verdict.place;
         event.reason = verdict.reason;
@@ -132,7 +166,8 @@ std::optional<policy::Command> Calls::bind_or_refuse(SessionProcess& session, co
                                                      const policy::Action& action) {
     auto command = policy::bind_arguments(action, call.arguments);
     if (command) return std::move(*command);
-    AuditEvent event = audit_event(AuditEvent::Kind::call_refused, session, call);
+    AuditEvent event =
+        audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
     event.reason = command.error().message;
     audit_.write(event);
     refuse(session, call, channel::Refusal::invalid_argument, command.error().argument,
@@ -141,50 +176,152 @@ std::optional<policy::Command> Calls::bind_or_refuse(SessionProcess& session, co
 }
 
 void Calls::run(SessionProcess& session, const channel::Run& call) {
-    const Key key{&session, call.connection, call.request};
-    if (under_way_.contains(key)) return session.end("it used the number of a call under way");
+    if (!call.key.empty() && !is_job_key(call.key)) {
+        return session.end("it sent a key that is none");
+    }
     const policy::Verdict verdict = decide_or_refuse(session, call);
     if (verdict.action == nullptr) return;
-    auto command = bind_or_refuse(session, call, *verdict.action);
+    const auto command = bind_or_refuse(session, call, *verdict.action);
     if (!command) return;
-
-    const policy::Caller& caller = *session.caller();
-    const bool full = jobs_.active() >= limits_.jobs;
-    if (full || jobs_.active(caller.uid) >= limits_.jobs_per_uid) {
-        const std::string limit = full ? "jobs" : "jobs-per-uid";
-        const std::string bound = std::to_string(full ? limits_.jobs : limits_.jobs_per_uid);
-        AuditEvent event = audit_event(AuditEvent::Kind::call_refused, session, call);
-        event.reason = "limit " + limit;
+    const auto known = call.key.empty() ? std::nullopt : find_own(session, call.key);
+    if (!known) {
+        if (has_room_or_refuse(session, call)) start(session, call, verdict, *command);
+    } else if (known->action == call.action && known->arguments == command->shown) {
+        spdlog::debug("job {}: found again by its key", known->job);
+        answer_with(session, call, *known);
+    } else {
+        AuditEvent event =
+            audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
+        event.reason = "the key is in use";
+        event.job = known->job;
         audit_.write(event);
-        return refuse(session, call, channel::Refusal::limit_reached, limit,
-                      (full ? "there are already " : "you already have ") + bound +
-                          " jobs running (limit " + limit + "); try again when one has ended");
+        refuse(session, call, channel::Refusal::key_in_use, call.key,
+               "the key " + call.key + " was given to another call, which started job " +
+                   known->job + " (" + known->action + "); a new call needs a new key");
     }
+}
 
+bool Calls::has_room_or_refuse(SessionProcess& session, const channel::Run& call) {
+    const bool full = jobs_.active() >= limits_.jobs;
+    if (!full && jobs_.active(session.caller()->uid) < limits_.jobs_per_uid) return true;
+    const std::string limit = full ? "jobs" : "jobs-per-uid";
+    const std::string bound = std::to_string(full ? limits_.jobs : limits_.jobs_per_uid);
+    AuditEvent event =
+        audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
+    event.reason = "limit " + limit;
+    audit_.write(event);
+    refuse(session, call, channel::Refusal::limit_reached, limit,
+           (full ? "there are already " : "you already have ") + bound + " jobs running (limit " +
+               limit + "); try again when one has ended");
+    return false;
+}
+
+void Calls::start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
+                  const policy::Command& command) {
+    const policy::Caller& caller = *session.caller();
     const ConnectionInfo& connection = session.connections().at(call.connection);
-    auto job_call = std::make_unique<JobCall>(*this, session, call, connection);
-    JobCall* observer = job_call.get();
+    jobs::Audience audience;
+    audience.witness = std::make_unique<JobAudit>(audit_, session.caller(), connection.pid,
+                                                  connection.unit, call.action);
+    audience.follower =
+        std::make_unique<Following>(*this, session, call.connection, call.request, call.action);
     const auto admit = [&](const std::string& job) {
-        AuditEvent event = audit_event(AuditEvent::Kind::job_started, session, call);
+        AuditEvent event =
+            audit_event(AuditEvent::Kind::job_started, session, call.connection, call.action);
         event.rule = verdict.rule;
         event.place = verdict.place;
         event.job = job;
-        event.arguments = command->shown;
+        event.arguments = command.shown;
         return audit_.write(event);
     };
-    auto job = jobs_.start(*verdict.action, *command, {caller.uid, caller.gid, connection.pid},
-                           std::move(job_call), admit);
+    const auto job = jobs_.start(
+        *verdict.action, command,
+        {caller.uid, caller.gid, connection.pid, caller.groups, connection.unit, call.key},
+        std::move(audience), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", call.action, job.error().message);
-        AuditEvent event = audit_event(AuditEvent::Kind::call_refused, session, call);
+        AuditEvent event =
+            audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
         event.reason = job.error().message;
         audit_.write(event);
         return refuse(session, call, channel::Refusal::unavailable, "",
                       "no job can be started at the moment: its record or its audit can't be "
                       "written; try again later, the administrator finds more in the log");
     }
-    observer->set_job(*job, verdict.action->description.kill_on_disconnect);
-    under_way_.emplace(key, observer);
+    under_way_.emplace(Key{&session, call.connection, call.request},
+                       Followed{*job, jobs::first_follower});
+}
+
+// ---- Jobs of its own ----
+
+bool Calls::is_own(const SessionProcess& session, const jobs::Requester& requester) const {
+    const policy::Caller& caller = *session.caller();
+    return caller.uid == requester.uid && caller.gid == requester.gid &&
+           caller.groups == requester.groups &&
+           (!snapshot_->names_units || caller.unit == requester.unit);
+}
+
+std::optional<jobs::Record> Calls::find_own(const SessionProcess& session,
+                                            const std::string& key) const {
+    for (jobs::Record& record : jobs_.find_key(session.caller()->uid, key)) {
+        if (is_own(session, record.requester)) return std::move(record);
+    }
+    return std::nullopt;
+}
+
+template <typename Call>
+std::optional<jobs::Record> Calls::own_job_or_refuse(SessionProcess& session, const Call& call) {
+    std::optional<jobs::Record> record = jobs_.find(call.job);
+    if (record && is_own(session, record->requester)) return record;
+    AuditEvent event = audit_event(AuditEvent::Kind::call_denied, session, call.connection,
+                                   record ? record->action : "");
+    event.job = call.job;
+    event.reason = record ? "the job is another caller's" : "no such job";
+    audit_.write(event);
+    // The same words whether it exists or not.
+    refuse(
+        session, call, channel::Refusal::no_such_job, call.job,
+        "there is no job \"" + printable(call.job) +
+            "\" of yours: it never was, it is another caller's, or its record is no longer kept");
+    return std::nullopt;
+}
+
+template <typename Call>
+void Calls::answer_with(SessionProcess& session, const Call& call, const jobs::Record& record) {
+    if (record.state == jobs::RecordState::failed) {
+        return refuse(session, call, channel::Refusal::start_failed, record.job,
+                      record.action + ": " + record.told);
+    }
+    if (!is_over(record.state)) {
+        auto follower =
+            jobs_.follow(record.job, std::make_unique<Following>(*this, session, call.connection,
+                                                                 call.request, record.action));
+        if (follower) {
+            under_way_.emplace(Key{&session, call.connection, call.request},
+                               Followed{record.job, *follower});
+            return;
+        }
+        spdlog::error("job {} can't be followed: {}", record.job, follower.error().message);
+    } else if (auto output = jobs_.open_output(record.job)) {
+        send_started(session, call.connection, call.request, record.job, std::move(*output));
+        return session.send(channel::JobEnded{call.connection, call.request, record.result});
+    } else {
+        spdlog::error("the output of job {} can't be read: {}", record.job, output.error().message);
+    }
+    refuse(session, call, channel::Refusal::unavailable, "",
+           "the output of job " + record.job +
+               " can't be read at the moment; try again later, the "
+               "administrator finds more in the log");
+}
+
+void Calls::follow(SessionProcess& session, const channel::Follow& call) {
+    if (const auto record = own_job_or_refuse(session, call)) answer_with(session, call, *record);
+}
+
+void Calls::look_up(SessionProcess& session, const channel::LookUp& call) {
+    if (const auto record = own_job_or_refuse(session, call)) {
+        session.send(channel::JobFound{call.connection, call.request, view_of(*record)});
+    }
 }
 
 void Calls::check(SessionProcess& session, const channel::Check& call) {
@@ -204,18 +341,19 @@ void Calls::await_output(SessionProcess& session, const channel::AwaitOutput& ca
     const auto found = under_way_.find({&session, call.connection, call.request});
     // The job may have ended while the message was on its way: JobEnded says all.
     if (found == under_way_.end()) return;
-    jobs_.await_output(found->second->job(), call.stdout_offset, call.stderr_offset);
+    jobs_.await_output(found->second.job, found->second.follower, call.stdout_offset,
+                       call.stderr_offset);
 }
 
-void Calls::connection_closed(const SessionProcess& session, std::uint64_t connection) {
+void Calls::connection_closed(const SessionProcess& session, std::uint64_t connection,
+                              jobs::Leaving leaving) {
     auto it = under_way_.lower_bound({&session, connection, 0});
-    std::vector<JobCall*> calls;
     while (it != under_way_.end() && std::get<0>(it->first) == &session &&
            std::get<1>(it->first) == connection) {
-        calls.push_back(it->second);
+        const Followed followed = std::move(it->second);
         it = under_way_.erase(it);
+        jobs_.leave(followed.job, followed.follower, leaving);
     }
-    for (JobCall* call : calls) call->disconnect();
 }
 
 bool Calls::has_jobs(const SessionProcess& session) const {

@@ -25,11 +25,6 @@ AuditEvent JobAudit::audit_event(AuditEvent::Kind kind, const std::string& job) 
     return event;
 }
 
-void JobAudit::started(const std::string& /*job*/, UniqueFd /*stdout_file*/,
-                       UniqueFd /*stderr_file*/) {}
-
-void JobAudit::output(const std::string& /*job*/) {}
-
 void JobAudit::start_failed(const std::string& job, const jobs::StartFailure& failure) {
     AuditEvent event = audit_event(AuditEvent::Kind::job_not_started, job);
     event.reason = failure.detail;

@@ -11,18 +11,13 @@
 
 namespace postern {
 
-class JobAudit : public jobs::Observer {
+class JobAudit final : public jobs::Witness {
   public:
     JobAudit(Audit& audit, std::shared_ptr<const policy::Caller> caller, pid_t pid,
              std::optional<std::string> unit, std::string action);
 
-    void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
     void start_failed(const std::string& job, const jobs::StartFailure& failure) override;
-    void output(const std::string& job) override;
     void ended(const std::string& job, const JobResult& result) override;
-
-  protected:
-    [[nodiscard]] const std::string& action() const { return action_; }
 
   private:
     AuditEvent audit_event(AuditEvent::Kind kind, const std::string& job) const;

@@ -184,9 +184,10 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
         policy::Caller caller;
         caller.uid = requester.uid;
         caller.gid = requester.gid;
+        caller.groups = requester.groups;
         return std::make_unique<JobAudit>(*audit_,
                                           std::make_shared<const policy::Caller>(std::move(caller)),
-                                          requester.pid, std::nullopt, action);
+                                          requester.pid, requester.unit, action);
     };
     const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
         spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);

@@ -131,7 +131,7 @@ void SessionPool::session_called(SessionProcess& session, const channel::ToGuard
 }
 
 void SessionPool::connection_closed(SessionProcess& session, std::uint64_t connection) {
-    calls_.connection_closed(session, connection);
+    calls_.connection_closed(session, connection, jobs::Leaving::gone);
     administrator_->connection_closed(session, connection);
     forget_connections(session.caller()->uid, 1);
 }
@@ -161,7 +161,7 @@ void SessionPool::session_ended(SessionProcess& session) {
     --of_uid.sessions;
     ++of_uid.ending;
     for (const auto& [connection, info] : session.connections()) {
-        calls_.connection_closed(session, connection);
+        calls_.connection_closed(session, connection, jobs::Leaving::interrupted);
         administrator_->connection_closed(session, connection);
     }
     forget_connections(caller.uid, session.connections().size());

@@ -46,12 +46,6 @@ channel::Receiver& shared_receiver() {
     return receiver;
 }
 
-template <typename T>
-constexpr bool is_call =
-    std::is_same_v<T, channel::Run> || std::is_same_v<T, channel::Check> ||
-    std::is_same_v<T, channel::Describe> || std::is_same_v<T, channel::AwaitOutput> ||
-    std::is_same_v<T, channel::Manage>;
-
 }  // namespace
 
 Result<std::unique_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closer& closer,

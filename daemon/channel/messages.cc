@@ -39,16 +39,19 @@ void fields(A& archive, T& m) {
         archive(m.connection, m.request);
     } else if constexpr (std::is_same_v<S, Described>) {
         archive(m.connection, m.request, m.action);
-    } else if constexpr (std::is_same_v<S, JobStarted>) {
-        archive(m.connection, m.request, m.job);
     } else if constexpr (std::is_same_v<S, JobEnded>) {
         archive(m.connection, m.request, m.result);
     } else if constexpr (std::is_same_v<S, Ready>) {
         archive(m.session_version);
     } else if constexpr (std::is_same_v<S, Accepted> || std::is_same_v<S, Closed>) {
         archive(m.connection);
-    } else if constexpr (std::is_same_v<S, Run> || std::is_same_v<S, Check>) {
+    } else if constexpr (std::is_same_v<S, Run>) {
+        archive(m.connection, m.request, m.action, m.arguments, m.key);
+    } else if constexpr (std::is_same_v<S, Check>) {
         archive(m.connection, m.request, m.action, m.arguments);
+    } else if constexpr (std::is_same_v<S, Follow> || std::is_same_v<S, LookUp> ||
+                         std::is_same_v<S, JobStarted> || std::is_same_v<S, JobFound>) {
+        archive(m.connection, m.request, m.job);
     } else if constexpr (std::is_same_v<S, Describe>) {
         archive(m.connection, m.request, m.action);
     } else if constexpr (std::is_same_v<S, AwaitOutput>) {
@@ -70,6 +73,8 @@ void fields(A& archive, T& m) {
         archive(m.connection, m.request, m.done, m.message, m.actions);
     } else if constexpr (std::is_same_v<S, NamedValue>) {
         archive(m.name, m.value);
+    } else if constexpr (std::is_same_v<S, JobView>) {
+        archive(m.job, m.action, m.state, m.created_usec, m.result, m.message);
     } else if constexpr (std::is_same_v<S, JobResult>) {
         archive(m.outcome, m.by_signal, m.status, m.started_usec, m.ended_usec, m.cpu_usec,
                 m.max_resident_kib);
@@ -88,9 +93,11 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::start_failed);
+        return static_cast<std::uint8_t>(Refusal::key_in_use);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
+    } else if constexpr (std::is_same_v<E, JobState>) {
+        return static_cast<std::uint8_t>(JobState::failed);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {

@@ -78,9 +78,11 @@ enum class Refusal : std::uint8_t {
     limit_reached = 2,     // subject: the limit
     unavailable = 3,       // subject: empty
     start_failed = 4,      // subject: the job
+    no_such_job = 5,       // subject: the job
+    key_in_use = 6,        // subject: the key
 };
 
-// The answer to Run, Check or Describe that ends the call: it failed.
+// The answer to any call that ends it: it failed.
 struct Refused {
     std::uint64_t connection = 0;
     std::uint32_t request = 0;
@@ -102,7 +104,8 @@ struct Described {
     ActionDescription action;
 };
 
-// The answer to Run: the job runs. With two descriptors, read-only: its stdout and stderr files.
+// The answer to Run and Follow: the job runs, or has run. With two descriptors, read-only: its
+// stdout and stderr files.
 struct JobStarted {
     std::uint64_t connection = 0;
     std::uint32_t request = 0;
@@ -120,6 +123,13 @@ struct JobEnded {
     std::uint64_t connection = 0;
     std::uint32_t request = 0;
     JobResult result;
+};
+
+// The answer to LookUp.
+struct JobFound {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    JobView job;
 };
 
 // ---- The administrator's: answers to Manage ----
@@ -201,6 +211,20 @@ struct Run {
     std::uint32_t request = 0;
     std::string action;
     Arguments arguments;
+    // The caller's own name for this call (is_job_key()), or empty. A call with a key that this
+    // caller has used is answered with the job that it started then.
+    std::string key;
+};
+// A job that this caller has started: followed from now on, as if it were Run; or only described.
+struct Follow {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string job;
+};
+struct LookUp {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string job;
 };
 struct Check {
     std::uint64_t connection = 0;
@@ -240,9 +264,10 @@ struct Manage {
 
 using ToSession =
     std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction, SnapshotEnd, Connection, Refused,
-                 CheckPassed, Described, JobStarted, JobOutput, JobEnded, StatusReport,
+                 CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound, StatusReport,
                  SocketReport, CallerReport, BadFileReport, JobReport, Managed>;
-using ToGuard = std::variant<Ready, Accepted, Closed, Run, Check, Describe, AwaitOutput, Manage>;
+using ToGuard = std::variant<Ready, Accepted, Closed, Run, Follow, LookUp, Check, Describe,
+                             AwaitOutput, Manage>;
 
 // Precondition: the message fits into a packet. Everything that is sent is bounded by
 // base/limits.h.

@@ -2,6 +2,7 @@
 // and how a job ended. Plain data, no I/O; daemon/policy/ builds on it too.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -109,6 +110,33 @@ struct JobResult {
     std::uint64_t max_resident_kib = 0;
     friend bool operator==(const JobResult&, const JobResult&) = default;
 };
+
+// What a caller may see of a job of its own.
+enum class JobState : std::uint8_t {
+    starting = 0,
+    running = 1,
+    ended = 2,   // see `result`
+    failed = 3,  // it could not be started, see `message`
+};
+struct JobView {
+    std::string job;
+    std::string action;
+    JobState state = JobState::starting;
+    std::uint64_t created_usec = 0;
+    std::optional<JobResult> result;
+    std::string message;
+    friend bool operator==(const JobView&, const JobView&) = default;
+};
+
+// What a caller may call a job: 1 to 64 letters, digits, and . _ : -
+constexpr bool is_job_key(std::string_view text) {
+    constexpr std::size_t longest = 64;
+    const auto fits = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == ':' || c == '-';
+    };
+    return !text.empty() && text.size() <= longest && std::ranges::all_of(text, fits);
+}
 
 // As an offset that a reader of output has come to: enough of this stream is read, nothing of it is
 // waited for. (The highest that an off_t holds: no file grows past it.)

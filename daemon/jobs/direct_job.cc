@@ -30,8 +30,8 @@ std::uint64_t usec_of(const timeval& time) {
 
 DirectJob::DirectJob(JobHost& host, Record record, JobFiles files,
                      std::unique_ptr<Processes> processes, std::uint64_t timeout_usec,
-                     std::unique_ptr<Observer> observer)
-    : Job(host, std::move(record), std::move(files), std::move(observer)),
+                     Audience audience)
+    : Job(host, std::move(record), std::move(files), std::move(audience)),
       processes_(std::move(processes)),
       timeout_usec_(timeout_usec) {}
 

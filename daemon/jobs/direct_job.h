@@ -25,7 +25,7 @@ namespace postern::jobs {
 class DirectJob final : public Job {
   public:
     DirectJob(JobHost& host, Record record, JobFiles files, std::unique_ptr<Processes> processes,
-              std::uint64_t timeout_usec, std::unique_ptr<Observer> observer);
+              std::uint64_t timeout_usec, Audience audience);
     // Kills what still runs.
     ~DirectJob() override;
     DirectJob(const DirectJob&) = delete;

@@ -1,5 +1,6 @@
 #include "daemon/jobs/job.h"
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -13,11 +14,13 @@ constexpr std::uint64_t timer_accuracy_usec = 1'000;
 
 }  // namespace
 
-Job::Job(JobHost& host, Record record, JobFiles files, std::unique_ptr<Observer> observer)
+Job::Job(JobHost& host, Record record, JobFiles files, Audience audience)
     : host_(host),
       record_(std::move(record)),
       files_(std::move(files)),
-      observer_(std::move(observer)) {}
+      witness_(std::move(audience.witness)) {
+    if (audience.follower) followers_.add(std::move(audience.follower), std::move(files_.readers));
+}
 
 Job::~Job() {
     for (const int watch : output_watch_) {
@@ -36,7 +39,7 @@ void Job::arm(sd_event* event, EventSource& timer, std::uint64_t usec,
 void Job::program_runs() {
     runs_ = true;
     if (!watch_output(0) || !watch_output(1)) host_.look_soon(*this);
-    observer_->started(id(), std::move(files_.readers[0]), std::move(files_.readers[1]));
+    tell_started();
 }
 
 void Job::fail_start(StartFailure failure) {
@@ -44,6 +47,7 @@ void Job::fail_start(StartFailure failure) {
     for (const OutputFile& output : files_.output) output.close_to_writing();
     record_.state = RecordState::failed;
     record_.message = failure.detail;
+    record_.told = failure.message;
     record_.result.ended_usec = now_usec();
     if (const Status written = host_.records().write_last(record_);
         !written && host_.settings().notice) {
@@ -79,25 +83,23 @@ bool Job::watch_output(std::size_t stream) {
     return output_watch_[stream] >= 0;
 }
 
-bool Job::has_more() const {
-    if (!awaited_) return false;
-    for (std::size_t stream = 0; stream < offsets_.size(); ++stream) {
+bool Job::has_more(const Offsets& offsets) const {
+    for (std::size_t stream = 0; stream < offsets.size(); ++stream) {
         const std::uint64_t size = files_.output[stream].size();
         // Shorter than what was read: the job has cut it back, which the reader is to hear of.
-        const bool cut_back = size < offsets_[stream] && offsets_[stream] != not_awaited;
-        if (size > offsets_[stream] || cut_back) return true;
+        const bool cut_back = size < offsets[stream] && offsets[stream] != not_awaited;
+        if (size > offsets[stream] || cut_back) return true;
     }
     return false;
 }
 
-void Job::await_output(std::uint64_t stdout_offset, std::uint64_t stderr_offset) {
+void Job::await_output(FollowerId follower, const Offsets& offsets) {
     if (!runs_) return;
-    awaited_ = true;
-    offsets_ = {stdout_offset, stderr_offset};
+    followers_.await(follower, offsets);
     const bool watched = watch_output(0) && watch_output(1);
     if (!watched) host_.look_soon(*this);
     // After the watch is there, so that nothing falls between.
-    if (has_more()) host_.tell_later(*this);
+    if (has_more(offsets)) host_.later(*this, &Job::tell_output);
 }
 
 void Job::file_changed(int watch) {
@@ -105,7 +107,8 @@ void Job::file_changed(int watch) {
         if (known == watch) known = -1;  // one-shot
     }
     host_.look_soon(*this);
-    if (runs_) tell_output();
+    // Even where it is no longer than before: it may have been cut back and written anew.
+    if (runs_) followers_.output(id(), [](const Offsets& /*offsets*/) { return true; });
 }
 
 bool Job::look_at_output() {
@@ -119,14 +122,50 @@ bool Job::look_at_output() {
                                     " can't be bounded: " + std::strerror(error));
         }
     }
-    if (has_more()) host_.tell_later(*this);
+    const auto more = [this](const Offsets& offsets) { return has_more(offsets); };
+    if (followers_.any_awaits(more)) host_.later(*this, &Job::tell_output);
     return !watched;
 }
 
 void Job::tell_output() {
-    if (!awaited_) return;
-    awaited_ = false;
-    observer_->output(id());
+    followers_.output(id(), [this](const Offsets& offsets) { return has_more(offsets); });
+}
+
+// ---- Who follows ----
+
+Result<FollowerId> Job::follow(std::unique_ptr<Follower> follower) {
+    std::array<UniqueFd, 2> files;
+    for (std::size_t stream = 0; stream < files.size(); ++stream) {
+        files[stream] = files_.output[stream].open_reader();
+        if (!files[stream]) return fail(std::string("output: ") + std::strerror(errno));
+    }
+    return_timer_.reset();
+    if (runs_) host_.later(*this, &Job::tell_started);
+    return followers_.add(std::move(follower), std::move(files));
+}
+
+void Job::tell_started() {
+    followers_.started(id());
+}
+
+void Job::leave(FollowerId follower, Leaving leaving) {
+    followers_.remove(follower);
+    if (!record_.kill_on_disconnect || !followers_.none()) return;
+    if (leaving == Leaving::interrupted) {
+        expect_return();
+    } else {
+        end(Outcome::disconnected);
+    }
+}
+
+void Job::expect_return() {
+    arm(host_.event(), return_timer_,
+        static_cast<std::uint64_t>(host_.settings().return_patience.count()), on_nobody_came, this);
+}
+
+int Job::on_nobody_came(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    static_cast<Job*>(self)->end(Outcome::disconnected);
+    return 0;
 }
 
 }  // namespace postern::jobs

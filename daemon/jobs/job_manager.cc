@@ -128,9 +128,15 @@ class Manager final : public JobManager, public JobHost {
         return cgroup_ ? "cgroups" : "process groups";
     }
     Result<std::string> start(const policy::Action& action, const policy::Command& command,
-                              const Requester& requester, std::unique_ptr<Observer> observer,
+                              const Requester& requester, Audience audience,
                               const std::function<bool(const std::string& job)>& admit) override;
-    void await_output(const std::string& job, std::uint64_t stdout_offset,
+    [[nodiscard]] std::optional<Record> find(const std::string& job) const override;
+    [[nodiscard]] std::vector<Record> find_key(uid_t uid, const std::string& key) const override;
+    [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(
+        const std::string& job) const override;
+    Result<FollowerId> follow(const std::string& job, std::unique_ptr<Follower> follower) override;
+    void leave(const std::string& job, FollowerId follower, Leaving leaving) override;
+    void await_output(const std::string& job, FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const std::string& job, Outcome outcome) override;
     [[nodiscard]] std::size_t active(uid_t uid) const override;
@@ -145,7 +151,7 @@ class Manager final : public JobManager, public JobHost {
     int watch(Job& job, const std::string& path, FileWatcher::Times times) override;
     void unwatch(int watch) override;
     void look_soon(Job& job) override;
-    void tell_later(Job& job) override;
+    void later(Job& job, void (Job::*what)()) override;
     void over(Job& job, std::optional<StartFailure> failure,
               std::optional<JobResult> result) override;
 
@@ -154,17 +160,16 @@ class Manager final : public JobManager, public JobHost {
     Result<Launched> launch_job(const policy::Action& action, const policy::Command& command,
                                 const Record& record, const JobFiles& files) const;
     void start_unit(const policy::Action& action, const policy::Command& command, Record record,
-                    JobFiles files, std::unique_ptr<Observer> observer);
+                    JobFiles files, Audience audience);
     void start_directly(const policy::Action& action, const policy::Command& command, Record record,
-                        JobFiles files, std::unique_ptr<Processes> processes,
-                        std::unique_ptr<Observer> observer);
+                        JobFiles files, std::unique_ptr<Processes> processes, Audience audience);
     void resume(Record record);
     void fail_later(const std::string& job, StartFailure failure);
     template <typename Kind>
     Kind& add(std::unique_ptr<Kind> job);
     void unit_changed(const std::string& unit, const UnitChanges& changes);
     void later(std::function<void()> what);
-    Job* find(const std::string& job) const;
+    [[nodiscard]] Job* active_job(const std::string& job) const;
     [[nodiscard]] bool nothing_to_wait_for() const;
 
     static int on_later(sd_event_source* source, std::uint64_t usec, void* self);
@@ -273,7 +278,7 @@ Result<Launched> Manager::launch_job(const policy::Action& action, const policy:
 }
 
 Result<std::string> Manager::start(const policy::Action& action, const policy::Command& command,
-                                   const Requester& requester, std::unique_ptr<Observer> observer,
+                                   const Requester& requester, Audience audience,
                                    const std::function<bool(const std::string& job)>& admit) {
     if (shut_down_) return fail("the guard is stopping");
     Result<std::string> id = RecordStore::new_job_id();
@@ -289,6 +294,7 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
     record.uid = action.uid;
     record.gid = action.gid;
     record.arguments = command.shown;
+    record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.created_usec = now_usec();
     std::unique_ptr<Processes> processes;
     if (services_) {
@@ -314,10 +320,10 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
         return fail("it was not admitted");
     }
     if (services_) {
-        start_unit(action, command, std::move(record), std::move(*files), std::move(observer));
+        start_unit(action, command, std::move(record), std::move(*files), std::move(audience));
     } else {
         start_directly(action, command, std::move(record), std::move(*files), std::move(processes),
-                       std::move(observer));
+                       std::move(audience));
     }
     return id;
 }
@@ -332,24 +338,24 @@ Kind& Manager::add(std::unique_ptr<Kind> job) {
 
 void Manager::fail_later(const std::string& job, StartFailure failure) {
     later([this, job, failure = std::move(failure)] {
-        if (Job* failed = find(job)) failed->fail_start(failure);
+        if (Job* failed = active_job(job)) failed->fail_start(failure);
     });
 }
 
 void Manager::start_directly(const policy::Action& action, const policy::Command& command,
                              Record record, JobFiles files, std::unique_ptr<Processes> processes,
-                             std::unique_ptr<Observer> observer) {
+                             Audience audience) {
     Result<Launched> launched = launch_job(action, command, record, files);
     DirectJob& job = add(std::make_unique<DirectJob>(
         *this, std::move(record), std::move(files), std::move(processes),
-        action.description.timeout_usec, std::move(observer)));
+        action.description.timeout_usec, std::move(audience)));
     StartFailure failure{"the program could not be started",
                          launched ? "the event loop is full" : launched.error().message};
     if (!launched || !job.begin(std::move(*launched))) fail_later(job.id(), std::move(failure));
 }
 
 void Manager::start_unit(const policy::Action& action, const policy::Command& command,
-                         Record record, JobFiles files, std::unique_ptr<Observer> observer) {
+                         Record record, JobFiles files, Audience audience) {
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
     const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
@@ -359,7 +365,7 @@ void Manager::start_unit(const policy::Action& action, const policy::Command& co
     spec.stdout_file = files.output[0].fd();
     spec.stderr_file = files.output[error_stream(action)].fd();
     UnitJob& job = add(std::make_unique<UnitJob>(*this, *services_, std::move(record),
-                                                 std::move(files), std::move(observer)));
+                                                 std::move(files), std::move(audience)));
     units_.emplace(job.record().unit, &job);
     if (!program || !stdin_file) {
         fail_later(job.id(), {"the program could not be started",
@@ -373,17 +379,20 @@ void Manager::resume(Record record) {
     const UniqueFd folder = records_.open_folder(record.job);
     auto files = open_files(OutputFile::open(folder.get(), "stdout"),
                             OutputFile::open(folder.get(), "stderr"));
-    auto observer =
-        settings_.adopt ? settings_.adopt(record.job, record.action, record.requester) : nullptr;
-    if (!files || !observer) {
-        if (settings_.notice && !files) {
+    if (!files) {
+        if (settings_.notice) {
             settings_.notice("job " + record.job + " can't be taken up: " + files.error().message);
         }
         return;
     }
+    Audience audience;
+    if (settings_.adopt) {
+        audience.witness = settings_.adopt(record.job, record.action, record.requester);
+    }
     UnitJob& job = add(std::make_unique<UnitJob>(*this, *services_, std::move(record),
-                                                 std::move(*files), std::move(observer)));
+                                                 std::move(*files), std::move(audience)));
     units_.emplace(job.record().unit, &job);
+    if (job.record().kill_on_disconnect) job.expect_return();
     job.resume();
 }
 
@@ -392,13 +401,50 @@ void Manager::unit_changed(const std::string& unit, const UnitChanges& changes) 
     if (found != units_.end()) found->second->changed(changes);
 }
 
-void Manager::await_output(const std::string& job, std::uint64_t stdout_offset,
+std::optional<Record> Manager::find(const std::string& job) const {
+    if (const Job* active = active_job(job)) return active->record();
+    return records_.read(job);
+}
+
+std::vector<Record> Manager::find_key(uid_t uid, const std::string& key) const {
+    std::vector<Record> found;
+    for (const auto& [id, job] : jobs_) {
+        const Requester& requester = job->record().requester;
+        if (requester.uid == uid && requester.key == key) found.push_back(job->record());
+    }
+    for (const std::string& id : records_.find_key(uid, key)) {
+        if (std::optional<Record> record = records_.read(id)) found.push_back(std::move(*record));
+    }
+    return found;
+}
+
+Result<std::array<UniqueFd, 2>> Manager::open_output(const std::string& job) const {
+    const UniqueFd folder = records_.open_folder(job);
+    Result<JobFiles> files = open_files(OutputFile::open(folder.get(), "stdout"),
+                                        OutputFile::open(folder.get(), "stderr"));
+    if (!files) return fail(files.error().message);
+    return std::move(files->readers);
+}
+
+Result<FollowerId> Manager::follow(const std::string& job, std::unique_ptr<Follower> follower) {
+    Job* active = active_job(job);
+    if (active == nullptr) return fail("it is over");
+    return active->follow(std::move(follower));
+}
+
+void Manager::leave(const std::string& job, FollowerId follower, Leaving leaving) {
+    if (Job* active = active_job(job)) active->leave(follower, leaving);
+}
+
+void Manager::await_output(const std::string& job, FollowerId follower, std::uint64_t stdout_offset,
                            std::uint64_t stderr_offset) {
-    if (Job* found = find(job)) found->await_output(stdout_offset, stderr_offset);
+    if (Job* active = active_job(job)) {
+        active->await_output(follower, {stdout_offset, stderr_offset});
+    }
 }
 
 void Manager::end(const std::string& job, Outcome outcome) {
-    if (Job* found = find(job)) found->end(outcome);
+    if (Job* active = active_job(job)) active->end(outcome);
 }
 
 std::size_t Manager::active(uid_t uid) const {
@@ -430,7 +476,7 @@ bool Manager::nothing_to_wait_for() const {
         jobs_, [](const auto& entry) { return entry.second->outlives_the_guard(); });
 }
 
-Job* Manager::find(const std::string& job) const {
+Job* Manager::active_job(const std::string& job) const {
     const auto found = jobs_.find(job);
     return found == jobs_.end() ? nullptr : found->second.get();
 }
@@ -471,9 +517,9 @@ int Manager::on_look(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* 
     return 0;
 }
 
-void Manager::tell_later(Job& job) {
-    later([this, id = job.id()] {
-        if (Job* found = find(id)) found->tell_output();
+void Manager::later(Job& job, void (Job::*what)()) {
+    later([this, id = job.id(), what] {
+        if (Job* active = active_job(id)) (active->*what)();
     });
 }
 
@@ -483,9 +529,16 @@ void Manager::over(Job& job, std::optional<StartFailure> failure, std::optional<
     look_at_.erase(&job);
     const auto active = active_of_uid_.find(job.record().requester.uid);
     if (--active->second == 0) active_of_uid_.erase(active);
-    const std::unique_ptr<Observer> observer = job.take_observer();
-    if (failure) observer->start_failed(job.id(), *failure);
-    if (result) observer->ended(job.id(), *result);
+    const std::unique_ptr<Witness> witness = job.take_witness();
+    Followers followers = job.take_followers();
+    if (failure) {
+        if (witness) witness->start_failed(job.id(), *failure);
+        followers.start_failed(job.id(), *failure);
+    }
+    if (result) {
+        if (witness) witness->ended(job.id(), *result);
+        followers.ended(job.id(), *result);
+    }
     if (shut_down_ && nothing_to_wait_for()) later(shut_down_);
 }
 

@@ -11,18 +11,24 @@
 // -> exec -> ... -> main process gone -> the rest of its cgroup ended -> files closed to writing ->
 // record with the result -> ended().
 //
+// A job may be followed by any number of calls, from its start or from later on; its output is in
+// files, so that each reads it from where it wants. One whose action says "onDisconnect": "kill" is
+// ended when nobody follows it any more.
+//
 // Everything runs in the loop's thread and nothing blocks it. Callbacks come from the loop, never
-// from inside start(), await_output(), end() or shut_down(). An observer may call the manager from
-// its callbacks, but not destroy it.
+// from inside start(), follow(), leave(), await_output(), end() or shut_down(). They may call the
+// manager, but not destroy it.
 #pragma once
 
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,11 +50,17 @@ struct Retention {
     std::uint64_t output_bytes_per_uid = 1ULL << 30;
 };
 
-// Whose job it is: for the record and the job's environment.
+struct Record;
+
+// Whose job it is: for the record, the job's environment, and for who may follow it later on.
 struct Requester {
     uid_t uid = 0;
     gid_t gid = 0;
     pid_t pid = 0;
+    std::vector<gid_t> groups = {};                  // complete (the gid included), ascending
+    std::optional<std::string> unit = std::nullopt;  // the system's unit, where it was known
+    // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
+    std::string key = {};
 };
 
 // Why a job was not started.
@@ -57,12 +69,20 @@ struct StartFailure {
     std::string detail;   // for the audit and the administrator
 };
 
-// What happens to one job, in this order: started or start_failed; output any number of times;
-// ended exactly once after started. After start_failed or ended the manager forgets the observer.
-class Observer {
+// Who keeps book of a job: told how it came to its end, one of both and once, before its followers.
+class Witness {
   public:
-    virtual ~Observer() = default;
-    // The program runs. Two fresh read-only descriptors of its output files, the observer's own.
+    virtual ~Witness() = default;
+    virtual void start_failed(const std::string& job, const StartFailure& failure) = 0;
+    virtual void ended(const std::string& job, const JobResult& result) = 0;
+};
+
+// One who follows a job. Told in this order: started or start_failed; output any number of times;
+// ended exactly once after started. After start_failed or ended the manager forgets it.
+class Follower {
+  public:
+    virtual ~Follower() = default;
+    // The program runs. Two fresh read-only descriptors of its output files, the follower's own.
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
     virtual void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;
     virtual void start_failed(const std::string& job, const StartFailure& failure) = 0;
@@ -71,6 +91,22 @@ class Observer {
     virtual void output(const std::string& job) = 0;
     // Nothing of the job runs any more; what the files hold now is all.
     virtual void ended(const std::string& job, const JobResult& result) = 0;
+};
+
+// Which of a job's followers; the one that it was started for is the first.
+using FollowerId = std::uint64_t;
+inline constexpr FollowerId first_follower = 1;
+
+// Who is told of a job when it is started.
+struct Audience {
+    std::unique_ptr<Witness> witness;
+    std::unique_ptr<Follower> follower;  // null where a job is taken up that nobody follows yet
+};
+
+// Why somebody follows no more.
+enum class Leaving : std::uint8_t {
+    gone,         // the client went
+    interrupted,  // we broke it off, or a program of ours did: the client may come back
 };
 
 struct Settings {
@@ -84,12 +120,14 @@ struct Settings {
     std::uint64_t stored_output_bytes = 64ULL
                                         << 20;  // of each job's stream, softly: the newest stay
     Retention retention;
+    // How long a job that ends with its caller waits for one who was interrupted.
+    std::chrono::microseconds return_patience{5'000'000};
     // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
     // (select(2) breaks with more than 1024). 0: the guard's present one.
     std::uint64_t job_open_files = 0;
-    // The observer of a job that a guard before this one left running.
-    std::function<std::unique_ptr<Observer>(const std::string& job, const std::string& action,
-                                            const Requester& requester)>
+    // The witness of a job that a guard before this one left running.
+    std::function<std::unique_ptr<Witness>(const std::string& job, const std::string& action,
+                                           const Requester& requester)>
         adopt;
     // Told in words what went wrong beside a job's own story and is for the administrator: a record
     // that can't be read or written, a file system without hole punching. May be empty.
@@ -127,14 +165,27 @@ class JobManager {
     // started, no record stays): the record can't be written, it was not admitted, or the manager
     // shuts down. What fails after it was admitted comes as start_failed().
     virtual Result<std::string> start(const policy::Action& action, const policy::Command& command,
-                                      const Requester& requester,
-                                      std::unique_ptr<Observer> observer,
+                                      const Requester& requester, Audience audience,
                                       const std::function<bool(const std::string& job)>& admit) = 0;
+
+    // The job, running or over, for as long as its record is kept.
+    [[nodiscard]] virtual std::optional<Record> find(const std::string& job) const = 0;
+    // All jobs of callers of this uid that were given this key.
+    [[nodiscard]] virtual std::vector<Record> find_key(uid_t uid, const std::string& key) const = 0;
+    // The output files of a job that is over, for reading: stdout, stderr.
+    [[nodiscard]] virtual Result<std::array<UniqueFd, 2>> open_output(
+        const std::string& job) const = 0;
+
+    // One more who follows it. Error: it is over, or no descriptor is to be had.
+    virtual Result<FollowerId> follow(const std::string& job,
+                                      std::unique_ptr<Follower> follower) = 0;
+    // Follows no more, and is forgotten. No effect on a job that is over.
+    virtual void leave(const std::string& job, FollowerId follower, Leaving leaving) = 0;
 
     // All output up to these offsets is read: call output() when there is more, at once if there is
     // (from the loop). No effect on a job that is not running.
-    virtual void await_output(const std::string& job, std::uint64_t stdout_offset,
-                              std::uint64_t stderr_offset) = 0;
+    virtual void await_output(const std::string& job, FollowerId follower,
+                              std::uint64_t stdout_offset, std::uint64_t stderr_offset) = 0;
 
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().

@@ -55,13 +55,26 @@ class Fields {
     Integer number(const char* name) {
         const json* value = member(name);
         if (value == nullptr) return 0;
-        if (!value->is_number_unsigned() ||
-            value->get<std::uint64_t>() >
-                static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) {
+        if (!is_number<Integer>(*value)) {
             fails(name, "is no number of its kind");
             return 0;
         }
         return static_cast<Integer>(value->get<std::uint64_t>());
+    }
+    template <typename Integer>
+    std::vector<Integer> numbers(const char* name) {
+        std::vector<Integer> all;
+        const json* value = member(name);
+        if (value == nullptr) return all;
+        if (!value->is_array()) fails(name, "is no list");
+        for (const json& item : *value) {
+            if (is_number<Integer>(item)) {
+                all.push_back(static_cast<Integer>(item.get<std::uint64_t>()));
+            } else {
+                fails(name, "has an element that is no number of its kind");
+            }
+        }
+        return all;
     }
     bool boolean(const char* name) {
         const json* value = member(name);
@@ -83,6 +96,13 @@ class Fields {
     }
 
   private:
+    template <typename Integer>
+    static bool is_number(const json& value) {
+        return value.is_number_unsigned() &&
+               value.get<std::uint64_t>() <=
+                   static_cast<std::uint64_t>(std::numeric_limits<Integer>::max());
+    }
+
     const json& object_;
     std::string& error_;
 };
@@ -109,7 +129,9 @@ std::string to_json(const Record& record) {
         {"requester",
          {{"uid", record.requester.uid},
           {"gid", record.requester.gid},
-          {"pid", static_cast<std::uint32_t>(record.requester.pid)}}},
+          {"pid", static_cast<std::uint32_t>(record.requester.pid)},
+          {"groups", record.requester.groups},
+          {"key", record.requester.key}}},
         {"uid", record.uid},
         {"gid", record.gid},
         {"arguments", std::move(arguments)},
@@ -118,8 +140,11 @@ std::string to_json(const Record& record) {
         {"pid_start", record.pid_start},
         {"cgroup", record.cgroup},
         {"unit", record.unit},
+        {"kill_on_disconnect", record.kill_on_disconnect},
         {"message", record.message},
+        {"told", record.told},
     };
+    if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["started_usec"] = record.result.started_usec;
@@ -160,12 +185,17 @@ Result<Record> from_json(std::string_view text) {
     record.cgroup = fields.text("cgroup");
     record.unit = fields.text("unit");
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
+    record.kill_on_disconnect = fields.boolean("kill_on_disconnect");
     record.message = fields.text("message");
+    record.told = fields.text("told");
     if (const json* requester = fields.member("requester")) {
         Fields who(*requester, error);
         record.requester.uid = who.number<uid_t>("uid");
         record.requester.gid = who.number<gid_t>("gid");
         record.requester.pid = who.number<pid_t>("pid");
+        record.requester.groups = who.numbers<gid_t>("groups");
+        record.requester.key = who.text("key");
+        if (requester->contains("unit")) record.requester.unit = who.text("unit");
     }
     const json* arguments = fields.member("arguments");
     if (arguments != nullptr && arguments->is_object()) {

@@ -40,10 +40,13 @@ struct Record {
     std::uint64_t pid_start = 0;
     std::string cgroup;  // its folder; empty: it has none
     std::string unit;    // its name, where systemd supervises the job; else empty
+    bool kill_on_disconnect = false;
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
     JobResult result;
     std::string message;
+    // What its caller was told, where it could not be started.
+    std::string told;
 };
 
 // Whether it is over: `ended`, `failed` or `lost`.

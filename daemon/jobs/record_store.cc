@@ -23,7 +23,8 @@ namespace {
 constexpr const char* record_name = "record.json";
 constexpr const char* new_record_name = "record.json.new";
 constexpr const char* bad_record_name = "record.json.bad";
-constexpr std::size_t record_bytes = 1024 * 1024;
+// Its requester may have 65,536 groups, each on a line of its own.
+constexpr std::size_t record_bytes = std::size_t{4} * 1024 * 1024;
 constexpr std::size_t id_bytes = 16;
 
 std::string why(const std::string& what) {
@@ -182,14 +183,20 @@ std::uint64_t RecordStore::output_bytes(const std::string& job) const {
     return bytes;
 }
 
-void RecordStore::drop(const Age& age, uid_t uid) {
+void RecordStore::drop(const Age& age) {
+    const auto over = over_.find(age);
+    const Owner& owner = over->second;
     remove(age.second);
-    OfUid& of_uid = over_of_uid_.at(uid);
+    OfUid& of_uid = over_of_uid_.at(owner.first);
     const auto found = of_uid.output_bytes.find(age);
     of_uid.total_bytes -= found->second;
     of_uid.output_bytes.erase(found);
-    if (of_uid.output_bytes.empty()) over_of_uid_.erase(uid);
-    over_.erase(age);
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(owner.first);
+    const auto [first, last] = by_key_.equal_range(owner);
+    const auto keyed =
+        std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
+    if (keyed != last) by_key_.erase(keyed);
+    over_.erase(over);
 }
 
 void RecordStore::keep(const Record& record) {
@@ -197,17 +204,18 @@ void RecordStore::keep(const Record& record) {
     const uid_t uid = record.requester.uid;
     const std::uint64_t bytes = output_bytes(record.job);
     OfUid& of_uid = over_of_uid_[uid];
-    over_.emplace(age, uid);
+    const Owner owner(uid, record.requester.key);
+    over_.emplace(age, owner);
+    if (!owner.second.empty()) by_key_.emplace(owner, record.job);
     of_uid.output_bytes.emplace(age, bytes);
     of_uid.total_bytes += bytes;
     while (of_uid.output_bytes.size() > 1 &&
            (of_uid.output_bytes.size() > retention_.records_per_uid ||
             of_uid.total_bytes > retention_.output_bytes_per_uid)) {
-        drop(Age(of_uid.output_bytes.begin()->first), uid);
+        drop(Age(of_uid.output_bytes.begin()->first));
     }
     if (over_.size() > retention_.records) {
-        const auto [oldest, owner] = *over_.begin();
-        drop(oldest, owner);
+        drop(Age(over_.begin()->first));
     }
 }
 
@@ -247,11 +255,31 @@ void RecordStore::set_aside(const std::string& job, const std::string& reason) c
             "; look at it, then remove its folder");
 }
 
+Result<std::string, int> RecordStore::read_text(const std::string& job) const {
+    return read_file(state_folder_ + "/jobs/" + job + "/" + record_name, record_bytes);
+}
+
+std::optional<Record> RecordStore::read(const std::string& job) const {
+    // The name comes from a caller: nothing else is a path.
+    if (!is_job_id(job)) return std::nullopt;
+    const auto text = read_text(job);
+    if (!text) return std::nullopt;
+    Result<Record> record = from_json(*text);
+    if (!record || record->job != job) return std::nullopt;
+    return std::move(*record);
+}
+
+std::vector<std::string> RecordStore::find_key(uid_t uid, const std::string& key) const {
+    std::vector<std::string> jobs;
+    const auto [first, last] = by_key_.equal_range({uid, key});
+    for (auto entry = first; entry != last; ++entry) jobs.push_back(entry->second);
+    return jobs;
+}
+
 std::vector<Record> RecordStore::load() {
     std::vector<Record> unfinished;
     for (const std::string& job : list()) {
-        const auto text =
-            read_file(state_folder_ + "/jobs/" + job + "/" + record_name, record_bytes);
+        const auto text = read_text(job);
         if (!text && text.error() == ENOENT) {
             const UniqueFd folder = open_folder(job);
             // The guard died before it wrote the record, and so before anything started.

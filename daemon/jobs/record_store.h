@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -51,6 +52,10 @@ class RecordStore {
     // The jobs of all folders: those that are over are counted for the limits, the others returned.
     // A record that can't be believed is renamed to record.json.bad, and told.
     std::vector<Record> load();
+    // The record of a job. Absent: there is none, or it can't be believed.
+    [[nodiscard]] std::optional<Record> read(const std::string& job) const;
+    // The jobs that are over which a caller of this uid had given this key.
+    [[nodiscard]] std::vector<std::string> find_key(uid_t uid, const std::string& key) const;
     // No job writes these files any more: 0600.
     void close_output(const std::string& job) const;
 
@@ -73,9 +78,14 @@ class RecordStore {
         std::map<Age, std::uint64_t> output_bytes;
         std::uint64_t total_bytes = 0;
     };
-    void drop(const Age& age, uid_t uid);
-    std::map<Age, uid_t> over_;
+    // Whose a job was, and the key that it was given.
+    using Owner = std::pair<uid_t, std::string>;
+    void drop(const Age& age);
+    // Error: errno.
+    [[nodiscard]] Result<std::string, int> read_text(const std::string& job) const;
+    std::map<Age, Owner> over_;
     std::unordered_map<uid_t, OfUid> over_of_uid_;
+    std::multimap<Owner, std::string> by_key_;  // of those that have a key
 };
 
 }  // namespace postern::jobs

@@ -38,8 +38,8 @@ auto UnitJob::guarded(void (UnitJob::*method)(Argument)) {
 }
 
 UnitJob::UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
-                 std::unique_ptr<Observer> observer)
-    : Job(host, std::move(record), std::move(files), std::move(observer)),
+                 Audience audience)
+    : Job(host, std::move(record), std::move(files), std::move(audience)),
       services_(services),
       cause_(this->record().ending),
       self_(std::make_shared<UnitJob*>(this)) {}

@@ -24,7 +24,7 @@ namespace postern::jobs {
 class UnitJob final : public Job {
   public:
     UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
-            std::unique_ptr<Observer> observer);
+            Audience audience);
     ~UnitJob() override;
     UnitJob(const UnitJob&) = delete;
     UnitJob& operator=(const UnitJob&) = delete;

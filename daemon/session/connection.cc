@@ -207,8 +207,19 @@ UnderWay& Connection::start(const protocol::Call& call, char terminator, Waiting
 
 void Connection::ask(const protocol::Call& call, char terminator, AskRun question) {
     const auto& started = start(call, terminator, Waiting::run, std::move(question.action));
-    shared_.guard.send(
-        channel::Run{id_, started.request, started.action, std::move(question.arguments)});
+    shared_.guard.send(channel::Run{id_, started.request, started.action,
+                                    std::move(question.arguments), std::move(question.key)});
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskFollow question) {
+    UnderWay& started = start(call, terminator, Waiting::run, {});
+    started.offsets = question.offsets;
+    shared_.guard.send(channel::Follow{id_, started.request, std::move(question.job)});
+}
+
+void Connection::ask(const protocol::Call& call, char terminator, AskLookUp question) {
+    const auto& started = start(call, terminator, Waiting::look_up, {});
+    shared_.guard.send(channel::LookUp{id_, started.request, std::move(question.job)});
 }
 
 void Connection::ask(const protocol::Call& call, char terminator, AskCheck question) {

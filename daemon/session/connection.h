@@ -46,7 +46,7 @@ struct Shared {
     std::function<Clock::time_point()> now = Clock::now;
 };
 
-enum class Waiting : std::uint8_t { run, check, describe, manage };
+enum class Waiting : std::uint8_t { run, look_up, check, describe, manage };
 
 // The call of a connection that the guard has still to answer.
 struct UnderWay {
@@ -56,7 +56,8 @@ struct UnderWay {
     bool oneway = false;
     char terminator = '\0';
     std::string action;
-    // Of Run, once the job has started.
+    // Of Run and Follow: where to begin to read, and the job once it has started.
+    std::array<std::uint64_t, 2> offsets{};
     std::string job;
     std::variant<std::monostate, JobStream, JobSummary> output;
     bool output_awaited = false;
@@ -91,6 +92,7 @@ class Connection {
     bool answer(const channel::JobStarted& started, UniqueFd stdout_file, UniqueFd stderr_file);
     bool answer(const channel::JobOutput& output);
     bool answer(const channel::JobEnded& ended);
+    bool answer(const channel::JobFound& found);
     bool answer(const channel::StatusReport& status);
     bool answer(const channel::SocketReport& socket);
     bool answer(const channel::CallerReport& caller);
@@ -133,6 +135,8 @@ class Connection {
     bool begin_calls();
     void begin(const protocol::Frame& frame);
     void ask(const protocol::Call& call, char terminator, AskRun question);
+    void ask(const protocol::Call& call, char terminator, AskFollow question);
+    void ask(const protocol::Call& call, char terminator, AskLookUp question);
     void ask(const protocol::Call& call, char terminator, AskCheck question);
     void ask(const protocol::Call& call, char terminator, AskDescribe question);
     void ask(const protocol::Call& call, char terminator, AskManage question);

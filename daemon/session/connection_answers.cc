@@ -64,14 +64,22 @@ bool Connection::answer(const channel::JobStarted& started, UniqueFd stdout_file
     call->job = started.job;
     if (call->oneway) return true;  // nobody reads its output
     if (call->more) {
-        call->output.emplace<JobStream>(std::move(stdout_file), std::move(stderr_file));
+        call->output.emplace<JobStream>(std::move(stdout_file), std::move(stderr_file),
+                                        call->offsets);
         reply(*call, json::object(), true);
     } else {
         call->output.emplace<JobSummary>(std::move(stdout_file), std::move(stderr_file),
-                                         shared_.caller.reply_output_bytes);
+                                         call->offsets, shared_.caller.reply_output_bytes);
     }
     // Rather than look into files that are most likely still empty.
-    await_output(*call, {0, 0});
+    await_output(*call, call->offsets);
+    return true;
+}
+
+bool Connection::answer(const channel::JobFound& found) {
+    const UnderWay* call = under_way(found.request, Waiting::look_up);
+    if (call == nullptr) return false;
+    finish(*call, {{"job", job_json(found.job)}});
     return true;
 }
 

@@ -51,8 +51,9 @@ std::size_t json_prefix(const std::string& text, std::size_t maximum) {
     return end;
 }
 
-JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file)
-    : stdout_(std::move(stdout_file)), stderr_(std::move(stderr_file)) {}
+JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file,
+                     std::array<std::uint64_t, 2> offsets)
+    : stdout_(std::move(stdout_file), offsets[0]), stderr_(std::move(stderr_file), offsets[1]) {}
 
 bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
     OutputFile::Piece piece;
@@ -99,11 +100,12 @@ std::array<std::uint64_t, 2> JobStream::read_to() const {
     return {stdout_.output.offset(), stderr_.output.offset()};
 }
 
-JobSummary::JobSummary(UniqueFd stdout_file, UniqueFd stderr_file, std::uint64_t maximum)
+JobSummary::JobSummary(UniqueFd stdout_file, UniqueFd stderr_file,
+                       std::array<std::uint64_t, 2> offsets, std::uint64_t maximum)
     : maximum_(static_cast<std::size_t>(
           std::min<std::uint64_t>(maximum, reply_output_json_bytes / 4 * 3))),
-      stdout_(std::move(stdout_file)),
-      stderr_(std::move(stderr_file)) {}
+      stdout_(std::move(stdout_file), offsets[0]),
+      stderr_(std::move(stderr_file), offsets[1]) {}
 
 void JobSummary::read() {
     read(stdout_);
@@ -123,6 +125,7 @@ void JobSummary::read(Stream& stream) const {
         if (piece.truncated) {
             stream.truncated = true;
             stream.bytes.clear();
+            stream.begin = 0;
         }
         if (piece.missed > 0) {
             // What comes after a gap does not continue what came before it.
@@ -136,10 +139,12 @@ void JobSummary::read(Stream& stream) const {
 void JobSummary::finish(Stream& stream, const char* name, json& reply) {
     const std::uint64_t size = stream.output.size();
     std::string& bytes = stream.bytes;
-    if (bytes.size() < size) bytes.resize(bytes.size() - incomplete_utf8_tail(bytes));
+    if (stream.begin + bytes.size() < size)
+        bytes.resize(bytes.size() - incomplete_utf8_tail(bytes));
     if (valid_utf8(bytes)) bytes.resize(json_prefix(bytes, reply_output_json_bytes));
     put_truncated(reply, name, stream.truncated);
-    put_missed(reply, name, size > bytes.size() ? size - bytes.size() : 0);
+    const std::uint64_t end = stream.begin + bytes.size();
+    put_missed(reply, name, size > end ? size - end : 0);
     put_bytes(reply, name, std::move(bytes));
 }
 

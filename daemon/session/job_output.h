@@ -27,7 +27,8 @@ inline constexpr std::size_t reply_output_json_bytes = limits::client_backlog_by
 // A Run with "more".
 class JobStream {
   public:
-    JobStream(UniqueFd stdout_file, UniqueFd stderr_file);
+    // `offsets`: where in each stream to begin.
+    JobStream(UniqueFd stdout_file, UniqueFd stderr_file, std::array<std::uint64_t, 2> offsets);
 
     // The parameters of the next reply, without `job`; nothing: all that is there has been read.
     // `last`: the job has ended, so what is held back (an unfinished character) comes too.
@@ -37,7 +38,7 @@ class JobStream {
 
   private:
     struct Stream {
-        explicit Stream(UniqueFd file) : output(std::move(file)) {}
+        Stream(UniqueFd file, std::uint64_t offset) : output(std::move(file), offset) {}
         OutputFile output;
         // The beginning of a character whose rest has not come.
         std::string held;
@@ -51,10 +52,11 @@ class JobStream {
     Stream stderr_;
 };
 
-// A Run without "more": the first bytes of each stream.
+// A Run without "more": the first bytes of each stream, from an offset on.
 class JobSummary {
   public:
-    JobSummary(UniqueFd stdout_file, UniqueFd stderr_file, std::uint64_t maximum);
+    JobSummary(UniqueFd stdout_file, UniqueFd stderr_file, std::array<std::uint64_t, 2> offsets,
+               std::uint64_t maximum);
 
     // Reads what is there, as far as it is wanted.
     void read();
@@ -69,8 +71,10 @@ class JobSummary {
 
   private:
     struct Stream {
-        explicit Stream(UniqueFd file) : output(std::move(file)) {}
+        Stream(UniqueFd file, std::uint64_t offset)
+            : output(std::move(file), offset), begin(offset) {}
         OutputFile output;
+        std::uint64_t begin;
         std::string bytes;
         bool truncated = false;
         bool full = false;

@@ -126,6 +126,29 @@ json result_json(const JobResult& result) {
     return object;
 }
 
+json job_json(const JobView& job) {
+    const auto state = [&] {
+        switch (job.state) {
+            case JobState::starting:
+                return "starting";
+            case JobState::running:
+                return "running";
+            case JobState::ended:
+                return "ended";
+            case JobState::failed:
+                return "failed";
+        }
+        return "ended";
+    };
+    json object = {{"job", job.job},
+                   {"action", job.action},
+                   {"state", state()},
+                   {"createdAt", job.created_usec}};
+    if (job.result) object["result"] = result_json(*job.result);
+    if (!job.message.empty()) object["message"] = job.message;
+    return object;
+}
+
 std::string_view refusal_error(channel::Refusal refusal) {
     switch (refusal) {
         case channel::Refusal::not_granted:
@@ -138,6 +161,10 @@ std::string_view refusal_error(channel::Refusal refusal) {
             return protocol::errors::unavailable;
         case channel::Refusal::start_failed:
             return protocol::errors::start_failed;
+        case channel::Refusal::no_such_job:
+            return protocol::errors::no_such_job;
+        case channel::Refusal::key_in_use:
+            return protocol::errors::key_in_use;
     }
     return protocol::errors::unavailable;
 }
@@ -158,7 +185,11 @@ json refusal_json(const channel::Refused& refused, const std::string& action) {
         case channel::Refusal::unavailable:
             break;
         case channel::Refusal::start_failed:
+        case channel::Refusal::no_such_job:
             parameters["job"] = refused.subject;
+            break;
+        case channel::Refusal::key_in_use:
+            parameters["key"] = refused.subject;
             break;
     }
     return parameters;

@@ -1,4 +1,4 @@
-// Between the channel's typed values and the JSON of org.postern.Actions.
+// Between the channel's typed values and the JSON of the interfaces.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -17,6 +17,7 @@ Arguments arguments_from_json(const nlohmann::json& object);
 nlohmann::json summary_json(const ActionDescription& action);  // type Summary
 nlohmann::json action_json(const ActionDescription& action);   // type Action
 nlohmann::json result_json(const JobResult& result);           // type Result
+nlohmann::json job_json(const JobView& job);                   // type Job
 
 // What the answer to this call has before the guard has reported anything.
 nlohmann::json empty_report(channel::Management what);

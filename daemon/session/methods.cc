@@ -41,6 +41,27 @@ class Fields {
         note(name);
         return {};
     }
+    // A "?string" that must be a key: absent and null are the same.
+    std::string key(const char* name) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return {};
+        if (value->is_string() && is_job_key(value->get_ref<const std::string&>())) {
+            return value->get<std::string>();
+        }
+        note(name);
+        return {};
+    }
+    // A "?int" that is none below 0: absent and null are 0.
+    std::uint64_t offset(const char* name) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return 0;
+        // The strict parser has refused integers that are not exact.
+        if (value->is_number_integer() && value->get<std::int64_t>() >= 0) {
+            return value->get<std::uint64_t>();
+        }
+        note(name);
+        return 0;
+    }
     std::optional<BadParameter> bad() {
         if (bad_) return bad_;
         for (const auto& [name, value] : object_.items()) {
@@ -88,6 +109,7 @@ constexpr char interface_parameter[] = "interface";
 constexpr char action_parameter[] = "action";
 constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
+constexpr char job_parameter[] = "job";
 
 struct ActionCall {
     std::string action;
@@ -98,6 +120,23 @@ Result<ActionCall, BadParameter> action_call(const json& parameters) {
     ActionCall call;
     call.action = fields.text("action");
     call.arguments = fields.arguments("arguments");
+    return checked(fields, std::move(call));
+}
+
+Result<AskRun, BadParameter> run_call(const json& parameters) {
+    Fields fields(parameters);
+    AskRun call;
+    call.action = fields.text("action");
+    call.arguments = fields.arguments("arguments");
+    call.key = fields.key("key");
+    return checked(fields, std::move(call));
+}
+
+Result<AskFollow, BadParameter> follow_call(const json& parameters) {
+    Fields fields(parameters);
+    AskFollow call;
+    call.job = fields.text("job");
+    call.offsets = {fields.offset("stdoutOffset"), fields.offset("stderrOffset")};
     return checked(fields, std::move(call));
 }
 
@@ -138,8 +177,14 @@ Answer check(const Context& /*context*/, ActionCall call) {
     return AskCheck{std::move(call.action), std::move(call.arguments)};
 }
 
-Answer run(const Context& /*context*/, ActionCall call) {
-    return AskRun{std::move(call.action), std::move(call.arguments)};
+// What only the guard can answer.
+template <typename Question>
+Answer ask(const Context& /*context*/, Question question) {
+    return question;
+}
+
+Answer look_up(const Context& /*context*/, std::string job) {
+    return AskLookUp{std::move(job)};
 }
 
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
@@ -182,7 +227,9 @@ constexpr auto table = std::to_array<Method>({
     {"org.postern.Actions.List", Access::everyone, serve<nothing, list>},
     {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>},
     {"org.postern.Actions.Check", Access::everyone, serve<action_call, check>},
-    {"org.postern.Actions.Run", Access::everyone, serve<action_call, run>},
+    {"org.postern.Actions.Run", Access::everyone, serve<run_call, ask<AskRun>>},
+    {"org.postern.Jobs.Get", Access::everyone, serve<one_text<job_parameter>, look_up>},
+    {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, ask<AskFollow>>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>},
     {"org.postern.Admin.Status", Access::administrator,
      serve<nothing, manage<channel::Management::status>>},

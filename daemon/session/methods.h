@@ -1,6 +1,7 @@
 // The methods that clients may call: one table, and one place where access is checked.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -36,6 +37,15 @@ struct Rejected {
 struct AskRun {
     std::string action;
     Arguments arguments;
+    std::string key;
+};
+struct AskFollow {
+    std::string job;
+    // Where in stdout and stderr to begin.
+    std::array<std::uint64_t, 2> offsets{};
+};
+struct AskLookUp {
+    std::string job;
 };
 struct AskCheck {
     std::string action;
@@ -48,7 +58,8 @@ struct AskManage {
     channel::Management what = channel::Management::status;
     std::string text;
 };
-using Answer = std::variant<Answered, Rejected, AskRun, AskCheck, AskDescribe, AskManage>;
+using Answer = std::variant<Answered, Rejected, AskRun, AskFollow, AskLookUp, AskCheck, AskDescribe,
+                            AskManage>;
 
 // Who may call a method. Being connected is what `everyone` needs, being connected to the
 // administrator's socket what `administrator` does. (The guard looks again.)

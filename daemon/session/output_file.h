@@ -17,7 +17,10 @@ namespace postern::session {
 class OutputFile {
   public:
     // `file`: read-only, of a regular file. Its own position is not kept: lseek(2) is used to ask.
-    explicit OutputFile(UniqueFd file) : file_(std::move(file)) {}
+    // `offset`: where to begin. Past the end: the job has cut the file back since somebody read so
+    // far.
+    explicit OutputFile(UniqueFd file, std::uint64_t offset = 0)
+        : file_(std::move(file)), offset_(offset) {}
 
     struct Piece {
         // The job has cut the file back since the last piece: this one is from its new beginning.
@@ -43,7 +46,7 @@ class OutputFile {
     [[nodiscard]] std::uint64_t data_from(std::uint64_t from) const;
 
     UniqueFd file_;
-    std::uint64_t offset_ = 0;
+    std::uint64_t offset_;
 };
 
 }  // namespace postern::session

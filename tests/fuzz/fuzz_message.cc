@@ -44,7 +44,13 @@ struct Check {
         check_reply(protocol::encode_error(r.error, r.parameters, '\n'));
     }
     void operator()(const session::AskRun& a) const {
-        check_question(channel::Run{1, 2, a.action, a.arguments});
+        check_question(channel::Run{1, 2, a.action, a.arguments, a.key});
+    }
+    void operator()(const session::AskFollow& a) const {
+        check_question(channel::Follow{1, 2, a.job});
+    }
+    void operator()(const session::AskLookUp& a) const {
+        check_question(channel::LookUp{1, 2, a.job});
     }
     void operator()(const session::AskCheck& a) const {
         check_question(channel::Check{1, 2, a.action, a.arguments});

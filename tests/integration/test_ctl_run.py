@@ -4,6 +4,7 @@ import base64
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -33,7 +34,7 @@ def outcome(done):
 
 
 def run_script(*steps, description=None):
-    return {"Describe": [description or described()], "Run": list(steps)}
+    return {"Describe": [description or described()], "Run": list(steps), "Follow": [CLOSE]}
 
 
 def test_output_is_byte_for_byte_and_each_stream_its_own(folder):
@@ -76,6 +77,8 @@ def test_values_are_typed_as_the_action_says(folder):
         done = ctl(daemon, "run", "web.restart", "service=nginx", "count=-12", "force=true",
                    "files=a=b", "ports=80", "files=", "ports=x")
         assert outcome(done) == (0, "", "")
+        key = daemon.calls[1]["parameters"].pop("key")
+        assert re.fullmatch("[0-9a-f]{32}", key)
         assert daemon.calls == [
             {"method": "org.postern.Actions.Describe", "parameters": {"action": "web.restart"}},
             {"method": "org.postern.Actions.Run", "more": True,
@@ -206,6 +209,48 @@ def test_the_daemon_breaks_off(folder, steps, said):
         done = ctl(daemon, "run", "web.restart")
         assert done.returncode == 125
         assert done.stderr.decode() == f"posternctl: {daemon.path}{said}\n"
+
+
+def test_it_goes_on_where_it_was_when_the_daemon_is_back(folder):
+    result = job_end(exitCode=4)
+    script = run_script(STARTED, chunk(stdout="one\n", stderrBase64="/w=="),
+                        chunk(stdoutMissed=5, stdout="\u20ac"), CLOSE)
+    follows = iter([[STARTED, chunk(stderr="two\n"), CLOSE],
+                    [STARTED, chunk(stdout="new", truncated=["stdout"]), CLOSE],
+                    [STARTED, chunk(stdout="end\n"), result]])
+    script["Follow"] = [lambda call: next(follows)]
+    with FakeDaemon(folder, script) as daemon:
+        done = ctl(daemon, "run", "web.restart")
+        assert done.returncode == 4
+        assert done.stdout == "one\n\u20acnewend\n".encode()
+        assert done.stderr == (
+            b"\xffposternctl: web.restart: 5 bytes of its standard output are missing here: the daemon no "
+            b"longer had them\ntwo\nposternctl: web.restart: the job itself cut back its standard output: "
+            b"what came before may be incomplete\n")
+        assert [call["parameters"] for call in daemon.calls if call["method"].endswith("Follow")] == [
+            {"job": JOB, "stdoutOffset": stdout, "stderrOffset": stderr}
+            for stdout, stderr in ((12, 1), (12, 5), (3, 5))]
+
+
+def test_a_call_whose_answer_was_lost_is_made_again_with_its_key(folder):
+    runs = iter([[CLOSE], [CLOSE], [STARTED, job_end(exitCode=4)]])
+    script = {"Describe": [described()], "Run": [lambda call: next(runs)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (4, "", "")
+        methods = [call["method"].rpartition(".")[2] for call in daemon.calls]
+        assert methods == ["Describe", "Run", "Run", "Run"]
+        assert len({call["parameters"]["key"] for call in daemon.calls[1:]}) == 1
+
+
+def test_a_daemon_that_never_gets_further_is_given_up(folder):
+    script = run_script(STARTED, CLOSE)
+    script["Follow"] = [STARTED, CLOSE]
+    with FakeDaemon(folder, script) as daemon:
+        done = ctl(daemon, "run", "web.restart")
+        assert outcome(done) == (
+            125, "", f"posternctl: {daemon.path}: the daemon broke off in mid-call; what became of job "
+            f"{JOB} (web.restart) is not known\n")
+        assert daemon.connections == 4
 
 
 # ---- Being interrupted ----

@@ -203,7 +203,7 @@ def test_after_kill_9_of_the_guard_the_next_start_ends_what_is_left_and_says_los
         assert begin(client, "wait")[1] == "began\n"
 
 
-def test_after_kill_9_of_the_guard_posternctl_says_so(start_guard):
+def test_after_kill_9_of_a_guard_that_does_not_come_back_posternctl_says_so(start_guard):
     guard = start_guard({"wait": WAIT})
     with popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
                           "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -211,7 +211,25 @@ def test_after_kill_9_of_the_guard_posternctl_says_so(start_guard):
         assert process.stdout.readline() == "began\n"
         guard.kill()
         assert process.wait(20) == 125
-        assert str(guard.socket_path) in process.stderr.read()
+        [job] = os.listdir(guard.state_folder / "jobs")
+        assert process.stderr.read() == (
+            f"posternctl: {guard.socket_path}: the daemon broke off in mid-call; "
+            f"what became of job {job} (wait) is not known\n")
+
+
+def test_after_kill_9_of_the_guard_posternctl_hears_from_the_next_that_its_job_is_lost(start_guard):
+    guard = start_guard({"wait": WAIT})
+    with popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
+                          "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                  text=True) as process:
+        assert process.stdout.readline() == "began\n"
+        guard.kill()
+        guard.restart()
+        assert process.wait(20) == 125
+        [job] = os.listdir(guard.state_folder / "jobs")
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == (
+            f"posternctl: wait: what became of job {job} is not known: the daemon died\n")
 
 
 @pytest.mark.parametrize("policy", ["keep", "kill"])
@@ -230,7 +248,8 @@ def test_kill_9_of_a_session_ends_its_connections_and_nothing_else(start_guard, 
         if policy == "keep":
             assert is_alive(pid_of(guard, job))
         else:
-            ended = guard.wait_audit(event="job-ended", job=job)[0]
+            # Its caller might have come back: it waits for that some seconds.
+            ended = guard.wait_audit(event="job-ended", job=job, seconds=30)[0]
             assert ended["result"]["outcome"] == "disconnected"
         with guard.connect(as_=ALICE) as alice:
             assert alice.run("hello")[-1]["parameters"]["result"]["exitCode"] == 0

@@ -67,10 +67,11 @@ def test_get_info_is_what_varlink_clients_ask_for(client):
     assert url.startswith("https://")
     assert reply == {"parameters": {"vendor": "Postern", "product": "Postern", "version": version,
                                     "interfaces": ["org.postern.Actions", "org.postern.Admin",
-                                                   "org.varlink.service"]}}
+                                                   "org.postern.Jobs", "org.varlink.service"]}}
 
 
-@pytest.mark.parametrize("name", ["org.postern.Actions", "org.postern.Admin", "org.varlink.service"])
+@pytest.mark.parametrize("name", ["org.postern.Actions", "org.postern.Admin",
+                                  "org.postern.Jobs", "org.varlink.service"])
 def test_the_interfaces_served_are_the_files(client, name):
     text = (harness.REPOSITORY / f"protocol/{name}.varlink").read_text()
     reply = client.call("org.varlink.service.GetInterfaceDescription", {"interface": name})

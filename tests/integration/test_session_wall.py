@@ -65,6 +65,7 @@ def assert_only_that_session_ended(guard, reason):
     ("call-before-acknowledgement", "it used a connection before acknowledging it"),
     ("ready-twice", "it said twice that it is ready"),
     ("other-version", "it is of another version"),
+    ("bad-key", "it sent a key that is none"),
 ])
 def test_a_session_that_breaks_the_rules_ends_alone(hostile, mode, reason):
     guard = hostile(mode)
@@ -129,6 +130,9 @@ def test_a_request_number_under_way_is_not_used_twice(hostile):
 
 def test_what_a_session_claims_is_judged_by_the_guard(hostile):
     guard = hostile("claims")
+    with guard.connect(as_=BOB) as bob:
+        bobs = bob.run("hello", {"name": "bob"})[0]["parameters"]["job"]
+    (guard.answers.parent / "job").write_text(bobs)
     with guard.connect(as_=ALICE):
         harness.wait_until(
             lambda: guard.answers.exists() and guard.answers.read_text().endswith("done\n"),
@@ -141,10 +145,16 @@ def test_what_a_session_claims_is_judged_by_the_guard(hostile):
         assert lines[4].startswith("1 name: ")
         assert lines[5].startswith("1 name: ")
         assert lines[6] == f'0 "he\\u0000llo" does not exist or is not granted to you {seen}'
-        assert lines[7:] == ["done"]
-    assert [e["event"] for e in guard.audit() if e["event"] == "job-started"] == []
-    denied = [e["action"] for e in guard.audit() if e["event"] == "call-denied"]
-    assert denied == ["root-only", "root-only", "root-only", "he\0llo"]
+        none = [f'5 there is no job "{job}" of yours: it never was, it is another caller\'s, or its '
+                "record is no longer kept" for job in (bobs, bobs, f"../jobs/{bobs}")]
+        assert lines[7:] == [*none, "done"]
+    assert [e["uid"] for e in guard.audit() if e["event"] == "job-started"] == [BOB.uid]
+    denied = [(e.get("action"), e.get("job"), e["reason"]) for e in guard.audit()
+              if e["event"] == "call-denied"]
+    assert [entry[0] for entry in denied[:4]] == ["root-only", "root-only", "root-only", "he\0llo"]
+    assert denied[4:] == [("hello", bobs, "the job is another caller's"),
+                          ("hello", bobs, "the job is another caller's"),
+                          (None, f"../jobs/{bobs}", "no such job")]
 
 
 def assert_served_quickly(guard, count=20):

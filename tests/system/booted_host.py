@@ -150,6 +150,22 @@ class BootedHost:
     def exists(self, path):
         return self.run("test", "-e", path, check=False).returncode == 0
 
+    def outer_pid(self, inner):
+        """The number outside of a process that has this number inside."""
+        for listing in self._cgroup.rglob("cgroup.procs"):
+            for pid in listing.read_text().split():
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii") as lines:
+                    numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
+                    if len(numbers) > 1 and int(numbers[-1]) == inner:
+                        return int(pid)
+        raise AssertionError(f"no process {inner} inside")
+
+    @staticmethod
+    def kill_outside(pid):
+        """SIGKILL to a process, by its number outside; returns when it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, f"process {pid} is gone")
+
     def property(self, unit, name):
         """One property of a unit, as systemctl show prints it."""
         return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()

@@ -57,6 +57,7 @@ std::vector<ToSession> all_to_session() {
             JobStarted{1, 2, "0123456789abcdef0123456789abcdef"},
             JobOutput{3, 4},
             JobEnded{1, 2, some_result()},
+            JobFound{1, 2, {"j", "a", JobState::ended, 5, some_result(), "why"}},
             StatusReport{1, 2, "0.1", 7, 1795525093704675, "debug", "systemd", 3},
             SocketReport{1, 2, "/run/s", true},
             CallerReport{1, 2, 1000, 4294967294, "x.service", -1, 256},
@@ -73,7 +74,9 @@ std::vector<ToGuard> all_to_guard() {
     return {Ready{"0.1"},
             Accepted{9},
             Closed{10},
-            Run{1, 2, "hello", arguments},
+            Run{1, 2, "hello", arguments, "key"},
+            Follow{1, 2, "0123456789abcdef0123456789abcdef"},
+            LookUp{1, 2, ""},
             Check{1, 2, "", arguments},
             Describe{1, 2, "x"},
             AwaitOutput{1, 2, not_awaited, 4},
@@ -127,6 +130,12 @@ TEST(ChannelMessages, FieldsComeBack) {
     ASSERT_TRUE(run.ok());
     EXPECT_EQ(std::get<channel::Run>(*run).action, "hello");
     EXPECT_EQ(std::get<channel::Run>(*run).arguments, original.arguments);
+    EXPECT_EQ(std::get<channel::Run>(*run).key, "key");
+
+    const JobView view{"j", "a", JobState::failed, 5, some_result(), "why"};
+    const auto found = decode_to_session(encode(ToSession(JobFound{1, 2, view})));
+    ASSERT_TRUE(found.ok());
+    EXPECT_EQ(std::get<JobFound>(*found).job, view);
 }
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
@@ -202,8 +211,8 @@ TEST(ChannelMessages, CountsAndLengthsThatLieAllocateNothing) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode(ToSession(Refused{1, 2, Refusal::start_failed, "", ""}));
-    refused[8 + 12] = 5;
+    Bytes refused = encode(ToSession(Refused{1, 2, Refusal::key_in_use, "", ""}));
+    refused[8 + 12] = 7;
     EXPECT_FALSE(decode_to_session(refused).ok()) << "a refusal that there is not";
     Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, 0, 0, 0, 0}}));
     ended[8 + 12] = 7;
@@ -211,7 +220,7 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     ended[8 + 12] = 5;
     ended[8 + 13] = 2;
     EXPECT_FALSE(decode_to_session(ended).ok()) << "a flag that is neither 0 nor 1";
-    Bytes run = encode(ToGuard(channel::Run{1, 2, "", {{"", Value(Unsupported{})}}}));
+    Bytes run = encode(ToGuard(channel::Run{1, 2, "", {{"", Value(Unsupported{})}}, ""}));
     ASSERT_EQ(run.back(), 0);
     run.back() = 5;
     EXPECT_FALSE(decode_to_guard(run).ok()) << "a value that there is not";

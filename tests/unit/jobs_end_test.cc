@@ -204,7 +204,7 @@ TEST_F(JobsEnd, ShutDownEndsAllAndThenSaysSo) {
         ++done;
     });
     EXPECT_EQ(done, 0) << "called from inside shut_down()";
-    const auto refused = manager_->start(shell_action(), shell("true"), {}, nullptr,
+    const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
                                          [](const std::string&) { return true; });
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "the guard is stopping");

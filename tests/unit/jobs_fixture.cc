@@ -19,7 +19,7 @@
 namespace postern::jobs {
 namespace {
 
-class Recorder final : public Observer {
+class Recorder final : public Follower {
   public:
     explicit Recorder(StoryPtr story) : story_(std::move(story)) {}
 
@@ -159,6 +159,7 @@ void JobsTest::create() {
     ASSERT_TRUE(settings.launcher);
     settings.kill_grace = settings_.kill_grace;
     settings.start_patience = settings_.start_patience;
+    settings.return_patience = settings_.return_patience;
     settings.stored_output_bytes = settings_.stored_output_bytes;
     settings.retention = settings_.retention;
     settings.job_open_files = settings_.job_open_files;
@@ -208,7 +209,7 @@ policy::Command JobsTest::command(std::vector<std::string> argv) {
 StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with,
                          const Requester& requester) {
     auto story = std::make_shared<Story>();
-    const auto id = manager_->start(what, with, requester, std::make_unique<Recorder>(story),
+    const auto id = manager_->start(what, with, requester, {nullptr, follower(story)},
                                     [&story](const std::string& job) {
                                         story->job = job;
                                         return true;
@@ -217,6 +218,10 @@ StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with
     EXPECT_FALSE(story->started || story->over()) << "called from inside start()";
     EXPECT_EQ(id ? *id : "", story->job);
     return story;
+}
+
+std::unique_ptr<Follower> JobsTest::follower(StoryPtr story) {
+    return std::make_unique<Recorder>(std::move(story));
 }
 
 StoryPtr JobsTest::run(const policy::Action& what, const policy::Command& with) {

@@ -22,7 +22,7 @@ namespace postern::jobs {
 inline constexpr uid_t anna = 64001;
 inline constexpr uid_t berta = 64002;
 
-// What a job's observer was told.
+// What a job's follower was told.
 struct Story {
     std::string job;
     bool started = false;
@@ -73,11 +73,18 @@ class JobsTest : public testing::Test {
     StoryPtr start_shell(const std::string& script, uid_t uid = 0) {
         return start(shell_action(uid), shell(script));
     }
+    // One who writes into the story what it is told.
+    static std::unique_ptr<Follower> follower(StoryPtr story);
     // Starts it and runs the loop to its end.
     StoryPtr run(const policy::Action& action, const policy::Command& command);
     StoryPtr run_shell(const std::string& script, uid_t uid = 0) {
         return run(shell_action(uid), shell(script));
     }
+    // What stands in the script of a job that waits for let(), until then.
+    [[nodiscard]] std::string wait_for(const std::string& name) const {
+        return "while [ ! -s " + open_folder_ + "/" + name + " ]; do sleep 0.01; done; ";
+    }
+    void let(const std::string& name) const { write_path(open_folder_ + "/" + name, "go\n", 0644); }
     // Runs the loop until the file is there and ends in a newline.
     bool loop_until_written(const std::string& path);
     [[nodiscard]] std::string job_folder(const StoryPtr& story) const {

@@ -22,11 +22,6 @@ class JobsOutput : public JobsTest {
         return stat(path.c_str(), &status) == 0 ? status.st_mode & 07777U : 0;
     }
     [[nodiscard]] std::string path(const char* name) const { return open_folder_ + "/" + name; }
-    // The job waits for it; see wait_for().
-    void let(const char* name) const { write_path(path(name), "go\n", 0644); }
-    [[nodiscard]] std::string wait_for(const char* name) const {
-        return "while [ ! -s " + path(name) + " ]; do sleep 0.01; done; ";
-    }
 };
 
 TEST_F(JobsOutput, ModesWhileItRunsAndAfterwardsWhateverTheUmask) {
@@ -73,7 +68,7 @@ TEST_F(JobsOutput, AnotherUserReachesNeitherFile) {
     EXPECT_THAT(read_all(other->err), HasSubstr("Permission denied"));
 }
 
-TEST_F(JobsOutput, TheObserversDescriptorsAreForReadingFromTheStart) {
+TEST_F(JobsOutput, TheFollowersDescriptorsAreForReadingFromTheStart) {
     const StoryPtr story = run_shell("echo out; echo err >&2", anna);
     std::array<char, 16> text{};
     EXPECT_EQ(read(story->out.get(), text.data(), text.size()), 4);
@@ -87,7 +82,7 @@ TEST_F(JobsOutput, AwaitedOutputIsToldOnceForEachTime) {
         start_shell(wait_for("first") + "echo one; " + wait_for("second") + "echo two >&2; " +
                     wait_for("third") + "echo three; echo four; " + wait_for("end"));
     ASSERT_TRUE(loop_until([&] { return story->started; }));
-    manager_->await_output(story->job, 0, 0);
+    manager_->await_output(story->job, first_follower, 0, 0);
     EXPECT_EQ(story->outputs, 0);
     let("first");
     ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
@@ -99,11 +94,11 @@ TEST_F(JobsOutput, AwaitedOutputIsToldOnceForEachTime) {
     for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
     EXPECT_EQ(story->outputs, 1);
     // It is there already: told at once, but from the loop.
-    manager_->await_output(story->job, 4, 0);
+    manager_->await_output(story->job, first_follower, 4, 0);
     EXPECT_EQ(story->outputs, 1);
     ASSERT_TRUE(loop_until([&] { return story->outputs == 2; }));
     // Nothing is there.
-    manager_->await_output(story->job, 4, 4);
+    manager_->await_output(story->job, first_follower, 4, 4);
     for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
     EXPECT_EQ(story->outputs, 2);
     let("third");
@@ -112,7 +107,7 @@ TEST_F(JobsOutput, AwaitedOutputIsToldOnceForEachTime) {
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
     EXPECT_EQ(story->outputs, 3);
     EXPECT_EQ(read_all(story->out), "one\nthree\nfour\n");
-    manager_->await_output(story->job, 0, 0);  // it is gone
+    manager_->await_output(story->job, first_follower, 0, 0);  // it is gone
 }
 
 TEST_F(JobsOutput, AReaderThatFollowsGetsEveryByte) {
@@ -125,7 +120,7 @@ TEST_F(JobsOutput, AReaderThatFollowsGetsEveryByte) {
         while ((got = read(story->out.get(), buffer.data(), buffer.size())) > 0) {
             text.append(buffer.data(), static_cast<std::size_t>(got));
         }
-        manager_->await_output(story->job, text.size(), 0);
+        manager_->await_output(story->job, first_follower, text.size(), 0);
     };
     story->on_started = follow;
     story->on_output = follow;
@@ -142,7 +137,7 @@ TEST_F(JobsOutput, ATruncatedFileIsToldToo) {
         start_shell("echo long text; " + wait_for("go") + ": >/dev/stdout; " + wait_for("end"));
     ASSERT_TRUE(loop_until([&] { return story->out && read_all(story->out) == "long text\n"; }));
     // The first change may have used up the one-shot watch; await_output sets it again.
-    manager_->await_output(story->job, 10, 0);
+    manager_->await_output(story->job, first_follower, 10, 0);
     let("go");
     ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
     EXPECT_EQ(read_all(story->out), "");
@@ -155,10 +150,10 @@ TEST_F(JobsOutput, AFileThatIsAlreadyShorterThanWhatWasReadIsToldAtOnce) {
     ASSERT_TRUE(loop_until([&] { return story->out && read_all(story->out) == "short\n"; }));
     for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
     // Nothing is read of stdout any more, stderr is empty.
-    manager_->await_output(story->job, not_awaited, 0);
+    manager_->await_output(story->job, first_follower, not_awaited, 0);
     for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
     EXPECT_EQ(story->outputs, 0);
-    manager_->await_output(story->job, 100, 0);
+    manager_->await_output(story->job, first_follower, 100, 0);
     ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
     let("end");
     ASSERT_TRUE(loop_until([&] { return story->over(); }));

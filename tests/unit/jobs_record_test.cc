@@ -288,7 +288,7 @@ TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
     ASSERT_TRUE(loop_until([&] { return story->started; }));
     fill();
     bool asked = false;
-    const auto refused = manager_->start(shell_action(), shell("true"), {}, nullptr,
+    const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
                                          [&](const std::string&) { return asked = true; });
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("No space left on device"));

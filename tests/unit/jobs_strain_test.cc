@@ -136,7 +136,7 @@ TEST_F(Strain, AJobThatWritesWithoutEndDoesNotSlowOthers) {
     settings_.stored_output_bytes = 1 << 20;
     create();
     const StoryPtr flood = start_shell("exec yes", anna);
-    flood->on_started = [&] { manager_->await_output(flood->job, 0, 0); };
+    flood->on_started = [&] { manager_->await_output(flood->job, first_follower, 0, 0); };
     flood->on_output = flood->on_started;
     ASSERT_TRUE(loop_until([&] { return flood->outputs > 3; }));
     for (int i = 0; i < 5; ++i) {

@@ -17,8 +17,8 @@ using ::testing::ElementsAre;
 TEST(Interfaces, AreFoundByNameAndStandInOrder) {
     std::vector<std::string> names;
     for (const auto& interface : interfaces()) names.emplace_back(interface.name);
-    EXPECT_THAT(names,
-                ElementsAre("org.postern.Actions", "org.postern.Admin", "org.varlink.service"));
+    EXPECT_THAT(names, ElementsAre("org.postern.Actions", "org.postern.Admin", "org.postern.Jobs",
+                                   "org.varlink.service"));
     ASSERT_NE(find_interface("org.postern.Actions"), nullptr);
     EXPECT_EQ(find_interface("org.postern.Action"), nullptr);
     EXPECT_EQ(find_interface(""), nullptr);

@@ -132,15 +132,26 @@ std::string show(const channel::ToGuard& message) {
             } else if constexpr (std::is_same_v<M, channel::AwaitOutput>) {
                 return "await #" + std::to_string(m.request) + " " +
                        std::to_string(m.stdout_offset) + " " + std::to_string(m.stderr_offset);
+            } else if constexpr (std::is_same_v<M, channel::Follow>) {
+                return "follow #" + std::to_string(m.request) + " " + json(m.job).dump();
+            } else if constexpr (std::is_same_v<M, channel::LookUp>) {
+                return "look up #" + std::to_string(m.request) + " " + json(m.job).dump();
             } else {
                 std::string text = std::is_same_v<M, channel::Run> ? "run #" : "check #";
                 text += std::to_string(m.request) + " " + json(m.action).dump();
                 for (const auto& [name, value] : m.arguments)
                     text += " " + name + "=" + show(value);
+                if constexpr (std::is_same_v<M, channel::Run>) {
+                    if (!m.key.empty()) text += " key " + m.key;
+                }
                 return text;
             }
         },
         message);
+}
+
+JobResult some_result() {
+    return {Outcome::exited, false, 0, 1'700'000'000'000'000, 1'700'000'001'000'000, 2500, 3072};
 }
 
 class Conversation {
@@ -211,11 +222,23 @@ class Conversation {
             out_.punch(0, std::stoul(rest));
         } else if (verb == "output") {
             harness_.send(channel::JobOutput{1, request_});
+        } else if (verb == "found") {  // STATE MESSAGE
+            int state = 0;
+            JobView view{"00112233445566778899aabbccddeeff",
+                         "hello",
+                         JobState::starting,
+                         1'700'000'000'000'000,
+                         std::nullopt,
+                         ""};
+            arguments >> state >> std::ws;
+            std::getline(arguments, view.message);
+            view.state = static_cast<JobState>(state);
+            if (view.state == JobState::ended) view.result = some_result();
+            harness_.send(channel::JobFound{1, request_, view});
         } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS
             int outcome = 0;
             int by_signal = 0;
-            JobResult result{Outcome::exited,       false, 0,   1'700'000'000'000'000,
-                             1'700'000'001'000'000, 2500,  3072};
+            JobResult result = some_result();
             arguments >> outcome >> by_signal >> result.status;
             result.outcome = static_cast<Outcome>(outcome);
             result.by_signal = by_signal != 0;

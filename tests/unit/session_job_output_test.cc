@@ -19,7 +19,7 @@ struct Files {
 
 TEST(JobStream, KeepsTheStreamsApart) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     EXPECT_EQ(stream.next(false), std::nullopt);
     files.out.append("out");
     files.err.append("err");
@@ -32,7 +32,7 @@ TEST(JobStream, KeepsTheStreamsApart) {
 
 TEST(JobStream, SendsInvalidUtf8AsBase64) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     files.out.append("a\xff\xfe");
     EXPECT_EQ(stream.next(false), json({{"stdoutBase64", encode_base64("a\xff\xfe")}}));
     files.err.append("\xc3(");
@@ -43,7 +43,7 @@ TEST(JobStream, SendsInvalidUtf8AsBase64) {
 
 TEST(JobStream, HoldsBackTheBeginningOfACharacter) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     const std::string euro = "\xe2\x82\xac";
     files.out.append("a" + euro.substr(0, 1));
     EXPECT_EQ(stream.next(false), json({{"stdout", "a"}}));
@@ -57,7 +57,7 @@ TEST(JobStream, HoldsBackTheBeginningOfACharacter) {
 
 TEST(JobStream, GivesWhatItHoldsAtTheEnd) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     files.out.append("\xe2\x82");
     EXPECT_EQ(stream.next(false), std::nullopt);
     EXPECT_EQ(stream.next(true), json({{"stdoutBase64", encode_base64("\xe2\x82")}}));
@@ -66,7 +66,7 @@ TEST(JobStream, GivesWhatItHoldsAtTheEnd) {
 
 TEST(JobStream, CutsLongOutputAtCharacters) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     std::string all;
     while (all.size() < 3 * chunk_bytes) all += "\xf0\x9f\x9a\xaa-";
     files.out.append(all);
@@ -81,7 +81,7 @@ TEST(JobStream, CutsLongOutputAtCharacters) {
 
 TEST(JobStream, SaysWhatItMissedBeforeTheBytesThatFollow) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     files.out.append(std::string(8192, 'a') + "b");
     files.out.punch(0, 8192);
     EXPECT_EQ(stream.next(false), json({{"stdout", "b"}, {"stdoutMissed", 8192}}));
@@ -89,7 +89,7 @@ TEST(JobStream, SaysWhatItMissedBeforeTheBytesThatFollow) {
 
 TEST(JobStream, WhatIsHeldStandsBeforeTheGap) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     files.out.append(std::string(4095, 'a') + "\xe2");
     EXPECT_EQ(stream.next(false), json({{"stdout", std::string(4095, 'a')}}));
     files.out.append("\x82\xac" + std::string(4094, 'x') + "end");
@@ -101,7 +101,7 @@ TEST(JobStream, WhatIsHeldStandsBeforeTheGap) {
 
 TEST(JobStream, NamesTheStreamThatWasCutBack) {
     Files files;
-    JobStream stream(files.out.reader(), files.err.reader());
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
     files.err.append("long text");
     stream.next(false);
     files.err.truncate(0);
@@ -109,9 +109,21 @@ TEST(JobStream, NamesTheStreamThatWasCutBack) {
     EXPECT_EQ(stream.next(false), json({{"truncated", {"stderr"}}, {"stderr", "new"}}));
 }
 
+TEST(JobStream, BeginsWhereItIsTold) {
+    Files files;
+    files.out.append("one\ntwo\n");
+    files.err.append("err\n");
+    JobStream stream(files.out.reader(), files.err.reader(), {4, 4});
+    EXPECT_EQ(stream.next(false), json({{"stdout", "two\n"}}));
+    EXPECT_EQ(stream.next(true), std::nullopt);
+    // Past the end: the job has cut it back since somebody had read so far.
+    JobStream behind(files.out.reader(), files.err.reader(), {100, 4});
+    EXPECT_EQ(behind.next(false), json({{"stdout", "one\ntwo\n"}, {"truncated", {"stdout"}}}));
+}
+
 TEST(JobSummary, GivesAllOfShortOutput) {
     Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), 32768);
+    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 32768);
     files.out.append("out");
     files.err.append("\xff");
     EXPECT_EQ(summary.finish(), json({{"stdout", "out"}, {"stderrBase64", encode_base64("\xff")}}));
@@ -119,7 +131,7 @@ TEST(JobSummary, GivesAllOfShortOutput) {
 
 TEST(JobSummary, GivesTheFirstBytesAndSaysHowManyAreLeftOut) {
     Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), 10);
+    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 10);
     files.out.append("0123456789");
     files.err.append("0123456789a");
     EXPECT_EQ(summary.finish(),
@@ -128,14 +140,14 @@ TEST(JobSummary, GivesTheFirstBytesAndSaysHowManyAreLeftOut) {
 
 TEST(JobSummary, DoesNotCutThroughACharacter) {
     Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), 10);
+    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 10);
     files.out.append("12345678\xe2\x82\xac");
     EXPECT_EQ(summary.finish(), json({{"stdout", "12345678"}, {"stdoutMissed", 3}}));
 }
 
 TEST(JobSummary, WaitsForNothingMoreThanItGives) {
     Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), 4);
+    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 4);
     files.out.append("12345");
     summary.read();
     EXPECT_FALSE(summary.full());
@@ -154,7 +166,7 @@ TEST(JobSummary, WaitsForNothingMoreThanItGives) {
 
 TEST(JobSummary, BeginsAgainWhereTheJobCutItsFileBack) {
     Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), 32768);
+    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 32768);
     files.out.append("first");
     summary.read();
     files.out.truncate(0);
@@ -165,7 +177,7 @@ TEST(JobSummary, BeginsAgainWhereTheJobCutItsFileBack) {
 TEST(JobSummary, FitsIntoItsReplyWhateverTheBytes) {
     for (const char byte : {'\x01', '"', 'x', '\xff'}) {
         Files files;
-        JobSummary summary(files.out.reader(), files.err.reader(), std::uint64_t{1} << 40);
+        JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, std::uint64_t{1} << 40);
         files.out.append(std::string(1 << 20, byte));
         files.err.append(std::string(1 << 20, byte));
         const json reply = summary.finish();

@@ -49,6 +49,7 @@ std::map<std::string, test::VarlinkMethod> declared() {
 
 json right_value(const std::string& type) {
     if (type == "string") return "x";
+    if (type == "int") return 8;
     EXPECT_EQ(type, "object") << "this test knows no other type of parameter yet";
     return json::object();
 }
@@ -97,6 +98,7 @@ TEST(MethodTable, TakesExactlyTheParametersOfTheTexts) {
             EXPECT_EQ(bad_parameter(call(name, null)), field.optional ? "" : field.name) << name;
             json wrong = right_parameters(method);
             for (const json& value : {json(7), json(true), json::array({"x"}), json(1.5)}) {
+                if (field.type == "int" && value == 7) continue;
                 wrong[field.name] = value;
                 EXPECT_EQ(bad_parameter(call(name, wrong)), field.name) << name << " " << value;
             }

@@ -15,6 +15,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/version.h"
@@ -90,6 +91,20 @@ std::optional<std::uint32_t> peek_uid() {
     return welcome == nullptr ? std::nullopt : std::optional(welcome->uid);
 }
 
+std::string own_folder() {
+    std::array<char, PATH_MAX> buffer{};
+    const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
+    const std::string path(buffer.data(), static_cast<std::size_t>(length > 0 ? length : 0));
+    return path.substr(0, path.rfind('/'));
+}
+
+// What the test wrote into the file "job" beside the program.
+std::string foreign_job() {
+    std::string job;
+    std::ifstream(own_folder() + "/job") >> job;
+    return job;
+}
+
 void act(const std::string& mode) {
     if (mode == "silent") stand_still();  // never becomes ready
     if (mode == "call-before-ready") {
@@ -108,7 +123,7 @@ void act(const std::string& mode) {
     if (mode == "no-acknowledgement") stand_still();  // neither reads nor acknowledges
     const auto connection = next_of<channel::Connection>();
     if (mode == "call-before-acknowledgement") {
-        say(channel::Run{connection.connection, 1, "hello", {{"name", std::string("x")}}});
+        say(channel::Run{connection.connection, 1, "hello", {{"name", std::string("x")}}, ""});
         drain();
     }
     say(channel::Accepted{connection.connection});
@@ -135,10 +150,10 @@ void act(const std::string& mode) {
         say(channel::Accepted{id});
     } else if (mode == "foreign-id") {
         // Ids are given in order over all sessions, so this one is another session's.
-        say(channel::Run{id - 1, 1, "hello", {{"name", std::string("stolen")}}});
+        say(channel::Run{id - 1, 1, "hello", {{"name", std::string("stolen")}}, ""});
     } else if (mode == "closed-id") {
         say(channel::Closed{id});
-        say(channel::Run{id, 1, "hello", {{"name", std::string("ghost")}}});
+        say(channel::Run{id, 1, "hello", {{"name", std::string("ghost")}}, ""});
     } else if (mode == "descriptors") {
         put(good, {0, 1});
     } else if (mode == "random") {
@@ -149,7 +164,8 @@ void act(const std::string& mode) {
             // Half of them get past the header.
             if (i % 2 == 0 && noise.size() >= 8) {
                 noise[0] = channel::version;
-                noise[1] = static_cast<std::uint8_t>(64 + random() % 8);
+                noise[1] = static_cast<std::uint8_t>(
+                    64 + random() % std::variant_size_v<channel::ToGuard>);
                 noise[2] = noise[3] = 0;
                 noise[4] = static_cast<std::uint8_t>(noise.size() - 8);
                 noise[5] = noise[6] = noise[7] = 0;
@@ -157,8 +173,10 @@ void act(const std::string& mode) {
             put(noise);
         }
     } else if (mode == "same-request") {
-        say(channel::Run{id, 7, "sleep", {}});
-        say(channel::Run{id, 7, "sleep", {}});
+        say(channel::Run{id, 7, "sleep", {}, ""});
+        say(channel::Run{id, 7, "sleep", {}, ""});
+    } else if (mode == "bad-key") {
+        say(channel::Run{id, 7, "hello", {{"name", std::string("x")}}, "a/b"});
     } else if (mode == "claims") {
         // What its caller may not run, and arguments that nobody may give. The answers go to the
         // file "answers" beside the program, for the test to read.
@@ -168,26 +186,24 @@ void act(const std::string& mode) {
             const auto refused = next_of<channel::Refused>();
             answers << static_cast<int>(refused.refusal) << ' ' << refused.message << std::endl;
         };
-        ask(channel::Run{id, 1, "root-only", {}});
+        ask(channel::Run{id, 1, "root-only", {}, ""});
         ask(channel::Check{id, 2, "root-only", {}});
         ask(channel::Describe{id, 3, "root-only"});
-        ask(channel::Run{id, 4, "hello", {{"name", std::string("a\nb")}}});
-        ask(channel::Run{id, 5, "hello", {{"name", std::int64_t{5}}}});
-        ask(channel::Run{id, 6, "hello", {{"name", std::string("x")}, {"name", std::string("y")}}});
-        ask(channel::Run{id, 7, std::string("he\0llo", 6), {}});
+        ask(channel::Run{id, 4, "hello", {{"name", std::string("a\nb")}}, ""});
+        ask(channel::Run{id, 5, "hello", {{"name", std::int64_t{5}}}, ""});
+        ask(channel::Run{
+            id, 6, "hello", {{"name", std::string("x")}, {"name", std::string("y")}}, ""});
+        ask(channel::Run{id, 7, std::string("he\0llo", 6), {}, ""});
+        // A job of another caller.
+        ask(channel::Follow{id, 8, foreign_job()});
+        ask(channel::LookUp{id, 9, foreign_job()});
+        ask(channel::LookUp{id, 10, "../jobs/" + foreign_job()});
         answers << "done" << std::endl;
     } else if (mode == "flood-unread") {
         // Asks without end and never reads the answers.
         for (;;) say(channel::Describe{id, 1, "hello"});
     }
     drain();
-}
-
-std::string own_folder() {
-    std::array<char, PATH_MAX> buffer{};
-    const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
-    const std::string path(buffer.data(), static_cast<std::size_t>(length > 0 ? length : 0));
-    return path.substr(0, path.rfind('/'));
 }
 
 }  // namespace

@@ -1,0 +1,166 @@
+"""The guard killed at any point of a job's life, and replaced under load: no job runs twice, none is
+lost, and posternctl does not notice."""
+
+import json
+import subprocess
+
+import pytest
+
+import booted_host
+from test_jobs import declare, job_units, records, run, shell, spawn, wait_for_unit  # noqa: F401
+
+pytestmark = pytest.mark.needs_root
+
+# Says what it does where the guard has no part in it.
+ONCE = shell("echo $POSTERN_JOB >>/run/once; echo begin; sleep 0.2; echo end; exit 7")
+
+
+def guard_pid(host):
+    """The guard's process, by its number outside; the guard is started if it does not run."""
+    host.run("posternctl", "ping", user="member")
+    return host.outer_pid(int(host.property("posternd.service", "MainPID")))
+
+
+def traced(host, *options):
+    """The guard under strace, once it is traced."""
+    pid = guard_pid(host)
+    strace = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), *options],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+
+    def attached():
+        with open(f"/proc/{pid}/status", encoding="ascii") as status:
+            return any(line.split()[1] != "0" for line in status if line.startswith("TracerPid:"))
+
+    booted_host.wait_until(attached, 10, "strace has the guard")
+    return strace
+
+
+def state_on_disk(host):
+    """What the records say while no guard runs; each of them once."""
+    text = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json 2>/dev/null | grep '\"state\"'",
+                    check=False).stdout
+    return {line.split('"')[3] for line in text.splitlines()}
+
+
+@pytest.mark.parametrize("calls, points", [("sendmsg", 40), ("all", 16)])
+def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, calls, points):  # noqa: F811
+    """At each packet that it sends, to systemd, session or journal; and all along."""
+    declare(once=ONCE)
+    log = tmp_path / "calls"
+    strace = traced(host, "-o", str(log), "-e", f"trace={calls}")
+    assert run(host, "once") == (7, "begin\nend\n", "")
+    strace.terminate()
+    strace.wait(10)
+    count = len(log.read_text().splitlines())
+    assert count >= 5
+    booted_host.wait_until(lambda: job_units(host) == [], 10, "no unit left")
+    host.run("rm", "-f", "/run/once")
+    killed = 0
+    states = set()
+    step = max(1, count // points)
+    for point in range(1, count + 1, step):
+        strace = traced(host, "-o", "/dev/null", "-e", f"trace={calls}", "-e",
+                        f"inject={calls}:signal=SIGKILL:when={point}")
+        done = run(host, "once")
+        booted_host.wait_until(lambda: job_units(host) == [], 20, "no unit left")
+        if strace.poll() is None:  # fewer calls than the time before
+            strace.terminate()
+        else:
+            killed += 1
+        strace.wait(10)
+        assert done == (7, "begin\nend\n", ""), point
+        [job] = host.run("cat", "/run/once").stdout.split()  # once, whatever happened
+        host.run("rm", "/run/once")
+        record = booted_host.wait_until(
+            lambda: [r for r in records(host, "once") if r["job"] == job and r["state"] == "ended"],
+            20, f"the record of job {job}")[0]
+        assert (record["result"]["outcome"], record["result"]["status"]) == ("exited", 7)
+        assert host.run("cat", f"/var/lib/postern/jobs/{job}/stdout").stdout == "begin\nend\n"
+        states |= {record["state"] for record in records(host, "once")}
+    # The test did what it is for; and no record was left behind in the middle.
+    assert killed >= len(range(1, count + 1, step)) // 2
+    assert states <= {"ended", "failed"}
+
+
+@pytest.mark.parametrize("state", ["starting", "running"])
+def test_the_guard_is_killed_in_each_state(host, declare, state):  # noqa: F811
+    """With the request to systemd just sent, and with the job under way; killed again afterwards."""
+    declare(slow=shell("echo $POSTERN_JOB >>/run/slow; echo one; sleep 1.5; echo two >&2; exit 8"))
+    host.run("rm", "-f", "/run/slow")
+    guard = guard_pid(host)
+    if state == "starting":
+        # The guard stands still after its request, before it can hear the answer.
+        strace = traced(host, "-o", "/dev/null", "-e", "trace=sendmsg", "-e",
+                        "inject=sendmsg:delay_exit=300000")
+        client = spawn(host, "slow")
+        booted_host.wait_until(lambda: host.exists("/run/slow"), 20, "the job runs")
+        assert state_on_disk(host) & {"starting"}
+        host.kill_outside(guard)
+        strace.wait(10)
+    else:
+        client = spawn(host, "slow")
+        wait_for_unit(host)
+        booted_host.wait_until(lambda: "running" in state_on_disk(host), 10, "the record says so")
+        host.kill_outside(guard)
+    second = guard_pid(host)
+    assert second != guard
+    host.kill_outside(second)
+    out, err = client.communicate(timeout=30)
+    assert (client.returncode, out, err) == (8, "one\n", "two\n")
+    [job] = host.run("cat", "/run/slow").stdout.split()
+    record = records(host, "slow")[-1]
+    assert (record["job"], record["state"], record["result"]["status"]) == (job, "ended", 8)
+    started = host.run("journalctl", "--no-pager", "-o", "cat", "POSTERN_EVENT=job-started",
+                       f"POSTERN_JOB={job}").stdout
+    assert started.count("job-started") == 1
+
+
+def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare):  # noqa: F811
+    declare(bound=shell("echo one; sleep 2; echo two; exit 9", onDisconnect="kill"))
+    client = spawn(host, "bound")
+    unit = wait_for_unit(host)
+    host.kill_outside(guard_pid(host))
+    out, err = client.communicate(timeout=30)
+    assert (client.returncode, out, err) == (9, "one\ntwo\n", "")
+    # And without it ends, some seconds after the guard is back.
+    client = spawn(host, "bound")
+    unit = wait_for_unit(host)
+    job = unit.removeprefix("postern-job-").removesuffix(".service")
+    guard = guard_pid(host)
+    host.run("pkill", "-STOP", "posternctl")
+    host.run("systemctl", "kill", "-s", "STOP", unit)  # so that it can't end by itself
+    host.kill_outside(guard)
+    host.run("pkill", "-KILL", "posternctl")
+    client.communicate(timeout=20)
+    guard_pid(host)
+    booted_host.wait_until(lambda: job_units(host) == [], 40, "the end of the job")
+    [record] = [r for r in records(host, "bound") if r["job"] == job]
+    assert record["result"]["outcome"] == "disconnected"
+
+
+def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F811
+    """No call is refused, no job is lost, and each runs once."""
+    declare(quick=shell("echo x >>/run/quick; echo done"),
+            ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
+    host.run("rm", "-f", "/run/quick")
+    long_one = spawn(host, "ticks")
+    script = ("i=0; until [ -e /run/enough ]; do i=$((i+1)); "
+              "posternctl ping >/dev/null || echo ping $i; "
+              "[ \"$(posternctl run quick)\" = done ] || echo run $i; done; echo $i >&2")
+    host.run("rm", "-f", "/run/enough")
+    callers = [host.spawn("bash", "-c", script, user="member") for _ in range(3)]
+    for _ in range(3):
+        host.run("dpkg", "-i", f"/packages/{package.name}")
+    host.write("/run/enough", "")
+    count = 0
+    for caller in callers:
+        out, err = caller.communicate(timeout=60)
+        assert (out, caller.returncode) == ("", 0), err
+        count += int(err)
+    assert count > 20
+    out, err = long_one.communicate(timeout=60)
+    assert (long_one.returncode, err) == (3, "")
+    assert out.split() == [str(i) for i in range(1, 61)]
+    assert host.run("cat", "/run/quick").stdout == "x\n" * count
+    assert json.loads(host.run("posternctl", "--json", "status").stdout)["jobs"] == 0
