@@ -234,10 +234,10 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
         event.arguments = command.shown;
         return audit_.write(event);
     };
-    const auto job = jobs_.start(
-        *verdict.action, command,
-        {caller.uid, caller.gid, connection.pid, caller.groups, connection.unit, call.key},
-        std::move(audience), admit);
+    const auto job = jobs_.start(*verdict.action, command,
+                                 {caller.uid, caller.gid, connection.pid,
+                                  jobs_.digest(caller.groups), connection.unit, call.key},
+                                 std::move(audience), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", call.action, job.error().message);
         AuditEvent event =
@@ -257,7 +257,7 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
 bool Calls::is_own(const SessionProcess& session, const jobs::Requester& requester) const {
     const policy::Caller& caller = *session.caller();
     return caller.uid == requester.uid && caller.gid == requester.gid &&
-           caller.groups == requester.groups &&
+           jobs_.digest(caller.groups) == requester.groups &&
            (!snapshot_->names_units || caller.unit == requester.unit);
 }
 

@@ -184,7 +184,6 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
         policy::Caller caller;
         caller.uid = requester.uid;
         caller.gid = requester.gid;
-        caller.groups = requester.groups;
         return std::make_unique<JobAudit>(*audit_,
                                           std::make_shared<const policy::Caller>(std::move(caller)),
                                           requester.pid, requester.unit, action);

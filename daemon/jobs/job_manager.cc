@@ -15,6 +15,7 @@
 #include "daemon/jobs/cgroup.h"
 #include "daemon/jobs/direct_job.h"
 #include "daemon/jobs/job.h"
+#include "daemon/jobs/job_start.h"
 #include "daemon/jobs/launch.h"
 #include "daemon/jobs/proc.h"
 #include "daemon/jobs/process_group.h"
@@ -28,67 +29,6 @@ namespace {
 
 // How often output is looked at that grows.
 constexpr std::uint64_t look_usec = 200'000;
-
-// The whole environment of a job, sorted by name.
-std::vector<std::string> environment_of(const policy::Action& action, const std::string& job,
-                                        const Requester& requester) {
-    std::vector<std::pair<std::string, std::string>> variables;
-    for (const auto& variable : action.environment) {
-        if (!variable.first.starts_with("POSTERN_")) variables.push_back(variable);
-    }
-    variables.emplace_back("POSTERN_ACTION", action.description.name);
-    variables.emplace_back("POSTERN_JOB", job);
-    variables.emplace_back("POSTERN_UID", std::to_string(requester.uid));
-    variables.emplace_back("POSTERN_GID", std::to_string(requester.gid));
-    std::ranges::sort(variables);
-    std::vector<std::string> texts;
-    texts.reserve(variables.size());
-    for (const auto& [name, text] : variables) {
-        texts.emplace_back(name).append("=").append(text);
-    }
-    return texts;
-}
-
-Result<UniqueFd> stdin_of(const policy::Command& command) {
-    if (!command.stdin_text) return null_file();
-    const std::string& text = *command.stdin_text;
-    return sealed_file("postern-stdin",
-                       {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-}
-
-// Which of the output files is the job's standard error.
-std::size_t error_stream(const policy::Action& action) {
-    return action.merge_stderr ? 0 : 1;
-}
-
-std::vector<std::string> texts_of(const std::vector<gid_t>& groups, gid_t but) {
-    std::vector<std::string> texts;
-    for (const gid_t group : groups) {
-        if (group != but) texts.push_back(std::to_string(group));
-    }
-    return texts;
-}
-
-// But for the descriptors and the times.
-UnitSpec unit_spec(const policy::Action& action, const policy::Command& command,
-                   const Record& record) {
-    UnitSpec spec;
-    spec.name = record.unit;
-    spec.description = "Postern job of " + action.description.name;
-    spec.program = action.program;
-    spec.argv = command.argv;
-    spec.environment = environment_of(action, record.job, record.requester);
-    spec.working_directory = action.working_directory;
-    spec.timeout_usec = action.description.timeout_usec;
-    spec.sandbox = action.sandbox;
-    // A user's own manager runs everything as that user.
-    if (geteuid() != 0) return spec;
-    // By number: they are the ones that were looked up when the file was loaded.
-    if (action.uid != 0) spec.user = std::to_string(action.uid);
-    if (action.uid != 0 || action.gid != 0) spec.group = std::to_string(action.gid);
-    spec.groups = texts_of(action.groups, action.gid);
-    return spec;
-}
 
 // An ignored SIGCHLD is inherited over exec; with it the kernel reaps our children itself, and how
 // they ended is lost (wait(2), NOTES).
@@ -127,6 +67,9 @@ class Manager final : public JobManager, public JobHost {
         if (services_) return "systemd";
         return cgroup_ ? "cgroups" : "process groups";
     }
+    [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override {
+        return records_.digest()(groups);
+    }
     Result<std::string> start(const policy::Action& action, const policy::Command& command,
                               const Requester& requester, Audience audience,
                               const std::function<bool(const std::string& job)>& admit) override;
@@ -157,8 +100,6 @@ class Manager final : public JobManager, public JobHost {
 
     static Result<JobFiles> open_files(Result<OutputFile> out, Result<OutputFile> err);
     Result<std::unique_ptr<Processes>> make_processes(Record& record) const;
-    Result<Launched> launch_job(const policy::Action& action, const policy::Command& command,
-                                const Record& record, const JobFiles& files) const;
     void start_unit(const policy::Action& action, const policy::Command& command, Record record,
                     JobFiles files, Audience audience);
     void start_directly(const policy::Action& action, const policy::Command& command, Record record,
@@ -247,36 +188,6 @@ Result<std::unique_ptr<Processes>> Manager::make_processes(Record& record) const
     return std::unique_ptr<Processes>(std::move(*cgroup));
 }
 
-Result<Launched> Manager::launch_job(const policy::Action& action, const policy::Command& command,
-                                     const Record& record, const JobFiles& files) const {
-    const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
-    if (!program) return fail(program.error().message);
-    launcher::Order order;
-    order.uid = action.uid;
-    order.gid = action.gid;
-    order.groups.assign(action.groups.begin(), action.groups.end());
-    order.join_cgroup = !record.cgroup.empty();
-    order.open_files = settings_.job_open_files;
-    order.program = action.program;
-    order.working_directory = action.working_directory;
-    order.argv = command.argv;
-    order.environment = environment_of(action, record.job, record.requester);
-    const Result<std::vector<std::uint8_t>> bytes = launcher::encode(order);
-    if (!bytes) return fail(bytes.error().message);
-    const Result<UniqueFd> order_file = sealed_file("postern-order", *bytes);
-    if (!order_file) return fail(order_file.error().message);
-    const Result<UniqueFd> stdin_file = stdin_of(command);
-    if (!stdin_file) return fail(stdin_file.error().message);
-    UniqueFd procs;
-    if (order.join_cgroup) {
-        procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-        if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
-    }
-    return launch({settings_.launcher.get(), stdin_file->get(), files.output[0].fd(),
-                   files.output[error_stream(action)].fd(), order_file->get(), program->get(),
-                   procs.get()});
-}
-
 Result<std::string> Manager::start(const policy::Action& action, const policy::Command& command,
                                    const Requester& requester, Audience audience,
                                    const std::function<bool(const std::string& job)>& admit) {
@@ -345,7 +256,7 @@ void Manager::fail_later(const std::string& job, StartFailure failure) {
 void Manager::start_directly(const policy::Action& action, const policy::Command& command,
                              Record record, JobFiles files, std::unique_ptr<Processes> processes,
                              Audience audience) {
-    Result<Launched> launched = launch_job(action, command, record, files);
+    Result<Launched> launched = launch_job(settings_, action, command, record, files);
     DirectJob& job = add(std::make_unique<DirectJob>(
         *this, std::move(record), std::move(files), std::move(processes),
         action.description.timeout_usec, std::move(audience)));

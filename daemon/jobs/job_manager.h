@@ -29,6 +29,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,7 +58,7 @@ struct Requester {
     uid_t uid = 0;
     gid_t gid = 0;
     pid_t pid = 0;
-    std::vector<gid_t> groups = {};                  // complete (the gid included), ascending
+    std::uint64_t groups = 0;                        // JobManager::digest() of them
     std::optional<std::string> unit = std::nullopt;  // the system's unit, where it was known
     // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
     std::string key = {};
@@ -160,6 +161,9 @@ class JobManager {
 
     // "systemd", "cgroups", or "process groups": what a job's processes are held together by.
     [[nodiscard]] virtual std::string_view supervision() const = 0;
+
+    // Groups as a record knows them: ascending, each once, the primary one included.
+    [[nodiscard]] virtual std::uint64_t digest(std::span<const gid_t> groups) const = 0;
 
     // Writes the record, asks `admit` with the job's id, and only then starts. Error (nothing was
     // started, no record stays): the record can't be written, it was not admitted, or the manager

@@ -55,26 +55,13 @@ class Fields {
     Integer number(const char* name) {
         const json* value = member(name);
         if (value == nullptr) return 0;
-        if (!is_number<Integer>(*value)) {
+        if (!value->is_number_unsigned() ||
+            value->get<std::uint64_t>() >
+                static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) {
             fails(name, "is no number of its kind");
             return 0;
         }
         return static_cast<Integer>(value->get<std::uint64_t>());
-    }
-    template <typename Integer>
-    std::vector<Integer> numbers(const char* name) {
-        std::vector<Integer> all;
-        const json* value = member(name);
-        if (value == nullptr) return all;
-        if (!value->is_array()) fails(name, "is no list");
-        for (const json& item : *value) {
-            if (is_number<Integer>(item)) {
-                all.push_back(static_cast<Integer>(item.get<std::uint64_t>()));
-            } else {
-                fails(name, "has an element that is no number of its kind");
-            }
-        }
-        return all;
     }
     bool boolean(const char* name) {
         const json* value = member(name);
@@ -96,13 +83,6 @@ class Fields {
     }
 
   private:
-    template <typename Integer>
-    static bool is_number(const json& value) {
-        return value.is_number_unsigned() &&
-               value.get<std::uint64_t>() <=
-                   static_cast<std::uint64_t>(std::numeric_limits<Integer>::max());
-    }
-
     const json& object_;
     std::string& error_;
 };
@@ -193,7 +173,7 @@ Result<Record> from_json(std::string_view text) {
         record.requester.uid = who.number<uid_t>("uid");
         record.requester.gid = who.number<gid_t>("gid");
         record.requester.pid = who.number<pid_t>("pid");
-        record.requester.groups = who.numbers<gid_t>("groups");
+        record.requester.groups = who.number<std::uint64_t>("groups");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
     }

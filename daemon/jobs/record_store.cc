@@ -13,6 +13,7 @@
 #include <climits>
 #include <cstring>
 #include <memory>
+#include <span>
 
 #include "daemon/jobs/proc.h"
 #include "daemon/policy/safe_file.h"
@@ -23,8 +24,9 @@ namespace {
 constexpr const char* record_name = "record.json";
 constexpr const char* new_record_name = "record.json.new";
 constexpr const char* bad_record_name = "record.json.bad";
-// Its requester may have 65,536 groups, each on a line of its own.
-constexpr std::size_t record_bytes = std::size_t{4} * 1024 * 1024;
+constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
+constexpr const char* key_name = "groups.key";
+constexpr const char* new_key_name = "groups.key.new";
 constexpr std::size_t id_bytes = 16;
 
 std::string why(const std::string& what) {
@@ -67,6 +69,34 @@ bool write_all(int fd, std::string_view text) {
     return true;
 }
 
+Status fill_with_random(std::span<std::uint8_t> bytes) {
+    // Whole, up to 256 bytes, once the pool is ready (getrandom(2)); it was when the guard started.
+    ssize_t got = 0;
+    while ((got = getrandom(bytes.data(), bytes.size(), 0)) < 0 && errno == EINTR) {
+    }
+    if (got != static_cast<ssize_t>(bytes.size())) return fail(why("getrandom"));
+    return {};
+}
+
+// Made once, and kept, so that records of the guard before this one are understood. Whose key is
+// lost has callers who can't find their former jobs any more, and nothing worse.
+Result<GroupDigest::Key> load_key(int state_folder) {
+    GroupDigest::Key key{};
+    const UniqueFd old(openat(state_folder, key_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (old && read(old.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size())) {
+        return key;
+    }
+    if (const Status filled = fill_with_random(key); !filled) return fail(filled.error().message);
+    const UniqueFd file(openat(state_folder, new_key_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
+    if (!file || !write_all(file.get(), text) ||
+        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
+        return fail(why(key_name));
+    }
+    return key;
+}
+
 }  // namespace
 
 Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
@@ -77,7 +107,10 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, const Ret
     Result<std::string> path = true_path(state->get());
     if (!path) return fail(path.error().message);
 
-    RecordStore store;
+    const Result<GroupDigest::Key> key = load_key(state->get());
+    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
+
+    RecordStore store{GroupDigest(*key)};
     store.state_folder_ = std::move(*path);
     store.lock_ = UniqueFd(
         openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
@@ -107,15 +140,13 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, const Ret
 }
 
 Result<std::string> RecordStore::new_job_id() {
-    std::array<unsigned char, id_bytes> random{};
-    // Whole, up to 256 bytes, once the pool is ready (getrandom(2)); it was when the guard started.
-    ssize_t got = 0;
-    while ((got = getrandom(random.data(), random.size(), 0)) < 0 && errno == EINTR) {
+    std::array<std::uint8_t, id_bytes> random{};
+    if (const Status filled = fill_with_random(random); !filled) {
+        return fail(filled.error().message);
     }
-    if (got != static_cast<ssize_t>(random.size())) return fail(why("getrandom"));
     constexpr std::string_view digits = "0123456789abcdef";
     std::string id;
-    for (const unsigned char byte : random) {
+    for (const std::uint8_t byte : random) {
         id.push_back(digits[byte >> 4]);
         id.push_back(digits[byte & 0xf]);
     }

@@ -1,4 +1,5 @@
-// The folder of all records: STATE/jobs/<job>/{record.json,stdout,stderr}.
+// The folder of all records: STATE/jobs/<job>/{record.json,stdout,stderr}; and STATE/groups.key,
+// for the digests in them.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/jobs/group_digest.h"
 #include "daemon/jobs/record.h"
 
 namespace postern::jobs {
@@ -30,6 +32,8 @@ class RecordStore {
 
     // Its true path, without symbolic links.
     [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
+
+    [[nodiscard]] const GroupDigest& digest() const { return digest_; }
 
     // 128 random bits as 32 hexadecimal digits. Error: the kernel gives none.
     static Result<std::string> new_job_id();
@@ -60,12 +64,13 @@ class RecordStore {
     void close_output(const std::string& job) const;
 
   private:
-    RecordStore() = default;
+    explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
     [[nodiscard]] std::vector<std::string> list() const;
     void set_aside(const std::string& job, const std::string& why) const;
     [[nodiscard]] std::uint64_t output_bytes(const std::string& job) const;
     void keep(const Record& record);
 
+    GroupDigest digest_;
     std::string state_folder_;
     UniqueFd jobs_;
     UniqueFd lock_;

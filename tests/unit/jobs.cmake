@@ -4,6 +4,7 @@ postern_unit_tests(jobs
         jobs_end_test.cc
         jobs_fixture.cc
         jobs_followers_test.cc
+        jobs_group_digest_test.cc
         jobs_identity_test.cc
         jobs_launcher_test.cc
         jobs_order_test.cc
