@@ -43,6 +43,12 @@ bool is_denial(AuditEvent::Kind kind) {
            kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::session_failed;
 }
 
+// What became of a job whose start is recorded.
+bool tells_of_a_job(AuditEvent::Kind kind) {
+    return kind == AuditEvent::Kind::job_ended || kind == AuditEvent::Kind::job_not_started ||
+           kind == AuditEvent::Kind::job_lost;
+}
+
 std::string timestamp(std::uint64_t usec) {
     const auto seconds = static_cast<std::time_t>(usec / 1'000'000);
     std::tm parts{};
@@ -221,7 +227,8 @@ bool Audit::write(const AuditEvent& event) {
 
 bool Audit::record(const AuditEvent& event, std::uint64_t count) {
     const std::string line = audit_json(event, clock_usec(CLOCK_REALTIME), count);
-    if (!sink_->write(line, audit_fields(event, count))) {
+    const AuditRoom room = tells_of_a_job(event.kind) ? AuditRoom::reserved : AuditRoom::common;
+    if (!sink_->write(line, audit_fields(event, count), room)) {
         ++lost_;
         return false;
     }
@@ -237,7 +244,7 @@ bool Audit::record(const AuditEvent& event, std::uint64_t count) {
                                     {"MESSAGE_ID", records_lost.message_id},
                                     {"POSTERN_EVENT", records_lost.name},
                                     {"POSTERN_COUNT", std::to_string(lost)}};
-        if (!sink_->write(dump(json), fields)) lost_ = lost;
+        if (!sink_->write(dump(json), fields, AuditRoom::common)) lost_ = lost;
     }
     return true;
 }

@@ -3,7 +3,7 @@
 //
 // Goes to a file (0600, one JSON object a line), else to the journal (native protocol, structured
 // fields), else to stderr. Never blocks: what can't be written at once waits in a bounded queue,
-// and when that is full, write() says so and no job is started.
+// and when that is full, write() says so and no job is started. How jobs end is still taken then.
 #pragma once
 
 #include <systemd/sd-event.h>

@@ -18,13 +18,16 @@ namespace postern {
 namespace {
 
 constexpr std::size_t most_queued = 1024;
+// The most that the limit "jobs" can be: as many may end while nothing can be written.
+constexpr std::size_t most_reserved = 16384;
 constexpr std::uint64_t retry_usec = 100'000;
 
 class FileSink final : public AuditSink {
   public:
     explicit FileSink(UniqueFd file) : file_(std::move(file)) {}
 
-    bool write(const std::string& line, const AuditFields& /*fields*/) override {
+    bool write(const std::string& line, const AuditFields& /*fields*/,
+               AuditRoom /*room*/) override {
         const std::string text = (half_line_ ? "\n" : "") + line + '\n';
         ssize_t count = 0;
         do {
@@ -57,11 +60,12 @@ class QueueingSink : public AuditSink {
   public:
     explicit QueueingSink(sd_event* event) : event_(event) {}
 
-    bool write(const std::string& line, const AuditFields& fields) override {
+    bool write(const std::string& line, const AuditFields& fields, AuditRoom room) override {
         std::string fresh = packet(line, fields);
         Sent sent = queue_.empty() ? send(fresh) : Sent::full;
         if (sent == Sent::sent) return true;
-        if (queue_.size() >= most_queued) return false;
+        const std::size_t most = most_queued + (room == AuditRoom::reserved ? most_reserved : 0);
+        if (queue_.size() >= most) return false;
         if (queue_.empty() && !wait(sent)) return false;
         queue_.push_back(std::move(fresh));
         return true;

@@ -18,12 +18,16 @@ namespace postern {
 
 using AuditFields = std::vector<std::pair<std::string, std::string>>;
 
+// Which part of its queue a record may take. What became of a job has room of its own: its start
+// was recorded, and no flood of other records may hide the rest.
+enum class AuditRoom : std::uint8_t { common, reserved };
+
 class AuditSink {
   public:
     virtual ~AuditSink() = default;
     // One record, as a line without its newline and as fields; the sink takes what it can use.
     // False: neither written nor queued.
-    virtual bool write(const std::string& line, const AuditFields& fields) = 0;
+    virtual bool write(const std::string& line, const AuditFields& fields, AuditRoom room) = 0;
     [[nodiscard]] virtual const char* name() const = 0;
 };
 
