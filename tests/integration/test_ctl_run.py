@@ -153,6 +153,8 @@ def test_a_parameter_that_the_daemon_does_not_take(folder, parameter):
     ({"outcome": "stopped", "signal": 15}, 143, "ended by signal 15 (TERM): the daemon stopped"),
     ({"outcome": "disconnected", "signal": 9}, 137,
      "ended by signal 9 (KILL): the connection that started it was gone"),
+    ({"outcome": "out-of-memory", "signal": 9}, 137,
+     "ended by signal 9 (KILL): its memory was used up"),
     ({"outcome": "lost"}, 125, f"what became of job {JOB} is not known: the daemon died"),
     ({"outcome": "eaten"}, 125, 'ended in a way that this posternctl does not know: "eaten"'),
 ], ids=lambda value: value if isinstance(value, str) else None)

@@ -238,6 +238,18 @@ def test_a_program_that_is_gone(host, declare):
     assert "does not exist" in records(host, "gone")[-1]["message"]
 
 
+def test_a_user_that_is_gone(host, declare):
+    host.run("useradd", "goner")
+    declare(goes=shell("true", user="goner"))
+    assert run(host, "goes")[0] == 0
+    host.run("userdel", "goner")
+    assert run(host, "goes") == (
+        127, "", "posternctl: goes: the program could not be started: its user can't be set\n")
+    record = records(host, "goes")[-1]
+    assert record["state"] == "failed" and "(217/USER)" in record["message"]
+    assert job_units(host) == []
+
+
 def test_what_systemd_refuses_is_named_by_its_place(host, declare):
     declare(refused=shell("true", sandbox={"Personality": "strange"}))
     code, _, err = run(host, "refused")

@@ -35,6 +35,7 @@ TEST(CtlExitCode, OfJobs) {
     EXPECT_EQ(exit_code_of_job({"stopped", {}, {}}), 125);
     EXPECT_EQ(exit_code_of_job({"disconnected", {}, 9}), 137);
     EXPECT_EQ(exit_code_of_job({"lost", {}, 9}), 125);
+    EXPECT_EQ(exit_code_of_job({"out-of-memory", {}, 9}), 137);
     EXPECT_EQ(exit_code_of_job({"", {}, {}}), 125);
 }
 

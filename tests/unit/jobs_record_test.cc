@@ -61,7 +61,7 @@ TEST(Records, ComeBackAsTheyWere) {
 TEST(Records, EveryStateAndOutcomeComesBack) {
     for (const RecordState state : {RecordState::starting, RecordState::running, RecordState::ended,
                                     RecordState::failed, RecordState::lost}) {
-        for (int outcome = 0; outcome <= static_cast<int>(Outcome::lost); ++outcome) {
+        for (int outcome = 0; outcome <= static_cast<int>(Outcome::out_of_memory); ++outcome) {
             Record record = example();
             record.state = state;
             record.result.outcome = static_cast<Outcome>(outcome);

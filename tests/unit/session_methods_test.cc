@@ -229,6 +229,8 @@ TEST(JsonValues, ResultsFitTheText) {
               json({{"outcome", "disconnected"}, {"signal", 9}}));
     EXPECT_EQ(made(Outcome::stopped, true, 15), json({{"outcome", "stopped"}, {"signal", 15}}));
     EXPECT_EQ(made(Outcome::lost, false, 0), json({{"outcome", "lost"}}));
+    EXPECT_EQ(made(Outcome::out_of_memory, true, 9),
+              json({{"outcome", "out-of-memory"}, {"signal", 9}}));
     const json full = result_json({Outcome::exited, false, 0, 1, 2, 3, 4});
     EXPECT_EQ(full["startedAt"], 1);
     EXPECT_EQ(full["endedAt"], 2);
