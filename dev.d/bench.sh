@@ -6,3 +6,8 @@ bench() {
     run build/bench/bin/postern_bench
     run /usr/bin/python3 tests/bench/requests.py build/bench
 }
+
+# The package on booted hosts: jobs as units, beside other ways to become root.
+bench_system() {
+    run /usr/bin/python3 tests/bench/booted.py "$@"
+}

@@ -11,6 +11,7 @@ test_packages=(
     python3 python3-pytest python3-jsonschema strace iproute2 procps
 )
 bench_packages=(libbenchmark-dev python3)
+coverage_packages=(llvm-19)
 package_packages=(python3 debootstrap zstd)
 # The booted host. What only root can use is only asked of root.
 if ((EUID == 0)); then

@@ -93,6 +93,13 @@ def build(suite):
     return next(results.glob("*.deb"))
 
 
+def dependencies(package):
+    """The packages that a .deb depends on: the first alternative of each."""
+    depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], check=True,
+                             capture_output=True, text=True).stdout
+    return [item.split("|")[0].split("(")[0].strip() for item in depends.split(",")]
+
+
 def main():
     if len(sys.argv) != 2 or sys.argv[1] not in root_fs.SUITES:
         sys.exit(f"usage: build_deb.py {'|'.join(root_fs.SUITES)}")

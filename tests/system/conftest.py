@@ -1,7 +1,6 @@
 """Fixtures of the system tests: the real package, and hosts that boot."""
 
 import pathlib
-import subprocess
 import sys
 
 import pytest
@@ -45,10 +44,7 @@ def package(suite):
 
 @pytest.fixture(scope="session")
 def dependencies(package):
-    """The packages that the .deb depends on: the first alternative of each."""
-    depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], check=True,
-                             capture_output=True, text=True).stdout
-    return [item.split("|")[0].split("(")[0].strip() for item in depends.split(",")]
+    return build_deb.dependencies(package)
 
 
 @pytest.fixture(scope="session")

@@ -293,6 +293,12 @@ TEST(ActionErrors, TheRest) {
         {with("\"timeout\": 2592000"), "accepted"},
         {with("\"onDisconnect\": \"stop\""),
          "/f.json:2:17: onDisconnect: \"stop\" is not known; use \"keep\" or \"kill\""},
+        {with("\"stderr\": \"null\""),
+         "/f.json:2:11: stderr: \"null\" is not known; use \"stdout\" to put both into one stream "
+         "in "
+         "their order, or remove it"},
+        {with("\"stderr\": true"),
+         "/f.json:2:11: stderr: must be a string, not a boolean; write it in double quotes"},
     });
 }
 

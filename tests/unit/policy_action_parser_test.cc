@@ -112,6 +112,14 @@ TEST(ActionParser, WhatHoldsWithoutBeingSaid) {
     EXPECT_TRUE(parse(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": []})").allow.empty());
 }
 
+TEST(ActionParser, BothStreamsInOne) {
+    const auto parse = [](const std::string& more) {
+        return parse_action("a", "/f.json", action_text(more), own_options());
+    };
+    EXPECT_FALSE(parse("")->merge_stderr);
+    EXPECT_TRUE(parse(R"("stderr": "stdout")")->merge_stderr);
+}
+
 TEST(ActionParser, ListArguments) {
     const Action action = parse(
         R"({"summary": "s", "exec": ["/usr/bin/true", "{l}"], "allow": [], "arguments": {

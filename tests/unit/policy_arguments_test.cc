@@ -127,6 +127,18 @@ TEST(Arguments, UnknownMissingAndDoubled) {
     const NamedValue service{"service", std::string("nginx")};
     EXPECT_EQ(error_of(action, {}), "service: is missing; give one of nginx, php-fpm");
     EXPECT_EQ(error_of(action, {service}), "n: is missing; give an integer from 1 to 10");
+    const std::vector<std::pair<std::string, std::string>> expected = {
+        {R"("type": "integer", "minimum": 3)", "an integer from 3 on"},
+        {R"("type": "integer", "maximum": 3)", "an integer up to 3"},
+        {R"("type": "integer")", "an integer"},
+        {R"("type": "string", "pattern": "[a-z]+")", "a string that matches [a-z]+"},
+        {R"("type": "boolean")", "a boolean"},
+        {R"("type": "list", "items": "string")", "a list, each element a string"},
+    };
+    for (const auto& [spec, what] : expected) {
+        EXPECT_EQ(error_of(action_with(R"("{v}")", R"("v": {)" + spec + "}"), {}),
+                  "v: is missing; give " + what);
+    }
     EXPECT_EQ(error_of(action, {{"sevrice", std::string("nginx")}}),
               "sevrice: there is no such argument; this action takes service, n");
     EXPECT_EQ(error_of(action, {service, service}), "service: is given twice");

@@ -245,6 +245,30 @@ TEST_F(Loader, TooManyFilesAreAnError) {
 
 // After a reload exactly that is in force which a restart would put in force: loading keeps
 // nothing.
+TEST_F(Loader, LintIsAboutTheTextAndTheNameAlone) {
+    const auto said = [&](const std::string& name) -> std::string {
+        const auto action = lint(root_ / name, own_options());
+        if (!action) return action.error().message.substr(root_.path().size());
+        return *action ? (*action)->description.name : "masks";
+    };
+    root_.write("good.json", text("s"), 0666);  // load() would refuse it for its mode
+    root_.write("mask.json", "");
+    root_.write("bad.json", "{");
+    root_.write("good.jsonc", text("s"));
+    root_.write("a b.json", text("s"));
+    root_.write("long.json", std::string(65537, ' '));
+    root_.make_folder("folder.json");
+    EXPECT_EQ(said("good.json"), "good");
+    EXPECT_EQ(said("mask.json"), "masks");
+    EXPECT_EQ(said("bad.json").find("/bad.json:1:2: not JSON: "), 0U) << said("bad.json");
+    EXPECT_EQ(said("good.jsonc"),
+              "/good.jsonc: the name does not end in .json, so it would be passed over; rename it");
+    EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is no name for an action"), 0U);
+    EXPECT_EQ(said("missing.json"), "/missing.json: can't be read: No such file or directory");
+    EXPECT_EQ(said("folder.json"), "/folder.json: is no regular file; name a file");
+    EXPECT_EQ(said("long.json").find("/long.json: "), 0U);
+}
+
 TEST_F(Loader, LoadingAgainForgetsWhatWas) {
     root_.write("local/a.json", text("one"));
     EXPECT_EQ(in_force(load_both()), "a=one");

@@ -3,9 +3,11 @@
 // The accounts are those that every Debian has: daemon (1), bin (2), sys (3), nobody (65534).
 
 #include <gtest/gtest.h>
+#include <pwd.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/unit/policy_test_support.h"
@@ -29,6 +31,22 @@ Outcome parse(const std::string& more, const LoadOptions& options,
 }
 
 using Groups = std::vector<gid_t>;
+
+// Name, and the lowest gid besides the own one, of accounts in the group file's lists.
+std::vector<std::pair<std::string, gid_t>> accounts_with_a_group_more() {
+    std::vector<std::pair<std::string, gid_t>> found;
+    ::setpwent();
+    while (const passwd* account = ::getpwent()) {
+        if (account->pw_uid == 0) continue;
+        for (const gid_t gid : groups_of(account->pw_name, account->pw_gid)) {
+            if (gid == account->pw_gid) continue;
+            found.emplace_back(account->pw_name, gid);
+            break;
+        }
+    }
+    ::endpwent();
+    return found;
+}
 
 TEST(RunAs, RootUnlessSaid) {
     const Outcome root = parse("", root_options());
@@ -89,6 +107,32 @@ TEST(RunAs, Mistakes) {
 }
 
 // An ordinary user's guard runs every job as that user, with the groups that it has itself.
+// systemd gives a job all groups of its user (initgroups(3)); a file can't ask for fewer.
+TEST(RunAs, UnderSystemdNoGroupOfTheUserIsLeftOut) {
+    LoadOptions options = root_options();
+    options.systemd = true;
+    const std::string user = R"("user": "daemon", "group": "bin", "groups": )";
+    const auto own = groups_of("daemon", 2);
+    std::string all;
+    for (const gid_t gid : own) all += (all.empty() ? "" : ", ") + std::to_string(gid);
+    EXPECT_EQ(parse(user + "[" + all + "]", options).error, "");
+    EXPECT_EQ(parse(user + "[3, " + all + "]", options).error, "");
+    // Root has what root takes.
+    EXPECT_EQ(parse(R"("groups": ["bin"])", options).error, "");
+
+    // Of an account with a group besides its own, where this machine has one.
+    for (const auto& [name, gid] : accounts_with_a_group_more()) {
+        const std::string fewer = "\"user\": \"" + name + "\", \"groups\": []";
+        EXPECT_EQ(parse(fewer, options).error.find("/f.json:2:"), 0U);
+        EXPECT_NE(
+            parse(fewer, options)
+                .error.find("leaves out gid " + std::to_string(gid) + ", a group of the user \"" +
+                            name + "\", which systemd gives to every job of that user"),
+            std::string::npos)
+            << parse(fewer, options).error;
+    }
+}
+
 TEST(RunAs, AnOrdinaryUsersGuard) {
     const Outcome own = parse("", user_options());
     ASSERT_EQ(own.error, "");
