@@ -20,7 +20,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 8> kinds = {{
+constexpr std::array<KindRow, 9> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},
@@ -29,8 +29,9 @@ constexpr std::array<KindRow, 8> kinds = {{
     {"job-not-started", "719058d90aa34d60a01d9f38f0f22322"},
     {"job-lost", "f86f6c6ec6104623affcb14f5ddb7089"},
     {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
+    {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
 }};
-static_assert(static_cast<std::size_t>(AuditEvent::Kind::session_failed) + 1 == kinds.size());
+static_assert(static_cast<std::size_t>(AuditEvent::Kind::action_off) + 1 == kinds.size());
 constexpr KindRow denials_summed = {"denials-summed", "b73acb796e064f01a07e80bbd189c1a8"};
 constexpr KindRow records_lost = {"records-lost", "0ba7609c584c4ca48bdad568d0802db6"};
 
@@ -41,6 +42,12 @@ const char* name(AuditEvent::Kind kind) {
 bool is_denial(AuditEvent::Kind kind) {
     return kind == AuditEvent::Kind::connection_refused || kind == AuditEvent::Kind::call_denied ||
            kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::session_failed;
+}
+
+// syslog(3): 3 is an error, 5 is notice, 6 is informational.
+const char* priority(AuditEvent::Kind kind) {
+    if (kind == AuditEvent::Kind::action_off) return "3";
+    return is_denial(kind) ? "5" : "6";
 }
 
 // What became of a job whose start is recorded.
@@ -163,8 +170,7 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
         if (!value.empty()) fields.emplace_back(key, escaped(value));
     };
     put("MESSAGE", summary(event, count));
-    // syslog(3): 5 is notice, 6 is informational.
-    put("PRIORITY", is_denial(event.kind) ? "5" : "6");
+    put("PRIORITY", priority(event.kind));
     put("SYSLOG_IDENTIFIER", "posternd");
     const KindRow& kind =
         count > 0 ? denials_summed : kinds.at(static_cast<std::size_t>(event.kind));

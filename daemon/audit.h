@@ -1,5 +1,5 @@
-// The audit: one record for every connection refused, call denied or refused, and job started or
-// ended, so that the administrator knows who did what and why.
+// The audit: one record for every connection refused, call denied or refused, job started or ended,
+// and action file that is not in force, so that the administrator knows who did what and why.
 //
 // Goes to a file (0600, one JSON object a line), else to the journal (native protocol, structured
 // fields), else to stderr. Never blocks: what can't be written at once waits in a bounded queue,
@@ -34,6 +34,7 @@ struct AuditEvent {
         job_not_started,     // action, job, reason
         job_lost,            // action, job: a guard died while it ran
         session_failed,      // the session of this caller broke the rules or died; reason
+        action_off,          // no caller: action (none: a whole folder's), place (its file), reason
     };
     Kind kind = Kind::connection_refused;
     const policy::Caller* caller = nullptr;  // absent where the kernel did not say

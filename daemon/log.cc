@@ -22,15 +22,6 @@ namespace {
 // Longer ones are cut: what fits PIPE_BUF goes whole or not at all (pipe(7)).
 constexpr std::size_t longest_line = 2048;
 
-// systemd says with JOURNAL_STREAM=device:inode that a service's stderr is the journal
-// (systemd.exec(5)).
-bool stderr_is_journal() {
-    const char* stream = std::getenv("JOURNAL_STREAM");
-    struct stat status{};
-    if (stream == nullptr || ::fstat(STDERR_FILENO, &status) != 0) return false;
-    return stream == std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
-}
-
 // sd-daemon(3): "<N>" at the beginning of a line is its priority.
 const char* prefix(spdlog::level::level_enum level) {
     switch (level) {
@@ -90,9 +81,18 @@ constexpr std::array<Level, 5> levels = {{{"debug", spdlog::level::debug},
 
 }  // namespace
 
+// systemd says with JOURNAL_STREAM=device:inode that a service's stderr is the journal
+// (systemd.exec(5)).
+bool log_is_journal() {
+    const char* stream = std::getenv("JOURNAL_STREAM");
+    struct stat status{};
+    if (stream == nullptr || ::fstat(STDERR_FILENO, &status) != 0) return false;
+    return stream == std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
+}
+
 Status start_log(const std::string& level) {
     spdlog::set_default_logger(std::make_shared<spdlog::logger>(
-        "posternd", std::make_shared<NonBlockingStderr>(stderr_is_journal())));
+        "posternd", std::make_shared<NonBlockingStderr>(log_is_journal())));
     return set_log_level(level);
 }
 

@@ -13,7 +13,10 @@ namespace postern {
 // are).
 Status start_log(const std::string& level);
 
-// Changes it. The same error.
+// Whether lines end up in the journal.
+bool log_is_journal();
+
+// Changes the level. The same error.
 Status set_log_level(const std::string& level);
 std::string log_level();
 

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <ctime>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/utf8.h"
@@ -23,6 +24,7 @@
 #include "daemon/child.h"
 #include "daemon/identity.h"
 #include "daemon/job_audit.h"
+#include "daemon/log.h"
 
 namespace postern {
 namespace {
@@ -254,6 +256,18 @@ Status Manager::set_up_policy() {
     return {};
 }
 
+void Manager::report_off(const policy::BadFile& bad) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::action_off;
+    event.action = bad.action;
+    event.place = bad.file;
+    event.reason = bad.message;
+    const bool recorded = audit_->write(event);
+    // Where both end up in the journal, once is enough.
+    const bool is_there = std::string_view(audit_->sink_name()) == "journal" && log_is_journal();
+    if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
+}
+
 void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
     if (state_ == State::stopping) return;
     if (!snapshot) {
@@ -264,9 +278,7 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
         }
         spdlog::error("{}; what was in force stays in force", snapshot.error().message);
     } else {
-        for (const policy::BadFile& bad : (*snapshot)->bad) {
-            spdlog::error("not in force: {}", bad.message);
-        }
+        for (const policy::BadFile& bad : (*snapshot)->bad) report_off(bad);
         if ((*snapshot)->names_units && !units_are_known()) {
             spdlog::warn(
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "

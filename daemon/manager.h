@@ -50,6 +50,7 @@ class Manager {
     Status set_up_sessions(const std::vector<Listener>& listeners);
     Result<std::vector<Listener>> open_listeners();
     void leave();
+    void report_off(const policy::BadFile& bad);
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
     std::uint64_t reload();
     void stop();

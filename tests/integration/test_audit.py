@@ -63,6 +63,17 @@ def test_each_thing_that_happened_is_one_line(start_guard):
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, 0)
 
 
+def test_an_action_that_is_not_in_force_is_one_line(start_guard):
+    guard = start_guard({"echo": ECHO, "bad": {**ECHO, "sumary": "x"}})
+    path = guard.actions_folder / "bad.json"
+    [entry] = lines_of(guard)
+    reason = entry.pop("reason")
+    assert entry == {"event": "action-off", "action": "bad", "place": str(path)}
+    assert reason.startswith(f"{path}:") and ": sumary: unknown key" in reason
+    # The log has it as well, where it does not end up in the same journal.
+    assert f"not in force: {reason}" in guard.stderr_file.read_text()
+
+
 def test_a_refused_connection_is_one_line(start_guard):
     guard = start_guard({"echo": ECHO}, options=["--limit", "connections-per-uid=2"])
     clients = [guard.connect(as_=ALICE) for _ in range(2)]

@@ -151,6 +151,11 @@ def test_a_reload_fails_where_a_file_is_bad_and_names_it(host):
     assert done.returncode != 0
     booted_host.wait_until(lambda: "broken.json:2:2: sumary: unknown key" in host.run(
         "journalctl", "--no-pager", "-n", "20", "-u", "posternd.service").stdout, 10, "the reason")
+    [entry] = booted_host.wait_until(lambda: audit(host, POSTERN_ACTION="broken"), 10, "its entry")
+    assert (entry["POSTERN_EVENT"], entry["PRIORITY"]) == ("action-off", "3")
+    assert entry["POSTERN_PLACE"] == "/etc/postern/actions.d/broken.json"
+    explained = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=broken").stdout
+    assert "Subject: An action is not in force" in explained
     # It runs on, with everything else in force.
     assert state(host, "posternd.service") == "active"
     assert hello(host).stdout == "Hi, g1\n"
@@ -192,6 +197,42 @@ def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package)
     assert host.property("posternd.service", "MainPID") not in (pid, "0")
     assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
     assert hello(host).stdout == "Hi, g1\n"
+
+
+def test_an_upgrade_under_load_turns_nobody_away_and_loses_no_job(host, package):
+    host.write("/etc/postern/actions.d/counted.json", json.dumps({
+        "summary": "s", "exec": ["/bin/sh", "-c", "echo $POSTERN_JOB >>/run/counted; sleep 0.1"],
+        "allow": [{"group": "postern"}]}))
+    host.run("systemctl", "reload-or-restart", "posternd.service")
+    script = ("until [ -e /run/enough ]; do posternctl run counted 2>&1; echo $?; done")
+    clients = [host.spawn("bash", "-c", script, user="member") for _ in range(6)]
+    for _ in range(3):
+        seen = len(audit(host, POSTERN_ACTION="counted", POSTERN_EVENT="job-started"))
+        booted_host.wait_until(lambda: len(audit(  # noqa: B023
+            host, POSTERN_ACTION="counted", POSTERN_EVENT="job-started")) > seen + 12, 30, "calls")
+        install(host, package)
+    host.run("touch", "/run/enough")
+    said = "".join(client.communicate(timeout=60)[0] for client in clients).splitlines()
+    codes = [line for line in said if line.isdigit()]
+    assert codes.count("0") > 30
+    # Who waited in the socket's queue was served; a guard that stops may only break off.
+    broken = [line for line in said if not line.isdigit()]
+    assert set(codes) <= {"0", "125"} and len(broken) == codes.count("125")
+    assert all("broke off" in line or "closed the connection" in line for line in broken), broken
+    host.run("posternctl", "ping", user="member")
+    ran = set(host.run("cat", "/run/counted").stdout.split())
+    assert len(ran) >= codes.count("0")
+
+    def jobs(event):
+        return {e["POSTERN_JOB"] for e in audit(host, POSTERN_ACTION="counted", POSTERN_EVENT=event)}
+
+    # Each that began has a true end, whichever guard was there to see it.
+    assert jobs("job-started") >= ran
+    booted_host.wait_until(lambda: jobs("job-ended") == ran, 30, "the end of each job")
+    for entry in audit(host, POSTERN_ACTION="counted", POSTERN_EVENT="job-ended"):
+        assert (entry["POSTERN_OUTCOME"], entry["POSTERN_STATUS"]) == ("exited", "0")
+    host.run("rm", "/etc/postern/actions.d/counted.json", "/run/counted", "/run/enough")
+    host.run("systemctl", "reload", "posternd.service")
 
 
 def test_purged_it_leaves_nothing(fresh_host, package):
