@@ -10,6 +10,19 @@
 #include "ctl/output.h"
 
 namespace postern::ctl {
+namespace {
+
+constexpr std::string_view describe = "org.postern.Actions.Describe";
+
+void take_description(ActionCall& call, const protocol::Reply& reply) {
+    call.looked_up = true;
+    const auto* action = field(reply.parameters, "action");
+    if (!reply.error.empty() || action == nullptr) return;
+    // One that can't be understood (of a newer daemon, perhaps) is as good as none.
+    if (auto description = decode_action(*action)) call.description = std::move(*description);
+}
+
+}  // namespace
 
 Result<ActionCall, Failed> action_call(const Invocation& invocation) {
     ActionCall call;
@@ -28,15 +41,17 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation) {
 }
 
 Result<void, NoReply> look_up(ActionCall& call, Connection& connection, int interrupt) {
-    connection.queue(
-        protocol::encode_call("org.postern.Actions.Describe", {{"action", call.action}}));
+    connection.queue(protocol::encode_call(describe, {{"action", call.action}}));
     const auto message = connection.wait(answer_patience, interrupt);
     if (!message) return fail_with(message.error());
-    call.looked_up = true;
-    const auto* action = field(message->reply.parameters, "action");
-    if (!message->reply.error.empty() || action == nullptr) return {};
-    // One that can't be understood (of a newer daemon, perhaps) is as good as none.
-    if (auto description = decode_action(*action)) call.description = std::move(*description);
+    take_description(call, message->reply);
+    return {};
+}
+
+Result<void, NoAnswer> look_up(ActionCall& call, Peer& peer) {
+    const auto message = peer.call(describe, {{"action", call.action}});
+    if (!message) return fail_with(message.error());
+    take_description(call, message->reply);
     return {};
 }
 

@@ -7,6 +7,7 @@
 
 #include "ctl/argument_values.h"
 #include "ctl/exchange.h"
+#include "ctl/peer.h"
 #include "daemon/channel/types.h"
 
 namespace postern::ctl {
@@ -25,6 +26,7 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation);
 
 // Asks the daemon what the action's arguments must be. `interrupt`: a descriptor, or -1.
 Result<void, NoReply> look_up(ActionCall& call, Connection& connection, int interrupt);
+Result<void, NoAnswer> look_up(ActionCall& call, Peer& peer);
 
 // The parameters of Run and Check. The error was said.
 Result<nlohmann::json, Failed> parameters_of(const ActionCall& call);

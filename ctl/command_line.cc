@@ -33,6 +33,22 @@ Exit codes: the job's own; 128+N: signal N ended the job; 2: usage; 122: argumen
 constexpr std::string_view usage_line =
     "Usage: posternctl [--socket PATH | --user] [--json] VERB [...]\n";
 
+constexpr std::string_view datagram_option =
+    R"(  --datagram     one packet each way instead of a connection, at the socket for packets:
+                 --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with
+                 --user $XDG_RUNTIME_DIR/postern/postern.dgram
+)";
+
+// "run, describe, check, whoami, ping"
+std::string datagram_verbs() {
+    std::string names;
+    for (const auto& verb : verbs()) {
+        if (verb.run_by_packets == nullptr) continue;
+        names += (names.empty() ? "" : ", ") + std::string(verb.name);
+    }
+    return names;
+}
+
 std::string verb_table() {
     std::vector<std::pair<std::string, std::string>> rows;
     for (const auto& verb : verbs()) {
@@ -45,7 +61,7 @@ std::string general_help() {
     return std::string(usage_line) +
            "\nRuns the operations that the administrator of this machine declared.\n\n" +
            verb_table() + "\nOptions, before or after the verb:\n" + std::string(common_options) +
-           std::string(examples);
+           "Of " + datagram_verbs() + ":\n" + std::string(datagram_option) + std::string(examples);
 }
 
 std::string verb_usage(const Verb& verb) {
@@ -57,7 +73,9 @@ std::string verb_usage(const Verb& verb) {
 std::string verb_help(const Verb& verb) {
     auto what = std::string(verb.summary);
     what.front() = static_cast<char>(what.front() - 'a' + 'A');
+    const bool packets = verb.run_by_packets != nullptr;
     return verb_usage(verb) + "\n" + what + ".\n\n" + std::string(verb.help) +
+           (packets ? "\nOptions:\n" + std::string(datagram_option) : std::string{}) +
            "\nOptions of every verb:\n" + std::string(common_options);
 }
 
@@ -74,6 +92,7 @@ struct Options {
     bool more = false;
     bool lines = false;
     bool all = false;
+    bool datagram = false;
 };
 
 void add_common(CLI::App& app, Options& options) {
@@ -81,6 +100,7 @@ void add_common(CLI::App& app, Options& options) {
     app.add_option("--socket", options.socket.path);
     app.add_flag("--user", options.socket.user);
     app.add_flag("--json", options.json);
+    app.add_flag("--datagram", options.datagram);
     app.set_version_flag("--version", std::string("posternctl ") + version);
     // Words that are no option are counted and judged here, with better messages, and are not split
     // at brackets and commas as the library would.
@@ -107,6 +127,11 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
     if (verb.needs_all && !options.all) {
         return misuse(std::string(verb.name) + ": --all is missing: those of all users", &verb);
     }
+    if (options.datagram && verb.run_by_packets == nullptr) {
+        return misuse(
+            std::string(verb.name) + ": --datagram has no meaning, it is for " + datagram_verbs(),
+            &verb);
+    }
     const std::size_t least = verb.is_call && !options.lines ? 1 : verb.least_words;
     if (words.size() < least) {
         const auto what = verb.synopsis.substr(0, verb.synopsis.find(' '));
@@ -126,12 +151,13 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
     }
     SocketChoice choice = options.socket;
     choice.administrator = verb.administrator;
+    choice.datagram = options.datagram || verb.packets_only;
     auto path = socket_path(choice, environment);
     if (!path) {
         return Stop{exit_code::broken, {}, "posternctl: " + path.error().message + "\n"};
     }
     return Task{&verb, Invocation{std::move(*path), options.socket.user, options.json,
-                                  std::move(words), options.more, options.lines}};
+                                  std::move(words), options.more, options.lines, options.datagram}};
 }
 
 }  // namespace

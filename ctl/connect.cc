@@ -2,13 +2,13 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "ctl/connect_error.h"
+#include "ctl/unix_address.h"
 
 namespace postern::ctl {
 namespace {
@@ -29,10 +29,7 @@ Result<UniqueFd> connect_to(const std::string& path, std::chrono::milliseconds p
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket) return fail(path + ": no socket can be made: " + std::strerror(errno));
 
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(static_cast<char*>(address.sun_path), path.data(), path.size());
-
+    const auto address = unix_address(path);
     // A non-blocking connect would fail with EAGAIN where the daemon's queue is full at this very
     // moment, and nothing says when to try again. A blocking one waits, at most SO_SNDTIMEO.
     const auto deadline = Clock::now() + patience;
@@ -41,11 +38,7 @@ Result<UniqueFd> connect_to(const std::string& path, std::chrono::milliseconds p
             std::max(deadline - Clock::now(), Clock::duration::zero()));
         const auto time = to_timeval(left);
         if (setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) != 0) break;
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): that is connect(2)
-        if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-            0) {
-            return socket;
-        }
+        if (::connect(socket.get(), any_address(address), sizeof address) == 0) return socket;
         // A Unix socket whose connect was interrupted is as it was before.
         if (errno != EINTR) break;
     }

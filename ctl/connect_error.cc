@@ -128,6 +128,10 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
             return "no permission: an access control list or a security module (SELinux, AppArmor) "
                    "denies it";
         case EPROTOTYPE:
+            if (f.datagram) {
+                return "wrong type of socket: it is one for connections; --datagram and notify "
+                       "need the datagram socket";
+            }
             return "wrong type of socket: it is one for datagrams or packets, posternctl needs a "
                    "stream socket";
         case ENOTDIR:
@@ -135,12 +139,13 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
             break;
         case EAGAIN:
         case ETIMEDOUT:
-            return "the daemon takes no connections: its queue stayed full for " +
-                   std::to_string(patience.count() / 1000) + " s";
+            return std::string("the daemon takes no ") + (f.datagram ? "packets" : "connections") +
+                   ": its queue stayed full for " + std::to_string(patience.count() / 1000) + " s";
         default:
             break;
     }
-    return std::string("can't connect: ") + std::strerror(f.error);
+    return (f.datagram ? "can't be sent to: " : "can't connect: ") +
+           std::string(std::strerror(f.error));
 }
 
 }  // namespace

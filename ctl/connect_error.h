@@ -13,7 +13,8 @@ namespace postern::ctl {
 // Everything that the line is made of, so that it can be made without the files and accounts.
 struct ConnectFailure {
     std::string path;
-    int error = 0;  // errno of connect(2)
+    int error = 0;          // errno of connect(2)
+    bool datagram = false;  // it was to be the datagram socket; errno may be one of send(2)
 
     // What stands in the way: a folder of the path, or the socket's file.
     enum class Where : std::uint8_t {
@@ -41,7 +42,7 @@ struct ConnectFailure {
     std::string user_name;
     bool in_group = false;          // this process has the group
     bool will_be_in_group = false;  // the accounts say so, but it came after the login
-    bool system_socket = false;     // the path is the one of the system's own daemon
+    bool system_socket = false;     // the path is one of the system's own daemon
     bool user_socket = false;       // the path is below XDG_RUNTIME_DIR: the user's own guard
 };
 

@@ -84,7 +84,11 @@ int finish_json(const nlohmann::json& value) {
 }
 
 Failed nonsense(const Connection& connection, std::string_view what) {
-    complain(connection.path() + ": the daemon's answer can't be understood: " + std::string(what));
+    return nonsense(connection.path(), what);
+}
+
+Failed nonsense(std::string_view path, std::string_view what) {
+    complain(std::string(path) + ": the daemon's answer can't be understood: " + std::string(what));
     return {exit_code::broken};
 }
 

@@ -44,5 +44,7 @@ int finish_json(const nlohmann::json& value);
 
 // For replies that are not what the interface promises.
 Failed nonsense(const Connection& connection, std::string_view what);
+// The same, by the socket's path.
+Failed nonsense(std::string_view path, std::string_view what);
 
 }  // namespace postern::ctl

@@ -100,9 +100,10 @@ ConnectFailure look_at(const std::string& path, int error) {
     ConnectFailure f;
     f.path = path;
     f.error = error;
-    f.system_socket = path == system_socket;
+    f.system_socket = path == system_socket || path == system_datagram_socket;
     const auto runtime = socket_environment().xdg_runtime_dir;
-    f.user_socket = !runtime.empty() && path == runtime + "/postern/postern.sock";
+    f.user_socket = !runtime.empty() &&
+                    (path == runtime + user_socket || path == runtime + user_datagram_socket);
     f.uid = geteuid();
 
     struct stat status{};

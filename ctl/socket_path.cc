@@ -1,30 +1,41 @@
 #include "ctl/socket_path.h"
 
-#include <sys/un.h>
-
 #include <cstdlib>
 
 #include "base/utf8.h"
+#include "ctl/unix_address.h"
 
 namespace postern::ctl {
 namespace {
-
-// The terminating NUL needs a byte as well (unix(7)).
-constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 
 std::string variable(const char* name) {
     const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): there is one thread
     return value == nullptr ? std::string{} : std::string(value);
 }
 
+// One of the daemon's sockets: where it is, and the variable that may say otherwise.
+struct Socket {
+    const char* system;
+    const char* user;
+    const char* variable;  // nullptr: none may
+    std::string SocketEnvironment::* value;
+};
+constexpr Socket stream{system_socket, user_socket, "POSTERN_SOCKET",
+                        &SocketEnvironment::postern_socket};
+constexpr Socket datagram{system_datagram_socket, user_datagram_socket, "POSTERN_DATAGRAM",
+                          &SocketEnvironment::postern_datagram};
+constexpr Socket admin{system_admin_socket, user_admin_socket, nullptr, nullptr};
+
 }  // namespace
 
 SocketEnvironment socket_environment() {
-    return {variable("POSTERN_SOCKET"), variable("XDG_RUNTIME_DIR")};
+    return {variable("POSTERN_SOCKET"), variable("POSTERN_DATAGRAM"), variable("XDG_RUNTIME_DIR"),
+            variable("TMPDIR")};
 }
 
 Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironment& environment) {
-    std::string path = choice.administrator ? system_admin_socket : system_socket;
+    const auto& socket = choice.administrator ? admin : choice.datagram ? datagram : stream;
+    std::string path = socket.system;
     std::string origin;
     if (choice.path) {
         path = *choice.path;
@@ -35,22 +46,21 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
                 "--user: XDG_RUNTIME_DIR is not set, so where your own guard listens is "
                 "not known; name its socket with --socket PATH");
         }
-        path = environment.xdg_runtime_dir +
-               (choice.administrator ? "/postern-admin/admin.sock" : "/postern/postern.sock");
+        path = environment.xdg_runtime_dir + socket.user;
         origin = "--user (XDG_RUNTIME_DIR)";
-    } else if (!choice.administrator && !environment.postern_socket.empty()) {
-        path = environment.postern_socket;
-        origin = "POSTERN_SOCKET";
+    } else if (socket.variable != nullptr && !(environment.*socket.value).empty()) {
+        path = environment.*socket.value;
+        origin = socket.variable;
     }
     if (path.empty()) return fail(origin + ": the path of the socket is empty");
     if (path.front() != '/') {
         return fail(origin + ": " + printable(path) +
                     ": not an absolute path; the path of a socket begins with /");
     }
-    if (path.size() > longest_path) {
+    if (path.size() > longest_socket_path) {
         return fail(origin + ": " + printable(path) + ": too long: " + std::to_string(path.size()) +
                     " bytes, the path of a Unix socket has at most " +
-                    std::to_string(longest_path));
+                    std::to_string(longest_socket_path));
     }
     return path;
 }

@@ -1,23 +1,21 @@
 #include <nlohmann/json.hpp>
 
 #include "ctl/action.h"
-#include "ctl/exchange.h"
 #include "ctl/json_fields.h"
+#include "ctl/peer.h"
 
 namespace postern::ctl {
 
 int run_describe(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
-    if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Actions.Describe",
-                           {{"action", invocation.words.front()}});
+    const auto reply = ask_once(invocation, "org.postern.Actions.Describe",
+                                {{"action", invocation.words.front()}});
     if (!reply) return reply.error().code;
     if (invocation.json) return finish_json(*reply);
 
     const auto* action = field(*reply, "action");
-    if (action == nullptr) return nonsense(*connection, "no action in it").code;
+    if (action == nullptr) return nonsense(invocation.socket, "no action in it").code;
     const auto description = decode_action(*action);
-    if (!description) return nonsense(*connection, description.error().message).code;
+    if (!description) return nonsense(invocation.socket, description.error().message).code;
     return finish(describe_action(*description));
 }
 

@@ -4,26 +4,43 @@
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
-#include "ctl/exchange.h"
 #include "ctl/json_fields.h"
+#include "ctl/peer.h"
 
 namespace postern::ctl {
+namespace {
+
+constexpr const char* word = "posternctl";
+
+struct Answer {
+    nlohmann::json reply;  // its parameters
+    std::chrono::steady_clock::duration time{};
+};
+
+// What went wrong was said.
+Result<Answer, Failed> ping(const Invocation& invocation) {
+    auto peer = Peer::open(invocation);
+    if (!peer) return fail_with(peer.error());
+    const auto begin = std::chrono::steady_clock::now();
+    auto reply = peer->ask("org.postern.Actions.Ping", {{"ping", word}});
+    const auto time = std::chrono::steady_clock::now() - begin;
+    if (!reply) return fail_with(reply.error());
+    return Answer{std::move(*reply), time};
+}
+
+}  // namespace
 
 int run_ping(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
-    if (!connection) return connection.error().code;
-    constexpr const char* word = "posternctl";
-    const auto begin = std::chrono::steady_clock::now();
-    auto reply = ask(*connection, invocation, "org.postern.Actions.Ping", {{"ping", word}});
-    const auto time = std::chrono::steady_clock::now() - begin;
-    if (!reply) return reply.error().code;
-    if (string_field(*reply, "pong") != word) {
-        return nonsense(*connection, "it does not repeat what was sent").code;
+    auto answer = ping(invocation);
+    if (!answer) return answer.error().code;
+    auto& [reply, time] = *answer;
+    if (string_field(reply, "pong") != word) {
+        return nonsense(invocation.socket, "it does not repeat what was sent").code;
     }
     if (invocation.json) {
-        (*reply)["roundTripMicroseconds"] =
+        reply["roundTripMicroseconds"] =
             std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-        return finish_json(*reply);
+        return finish_json(reply);
     }
     std::array<char, 32> milliseconds{};
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): std::format needs g++ 13

@@ -3,8 +3,8 @@
 
 #include "base/utf8.h"
 #include "ctl/accounts.h"
-#include "ctl/exchange.h"
 #include "ctl/json_fields.h"
+#include "ctl/peer.h"
 #include "ctl/text.h"
 
 namespace postern::ctl {
@@ -21,9 +21,7 @@ std::optional<std::uint32_t> id_of(const nlohmann::json& value) {
 }  // namespace
 
 int run_whoami(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
-    if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Actions.WhoAmI", nullptr);
+    const auto reply = ask_once(invocation, "org.postern.Actions.WhoAmI", nullptr);
     if (!reply) return reply.error().code;
     if (invocation.json) return finish_json(*reply);
 
@@ -32,11 +30,11 @@ int run_whoami(const Invocation& invocation) {
     const auto uid = uid_value == nullptr ? std::nullopt : id_of(*uid_value);
     const auto gid = gid_value == nullptr ? std::nullopt : id_of(*gid_value);
     const auto pid = integer_field(*reply, "pid");
-    if (!uid || !gid || !pid) return nonsense(*connection, "uid, gid or pid is missing").code;
+    if (!uid || !gid || !pid) return nonsense(invocation.socket, "uid, gid or pid is missing").code;
     std::string groups;
     for (const auto& value : array_field(*reply, "groups")) {
         const auto group = id_of(value);
-        if (!group) return nonsense(*connection, "a group is no group id").code;
+        if (!group) return nonsense(invocation.socket, "a group is no group id").code;
         groups += (groups.empty() ? "" : ", ") + group_text(*group);
     }
     const auto unit = string_field(*reply, "unit");

@@ -20,16 +20,48 @@ action's own affair, and is said. A list is given by naming its argument several
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
+With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
+The action must allow it ("datagram": true).
+
 Examples:
   posternctl run hello name=Ada
   posternctl run web.restart service=nginx
   posternctl run files.archive file=a.txt file=b.txt
   posternctl --json run hello name=Ada
+  posternctl run --datagram backup.start
 )",
         .least_words = 1,
         .most_words = any_number,
         .is_call = false,
-        .run = run_action},
+        .run = run_action,
+        .run_by_packets = run_detached},
+    Verb{
+        .name = "notify",
+        .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
+        .summary = "start an action with one packet, and do not wait",
+        .help =
+            R"(For hooks, udev rules and cron: one packet goes to the daemon's datagram socket, and no answer
+comes. The action must allow it ("datagram": true). What the daemon makes of it stands in its audit.
+
+Nothing can be asked, so the types are yours to give: NAME=VALUE is text, NAME:=JSON an integer,
+true or false, text, or a list of these.
+
+Exit code 0: the packet is in the daemon's queue; 2: usage; 122: too long for one packet; 123: the
+queue stayed full for 10 seconds; 125: nobody receives there, or you may not send.
+
+The socket: --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with --user
+$XDG_RUNTIME_DIR/postern/postern.dgram.
+
+Examples:
+  posternctl notify backup.start
+  posternctl notify disk.added device=/dev/sdb size:=512 removable:=true
+  posternctl notify web.purge 'paths:=["/a", "/b"]'
+)",
+        .least_words = 1,
+        .most_words = any_number,
+        .is_call = false,
+        .run = run_notify,
+        .packets_only = true},
     Verb{.name = "list",
          .synopsis = "",
          .summary = "list the actions that you may run",
@@ -53,7 +85,8 @@ Examples:
          .least_words = 1,
          .most_words = 1,
          .is_call = false,
-         .run = run_describe},
+         .run = run_describe,
+         .run_by_packets = run_describe},
     Verb{
         .name = "check",
         .synopsis = "ACTION [NAME=VALUE ...]",
@@ -67,7 +100,8 @@ Examples:
         .least_words = 1,
         .most_words = any_number,
         .is_call = false,
-        .run = run_check},
+        .run = run_check,
+        .run_by_packets = run_check},
     Verb{
         .name = "whoami",
         .synopsis = "",
@@ -83,7 +117,8 @@ Examples:
         .least_words = 0,
         .most_words = 0,
         .is_call = false,
-        .run = run_whoami},
+        .run = run_whoami,
+        .run_by_packets = run_whoami},
     Verb{.name = "ping",
          .synopsis = "",
          .summary = "see whether the daemon answers, and how fast",
@@ -94,7 +129,8 @@ Examples:
          .least_words = 0,
          .most_words = 0,
          .is_call = false,
-         .run = run_ping},
+         .run = run_ping,
+         .run_by_packets = run_ping},
     Verb{
         .name = "call",
         .synopsis = "METHOD [JSON] [--more] | --lines",

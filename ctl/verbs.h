@@ -18,6 +18,7 @@ struct Invocation {
     // Of `call` alone.
     bool more = false;
     bool lines = false;
+    bool datagram = false;  // --datagram: by packets, and `socket` is the datagram socket
 };
 
 struct Verb {
@@ -33,11 +34,16 @@ struct Verb {
     bool offline = false;        // talks to no daemon: takes no socket
     bool administrator = false;  // talks to the administrator's socket
     bool needs_all = false;      // takes --all, and nothing without it
+    bool packets_only = false;   // talks to the datagram socket, without --datagram
+    // With --datagram; nullptr: the verb does not take it.
+    int (*run_by_packets)(const Invocation& invocation) = nullptr;
 };
 
 std::span<const Verb> verbs();
 
 int run_action(const Invocation& invocation);
+int run_detached(const Invocation& invocation);
+int run_notify(const Invocation& invocation);
 int run_list(const Invocation& invocation);
 int run_describe(const Invocation& invocation);
 int run_check(const Invocation& invocation);

@@ -12,11 +12,11 @@ _posternctl_names() {
 }
 
 _posternctl() {
-    local verbs='run list describe check whoami ping call lint status reload log-level jobs'
+    local verbs='run notify list describe check whoami ping call lint status reload log-level jobs'
     local options='--socket --user --json --help --version'
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local verb='' action='' word i
-    local -a _posternctl_socket=()
+    local -a _posternctl_socket=() datagram=()
     COMPREPLY=()
 
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -29,6 +29,7 @@ _posternctl() {
                 ((i++))
                 ;;
             --user) _posternctl_socket=(--user) ;;
+            --datagram) datagram=(--datagram) ;;
             -*) ;;
             *)
                 if [[ -z $verb ]]; then
@@ -47,6 +48,7 @@ _posternctl() {
     fi
     if [[ $current == -* ]]; then
         [[ $verb == call ]] && options+=' --more --lines'
+        [[ $verb =~ ^(run|describe|check|whoami|ping)$ ]] && options+=' --datagram'
         [[ $verb == jobs ]] && options+=' --all'
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
         return
@@ -56,14 +58,16 @@ _posternctl() {
         return
     fi
     case $verb in
-        run | check | describe)
+        run | check | describe | notify)
+            [[ $verb == notify ]] && datagram=(--datagram)
             if [[ -z $action ]]; then
                 mapfile -t COMPREPLY < <(
+                    # A list is what the stream socket alone gives.
                     compgen -W "$(_posternctl_ask list | _posternctl_names)" -- "$current")
             elif [[ $verb != describe && $current != '=' && $previous != '=' ]]; then
                 # The action's own name is among the names as well.
                 mapfile -t COMPREPLY < <(
-                    compgen -S = -W "$(_posternctl_ask describe "$action" | _posternctl_names |
+                    compgen -S = -W "$(_posternctl_ask "${datagram[@]}" describe "$action" | _posternctl_names |
                         grep -vxF -e "$action")" -- "$current")
                 compopt -o nospace 2>/dev/null
             fi

@@ -10,6 +10,9 @@ The script gives, for each method (without its interface), what happens when it 
   CLOSE              closes the connection
   a callable         called with the call; what it returns are further steps
 A method that is not in the script is answered with MethodNotFound.
+
+FakeDatagramDaemon is the same for packets. CLOSE has no meaning there, what a callable returns may be
+no step at all, and to a sender without an address nothing is sent.
 """
 
 import json
@@ -133,3 +136,55 @@ class FakeDaemon:
             elif not self._play(connection, call, step(call)):
                 return False
         return True
+
+
+class FakeDatagramDaemon:
+    """Takes packets one after the other."""
+
+    def __init__(self, folder, script, mode=0o666):
+        self.path = str(folder / "fake.dgram")
+        self.packets = []  # as they came
+        self.calls = []
+        self.senders = []  # the address of each, or None
+        self._script = script
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+        os.chmod(self.path, mode)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        self._socket.close()
+
+    def _serve(self):
+        while True:
+            packet, sender = self._socket.recvfrom(1 << 20)
+            if not packet:
+                return
+            self.packets.append(packet)
+            self.senders.append(sender)
+            terminator = packet[-1:] if packet[-1:] in (b"\0", b"\n") else b""
+            call = json.loads(packet.rstrip(b"\0\n"))
+            self.calls.append(call)
+            method = call["method"].rpartition(".")[2]
+            self._play(sender, terminator, call, self._script.get(method, [error(
+                "org.varlink.service.MethodNotFound", method=call["method"])]))
+
+    def _play(self, sender, terminator, call, steps):
+        for step in steps:
+            if isinstance(step, threading.Event):
+                assert step.wait(PATIENCE)
+            elif callable(step):
+                self._play(sender, terminator, call, step(call) or [])
+            elif sender:
+                bare = step if isinstance(step, bytes) else json.dumps(step).encode()
+                try:
+                    self._socket.sendto(bare + terminator, socket.MSG_DONTWAIT, sender)
+                except OSError:
+                    pass  # at once or never

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from fake_daemon import FakeDaemon, argument, described, error, reply
+from fake_daemon import FakeDaemon, FakeDatagramDaemon, argument, described, error, reply
 from harness import REPOSITORY, program
 
 SCRIPT = REPOSITORY / "packaging/completion/posternctl.bash"
@@ -29,12 +29,15 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "list", "describe", "check", "whoami", "ping", "call", "lint", "status",
-           "reload", "log-level", "jobs"]),
+    ([""], ["run", "notify", "list", "describe", "check", "whoami", "ping", "call", "lint",
+           "status", "reload", "log-level", "jobs"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),
     (["run", "--l"], []),
+    (["run", "--d"], ["--datagram"]),
+    (["list", "--d"], []),
+    (["notify", "--d"], []),
     (["call", "W"], ["org.postern.Actions.WhoAmI"]),
     (["call", "org.postern.Actions.P"], ["org.postern.Actions.Ping"]),
 ])
@@ -52,6 +55,15 @@ def test_actions_and_arguments(folder):
         assert complete(*at, "run", "web.restart", "service", "=", "x", "n") == ["name="]
         assert complete(*at, "run", "web.restart", "service", "=", "") == []
         assert complete(*at, "describe", "web.restart", "s") == []
+
+
+def test_arguments_by_packets(folder):
+    with FakeDatagramDaemon(folder, SCRIPTED) as daemon:
+        at = ["--socket", daemon.path]
+        assert complete(*at, "run", "--datagram", "web.restart", "s") == ["service=", "since="]
+        assert complete(*at, "notify", "web.restart", "n") == ["name="]
+        assert complete(*at, "notify", "") == []
+        assert [call["method"] for call in daemon.calls] == ["org.postern.Actions.Describe"] * 2
 
 
 def test_without_a_daemon_there_is_nothing(folder):

@@ -306,8 +306,8 @@ def test_no_arguments_is_short_usage():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
         "Usage: posternctl [--socket PATH | --user] [--json] VERB [...]\nVerbs:\n")
-    assert done.stderr.count("\n") < 16
-    for verb in ("run", "list", "describe", "check", "whoami", "ping", "call"):
+    assert done.stderr.count("\n") < 18
+    for verb in ("run", "notify", "list", "describe", "check", "whoami", "ping", "call"):
         assert f"\n  {verb} " in done.stderr
 
 
@@ -318,6 +318,7 @@ USAGE_ERRORS = [
     (["--json"], "a verb is missing"),
     (["--socket"], "--socket: 1 required TEXT missing"),
     (["run"], "run: ACTION is missing"),
+    (["notify"], "notify: ACTION is missing"),
     (["describe"], "describe: ACTION is missing"),
     (["check"], "check: ACTION is missing"),
     (["call"], "call: METHOD is missing"),
@@ -363,7 +364,7 @@ def test_help_and_version():
     general = bare("--help")
     assert (general.returncode, general.stderr) == (0, "")
     assert "\nExamples:\n" in general.stdout and "\nExit codes: " in general.stdout
-    for verb in ("run", "list", "describe", "check", "whoami", "ping", "call"):
+    for verb in ("run", "notify", "list", "describe", "check", "whoami", "ping", "call"):
         done = bare(verb, "--help")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"Usage: posternctl {verb}")
