@@ -46,10 +46,26 @@ Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::js
 Result<nlohmann::json, Failed> Peer::ask(std::string_view method,
                                          const nlohmann::json& parameters) {
     auto message = call(method, parameters);
-    if (message && message->reply.error.empty()) return std::move(message->reply.parameters);
-    close();
+    const int late_signal = close();
     if (!message) return fail_with(report(message.error()));
-    return fail_with(report(*invocation_, message->reply));
+    if (late_signal != 0) ::raise(late_signal);
+    if (!message->reply.error.empty()) return fail_with(report(*invocation_, message->reply));
+    return std::move(message->reply.parameters);
+}
+
+int Peer::close() {
+    if (!interrupt_) return 0;
+    // Held back meanwhile, so that none is noted that nobody looks for any more.
+    sigset_t watched;
+    sigset_t before;
+    sigemptyset(&watched);
+    sigaddset(&watched, SIGINT);
+    sigaddset(&watched, SIGTERM);
+    sigprocmask(SIG_BLOCK, &watched, &before);
+    const int signal = Interrupt::signal();
+    interrupt_.reset();
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    return signal;
 }
 
 Result<nlohmann::json, Failed> ask_once(const Invocation& invocation, std::string_view method,

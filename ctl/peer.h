@@ -20,14 +20,15 @@ class Peer {
 
     // One call and its reply, which may be an error.
     Result<Message, NoAnswer> call(std::string_view method, const nlohmann::json& parameters);
-    // The same for those who want nothing but success: the reply's parameters. What went wrong was
-    // said.
+    // The last call, for those who want nothing but success: the reply's parameters. What went
+    // wrong was said. Closes.
     Result<nlohmann::json, Failed> ask(std::string_view method, const nlohmann::json& parameters);
 
     // By packets, Ctrl-C and SIGTERM are waited for from open() on, so that nothing is left behind.
     // From here on they have their plain effect again, and nothing can be asked: to be called
-    // before anything is written, which can block.
-    void close() { interrupt_.reset(); }
+    // before anything is written, which can block. Returns the signal that came, or 0: one that
+    // came when the answer was there already has ended no call.
+    int close();
 
   private:
     explicit Peer(const Invocation& invocation) : invocation_(&invocation) {}
@@ -37,7 +38,7 @@ class Peer {
     std::optional<Interrupt> interrupt_;
 };
 
-// open(), ask() and close().
+// open() and ask().
 Result<nlohmann::json, Failed> ask_once(const Invocation& invocation, std::string_view method,
                                         const nlohmann::json& parameters);
 

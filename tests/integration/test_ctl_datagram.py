@@ -325,7 +325,10 @@ def test_ctrl_c_ends_it_while_nobody_reads_the_output(folder, box):
                       stdout=writer) as client:
             wait_until(lambda: daemon.calls and os.listdir(box) == [])
             client.send_signal(signal.SIGINT)
-            assert client.wait(PATIENCE) == -signal.SIGINT
+            try:
+                assert client.wait(PATIENCE) == -signal.SIGINT
+            finally:
+                client.kill()
     os.close(reader)
     os.close(writer)
 
