@@ -92,14 +92,18 @@ std::string denied(const ConnectFailure& f) {
     return line + ")" + what_helps(f, door);
 }
 
+// The systemd unit of the system's own socket.
+std::string socket_unit(const ConnectFailure& f) {
+    return f.datagram ? "posternd-datagram.socket" : "posternd.socket";
+}
+
 std::string missing(const ConnectFailure& f) {
     std::string line = "no such socket";
     if (f.where == Where::missing) line += ": there is no folder " + printable(f.place);
     if (f.where == Where::dangling) return line + ": the symbolic link leads nowhere";
     if (f.system_socket) {
-        return line +
-               "; is the daemon set up? systemctl enable --now posternd.socket (another "
-               "socket: --socket PATH, or --user for a guard of your own)";
+        return line + "; is the daemon set up? systemctl enable --now " + socket_unit(f) +
+               " (another socket: --socket PATH, or --user for a guard of your own)";
     }
     if (f.user_socket) {
         return line +
@@ -112,7 +116,7 @@ std::string missing(const ConnectFailure& f) {
 std::string refused(const ConnectFailure& f) {
     if (f.where == Where::not_a_socket) return "not a socket but " + f.kind;
     std::string line = "nobody listens there: the daemon that made this socket is gone";
-    if (f.system_socket) line += "; systemctl restart posternd.socket";
+    if (f.system_socket) line += "; systemctl restart " + socket_unit(f);
     return line;
 }
 

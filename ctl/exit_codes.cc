@@ -17,6 +17,7 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Actions.NotGranted", exit_code::not_granted},
     ErrorRow{"org.postern.Actions.InvalidArgument", exit_code::invalid},
     ErrorRow{"org.postern.Actions.InvalidMessage", exit_code::invalid},
+    ErrorRow{"org.postern.Actions.NotByDatagram", exit_code::invalid},
     ErrorRow{"org.postern.Actions.LimitReached", exit_code::limit},
     ErrorRow{"org.postern.Actions.Unavailable", exit_code::limit},
     ErrorRow{"org.postern.Actions.StartFailed", exit_code::not_started},

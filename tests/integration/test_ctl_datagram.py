@@ -114,6 +114,7 @@ unit    not known
 
 
 ERRORS = [("NotGranted", 126), ("InvalidArgument", 122), ("InvalidMessage", 122),
+          ("NotByDatagram", 122),
           ("LimitReached", 123), ("Unavailable", 123), ("StartFailed", 127),
           ("org.varlink.service.MethodNotFound", 125), ("org.varlink.service.InvalidParameter", 122)]
 
@@ -619,7 +620,7 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
             "/run/postern/postern.dgram", "no such socket: there is no folder /run/postern; is the "
-            "daemon set up? systemctl enable --now posternd.socket (another socket: --socket PATH, or "
+            "daemon set up? systemctl enable --now posternd-datagram.socket (another socket: --socket PATH, or "
             "--user for a guard of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
         f"{folder}/postern/postern.dgram", f"no such socket: there is no folder {folder}/postern; no "

@@ -101,6 +101,18 @@ TEST(CtlConnectError, ASystemSocketThatNobodyServes) {
         "gone; systemctl restart posternd.socket");
 }
 
+TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
+    ConnectFailure f;
+    f.path = system_datagram_socket;
+    f.error = ECONNREFUSED;
+    f.where = ConnectFailure::Where::socket;
+    f.system_socket = true;
+    f.datagram = true;
+    EXPECT_EQ(line(f),
+              "/run/postern/postern.dgram: nobody listens there: the daemon that made this socket "
+              "is gone; systemctl restart posternd-datagram.socket");
+}
+
 // A listening socket whose queue is full, at a path of its own.
 class FullQueue : public testing::Test {
   protected:

@@ -12,6 +12,7 @@ using nlohmann::json;
 
 TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotGranted"), 126);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotByDatagram"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidArgument"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidMessage"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.LimitReached"), 123);
