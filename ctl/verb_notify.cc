@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/limits.h"
 #include "base/strict_json.h"
 #include "base/utf8.h"
 #include "ctl/action_call.h"
@@ -73,6 +74,13 @@ int run_notify(const Invocation& invocation) {
 
     auto text = protocol::encode_call("org.postern.Actions.Run", *parameters);
     text.pop_back();  // a packet needs no terminator
+    // The daemon's own limits for text, keys and lists, since it could not say that one is passed.
+    if (text.size() <= limits::message_bytes) {
+        if (const auto readable = parse_strict_json(text); !readable) {
+            complain("notify: " + readable.error().message);
+            return exit_code::invalid;
+        }
+    }
     const auto sent = send_datagram(invocation.socket, text, connect_patience);
     if (!sent) return report(sent.error()).code;
     return invocation.json ? finish_json({{"sent", true}}) : exit_code::success;

@@ -159,16 +159,18 @@ def test_a_run_whose_answer_names_no_job(folder, box):
 
 
 def test_the_longest_call_and_one_longer(folder, box):
-    empty = b'{"method":"org.postern.Actions.Run","parameters":{"action":"a","arguments":{"x":""}}}'
+    pieces = ["x=" + "y" * 4000] * 16
+    bare = {"method": "org.postern.Actions.Run", "parameters": {
+        "action": "a", "arguments": {"x": [piece[2:] for piece in pieces], "z": ""}}}
+    fits = "z=" + "y" * (65536 - len(json.dumps(bare, separators=(",", ":"))))
     with FakeDatagramDaemon(folder, {**SCRIPT, "Run": [STARTED]}) as daemon:
-        fits = "x=" + "y" * (65536 - len(empty))
-        assert ctl(daemon, box, "run", "--datagram", "a", fits).returncode == 0
-        assert ctl(daemon, box, "notify", "a", fits).returncode == 0
+        assert ctl(daemon, box, "run", "--datagram", "a", *pieces, fits).returncode == 0
+        assert ctl(daemon, box, "notify", "a", *pieces, fits).returncode == 0
         wait_until(lambda: len(daemon.packets) == 3)
         assert [len(packet) for packet in daemon.packets[1:]] == [65536, 65536]
         too_long = described_as(daemon.path, "the call has 65537 bytes, and one packet at most 65536")
-        assert outcome(ctl(daemon, box, "notify", "a", fits + "y")) == (122, "", too_long)
-        assert outcome(ctl(daemon, box, "run", "--datagram", "a", fits + "y")) == (
+        assert outcome(ctl(daemon, box, "notify", "a", *pieces, fits + "y")) == (122, "", too_long)
+        assert outcome(ctl(daemon, box, "run", "--datagram", "a", *pieces, fits + "y")) == (
             122, "", too_long.replace("\n", "; a was not started\n"))
 
 
@@ -577,6 +579,19 @@ def test_notify_takes_no_value_that_the_daemon_would_have_to_refuse(folder, box,
     with FakeDatagramDaemon(folder, {}) as daemon:
         assert outcome(ctl(daemon, box, "notify", "a", *words)) == (2, "", f"posternctl: {said}\n")
         assert daemon.packets == []
+
+
+def test_notify_keeps_to_the_limits_of_the_daemon(folder, box):
+    """Text of 4 KiB and lists of 256: one more would be refused where nobody hears it."""
+    with FakeDatagramDaemon(folder, {"Run": []}) as daemon:
+        for fits, too_much, said in (
+                (["x=" + "y" * 4096], ["x=" + "y" * 4097],
+                 "x: a string of 4097 bytes is longer than the limit of 4096"),
+                (["x=1"] * 256, ["x=1"] * 257, "x[256]: more than 256 elements")):
+            assert outcome(ctl(daemon, box, "notify", "a", *fits)) == (0, "", "")
+            assert outcome(ctl(daemon, box, "notify", "a", *too_much)) == (
+                122, "", f"posternctl: notify: parameters.arguments.{said}\n")
+        wait_until(lambda: len(daemon.packets) == 2)
 
 
 @pytest.mark.parametrize("value", ["", "tru", "01", "[1", '{"a": 1, "a": 2}', "9007199254740993"])
