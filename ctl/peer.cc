@@ -34,9 +34,10 @@ Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::js
         return fail_with(NoAnswer{exit_code::broken, message.error().message, true});
     }
     text.pop_back();  // a packet needs no terminator
+    const int interrupt = interrupt_ ? interrupt_->fd() : -1;
     auto message =
         ask_by_datagram(invocation_->socket, text,
-                        {.send = connect_patience, .answer = answer_patience}, interrupt_->fd());
+                        {.send = connect_patience, .answer = answer_patience}, interrupt);
     if (message || !message.error().message.empty()) return message;
     const bool terminated = Interrupt::signal() == SIGTERM;
     return fail_with(NoAnswer{
