@@ -64,6 +64,7 @@ struct ActionDescription {
     std::string description;
     std::uint64_t timeout_usec = 0;
     bool kill_on_disconnect = false;  // "onDisconnect": "kill"
+    bool datagram = false;            // may be run by a packet of the datagram socket
     std::vector<ArgumentSpec> arguments;
     friend bool operator==(const ActionDescription&, const ActionDescription&) = default;
 };

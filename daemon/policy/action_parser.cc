@@ -29,7 +29,7 @@ namespace {
 constexpr std::uint64_t second_usec = 1'000'000;
 constexpr std::uint64_t max_timeout_usec = 30 * 24 * 3600 * second_usec;
 
-constexpr std::array<Key, 17> top_keys = {{
+constexpr std::array<Key, 18> top_keys = {{
     {"summary", {}},
     {"description", {}},
     {"exec", {}},
@@ -44,6 +44,7 @@ constexpr std::array<Key, 17> top_keys = {{
     {"workingDirectory", {}},
     {"timeout", {}},
     {"onDisconnect", {}},
+    {"datagram", {}},
     {"stderr", {}},
     {"sandbox", {}},
     {"$schema", {}},
@@ -79,6 +80,7 @@ class Parser {
             read_working_directory();
             read_timeout();
             read_on_disconnect();
+            read_datagram();
         }
         if (auto error = document_.first_error()) return fail_with(*std::move(error));
         return std::move(action_);
@@ -387,6 +389,17 @@ class Parser {
             document_.report(*node, in_quotes(*text) + R"( is not known; use "keep" or "kill")");
         }
         action_.description.kill_on_disconnect = *text == "kill";
+    }
+
+    void read_datagram() {
+        const auto node = member("datagram");
+        if (!node) return;
+        action_.description.datagram = document_.boolean(*node).value_or(false);
+        if (action_.description.datagram && action_.description.kill_on_disconnect) {
+            document_.report_key(*node,
+                                 "contradicts \"onDisconnect\": \"kill\", since a packet has no "
+                                 "connection that could end; remove one of them");
+        }
     }
 
     Document& document_;

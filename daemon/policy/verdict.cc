@@ -19,14 +19,15 @@ bool is_known(const Caller& caller) {
     return caller.uid != no_id && caller.gid != no_id && !is_member(caller, no_id);
 }
 
-// `unknown_unit` is what a condition on the unit of a caller comes to whose unit is not known.
-bool matches(const Subject& subject, const Caller& caller, bool unknown_unit) {
+// `unknown` is what a condition comes to on something that is not known of the caller: its unit, or
+// groups besides those that are.
+bool matches(const Subject& subject, const Caller& caller, bool unknown) {
     if (subject.everyone) return true;
     if (!subject.user && !subject.group && !subject.unit) return false;
-    const bool in_unit =
-        !subject.unit || (caller.unit ? *subject.unit == *caller.unit : unknown_unit);
-    return (!subject.user || *subject.user == caller.uid) &&
-           (!subject.group || is_member(caller, *subject.group)) && in_unit;
+    const bool in_unit = !subject.unit || (caller.unit ? *subject.unit == *caller.unit : unknown);
+    const bool in_group =
+        !subject.group || is_member(caller, *subject.group) || (!caller.groups_known && unknown);
+    return (!subject.user || *subject.user == caller.uid) && in_group && in_unit;
 }
 
 bool allows(const Subject& subject, const Caller& caller) {

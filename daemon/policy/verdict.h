@@ -17,10 +17,14 @@ namespace postern::policy {
 struct Caller {
     uid_t uid = static_cast<uid_t>(-1);
     gid_t gid = static_cast<gid_t>(-1);
-    std::vector<gid_t> groups;  // complete (the gid included), ascending
+    std::vector<gid_t> groups;  // the gid included, ascending
     // The system's unit that the caller is in. Absent where it is not known or no rule asks: an
     // allow rule that names a unit then does not hold, and a deny rule that names one does.
     std::optional<std::string> unit = std::nullopt;
+    // Whether `groups` is all of them. The kernel does not say who sends a datagram beyond the uid
+    // and gid: an allow rule that names another group then does not hold, and a deny rule that
+    // names one does.
+    bool groups_known = true;
     auto operator<=>(const Caller&) const = default;
 };
 

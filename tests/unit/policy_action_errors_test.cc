@@ -57,7 +57,7 @@ TEST(ActionErrors, NoJson) {
 TEST(ActionErrors, Keys) {
     const std::string known =
         "summary, description, exec, stdin, arguments, allow, deny, user, group, groups, "
-        "environment, workingDirectory, timeout, onDisconnect, stderr, sandbox, $schema";
+        "environment, workingDirectory, timeout, onDisconnect, datagram, stderr, sandbox, $schema";
     expect_rows({
         {with("  \"alow\": []"),
          "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
@@ -291,6 +291,13 @@ TEST(ActionErrors, TheRest) {
         {with("\"timeout\": 9007199254740992"),
          "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
         {with("\"timeout\": 2592000"), "accepted"},
+        {with("\"datagram\": \"yes\""),
+         "/f.json:2:13: datagram: must be a boolean, not a string; write true or false"},
+        {with("\"datagram\": true, \"onDisconnect\": \"kill\""),
+         "/f.json:2:1: datagram: contradicts \"onDisconnect\": \"kill\", since a packet has no "
+         "connection that could end; remove one of them"},
+        {with("\"datagram\": false, \"onDisconnect\": \"kill\""), "accepted"},
+        {with("\"datagram\": true, \"onDisconnect\": \"keep\""), "accepted"},
         {with("\"onDisconnect\": \"stop\""),
          "/f.json:2:17: onDisconnect: \"stop\" is not known; use \"keep\" or \"kill\""},
         {with("\"stderr\": \"null\""),

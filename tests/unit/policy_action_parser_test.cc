@@ -103,6 +103,8 @@ TEST(ActionParser, WhatHoldsWithoutBeingSaid) {
     EXPECT_EQ(action.description.timeout_usec, 77U);
     EXPECT_EQ(action.working_directory, "/");
     EXPECT_FALSE(action.description.kill_on_disconnect);
+    EXPECT_FALSE(action.description.datagram);
+    EXPECT_TRUE(parse(action_text("\"datagram\": true")).description.datagram);
     EXPECT_FALSE(action.stdin_text);
     EXPECT_TRUE(action.deny.empty());
     EXPECT_TRUE(action.description.arguments.empty());

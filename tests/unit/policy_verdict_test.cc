@@ -232,6 +232,38 @@ TEST(Verdict, UnitsAreKnownOrTheRuleFailsClosed) {
     EXPECT_NE((Caller{1000, 1000, {1000}, "ci.service"}), (Caller{1000, 1000, {1000}, {}}));
 }
 
+// Of the sender of a packet the kernel says the gid alone.
+TEST(Verdict, GroupsAreKnownOrTheRuleFailsClosed) {
+    Action lending = action("lending", {everyone()});
+    lending.uid = 1000;
+    lending.groups = {27, 1000};
+    const Snapshot snapshot = snapshot_of({
+        action("own", {group(1000)}),
+        action("other", {group(27)}),
+        action("both", {user_and_group(1000, 27)}),
+        action("denied", {everyone()}, {group(27)}),
+        action("denied to him in it", {everyone()}, {user_and_group(1000, 27)}),
+        action("denied to another in it", {everyone()}, {user_and_group(1001, 27)}),
+        lending,
+    });
+    Caller caller{1000, 1000, {1000}};
+    const auto may = [&](const char* name) {
+        return decide(snapshot, caller, name).action != nullptr;
+    };
+    for (const bool known : {true, false}) {
+        caller.groups_known = known;
+        EXPECT_TRUE(may("own")) << "its own gid";
+        EXPECT_FALSE(may("other"));
+        EXPECT_FALSE(may("both"));
+        EXPECT_EQ(may("denied"), known);
+        EXPECT_EQ(may("denied to him in it"), known);
+        EXPECT_TRUE(may("denied to another in it"));
+        EXPECT_FALSE(may("lending"));
+    }
+    // Who differs in this differs, so that they never share a session.
+    EXPECT_NE(caller, (Caller{1000, 1000, {1000}}));
+}
+
 TEST(Verdict, GrantedIsByNameAndOnlyWhatMayRun) {
     const Snapshot snapshot =
         snapshot_of({action("z", {everyone()}), action("b", {user(5)}), action("a", {user(1000)})});
