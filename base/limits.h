@@ -46,4 +46,24 @@ inline constexpr std::chrono::seconds session_patience{10};
 // Packets that wait for a session.
 inline constexpr std::size_t session_queue_bytes = 4 * 1024 * 1024;
 
+// ---- The datagram socket ----
+
+// One reply, with its terminator. A reply is one packet: within what every socket's send buffer
+// takes, and what a client that has room for the longest message has room for.
+inline constexpr std::size_t datagram_reply_bytes = message_bytes;
+// Packets that a session has and has not answered, and their bytes; beyond, none is received until
+// half of them are answered.
+inline constexpr std::size_t datagrams_in_session = 64;
+inline constexpr std::size_t datagram_bytes_in_session = 1024 * 1024;
+// Those of all sessions together.
+inline constexpr std::size_t datagrams = 4096;
+inline constexpr std::size_t datagram_bytes = 16 * 1024 * 1024;
+// While none is received, a session that has had a packet for so long is ended...
+inline constexpr std::chrono::seconds datagram_patience{2};
+// ... and packets of its user are refused for so long.
+inline constexpr std::chrono::seconds datagram_penalty{30};
+// Replies that wait for one sender's identity, and their bytes.
+inline constexpr std::size_t datagram_replies = 256;
+inline constexpr std::size_t datagram_replies_bytes = 1024 * 1024;
+
 }  // namespace postern::limits

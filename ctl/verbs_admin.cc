@@ -51,6 +51,7 @@ std::string sockets_text(const nlohmann::json& reply) {
     for (const auto& socket : array_field(reply, "sockets")) {
         text += (text.empty() ? "" : ", ") + text_of(socket, "path");
         if (flag_field(socket, "administrator")) text += " (administrator)";
+        if (string_field(socket, "kind") == "datagram") text += " (datagram)";
     }
     return text;
 }

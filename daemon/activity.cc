@@ -57,12 +57,16 @@ int Activity::on_turn(sd_event_source* /*source*/, void* self) {
     return 0;
 }
 
+bool Activity::is_idle() const {
+    return pool_.connections() == 0 && pool_.packets() == 0 && jobs_.active() == 0;
+}
+
 void Activity::look() {
     if (!telling_ && text() != told_) {
         telling_ = arm_timer(event_, tell_timer_, tell_usec, on_tell, this) >= 0;
     }
     if (idle_usec_ == 0) return;
-    const bool idle = pool_.connections() == 0 && jobs_.active() == 0;
+    const bool idle = is_idle();
     if (idle && !counting_) {
         counting_ = arm_timer(event_, idle_timer_, idle_usec_, on_idle, this) >= 0;
     } else if (!idle && counting_) {
@@ -82,7 +86,7 @@ int Activity::on_tell(sd_event_source* /*source*/, std::uint64_t /*usec*/, void*
 int Activity::on_idle(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
     auto& activity = *static_cast<Activity*>(self);
     // A connection may have come in this very turn, before its look.
-    if (activity.pool_.connections() == 0 && activity.jobs_.active() == 0) activity.idle_();
+    if (activity.is_idle()) activity.idle_();
     return 0;
 }
 

@@ -18,7 +18,8 @@ namespace postern {
 
 class Activity {
   public:
-    // `idle` is called once there was neither a connection nor a job for `idle_usec`; 0: never.
+    // `idle` is called once there was neither a connection nor a packet nor a job for `idle_usec`;
+    // 0: never.
     Activity(sd_event* event, ServiceNotice& notice, const SessionPool& pool,
              const jobs::JobManager& jobs, std::uint64_t idle_usec, std::function<void()> idle);
     ~Activity() = default;
@@ -38,6 +39,7 @@ class Activity {
     static int on_turn(sd_event_source* source, void* self);
     static int on_tell(sd_event_source* source, std::uint64_t usec, void* self);
     static int on_idle(sd_event_source* source, std::uint64_t usec, void* self);
+    [[nodiscard]] bool is_idle() const;
     void look();
 
     sd_event* event_;

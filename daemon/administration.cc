@@ -21,7 +21,7 @@ std::uint64_t wall_clock_usec() {
 }  // namespace
 
 Administration::Administration(const SessionPool& pool, const jobs::JobManager& jobs,
-                               std::vector<std::pair<std::string, bool>> sockets,
+                               std::vector<channel::SocketReport> sockets,
                                std::function<std::uint64_t()> reload)
     : pool_(pool),
       jobs_(jobs),
@@ -62,15 +62,17 @@ void Administration::report_status(const Call& call) const {
     call.session->send(channel::StatusReport{
         call.connection, call.request, version, ::getpid(), started_usec_, log_level(),
         std::string(jobs_.supervision()), static_cast<std::uint32_t>(jobs_.active())});
-    for (const auto& [path, administrator] : sockets_) {
-        call.session->send(
-            channel::SocketReport{call.connection, call.request, path, administrator});
+    for (channel::SocketReport socket : sockets_) {
+        socket.connection = call.connection;
+        socket.request = call.request;
+        call.session->send(socket);
     }
     for (const SessionProcess* session : pool_.serving()) {
         const policy::Caller& caller = *session->caller();
         call.session->send(channel::CallerReport{
             call.connection, call.request, caller.uid, caller.gid, caller.unit.value_or(""),
-            session->pid(), static_cast<std::uint32_t>(session->connections().size())});
+            session->pid(),
+            static_cast<std::uint32_t>(session->connections().size() - session->packets())});
     }
 }
 

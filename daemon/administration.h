@@ -19,10 +19,10 @@ namespace postern {
 
 class Administration final : public SessionPool::Administrator {
   public:
-    // `sockets`: path, and whether it is the administrator's. `reload` begins a load and returns
+    // `sockets`: what is to be reported of each, but for whom. `reload` begins a load and returns
     // its number, as in PolicyStore::load().
     Administration(const SessionPool& pool, const jobs::JobManager& jobs,
-                   std::vector<std::pair<std::string, bool>> sockets,
+                   std::vector<channel::SocketReport> sockets,
                    std::function<std::uint64_t()> reload);
 
     // A load that began after this request came to this: who waits for it is answered.
@@ -45,7 +45,7 @@ class Administration final : public SessionPool::Administrator {
 
     const SessionPool& pool_;
     const jobs::JobManager& jobs_;
-    std::vector<std::pair<std::string, bool>> sockets_;
+    std::vector<channel::SocketReport> sockets_;
     std::function<std::uint64_t()> reload_;
     std::uint64_t started_usec_;
     policy::SnapshotPtr snapshot_;

@@ -28,6 +28,7 @@ constexpr std::array<KindRow, 9> kinds = {{
     {"job-ended", "02750be9bbed4e119ff7008a83b8ee12"},
     {"job-not-started", "719058d90aa34d60a01d9f38f0f22322"},
     {"job-lost", "f86f6c6ec6104623affcb14f5ddb7089"},
+    {"packet-refused", "2bd9766abc1d4b7697c7c88ac66d8ddd"},
     {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
     {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
 }};
@@ -41,7 +42,8 @@ const char* name(AuditEvent::Kind kind) {
 
 bool is_denial(AuditEvent::Kind kind) {
     return kind == AuditEvent::Kind::connection_refused || kind == AuditEvent::Kind::call_denied ||
-           kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::session_failed;
+           kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::packet_refused ||
+           kind == AuditEvent::Kind::session_failed;
 }
 
 // syslog(3): 3 is an error, 5 is notice, 6 is informational.

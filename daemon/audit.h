@@ -33,6 +33,7 @@ struct AuditEvent {
         job_ended,           // action, job, result
         job_not_started,     // action, job, reason
         job_lost,            // action, job: a guard died while it ran
+        packet_refused,      // of a datagram socket: listener, reason; caller may be unknown
         session_failed,      // the session of this caller broke the rules or died; reason
         action_off,          // no caller: action (none: a whole folder's), place (its file), reason
     };

@@ -132,6 +132,7 @@ AuditEvent Calls::audit_event(AuditEvent::Kind kind, const SessionProcess& sessi
     event.caller = session.caller().get();
     event.pid = info.pid;
     event.unit = info.unit;
+    if (info.packet) event.listener = info.packet->listener;
     event.action = action;
     return event;
 }
@@ -162,6 +163,23 @@ policy::Verdict Calls::decide_or_refuse(SessionProcess& session, const Call& cal
 }
 
 template <typename Call>
+bool Calls::reachable_or_refuse(SessionProcess& session, const Call& call,
+                                const policy::Action& action) {
+    if (!session.connections().at(call.connection).packet || action.description.datagram) {
+        return true;
+    }
+    AuditEvent event =
+        audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
+    event.reason = "the action is not for the datagram socket";
+    audit_.write(event);
+    refuse(session, call, channel::Refusal::not_by_datagram, call.action,
+           '"' + call.action +
+               "\" can't be run through the datagram socket: its file does not say "
+               "\"datagram\": true; connect to the stream socket");
+    return false;
+}
+
+template <typename Call>
 std::optional<policy::Command> Calls::bind_or_refuse(SessionProcess& session, const Call& call,
                                                      const policy::Action& action) {
     auto command = policy::bind_arguments(action, call.arguments);
@@ -181,6 +199,7 @@ void Calls::run(SessionProcess& session, const channel::Run& call) {
     }
     const policy::Verdict verdict = decide_or_refuse(session, call);
     if (verdict.action == nullptr) return;
+    if (!reachable_or_refuse(session, call, *verdict.action)) return;
     const auto command = bind_or_refuse(session, call, *verdict.action);
     if (!command) return;
     const auto known = call.key.empty() ? std::nullopt : find_own(session, call.key);
@@ -223,8 +242,11 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
     jobs::Audience audience;
     audience.witness = std::make_unique<JobAudit>(audit_, session.caller(), connection.pid,
                                                   connection.unit, call.action);
-    audience.follower =
-        std::make_unique<Following>(*this, session, call.connection, call.request, call.action);
+    // Nobody waits for the end of a job that a packet has started.
+    if (!connection.packet) {
+        audience.follower =
+            std::make_unique<Following>(*this, session, call.connection, call.request, call.action);
+    }
     const auto admit = [&](const std::string& job) {
         AuditEvent event =
             audit_event(AuditEvent::Kind::job_started, session, call.connection, call.action);
@@ -234,10 +256,11 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
         event.arguments = command.shown;
         return audit_.write(event);
     };
-    const auto job = jobs_.start(*verdict.action, command,
-                                 {caller.uid, caller.gid, connection.pid,
-                                  jobs_.digest(caller.groups), connection.unit, call.key},
-                                 std::move(audience), admit);
+    const auto job =
+        jobs_.start(*verdict.action, command,
+                    {caller.uid, caller.gid, connection.pid, jobs_.digest(caller.groups),
+                     caller.groups_known, connection.unit, call.key},
+                    std::move(audience), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", call.action, job.error().message);
         AuditEvent event =
@@ -248,6 +271,9 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
                       "no job can be started at the moment: its record or its audit can't be "
                       "written; try again later, the administrator finds more in the log");
     }
+    if (connection.packet) {
+        return session.send(channel::Detached{call.connection, call.request, *job});
+    }
     under_way_.emplace(Key{&session, call.connection, call.request},
                        Followed{*job, jobs::first_follower});
 }
@@ -256,8 +282,11 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
 
 bool Calls::is_own(const SessionProcess& session, const jobs::Requester& requester) const {
     const policy::Caller& caller = *session.caller();
-    return caller.uid == requester.uid && caller.gid == requester.gid &&
-           jobs_.digest(caller.groups) == requester.groups &&
+    // What a packet has started, whoever of its user and group could have started.
+    const bool groups_fit =
+        !requester.groups_known ||
+        (caller.groups_known && jobs_.digest(caller.groups) == requester.groups);
+    return caller.uid == requester.uid && caller.gid == requester.gid && groups_fit &&
            (!snapshot_->names_units || caller.unit == requester.unit);
 }
 
@@ -291,6 +320,9 @@ void Calls::answer_with(SessionProcess& session, const Call& call, const jobs::R
     if (record.state == jobs::RecordState::failed) {
         return refuse(session, call, channel::Refusal::start_failed, record.job,
                       record.action + ": " + record.told);
+    }
+    if (session.connections().at(call.connection).packet) {
+        return session.send(channel::Detached{call.connection, call.request, record.job});
     }
     if (!is_over(record.state)) {
         auto follower =
@@ -327,6 +359,7 @@ void Calls::look_up(SessionProcess& session, const channel::LookUp& call) {
 void Calls::check(SessionProcess& session, const channel::Check& call) {
     const policy::Verdict verdict = decide_or_refuse(session, call);
     if (verdict.action == nullptr) return;
+    if (!reachable_or_refuse(session, call, *verdict.action)) return;
     if (!bind_or_refuse(session, call, *verdict.action)) return;
     session.send(channel::CheckPassed{call.connection, call.request});
 }

@@ -80,6 +80,11 @@ class Calls {
     // The action, if this caller may run it; else the call is refused and that is audited.
     template <typename Call>
     policy::Verdict decide_or_refuse(SessionProcess& session, const Call& call);
+    // Whether the action may be run by what has called: a packet needs the action's own word. Else
+    // the call is refused and audited.
+    template <typename Call>
+    bool reachable_or_refuse(SessionProcess& session, const Call& call,
+                             const policy::Action& action);
     // The command, if the arguments are what they must be; else the call is refused and audited.
     template <typename Call>
     std::optional<policy::Command> bind_or_refuse(SessionProcess& session, const Call& call,

@@ -56,8 +56,9 @@ struct Key {
     Status (*take)(const Json& value, Configuration& configuration);
 };
 
-constexpr std::array<Key, 10> keys = {{
+constexpr std::array<Key, 11> keys = {{
     {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
+    {"datagramSockets", [](const Json& v, Configuration& c) { return take_paths(v, c.datagrams); }},
     {"adminSocket",
      [](const Json& v, Configuration& c) { return take_path(v, c.admin_socket.emplace()); }},
     {"socketMode",

@@ -15,6 +15,7 @@ namespace postern {
 
 struct Configuration {
     std::vector<std::string> sockets;         // to bind, besides what systemd passes
+    std::vector<std::string> datagrams;       // datagram sockets to bind, in the same way
     std::optional<std::string> admin_socket;  // to bind for the administrator
     mode_t socket_mode = 0660;
     std::optional<std::string> socket_group;

@@ -34,6 +34,26 @@ std::string bound_path(int socket) {
 }
 
 constexpr std::string_view administrator_name = "postern-admin";
+constexpr std::string_view datagram_name = "postern-datagram";
+
+// Empty: it is one. Else what it is.
+std::string not_datagram(int fd) {
+    if (socket_option(fd, SO_TYPE) != SOCK_DGRAM) {
+        return "no datagram socket; use ListenDatagram=";
+    }
+    if (!ask_for_senders(fd)) return std::strerror(errno);
+    return {};
+}
+
+std::string not_stream(int fd) {
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM) {
+        return "no stream socket; use ListenStream=";
+    }
+    if (socket_option(fd, SO_ACCEPTCONN) != 1) {
+        return "not listening; use ListenStream= with Accept=no";
+    }
+    return {};
+}
 
 }  // namespace
 
@@ -41,19 +61,17 @@ Result<Listener> check_listener(UniqueFd socket, std::string_view name) {
     const int fd = socket.get();
     const std::string who = "passed descriptor " + std::to_string(fd) + " (\"" + std::string(name) +
                             "\") is refused: it is ";
+    const bool datagram = name == datagram_name;
     const auto domain = socket_option(fd, SO_DOMAIN);
     if (!domain) {
         return fail(who + (errno == ENOTSOCK ? "no socket" : std::strerror(errno)));
     }
     if (*domain != AF_UNIX) {
-        return fail(who + "no Unix socket; give ListenStream= an absolute path");
+        return fail(who + "no Unix socket; give " +
+                    (datagram ? "ListenDatagram=" : "ListenStream=") + " an absolute path");
     }
-    if (socket_option(fd, SO_TYPE) != SOCK_STREAM) {
-        return fail(who + "no stream socket; use ListenStream=");
-    }
-    if (socket_option(fd, SO_ACCEPTCONN) != 1) {
-        return fail(who + "not listening; use ListenStream= with Accept=no");
-    }
+    const std::string misfit = datagram ? not_datagram(fd) : not_stream(fd);
+    if (!misfit.empty()) return fail(who + misfit);
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
         ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
@@ -64,6 +82,7 @@ Result<Listener> check_listener(UniqueFd socket, std::string_view name) {
     listener.name = bound_path(fd);
     if (listener.name.empty()) listener.name = name;
     listener.socket = std::move(socket);
+    listener.datagram = datagram;
     return listener;
 }
 

@@ -1,4 +1,5 @@
-// Listening sockets: those that systemd passes in, and those that the guard binds itself.
+// Listening sockets, and the sockets that packets come to: those that systemd passes in, and those
+// that the guard binds itself.
 #pragma once
 
 #include <sys/types.h>
@@ -32,14 +33,17 @@ class SocketFile {
 
 struct Listener {
     std::string name;                  // its path, for log and audit
-    UniqueFd socket;                   // AF_UNIX, SOCK_STREAM, listening, non-blocking
+    UniqueFd socket;                   // AF_UNIX, non-blocking; see `datagram`
     std::unique_ptr<SocketFile> file;  // of one that we bound
     bool administrator = false;        // for the administrator alone
+    // SOCK_DGRAM, and packets come with their sender's credentials; else SOCK_STREAM, listening.
+    bool datagram = false;
 };
 
-// Those of sd_listen_fds_with_names(3), checked: AF_UNIX, stream, listening. The error names the
-// one that does not fit by its name and descriptor number. None were passed: empty. The one that is
-// named "postern-admin" (FileDescriptorName=, systemd.socket(5)) is the administrator's.
+// Those of sd_listen_fds_with_names(3), checked: AF_UNIX, stream, listening, or datagram. The error
+// names the one that does not fit by its name and descriptor number. None were passed: empty. The
+// one that is named "postern-admin" (FileDescriptorName=, systemd.socket(5)) is the
+// administrator's, the one that is named "postern-datagram" is the one for packets.
 Result<std::vector<Listener>> passed_listeners();
 
 // A descriptor that is said to be such a socket, as above.
@@ -49,11 +53,12 @@ struct BindOptions {
     std::string path;
     mode_t mode = 0660;
     std::optional<gid_t> group;
+    bool datagram = false;
 };
 
-// Binds and listens. The mode is right before anyone can connect. A stale socket of our own is
-// replaced; anything else at the path is left alone and is an error, as is a path that is relative,
-// longer than sun_path, or in a folder where others could take it away.
+// Binds, and listens where it is a stream socket. The mode is right before anyone can connect. A
+// stale socket of our own is replaced; anything else at the path is left alone and is an error, as
+// is a path that is relative, longer than sun_path, or in a folder where others could take it away.
 Result<Listener> bind_listener(const BindOptions& options);
 
 }  // namespace postern

@@ -93,9 +93,9 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->systemd_socket_ = std::move(*systemd);
     if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
     if (auto done = manager->set_up_sessions(*listeners); !done) return fail_with(done.error());
-    manager->acceptor_ =
-        std::make_unique<Acceptor>(event, std::move(*listeners), *manager->pool_,
-                                   uid == 0 ? std::nullopt : std::optional<uid_t>(uid));
+    if (auto done = manager->set_up_listeners(std::move(*listeners)); !done) {
+        return fail_with(done.error());
+    }
     if (auto done = manager->set_up_policy(); !done) return fail_with(done.error());
     return manager;
 }
@@ -128,43 +128,75 @@ Status Manager::watch_signals() {
 Result<std::vector<Listener>> Manager::open_listeners() {
     auto listeners = passed_listeners();
     if (!listeners) return fail_with(std::move(listeners).error());
-    BindOptions options;
-    options.mode = configuration_.socket_mode;
-    if (configuration_.socket_group) {
-        auto gid = group_id(*configuration_.socket_group);
-        if (!gid) return fail_with(std::move(gid).error());
-        options.group = *gid;
-    }
-    std::vector<std::string> paths = configuration_.sockets;
-    if (paths.empty() && listeners->empty() && uid_ != 0) {
-        if (std::string path = default_user_socket("postern", "postern.sock"); !path.empty()) {
-            paths.push_back(std::move(path));
-            if (!configuration_.admin_socket) {
-                configuration_.admin_socket = default_user_socket("postern-admin", "admin.sock");
-            }
+    if (listeners->empty() && uid_ != 0) default_user_sockets();
+    for (const bool datagram : {false, true}) {
+        const auto& paths = datagram ? configuration_.datagrams : configuration_.sockets;
+        if (auto bound = bind_all(paths, datagram, *listeners); !bound) {
+            return fail_with(bound.error());
         }
-    }
-    for (const std::string& path : paths) {
-        options.path = path;
-        auto listener = bind_listener(options);
-        if (!listener) return fail_with(std::move(listener).error());
-        listeners->push_back(std::move(*listener));
     }
     const bool for_callers = std::ranges::any_of(
         *listeners, [](const Listener& listener) { return !listener.administrator; });
     if (configuration_.admin_socket) {
-        auto listener = bind_listener({*configuration_.admin_socket, 0600, std::nullopt});
+        auto listener = bind_listener({*configuration_.admin_socket, 0600, std::nullopt, false});
         if (!listener) return fail_with(std::move(listener).error());
         listener->administrator = true;
         listeners->push_back(std::move(*listener));
     }
-    started_by_its_sockets_ = paths.empty() && !configuration_.admin_socket;
+    started_by_its_sockets_ = configuration_.sockets.empty() && configuration_.datagrams.empty() &&
+                              !configuration_.admin_socket;
     if (!for_callers) {
         return fail(
             "no socket to listen on: start it through its socket unit (systemctl start "
             "posternd.socket), or give --socket PATH");
     }
     return listeners;
+}
+
+// Where nothing else was said, a user's own guard is where posternctl --user looks.
+void Manager::default_user_sockets() {
+    if (!configuration_.sockets.empty() || !configuration_.datagrams.empty()) return;
+    std::string path = default_user_socket("postern", "postern.sock");
+    if (path.empty()) return;
+    configuration_.sockets.push_back(std::move(path));
+    configuration_.datagrams.push_back(default_user_socket("postern", "postern.dgram"));
+    if (!configuration_.admin_socket) {
+        configuration_.admin_socket = default_user_socket("postern-admin", "admin.sock");
+    }
+}
+
+Status Manager::bind_all(const std::vector<std::string>& paths, bool datagram,
+                         std::vector<Listener>& listeners) {
+    BindOptions options;
+    options.mode = configuration_.socket_mode;
+    options.datagram = datagram;
+    if (configuration_.socket_group) {
+        auto gid = group_id(*configuration_.socket_group);
+        if (!gid) return fail_with(std::move(gid).error());
+        options.group = *gid;
+    }
+    for (const std::string& path : paths) {
+        options.path = path;
+        auto listener = bind_listener(options);
+        if (!listener) return fail_with(std::move(listener).error());
+        listeners.push_back(std::move(*listener));
+    }
+    return {};
+}
+
+Status Manager::set_up_listeners(std::vector<Listener> listeners) {
+    const auto only_uid = uid_ == 0 ? std::nullopt : std::optional<uid_t>(uid_);
+    std::vector<Listener> streams;
+    std::vector<Listener> packets;
+    for (Listener& listener : listeners) {
+        (listener.datagram ? packets : streams).push_back(std::move(listener));
+    }
+    acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
+    auto datagrams =
+        Datagrams::create(event_.get(), std::move(packets), *pool_, closer_, *audit_, only_uid);
+    if (!datagrams) return fail_with(std::move(datagrams).error());
+    datagrams_ = std::move(*datagrams);
+    return {};
 }
 
 Status Manager::set_up_jobs(std::uint64_t open_files) {
@@ -224,10 +256,10 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
     pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
                                           configuration_.limits, settings);
-    std::vector<std::pair<std::string, bool>> sockets;
+    std::vector<channel::SocketReport> sockets;
     sockets.reserve(listeners.size());
     for (const Listener& listener : listeners) {
-        sockets.emplace_back(listener.name, listener.administrator);
+        sockets.push_back({0, 0, listener.name, listener.administrator, listener.datagram});
     }
     administration_ = std::make_unique<Administration>(*pool_, *jobs_, std::move(sockets),
                                                        [this] { return reload(); });
@@ -290,18 +322,18 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
                      (*snapshot)->bad.size());
     }
     if (state_ == State::starting) {
-        if (auto started = acceptor_->start(); !started) {
+        Status started = acceptor_->start();
+        if (started) started = datagrams_->start();
+        if (started) started = activity_->start();
+        if (!started) {
             spdlog::critical("{}", started.error().message);
             sd_event_exit(event_.get(), 1);
             return;
         }
-        if (auto started = activity_->start(); !started) {
-            spdlog::critical("{}", started.error().message);
-            sd_event_exit(event_.get(), 1);
-            return;
-        }
-        for (const Listener& listener : acceptor_->listeners()) {
-            spdlog::info("listening on {}", listener.name);
+        for (const auto* listeners : {&acceptor_->listeners(), &datagrams_->listeners()}) {
+            for (const Listener& listener : *listeners) {
+                spdlog::info("listening on {}", listener.name);
+            }
         }
         spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
     }
@@ -349,8 +381,11 @@ void Manager::leave() {
     notice_->say("STOPPING=1");
     activity_->stop();
     acceptor_->stop();
-    // Jobs first, so that the sessions can still tell how they ended.
-    jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
+    // Packets that were received are answered first. Then jobs, so that the sessions can still tell
+    // how they ended.
+    datagrams_->stop([this] {
+        jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
+    });
 }
 
 int Manager::on_signal(sd_event_source* /*source*/, const struct signalfd_siginfo* info,

@@ -18,6 +18,7 @@
 #include "daemon/calls.h"
 #include "daemon/closer.h"
 #include "daemon/configuration.h"
+#include "daemon/datagrams.h"
 #include "daemon/event_source.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/policy_store.h"
@@ -49,6 +50,10 @@ class Manager {
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions(const std::vector<Listener>& listeners);
     Result<std::vector<Listener>> open_listeners();
+    Status bind_all(const std::vector<std::string>& paths, bool datagram,
+                    std::vector<Listener>& listeners);
+    void default_user_sockets();
+    Status set_up_listeners(std::vector<Listener> listeners);
     void leave();
     void report_off(const policy::BadFile& bad);
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
@@ -76,6 +81,7 @@ class Manager {
     std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
     std::unique_ptr<Acceptor> acceptor_;
+    std::unique_ptr<Datagrams> datagrams_;
 };
 
 }  // namespace postern

@@ -23,6 +23,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         "declared, and nothing else. It takes its sockets from systemd, or binds its own.",
         "posternd"};
     std::vector<std::string> sockets;
+    std::vector<std::string> datagrams;
     std::vector<std::string> actions;
     std::vector<std::string> limits;
     std::optional<std::string> admin_socket;
@@ -38,6 +39,9 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     bool show_version = false;
 
     app.add_option("--socket", sockets, "Bind this Unix socket (repeatable)")->type_name("PATH");
+    app.add_option("--datagram", datagrams,
+                   "Bind this Unix socket for packets, one call each (repeatable)")
+        ->type_name("PATH");
     app.add_option("--admin-socket", admin_socket, "Bind this one for the administrator, mode 0600")
         ->type_name("PATH");
     app.add_option("--socket-mode", mode, "Mode of the sockets that are bound [0660]")
@@ -103,6 +107,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         if (!read) return Print{"posternd: " + read.error().message + "\n", 1};
     }
     if (!sockets.empty()) configuration.sockets = sockets;
+    if (!datagrams.empty()) configuration.datagrams = datagrams;
     if (admin_socket) configuration.admin_socket = admin_socket;
     if (!actions.empty()) configuration.actions = actions;
     if (group) configuration.socket_group = group;

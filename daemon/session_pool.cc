@@ -44,17 +44,61 @@ void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& l
     if (connection_count_ >= limits_.connections && !make_way(true, nullptr)) {
         return refuse(std::move(connection), &peer, listener.name, "limit connections");
     }
-    // Two processes of one user may be in different units: where a rule asks for that, they have
-    // sessions of their own. Sessions from before such a rule count as of an unknown unit.
-    policy::Caller caller = peer.caller;
-    if (snapshot_->names_units) caller.unit = peer.unit;
     SessionProcess* session = nullptr;
-    const std::string reason = find_session(caller, session);
+    const std::string reason = find_session(key_of(peer), session);
     if (session == nullptr) return refuse(std::move(connection), &peer, listener.name, reason);
     ++by_uid_[uid].connections;
     ++connection_count_;
     session->add_connection(next_connection_++, std::move(connection),
                             {peer.pid, peer.unit, listener.administrator});
+}
+
+policy::Caller SessionPool::key_of(const Peer& peer) const {
+    // Two processes of one user may be in different units: where a rule asks for that, they have
+    // sessions of their own. Sessions from before such a rule count as of an unknown unit.
+    policy::Caller caller = peer.caller;
+    if (snapshot_->names_units) caller.unit = peer.unit;
+    return caller;
+}
+
+SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& origin,
+                                      const Peer& peer, std::string& reason) {
+    if (packets_full_) return Taken::full;
+    SessionProcess* session = nullptr;
+    reason = find_session(key_of(peer), session);
+    if (session == nullptr) return Taken::refused;
+    if (session->packets_full()) return Taken::full;
+    ++packet_count_;
+    packet_bytes_ += origin.bytes;
+    packets_full_ = packet_count_ >= limits::datagrams || packet_bytes_ >= limits::datagram_bytes;
+    packet.connection = next_connection_++;
+    ConnectionInfo info{peer.pid, peer.unit};
+    info.packet = std::make_unique<PacketOrigin>(std::move(origin));
+    session->add_packet(std::move(packet), std::move(info));
+    return Taken::taken;
+}
+
+void SessionPool::end_those_with_packets_since(std::uint64_t since_usec) {
+    std::vector<SessionProcess*> late;
+    for (const auto& [caller, session] : by_caller_) {
+        if (session->oldest_packet_usec().value_or(since_usec) < since_usec) {
+            late.push_back(session);
+        }
+    }
+    for (SessionProcess* session : late) session->end("it does not answer packets");
+}
+
+void SessionPool::forget_packets(std::size_t count, std::size_t bytes) {
+    packet_count_ -= count;
+    packet_bytes_ -= bytes;
+    packets_full_ = packets_full_ && (packet_count_ > limits::datagrams / 2 ||
+                                      packet_bytes_ > limits::datagram_bytes / 2);
+}
+
+void SessionPool::packet_answered(SessionProcess& session, const ConnectionInfo& packet,
+                                  const channel::Reply& reply) {
+    forget_packets(1, packet.packet->bytes);
+    packet_events_->packet_answered(session, packet, reply);
 }
 
 std::string SessionPool::find_session(const policy::Caller& caller, SessionProcess*& session) {
@@ -161,10 +205,14 @@ void SessionPool::session_ended(SessionProcess& session) {
     --of_uid.sessions;
     ++of_uid.ending;
     for (const auto& [connection, info] : session.connections()) {
+        if (info.packet) continue;
         calls_.connection_closed(session, connection, jobs::Leaving::interrupted);
         administrator_->connection_closed(session, connection);
     }
-    forget_connections(caller.uid, session.connections().size());
+    forget_connections(caller.uid, session.connections().size() - session.packets());
+    if (session.packets() == 0) return;
+    forget_packets(session.packets(), session.packet_bytes());
+    packet_events_->packets_dropped(session);
 }
 
 void SessionPool::session_gone(SessionProcess& session, const std::string& failure) {

@@ -140,6 +140,25 @@ void SessionProcess::add_connection(std::uint64_t id, UniqueFd connection, Conne
     pump();
 }
 
+void SessionProcess::add_packet(channel::Datagram packet, ConnectionInfo info) {
+    packet_times_.emplace(packet.connection, info.packet->since_usec);
+    packet_bytes_ += info.packet->bytes;
+    packets_full_ = packets_full_ || packets() >= limits::datagrams_in_session ||
+                    packet_bytes_ >= limits::datagram_bytes_in_session;
+    connections_.emplace(packet.connection, std::move(info));
+    packets_waiting_.push_back(std::move(packet));
+    last_used_usec_ = now_usec();
+    pump();
+}
+
+// Full at the bound, and until half of it is answered: whoever waits then waits once for many.
+void SessionProcess::forget_packet(std::uint64_t id, const PacketOrigin& packet) {
+    packet_times_.erase(id);
+    packet_bytes_ -= packet.bytes;
+    packets_full_ = packets_full_ && (packets() > limits::datagrams_in_session / 2 ||
+                                      packet_bytes_ > limits::datagram_bytes_in_session / 2);
+}
+
 void SessionProcess::send(const channel::ToSession& message, std::vector<UniqueFd> descriptors) {
     if (state_ == State::ending || state_ == State::gone) return;
     if (queue_.empty() && !sending_) taken_usec_ = now_usec();
@@ -161,58 +180,74 @@ void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
 }
 
 // Sends what waits, for as long as the channel takes it: messages first, then the set of actions,
-// then connections, so that a connection never meets a session that does not know its actions yet.
+// then connections and packets, so that those never meet a session that does not know its actions
+// yet.
 void SessionProcess::pump() {
-    while (state_ == State::starting || state_ == State::serving) {
-        if (!queue_.empty()) {
-            if (!send_now(queue_.front())) break;
-            queue_bytes_ -= queue_.front().bytes.size();
-            queue_.pop_front();
-        } else if (sending_) {
-            const bool last = sent_ == to_send_.size();
-            const Packet packet{
-                last ? channel::encode(channel::SnapshotEnd{})
-                     : channel::encode(channel::SnapshotAction{to_send_[sent_]->description}),
-                {}};
-            if (!send_now(packet)) break;
-            ++sent_;
-            if (last) {
-                sending_.reset();
-                to_send_.clear();
-            }
-        } else if (state_ == State::serving && !waiting_.empty() &&
-                   unacknowledged_ < limits::unacknowledged_connections) {
-            auto& next = waiting_.front();
-            auto known = connections_.find(next.id);
-            const ConnectionInfo& info = known->second;
-            Packet packet{channel::encode(channel::Connection{
-                              next.id, info.pid, info.unit.value_or(""), info.administrator}),
-                          {}};
-            packet.descriptors.push_back(std::move(next.connection));
-            const bool sent = send_now(packet);
-            if (!sent) {
-                // send_now() may have ended the session, and with it the queue of connections.
-                if (state_ == State::serving) {
-                    next.connection = std::move(packet.descriptors.front());
-                } else {
-                    closer_.close(std::move(packet.descriptors.front()));
-                }
-                break;
-            }
-            // The session may have it and be done with it already, so this may be the last
-            // reference.
-            closer_.close(std::move(packet.descriptors.front()));
-            waiting_.pop_front();
-            if (unacknowledged_++ == 0) acknowledged_usec_ = now_usec();
-        } else {
-            break;
-        }
+    while ((state_ == State::starting || state_ == State::serving) && pump_one()) {
     }
     if (state_ == State::starting || state_ == State::serving) {
-        const bool blocked = !queue_.empty() || sending_ != nullptr;
+        const bool blocked = !queue_.empty() || sending_ != nullptr ||
+                             (state_ == State::serving && !packets_waiting_.empty());
         sd_event_source_set_io_events(channel_source_.get(), EPOLLIN | (blocked ? EPOLLOUT : 0U));
         arm_deadline();
     }
+}
+
+// False: nothing more can be sent now.
+bool SessionProcess::pump_one() {
+    if (!queue_.empty()) {
+        if (!send_now(queue_.front())) return false;
+        queue_bytes_ -= queue_.front().bytes.size();
+        queue_.pop_front();
+        return true;
+    }
+    if (sending_) {
+        const bool last = sent_ == to_send_.size();
+        const Packet packet{
+            last ? channel::encode(channel::SnapshotEnd{})
+                 : channel::encode(channel::SnapshotAction{to_send_[sent_]->description}),
+            {}};
+        if (!send_now(packet)) return false;
+        ++sent_;
+        if (last) {
+            sending_.reset();
+            to_send_.clear();
+        }
+        return true;
+    }
+    if (state_ != State::serving) return false;
+    if (!packets_waiting_.empty()) return pump_packet();
+    return !waiting_.empty() && unacknowledged_ < limits::unacknowledged_connections &&
+           pump_connection();
+}
+
+bool SessionProcess::pump_packet() {
+    if (!send_now({channel::encode(packets_waiting_.front()), {}})) return false;
+    packets_waiting_.pop_front();
+    return true;
+}
+
+bool SessionProcess::pump_connection() {
+    auto& next = waiting_.front();
+    const ConnectionInfo& info = connections_.find(next.id)->second;
+    Packet packet{channel::encode(channel::Connection{next.id, info.pid, info.unit.value_or(""),
+                                                      info.administrator}),
+                  {}};
+    packet.descriptors.push_back(std::move(next.connection));
+    if (!send_now(packet)) {
+        // send_now() may have ended the session, and with it the queue of connections.
+        if (state_ == State::serving) {
+            next.connection = std::move(packet.descriptors.front());
+        } else {
+            closer_.close(std::move(packet.descriptors.front()));
+        }
+        return false;
+    }
+    // The session may have it and be done with it already, so this may be the last reference.
+    closer_.close(std::move(packet.descriptors.front()));
+    waiting_.pop_front();
+    if (unacknowledged_++ == 0) acknowledged_usec_ = now_usec();
+    return true;
 }
 
 bool SessionProcess::send_now(const Packet& packet) {
@@ -237,6 +272,9 @@ std::optional<std::uint64_t> SessionProcess::waiting_since_usec() const {
     std::optional<std::uint64_t> since;
     if (state_ == State::starting || unacknowledged_ > 0) since = acknowledged_usec_;
     if (!queue_.empty() || sending_) since = std::min(since.value_or(taken_usec_), taken_usec_);
+    if (const auto oldest = oldest_packet_usec()) {
+        since = std::min(since.value_or(*oldest), *oldest);
+    }
     return since;
 }
 
@@ -322,6 +360,10 @@ void SessionProcess::handle(const channel::ToGuard& message) {
         message);
     const auto known = connections_.find(id);
     if (known == connections_.end()) return end("it named a connection that it does not have");
+    if (known->second.packet) return handle_packet(id, known->second, message);
+    if (std::holds_alternative<channel::Reply>(message)) {
+        return end("it answered a connection as if it were a packet");
+    }
     if (std::holds_alternative<channel::Accepted>(message)) {
         const bool handed_over =
             std::ranges::none_of(waiting_, [id](const Waiting& w) { return w.id == id; });
@@ -344,6 +386,28 @@ void SessionProcess::handle(const channel::ToGuard& message) {
     events_.session_called(*this, message);
 }
 
+void SessionProcess::handle_packet(std::uint64_t id, ConnectionInfo& info,
+                                   const channel::ToGuard& message) {
+    last_used_usec_ = now_usec();
+    if (const auto* reply = std::get_if<channel::Reply>(&message)) {
+        if (reply->bytes.size() > limits::datagram_reply_bytes) {
+            return end("its reply to a packet is too long");
+        }
+        // Taken out first, so that it is answered once.
+        const ConnectionInfo answered = std::move(info);
+        connections_.erase(id);
+        forget_packet(id, *answered.packet);
+        events_.packet_answered(*this, answered, *reply);
+        return;
+    }
+    const bool is_its_call = std::holds_alternative<channel::Run>(message) ||
+                             std::holds_alternative<channel::Check>(message) ||
+                             std::holds_alternative<channel::Describe>(message);
+    if (!is_its_call) return end("it used a packet as if it were a connection");
+    if (std::exchange(info.packet->called, true)) return end("it made two calls of one packet");
+    events_.session_called(*this, message);
+}
+
 void SessionProcess::end(const std::string& failure) {
     if (state_ == State::ending || state_ == State::gone) return;
     set_state(State::ending);
@@ -354,12 +418,16 @@ void SessionProcess::end(const std::string& failure) {
     waiting_.clear();
     queue_.clear();
     queue_bytes_ = 0;
+    packets_waiting_.clear();
     sending_.reset();
     // One that broke the rules gets no time; one whose channel ended is about to say how it died.
     if (!failure.empty() && !left_by_itself_) kill_process(pidfd_.get());
     arm_deadline();
     events_.session_ended(*this);
     connections_.clear();
+    packet_times_.clear();
+    packet_bytes_ = 0;
+    packets_full_ = false;
 }
 
 int SessionProcess::on_exit(sd_event_source* source, int /*fd*/, std::uint32_t /*revents*/,

@@ -29,12 +29,25 @@
 
 namespace postern {
 
-// What the guard knows of a connection besides whose it is.
+// Of a packet of a datagram socket: what its answer needs, and what it is accounted for with.
+struct PacketOrigin {
+    std::string listener;          // name of the socket that it came to
+    std::size_t socket = 0;        // the number of that socket
+    std::string reply_path;        // empty: no reply is sent
+    std::size_t bytes = 0;         // of its payload
+    std::uint64_t since_usec = 0;  // received (CLOCK_MONOTONIC)
+    bool recorded = false;         // the audit has a line about what is wrong with it
+    bool called = false;           // its one call has been made
+};
+
+// What the guard knows of a connection besides whose it is. A packet is one too: it is numbered
+// like a connection, and there from its hand-over to its reply.
 struct ConnectionInfo {
     pid_t pid = 0;
     std::optional<std::string> unit;
     bool administrator = false;  // it came through the administrator's socket
     bool acknowledged = false;
+    std::unique_ptr<PacketOrigin> packet = nullptr;  // null: a connection
 };
 
 // What sessions are started with.
@@ -65,6 +78,9 @@ class SessionProcess {
         // The message names a connection of this session, and its kind is one of the calls.
         virtual void session_called(SessionProcess& session, const channel::ToGuard& message) = 0;
         virtual void connection_closed(SessionProcess& session, std::uint64_t connection) = 0;
+        // The packet is not the session's any more.
+        virtual void packet_answered(SessionProcess& session, const ConnectionInfo& packet,
+                                     const channel::Reply& reply) = 0;
         // The channel is closed, its connections are no more.
         virtual void session_ended(SessionProcess& session) = 0;
         // The process is reaped. `failure` says what it did wrong; empty: nothing.
@@ -88,11 +104,25 @@ class SessionProcess {
     [[nodiscard]] const std::map<std::uint64_t, ConnectionInfo>& connections() const {
         return connections_;
     }
+    // How many of them are packets, and the bytes of those.
+    [[nodiscard]] std::size_t packets() const { return packet_times_.size(); }
+    [[nodiscard]] std::size_t packet_bytes() const { return packet_bytes_; }
+    // It has as many as it may have, or had and has not answered half of them yet.
+    [[nodiscard]] bool packets_full() const { return packets_full_; }
+    // When the oldest of them was received.
+    [[nodiscard]] std::optional<std::uint64_t> oldest_packet_usec() const {
+        if (packet_times_.empty()) return std::nullopt;
+        return packet_times_.begin()->second;
+    }
+    // Why it was ended; empty: it did nothing wrong.
+    [[nodiscard]] const std::string& failure() const { return failure_; }
     // When it last got a connection or made a call (CLOCK_MONOTONIC).
     [[nodiscard]] std::uint64_t last_used_usec() const { return last_used_usec_; }
     [[nodiscard]] pid_t pid() const { return pid_; }
 
     void add_connection(std::uint64_t id, UniqueFd connection, ConnectionInfo info);
+    // A packet, in the same way; `info` has its origin. Precondition: not packets_full().
+    void add_packet(channel::Datagram packet, ConnectionInfo info);
     void send(const channel::ToSession& message, std::vector<UniqueFd> descriptors = {});
     // Tells it what its caller may run from now on.
     void set_snapshot(policy::SnapshotPtr snapshot);
@@ -118,7 +148,12 @@ class SessionProcess {
     void receive();
     void handle(const channel::ToGuard& message);
     void pump();
+    bool pump_one();
+    bool pump_connection();
+    bool pump_packet();
     bool send_now(const Packet& packet);
+    void handle_packet(std::uint64_t id, ConnectionInfo& info, const channel::ToGuard& message);
+    void forget_packet(std::uint64_t id, const PacketOrigin& packet);
     void arm_deadline();
     // Since when we wait for the session to do something; absent: we don't.
     [[nodiscard]] std::optional<std::uint64_t> waiting_since_usec() const;
@@ -143,6 +178,10 @@ class SessionProcess {
     std::map<std::uint64_t, ConnectionInfo> connections_;
     std::deque<Waiting> waiting_;  // accepted, not handed over yet
     std::size_t unacknowledged_ = 0;
+    std::deque<channel::Datagram> packets_waiting_;
+    std::map<std::uint64_t, std::uint64_t> packet_times_;  // when received, by number
+    std::size_t packet_bytes_ = 0;
+    bool packets_full_ = false;
     std::deque<Packet> queue_;
     std::size_t queue_bytes_ = 0;
     // The set that is being sent: too large for the queue, so one action at a time as there is

@@ -106,6 +106,7 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
         return fail(who + "there is " + what +
                     " at that path; it is left alone, remove it yourself");
     }
+    // At a live datagram socket it fails with EPROTOTYPE; a stale one refuses whatever its type.
     UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) return fail(who + std::strerror(errno));
     if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
@@ -147,9 +148,14 @@ Result<Listener> bind_listener(const BindOptions& options) {
     if (!lock) return fail_with(std::move(lock).error());
     if (auto removed = remove_stale(path, address); !removed) return fail_with(removed.error());
 
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const int type = options.datagram ? SOCK_DGRAM : SOCK_STREAM;
+    UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return fail(who + std::strerror(errno));
     refuse_descriptors(socket.get());
+    // Before bind(2), so that no packet comes without.
+    if (options.datagram && !ask_for_senders(socket.get())) {
+        return fail(who + "SO_PASSCRED: " + std::strerror(errno));
+    }
     // The file gets the mode of the socket's own inode, less the umask, in bind(2) itself: there is
     // no moment at which it is wider (net/unix/af_unix.c, since Linux 2.6).
     if (::fchmod(socket.get(), options.mode) != 0) return fail(who + std::strerror(errno));
@@ -168,13 +174,17 @@ Result<Listener> bind_listener(const BindOptions& options) {
     listener.name = path;
     listener.file =
         std::make_unique<SocketFile>(path, std::move(*lock), status.st_dev, status.st_ino);
-    // Before listen(2), so nobody has connected yet.
+    // A group that is wrong until here can only be the guard's own, which may do this anyway. For a
+    // stream socket it is before listen(2), so nobody has connected yet.
     if (options.group && ::fchownat(AT_FDCWD, path.c_str(), static_cast<uid_t>(-1), *options.group,
                                     AT_SYMLINK_NOFOLLOW) != 0) {
         return fail(who + "group " + std::to_string(*options.group) + ": " + std::strerror(errno));
     }
-    if (::listen(socket.get(), backlog) != 0) return fail(who + "listen: " + std::strerror(errno));
+    if (!options.datagram && ::listen(socket.get(), backlog) != 0) {
+        return fail(who + "listen: " + std::strerror(errno));
+    }
     listener.socket = std::move(socket);
+    listener.datagram = options.datagram;
     return listener;
 }
 

@@ -50,7 +50,8 @@ void fields(A& archive, T& m) {
     } else if constexpr (std::is_same_v<S, Check>) {
         archive(m.connection, m.request, m.action, m.arguments);
     } else if constexpr (std::is_same_v<S, Follow> || std::is_same_v<S, LookUp> ||
-                         std::is_same_v<S, JobStarted> || std::is_same_v<S, JobFound>) {
+                         std::is_same_v<S, JobStarted> || std::is_same_v<S, JobFound> ||
+                         std::is_same_v<S, Detached>) {
         archive(m.connection, m.request, m.job);
     } else if constexpr (std::is_same_v<S, Describe>) {
         archive(m.connection, m.request, m.action);
@@ -62,7 +63,11 @@ void fields(A& archive, T& m) {
         archive(m.connection, m.request, m.guard_version, m.pid, m.started_usec, m.log_level,
                 m.supervision, m.jobs);
     } else if constexpr (std::is_same_v<S, SocketReport>) {
-        archive(m.connection, m.request, m.path, m.administrator);
+        archive(m.connection, m.request, m.path, m.administrator, m.datagram);
+    } else if constexpr (std::is_same_v<S, Datagram>) {
+        archive(m.connection, m.pid, m.unit, m.payload, m.too_long, m.descriptors);
+    } else if constexpr (std::is_same_v<S, Reply>) {
+        archive(m.connection, m.fault, m.bytes);
     } else if constexpr (std::is_same_v<S, CallerReport>) {
         archive(m.connection, m.request, m.uid, m.gid, m.unit, m.session_pid, m.connections);
     } else if constexpr (std::is_same_v<S, BadFileReport>) {
@@ -84,7 +89,7 @@ void fields(A& archive, T& m) {
                 m.min_items, m.max_items);
     } else {
         static_assert(std::is_same_v<S, ActionDescription>);
-        archive(m.name, m.summary, m.description, m.timeout_usec, m.kill_on_disconnect,
+        archive(m.name, m.summary, m.description, m.timeout_usec, m.kill_on_disconnect, m.datagram,
                 m.arguments);
     }
 }
@@ -93,11 +98,13 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::key_in_use);
+        return static_cast<std::uint8_t>(Refusal::not_by_datagram);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, JobState>) {
         return static_cast<std::uint8_t>(JobState::failed);
+    } else if constexpr (std::is_same_v<E, PacketFault>) {
+        return static_cast<std::uint8_t>(PacketFault::not_available);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {

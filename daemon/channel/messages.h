@@ -80,6 +80,7 @@ enum class Refusal : std::uint8_t {
     start_failed = 4,      // subject: the job
     no_such_job = 5,       // subject: the job
     key_in_use = 6,        // subject: the key
+    not_by_datagram = 7,   // subject: the action
 };
 
 // The answer to any call that ends it: it failed.
@@ -132,6 +133,28 @@ struct JobFound {
     JobView job;
 };
 
+// ---- Packets of the datagram socket ----
+//
+// A packet is numbered like a connection, and the messages about its call name it as one. It has
+// one call at most, and ends with the session's Reply.
+
+// A packet, unopened. What is wrong with it as a packet, the guard has seen already.
+struct Datagram {
+    std::uint64_t connection = 0;
+    std::int32_t pid = 0;
+    std::string unit;          // empty: not known
+    std::string payload;       // at most limits::message_bytes and a terminator
+    bool too_long = false;     // ... and it was more than that: the payload is left out
+    bool descriptors = false;  // some came along, and are closed
+};
+
+// The answer to Run: the job is recorded, and will be started.
+struct Detached {
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    std::string job;
+};
+
 // ---- The administrator's: answers to Manage ----
 //
 // Any number of reports, then Managed. Only on a connection that is the administrator's.
@@ -151,6 +174,7 @@ struct SocketReport {
     std::uint32_t request = 0;
     std::string path;
     bool administrator = false;
+    bool datagram = false;
 };
 // One identity that there is a session for.
 struct CallerReport {
@@ -262,12 +286,26 @@ struct Manage {
     std::string text;
 };
 
+// What a packet turned out to be, for the audit.
+enum class PacketFault : std::uint8_t {
+    none = 0,
+    no_message = 1,     // not a message of the protocol
+    not_available = 2,  // a method, or a way of calling it, that needs a connection
+};
+
+// The packet is dealt with. No message names it any more.
+struct Reply {
+    std::uint64_t connection = 0;
+    PacketFault fault = PacketFault::none;
+    std::string bytes;  // for its sender, at most limits::datagram_reply_bytes; empty: no reply
+};
+
 using ToSession =
     std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction, SnapshotEnd, Connection, Refused,
                  CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound, StatusReport,
-                 SocketReport, CallerReport, BadFileReport, JobReport, Managed>;
+                 SocketReport, CallerReport, BadFileReport, JobReport, Managed, Datagram, Detached>;
 using ToGuard = std::variant<Ready, Accepted, Closed, Run, Follow, LookUp, Check, Describe,
-                             AwaitOutput, Manage>;
+                             AwaitOutput, Manage, Reply>;
 
 // Precondition: the message fits into a packet. Everything that is sent is bounded by
 // base/limits.h.

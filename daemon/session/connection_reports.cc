@@ -31,7 +31,9 @@ bool Connection::answer(const channel::StatusReport& status) {
 
 bool Connection::answer(const channel::SocketReport& socket) {
     return report(socket.request, "sockets",
-                  {{"path", socket.path}, {"administrator", socket.administrator}});
+                  {{"path", socket.path},
+                   {"kind", socket.datagram ? "datagram" : "stream"},
+                   {"administrator", socket.administrator}});
 }
 
 bool Connection::answer(const channel::CallerReport& caller) {

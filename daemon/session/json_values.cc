@@ -109,6 +109,7 @@ json action_json(const ActionDescription& action) {
         {"timeoutSeconds", action.timeout_usec / second + (action.timeout_usec % second ? 1 : 0)},
         {"onDisconnect", action.kill_on_disconnect ? "kill" : "keep"}};
     if (!action.description.empty()) described["description"] = action.description;
+    if (action.datagram) described["datagram"] = true;
     return described;
 }
 
@@ -165,6 +166,8 @@ std::string_view refusal_error(channel::Refusal refusal) {
             return protocol::errors::no_such_job;
         case channel::Refusal::key_in_use:
             return protocol::errors::key_in_use;
+        case channel::Refusal::not_by_datagram:
+            return protocol::errors::not_by_datagram;
     }
     return protocol::errors::unavailable;
 }
@@ -190,6 +193,8 @@ json refusal_json(const channel::Refused& refused, const std::string& action) {
             break;
         case channel::Refusal::key_in_use:
             parameters["key"] = refused.subject;
+            break;
+        case channel::Refusal::not_by_datagram:
             break;
     }
     return parameters;

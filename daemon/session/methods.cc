@@ -221,16 +221,17 @@ Answer serve(const Context& context, const json& parameters) {
 }
 
 constexpr auto table = std::to_array<Method>({
-    {"org.varlink.service.GetInfo", Access::everyone, serve<nothing, get_info>},
+    {"org.varlink.service.GetInfo", Access::everyone, serve<nothing, get_info>, By::packet},
     {"org.varlink.service.GetInterfaceDescription", Access::everyone,
      serve<one_text<interface_parameter>, get_interface_description>},
     {"org.postern.Actions.List", Access::everyone, serve<nothing, list>},
-    {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>},
-    {"org.postern.Actions.Check", Access::everyone, serve<action_call, check>},
-    {"org.postern.Actions.Run", Access::everyone, serve<run_call, ask<AskRun>>},
+    {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>,
+     By::packet},
+    {"org.postern.Actions.Check", Access::everyone, serve<action_call, check>, By::packet},
+    {"org.postern.Actions.Run", Access::everyone, serve<run_call, ask<AskRun>>, By::packet},
     {"org.postern.Jobs.Get", Access::everyone, serve<one_text<job_parameter>, look_up>},
     {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, ask<AskFollow>>},
-    {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>},
+    {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
     {"org.postern.Admin.Status", Access::administrator,
      serve<nothing, manage<channel::Management::status>>},
     {"org.postern.Admin.Reload", Access::administrator,
@@ -239,7 +240,8 @@ constexpr auto table = std::to_array<Method>({
      serve<one_text<level_parameter>, set_log_level>},
     {"org.postern.Admin.Jobs", Access::administrator,
      serve<nothing, manage<channel::Management::jobs>>},
-    {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>},
+    {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
+     By::packet},
 });
 
 bool permits(Access access, const Context& context) {
@@ -268,6 +270,12 @@ Answer dispatch(std::span<const Method> methods, const Context& context, std::st
     if (row == methods.end()) return no_such_method(method);
     if (!permits(row->access(), context))
         return Rejected{protocol::errors::permission_denied, json::object()};
+    if (context.datagram && row->by() != By::packet) {
+        return Rejected{protocol::errors::not_by_datagram,
+                        {{"message", std::string(method) +
+                                         " is not available on the datagram socket; connect to the "
+                                         "stream socket"}}};
+    }
     return row->serve_(context, parameters);
 }
 

@@ -23,6 +23,7 @@ struct Context {
     std::int32_t pid = 0;
     const std::string& unit;
     bool administrator = false;  // the connection is
+    bool datagram = false;       // there is no connection: the call is a packet
 };
 
 // The reply, or the error, at once...
@@ -65,6 +66,9 @@ using Answer = std::variant<Answered, Rejected, AskRun, AskFollow, AskLookUp, As
 // administrator's socket what `administrator` does. (The guard looks again.)
 enum class Access : std::uint8_t { everyone, administrator };
 
+// How a method may be called: over a connection, or by a packet of the datagram socket too.
+enum class By : std::uint8_t { connection, packet };
+
 // One row of the table. `serve` decodes the parameters and handles the call; it is made from a
 // decoder and a handler, and runs only after the access check.
 class Method {
@@ -72,11 +76,12 @@ class Method {
     using Serve = Answer (*)(const Context& context, const nlohmann::json& parameters);
 
     // All or it does not compile: a row without access is no row.
-    constexpr Method(std::string_view name, Access access, Serve serve)
-        : name_(name), access_(access), serve_(serve) {}
+    constexpr Method(std::string_view name, Access access, Serve serve, By by = By::connection)
+        : name_(name), access_(access), serve_(serve), by_(by) {}
 
     [[nodiscard]] constexpr std::string_view name() const { return name_; }
     [[nodiscard]] constexpr Access access() const { return access_; }
+    [[nodiscard]] constexpr By by() const { return by_; }
 
   private:
     friend Answer dispatch(std::span<const Method> methods, const Context& context,
@@ -84,6 +89,7 @@ class Method {
     std::string_view name_;
     Access access_;
     Serve serve_;
+    By by_;
 };
 
 // The real table.

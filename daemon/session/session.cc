@@ -46,7 +46,8 @@ Result<std::unique_ptr<Session>> Session::create(UniqueFd channel) {
 Session::Session(UniqueFd epoll, UniqueFd channel)
     : epoll_(std::move(epoll)),
       guard_(std::move(channel)),
-      shared_{guard_, session::methods(), {}, {}} {}
+      shared_{guard_, session::methods(), {}, {}},
+      datagrams_(shared_) {}
 
 void Session::ready() {
     guard_.send(channel::Ready{version});
@@ -80,6 +81,7 @@ Session::State Session::step(int milliseconds) {
         const auto it = connections_.find(token);
         if (it != connections_.end()) give_turn(*it->second, event->events);
     }
+    datagrams_.turn();
     serve_ready();
     serve_deadlines();
     watch_guard();
@@ -88,7 +90,7 @@ Session::State Session::step(int milliseconds) {
 }
 
 int Session::timeout(int milliseconds) const {
-    if (!ready_.empty()) return 0;
+    if (!ready_.empty() || datagrams_.ready()) return 0;
     if (deadlines_.empty()) return milliseconds;
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadlines_.front().first - shared_.now());
@@ -134,6 +136,10 @@ bool Session::receive(const channel::ToSession& message, std::vector<UniqueFd>& 
                 return snapshot(message);
             } else if constexpr (std::is_same_v<M, channel::Connection>) {
                 return receive(m, descriptors);
+            } else if constexpr (std::is_same_v<M, channel::Datagram>) {
+                return datagrams_.receive(m);
+            } else if constexpr (std::is_same_v<M, channel::Detached>) {
+                return datagrams_.answer(m);
             } else if constexpr (std::is_same_v<M, channel::JobStarted>) {
                 return hand_on(m, std::move(descriptors[0]), std::move(descriptors[1]));
             } else {
@@ -201,6 +207,9 @@ bool Session::receive(const channel::Connection& message, std::vector<UniqueFd>&
 
 template <typename M, typename... Extra>
 bool Session::hand_on(const M& message, Extra&&... extra) {
+    if constexpr (requires { datagrams_.answer(message); }) {
+        if (datagrams_.awaits(message.connection)) return datagrams_.answer(message);
+    }
     const auto it = connections_.find(message.connection);
     // Our Closed and this message have crossed.
     if (it == connections_.end()) return true;

@@ -13,6 +13,7 @@
 #include "base/unique_fd.h"
 #include "daemon/channel/messages.h"
 #include "daemon/session/connection.h"
+#include "daemon/session/datagrams.h"
 #include "daemon/session/guard_link.h"
 #include "daemon/session/methods.h"
 
@@ -61,6 +62,7 @@ class Session {
     UniqueFd epoll_;
     GuardLink guard_;
     Shared shared_;
+    Datagrams datagrams_;
     bool broken_ = false;
     bool watching_guard_writable_ = false;
 

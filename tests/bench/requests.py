@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -62,6 +63,38 @@ def requests(guard):
             show(f"Pings a second, {connections} connections",
                  f"{ours['per_second']:.0f}, {ours['per_second'] / theirs['per_second']:.0%} of a "
                  f"bare echo's {theirs['per_second']:.0f}; p99 {ours['p99']:.0f} us")
+
+
+@contextlib.contextmanager
+def datagram_echo(folder):
+    """The bare process: a datagram socket, and every packet sent back."""
+    path = folder / "echo.dgram"
+    with harness.identities.popen_as(None, [harness.program("tests/datagram-load"), "echo", path]) as process:
+        try:
+            harness.wait_until(path.exists, what="the echo process has its socket")
+            yield path
+        finally:
+            process.kill()
+
+
+def packets_a_second(verb, server, senders, count):
+    with tempfile.TemporaryDirectory(prefix="postern-bench-") as folder:
+        if CALLER is not ME:
+            os.chown(folder, CALLER.uid, CALLER.gid)
+        done = harness.identities.run_as(CALLER, [
+            harness.program("tests/datagram-load"), verb, str(server), folder, str(senders),
+            str(count)])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["per_second"]
+
+
+def packets(guard):
+    with datagram_echo(guard.folder) as bare:
+        for senders in (1, 20):
+            ours = packets_a_second("pings", guard.datagram_path, senders, 40_000 // senders)
+            theirs = packets_a_second("echoes", bare, senders, 40_000 // senders)
+            show(f"packets a second, {senders} senders",
+                 f"{ours:.0f}, {ours / theirs:.0%} of a bare echo's {theirs:.0f}")
 
 
 def fairness(guard):
@@ -140,6 +173,8 @@ def main():
         with harness.Guard(ACTIONS) as guard:
             requests(guard)
             running(guard)
+        with harness.Guard(ACTIONS, datagrams=True) as guard:
+            packets(guard)
         with harness.Guard(ACTIONS) as guard:
             fairness(guard)
         connecting()

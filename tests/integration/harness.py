@@ -90,17 +90,21 @@ class Guard:
     socket_mode: default 0666, so that every test user may connect; None leaves it to the guard.
     env: variables on top of a small clean environment.
     under: words before the command line, e.g. ("strace", "-f", "-o", FILE).
+    datagrams: whether it has a datagram socket too, at `datagram_path`.
     audit_file, state_folder: elsewhere than in the guard's own private folder.
     """
 
     def __init__(self, actions=None, *, options=(), as_=None, socket_mode="0666", env=None,
-                 session_user=SESSION_USER, under=(), audit_file=None, state_folder=None):
+                 session_user=SESSION_USER, under=(), audit_file=None, state_folder=None,
+                 datagrams=False):
         self._stack = contextlib.ExitStack()
         self.folder = self._stack.enter_context(private_folder())
         self._as = as_
         self.actions_folder = self.folder / "actions"
         self.state_folder = state_folder or self.folder / "state"
         self.socket_path = self.folder / "postern.sock"
+        self.datagram_path = self.folder / "postern.dgram"
+        self._datagrams = datagrams
         self.audit_file = audit_file or self.folder / "audit.jsonl"
         self.stderr_file = self.folder / "stderr"
         self.process = None
@@ -139,6 +143,8 @@ class Guard:
                 "--state", str(self.state_folder),
                 "--audit", str(self.audit_file),
                 "--jobs", "direct"]
+        if self._datagrams:
+            argv += ["--datagram", str(self.datagram_path)]
         if self._socket_mode is not None:
             argv += ["--socket-mode", self._socket_mode]
         if IS_ROOT and (self._as is None or self._as.uid == 0) and self._session_user:
@@ -224,6 +230,7 @@ class Guard:
         assert self._cgroup.wait_empty(), (
             f"the guard left processes behind: {self._cgroup.processes()}\n{self.stderr()}")
         assert not self.socket_path.exists(), "the guard left its socket behind"
+        assert not self.datagram_path.exists(), "the guard left its datagram socket behind"
 
     def close(self, check=True):
         """Stops it if it runs, and removes everything. `check`: whatever is amiss fails."""

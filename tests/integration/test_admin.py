@@ -24,7 +24,8 @@ def admin(start_guard):
     folder = tempfile.mkdtemp(prefix="postern-admin-", dir="/run")
     os.chmod(folder, 0o755)
     path = f"{folder}/admin.sock"
-    guard = start_guard({"true": TRUE, "sleep": SLEEP}, options=["--admin-socket", path])
+    guard = start_guard({"true": TRUE, "sleep": SLEEP}, datagrams=True,
+                        options=["--admin-socket", path])
 
     def call(*words):
         done = subprocess.run([program("posternctl"), "--socket", path, *words], check=False,
@@ -70,14 +71,18 @@ def test_status(admin):
     assert status["pid"] == admin.guard.process.pid
     assert status["actions"] == 2 and status["bad"] == [] and status["jobs"] == 0
     assert status["supervision"] in ("cgroups", "process groups")
-    assert {"path": admin.path, "administrator": True} in status["sockets"]
-    assert {"path": str(admin.guard.socket_path), "administrator": False} in status["sockets"]
+    assert {"path": admin.path, "kind": "stream", "administrator": True} in status["sockets"]
+    assert {"path": str(admin.guard.socket_path), "kind": "stream",
+            "administrator": False} in status["sockets"]
+    assert {"path": str(admin.guard.datagram_path), "kind": "datagram",
+            "administrator": False} in status["sockets"]
     callers = {caller["uid"]: caller["connections"] for caller in status["callers"]}
     assert callers == {0: 1, ALICE.uid: 1}
     code, out, err = admin("status")
     assert (code, err) == (0, "")
     assert "actions    2 in force, 0 files bad\n" in out
     assert f"{admin.path} (administrator)" in out
+    assert f"{admin.guard.datagram_path} (datagram)" in out
 
 
 def test_reload_returns_when_the_new_set_is_in_force(admin):

@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from identity import ALICE, BOB
+from packets import Sender, message
 from processes import descriptors, memory, sessions
 
 pytestmark = [
@@ -64,6 +65,36 @@ def test_a_ping_on_an_open_connection_is_three_system_calls_of_the_session(start
     # The last reply is here before strace has seen the return of the call that sent it.
     assert 99 <= calls["sendto"] <= 100
     assert 99 <= calls["epoll_wait"] <= 101  # the one that strace found or left it in
+
+
+def test_what_a_packet_costs_guard_and_session(start_guard, folder):
+    guard = start_guard({"hello": HELLO}, datagrams=True)
+    count = 100
+    with Sender(guard.datagram_path) as sender:
+        def ping():
+            sender.socket.sendto(message("Ping", PING), str(guard.datagram_path))
+            assert sender.receive() == b'{"parameters":{"pong":"x"}}'
+
+        ping()
+        threads = [int(t) for t in os.listdir(f"/proc/{guard.pid}/task")]
+        costs = {}
+        for name, traced in (("guard", threads), ("session", sessions(guard))):
+            with Trace(folder, *traced) as trace:
+                for _ in range(count):
+                    ping()
+            costs[name] = {call: number / count for call, number in trace.calls.items()}
+    session = costs["session"]
+    assert set(session) <= {"epoll_wait", "recvmsg", "sendmsg"}
+    # The packet, and the look for another; the reply to the guard.
+    assert session["recvmsg"] <= 2.05 and session["sendmsg"] <= 1.05 and session["epoll_wait"] <= 1.05
+    guards = costs["guard"]
+    # The packet and the look for another, the session's reply and the look for another.
+    assert guards["recvmsg"] <= 4.05, guards
+    # The packet to the session; the reply, of which no id is changed since it is the same sender's.
+    assert guards["sendmsg"] <= 1.05 and guards["sendto"] <= 1.05, guards
+    assert not {"setfsuid", "setfsgid", "setgroups", "capset"} & set(guards)
+    # The rest is who the sender is, and the loop.
+    assert sum(guards.values()) <= 34, guards
 
 
 def test_a_ping_is_no_work_for_the_guard(start_guard):

@@ -13,6 +13,7 @@ import pytest
 
 import harness
 from identity import ALICE, BOB
+from packets import Sender, message
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -59,6 +60,7 @@ def assert_only_that_session_ended(guard, reason):
     ("wrong-version", "it sent no valid message: wrong version"),
     ("wrong-kind", "it sent no valid message: unknown kind"),
     ("guards-kind", "it sent no valid message: unknown kind"),
+    ("answered-connection", "it answered a connection as if it were a packet"),
     ("acknowledge-twice", "it acknowledged a connection that it was not given"),
     ("closed-id", "it named a connection that it does not have"),
     ("call-before-ready", "it spoke before it was ready"),
@@ -72,6 +74,74 @@ def test_a_session_that_breaks_the_rules_ends_alone(hostile, mode, reason):
     with guard.connect(as_=ALICE) as client:
         assert client.read_to_end() == b""
     assert_only_that_session_ended(guard, reason)
+
+
+def send_packet(guard, as_=ALICE):
+    with Sender(guard.datagram_path, as_, bound=False) as sender:
+        sender.send(message("Ping", {"ping": "x"}))
+
+
+def assert_packets_of_others_are_served(guard, count=1):
+    with Sender(guard.datagram_path, BOB) as bob:
+        for i in range(count):
+            assert bob.call("Ping", {"ping": str(i)}) == {"parameters": {"pong": str(i)}}
+
+
+@pytest.mark.parametrize("mode, reason, dropped", [
+    ("packet-twice", "it named a connection that it does not have", 0),
+    ("packet-foreign-id", "it named a connection that it does not have", 1),
+    ("packet-future-id", "it named a connection that it does not have", 1),
+    ("packet-call-after-reply", "it named a connection that it does not have", 0),
+    ("packet-two-calls", "it made two calls of one packet", 1),
+    ("packet-accepted", "it used a packet as if it were a connection", 1),
+    ("packet-closed", "it used a packet as if it were a connection", 1),
+    ("packet-administration", "it used a packet as if it were a connection", 1),
+    ("packet-long-reply", "its reply to a packet is too long", 1),
+    ("packet-dies", "its process ended with exit code 0", 1),
+])
+def test_a_session_that_breaks_the_rules_of_packets_ends_alone(hostile, mode, reason, dropped):
+    guard = hostile(mode, datagrams=True)
+    send_packet(guard)
+    assert_only_that_session_ended(guard, reason)
+    refused = [e["reason"] for e in guard.audit() if e["event"] == "packet-refused"]
+    assert refused == ["dropped: its session ended"] * dropped
+    assert_packets_of_others_are_served(guard)
+
+
+def test_a_reply_to_a_packet_is_any_bytes(hostile):
+    """They are the caller's own session's, for the caller: the guard does not look at them."""
+    guard = hostile("packet-any-bytes", datagrams=True)
+    with Sender(guard.datagram_path, ALICE) as sender:
+        sender.send(message("Ping", {"ping": "x"}))
+        assert sender.receive() == b"\x1b[31m\n\0{"
+    assert guard.audit() == []
+
+
+def test_a_session_that_answers_no_packets_holds_up_others_for_a_short_time(hostile):
+    guard = hostile("packet-silent", datagrams=True)
+    # More of them than one session may have unanswered.
+    with Sender(guard.datagram_path, ALICE, bound=False) as sender:
+        for _ in range(65):
+            sender.send(message("Ping", {"ping": "x"}))
+    began = time.monotonic()
+    assert_packets_of_others_are_served(guard)
+    assert 1 < time.monotonic() - began < 6
+    entries = guard.wait_audit(event="session-failed")
+    assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer packets")]
+    # None is received for this user for a while, so that nobody waits a second time.
+    began = time.monotonic()
+    with Sender(guard.datagram_path, ALICE, bound=False) as sender:
+        for _ in range(200):
+            sender.send(message("Ping", {"ping": "x"}))
+    assert_packets_of_others_are_served(guard, 20)
+    assert time.monotonic() - began < 5
+    # Each of them is in the audit, by itself or in a sum.
+    def counted():
+        refused = [e for e in guard.audit() if e.get("of", e["event"]) == "packet-refused"]
+        return sum(e.get("count", 1) for e in refused)
+    harness.wait_until(lambda: counted() == 265, 20, "every packet is in the audit")
+    reasons = {e["reason"] for e in guard.audit() if e["event"] == "packet-refused"}
+    assert "dropped: its session ended" in reasons
 
 
 def test_a_session_that_names_anothers_connection_ends_alone(hostile):

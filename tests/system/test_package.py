@@ -42,6 +42,7 @@ def test_the_package_enables_the_socket(package, tmp_path):
     postinst = (tmp_path / "postinst").read_text()
     assert "deb-systemd-helper enable 'posternd.socket'" in postinst
     assert "deb-systemd-helper enable 'posternd-admin.socket'" in postinst
+    assert "deb-systemd-helper enable 'posternd-datagram.socket'" in postinst
     assert re.search(r"deb-systemd-invoke start .*'posternd.socket'", postinst)
     assert "deb-systemd-invoke try-restart 'posternd.service'" in postinst
     assert "systemd-sysusers" in postinst
@@ -169,8 +170,8 @@ def test_the_administrators_socket(host):
     assert host.run("stat", "-c", "%a %U:%G", "/run/postern-admin").stdout.strip() == "700 root:root"
     status = json.loads(host.run("posternctl", "--json", "status").stdout)
     assert status["supervision"] == "systemd"
-    assert {"path": ADMIN_SOCKET, "administrator": True} in status["sockets"]
-    assert {"path": SOCKET, "administrator": False} in status["sockets"]
+    assert {"path": ADMIN_SOCKET, "kind": "stream", "administrator": True} in status["sockets"]
+    assert {"path": SOCKET, "kind": "stream", "administrator": False} in status["sockets"]
     denied = host.run("posternctl", "status", user="member", check=False)
     assert denied.returncode == 125 and ADMIN_SOCKET in denied.stderr
     # It alone wakes the guard as well.

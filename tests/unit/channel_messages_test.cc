@@ -39,6 +39,7 @@ ActionDescription some_action() {
     action.description = std::string("d\0e", 3);
     action.timeout_usec = 30'000'000;
     action.kill_on_disconnect = true;
+    action.datagram = true;
     action.arguments = {text, numbers};
     return action;
 }
@@ -59,11 +60,13 @@ std::vector<ToSession> all_to_session() {
             JobEnded{1, 2, some_result()},
             JobFound{1, 2, {"j", "a", JobState::ended, 5, some_result(), "why"}},
             StatusReport{1, 2, "0.1", 7, 1795525093704675, "debug", "systemd", 3},
-            SocketReport{1, 2, "/run/s", true},
+            SocketReport{1, 2, "/run/s", true, true},
             CallerReport{1, 2, 1000, 4294967294, "x.service", -1, 256},
             BadFileReport{1, 2, "a", "/a.json", "/a.json:1:1: what; do"},
             JobReport{1, 2, "0123456789abcdef0123456789abcdef", "a", 1000, 42, "u.service", 9},
-            Managed{1, 2, true, "why", 5}};
+            Managed{1, 2, true, "why", 5},
+            Datagram{1, 42, "x.service", std::string("{}\0", 3), true, true},
+            Detached{1, 2, "0123456789abcdef0123456789abcdef"}};
 }
 std::vector<ToGuard> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -80,7 +83,8 @@ std::vector<ToGuard> all_to_guard() {
             Check{1, 2, "", arguments},
             Describe{1, 2, "x"},
             AwaitOutput{1, 2, not_awaited, 4},
-            Manage{1, 2, Management::jobs, "text"}};
+            Manage{1, 2, Management::jobs, "text"},
+            Reply{1, PacketFault::not_available, std::string("{}\0", 3)}};
 }
 
 template <typename F>
@@ -211,8 +215,8 @@ TEST(ChannelMessages, CountsAndLengthsThatLieAllocateNothing) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode(ToSession(Refused{1, 2, Refusal::key_in_use, "", ""}));
-    refused[8 + 12] = 7;
+    Bytes refused = encode(ToSession(Refused{1, 2, Refusal::not_by_datagram, "", ""}));
+    refused[8 + 12] = 8;
     EXPECT_FALSE(decode_to_session(refused).ok()) << "a refusal that there is not";
     Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, 0, 0, 0, 0}}));
     ended[8 + 12] = 7;

@@ -52,7 +52,7 @@ class ConfigurationTest : public testing::Test {
 TEST_F(ConfigurationTest, TheFileSetsEverything) {
     write(R"({
         // Where callers connect.
-        "sockets": ["/run/a/s", "/run/b/s"], "socketMode": "0600", "socketGroup": "adm",
+        "sockets": ["/run/a/s", "/run/b/s"], "datagramSockets": ["/run/a/d"], "socketMode": "0600", "socketGroup": "adm",
         "actions": ["/srv/actions"], "state": "/srv/state", "audit": "/srv/audit",
         "logLevel": "debug", "sessionUser": "nobody",
         "limits": { "sessions": 3, "timeout": "5min" } })");
@@ -60,6 +60,7 @@ TEST_F(ConfigurationTest, TheFileSetsEverything) {
     auto read = read_configuration(file_, false, ::geteuid(), configuration);
     ASSERT_TRUE(read) << read.error().message;
     EXPECT_EQ(configuration.sockets, (std::vector<std::string>{"/run/a/s", "/run/b/s"}));
+    EXPECT_EQ(configuration.datagrams, std::vector<std::string>{"/run/a/d"});
     EXPECT_EQ(configuration.socket_mode, 0600U);
     EXPECT_EQ(configuration.socket_group, "adm");
     EXPECT_EQ(configuration.actions, (std::vector<std::string>{"/srv/actions"}));
@@ -72,10 +73,11 @@ TEST_F(ConfigurationTest, TheFileSetsEverything) {
 }
 
 TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
-    EXPECT_EQ(error_of("{\n  \"socket\": \"/x\"\n}"),
-              "2:3: unknown key \"socket\"; there are sockets, adminSocket, socketMode, "
-              "socketGroup, actions, "
-              "state, audit, logLevel, jobs, sessionUser, limits");
+    EXPECT_EQ(
+        error_of("{\n  \"socket\": \"/x\"\n}"),
+        "2:3: unknown key \"socket\"; there are sockets, datagramSockets, adminSocket, socketMode, "
+        "socketGroup, actions, "
+        "state, audit, logLevel, jobs, sessionUser, limits");
     EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
     EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),
               "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");

@@ -28,6 +28,7 @@ struct FakeKernel {
     std::optional<std::string> fdinfo = "pos:\t0\nflags:\t02\nPid:\t4242\nNSpid:\t4242\n";
     std::optional<std::string> cgroup = "1:name=systemd:/x\n0::/system.slice/ci.service\n";
     int poll_result = 0;
+    std::optional<std::string> status = "Name:\tx\nGroups:\t27 1000 \nNStgid:\t4242\n";
 };
 FakeKernel kernel;
 
@@ -66,6 +67,7 @@ int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
 }
 
 std::optional<std::string> fake_read(const std::string& path) {
+    if (path == "/proc/4242/status") return kernel.status;
     return path.starts_with("/proc/self/fdinfo/") ? kernel.fdinfo : kernel.cgroup;
 }
 
@@ -109,6 +111,56 @@ TEST(Identity, RefusesIdsThatAreNone) {
     EXPECT_FALSE(identify_with({.credentials = {4242, 0xffffffff, 1000}}));
     EXPECT_FALSE(identify_with({.credentials = {4242, 1000, 0xffffffff}}));
     EXPECT_FALSE(identify_with({.credentials = {0, 0xffffffff, 0xffffffff}}));
+}
+
+Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7, bool ask_groups = false) {
+    kernel = std::move(state);
+    return identify_sender(kernel.credentials, pidfd, ask_groups,
+                           {fake_getsockopt, fake_poll, fake_read});
+}
+
+TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
+    auto peer = identify_sender_with({});
+    ASSERT_TRUE(peer) << peer.error().message;
+    EXPECT_EQ(peer->caller.uid, 1000U);
+    EXPECT_EQ(peer->caller.groups, std::vector<gid_t>{1000});
+    EXPECT_FALSE(peer->caller.groups_known);
+    EXPECT_EQ(peer->pid, 4242);
+    EXPECT_EQ(peer->unit, "ci.service");
+    EXPECT_EQ(describe(peer->caller, peer->unit),
+              "uid 1000, gid 1000, groups 1000 and no others known, unit ci.service");
+}
+
+TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
+    EXPECT_EQ(identify_sender_with({}, -1)->unit, std::nullopt);
+    EXPECT_EQ(identify_sender_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
+    EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit, std::nullopt);
+}
+
+TEST(SenderIdentity, TakesTheGroupsOfTheProcessWhereItIsAsked) {
+    auto peer = identify_sender_with({}, 7, true);
+    EXPECT_TRUE(peer->caller.groups_known);
+    EXPECT_EQ(peer->caller.groups, (std::vector<gid_t>{27, 1000}));
+    peer = identify_sender_with({.status = "Groups:\t \n"}, 7, true);
+    EXPECT_TRUE(peer->caller.groups_known);
+    EXPECT_EQ(peer->caller.groups, std::vector<gid_t>{1000});
+    for (const auto& unknown :
+         {identify_sender_with({}, -1, true), identify_sender_with({.poll_result = 1}, 7, true),
+          identify_sender_with({.status = "Name:\tx\n"}, 7, true),
+          identify_sender_with({.status = "Groups:\tx\n"}, 7, true),
+          identify_sender_with({.status = std::nullopt}, 7, true)}) {
+        EXPECT_FALSE(unknown->caller.groups_known);
+        EXPECT_EQ(unknown->caller.groups, std::vector<gid_t>{1000});
+    }
+}
+
+TEST(SenderIdentity, RefusesIdsThatAreNone) {
+    for (const ucred none : {ucred{0, 1000, 1000}, ucred{-1, 1000, 1000},
+                             ucred{4242, 0xffffffff, 1000}, ucred{4242, 1000, 0xffffffff}}) {
+        auto peer = identify_sender_with({.credentials = none});
+        ASSERT_FALSE(peer);
+        EXPECT_EQ(peer.error().message, "the kernel does not know who sent it");
+    }
 }
 
 TEST(Identity, OfAnUnconnectedSocketIsRefused) {

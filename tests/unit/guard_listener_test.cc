@@ -32,7 +32,9 @@ class ListenerTest : public testing::Test {
         EXPECT_FALSE(listener);
         return listener ? "" : listener.error().message;
     }
-    std::string error_of(const std::string& path) { return error_of({path, 0660, std::nullopt}); }
+    std::string error_of(const std::string& path) {
+        return error_of({path, 0660, std::nullopt, false});
+    }
     struct stat status_of(const std::string& path) {
         struct stat status{};
         EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
@@ -55,7 +57,7 @@ int connect_to(const std::string& path) {
 TEST_F(ListenerTest, HasExactlyTheModeAsked) {
     for (const mode_t mode : {0600U, 0660U, 0666U, 0755U}) {
         const mode_t mask = ::umask(0777);
-        auto listener = bind_listener({path_, mode, std::nullopt});
+        auto listener = bind_listener({path_, mode, std::nullopt, false});
         ::umask(mask);
         ASSERT_TRUE(listener) << listener.error().message;
         const struct stat status = status_of(path_);
@@ -67,14 +69,14 @@ TEST_F(ListenerTest, HasExactlyTheModeAsked) {
 
 TEST_F(ListenerTest, TheFileGoesWithTheListener) {
     {
-        auto listener = bind_listener({path_, 0600, std::nullopt});
+        auto listener = bind_listener({path_, 0600, std::nullopt, false});
     }
     EXPECT_TRUE(std::filesystem::is_empty(folder_));
 }
 
 TEST_F(ListenerTest, AFileThatIsNotOursAnyMoreStays) {
     {
-        auto listener = bind_listener({path_, 0600, std::nullopt});
+        auto listener = bind_listener({path_, 0600, std::nullopt, false});
         ASSERT_TRUE(listener);
         ASSERT_EQ(::unlink(path_.c_str()), 0);
         std::ofstream(path_) << "another's";
@@ -92,7 +94,7 @@ TEST_F(ListenerTest, TakesOverItsOwnStaleSocket) {
         ASSERT_EQ(::listen(dead.get(), 1), 0);
     }
     EXPECT_EQ(connect_to(path_), ECONNREFUSED);
-    auto listener = bind_listener({path_, 0600, std::nullopt});
+    auto listener = bind_listener({path_, 0600, std::nullopt, false});
     ASSERT_TRUE(listener) << listener.error().message;
     EXPECT_EQ(connect_to(path_), 0);
 }
@@ -120,7 +122,7 @@ TEST_F(ListenerTest, LeavesADatagramSocketAlone) {
 }
 
 TEST_F(ListenerTest, TheSecondAtOnePathIsRefused) {
-    auto first = bind_listener({path_, 0600, std::nullopt});
+    auto first = bind_listener({path_, 0600, std::nullopt, false});
     ASSERT_TRUE(first);
     EXPECT_EQ(error_of(path_),
               "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
@@ -169,7 +171,7 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
     EXPECT_EQ(error_of(folder_ + "/"),
               "socket \"" + folder_ + "/\": a folder, not a file; name a file in it");
     const std::string longest = folder_ + "/" + std::string(107 - folder_.size() - 1, 'x');
-    EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt}));
+    EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt, false}));
     EXPECT_EQ(error_of(longest + "x"),
               "socket \"" + longest + "x\": the path has 108 bytes; a socket's path may have 107");
     EXPECT_EQ(error_of(folder_ + "/none/s"), "socket \"" + folder_ + "/none/s\": folder " +
@@ -182,7 +184,50 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
                   " (mode 0777) is writable by everyone and not sticky, so anyone could replace "
                   "the socket; use a folder of its own, mode 0755");
     ASSERT_EQ(::chmod(folder_.c_str(), 01777), 0);
-    EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt}));
+    EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
+}
+
+TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {
+    const BindOptions options{path_, 0620, std::nullopt, true};
+    {
+        UniqueFd dead(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    }
+    {
+        auto listener = bind_listener(options);
+        ASSERT_TRUE(listener) << listener.error().message;
+        EXPECT_TRUE(listener->datagram);
+        EXPECT_EQ(status_of(path_).st_mode, S_IFSOCK | 0620U);
+        EXPECT_EQ(connect_to(path_), EPROTOTYPE);
+        int on = 0;
+        socklen_t length = sizeof on;
+        ASSERT_EQ(::getsockopt(listener->socket.get(), SOL_SOCKET, SO_PASSCRED, &on, &length), 0);
+        EXPECT_EQ(on, 1);
+        EXPECT_EQ(
+            error_of(options),
+            "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST(PassedListener, ForPacketsMustBeADatagramSocket) {
+    const auto check = [](int domain, int type) {
+        UniqueFd descriptor(::socket(domain, type | SOCK_CLOEXEC, 0));
+        const std::string number = std::to_string(descriptor.get());
+        auto listener = check_listener(std::move(descriptor), "postern-datagram");
+        if (listener) return std::string(listener->datagram ? "datagram" : "stream");
+        const std::string who =
+            "passed descriptor " + number + " (\"postern-datagram\") is refused: it is ";
+        EXPECT_TRUE(listener.error().message.starts_with(who)) << listener.error().message;
+        return listener.error().message.substr(who.size());
+    };
+    EXPECT_EQ(check(AF_UNIX, SOCK_DGRAM), "datagram");
+    EXPECT_EQ(check(AF_UNIX, SOCK_STREAM), "no datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_UNIX, SOCK_SEQPACKET), "no datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_INET, SOCK_DGRAM), "no Unix socket; give ListenDatagram= an absolute path");
 }
 
 TEST(PassedListener, MustBeAListeningUnixStreamSocket) {

@@ -3,6 +3,7 @@
 //
 //     # a comment                        (and empty lines)
 //     > TEXT                             the client sends these bytes
+//     >packet TEXT                       a packet of these bytes comes, numbered from 2 on
 //     >eof                               the client shuts down its sending side
 //     ~ WORD ...                         the guard says; see Conversation::guard_says()
 //     +MILLISECONDS                      the time goes on
@@ -124,6 +125,11 @@ std::string show(const channel::ToGuard& message) {
                 return "accepted";
             } else if constexpr (std::is_same_v<M, channel::Closed>) {
                 return "closed";
+            } else if constexpr (std::is_same_v<M, channel::Reply>) {
+                constexpr const char* faults[] = {"", " (no message)", " (not available)"};
+                return "reply to " + std::to_string(m.connection) +
+                       faults[static_cast<int>(m.fault)] + " " +
+                       (m.bytes.empty() ? "nothing" : without_version(escape(m.bytes)));
             } else if constexpr (std::is_same_v<M, channel::Describe>) {
                 return "describe #" + std::to_string(m.request) + " " + json(m.action).dump();
             } else if constexpr (std::is_same_v<M, channel::Manage>) {
@@ -175,6 +181,9 @@ class Conversation {
     void act(const std::string& line) {
         if (line == ">eof") {
             client_.end_input();
+        } else if (line.starts_with(">packet ")) {
+            harness_.send(channel::Datagram{++packet_, 4711, "ci-runner.service",
+                                            unescape(line.substr(8)), false, false});
         } else if (line.starts_with("> ")) {
             client_.send(unescape(line.substr(2)));
         } else if (line.starts_with("~ ")) {
@@ -194,17 +203,19 @@ class Conversation {
         std::getline(stream, rest);
         std::istringstream arguments(rest);
         if (verb == "pass") {
-            harness_.send(channel::CheckPassed{1, request_});
+            harness_.send(channel::CheckPassed{asked_, request_});
         } else if (verb == "described") {
-            harness_.send(channel::Described{1, request_, test::some_actions()[1]});
+            harness_.send(channel::Described{asked_, request_, test::some_actions()[1]});
         } else if (verb == "refuse") {  // KIND SUBJECT MESSAGE
             int kind = 0;
             std::string subject;
             std::string message;
             arguments >> kind >> subject >> std::ws;
             std::getline(arguments, message);
-            harness_.send(channel::Refused{1, request_, static_cast<channel::Refusal>(kind),
+            harness_.send(channel::Refused{asked_, request_, static_cast<channel::Refusal>(kind),
                                            subject == "-" ? "" : subject, message});
+        } else if (verb == "detach") {
+            harness_.send(channel::Detached{asked_, request_, "00112233445566778899aabbccddeeff"});
         } else if (verb == "start") {
             const UniqueFd out = out_.reader();
             const UniqueFd err = err_.reader();
@@ -253,7 +264,15 @@ class Conversation {
             record_ += "! " + show(*message) + "\n";
             std::visit(
                 [this](const auto& m) {
-                    if constexpr (requires { m.request; }) request_ = m.request;
+                    if constexpr (requires { m.request; }) {
+                        request_ = m.request;
+                        asked_ = m.connection;
+                    }
+                    if constexpr (requires { m.bytes; }) {
+                        if (m.bytes.empty()) return;
+                        const bool ends = m.bytes.back() == '\n' || m.bytes.back() == '\0';
+                        replies_.push_back(m.bytes.substr(0, m.bytes.size() - (ends ? 1 : 0)));
+                    }
                 },
                 *message);
         }
@@ -276,6 +295,8 @@ class Conversation {
     test::Client client_ = harness_.connect(1, 4711, "ci-runner.service");
     test::TestFile out_;
     test::TestFile err_;
+    std::uint64_t packet_ = 1;
+    std::uint64_t asked_ = 1;  // who asked last, and by which number
     std::uint32_t request_ = 0;
     bool said_end_ = false;
     std::string record_;

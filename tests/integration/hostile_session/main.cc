@@ -105,6 +105,41 @@ std::string foreign_job() {
     return job;
 }
 
+// What can be done with a packet of the datagram socket.
+void act_on_packet(const std::string& mode) {
+    const auto id = next_of<channel::Datagram>().connection;
+    const channel::Reply reply{id, channel::PacketFault::none, "reply"};
+    if (mode == "packet-silent") {
+        drain();  // takes all there are, and answers none
+    } else if (mode == "packet-twice") {
+        say(reply);
+        say(reply);
+    } else if (mode == "packet-foreign-id") {
+        say(channel::Reply{id - 1, channel::PacketFault::none, "stolen"});
+    } else if (mode == "packet-future-id") {
+        say(channel::Reply{id + 1, channel::PacketFault::none, "early"});
+    } else if (mode == "packet-two-calls") {
+        say(channel::Check{id, 1, "hello", {}});
+        say(channel::Run{id, 2, "hello", {{"name", std::string("x")}}, ""});
+    } else if (mode == "packet-call-after-reply") {
+        say(reply);
+        say(channel::Run{id, 1, "hello", {{"name", std::string("x")}}, ""});
+    } else if (mode == "packet-accepted") {
+        say(channel::Accepted{id});
+    } else if (mode == "packet-closed") {
+        say(channel::Closed{id});
+    } else if (mode == "packet-administration") {
+        say(channel::Manage{id, 1, channel::Management::reload, ""});
+    } else if (mode == "packet-long-reply") {
+        say(channel::Reply{id, channel::PacketFault::none, std::string(65537, 'x')});
+    } else if (mode == "packet-any-bytes") {
+        say(channel::Reply{id, channel::PacketFault::none, std::string("\x1b[31m\n\0{", 8)});
+    } else if (mode == "packet-dies") {
+        std::exit(0);
+    }
+    drain();
+}
+
 void act(const std::string& mode) {
     if (mode == "silent") stand_still();  // never becomes ready
     if (mode == "call-before-ready") {
@@ -121,6 +156,7 @@ void act(const std::string& mode) {
         drain();
     }
     if (mode == "no-acknowledgement") stand_still();  // neither reads nor acknowledges
+    if (mode.starts_with("packet-")) act_on_packet(mode);
     const auto connection = next_of<channel::Connection>();
     if (mode == "call-before-acknowledgement") {
         say(channel::Run{connection.connection, 1, "hello", {{"name", std::string("x")}}, ""});
@@ -151,6 +187,8 @@ void act(const std::string& mode) {
     } else if (mode == "foreign-id") {
         // Ids are given in order over all sessions, so this one is another session's.
         say(channel::Run{id - 1, 1, "hello", {{"name", std::string("stolen")}}, ""});
+    } else if (mode == "answered-connection") {
+        say(channel::Reply{id, channel::PacketFault::none, "reply"});
     } else if (mode == "closed-id") {
         say(channel::Closed{id});
         say(channel::Run{id, 1, "hello", {{"name", std::string("ghost")}}, ""});

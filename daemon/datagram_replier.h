@@ -1,0 +1,61 @@
+// Sends the replies to packets, beside the loop, each as nobody but whoever sent the packet.
+//
+// A sender's address is a path, and by the time of the reply it may lead anywhere: the sender can
+// put a symbolic link there, or mount a file system that never answers. So a reply is sent with the
+// sender's fsuid and fsgid, no supplementary group and no capability that opens doors
+// (path_resolution(7)), to a socket that is the sender's own file, and so reaches only what the
+// sender could have reached (datagram_sender.h); and it is sent by a thread, since looking a path
+// up can take as long as a stranger likes. At once or never: where the receiver's queue is full,
+// there is no reply.
+//
+// The replies to one identity are sent one after the other, so they stay in their order. More
+// threads are started while those that there are stand still, up to a bound.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace postern {
+
+struct DatagramReply {
+    std::size_t socket = 0;  // from which one of the sockets: the one that the packet came to
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::string path;  // absolute
+    std::string bytes;
+};
+
+class DatagramReplier {
+  public:
+    // `sockets`: datagram sockets, of which it keeps copies. `own`: a guard of an ordinary user,
+    // which replies to that user alone and as itself. Errors: no descriptor to be had; what the
+    // threads have to give up can't be given up.
+    static Result<std::unique_ptr<DatagramReplier>> create(const std::vector<int>& sockets,
+                                                           bool own);
+    // Does not wait: what has not been sent is not sent any more.
+    ~DatagramReplier();
+    DatagramReplier(const DatagramReplier&) = delete;
+    DatagramReplier& operator=(const DatagramReplier&) = delete;
+
+    // False: too many wait for this identity already, this one is dropped.
+    bool send(DatagramReply reply);
+
+    // What came of those that could not be sent since the last time, for the log: a bounded number.
+    std::vector<std::string> take_failures();
+
+    // Replies that have been neither sent nor given up.
+    [[nodiscard]] std::size_t pending() const;
+
+  private:
+    struct State;
+    explicit DatagramReplier(std::shared_ptr<State> state);
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace postern
