@@ -75,9 +75,8 @@ DatagramReceiver::Received DatagramReceiver::receive(int socket) {
     const Sender sender = take_sender(message);
 
     DatagramPacket& packet = received.packet;
-    packet.peer = sender.credentials
-                      ? identify_sender(*sender.credentials, sender.pidfd.get(), ask_groups_)
-                      : fail("the kernel does not say who sent it");
+    packet.peer = sender.credentials ? identify_sender(*sender.credentials, sender.pidfd.get())
+                                     : fail("the kernel does not say who sent it");
     packet.descriptors = !received.descriptors.empty();
     packet.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
     const auto size = static_cast<std::size_t>(length);

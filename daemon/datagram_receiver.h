@@ -40,14 +40,10 @@ class DatagramReceiver {
         std::vector<UniqueFd> descriptors;
     };
 
-    // `ask_groups`: as of identify_sender().
-    explicit DatagramReceiver(bool ask_groups) : ask_groups_(ask_groups) {}
-
     // Never blocks. The socket is one that ask_for_senders() was called on.
     Received receive(int socket);
 
   private:
-    bool ask_groups_;
     // One byte more than the longest packet has: with its terminator.
     std::array<char, limits::message_bytes + 2> buffer_{};
 };

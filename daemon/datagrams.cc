@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <ctime>
@@ -36,6 +37,18 @@ std::uint64_t now_usec() {
            static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
+// Those of this process, besides the caller's own; others are still not known.
+void take_own_groups(policy::Caller& caller) {
+    std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+    groups.resize(static_cast<std::size_t>(
+        std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
+    groups.insert(groups.end(), {::getegid(), caller.gid});
+    std::ranges::sort(groups);
+    const auto twice = std::ranges::unique(groups);
+    groups.erase(twice.begin(), twice.end());
+    caller.groups = std::move(groups);
+}
+
 }  // namespace
 
 Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool,
@@ -45,8 +58,7 @@ Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPo
       pool_(pool),
       closer_(closer),
       audit_(audit),
-      only_uid_(only_uid),
-      receiver_(only_uid.has_value()) {}
+      only_uid_(only_uid) {}
 
 Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
                                                      std::vector<Listener> listeners,
@@ -120,10 +132,15 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     const std::string& listener = listeners_[number].name;
     if (!packet.peer) return refuse(listener, nullptr, packet.peer.error().message);
     Held held{{}, {}, std::move(*packet.peer)};
-    const Peer& peer = held.peer;
-    if (only_uid_ && peer.caller.uid != *only_uid_) {
-        return refuse(listener, &peer,
-                      "this guard serves uid " + std::to_string(*only_uid_) + " alone");
+    Peer& peer = held.peer;
+    if (only_uid_) {
+        if (peer.caller.uid != *only_uid_) {
+            return refuse(listener, &peer,
+                          "this guard serves uid " + std::to_string(*only_uid_) + " alone");
+        }
+        // Jobs have the groups of the guard, and its user, who writes the action files, is taken to
+        // have them too, since nobody's would else be allowed.
+        take_own_groups(peer.caller);
     }
     // A reply of ours never comes back to us, since it goes to files of its receiver's own. Were
     // there a way, it would have our credentials.

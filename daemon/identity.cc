@@ -59,9 +59,8 @@ Result<std::vector<gid_t>> peer_groups(int connection, const PeerCalls& calls) {
     }
 }
 
-// The text of /proc/PID/`file` of the process that the pidfd pins. Absent: not known, for whatever
-// reason.
-std::optional<std::string> read_pinned(int pidfd, const char* file, const PeerCalls& calls) {
+// Absent: not known, for whatever reason; rules that ask for a unit take that as "not this one".
+std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
     const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
     auto info = read_proc("/proc/self/fdinfo/" + std::to_string(pidfd));
     if (!info) return std::nullopt;
@@ -70,8 +69,8 @@ std::optional<std::string> read_pinned(int pidfd, const char* file, const PeerCa
     pid_t pid = 0;
     std::from_chars(pid_text->data(), pid_text->data() + pid_text->size(), pid);
     if (pid <= 0) return std::nullopt;  // -1: reaped; 0: of another pid namespace
-    auto text = read_proc("/proc/" + std::to_string(pid) + "/" + file);
-    if (!text) return std::nullopt;
+    auto cgroups = read_proc("/proc/" + std::to_string(pid) + "/cgroup");
+    if (!cgroups) return std::nullopt;
     // Still alive: then the file that was just read was its own and not that of a later process
     // with the same pid. A pidfd becomes readable when the process ends (pidfd_open(2)).
     pollfd alive{pidfd, POLLIN, 0};
@@ -80,44 +79,9 @@ std::optional<std::string> read_pinned(int pidfd, const char* file, const PeerCa
         polled = calls.poll(&alive, 1, 0);
     } while (polled < 0 && errno == EINTR);
     if (polled != 0) return std::nullopt;
-    return text;
-}
-
-// Absent: not known; rules that ask for a unit take that as "not this one".
-std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
-    const auto cgroups = read_pinned(pidfd, "cgroup", calls);
-    if (!cgroups) return std::nullopt;
     auto path = line_value(*cgroups, "0::");
     if (!path) return std::nullopt;
     return unit_of_cgroup(*path);
-}
-
-// Those that the process has now.
-std::optional<std::vector<gid_t>> present_groups(int pidfd, const PeerCalls& calls) {
-    const auto status = read_pinned(pidfd, "status", calls);
-    if (!status) return std::nullopt;
-    auto list = line_value(*status, "Groups:\t");
-    if (!list) return std::nullopt;
-    std::vector<gid_t> groups;
-    for (;;) {
-        // There is a space after each, and one where there are none.
-        while (list->starts_with(' ')) list->remove_prefix(1);
-        if (list->empty()) return groups;
-        gid_t gid = 0;
-        const auto [end, error] = std::from_chars(list->data(), list->data() + list->size(), gid);
-        if (error != std::errc()) return std::nullopt;
-        groups.push_back(gid);
-        list->remove_prefix(static_cast<std::size_t>(end - list->data()));
-    }
-}
-
-// Complete with the primary one, ascending, each once.
-void set_groups(policy::Caller& caller, std::vector<gid_t> groups) {
-    groups.push_back(caller.gid);
-    std::ranges::sort(groups);
-    const auto twice = std::ranges::unique(groups);
-    groups.erase(twice.begin(), twice.end());
-    caller.groups = std::move(groups);
 }
 
 bool is_known(const ucred& credentials) {
@@ -143,8 +107,12 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     caller.uid = credentials.uid;
     caller.gid = credentials.gid;
     peer.pid = credentials.pid;
+    caller.groups = std::move(*groups);
     // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
-    set_groups(caller, std::move(*groups));
+    caller.groups.push_back(credentials.gid);
+    std::ranges::sort(caller.groups);
+    const auto twice = std::ranges::unique(caller.groups);
+    caller.groups.erase(twice.begin(), twice.end());
 
     int pidfd = -1;
     length = sizeof pidfd;
@@ -161,8 +129,7 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     return peer;
 }
 
-Result<Peer> identify_sender(const ucred& credentials, int pidfd, bool ask_groups,
-                             const PeerCalls& calls) {
+Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls) {
     if (!is_known(credentials)) return fail("the kernel does not know who sent it");
     Peer peer;
     peer.caller.uid = credentials.uid;
@@ -170,13 +137,7 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, bool ask_group
     peer.caller.groups = {credentials.gid};
     peer.caller.groups_known = false;
     peer.pid = credentials.pid;
-    if (pidfd < 0) return peer;
-    peer.unit = peer_unit(pidfd, calls);
-    if (!ask_groups) return peer;
-    if (auto groups = present_groups(pidfd, calls)) {
-        set_groups(peer.caller, std::move(*groups));
-        peer.caller.groups_known = true;
-    }
+    if (pidfd >= 0) peer.unit = peer_unit(pidfd, calls);
     return peer;
 }
 

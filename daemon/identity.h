@@ -42,13 +42,8 @@ Result<Peer> identify(int connection, const PeerCalls& calls = {});
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no
 // groups: those are not known. `pidfd` is negative where there is none; it stays the caller's.
-//
-// `ask_groups`: take those that the process has now. It may have had fewer when it sent the packet
-// and others by now, but none that its user may not have: good enough for the guard of that user,
-// whose jobs all have the user's own groups, and for no other.
 // Errors: as of identify().
-Result<Peer> identify_sender(const ucred& credentials, int pidfd, bool ask_groups,
-                             const PeerCalls& calls = {});
+Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls = {});
 
 // Whether this kernel can tell a peer's unit at all (SO_PEERPIDFD, Linux 6.5).
 bool units_are_known();

@@ -81,7 +81,7 @@ class DatagramReceiverTest : public testing::Test {
     using State = DatagramReceiver::Received::State;
     std::string folder_;
     Listener listener_;
-    DatagramReceiver receiver_{false};
+    DatagramReceiver receiver_;
 };
 
 TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
@@ -190,21 +190,6 @@ TEST_F(DatagramReceiverTest, KnowsASenderThatIsGone) {
     EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());
     EXPECT_EQ(received.packet.peer->pid, child);
     EXPECT_EQ(received.packet.peer->unit, std::nullopt);
-}
-
-TEST_F(DatagramReceiverTest, AsksForTheGroupsWhereItShall) {
-    DatagramReceiver asking(true);
-    EXPECT_EQ(send(sender("").get(), "x"), 1);
-    auto received = asking.receive(listener_.socket.get());
-    ASSERT_TRUE(received.packet.peer);
-    if (!units_are_known()) GTEST_SKIP() << "needs SO_PASSPIDFD, Linux 6.5";
-    std::vector<gid_t> groups(65536);
-    groups.resize(static_cast<std::size_t>(::getgroups(65536, groups.data())));
-    groups.push_back(::getgid());
-    std::ranges::sort(groups);
-    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
-    EXPECT_TRUE(received.packet.peer->caller.groups_known);
-    EXPECT_EQ(received.packet.peer->caller.groups, groups);
 }
 
 TEST_F(DatagramReceiverTest, LeavesNoDescriptorOpen) {

@@ -28,7 +28,6 @@ struct FakeKernel {
     std::optional<std::string> fdinfo = "pos:\t0\nflags:\t02\nPid:\t4242\nNSpid:\t4242\n";
     std::optional<std::string> cgroup = "1:name=systemd:/x\n0::/system.slice/ci.service\n";
     int poll_result = 0;
-    std::optional<std::string> status = "Name:\tx\nGroups:\t27 1000 \nNStgid:\t4242\n";
 };
 FakeKernel kernel;
 
@@ -67,7 +66,6 @@ int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
 }
 
 std::optional<std::string> fake_read(const std::string& path) {
-    if (path == "/proc/4242/status") return kernel.status;
     return path.starts_with("/proc/self/fdinfo/") ? kernel.fdinfo : kernel.cgroup;
 }
 
@@ -113,10 +111,9 @@ TEST(Identity, RefusesIdsThatAreNone) {
     EXPECT_FALSE(identify_with({.credentials = {0, 0xffffffff, 0xffffffff}}));
 }
 
-Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7, bool ask_groups = false) {
+Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7) {
     kernel = std::move(state);
-    return identify_sender(kernel.credentials, pidfd, ask_groups,
-                           {fake_getsockopt, fake_poll, fake_read});
+    return identify_sender(kernel.credentials, pidfd, {fake_getsockopt, fake_poll, fake_read});
 }
 
 TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
@@ -135,23 +132,6 @@ TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
     EXPECT_EQ(identify_sender_with({}, -1)->unit, std::nullopt);
     EXPECT_EQ(identify_sender_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
     EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit, std::nullopt);
-}
-
-TEST(SenderIdentity, TakesTheGroupsOfTheProcessWhereItIsAsked) {
-    auto peer = identify_sender_with({}, 7, true);
-    EXPECT_TRUE(peer->caller.groups_known);
-    EXPECT_EQ(peer->caller.groups, (std::vector<gid_t>{27, 1000}));
-    peer = identify_sender_with({.status = "Groups:\t \n"}, 7, true);
-    EXPECT_TRUE(peer->caller.groups_known);
-    EXPECT_EQ(peer->caller.groups, std::vector<gid_t>{1000});
-    for (const auto& unknown :
-         {identify_sender_with({}, -1, true), identify_sender_with({.poll_result = 1}, 7, true),
-          identify_sender_with({.status = "Name:\tx\n"}, 7, true),
-          identify_sender_with({.status = "Groups:\tx\n"}, 7, true),
-          identify_sender_with({.status = std::nullopt}, 7, true)}) {
-        EXPECT_FALSE(unknown->caller.groups_known);
-        EXPECT_EQ(unknown->caller.groups, std::vector<gid_t>{1000});
-    }
 }
 
 TEST(SenderIdentity, RefusesIdsThatAreNone) {
