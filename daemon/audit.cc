@@ -20,7 +20,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 9> kinds = {{
+constexpr std::array<KindRow, 10> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},

@@ -58,7 +58,8 @@ struct Requester {
     uid_t uid = 0;
     gid_t gid = 0;
     pid_t pid = 0;
-    std::uint64_t groups = 0;                        // JobManager::digest() of them
+    std::uint64_t groups = 0;  // JobManager::digest() of them
+    bool groups_known = true;  // they are all of them; not so for who sent a packet
     std::optional<std::string> unit = std::nullopt;  // the system's unit, where it was known
     // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
     std::string key = {};

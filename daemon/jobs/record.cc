@@ -111,6 +111,7 @@ std::string to_json(const Record& record) {
           {"gid", record.requester.gid},
           {"pid", static_cast<std::uint32_t>(record.requester.pid)},
           {"groups", record.requester.groups},
+          {"groups_known", record.requester.groups_known},
           {"key", record.requester.key}}},
         {"uid", record.uid},
         {"gid", record.gid},
@@ -174,6 +175,7 @@ Result<Record> from_json(std::string_view text) {
         record.requester.gid = who.number<gid_t>("gid");
         record.requester.pid = who.number<pid_t>("pid");
         record.requester.groups = who.number<std::uint64_t>("groups");
+        record.requester.groups_known = who.boolean("groups_known");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
     }
