@@ -26,7 +26,7 @@ constexpr std::uint64_t penalty_usec =
 constexpr int packets_per_turn = 32;
 // How long nothing is received after the kernel had no memory for it.
 constexpr std::uint64_t failure_usec = 200'000;
-// How long the guard's end waits for answers.
+// How long the guard's end waits for answers, and for replies to be sent.
 constexpr std::uint64_t stop_usec = 2'000'000;
 constexpr std::uint64_t stop_poll_usec = 2'000;
 
@@ -180,7 +180,8 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
 bool Datagrams::hand_over(Held& held) {
     const uid_t uid = held.peer.caller.uid;
     if (refused_for_now(uid)) {
-        refuse(held.origin.listener, &held.peer, "a session of this user did not get on");
+        refuse(held.origin.listener, &held.peer,
+               "refused for a while: a session of this user ended with packets unanswered");
         return true;
     }
     std::string reason;
@@ -205,7 +206,7 @@ void Datagrams::go_on() {
 int Datagrams::on_timer(sd_event_source* /*source*/, std::uint64_t time, void* userdata) {
     auto* self = static_cast<Datagrams*>(userdata);
     // Where the guard itself did not get on, what sessions have answered waits to be read.
-    if (self->held_ && now_usec() > time + patience_usec / 8 &&
+    if (self->held_ && now_usec() > time + patience_usec / 2 &&
         arm_timer(self->event_, self->timer_, patience_usec / 4, on_timer, self) >= 0) {
         return 0;
     }
@@ -287,14 +288,19 @@ void Datagrams::refuse(const std::string& listener, const Peer* peer, const std:
 void Datagrams::stop(std::function<void()> done) {
     stopped_ = true;
     set_enabled(false);
+    if (is_idle()) return done();
     when_stopped_ = std::move(done);
     stop_until_usec_ = now_usec() + stop_usec;
     if (arm_timer(event_, timer_, 0, on_timer, this) < 0) std::exchange(when_stopped_, {})();
 }
 
+// Nothing that was received is still to be answered, nor a reply to be sent.
+bool Datagrams::is_idle() const {
+    return !held_ && pool_.packets() == 0 && (!replier_ || replier_->pending() == 0);
+}
+
 void Datagrams::finish_stopping() {
-    const bool idle = !held_ && pool_.packets() == 0 && (!replier_ || replier_->pending() == 0);
-    if (!idle && now_usec() < stop_until_usec_ &&
+    if (!is_idle() && now_usec() < stop_until_usec_ &&
         arm_timer(event_, timer_, stop_poll_usec, on_timer, this) >= 0) {
         return;
     }

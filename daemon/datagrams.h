@@ -41,8 +41,8 @@ class Datagrams final : public SessionPool::PacketEvents {
 
     // Begins to receive. Error: the loop takes no more sources.
     Status start();
-    // Receives no more, and calls `done` from the loop when what was received is answered, or after
-    // a short time. The sockets stay open: who sends now waits for the next guard.
+    // Receives no more, and calls `done` when what was received is answered (at once, if it is), or
+    // after a short time. The sockets stay open: who sends now waits for the next guard.
     void stop(std::function<void()> done);
 
     [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
@@ -76,6 +76,7 @@ class Datagrams final : public SessionPool::PacketEvents {
     void set_enabled(bool enabled);
     bool refused_for_now(uid_t uid);
     void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
+    [[nodiscard]] bool is_idle() const;
     void finish_stopping();
 
     sd_event* event_;

@@ -140,25 +140,6 @@ void SessionProcess::add_connection(std::uint64_t id, UniqueFd connection, Conne
     pump();
 }
 
-void SessionProcess::add_packet(channel::Datagram packet, ConnectionInfo info) {
-    packet_times_.emplace(packet.connection, info.packet->since_usec);
-    packet_bytes_ += info.packet->bytes;
-    packets_full_ = packets_full_ || packets() >= limits::datagrams_in_session ||
-                    packet_bytes_ >= limits::datagram_bytes_in_session;
-    connections_.emplace(packet.connection, std::move(info));
-    packets_waiting_.push_back(std::move(packet));
-    last_used_usec_ = now_usec();
-    pump();
-}
-
-// Full at the bound, and until half of it is answered: whoever waits then waits once for many.
-void SessionProcess::forget_packet(std::uint64_t id, const PacketOrigin& packet) {
-    packet_times_.erase(id);
-    packet_bytes_ -= packet.bytes;
-    packets_full_ = packets_full_ && (packets() > limits::datagrams_in_session / 2 ||
-                                      packet_bytes_ > limits::datagram_bytes_in_session / 2);
-}
-
 void SessionProcess::send(const channel::ToSession& message, std::vector<UniqueFd> descriptors) {
     if (state_ == State::ending || state_ == State::gone) return;
     if (queue_.empty() && !sending_) taken_usec_ = now_usec();
@@ -219,12 +200,6 @@ bool SessionProcess::pump_one() {
     if (!packets_waiting_.empty()) return pump_packet();
     return !waiting_.empty() && unacknowledged_ < limits::unacknowledged_connections &&
            pump_connection();
-}
-
-bool SessionProcess::pump_packet() {
-    if (!send_now({channel::encode(packets_waiting_.front()), {}})) return false;
-    packets_waiting_.pop_front();
-    return true;
 }
 
 bool SessionProcess::pump_connection() {
@@ -360,7 +335,10 @@ void SessionProcess::handle(const channel::ToGuard& message) {
         message);
     const auto known = connections_.find(id);
     if (known == connections_.end()) return end("it named a connection that it does not have");
-    if (known->second.packet) return handle_packet(id, known->second, message);
+    if (known->second.packet) {
+        last_used_usec_ = now_usec();
+        return handle_packet(id, known->second, message);
+    }
     if (std::holds_alternative<channel::Reply>(message)) {
         return end("it answered a connection as if it were a packet");
     }
@@ -383,28 +361,6 @@ void SessionProcess::handle(const channel::ToGuard& message) {
         return;
     }
     last_used_usec_ = now_usec();
-    events_.session_called(*this, message);
-}
-
-void SessionProcess::handle_packet(std::uint64_t id, ConnectionInfo& info,
-                                   const channel::ToGuard& message) {
-    last_used_usec_ = now_usec();
-    if (const auto* reply = std::get_if<channel::Reply>(&message)) {
-        if (reply->bytes.size() > limits::datagram_reply_bytes) {
-            return end("its reply to a packet is too long");
-        }
-        // Taken out first, so that it is answered once.
-        const ConnectionInfo answered = std::move(info);
-        connections_.erase(id);
-        forget_packet(id, *answered.packet);
-        events_.packet_answered(*this, answered, *reply);
-        return;
-    }
-    const bool is_its_call = std::holds_alternative<channel::Run>(message) ||
-                             std::holds_alternative<channel::Check>(message) ||
-                             std::holds_alternative<channel::Describe>(message);
-    if (!is_its_call) return end("it used a packet as if it were a connection");
-    if (std::exchange(info.packet->called, true)) return end("it made two calls of one packet");
     events_.session_called(*this, message);
 }
 

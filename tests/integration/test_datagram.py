@@ -82,6 +82,34 @@ def test_run_is_detached_and_audited(guard, folder):
     assert (folder / "written").read_text() == "hi\n"
 
 
+def test_a_packet_with_a_key_can_be_sent_again(guard, folder):
+    call = {"action": "write", "arguments": {"text": "hi"}, "key": "k1"}
+    with Sender(guard.datagram_path, CALLER) as sender:
+        job = sender.call("Run", call)["parameters"]["job"]
+        assert sender.call("Run", call) == {"parameters": {"job": job}}
+        guard.wait_audit(event="job-ended")
+        assert sender.call("Run", call) == {"parameters": {"job": job}}
+        other = sender.call("Run", {**call, "arguments": {"text": "ho"}})
+        assert other["error"] == "org.postern.Actions.KeyInUse"
+    assert (folder / "written").read_text() == "hi\n"
+
+
+def test_the_job_of_a_packet_is_its_users_to_look_up(guard, folder):
+    with Sender(guard.datagram_path, CALLER) as sender:
+        job = sender.call("Run", {"action": "write", "arguments": {"text": "hi"}})["parameters"]["job"]
+    guard.wait_audit(event="job-ended")
+    with guard.connect(as_=CALLER) as client:
+        found = client.call("org.postern.Jobs.Get", {"job": job})
+        assert found["parameters"]["job"]["action"] == "write"
+    if harness.IS_ROOT:
+        with guard.connect(as_=BOB) as client:
+            assert client.call("org.postern.Jobs.Get", {"job": job})["error"] == \
+                "org.postern.Jobs.NoSuchJob"
+        with Sender(guard.datagram_path, CALLER) as sender:
+            assert sender.call("org.postern.Jobs.Get", {"job": job})["error"] == \
+                "org.postern.Actions.NotByDatagram"
+
+
 @pytest.mark.parametrize("address", [None, "\0postern-test-sender"], ids=["no address", "abstract"])
 def test_without_a_path_it_is_fire_and_forget(guard, folder, address):
     with Sender(guard.datagram_path, CALLER, bound=False, address=address) as sender:

@@ -108,6 +108,17 @@ def test_a_session_that_breaks_the_rules_of_packets_ends_alone(hostile, mode, re
     assert_packets_of_others_are_served(guard)
 
 
+def test_a_session_that_answers_packets_unread_ends_alone(hostile):
+    """It could make the guard keep packets without end: each that is answered makes room for one more."""
+    guard = hostile("packet-not-given", datagrams=True)
+    with Sender(guard.datagram_path, ALICE, bound=False) as sender:
+        for _ in range(30):
+            sender.send(message("Ping", {"ping": "x"}) + b" " * 30_000)
+    assert_packets_of_others_are_served(guard)  # so those before were received
+    (guard.answers.parent / "go").touch()
+    assert_only_that_session_ended(guard, "it used a packet that it was not given")
+
+
 def test_a_reply_to_a_packet_is_any_bytes(hostile):
     """They are the caller's own session's, for the caller: the guard does not look at them."""
     guard = hostile("packet-any-bytes", datagrams=True)
