@@ -130,7 +130,7 @@ std::string to_json(const Record& record) {
     if (record.state != RecordState::starting) {
         object["started_usec"] = record.result.started_usec;
     }
-    if (is_over(record.state)) {
+    if (is_over(record.state) || record.result_known) {
         object["result"] = {
             {"outcome", name_of(record.result.outcome)},
             {"by_signal", record.result.by_signal},
@@ -191,7 +191,8 @@ Result<Record> from_json(std::string_view text) {
     if (record.state != RecordState::starting && error.empty()) {
         record.result.started_usec = fields.number<std::uint64_t>("started_usec");
     }
-    if (is_over(record.state) && error.empty()) {
+    record.result_known = record.state == RecordState::running && object.contains("result");
+    if ((is_over(record.state) || record.result_known) && error.empty()) {
         if (const json* result = fields.member("result")) {
             Fields how(*result, error);
             record.result.outcome = how.one_of("outcome", outcome_names);

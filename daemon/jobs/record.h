@@ -44,6 +44,9 @@ struct Record {
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
     JobResult result;
+    // While it is `running`: its main process has ended and `result` says how, but what else it
+    // started may not have.
+    bool result_known = false;
     std::string message;
     // What its caller was told, where it could not be started.
     std::string told;

@@ -77,6 +77,10 @@ void UnitJob::resume() {
     if (record().state == RecordState::starting) {
         set_state(State::fencing);
         fence();
+    } else if (record().result_known) {
+        set_state(State::stopping);
+        services_.stop(record().unit);
+        look();
     } else {
         set_state(State::watching);
         look();
@@ -187,6 +191,12 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
     if (state_ == State::watching && is_final(*state)) {
         set_state(State::stopping);
         kill_timer_.reset();
+        if (told_) {
+            // On disk before systemd may forget it: a guard that dies now leaves no riddle.
+            take_result();
+            own_record().result_known = true;
+            write_record("how the process ended");
+        }
         // What else it started goes on until the unit is stopped; a unit that has failed is.
         if (state->active == "failed") return gone();
         services_.stop(record().unit);
@@ -204,16 +214,21 @@ void UnitJob::gone() {
     conclude();
 }
 
+void UnitJob::take_result() {
+    const std::uint64_t started = record().result.started_usec;
+    own_record().result = result_of(last_, cause_);
+    if (record().result.started_usec == 0) own_record().result.started_usec = started;
+}
+
 void UnitJob::conclude() {
+    if (record().result_known) return finish();
     if (!told_ && last_.main_code == 0 && last_.active.empty()) {
         // Nobody has seen it since the guard that started it died.
         own_record().result.outcome = Outcome::lost;
         return finish();
     }
     if (!told_ && !was_executed(last_)) return fail_start(start_failure(last_, record().unit));
-    const std::uint64_t started = record().result.started_usec;
-    own_record().result = result_of(last_, cause_);
-    if (record().result.started_usec == 0) own_record().result.started_usec = started;
+    take_result();
     finish();
 }
 

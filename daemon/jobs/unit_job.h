@@ -54,6 +54,7 @@ class UnitJob final : public Job {
     void seen(const std::optional<UnitState>& state);
     void gone();
     void conclude();
+    void take_result();
     void terminate();
     void write_record(const char* what);
     static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);

@@ -73,6 +73,18 @@ TEST(Records, EveryStateAndOutcomeComesBack) {
     }
 }
 
+TEST(Records, AResultThatIsKnownBeforeTheJobIsOverComesBack) {
+    Record record = example();
+    record.state = RecordState::running;
+    for (const bool known : {false, true}) {
+        record.result_known = known;
+        const auto back = from_json(to_json(record));
+        ASSERT_TRUE(back) << back.error().message;
+        EXPECT_EQ(back->result_known, known);
+        EXPECT_EQ(back->result == record.result, known);
+    }
+}
+
 TEST(Records, BytesThatAreNoUtf8DoNotThrow) {
     Record record = example();
     record.message = "\xff";
