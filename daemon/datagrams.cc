@@ -195,7 +195,8 @@ bool Datagrams::hand_over(Held& held) {
 void Datagrams::go_on() {
     if (!held_) return;
     // Handing it over may end a session, which comes back here.
-    Held held = *std::exchange(held_, std::nullopt);
+    Held held = *std::move(held_);
+    held_.reset();
     if (!hand_over(held)) {
         held_ = std::move(held);
         return;

@@ -114,39 +114,41 @@ void Datagrams::ask(const UnderWay& call, const Question& /*question*/) {
     finish(call, errors::permission_denied, json::object());
 }
 
-Datagrams::UnderWay* Datagrams::under_way(std::uint64_t connection, std::uint32_t request,
-                                          Waiting waiting) {
-    const bool it_is = awaits(connection) && call_->request == request && call_->waiting == waiting;
-    return it_is ? &*call_ : nullptr;
+std::optional<Datagrams::UnderWay> Datagrams::take(std::uint64_t connection, std::uint32_t request,
+                                                   std::optional<Waiting> waiting) {
+    if (!call_ || call_->id != connection || call_->request != request ||
+        (waiting && call_->waiting != *waiting)) {
+        return std::nullopt;
+    }
+    return std::exchange(call_, std::nullopt);
 }
 
 bool Datagrams::answer(const channel::Refused& refused) {
-    if (!awaits(refused.connection) || call_->request != refused.request) return false;
-    const UnderWay call = *std::exchange(call_, std::nullopt);
-    finish(call, refusal_error(refused.refusal), refusal_json(refused, call.action));
+    const auto call = take(refused.connection, refused.request, std::nullopt);
+    if (!call) return false;
+    finish(*call, refusal_error(refused.refusal), refusal_json(refused, call->action));
     return true;
 }
 
 bool Datagrams::answer(const channel::CheckPassed& passed) {
-    if (under_way(passed.connection, passed.request, Waiting::check) == nullptr) return false;
-    finish(*std::exchange(call_, std::nullopt), json::object());
+    const auto call = take(passed.connection, passed.request, Waiting::check);
+    if (!call) return false;
+    finish(*call, json::object());
     return true;
 }
 
 bool Datagrams::answer(const channel::Described& described) {
-    if (under_way(described.connection, described.request, Waiting::describe) == nullptr) {
-        return false;
-    }
-    finish(*std::exchange(call_, std::nullopt), {{"action", action_json(described.action)}});
+    const auto call = take(described.connection, described.request, Waiting::describe);
+    if (!call) return false;
+    finish(*call, {{"action", action_json(described.action)}});
     return true;
 }
 
 bool Datagrams::answer(const channel::Detached& detached) {
-    if (under_way(detached.connection, detached.request, Waiting::run) == nullptr ||
-        detached.job.empty()) {
-        return false;
-    }
-    finish(*std::exchange(call_, std::nullopt), {{"job", detached.job}});
+    if (detached.job.empty()) return false;
+    const auto call = take(detached.connection, detached.request, Waiting::run);
+    if (!call) return false;
+    finish(*call, {{"job", detached.job}});
     return true;
 }
 

@@ -61,7 +61,9 @@ class Datagrams {
     template <typename Question>
     void ask(const UnderWay& call, const Question& question);
     UnderWay& start(UnderWay call, Waiting waiting);
-    UnderWay* under_way(std::uint64_t connection, std::uint32_t request, Waiting waiting);
+    // The call, which is over, if this is what it waits for.
+    std::optional<UnderWay> take(std::uint64_t connection, std::uint32_t request,
+                                 std::optional<Waiting> waiting);
     void finish(const UnderWay& call, const nlohmann::json& parameters);
     void finish(const UnderWay& call, std::string_view error, const nlohmann::json& parameters,
                 channel::PacketFault fault = channel::PacketFault::none);
