@@ -19,9 +19,8 @@ Result<Connection, Failed> open_connection(const Invocation& invocation) {
     return Connection(std::move(*socket), invocation.socket);
 }
 
-Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
-                                   std::string_view method, const nlohmann::json& parameters) {
-    const std::string call = protocol::encode_call(method, parameters);
+Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& invocation,
+                                   const std::string& call) {
     connection.queue(call);
     auto message = connection.wait(answer_patience, -1);
     if (!message && message.error().why == NoReply::Why::ended) {
@@ -32,6 +31,12 @@ Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& inv
             message = connection.wait(answer_patience, -1);
         }
     }
+    return message;
+}
+
+Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
+                                   std::string_view method, const nlohmann::json& parameters) {
+    auto message = ask_twice(connection, invocation, protocol::encode_call(method, parameters));
     if (!message) return fail_with(report(message.error()));
     if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
     return std::move(message->reply.parameters);

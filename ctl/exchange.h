@@ -24,8 +24,13 @@ struct Failed {
 
 Result<Connection, Failed> open_connection(const Invocation& invocation);
 
-// One call, one reply: its parameters. Where the connection ends without one it is made again,
-// once: nothing is asked so that may not be asked twice.
+// One call, one reply, which may be an error. Where the connection ends without one it is made
+// again, once: nothing is asked so that may not be asked twice. `call`: with its terminator.
+Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& invocation,
+                                   const std::string& call);
+
+// The same for those who want nothing but success: the reply's parameters. What went wrong was
+// said.
 Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
                                    std::string_view method, const nlohmann::json& parameters);
 

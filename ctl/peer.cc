@@ -28,8 +28,7 @@ Result<Peer, Failed> Peer::open(const Invocation& invocation) {
 Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::json& parameters) {
     auto text = protocol::encode_call(method, parameters);
     if (connection_) {
-        connection_->queue(text);
-        auto message = connection_->wait(answer_patience, -1);
+        auto message = ask_twice(*connection_, *invocation_, text);
         if (message) return std::move(*message);
         return fail_with(NoAnswer{exit_code::broken, message.error().message, true});
     }
