@@ -84,6 +84,7 @@ class Running {
 
     // The exit code, once there is one.
     std::optional<int> take(const protocol::Reply& reply);
+    [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
     std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
     std::optional<int> write(int fd, std::string_view bytes);
     int finished(const nlohmann::json& parameters);
@@ -94,6 +95,8 @@ class Running {
     Connection connection_;
     const Interrupt& interrupt_;
     std::string key_ = new_key();
+    bool was_broken_ = false;                 // at least one connection was
+    std::optional<protocol::Reply> refusal_;  // the last one of never_began()
     bool sent_ = false;
     bool fruitful_ = false;  // this connection was: it brought something new
     std::string job_;        // empty: not known yet
@@ -109,10 +112,12 @@ int Running::run() {
         if (code) return *code;
         const bool short_lived = std::chrono::steady_clock::now() - begun < soon;
         fruitless = fruitful_ || !short_lived ? 0 : fruitless + 1;
+        was_broken_ = true;
         const bool ended = code.error().why == NoReply::Why::ended;
         if (!ended || fruitless == 0 || !broken) broken = code.error();
         if (!ended || fruitless >= most_fruitless || !connect_again()) {
-            return Interrupt::signal() != 0 ? interrupted().code : without_reply(*broken).code;
+            if (Interrupt::signal() != 0) return interrupted().code;
+            return refusal_ ? report(invocation_, *refusal_).code : without_reply(*broken).code;
         }
     }
 }
@@ -138,8 +143,18 @@ Result<int, NoReply> Running::converse() {
     for (;;) {
         auto message = connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd());
         if (!message) return fail_with(std::move(message).error());
+        if (never_began(message->reply)) {
+            refusal_ = std::move(message->reply);
+            return fail_with(NoReply{NoReply::Why::ended, {}});
+        }
+        refusal_.reset();
         if (const auto code = take(message->reply)) return *code;
     }
+}
+
+// A daemon that was replaced before it had started the job: the next one starts it.
+bool Running::never_began(const protocol::Reply& reply) const {
+    return was_broken_ && job_.empty() && reply.error == "org.postern.Actions.Unavailable";
 }
 
 bool Running::connect_again() {

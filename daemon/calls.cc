@@ -68,8 +68,13 @@ class Calls::Following final : public jobs::Follower {
                      {std::move(stdout_file), std::move(stderr_file)});
     }
     void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
-        finish(channel::Refused{connection_, request_, channel::Refusal::start_failed, job,
-                                action_ + ": " + failure.message});
+        if (failure.again) {
+            finish(channel::Refused{connection_, request_, channel::Refusal::unavailable, "",
+                                    action_ + ": " + failure.message + "; try again"});
+        } else {
+            finish(channel::Refused{connection_, request_, channel::Refusal::start_failed, job,
+                                    action_ + ": " + failure.message});
+        }
     }
     void output(const std::string& /*job*/) override {
         session_.send(channel::JobOutput{connection_, request_});
@@ -293,7 +298,7 @@ bool Calls::is_own(const SessionProcess& session, const jobs::Requester& request
 std::optional<jobs::Record> Calls::find_own(const SessionProcess& session,
                                             const std::string& key) const {
     for (jobs::Record& record : jobs_.find_key(session.caller()->uid, key)) {
-        if (is_own(session, record.requester)) return std::move(record);
+        if (!record.again && is_own(session, record.requester)) return std::move(record);
     }
     return std::nullopt;
 }

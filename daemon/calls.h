@@ -66,7 +66,8 @@ class Calls {
     // The call is answered with this job, from its beginning.
     template <typename Call>
     void answer_with(SessionProcess& session, const Call& call, const jobs::Record& record);
-    // The job that this caller has given the key. Absent: none, as far as records are kept.
+    // The job that this caller has given the key, but for one that never began through no fault of
+    // its own. Absent: none, as far as records are kept.
     [[nodiscard]] std::optional<jobs::Record> find_own(const SessionProcess& session,
                                                        const std::string& key) const;
     // The job, if it is this caller's; else the call is refused and that is audited.

@@ -48,6 +48,7 @@ void Job::fail_start(StartFailure failure) {
     record_.state = RecordState::failed;
     record_.message = failure.detail;
     record_.told = failure.message;
+    record_.again = failure.again;
     record_.result.ended_usec = now_usec();
     if (const Status written = host_.records().write_last(record_);
         !written && host_.settings().notice) {

@@ -69,6 +69,8 @@ struct Requester {
 struct StartFailure {
     std::string message;  // for the caller: names no program, user or path
     std::string detail;   // for the audit and the administrator
+    // The job was not at fault, it never began: the same call may be made again.
+    bool again = false;
 };
 
 // Who keeps book of a job: told how it came to its end, one of both and once, before its followers.

@@ -124,6 +124,7 @@ std::string to_json(const Record& record) {
         {"kill_on_disconnect", record.kill_on_disconnect},
         {"message", record.message},
         {"told", record.told},
+        {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
     if (record.ending) object["ending"] = name_of(*record.ending);
@@ -169,6 +170,7 @@ Result<Record> from_json(std::string_view text) {
     record.kill_on_disconnect = fields.boolean("kill_on_disconnect");
     record.message = fields.text("message");
     record.told = fields.text("told");
+    record.again = fields.boolean("again");
     if (const json* requester = fields.member("requester")) {
         Fields who(*requester, error);
         record.requester.uid = who.number<uid_t>("uid");

@@ -48,8 +48,9 @@ struct Record {
     // started may not have.
     bool result_known = false;
     std::string message;
-    // What its caller was told, where it could not be started.
+    // What its caller was told, where it could not be started; and as StartFailure::again.
     std::string told;
+    bool again = false;
 };
 
 // Whether it is over: `ended`, `failed` or `lost`.

@@ -128,7 +128,7 @@ void UnitJob::fence() {
 void UnitJob::fenced(const std::optional<CallError>& error) {
     if (!error) {
         fail_start({"the program could not be started: the connection to systemd broke",
-                    "the connection to systemd broke before it took the job's unit"});
+                    "the connection to systemd broke before it took the job's unit", true});
     } else if (error->name == "org.freedesktop.systemd1.UnitExists") {
         accepted();
     } else {

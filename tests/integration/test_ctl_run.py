@@ -244,6 +244,25 @@ def test_a_call_whose_answer_was_lost_is_made_again_with_its_key(folder):
         assert len({call["parameters"]["key"] for call in daemon.calls[1:]}) == 1
 
 
+def test_a_job_that_never_began_is_started_again(folder):
+    """By a daemon that came in the place of another; else it is the daemon's word that counts."""
+    unavailable = error("Unavailable", message="not now")
+    runs = iter([[CLOSE], [unavailable], [STARTED, job_end(exitCode=4)]])
+    script = {"Describe": [described()], "Run": [lambda call: next(runs)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (4, "", "")
+    (folder / "fake.sock").unlink()
+    with FakeDaemon(folder, run_script(unavailable)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (123, "", "posternctl: not now\n")
+        assert daemon.connections == 1
+    (folder / "fake.sock").unlink()
+    runs = iter([[CLOSE], *[[unavailable]] * 9])
+    with FakeDaemon(folder, script) as daemon:
+        script["Run"] = [lambda call: next(runs)]
+        assert outcome(ctl(daemon, "run", "web.restart")) == (123, "", "posternctl: not now\n")
+        assert daemon.connections == 4
+
+
 def test_a_daemon_that_never_gets_further_is_given_up(folder):
     script = run_script(STARTED, CLOSE)
     script["Follow"] = [STARTED, CLOSE]

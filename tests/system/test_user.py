@@ -33,12 +33,13 @@ def own(host):
         in ("running", "degraded"), 10, "the user's own manager")
     run("systemctl", "--user", "enable", "--now", "posternd.socket")
     yield run
-    run("systemctl", "--user", "stop", "posternd.socket", "posternd-admin.socket", "posternd.service")
+    run("systemctl", "--user", "stop", "posternd.socket", "posternd-admin.socket",
+        "posternd-datagram.socket", "posternd.service")
     host.run("systemctl", "stop", f"user@{uid}.service")
 
 
 def test_it_is_enabled_for_who_asked_for_it_alone(own, host):
-    for unit in ("posternd.socket", "posternd-admin.socket"):
+    for unit in ("posternd.socket", "posternd-admin.socket", "posternd-datagram.socket"):
         assert own("systemctl", "--user", "is-enabled", unit).stdout == "enabled\n"
         everyones = host.run("systemctl", "--global", "is-enabled", unit, check=False)
         assert everyones.stdout == "disabled\n"
@@ -47,6 +48,7 @@ def test_it_is_enabled_for_who_asked_for_it_alone(own, host):
 def test_the_doors_are_the_users_alone(own):
     folder = f"/run/user/{own.uid}"
     for path, mode in (("postern", "700"), ("postern/postern.sock", "600"),
+                       ("postern/postern.dgram", "600"),
                        ("postern-admin", "700"), ("postern-admin/admin.sock", "600")):
         assert own("stat", "-c", "%a %U", f"{folder}/{path}").stdout == f"{mode} selfish\n", path
 
@@ -58,6 +60,12 @@ def test_a_job_is_a_unit_of_the_users_own_manager(own):
     [cgroup] = [line for line in lines if line.startswith("0::")]
     assert f"/user@{own.uid}.service/" in cgroup
     assert "/postern.slice/postern-job-" in cgroup
+
+
+def test_packets_come_too(own):
+    assert own("posternctl", "--user", "ping", "--datagram").returncode == 0
+    who = json.loads(own("posternctl", "--user", "--json", "whoami", "--datagram").stdout)
+    assert who["uid"] == int(own.uid)
 
 
 def test_the_administrator_is_the_user(own):
