@@ -79,6 +79,7 @@ Result<ActionDescription> decode_action(const nlohmann::json& action) {
         std::clamp<std::int64_t>(integer_field(action, "timeoutSeconds").value_or(0), 0, most);
     description.timeout_usec = static_cast<std::uint64_t>(seconds) * 1'000'000;
     description.kill_on_disconnect = string_field(action, "onDisconnect") == "kill";
+    description.datagram = flag_field(action, "datagram");
     for (const auto& argument : array_field(action, "arguments")) {
         auto spec = decode_argument(argument);
         if (!spec) return fail(spec.error().message);

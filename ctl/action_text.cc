@@ -135,9 +135,10 @@ std::string describe_action(const ActionDescription& action) {
         const auto seconds = static_cast<long>(action.timeout_usec / 1'000'000);
         text += "Ended after " + duration_text(seconds) + ". ";
     }
-    text += action.kill_on_disconnect ? "Ended when its caller goes.\n"
-                                      : "Goes on when its caller goes.\n";
-    return text + "\nExample: " + example_command(action) + "\n";
+    text +=
+        action.kill_on_disconnect ? "Ended when its caller goes." : "Goes on when its caller goes.";
+    if (action.datagram) text += " A packet may run it (notify, run --datagram).";
+    return text + "\n\nExample: " + example_command(action) + "\n";
 }
 
 }  // namespace postern::ctl

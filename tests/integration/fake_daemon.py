@@ -141,8 +141,8 @@ class FakeDaemon:
 class FakeDatagramDaemon:
     """Takes packets one after the other."""
 
-    def __init__(self, folder, script, mode=0o666, name="fake.dgram"):
-        self.path = str(folder / name)
+    def __init__(self, folder, script, mode=0o666):
+        self.path = str(folder / "fake.dgram")
         self.packets = []  # as they came
         self.calls = []
         self.senders = []  # the address of each, or None

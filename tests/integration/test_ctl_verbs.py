@@ -95,7 +95,7 @@ Example: posternctl run web.restart 'service=nginx' tags=TAGS tags=TAGS token=TO
 
 
 def test_describe_an_action_without_arguments(folder):
-    action = described("stop", onDisconnect="kill", timeoutSeconds=30)
+    action = described("stop", onDisconnect="kill", timeoutSeconds=30, datagram=False)
     with FakeDaemon(folder, {"Describe": [action]}) as daemon:
         assert outcome(ctl(daemon, "describe", "stop")) == (0, """\
 stop - Does it
@@ -106,6 +106,12 @@ Ended after 30s. Ended when its caller goes.
 
 Example: posternctl run stop
 """, "")
+
+
+def test_describe_an_action_that_a_packet_may_run(folder):
+    with FakeDaemon(folder, {"Describe": [described("stop", datagram=True)]}) as daemon:
+        assert ctl(daemon, "describe", "stop").stdout.splitlines()[-3] == (
+            "Ended after 30s. Goes on when its caller goes. A packet may run it (notify, run --datagram).")
 
 
 def test_whoami_names_what_has_a_name(folder):

@@ -12,7 +12,6 @@ import threading
 import pytest
 
 import harness
-from fake_daemon import FakeDatagramDaemon, reply
 from identity import ALICE, BOB, CAROL, Identity, run_as
 
 ROOT_ONLY = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -32,22 +31,22 @@ def shown():
 @pytest.fixture
 def as_shown(start_guard, programs):
     """Runs commands with the daemon's paths in the place of those of the document."""
-    guard = start_guard({}, socket_mode="0660", options=["--socket-group", "games"])
-    script = {"Ping": [lambda call: [reply({"pong": call["parameters"]["ping"]})]], "Run": []}
-    with FakeDatagramDaemon(guard.folder, script, mode=0o660, name="postern.dgram") as datagrams:
-        def here(text):
-            return text.replace("/run/postern/", f"{guard.folder}/")
+    guard = start_guard({}, datagrams=True, socket_mode="0660", options=["--socket-group", "games"])
 
-        def run(command):
-            done = subprocess.run(
-                ["/bin/sh", "-c", here(command)], cwd="/", text=True, timeout=PATIENCE, check=False,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env={"PATH": f"{programs}:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
-                     "POSTERN_SOCKET": str(guard.socket_path), "POSTERN_DATAGRAM": datagrams.path})
-            return done.stdout
+    def here(text):
+        return text.replace("/run/postern/", f"{guard.folder}/")
 
-        run.here = here
-        yield run
+    def run(command):
+        done = subprocess.run(
+            ["/bin/sh", "-c", here(command)], cwd="/", text=True, timeout=PATIENCE, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={"PATH": f"{programs}:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
+                 "POSTERN_SOCKET": str(guard.socket_path),
+                 "POSTERN_DATAGRAM": str(guard.datagram_path)})
+        return done.stdout
+
+    run.here = here
+    return run
 
 
 @ROOT_ONLY
@@ -62,7 +61,7 @@ def test_a_command_shows_what_is_said(as_shown, command, output):
 def test_the_client_of_a_few_lines(as_shown):
     (client,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S)
     done = run_as(None, [sys.executable, "-I", "-c", as_shown.here(client)])
-    assert (done.returncode, done.stdout, done.stderr) == (0, '{"parameters": {"pong": "x"}}\n', "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"parameters":{"pong":"x"}}\n', "")
 
 
 def test_every_test_that_is_named_exists():
