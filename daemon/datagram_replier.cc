@@ -121,14 +121,16 @@ void DatagramReplier::State::run() {
 
 Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vector<int>& sockets,
                                                                  bool own) {
-    // What a thread must give up before it sends anything can be given up here, or there is no use
-    // in starting.
+    // What a thread must give up before it sends anything, and the ids that it takes on: it can
+    // here, or there is no use in starting.
+    constexpr Ids somebody{1, 1};
     Status tried;
     std::thread([&] {
-        const auto sender = DatagramSender::create(own);
-        if (!sender) tried = fail("replies to packets: " + sender.error().message);
+        auto sender = DatagramSender::create(own);
+        if (sender && !own) tried = sender->become(somebody.first, somebody.second);
+        if (!sender) tried = fail(sender.error().message);
     }).join();
-    if (!tried) return fail_with(tried.error());
+    if (!tried) return fail("replies to packets: " + tried.error().message);
     auto state = std::make_shared<State>();
     state->own = own;
     for (const int socket : sockets) {

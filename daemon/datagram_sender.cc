@@ -60,7 +60,9 @@ Status DatagramSender::become(uid_t uid, gid_t gid) {
     ::setfsuid(uid);
     if (static_cast<gid_t>(::setfsgid(no_gid)) != gid ||
         static_cast<uid_t>(::setfsuid(no_uid)) != uid) {
-        return fail("its ids can't be taken on");
+        return fail(
+            "the ids of their receivers can't be taken on (setfsuid, setfsgid); does a "
+            "SystemCallFilter= forbid it?");
     }
     uid_ = uid;
     gid_ = gid;
