@@ -40,10 +40,11 @@ Sender take_sender(msghdr& message) {
     return sender;
 }
 
-std::string path_of(const sockaddr_un& address, socklen_t length) {
+std::string path_of(const sockaddr_storage& address, socklen_t length) {
     constexpr std::size_t before = offsetof(sockaddr_un, sun_path);
-    if (length <= before || address.sun_family != AF_UNIX || address.sun_path[0] != '/') return {};
-    return {address.sun_path, ::strnlen(address.sun_path, length - before)};
+    const char* const path = reinterpret_cast<const char*>(&address) + before;
+    if (length <= before || address.ss_family != AF_UNIX || *path != '/') return {};
+    return {path, ::strnlen(path, length - before)};
 }
 
 }  // namespace
@@ -52,7 +53,9 @@ DatagramReceiver::Received DatagramReceiver::receive(int socket) {
     Received received;
     iovec data{buffer_.data(), buffer_.size()};
     alignas(cmsghdr) std::array<char, control_bytes> control;
-    sockaddr_un address{};
+    // Of a path that fills its place the kernel gives one byte more than a sockaddr_un has
+    // (unix(7), BUGS).
+    sockaddr_storage address{};
     msghdr message{};
     message.msg_name = &address;
     message.msg_namelen = sizeof address;
@@ -82,7 +85,6 @@ DatagramReceiver::Received DatagramReceiver::receive(int socket) {
     const auto size = static_cast<std::size_t>(length);
     packet.too_long = (message.msg_flags & MSG_TRUNC) != 0 || size == buffer_.size();
     if (!packet.too_long) packet.payload.assign(buffer_.data(), size);
-    // Of a path that fills its place the kernel counts one byte more than there is (unix(7), BUGS).
     packet.reply_path = path_of(address, std::min<socklen_t>(message.msg_namelen, sizeof address));
     return received;
 }

@@ -9,12 +9,12 @@ import subprocess
 import pytest
 
 import booted_host
+from test_life import configure  # noqa: F401
 
 pytestmark = pytest.mark.needs_root
 
 SOCKET = "/run/postern/postern.dgram"
 CLIENT = "/usr/local/bin/datagram-client"
-CONFIGURATION = "/etc/postern/posternd.json"
 PING = '{"method":"org.postern.Actions.Ping","parameters":{"ping":"x"}}'
 PONG = '{"parameters":{"pong":"x"}}'
 RUN = '{"method":"org.postern.Actions.Run","parameters":{"action":"touch"}}'
@@ -86,9 +86,8 @@ def test_a_job_of_a_packet_is_a_unit_like_any(host, client):
     host.run("systemctl", "reload", "posternd.service")
 
 
-def test_no_packet_is_lost_to_a_guard_that_leaves(host, client):
-    host.write(CONFIGURATION, json.dumps({"limits": {"idle-exit": "20ms"}}))
-    host.run("systemctl", "restart", "posternd.service")
+def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure):  # noqa: F811
+    configure({"limits": {"idle-exit": "20ms"}})
     before = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
     assert client(PING).stdout == PONG
     # Pauses around the very time after which it leaves.
@@ -96,8 +95,6 @@ def test_no_packet_is_lost_to_a_guard_that_leaves(host, client):
               f"= '{PONG}' || echo \"packet $i was lost\"; done")
     done = host.run("bash", "-c", script, user="member", timeout=180)
     after = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
-    host.run("rm", CONFIGURATION)
-    host.run("systemctl", "restart", "posternd.service")
     assert (done.stdout, done.stderr) == ("", "")
     # The race did take place.
     assert after.count("nothing to do: leaving") - before.count("nothing to do: leaving") > 20

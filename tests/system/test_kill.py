@@ -140,17 +140,18 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
 
 
 def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F811
-    """No call is refused, no job is lost, and each runs once."""
-    declare(quick=shell("echo x >>/run/quick; echo done"),
+    """No call is refused, no job is lost, each runs once and has a true end."""
+    declare(replaced=shell("echo $POSTERN_JOB >>/run/quick; echo done"),
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
-    host.run("rm", "-f", "/run/quick")
+    host.run("rm", "-f", "/run/quick", "/run/enough")
     long_one = spawn(host, "ticks")
     script = ("i=0; until [ -e /run/enough ]; do i=$((i+1)); "
               "posternctl ping >/dev/null || echo ping $i; "
-              "[ \"$(posternctl run quick)\" = done ] || echo run $i; done; echo $i >&2")
-    host.run("rm", "-f", "/run/enough")
+              "[ \"$(posternctl run replaced)\" = done ] || echo run $i; done; echo $i >&2")
     callers = [host.spawn("bash", "-c", script, user="member") for _ in range(3)]
-    for _ in range(3):
+    for number in range(3):
+        booted_host.wait_until(lambda: len(journal(host, "job-started")) > 10 * number,  # noqa: B023
+                               30, "calls")
         host.run("dpkg", "-i", f"/packages/{package.name}")
     host.write("/run/enough", "")
     count = 0
@@ -158,9 +159,21 @@ def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F8
         out, err = caller.communicate(timeout=60)
         assert (out, caller.returncode) == ("", 0), err
         count += int(err)
-    assert count > 20
     out, err = long_one.communicate(timeout=60)
     assert (long_one.returncode, err) == (3, "")
     assert out.split() == [str(i) for i in range(1, 61)]
-    assert host.run("cat", "/run/quick").stdout == "x\n" * count
+    ran = host.run("cat", "/run/quick").stdout.split()
+    assert len(ran) == len(set(ran)) == count
+    booted_host.wait_until(
+        lambda: {entry["POSTERN_JOB"] for entry in journal(host, "job-ended")} >= set(ran), 30,
+        "the end of each job")
+    assert {(entry["POSTERN_OUTCOME"], entry["POSTERN_STATUS"])
+            for entry in journal(host, "job-ended")} == {("exited", "0")}
     assert json.loads(host.run("posternctl", "--json", "status").stdout)["jobs"] == 0
+
+
+def journal(host, event):
+    """The entries of the jobs of "replaced"."""
+    lines = host.run("journalctl", "--no-pager", "-o", "json", f"POSTERN_EVENT={event}",
+                     "POSTERN_ACTION=replaced").stdout.splitlines()
+    return [json.loads(line) for line in lines]

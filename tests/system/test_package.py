@@ -200,44 +200,6 @@ def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package)
     assert hello(host).stdout == "Hi, g1\n"
 
 
-def test_an_upgrade_under_load_turns_nobody_away_and_loses_no_job(host, package):
-    host.write("/etc/postern/actions.d/counted.json", json.dumps({
-        "summary": "s", "exec": ["/bin/sh", "-c", "echo $POSTERN_JOB >>/run/counted; sleep 0.1"],
-        "allow": [{"group": "postern"}]}))
-    host.run("systemctl", "reload-or-restart", "posternd.service")
-    script = ("until [ -e /run/enough ]; do posternctl run counted 2>&1; echo $?; done")
-    clients = [host.spawn("bash", "-c", script, user="member") for _ in range(6)]
-    for _ in range(3):
-        seen = len(audit(host, POSTERN_ACTION="counted", POSTERN_EVENT="job-started"))
-        booted_host.wait_until(lambda: len(audit(  # noqa: B023
-            host, POSTERN_ACTION="counted", POSTERN_EVENT="job-started")) > seen + 12, 30, "calls")
-        install(host, package)
-    host.run("touch", "/run/enough")
-    said = "".join(client.communicate(timeout=60)[0] for client in clients).splitlines()
-    codes = [line for line in said if line.isdigit()]
-    assert codes.count("0") > 30
-    # Who waited in the socket's queue was served. A guard that stops may break off, and what it had
-    # not yet begun is said to be so.
-    broken = [line for line in said if not line.isdigit()]
-    assert set(codes) <= {"0", "125", "127"} and len(broken) == len(codes) - codes.count("0")
-    assert all("broke off" in line or "the connection to systemd broke" in line
-               for line in broken), broken
-    host.run("posternctl", "ping", user="member")
-    ran = set(host.run("cat", "/run/counted").stdout.split())
-    assert len(ran) >= codes.count("0")
-
-    def jobs(event):
-        return {e["POSTERN_JOB"] for e in audit(host, POSTERN_ACTION="counted", POSTERN_EVENT=event)}
-
-    # Each that began has a true end, whichever guard was there to see it.
-    assert jobs("job-started") >= ran
-    booted_host.wait_until(lambda: jobs("job-ended") == ran, 30, "the end of each job")
-    for entry in audit(host, POSTERN_ACTION="counted", POSTERN_EVENT="job-ended"):
-        assert (entry["POSTERN_OUTCOME"], entry["POSTERN_STATUS"]) == ("exited", "0")
-    host.run("rm", "/etc/postern/actions.d/counted.json", "/run/counted", "/run/enough")
-    host.run("systemctl", "reload", "posternd.service")
-
-
 def test_purged_it_leaves_nothing(fresh_host, package):
     before = fresh_host.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-path", "*postern*").stdout
     assert before == ""

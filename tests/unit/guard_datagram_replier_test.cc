@@ -1,4 +1,5 @@
 // Replies to packets: to whom they go, and to whom they never do.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <poll.h>
