@@ -62,6 +62,7 @@ struct Requester {
     bool groups_known = true;  // they are all of them; not so for who sent a packet
     std::optional<std::string> unit = std::nullopt;  // the system's unit, where it was known
     // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string key = {};
 };
 

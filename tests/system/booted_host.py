@@ -7,10 +7,10 @@ system is only the lower layer of an overlay.
 import contextlib
 import os
 import pathlib
+import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
 # What a host needs to boot, and what tests use in it.
@@ -41,8 +41,9 @@ class BootedHost:
         self._root = root
         self._binds = binds
         # A cgroup of its own: containers in a common one would see each other's systemd.
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="postern-host-", dir="/run"))
-        self._name = self._folder.name.replace("_", "-")
+        self._name = f"postern-host-{secrets.token_hex(4)}"
+        self._folder = pathlib.Path("/run", self._name)
+        self._folder.mkdir(mode=0o700)
         self._cgroup = _cgroup_root() / self._name
         self._nspawn = None
         self._pid1 = None

@@ -29,8 +29,11 @@ def traced(host, *options):
                               stderr=subprocess.DEVNULL)
 
     def attached():
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            return any(line.split()[1] != "0" for line in status if line.startswith("TracerPid:"))
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as status:
+                return any(line.split()[1] != "0" for line in status if line.startswith("TracerPid:"))
+        except FileNotFoundError:
+            return True  # at its first call already it was killed
 
     booted_host.wait_until(attached, 10, "strace has the guard")
     return strace
@@ -52,7 +55,7 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, calls, points
     assert run(host, "once") == (7, "begin\nend\n", "")
     strace.terminate()
     strace.wait(10)
-    count = len(log.read_text().splitlines())
+    count = sum("resumed>" not in line for line in log.read_text().splitlines())
     assert count >= 5
     booted_host.wait_until(lambda: job_units(host) == [], 10, "no unit left")
     host.run("rm", "-f", "/run/once")
@@ -79,7 +82,7 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, calls, points
         assert host.run("cat", f"/var/lib/postern/jobs/{job}/stdout").stdout == "begin\nend\n"
         states |= {record["state"] for record in records(host, "once")}
     # The test did what it is for; and no record was left behind in the middle.
-    assert killed >= len(range(1, count + 1, step)) // 2
+    assert killed >= 5  # later on there are fewer calls: sessions are there already
     assert states <= {"ended", "failed"}
 
 
@@ -128,8 +131,8 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     unit = wait_for_unit(host)
     job = unit.removeprefix("postern-job-").removesuffix(".service")
     guard = guard_pid(host)
-    host.run("pkill", "-STOP", "posternctl")
     host.run("systemctl", "kill", "-s", "STOP", unit)  # so that it can't end by itself
+    # The next guard comes a second later: nobody is there then who would come back.
     host.kill_outside(guard)
     host.run("pkill", "-KILL", "posternctl")
     client.communicate(timeout=20)

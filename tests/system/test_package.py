@@ -146,21 +146,21 @@ def test_a_reload_puts_new_files_in_force(host):
 
 def test_a_reload_fails_where_a_file_is_bad_and_names_it(host):
     assert hello(host).returncode == 0
-    host.write("/etc/postern/actions.d/broken.json", '{"summary": "s", "exec": ["/bin/true"], '
+    host.write("/etc/postern/actions.d/misspelt.json", '{"summary": "s", "exec": ["/bin/true"], '
                '"allow": [],\n "sumary": 1}')
     done = host.run("systemctl", "reload", "posternd.service", check=False)
     assert done.returncode != 0
-    booted_host.wait_until(lambda: "broken.json:2:2: sumary: unknown key" in host.run(
+    booted_host.wait_until(lambda: "misspelt.json:2:2: sumary: unknown key" in host.run(
         "journalctl", "--no-pager", "-n", "20", "-u", "posternd.service").stdout, 10, "the reason")
-    [entry] = booted_host.wait_until(lambda: audit(host, POSTERN_ACTION="broken"), 10, "its entry")
+    [entry] = booted_host.wait_until(lambda: audit(host, POSTERN_ACTION="misspelt"), 10, "its entry")
     assert (entry["POSTERN_EVENT"], entry["PRIORITY"]) == ("action-off", "3")
-    assert entry["POSTERN_PLACE"] == "/etc/postern/actions.d/broken.json"
-    explained = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=broken").stdout
+    assert entry["POSTERN_PLACE"] == "/etc/postern/actions.d/misspelt.json"
+    explained = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=misspelt").stdout
     assert "Subject: An action is not in force" in explained
     # It runs on, with everything else in force.
     assert state(host, "posternd.service") == "active"
     assert hello(host).stdout == "Hi, g1\n"
-    host.run("rm", "/etc/postern/actions.d/broken.json")
+    host.run("rm", "/etc/postern/actions.d/misspelt.json")
     host.run("systemctl", "reload", "posternd.service")
 
 
