@@ -64,6 +64,7 @@ class QueueingSink : public AuditSink {
         std::string fresh = packet(line, fields);
         Sent sent = queue_.empty() ? send(fresh) : Sent::full;
         if (sent == Sent::sent) return true;
+        if (sent == Sent::never) return false;
         const std::size_t most = most_queued + (room == AuditRoom::reserved ? most_reserved : 0);
         if (queue_.size() >= most) return false;
         if (queue_.empty() && !wait(sent)) return false;
@@ -76,6 +77,7 @@ class QueueingSink : public AuditSink {
         sent,
         full,    // the reader is behind: wait until the descriptor is writable
         broken,  // there is no reader: try again after a while
+        never,   // it is too long for any reader
     };
     virtual std::string packet(const std::string& line, const AuditFields& fields) = 0;
     // Never blocks.
@@ -96,7 +98,8 @@ class QueueingSink : public AuditSink {
     }
     void flush() {
         while (!queue_.empty()) {
-            if (const Sent sent = send(queue_.front()); sent != Sent::sent) {
+            const Sent sent = send(queue_.front());
+            if (sent == Sent::full || sent == Sent::broken) {
                 (void)wait(sent);
                 return;
             }
@@ -148,6 +151,7 @@ class JournalSink final : public QueueingSink {
             } while (count < 0 && errno == EINTR);
             if (count >= 0) return Sent::sent;
             if (errno == EAGAIN) return Sent::full;
+            if (errno == EMSGSIZE) return Sent::never;
             // A journald that was started anew has a new socket.
             if (!connect()) break;
         }

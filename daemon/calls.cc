@@ -2,12 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/utf8.h"
 #include "daemon/identity.h"
 #include "daemon/job_audit.h"
@@ -22,6 +25,50 @@ void send_started(SessionProcess& session, std::uint64_t connection, std::uint32
     files.push_back(std::move(output[0]));
     files.push_back(std::move(output[1]));
     session.send(channel::JobStarted{connection, request, job}, std::move(files));
+}
+
+std::size_t text_bytes(const Scalar& value) {
+    const auto* text = std::get_if<std::string>(&value);
+    return text != nullptr ? text->size() : 0;
+}
+
+std::size_t text_bytes(const Arguments& arguments) {
+    std::size_t bytes = 0;
+    for (const auto& [name, value] : arguments) {
+        bytes += name.size();
+        if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
+        if (const auto* items = std::get_if<std::vector<Scalar>>(&value)) {
+            for (const Scalar& item : *items) bytes += text_bytes(item);
+        }
+    }
+    return bytes;
+}
+
+// Whether a caller can have sent this much: what is said of a call, to the session and in the
+// audit, is then bounded too.
+bool could_be_a_callers(const channel::ToGuard& message) {
+    const auto is_text = [](const std::string& text) {
+        return text.size() <= limits::json_string_bytes;
+    };
+    return std::visit(
+        [&](const auto& call) {
+            bool fits = true;
+            if constexpr (requires { call.action; }) fits = fits && is_text(call.action);
+            if constexpr (requires { call.job; }) fits = fits && is_text(call.job);
+            if constexpr (requires { call.arguments; }) {
+                fits = fits && text_bytes(call.arguments) <= limits::message_bytes;
+            }
+            return fits;
+        },
+        message);
+}
+
+// In whatever order.
+bool same_arguments(std::vector<std::pair<std::string, std::string>> one,
+                    std::vector<std::pair<std::string, std::string>> other) {
+    std::ranges::sort(one);
+    std::ranges::sort(other);
+    return one == other;
 }
 
 JobView view_of(const jobs::Record& record) {
@@ -102,6 +149,8 @@ Calls::Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits)
 Calls::~Calls() = default;
 
 void Calls::handle(SessionProcess& session, const channel::ToGuard& message) {
+    if (!could_be_a_callers(message))
+        return session.end("it asked for more than a message can hold");
     const bool twice = std::visit(
         [&](const auto& call) {
             using Call = std::decay_t<decltype(call)>;
@@ -207,10 +256,20 @@ void Calls::run(SessionProcess& session, const channel::Run& call) {
     if (!reachable_or_refuse(session, call, *verdict.action)) return;
     const auto command = bind_or_refuse(session, call, *verdict.action);
     if (!command) return;
-    const auto known = call.key.empty() ? std::nullopt : find_own(session, call.key);
+    std::optional<jobs::Record> known;
+    if (!call.key.empty()) {
+        auto found = find_own(session, call);
+        if (!found) {
+            spdlog::error("{}: {}", call.action, found.error().message);
+            return refuse(session, call, channel::Refusal::unavailable, "",
+                          "what was started with this key can't be found out at the moment; try "
+                          "again later, the administrator finds more in the log");
+        }
+        known = std::move(*found);
+    }
     if (!known) {
         if (has_room_or_refuse(session, call)) start(session, call, verdict, *command);
-    } else if (known->action == call.action && known->arguments == command->shown) {
+    } else if (known->action == call.action && same_arguments(known->arguments, command->shown)) {
         spdlog::debug("job {}: found again by its key", known->job);
         answer_with(session, call, *known);
     } else {
@@ -242,7 +301,6 @@ bool Calls::has_room_or_refuse(SessionProcess& session, const channel::Run& call
 
 void Calls::start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
                   const policy::Command& command) {
-    const policy::Caller& caller = *session.caller();
     const ConnectionInfo& connection = session.connections().at(call.connection);
     jobs::Audience audience;
     audience.witness = std::make_unique<JobAudit>(audit_, session.caller(), connection.pid,
@@ -261,11 +319,8 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
         event.arguments = command.shown;
         return audit_.write(event);
     };
-    const auto job =
-        jobs_.start(*verdict.action, command,
-                    {caller.uid, caller.gid, connection.pid, jobs_.digest(caller.groups),
-                     caller.groups_known, connection.unit, call.key},
-                    std::move(audience), admit);
+    const auto job = jobs_.start(*verdict.action, command, requester_of(session, call),
+                                 std::move(audience), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", call.action, job.error().message);
         AuditEvent event =
@@ -295,12 +350,21 @@ bool Calls::is_own(const SessionProcess& session, const jobs::Requester& request
            (!snapshot_->names_units || caller.unit == requester.unit);
 }
 
-std::optional<jobs::Record> Calls::find_own(const SessionProcess& session,
-                                            const std::string& key) const {
-    for (jobs::Record& record : jobs_.find_key(session.caller()->uid, key)) {
-        if (!record.again && is_own(session, record.requester)) return std::move(record);
+Result<std::optional<jobs::Record>> Calls::find_own(const SessionProcess& session,
+                                                    const channel::Run& call) const {
+    auto records = jobs_.find_key(requester_of(session, call));
+    if (!records) return fail(records.error().message);
+    for (jobs::Record& record : *records) {
+        if (!record.again && is_own(session, record.requester)) return std::optional(record);
     }
-    return std::nullopt;
+    return std::optional<jobs::Record>();
+}
+
+jobs::Requester Calls::requester_of(const SessionProcess& session, const channel::Run& call) const {
+    const policy::Caller& caller = *session.caller();
+    const ConnectionInfo& connection = session.connections().at(call.connection);
+    return {caller.uid,          caller.gid,      connection.pid, jobs_.digest(caller.groups),
+            caller.groups_known, connection.unit, call.key};
 }
 
 template <typename Call>
@@ -328,6 +392,11 @@ void Calls::answer_with(SessionProcess& session, const Call& call, const jobs::R
     }
     if (session.connections().at(call.connection).packet) {
         return session.send(channel::Detached{call.connection, call.request, record.job});
+    }
+    if (follows(session, call.connection) >= limits::followed_by_connection) {
+        return refuse(session, call, channel::Refusal::limit_reached, "connection",
+                      "this connection follows " + std::to_string(limits::followed_by_connection) +
+                          " jobs already; connect once more for another");
     }
     if (!is_over(record.state)) {
         auto follower =
@@ -392,6 +461,12 @@ void Calls::connection_closed(const SessionProcess& session, std::uint64_t conne
         it = under_way_.erase(it);
         jobs_.leave(followed.job, followed.follower, leaving);
     }
+}
+
+std::size_t Calls::follows(const SessionProcess& session, std::uint64_t connection) const {
+    const auto first = under_way_.lower_bound({&session, connection, 0});
+    const auto last = under_way_.lower_bound({&session, connection + 1, 0});
+    return static_cast<std::size_t>(std::distance(first, last));
 }
 
 bool Calls::has_jobs(const SessionProcess& session) const {

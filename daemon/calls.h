@@ -68,8 +68,14 @@ class Calls {
     void answer_with(SessionProcess& session, const Call& call, const jobs::Record& record);
     // The job that this caller has given the key, but for one that never began through no fault of
     // its own. Absent: none, as far as records are kept.
-    [[nodiscard]] std::optional<jobs::Record> find_own(const SessionProcess& session,
-                                                       const std::string& key) const;
+    // Error: it can't be found out.
+    [[nodiscard]] Result<std::optional<jobs::Record>> find_own(const SessionProcess& session,
+                                                               const channel::Run& call) const;
+    [[nodiscard]] jobs::Requester requester_of(const SessionProcess& session,
+                                               const channel::Run& call) const;
+    // How many jobs are followed through this connection.
+    [[nodiscard]] std::size_t follows(const SessionProcess& session,
+                                      std::uint64_t connection) const;
     // The job, if it is this caller's; else the call is refused and that is audited.
     template <typename Call>
     std::optional<jobs::Record> own_job_or_refuse(SessionProcess& session, const Call& call);

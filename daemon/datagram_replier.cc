@@ -1,8 +1,6 @@
 #include "daemon/datagram_replier.h"
 
 #include <fcntl.h>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -69,17 +67,15 @@ int DatagramReplier::State::send_one(DatagramSender& sender, const DatagramReply
     return other < 0 ? error : sender.send(other, reply.path, reply.bytes);
 }
 
-// Negative: none to be had. Only lanes of this uid use it, and none is taken away while it holds
-// unread replies.
+// Negative: none to be had. Only lanes of this uid use it, and none is taken away while there is
+// one.
 int DatagramReplier::State::reserve(uid_t uid) {
     const std::lock_guard lock(mutex);
     if (const auto found = reserves.find(uid); found != reserves.end()) return found->second.get();
     if (reserves.size() >= most_reserves) {
+        // What was sent from it and is not read stays where it is (unix(7)).
         std::erase_if(reserves, [&](const auto& entry) {
-            int unread = 1;
-            const bool in_use =
-                lanes.lower_bound({entry.first, 0}) != lanes.lower_bound({entry.first + 1, 0});
-            return !in_use && ::ioctl(entry.second.get(), SIOCOUTQ, &unread) == 0 && unread == 0;
+            return lanes.lower_bound({entry.first, 0}) == lanes.lower_bound({entry.first + 1, 0});
         });
         if (reserves.size() >= most_reserves) return -1;
     }

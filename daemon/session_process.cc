@@ -144,10 +144,13 @@ void SessionProcess::send(const channel::ToSession& message, std::vector<UniqueF
     if (state_ == State::ending || state_ == State::gone) return;
     if (queue_.empty() && !sending_) taken_usec_ = now_usec();
     queue_.push_back({channel::encode(message), std::move(descriptors)});
-    queue_bytes_ += queue_.back().bytes.size();
-    if (queue_bytes_ > limits::session_queue_bytes) {
-        end("it does not read what it is sent");
-        return;
+    const Packet& packet = queue_.back();
+    if (packet.bytes.size() > limits::packet_bytes) return end("an answer to it is too long");
+    queue_bytes_ += packet.bytes.size();
+    queue_descriptors_ += packet.descriptors.size();
+    if (queue_bytes_ > limits::session_queue_bytes ||
+        queue_descriptors_ > limits::session_queue_descriptors) {
+        return end("it does not read what it is sent");
     }
     pump();
 }
@@ -179,6 +182,7 @@ bool SessionProcess::pump_one() {
     if (!queue_.empty()) {
         if (!send_now(queue_.front())) return false;
         queue_bytes_ -= queue_.front().bytes.size();
+        queue_descriptors_ -= queue_.front().descriptors.size();
         queue_.pop_front();
         return true;
     }
@@ -374,6 +378,7 @@ void SessionProcess::end(const std::string& failure) {
     waiting_.clear();
     queue_.clear();
     queue_bytes_ = 0;
+    queue_descriptors_ = 0;
     packets_waiting_.clear();
     sending_.reset();
     // One that broke the rules gets no time; one whose channel ended is about to say how it died.

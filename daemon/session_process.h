@@ -184,6 +184,7 @@ class SessionProcess {
     bool packets_full_ = false;
     std::deque<Packet> queue_;
     std::size_t queue_bytes_ = 0;
+    std::size_t queue_descriptors_ = 0;
     // The set that is being sent: too large for the queue, so one action at a time as there is
     // room.
     policy::SnapshotPtr sending_;

@@ -1,6 +1,5 @@
 #include "daemon/channel/messages.h"
 
-#include <cassert>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -257,7 +256,6 @@ Bytes encode_from(const V& message, std::uint8_t first_kind) {
                     0};
     Writer writer(packet);
     std::visit([&writer](const auto& m) { fields(writer, m); }, message);
-    assert(packet.size() <= limits::packet_bytes);
     const auto body = static_cast<std::uint32_t>(packet.size() - header_bytes);
     for (std::size_t i = 0; i < 4; ++i) packet[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
     return packet;

@@ -307,8 +307,8 @@ using ToSession =
 using ToGuard = std::variant<Ready, Accepted, Closed, Run, Follow, LookUp, Check, Describe,
                              AwaitOutput, Manage, Reply>;
 
-// Precondition: the message fits into a packet. Everything that is sent is bounded by
-// base/limits.h.
+// A packet that is longer than limits::packet_bytes is refused by whoever gets it: what is sent is
+// to be bounded by base/limits.h.
 Bytes encode(const ToSession& message);
 Bytes encode(const ToGuard& message);
 

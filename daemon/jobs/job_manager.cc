@@ -74,7 +74,7 @@ class Manager final : public JobManager, public JobHost {
                               const Requester& requester, Audience audience,
                               const std::function<bool(const std::string& job)>& admit) override;
     [[nodiscard]] std::optional<Record> find(const std::string& job) const override;
-    [[nodiscard]] std::vector<Record> find_key(uid_t uid, const std::string& key) const override;
+    [[nodiscard]] Result<std::vector<Record>> find_key(const Requester& who) const override;
     [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(
         const std::string& job) const override;
     Result<FollowerId> follow(const std::string& job, std::unique_ptr<Follower> follower) override;
@@ -294,6 +294,8 @@ void Manager::resume(Record record) {
         if (settings_.notice) {
             settings_.notice("job " + record.job + " can't be taken up: " + files.error().message);
         }
+        // Whoever asks for it again must not start another.
+        records_.remember_key(record);
         return;
     }
     Audience audience;
@@ -317,14 +319,15 @@ std::optional<Record> Manager::find(const std::string& job) const {
     return records_.read(job);
 }
 
-std::vector<Record> Manager::find_key(uid_t uid, const std::string& key) const {
+Result<std::vector<Record>> Manager::find_key(const Requester& who) const {
     std::vector<Record> found;
     for (const auto& [id, job] : jobs_) {
-        const Requester& requester = job->record().requester;
-        if (requester.uid == uid && requester.key == key) found.push_back(job->record());
+        if (owner_of(job->record().requester) == owner_of(who)) found.push_back(job->record());
     }
-    for (const std::string& id : records_.find_key(uid, key)) {
-        if (std::optional<Record> record = records_.read(id)) found.push_back(std::move(*record));
+    for (const std::string& id : records_.find_key(who)) {
+        std::optional<Record> record = records_.read(id);
+        if (!record) return fail("the record of job " + id + " can't be read");
+        found.push_back(std::move(*record));
     }
     return found;
 }

@@ -178,8 +178,9 @@ class JobManager {
 
     // The job, running or over, for as long as its record is kept.
     [[nodiscard]] virtual std::optional<Record> find(const std::string& job) const = 0;
-    // All jobs of callers of this uid that were given this key.
-    [[nodiscard]] virtual std::vector<Record> find_key(uid_t uid, const std::string& key) const = 0;
+    // The jobs that a caller with these ids and groups was given this key for. Error: a record
+    // can't be read.
+    [[nodiscard]] virtual Result<std::vector<Record>> find_key(const Requester& who) const = 0;
     // The output files of a job that is over, for reading: stdout, stderr.
     [[nodiscard]] virtual Result<std::array<UniqueFd, 2>> open_output(
         const std::string& job) const = 0;

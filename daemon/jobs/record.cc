@@ -97,6 +97,10 @@ std::string_view name_of(Outcome outcome) {
     return name_in(outcome_names, outcome);
 }
 
+Owner owner_of(const Requester& requester) {
+    return {requester.uid, requester.gid, requester.groups, requester.groups_known, requester.key};
+}
+
 std::string to_json(const Record& record) {
     json arguments = json::object();
     for (const auto& [name, text] : record.arguments) arguments[name] = text;

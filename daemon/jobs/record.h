@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,11 @@ struct Record {
 bool is_over(RecordState state);
 
 std::string_view name_of(Outcome outcome);
+
+// Whose a job is, as far as that decides what a key stands for: uid, gid, groups and whether they
+// are all known, key.
+using Owner = std::tuple<uid_t, gid_t, std::uint64_t, bool, std::string>;
+Owner owner_of(const Requester& requester);
 
 std::string to_json(const Record& record);
 // Error: what is wrong with it. Members that are not known are passed over: a later version may

@@ -218,11 +218,11 @@ void RecordStore::drop(const Age& age) {
     const auto over = over_.find(age);
     const Owner& owner = over->second;
     remove(age.second);
-    OfUid& of_uid = over_of_uid_.at(owner.first);
+    OfUid& of_uid = over_of_uid_.at(std::get<0>(owner));
     const auto found = of_uid.output_bytes.find(age);
     of_uid.total_bytes -= found->second;
     of_uid.output_bytes.erase(found);
-    if (of_uid.output_bytes.empty()) over_of_uid_.erase(owner.first);
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(std::get<0>(owner));
     const auto [first, last] = by_key_.equal_range(owner);
     const auto keyed =
         std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
@@ -235,9 +235,8 @@ void RecordStore::keep(const Record& record) {
     const uid_t uid = record.requester.uid;
     const std::uint64_t bytes = output_bytes(record.job);
     OfUid& of_uid = over_of_uid_[uid];
-    const Owner owner(uid, record.requester.key);
-    over_.emplace(age, owner);
-    if (!owner.second.empty()) by_key_.emplace(owner, record.job);
+    over_.emplace(age, owner_of(record.requester));
+    remember_key(record);
     of_uid.output_bytes.emplace(age, bytes);
     of_uid.total_bytes += bytes;
     while (of_uid.output_bytes.size() > 1 &&
@@ -300,11 +299,15 @@ std::optional<Record> RecordStore::read(const std::string& job) const {
     return std::move(*record);
 }
 
-std::vector<std::string> RecordStore::find_key(uid_t uid, const std::string& key) const {
+std::vector<std::string> RecordStore::find_key(const Requester& who) const {
     std::vector<std::string> jobs;
-    const auto [first, last] = by_key_.equal_range({uid, key});
+    const auto [first, last] = by_key_.equal_range(owner_of(who));
     for (auto entry = first; entry != last; ++entry) jobs.push_back(entry->second);
     return jobs;
+}
+
+void RecordStore::remember_key(const Record& record) {
+    if (!record.requester.key.empty()) by_key_.emplace(owner_of(record.requester), record.job);
 }
 
 std::vector<Record> RecordStore::load() {

@@ -58,8 +58,9 @@ class RecordStore {
     std::vector<Record> load();
     // The record of a job. Absent: there is none, or it can't be believed.
     [[nodiscard]] std::optional<Record> read(const std::string& job) const;
-    // The jobs that are over which a caller of this uid had given this key.
-    [[nodiscard]] std::vector<std::string> find_key(uid_t uid, const std::string& key) const;
+    // The jobs that are over, or remembered, which this owner had given this key.
+    [[nodiscard]] std::vector<std::string> find_key(const Requester& who) const;
+    void remember_key(const Record& record);
     // No job writes these files any more: 0600.
     void close_output(const std::string& job) const;
 
@@ -83,8 +84,6 @@ class RecordStore {
         std::map<Age, std::uint64_t> output_bytes;
         std::uint64_t total_bytes = 0;
     };
-    // Whose a job was, and the key that it was given.
-    using Owner = std::pair<uid_t, std::string>;
     void drop(const Age& age);
     // Error: errno.
     [[nodiscard]] Result<std::string, int> read_text(const std::string& job) const;

@@ -324,7 +324,8 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         return [&target, type](sd_bus_message* answer) { read_number(answer, type, target); };
     };
     // The states first: what is read after a final one can't change any more.
-    const std::array<Wanted, 12> wanted = {{
+    const std::array<Wanted, 13> wanted = {{
+        {unit_interface, "Description", text(state.description)},
         {unit_interface, "LoadState", text(state.load)},
         {unit_interface, "ActiveState", text(state.active)},
         {unit_interface, "SubState", text(state.sub)},

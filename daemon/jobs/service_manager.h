@@ -44,6 +44,7 @@ struct UnitSpec {
 
 // Of a unit, as far as a job's result hangs on it.
 struct UnitState {
+    std::string description;
     std::string load;    // "not-found": there is no such unit (any more)
     std::string active;  // "activating", "active", "deactivating", "inactive", "failed"
     std::string sub;     // "start", "running", "exited", ...
@@ -72,6 +73,9 @@ struct CallError {
     std::string name;  // "org.freedesktop.systemd1.UnitExists"; empty: the connection broke
     std::string message;
 };
+
+// Description= of what ServiceManager::fence() starts.
+inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
 
 class ServiceManager {
   public:

@@ -127,10 +127,9 @@ void UnitJob::fence() {
 
 void UnitJob::fenced(const std::optional<CallError>& error) {
     if (!error) {
-        fail_start({"the program could not be started: the connection to systemd broke",
-                    "the connection to systemd broke before it took the job's unit", true});
+        never_began();
     } else if (error->name == "org.freedesktop.systemd1.UnitExists") {
-        accepted();
+        services_.state(record().unit, guarded(&UnitJob::recognised));
     } else {
         if (!error->name.empty() && host().settings().notice) {
             host().settings().notice(
@@ -139,6 +138,22 @@ void UnitJob::fenced(const std::optional<CallError>& error) {
         }
         arm(host().event(), retry_timer_, retry_usec, on_retry, this);
     }
+}
+
+// The unit that is there is the job, or a fence that we, or a guard before us, put up already.
+void UnitJob::recognised(const std::optional<UnitState>& state) {
+    if (!state) {
+        arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+    } else if (state->description == fence_description) {
+        never_began();
+    } else {
+        accepted();
+    }
+}
+
+void UnitJob::never_began() {
+    fail_start({"the program could not be started: the connection to systemd broke",
+                "the connection to systemd broke before it took the job's unit", true});
 }
 
 int UnitJob::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {

@@ -50,6 +50,8 @@ class UnitJob final : public Job {
     void accepted();
     void fence();
     void fenced(const std::optional<CallError>& error);
+    void recognised(const std::optional<UnitState>& state);
+    void never_began();
     void look();
     void seen(const std::optional<UnitState>& state);
     void gone();

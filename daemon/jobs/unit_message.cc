@@ -258,7 +258,7 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
 
 Result<Message> fence_message(sd_bus* bus, const std::string& name) {
     return build(bus, name, [&](Writer& writer) {
-        writer.property("Description", "s", "Postern: keeps a job from starting late");
+        writer.property("Description", "s", fence_description);
         writer.property("CollectMode", "s", "inactive-or-failed");
         writer.property("Slice", "s", "postern.slice");
         add_command(writer, "/bin/sleep", {"/bin/sleep", "10"});

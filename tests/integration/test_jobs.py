@@ -158,10 +158,10 @@ ONCE = "echo x >>{folder}/count; while [ ! -e {folder}/go ]; do sleep 0.02; done
 
 def test_the_same_call_with_the_same_key_starts_one_job(start_guard, folder):
     action = {**script(ONCE.format(folder=folder)),
-              "arguments": {"a": {"type": "string", "default": "1"}}}
-    action["exec"].append("{a}")
+              "arguments": {"z": {"type": "string"}, "a": {"type": "string", "default": "1"}}}
+    action["exec"] += ["{z}", "{a}"]
     guard = start_guard({"once": action, "hello": HELLO})
-    call = {"action": "once", "arguments": {"a": "2"}, "key": "deploy:1"}
+    call = {"action": "once", "arguments": {"a": "2", "z": "3"}, "key": "deploy:1"}
     clients = [guard.connect(as_=ALICE) for _ in range(20)]
     for client in clients:
         client.send_call("Run", call, more=True)

@@ -68,6 +68,9 @@ def assert_only_that_session_ended(guard, reason):
     ("ready-twice", "it said twice that it is ready"),
     ("other-version", "it is of another version"),
     ("bad-key", "it sent a key that is none"),
+    ("long-action", "it asked for more than a message can hold"),
+    ("long-job", "it asked for more than a message can hold"),
+    ("long-arguments", "it asked for more than a message can hold"),
 ])
 def test_a_session_that_breaks_the_rules_ends_alone(hostile, mode, reason):
     guard = hostile(mode)
@@ -207,6 +210,15 @@ def test_a_request_number_under_way_is_not_used_twice(hostile):
     # The first of the two was a call in order: its job goes on without its session.
     started = guard.wait_audit(event="job-started")
     assert [(e["uid"], e["action"]) for e in started] == [(ALICE.uid, "sleep")]
+
+
+def test_what_a_connection_may_follow_is_bounded(hostile):
+    guard = hostile("follows")
+    with guard.connect(as_=ALICE):
+        harness.wait_until(lambda: guard.answers.exists() and guard.answers.read_text(),
+                           what="the answer")
+        assert guard.answers.read_text() == (
+            "this connection follows 4 jobs already; connect once more for another\n")
 
 
 def test_what_a_session_claims_is_judged_by_the_guard(hostile):

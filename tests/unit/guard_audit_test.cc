@@ -52,6 +52,17 @@ class AuditTest : public testing::Test {
         return std::move(*audit);
     }
 
+    // A socket in the place of journald's.
+    [[nodiscard]] UniqueFd bind_journal() const {
+        const std::string path = folder_ + "/journal";
+        UniqueFd journal(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        EXPECT_EQ(::bind(journal.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        return journal;
+    }
+
     std::string folder_;
     EventLoop event_;
     policy::Caller caller_{1000, 100, {27, 100}};
@@ -207,16 +218,33 @@ TEST_F(AuditTest, DenialsAreSummedStartsNever) {
     EXPECT_EQ(starts, 50U);
 }
 
+TEST_F(AuditTest, ARecordThatIsTooLongForTheJournalHoldsUpNoOther) {
+    const UniqueFd journal = bind_journal();
+    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
+    ASSERT_TRUE(sink) << sink.error().message;
+    Audit audit(event_.get(), std::move(*sink));
+    AuditEvent event = denied(caller_);
+    event.kind = AuditEvent::Kind::job_started;
+    event.arguments = {{"text", std::string(1'000'000, 'x')}};
+    EXPECT_FALSE(audit.write(event));
+    event.arguments = {{"text", "x"}};
+    EXPECT_TRUE(audit.write(event));
+    std::array<char, 4096> packet{};
+    ssize_t length = ::recv(journal.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    ASSERT_GT(length, 0);
+    const std::string_view first(packet.data(), static_cast<std::size_t>(length));
+    EXPECT_NE(first.find("POSTERN_ARGUMENTS={\"text\":\"x\"}\n"), std::string_view::npos);
+    length = ::recv(journal.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    ASSERT_GT(length, 0);
+    EXPECT_EQ(std::string_view(packet.data(), static_cast<std::size_t>(length)).substr(0, 30),
+              "MESSAGE=1 audit records were l");
+}
+
 // A journald that stands still takes some hundred packets and then none: nothing blocks, a bounded
 // number waits, and then a start is not admitted.
 TEST_F(AuditTest, AJournalThatStandsStillBlocksNothing) {
-    const std::string path = folder_ + "/journal";
-    UniqueFd journal(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    ASSERT_EQ(::bind(journal.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    auto sink = open_audit_journal(event_.get(), path);
+    const UniqueFd journal = bind_journal();
+    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
     ASSERT_TRUE(sink) << sink.error().message;
     Audit audit(event_.get(), std::move(*sink));
     AuditEvent start = denied(caller_);

@@ -154,7 +154,12 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     requester.key = "deploy-1";
     const auto jobs_of = [&](uid_t uid, const std::string& key) {
         std::vector<std::string> jobs;
-        for (const Record& record : manager_->find_key(uid, key)) jobs.push_back(record.job);
+        Requester who = requester;
+        who.uid = uid;
+        who.key = key;
+        const auto found = manager_->find_key(who);
+        EXPECT_TRUE(found);
+        for (const Record& record : *found) jobs.push_back(record.job);
         return jobs;
     };
     const StoryPtr story = start(shell_action(), shell(wait_for("end")), requester);
@@ -177,6 +182,11 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     EXPECT_EQ(std::filesystem::status(folder_ + "/state/groups.key").permissions(),
               std::filesystem::perms(0600));
     EXPECT_EQ(record->requester.unit, "ci.service");
+    // One that can't be read is not one that is not there.
+    const std::string file = job_folder(story) + "/record.json";
+    std::filesystem::rename(file, file + ".away");
+    EXPECT_FALSE(manager_->find_key(requester));
+    std::filesystem::rename(file + ".away", file);
     EXPECT_THAT(run_shell("exit 0"), Exited(0));
     EXPECT_THAT(jobs_of(anna, "deploy-1"), IsEmpty());
 }

@@ -219,6 +219,24 @@ void act(const std::string& mode) {
         say(channel::Run{id, 7, "sleep", {}, ""});
     } else if (mode == "bad-key") {
         say(channel::Run{id, 7, "hello", {{"name", std::string("x")}}, "a/b"});
+    } else if (mode == "long-action") {
+        say(channel::Run{id, 7, std::string(70'000, 'a'), {}, ""});
+    } else if (mode == "long-job") {
+        say(channel::Follow{id, 7, std::string(70'000, 'a')});
+    } else if (mode == "long-arguments") {
+        const std::vector<Scalar> items(20, std::string(4096, 'a'));
+        say(channel::Check{id, 7, "hello", {{"name", Value(items)}}});
+    } else if (mode == "follows") {
+        // One job, followed again and again through one connection.
+        std::ofstream answers("/proc/self/fd/9");
+        say(channel::Run{id, 1, "sleep", {}, ""});
+        const auto job = next_of<channel::JobStarted>().job;
+        for (std::uint32_t request = 2; request < 5; ++request) {
+            say(channel::Follow{id, request, job});
+            static_cast<void>(next_of<channel::JobStarted>());
+        }
+        say(channel::Follow{id, 5, job});
+        answers << next_of<channel::Refused>().message << std::endl;
     } else if (mode == "claims") {
         // What its caller may not run, and arguments that nobody may give. The answers go to the
         // file "answers" beside the program, for the test to read.
