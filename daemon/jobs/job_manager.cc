@@ -157,7 +157,7 @@ Status Manager::begin(std::vector<Record> left) {
         unit_changed(unit, changes);
     };
     events.connected = [this] {
-        for (const auto& [unit, job] : units_) job->changed({});
+        for (const auto& [unit, job] : units_) job->reconnected();
     };
     auto services =
         ServiceManager::connect(event_.get(), settings_.systemd_socket, std::move(events));

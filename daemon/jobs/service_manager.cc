@@ -283,6 +283,10 @@ void ServiceManager::start(const UnitSpec& spec, StartReply reply) {
                 unset.emplace_back(text.substr(0, text.find('=')));
             }
         }
+        // systemd (252) refuses a list that names one twice.
+        std::ranges::sort(unset);
+        const auto twice = std::ranges::unique(unset);
+        unset.erase(twice.begin(), twice.end());
         static_cast<void>(std::erase_if(unset, [&spec](const std::string& name) {
             return std::ranges::any_of(spec.environment, [&](const std::string& variable) {
                 return variable.starts_with(name + '=');

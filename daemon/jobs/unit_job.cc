@@ -180,6 +180,11 @@ void UnitJob::changed(const UnitChanges& changes) {
     look();
 }
 
+void UnitJob::reconnected() {
+    missed_ = true;
+    changed({});
+}
+
 void UnitJob::look() {
     again_ = looking_;
     if (looking_) return;
@@ -242,7 +247,12 @@ void UnitJob::conclude() {
         own_record().result.outcome = Outcome::lost;
         return finish();
     }
-    if (!told_ && !was_executed(last_)) return fail_start(start_failure(last_, record().unit));
+    if (!told_ && !was_executed(last_)) {
+        StartFailure failure = start_failure(last_, record().unit);
+        // It was waiting for its turn and went: a process would have been told of before.
+        failure.again = last_.main_code == 0 && last_.result == "success" && !missed_;
+        return fail_start(std::move(failure));
+    }
     take_result();
     finish();
 }

@@ -37,8 +37,10 @@ class UnitJob final : public Job {
     void end(Outcome outcome) override;
     [[nodiscard]] bool outlives_the_guard() const override { return true; }
 
-    // systemd says something new of the unit, or is there again.
+    // systemd says something new of the unit.
     void changed(const UnitChanges& changes);
+    // It is there again, and what it said meanwhile was not heard.
+    void reconnected();
 
   private:
     enum class State : std::uint8_t { submitting, fencing, watching, stopping, ended };
@@ -72,6 +74,7 @@ class UnitJob final : public Job {
     std::optional<Outcome> cause_;
     UnitState last_;
     bool told_ = false;     // that the program runs
+    bool missed_ = false;   // what systemd said for a while
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since
     EventSource retry_timer_;
