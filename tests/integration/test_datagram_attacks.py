@@ -1,5 +1,6 @@
 """Senders who attack: the guard, each other, and whoever a reply could be made to reach."""
 
+import contextlib
 import errno
 import json
 import os
@@ -169,9 +170,20 @@ def any_kernel(request, start_guard, folder):
     return start_guard({"true": TRUE}, datagrams=True, under=under)
 
 
+def open_paths(pid):
+    paths = []
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            paths.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return paths
+
+
 def test_descriptors_in_a_packet_are_closed_and_it_is_refused(any_kernel):
     guard = any_kernel
     assert_served(guard, ALICE)
+    # The thread that has replied may still be about to let go of the socket that it replied to.
+    harness.wait_until(lambda: not any("postern-sender" in path for path in open_paths(guard.pid)),
+                       what="the replies are sent")
     before = descriptors(guard.pid)
     null = os.open("/dev/null", os.O_RDONLY)
     try:

@@ -142,15 +142,22 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     assert record["result"]["outcome"] == "disconnected"
 
 
-def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F811
-    """No call is refused, no job is lost, each runs once and has a true end."""
+def test_the_package_is_replaced_under_load(host, declare, package, suite):  # noqa: F811
+    """No call is refused, no job is lost, each runs once and has a true end.
+
+    systemd 252 may drop a unit that waits for its turn while posternd.service is restarted: then the
+    call is told that the job did not begin and is to be made again, and it did not begin.
+    """
     declare(replaced=shell("echo $POSTERN_JOB >>/run/quick; echo done"),
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
     host.run("rm", "-f", "/run/quick", "/run/enough")
     long_one = spawn(host, "ticks")
     script = ("i=0; until [ -e /run/enough ]; do i=$((i+1)); "
               "posternctl ping >/dev/null || echo ping $i; "
-              "[ \"$(posternctl run replaced)\" = done ] || echo run $i; done; echo $i >&2")
+              "said=$(posternctl run replaced 2>&1) && [ \"$said\" = done ] "
+              "|| echo \"run $i: $said\"; done; echo $i >&2")
+    dropped = ("posternctl: replaced: the program could not be started: systemd could not run its unit; "
+               "try again")
     callers = [host.spawn("bash", "-c", script, user="member") for _ in range(3)]
     for number in range(3):
         booted_host.wait_until(lambda: len(journal(host, "job-started")) > 10 * number,  # noqa: B023
@@ -160,8 +167,10 @@ def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F8
     count = 0
     for caller in callers:
         out, err = caller.communicate(timeout=60)
-        assert (out, caller.returncode) == ("", 0), err
-        count += int(err)
+        assert caller.returncode == 0, err
+        failed = [line.partition(": ")[2] for line in out.splitlines()]
+        assert failed == [dropped] * (len(failed) if suite == "bookworm" else 0)
+        count += int(err) - len(failed)
     out, err = long_one.communicate(timeout=60)
     assert (long_one.returncode, err) == (3, "")
     assert out.split() == [str(i) for i in range(1, 61)]
