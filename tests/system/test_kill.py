@@ -142,11 +142,12 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     assert record["result"]["outcome"] == "disconnected"
 
 
-def test_the_package_is_replaced_under_load(host, declare, package, suite):  # noqa: F811
+def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F811
     """No call is refused, no job is lost, each runs once and has a true end.
 
-    systemd 252 may drop a unit that waits for its turn while posternd.service is restarted: then the
-    call is told that the job did not begin and is to be made again, and it did not begin.
+    systemd may drop a unit that waits for its turn while posternd.service is restarted (252; seen
+    twice in some hundred calls): the call is then told that the job did not begin and is to be made
+    again, and it did not begin.
     """
     declare(replaced=shell("echo $POSTERN_JOB >>/run/quick; echo done"),
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
@@ -169,7 +170,7 @@ def test_the_package_is_replaced_under_load(host, declare, package, suite):  # n
         out, err = caller.communicate(timeout=60)
         assert caller.returncode == 0, err
         failed = [line.partition(": ")[2] for line in out.splitlines()]
-        assert failed == [dropped] * (len(failed) if suite == "bookworm" else 0)
+        assert failed == [dropped] * len(failed) and len(failed) <= 3
         count += int(err) - len(failed)
     out, err = long_one.communicate(timeout=60)
     assert (long_one.returncode, err) == (3, "")
