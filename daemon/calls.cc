@@ -19,6 +19,9 @@
 namespace postern {
 namespace {
 
+// Of one call.
+constexpr int most_starts = 3;
+
 void send_started(SessionProcess& session, std::uint64_t connection, std::uint32_t request,
                   const std::string& job, std::array<UniqueFd, 2> output) {
     std::vector<UniqueFd> files;
@@ -108,14 +111,24 @@ class Calls::Following final : public jobs::Follower {
           request_(request),
           action_(std::move(action)) {}
 
+    // The call that started the job: made again where that came to nothing by no fault of its own.
+    void set_call(channel::Run call, int starts) {
+        call_ = std::move(call);
+        starts_ = starts;
+    }
+
     // To send may end the session, and with it this.
 
     void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
+        call_.reset();  // with its secrets: it is not made again
         send_started(session_, connection_, request_, job,
                      {std::move(stdout_file), std::move(stderr_file)});
     }
     void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
-        if (failure.again) {
+        if (failure.again && call_ && starts_ + 1 < most_starts) {
+            calls_.under_way_.erase({&session_, connection_, request_});
+            calls_.run(session_, *call_, starts_ + 1);
+        } else if (failure.again) {
             finish(channel::Refused{connection_, request_, channel::Refusal::unavailable, "",
                                     action_ + ": " + failure.message + "; try again"});
         } else {
@@ -141,6 +154,8 @@ class Calls::Following final : public jobs::Follower {
     std::uint64_t connection_;
     std::uint32_t request_;
     std::string action_;
+    std::optional<channel::Run> call_;
+    int starts_ = 0;
 };
 
 Calls::Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits)
@@ -247,7 +262,7 @@ std::optional<policy::Command> Calls::bind_or_refuse(SessionProcess& session, co
     return std::nullopt;
 }
 
-void Calls::run(SessionProcess& session, const channel::Run& call) {
+void Calls::run(SessionProcess& session, const channel::Run& call, int starts) {
     if (!call.key.empty() && !is_job_key(call.key)) {
         return session.end("it sent a key that is none");
     }
@@ -268,7 +283,7 @@ void Calls::run(SessionProcess& session, const channel::Run& call) {
         known = std::move(*found);
     }
     if (!known) {
-        if (has_room_or_refuse(session, call)) start(session, call, verdict, *command);
+        if (has_room_or_refuse(session, call)) start(session, call, verdict, *command, starts);
     } else if (known->action == call.action && same_arguments(known->arguments, command->shown)) {
         spdlog::debug("job {}: found again by its key", known->job);
         answer_with(session, call, *known);
@@ -300,15 +315,17 @@ bool Calls::has_room_or_refuse(SessionProcess& session, const channel::Run& call
 }
 
 void Calls::start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
-                  const policy::Command& command) {
+                  const policy::Command& command, int starts) {
     const ConnectionInfo& connection = session.connections().at(call.connection);
     jobs::Audience audience;
     audience.witness = std::make_unique<JobAudit>(audit_, session.caller(), connection.pid,
                                                   connection.unit, call.action);
     // Nobody waits for the end of a job that a packet has started.
     if (!connection.packet) {
-        audience.follower =
+        auto follower =
             std::make_unique<Following>(*this, session, call.connection, call.request, call.action);
+        follower->set_call(call, starts);
+        audience.follower = std::move(follower);
     }
     const auto admit = [&](const std::string& job) {
         AuditEvent event =

@@ -54,7 +54,9 @@ class Calls {
         jobs::FollowerId follower = 0;
     };
 
-    void run(SessionProcess& session, const channel::Run& call);
+    // `starts`: how often the call was begun before and came to nothing through no fault of its
+    // own.
+    void run(SessionProcess& session, const channel::Run& call, int starts = 0);
     void check(SessionProcess& session, const channel::Check& call);
     void describe_action(SessionProcess& session, const channel::Describe& call);
     void follow(SessionProcess& session, const channel::Follow& call);
@@ -62,7 +64,7 @@ class Calls {
     void await_output(SessionProcess& session, const channel::AwaitOutput& call);
 
     void start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
-               const policy::Command& command);
+               const policy::Command& command, int starts);
     // The call is answered with this job, from its beginning.
     template <typename Call>
     void answer_with(SessionProcess& session, const Call& call, const jobs::Record& record);
