@@ -5,8 +5,8 @@
 
 #include "base/utf8.h"
 #include "base/version.h"
-#include "ctl/exit_codes.h"
-#include "ctl/text.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/text.h"
 
 namespace postern::ctl {
 namespace {

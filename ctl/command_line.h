@@ -5,8 +5,8 @@
 #include <string>
 #include <variant>
 
-#include "ctl/socket_path.h"
-#include "ctl/verbs.h"
+#include "ctl/verbs/verbs.h"
+#include "ctl/wire/socket_path.h"
 
 namespace postern::ctl {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "ctl/command_line.h"
-#include "ctl/exit_codes.h"
-#include "ctl/output.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/output.h"
 
 namespace {
 

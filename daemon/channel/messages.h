@@ -23,7 +23,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/channel/types.h"
+#include "model/action.h"
+#include "model/argument.h"
+#include "model/job.h"
 
 namespace postern::channel {
 

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "daemon/event_source.h"
+#include "daemon/loop/event_source.h"
 
 namespace postern::jobs {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "daemon/channel/types.h"
 #include "daemon/jobs/job_manager.h"
+#include "model/job.h"
 
 namespace postern::jobs {
 

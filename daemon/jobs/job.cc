@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "daemon/jobs/proc.h"
+#include "daemon/loop/clock.h"
 
 namespace postern::jobs {
 namespace {
@@ -49,7 +49,7 @@ void Job::fail_start(StartFailure failure) {
     record_.message = failure.detail;
     record_.told = failure.message;
     record_.again = failure.again;
-    record_.result.ended_usec = now_usec();
+    record_.result.ended_usec = wall_clock_usec();
     if (const Status written = host_.records().write_last(record_);
         !written && host_.settings().notice) {
         host_.settings().notice(written.error().message);
@@ -65,7 +65,7 @@ void Job::finish() {
         output.close_to_writing();
     }
     JobResult& result = record_.result;
-    result.ended_usec = now_usec();
+    result.ended_usec = wall_clock_usec();
     record_.state = result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
     if (const Status written = host_.records().write_last(record_);
         !written && host_.settings().notice) {

@@ -12,13 +12,13 @@
 #include <string>
 
 #include "base/unique_fd.h"
-#include "daemon/event_source.h"
 #include "daemon/jobs/file_watcher.h"
 #include "daemon/jobs/followers.h"
 #include "daemon/jobs/job_manager.h"
-#include "daemon/jobs/output_file.h"
-#include "daemon/jobs/record.h"
-#include "daemon/jobs/record_store.h"
+#include "daemon/jobs/record/output_file.h"
+#include "daemon/jobs/record/record.h"
+#include "daemon/jobs/record/record_store.h"
+#include "daemon/loop/event_source.h"
 
 namespace postern::jobs {
 

@@ -12,17 +12,19 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/jobs/cgroup.h"
-#include "daemon/jobs/direct_job.h"
+#include "daemon/jobs/direct/cgroup.h"
+#include "daemon/jobs/direct/direct_job.h"
+#include "daemon/jobs/direct/launch.h"
+#include "daemon/jobs/direct/process_group.h"
+#include "daemon/jobs/direct/recovery.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/job_start.h"
-#include "daemon/jobs/launch.h"
-#include "daemon/jobs/proc.h"
-#include "daemon/jobs/process_group.h"
-#include "daemon/jobs/recovery.h"
-#include "daemon/jobs/service_manager.h"
-#include "daemon/jobs/unit_job.h"
-#include "daemon/policy/safe_file.h"
+#include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/unit_job.h"
+#include "daemon/loop/clock.h"
+#include "host/boot_id.h"
+#include "host/random_id.h"
+#include "host/safe_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -192,7 +194,7 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
                                    const Requester& requester, Audience audience,
                                    const std::function<bool(const std::string& job)>& admit) {
     if (shut_down_) return fail("the guard is stopping");
-    Result<std::string> id = RecordStore::new_job_id();
+    Result<std::string> id = random_id();
     if (!id) return fail(id.error().message);
     Result<UniqueFd> folder = records_.make_folder(*id);
     if (!folder) return fail(folder.error().message);
@@ -206,7 +208,7 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
     record.gid = action.gid;
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
-    record.created_usec = now_usec();
+    record.created_usec = wall_clock_usec();
     std::unique_ptr<Processes> processes;
     if (services_) {
         record.unit = "postern-job-" + *id + ".service";
@@ -269,7 +271,7 @@ void Manager::start_unit(const policy::Action& action, const policy::Command& co
                          Record record, JobFiles files, Audience audience) {
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
-    const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
+    const auto program = open_safe(action.program, geteuid(), Use::execute);
     Result<UniqueFd> stdin_file = stdin_of(command);
     UnitSpec spec = unit_spec(action, command, record);
     spec.kill_grace_usec = static_cast<std::uint64_t>(settings_.kill_grace.count());

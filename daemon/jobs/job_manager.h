@@ -36,9 +36,9 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "daemon/channel/types.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
+#include "model/job.h"
 
 namespace postern::jobs {
 

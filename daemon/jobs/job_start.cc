@@ -9,7 +9,8 @@
 #include <utility>
 
 #include "daemon/launcher/order.h"
-#include "daemon/policy/safe_file.h"
+#include "host/memory_file.h"
+#include "host/safe_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -78,7 +79,7 @@ UnitSpec unit_spec(const policy::Action& action, const policy::Command& command,
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
                             const JobFiles& files) {
-    const auto program = policy::open_safe(action.program, geteuid(), policy::Use::execute);
+    const auto program = open_safe(action.program, geteuid(), Use::execute);
     if (!program) return fail(program.error().message);
     launcher::Order order;
     order.uid = action.uid;

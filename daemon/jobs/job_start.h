@@ -5,11 +5,11 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/jobs/direct/launch.h"
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/job_manager.h"
-#include "daemon/jobs/launch.h"
-#include "daemon/jobs/record.h"
-#include "daemon/jobs/service_manager.h"
+#include "daemon/jobs/record/record.h"
+#include "daemon/jobs/unit/service_manager.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/channel/types.h"
 #include "daemon/policy/snapshot.h"
+#include "model/argument.h"
 
 namespace postern::policy {
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/channel/types.h"
 #include "daemon/policy/unit_property.h"
+#include "model/action.h"
 
 namespace re2 {
 class RE2;

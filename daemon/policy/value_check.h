@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "daemon/channel/types.h"
 #include "daemon/policy/snapshot.h"
+#include "model/argument.h"
 
 namespace postern::policy {
 

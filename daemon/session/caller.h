@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/channel/types.h"
+#include "model/action.h"
 
 namespace postern::session {
 

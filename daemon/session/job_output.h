@@ -11,8 +11,8 @@
 #include "base/limits.h"
 #include "base/unique_fd.h"
 #include "daemon/channel/messages.h"
-#include "daemon/channel/types.h"
 #include "daemon/session/output_file.h"
+#include "model/job.h"
 
 namespace postern::session {
 

@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "daemon/channel/messages.h"
-#include "daemon/channel/types.h"
+#include "model/action.h"
+#include "model/argument.h"
+#include "model/job.h"
 
 namespace postern::session {
 

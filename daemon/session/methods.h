@@ -10,8 +10,8 @@
 #include <variant>
 
 #include "daemon/channel/messages.h"
-#include "daemon/channel/types.h"
 #include "daemon/session/caller.h"
+#include "model/argument.h"
 
 namespace postern::session {
 

@@ -1,0 +1,21 @@
+// Small files whole, and writes that no signal breaks off.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace postern {
+
+// A whole file of at most `limit` bytes; errno where it can't be read, EFBIG where it is longer.
+Result<std::string, int> read_file(const std::string& path, std::size_t limit);
+
+// One write of all of `text` to a file that exists. Returns 0 or errno.
+int write_file(const std::string& path, const std::string& text);
+
+// All of it, however many calls of write(2) that takes. False: errno says why.
+bool write_all(int fd, std::string_view text);
+
+}  // namespace postern

@@ -1,0 +1,68 @@
+# One CMake target for each folder of the sources, made from the table in HACKING.md: it compiles
+# what lies in the folder and links what the row names, and nothing else. The folder a/b is the
+# target postern_a_b.
+
+# The words of a row -> what is linked for them. The others ("files" and so on) name what only
+# tests/checks/walls.py knows of.
+set(postern_library_nlohmann_json nlohmann_json::nlohmann_json)
+set(postern_library_spdlog spdlog::spdlog)
+set(postern_library_systemd PkgConfig::SYSTEMD)
+set(postern_library_re2 PkgConfig::RE2)
+set(postern_library_seccomp PkgConfig::SECCOMP)
+set(postern_library_CLI11 CLI11::CLI11)
+set(postern_library_threads Threads::Threads)
+
+# The text between ` and ` in one cell of a row.
+function(postern_words cell result)
+    string(REGEX MATCHALL "`[^`]+`" words "${cell}")
+    list(TRANSFORM words REPLACE "[`]|/`$" "")
+    set(${result} ${words} PARENT_SCOPE)
+endfunction()
+
+function(postern_target folder result)
+    string(REPLACE "/" "_" name "postern_${folder}")
+    set(${result} ${name} PARENT_SCOPE)
+endfunction()
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/HACKING.md)
+file(STRINGS ${CMAKE_SOURCE_DIR}/HACKING.md rows REGEX "^\\| `[a-z/]+/` \\|")
+if(NOT rows)
+    message(FATAL_ERROR "HACKING.md has no table of folders")
+endif()
+
+foreach(row IN LISTS rows)
+    if(NOT row MATCHES "^\\| `([a-z/]+)/` \\|[^|]*\\|([^|]*)\\|([^|]*)\\|$")
+        message(FATAL_ERROR "HACKING.md: a row is not \"| folder | what | includes | libraries |\": ${row}")
+    endif()
+    set(folder ${CMAKE_MATCH_1})
+    postern_words("${CMAKE_MATCH_2}" folders)
+    postern_words("${CMAKE_MATCH_3}" libraries)
+    postern_target(${folder} target)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
+    list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+    if(sources)
+        set(scope PUBLIC)
+        add_library(${target} STATIC ${sources})
+    else()
+        set(scope INTERFACE)
+        add_library(${target} INTERFACE)
+    endif()
+    foreach(other IN LISTS folders)
+        postern_target(${other} other)
+        target_link_libraries(${target} ${scope} ${other})
+    endforeach()
+    foreach(library IN LISTS libraries)
+        if(DEFINED postern_library_${library})
+            target_link_libraries(${target} ${scope} ${postern_library_${library}})
+        endif()
+    endforeach()
+endforeach()
+
+# postern_program(NAME FOLDER DESTINATION): main.cc and the target of its folder.
+function(postern_program name folder destination)
+    postern_target(${folder} target)
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/${folder}/main.cc)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+    target_link_libraries(${name} PRIVATE ${target})
+    install(TARGETS ${name} DESTINATION ${destination})
+endfunction()

@@ -1,0 +1,144 @@
+#include "ctl/text/action_text.h"
+
+#include <algorithm>
+#include <array>
+#include <sstream>
+
+#include "base/utf8.h"
+#include "ctl/text/text.h"
+
+namespace postern::ctl {
+namespace {
+
+// Indexed by ArgumentType.
+constexpr std::array one = {"string", "integer", "boolean", "list"};
+constexpr std::array many = {"strings", "integers", "booleans", "lists"};
+
+const char* name_of(const std::array<const char*, 4>& names, ArgumentType type) {
+    return names.at(static_cast<std::size_t>(type));
+}
+
+std::string scalar_text(const Scalar& value) {
+    if (const auto* text = std::get_if<std::string>(&value)) return printable(*text);
+    if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
+    if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+    return "?";
+}
+
+std::string value_text(const Value& value) {
+    const auto* items = std::get_if<std::vector<Scalar>>(&value);
+    if (items == nullptr) {
+        if (const auto* text = std::get_if<std::string>(&value)) return in_quotes(*text);
+        if (const auto* number = std::get_if<std::int64_t>(&value)) return scalar_text(*number);
+        if (const auto* flag = std::get_if<bool>(&value)) return scalar_text(*flag);
+        return "?";
+    }
+    if (items->empty()) return "none";
+    std::string text;
+    for (const auto& item : *items) text += (text.empty() ? "" : ", ") + scalar_text(item);
+    return text;
+}
+
+// "from 1 to 10 characters": "at least 1", "at most 10", "exactly 3"; empty where there is no
+// bound.
+template <typename Number>
+std::string bounds(const std::optional<Number>& low, const std::optional<Number>& high) {
+    if (low && high && *low == *high) return "exactly " + std::to_string(*low);
+    if (low && high) return std::to_string(*low) + " to " + std::to_string(*high);
+    if (low) return "at least " + std::to_string(*low);
+    if (high) return "at most " + std::to_string(*high);
+    return {};
+}
+
+// "string, one of nginx, php-fpm; default \"nginx\""
+std::string argument_text(const ArgumentSpec& spec) {
+    const bool list = spec.type == ArgumentType::list;
+    const std::string each = list ? "each " : "";
+    std::string text =
+        list ? std::string("list of ") + name_of(many, spec.items) : name_of(one, spec.type);
+    const auto add = [&text](const std::string& what) { text += "; " + what; };
+    if (const auto items = bounds(spec.min_items, spec.max_items); list && !items.empty()) {
+        add(items + " of them");
+    }
+    if (!spec.values.empty()) {
+        std::string values;
+        for (const auto& value : spec.values) {
+            values += (values.empty() ? "" : ", ") + printable(value);
+        }
+        add(each + "one of " + values);
+    }
+    if (spec.pattern) add(each + "must match " + printable(*spec.pattern));
+    if (const auto length = bounds(spec.min_length, spec.max_length); !length.empty()) {
+        add(each + length + " bytes long");
+    }
+    if (const auto range = bounds(spec.minimum, spec.maximum); !range.empty()) add(each + range);
+    if (spec.secret) add("secret");
+    if (spec.fallback) {
+        add("default " + value_text(*spec.fallback));
+    } else if (!spec.required) {
+        add("may be left out");
+    }
+    return text;
+}
+
+// A value that fits as far as that can be told; where it can't, the name in capitals says that
+// something is to be put there.
+std::string sample(const ArgumentSpec& spec) {
+    const auto type = spec.type == ArgumentType::list ? spec.items : spec.type;
+    if (!spec.values.empty()) return printable(spec.values.front());
+    if (type == ArgumentType::integer) {
+        if (spec.minimum) return std::to_string(*spec.minimum);
+        return std::to_string(spec.maximum && *spec.maximum < 1 ? *spec.maximum : 1);
+    }
+    if (type == ArgumentType::boolean) return "true";
+    std::string capitals = printable(spec.name);
+    for (char& c : capitals) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    return capitals;
+}
+
+}  // namespace
+
+std::string example_command(const ActionDescription& action) {
+    auto command = "posternctl run " + shell_word(printable(action.name));
+    for (const auto& spec : action.arguments) {
+        if (!spec.required) continue;
+        const auto word = " " + shell_word(printable(spec.name) + "=" + sample(spec));
+        const bool list = spec.type == ArgumentType::list;
+        const auto times = list ? std::clamp<std::uint32_t>(spec.min_items.value_or(1), 1, 3) : 1U;
+        for (std::uint32_t i = 0; i < times; ++i) command += word;
+    }
+    return command;
+}
+
+std::string describe_action(const ActionDescription& action) {
+    std::string text = printable(action.name) + " - " + printable(action.summary) + "\n";
+    if (!action.description.empty()) {
+        text += '\n';
+        std::istringstream lines(action.description);
+        for (std::string line; std::getline(lines, line);) {
+            text += line.empty() ? "\n" : "  " + printable(line) + "\n";
+        }
+    }
+    text += "\nArguments:";
+    if (action.arguments.empty()) text += " none";
+    text += '\n';
+    std::vector<std::pair<std::string, std::string>> rows;
+    for (const auto& spec : action.arguments) {
+        rows.emplace_back("  " + printable(spec.name), argument_text(spec));
+        if (!spec.summary.empty()) rows.emplace_back("", printable(spec.summary));
+    }
+    text += two_columns(rows, 0);
+    text += '\n';
+    if (action.timeout_usec > 0) {
+        const auto seconds = static_cast<long>(action.timeout_usec / 1'000'000);
+        text += "Ended after " + duration_text(seconds) + ". ";
+    }
+    text +=
+        action.kill_on_disconnect ? "Ended when its caller goes." : "Goes on when its caller goes.";
+    if (action.datagram) text += " A packet may run it (notify, run --datagram).";
+    return text + "\n\nExample: " + example_command(action) + "\n";
+}
+
+}  // namespace postern::ctl

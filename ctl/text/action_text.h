@@ -1,0 +1,17 @@
+// An action for people.
+#pragma once
+
+#include <string>
+
+#include "model/action.h"
+
+namespace postern::ctl {
+
+// For people: what it is for, its arguments, an example. Ends in a newline, and is printable
+// whatever the daemon sent.
+std::string describe_action(const ActionDescription& action);
+
+// A command line that runs it, with sample values for what must be given.
+std::string example_command(const ActionDescription& action);
+
+}  // namespace postern::ctl

@@ -1,0 +1,70 @@
+#include "ctl/text/job_end.h"
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/text.h"
+
+namespace postern::ctl {
+namespace {
+
+Result<std::optional<int>> number_in(const nlohmann::json& result, const char* key, int lowest,
+                                     int highest) {
+    const auto found = result.find(key);
+    if (found == result.end() || found->is_null()) return std::optional<int>{};
+    const auto number = integer_field(result, key);
+    if (!number || *number < lowest || *number > highest) {
+        return fail(std::string(key) + " of the job's result is not what it must be");
+    }
+    return std::optional<int>{static_cast<int>(*number)};
+}
+
+}  // namespace
+
+Result<JobEnd> decode_job_end(const nlohmann::json& result) {
+    if (!result.is_object()) return fail("the job's result is not an object");
+    const auto outcome = string_field(result, "outcome");
+    if (!outcome) return fail("the job's result has no outcome");
+    const auto code = number_in(result, "exitCode", 0, 255);
+    if (!code) return fail(code.error().message);
+    const auto signal = number_in(result, "signal", 1, 64);
+    if (!signal) return fail(signal.error().message);
+    return JobEnd{*outcome, *code, *signal};
+}
+
+std::string signal_text(int signal) {
+    const char* name = sigabbrev_np(signal);
+    auto text = std::to_string(signal);
+    if (name != nullptr) text += std::string(" (") + name + ")";
+    return text;
+}
+
+std::string describe_job_end(std::string_view action, std::string_view job, const JobEnd& end,
+                             std::optional<long> time_seconds) {
+    const auto name = printable(action) + ": ";
+    const auto by_signal = end.signal ? " by signal " + signal_text(*end.signal) : std::string{};
+    if (end.outcome == "exited") {
+        if (end.exit_code) return {};
+        return name + "ended; the daemon did not say how";
+    }
+    if (end.outcome == "signaled") return name + "ended" + by_signal;
+    if (end.outcome == "timeout") {
+        const auto time = time_seconds ? " (" + duration_text(*time_seconds) + ")" : std::string{};
+        return name + "ended" + by_signal + ": its time" + time + " was up";
+    }
+    if (end.outcome == "disconnected") {
+        return name + "ended" + by_signal + ": the connection that started it was gone";
+    }
+    if (end.outcome == "out-of-memory") {
+        return name + "ended" + by_signal + ": its memory was used up";
+    }
+    if (end.outcome == "stopped") return name + "ended" + by_signal + ": the daemon stopped";
+    if (end.outcome == "lost") {
+        return name + "what became of job " + printable(job) + " is not known: the daemon died";
+    }
+    return name + "ended in a way that this posternctl does not know: " + in_quotes(end.outcome);
+}
+
+}  // namespace postern::ctl

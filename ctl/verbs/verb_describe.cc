@@ -1,0 +1,23 @@
+#include <nlohmann/json.hpp>
+
+#include "ctl/text/action.h"
+#include "ctl/text/action_text.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/wire/peer.h"
+
+namespace postern::ctl {
+
+int run_describe(const Invocation& invocation) {
+    const auto reply = ask_once(invocation, "org.postern.Actions.Describe",
+                                {{"action", invocation.words.front()}});
+    if (!reply) return reply.error().code;
+    if (invocation.json) return finish_json(*reply);
+
+    const auto* action = field(*reply, "action");
+    if (action == nullptr) return nonsense(invocation.socket, "no action in it").code;
+    const auto description = decode_action(*action);
+    if (!description) return nonsense(invocation.socket, description.error().message).code;
+    return finish(describe_action(*description));
+}
+
+}  // namespace postern::ctl

@@ -1,0 +1,28 @@
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/output.h"
+#include "ctl/text/text.h"
+#include "ctl/wire/exchange.h"
+
+namespace postern::ctl {
+
+int run_list(const Invocation& invocation) {
+    auto connection = open_connection(invocation);
+    if (!connection) return connection.error().code;
+    const auto reply = ask(*connection, invocation, "org.postern.Actions.List", nullptr);
+    if (!reply) return reply.error().code;
+    if (invocation.json) return finish_json(*reply);
+
+    std::vector<std::pair<std::string, std::string>> rows;
+    for (const auto& action : array_field(*reply, "actions")) {
+        rows.emplace_back(printable(string_field(action, "name").value_or("?")),
+                          printable(string_field(action, "summary").value_or("")));
+    }
+    if (rows.empty()) complain("no action is granted to you (see: posternctl whoami)");
+    return finish(two_columns(rows, terminal_width()));
+}
+
+}  // namespace postern::ctl

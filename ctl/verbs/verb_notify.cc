@@ -1,0 +1,89 @@
+// notify: one packet, and no answer.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/limits.h"
+#include "base/strict_json.h"
+#include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/output.h"
+#include "ctl/verbs/action_call.h"
+#include "ctl/wire/datagram.h"
+#include "ctl/wire/peer.h"
+
+namespace postern::ctl {
+namespace {
+
+bool is_scalar(const nlohmann::json& value) {
+    return value.is_string() || value.is_boolean() || value.is_number_integer();
+}
+
+// Of NAME:=JSON. The daemon would refuse anything else, and could not say so.
+Result<nlohmann::json> value_of(const NamedText& argument) {
+    auto value = parse_strict_json(argument.value);
+    if (!value) return fail("the value is not JSON: " + value.error().message);
+    if (is_scalar(*value) || (value->is_array() && std::ranges::all_of(*value, is_scalar))) {
+        return std::move(*value);
+    }
+    return fail("the value is neither text, an integer, true or false, nor a list of these");
+}
+
+// Takes those that were written NAME:=JSON out of the call. Each name once. The error is one line.
+Result<nlohmann::json> take_json_arguments(ActionCall& call) {
+    auto typed = nlohmann::json::object();
+    std::vector<NamedText> texts;
+    for (auto& argument : call.arguments) {
+        if (argument.name.back() != ':') {
+            texts.push_back(std::move(argument));
+            continue;
+        }
+        argument.name.pop_back();
+        if (argument.name.empty() || !valid_utf8(argument.name)) {
+            return fail(in_quotes(argument.name + ":=" + argument.value) +
+                        ": an argument is written NAME=VALUE or NAME:=JSON");
+        }
+        auto value = value_of(argument);
+        if (!value) return fail(printable(argument.name) + ": " + value.error().message);
+        const bool first = typed.emplace(argument.name, std::move(*value)).second;
+        if (!first) {
+            return fail(printable(argument.name) + ": given twice; a list is written NAME:=[1,2]");
+        }
+    }
+    for (const auto& text : texts) {
+        if (typed.contains(text.name)) {
+            return fail(printable(text.name) + ": given twice; a list is written NAME:=[1,2]");
+        }
+    }
+    call.arguments = std::move(texts);
+    return typed;
+}
+
+}  // namespace
+
+int run_notify(const Invocation& invocation) {
+    auto call = action_call(invocation);
+    if (!call) return call.error().code;
+    const auto typed = take_json_arguments(*call);
+    if (!typed) {
+        complain(typed.error().message);
+        return exit_code::usage;
+    }
+    auto parameters = parameters_of(*call);
+    if (!parameters) return parameters.error().code;
+    if (!typed->empty()) (*parameters)["arguments"].update(*typed);
+
+    auto text = protocol::encode_call("org.postern.Actions.Run", *parameters);
+    text.pop_back();  // a packet needs no terminator
+    // The daemon's own limits for text, keys and lists, since it could not say that one is passed.
+    if (text.size() <= limits::message_bytes) {
+        if (const auto readable = parse_strict_json(text); !readable) {
+            complain("notify: " + readable.error().message);
+            return exit_code::invalid;
+        }
+    }
+    const auto sent = send_datagram(invocation.socket, text, connect_patience);
+    if (!sent) return report(sent.error()).code;
+    return invocation.json ? finish_json({{"sent", true}}) : exit_code::success;
+}
+
+}  // namespace postern::ctl

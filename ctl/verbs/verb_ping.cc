@@ -1,0 +1,52 @@
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/wire/peer.h"
+
+namespace postern::ctl {
+namespace {
+
+constexpr const char* word = "posternctl";
+
+struct Answer {
+    nlohmann::json reply;  // its parameters
+    std::chrono::steady_clock::duration time{};
+};
+
+// What went wrong was said.
+Result<Answer, Failed> ping(const Invocation& invocation) {
+    auto peer = Peer::open(invocation);
+    if (!peer) return fail_with(peer.error());
+    const auto begin = std::chrono::steady_clock::now();
+    auto reply = peer->ask("org.postern.Actions.Ping", {{"ping", word}});
+    const auto time = std::chrono::steady_clock::now() - begin;
+    if (!reply) return fail_with(reply.error());
+    return Answer{std::move(*reply), time};
+}
+
+}  // namespace
+
+int run_ping(const Invocation& invocation) {
+    auto answer = ping(invocation);
+    if (!answer) return answer.error().code;
+    auto& [reply, time] = *answer;
+    if (string_field(reply, "pong") != word) {
+        return nonsense(invocation.socket, "it does not repeat what was sent").code;
+    }
+    if (invocation.json) {
+        reply["roundTripMicroseconds"] =
+            std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+        return finish_json(reply);
+    }
+    std::array<char, 32> milliseconds{};
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): std::format needs g++ 13
+    std::snprintf(milliseconds.data(), milliseconds.size(), "%.2f",
+                  std::chrono::duration<double, std::milli>(time).count());
+    return finish(printable(invocation.socket) + ": answers, in " + milliseconds.data() + " ms\n");
+}
+
+}  // namespace postern::ctl

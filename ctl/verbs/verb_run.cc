@@ -1,0 +1,288 @@
+#include <poll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/job_end.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/output.h"
+#include "ctl/verbs/action_call.h"
+#include "ctl/wire/connect.h"
+#include "ctl/wire/exchange.h"
+#include "ctl/wire/interrupt.h"
+#include "protocol/base64.h"
+
+namespace postern::ctl {
+namespace {
+
+// The fields of a reply that carry one stream of the job.
+struct Stream {
+    const char* text;
+    const char* base64;
+    const char* missed;
+    const char* name;
+    int fd;
+};
+constexpr std::array streams = {
+    Stream{"stdout", "stdoutBase64", "stdoutMissed", "standard output", STDOUT_FILENO},
+    Stream{"stderr", "stderrBase64", "stderrMissed", "standard error", STDERR_FILENO},
+};
+
+// After a daemon that went has not come back for so long, it is given up.
+constexpr std::chrono::seconds return_patience{3};
+constexpr std::chrono::milliseconds between_tries{100};
+// Connections in a row that end soon and bring nothing new: the second may have met a daemon that
+// was just leaving, too.
+constexpr int most_fruitless = 3;
+constexpr std::chrono::seconds soon{1};
+
+// For the daemon to know the call again, should the connection break before it has named the job.
+std::string new_key() {
+    std::array<unsigned char, 16> random{};
+    // Whole, up to 256 bytes (getrandom(2)). Without a key the call can only be made once.
+    if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+        return {};
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string key;
+    for (const unsigned char byte : random) {
+        key += digits[byte >> 4];
+        key += digits[byte & 0xf];
+    }
+    return key;
+}
+
+// One run of an action, from the reply that names the job to the one that carries its result. The
+// daemon may go meanwhile and come back: the job does not go with it.
+class Running {
+  public:
+    Running(const Invocation& invocation, ActionCall call, Connection connection,
+            const Interrupt& interrupt)
+        : json_(invocation.json),
+          invocation_(invocation),
+          call_(std::move(call)),
+          connection_(std::move(connection)),
+          interrupt_(interrupt) {}
+
+    int run();
+
+  private:
+    // The exit code; or why this connection is over before there is one.
+    Result<int, NoReply> converse();
+    // Whether there is a new connection. None: it is given up, or a signal came.
+    bool connect_again();
+    Failed interrupted() const;
+    Failed without_reply(const NoReply& none) const;
+    [[nodiscard]] std::string name() const { return printable(call_.action); }
+
+    // The exit code, once there is one.
+    std::optional<int> take(const protocol::Reply& reply);
+    [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
+    std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
+    std::optional<int> write(int fd, std::string_view bytes);
+    int finished(const nlohmann::json& parameters);
+
+    bool json_;
+    const Invocation& invocation_;
+    ActionCall call_;
+    Connection connection_;
+    const Interrupt& interrupt_;
+    std::string key_ = new_key();
+    bool was_broken_ = false;                 // at least one connection was
+    std::optional<protocol::Reply> refusal_;  // the last one of never_began()
+    bool sent_ = false;
+    bool fruitful_ = false;  // this connection was: it brought something new
+    std::string job_;        // empty: not known yet
+    // Bytes of each stream that have come, those that were missing counted.
+    std::array<std::uint64_t, streams.size()> offsets_{};
+};
+
+int Running::run() {
+    std::optional<NoReply> broken;  // by what, since something new came
+    for (int fruitless = 0;;) {
+        const auto begun = std::chrono::steady_clock::now();
+        const auto code = converse();
+        if (code) return *code;
+        const bool short_lived = std::chrono::steady_clock::now() - begun < soon;
+        fruitless = fruitful_ || !short_lived ? 0 : fruitless + 1;
+        was_broken_ = true;
+        const bool ended = code.error().why == NoReply::Why::ended;
+        if (!ended || fruitless == 0 || !broken) broken = code.error();
+        if (!ended || fruitless >= most_fruitless || !connect_again()) {
+            if (Interrupt::signal() != 0) return interrupted().code;
+            return refusal_ ? report(invocation_, *refusal_).code : without_reply(*broken).code;
+        }
+    }
+}
+
+Result<int, NoReply> Running::converse() {
+    fruitful_ = false;
+    if (!call_.looked_up) {
+        auto found = look_up(call_, connection_, interrupt_.fd());
+        if (!found) return fail_with(std::move(found).error());
+        fruitful_ = true;
+    }
+    auto parameters = parameters_of(call_);
+    if (!parameters) return parameters.error().code;
+    if (!job_.empty()) {
+        *parameters = {{"job", job_}, {"stdoutOffset", offsets_[0]}, {"stderrOffset", offsets_[1]}};
+    } else if (!key_.empty()) {
+        (*parameters)["key"] = key_;
+    }
+    connection_.queue(
+        protocol::encode_call(job_.empty() ? "org.postern.Actions.Run" : "org.postern.Jobs.Follow",
+                              *parameters, {.more = true}));
+    sent_ = true;
+    for (;;) {
+        auto message = connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd());
+        if (!message) return fail_with(std::move(message).error());
+        if (never_began(message->reply)) {
+            refusal_ = std::move(message->reply);
+            return fail_with(NoReply{NoReply::Why::ended, {}});
+        }
+        refusal_.reset();
+        if (const auto code = take(message->reply)) return *code;
+    }
+}
+
+// A daemon that was replaced before it had started the job: the next one starts it.
+bool Running::never_began(const protocol::Reply& reply) const {
+    return was_broken_ && job_.empty() && reply.error == "org.postern.Actions.Unavailable";
+}
+
+bool Running::connect_again() {
+    // Without a key the daemon would not know the call again, and might run it twice.
+    if (sent_ && job_.empty() && key_.empty()) return false;
+    if (isatty(STDERR_FILENO) == 1) complain("the daemon broke off; connecting again");
+    const auto end = std::chrono::steady_clock::now() + return_patience;
+    for (;;) {
+        auto socket = connect_to(invocation_.socket, std::chrono::seconds{1});
+        if (socket) {
+            connection_ = Connection(std::move(*socket), invocation_.socket);
+            return true;
+        }
+        if (std::chrono::steady_clock::now() >= end) return false;
+        pollfd interrupt{.fd = interrupt_.fd(), .events = POLLIN, .revents = 0};
+        poll(&interrupt, 1, static_cast<int>(between_tries.count()));
+        if (Interrupt::signal() != 0) return false;
+    }
+}
+
+Failed Running::interrupted() const {
+    std::string what;
+    if (!sent_) {
+        what = name() + " was not started";
+    } else if (job_.empty()) {
+        what = "whether " + name() + " was started is not known, no answer had come";
+    } else {
+        what = "job " + printable(job_) + " (" + name() + ") ";
+        if (!call_.description) {
+            what += "goes on, or ends, as the action declares";
+        } else {
+            what += call_.description->kill_on_disconnect ? "is ended by the daemon" : "goes on";
+        }
+    }
+    complain("interrupted: " + what);
+    return {Interrupt::signal() == SIGTERM ? exit_code::terminated : exit_code::interrupted};
+}
+
+Failed Running::without_reply(const NoReply& none) const {
+    if (!sent_ || job_.empty()) return report(none);
+    complain(none.message + "; what became of job " + job_ + " (" + call_.action +
+             ") is not known");
+    return {exit_code::broken};
+}
+
+std::optional<int> Running::take(const protocol::Reply& reply) {
+    if (!reply.error.empty()) return report(invocation_, reply).code;
+    const auto job = string_field(reply.parameters, "job");
+    // A new connection begins with what is known.
+    const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
+    if (job) job_ = *job;
+    if (!repeats) fruitful_ = true;
+    if (json_ && !repeats) {
+        if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
+    }
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        if (const auto code = pass_on(reply.parameters, which)) return code;
+    }
+    if (reply.continues) return std::nullopt;
+    return finished(reply.parameters);
+}
+
+std::optional<int> Running::pass_on(const nlohmann::json& parameters, std::size_t which) {
+    const Stream& stream = streams.at(which);
+    std::uint64_t& offset = offsets_.at(which);
+    for (const auto& cut : array_field(parameters, "truncated")) {
+        if (cut != stream.text) continue;
+        offset = 0;
+        if (json_) continue;
+        complain(call_.action + ": the job itself cut back its " + stream.name +
+                 ": what came before may be incomplete");
+    }
+    if (const auto missed = integer_field(parameters, stream.missed); missed && *missed > 0) {
+        offset += static_cast<std::uint64_t>(*missed);
+        if (!json_) {
+            complain(call_.action + ": " + std::to_string(*missed) + " bytes of its " +
+                     stream.name + " are missing here: the daemon no longer had them");
+        }
+    }
+    auto bytes = string_field(parameters, stream.text);
+    if (const auto base64 = string_field(parameters, stream.base64)) {
+        bytes = protocol::decode_base64(*base64);
+        if (!bytes) return nonsense(connection_, std::string(stream.base64) + " is no base64").code;
+    }
+    if (!bytes) return std::nullopt;
+    offset += bytes->size();
+    return json_ ? std::nullopt : write(stream.fd, *bytes);
+}
+
+std::optional<int> Running::write(int fd, std::string_view bytes) {
+    const auto written = write_all(fd, bytes, interrupt_.fd());
+    if (!written) {
+        complain(written.error().message + "; for what becomes of job " + job_ + " (" +
+                 call_.action + ") nobody waits any more");
+        return exit_code::broken;
+    }
+    if (*written == Written::interrupted) return interrupted().code;
+    return std::nullopt;
+}
+
+int Running::finished(const nlohmann::json& parameters) {
+    const auto* result = field(parameters, "result");
+    if (result == nullptr) return nonsense(connection_, "the last reply has no result").code;
+    const auto end = decode_job_end(*result);
+    if (!end) return nonsense(connection_, end.error().message).code;
+    std::optional<long> seconds;
+    if (call_.description && call_.description->timeout_usec > 0) {
+        seconds = static_cast<long>(call_.description->timeout_usec / 1'000'000);
+    }
+    const auto line = describe_job_end(call_.action, job_, *end, seconds);
+    if (!line.empty() && !json_) complain(line);
+    return exit_code_of_job(*end);
+}
+
+}  // namespace
+
+int run_action(const Invocation& invocation) {
+    auto call = action_call(invocation);
+    if (!call) return call.error().code;
+    auto connection = open_connection(invocation);
+    if (!connection) return connection.error().code;
+    // Until here Ctrl-C has its plain effect: there is no job to tell of.
+    auto interrupt = Interrupt::watch();
+    if (!interrupt) {
+        complain(interrupt.error().message);
+        return exit_code::broken;
+    }
+    return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
+}
+
+}  // namespace postern::ctl

@@ -1,0 +1,50 @@
+// run --datagram: the job is started, and nobody waits for it.
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/verbs/action_call.h"
+#include "ctl/wire/peer.h"
+
+namespace postern::ctl {
+namespace {
+
+// The parameters of the reply that names the job. What went wrong was said.
+Result<nlohmann::json, Failed> start(const Invocation& invocation, ActionCall& call) {
+    const auto name = printable(call.action);
+    auto peer = Peer::open(invocation);
+    if (!peer) return fail_with(peer.error());
+    if (const auto found = look_up(call, *peer); !found) {
+        peer->close();
+        auto none = found.error();
+        none.sent = false;  // not the one that counts
+        return fail_with(report(none, name + " was not started"));
+    }
+    const auto parameters = parameters_of(call);
+    if (!parameters) return fail_with(parameters.error());
+    auto message = peer->call("org.postern.Actions.Run", *parameters);
+    peer->close();
+    if (!message) {
+        const bool sent = message.error().sent;
+        return fail_with(
+            report(message.error(), sent ? "whether " + name + " was started is not known"
+                                         : name + " was not started"));
+    }
+    if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
+    return std::move(message->reply.parameters);
+}
+
+}  // namespace
+
+int run_detached(const Invocation& invocation) {
+    auto call = action_call(invocation);
+    if (!call) return call.error().code;
+    const auto reply = start(invocation, *call);
+    if (!reply) return reply.error().code;
+    if (invocation.json) return finish_json(*reply);
+    const auto job = string_field(*reply, "job");
+    if (!job) return nonsense(invocation.socket, "it names no job").code;
+    return finish(printable(call->action) + ": started as job " + printable(*job) + "\n");
+}
+
+}  // namespace postern::ctl

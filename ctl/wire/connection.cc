@@ -1,0 +1,112 @@
+#include "ctl/wire/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace postern::ctl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t read_bytes = std::size_t{64} * 1024;
+
+}  // namespace
+
+short Connection::events() const {
+    const bool sends = !out_.empty() && !unsendable_;
+    return static_cast<short>(POLLIN | (sends ? POLLOUT : 0));
+}
+
+void Connection::send() {
+    while (!out_.empty() && !unsendable_) {
+        const auto sent =
+            ::send(socket_.get(), out_.data(), out_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) {
+            out_.erase(0, static_cast<std::size_t>(sent));
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR) {
+            unsendable_ = true;
+        }
+    }
+}
+
+bool Connection::read() {
+    if (over_) return false;
+    in_.erase(0, taken_);
+    taken_ = 0;
+    const auto had = in_.size();
+    in_.resize(had + read_bytes);
+    ssize_t got = 0;
+    do {
+        got = ::recv(socket_.get(), in_.data() + had, read_bytes, MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    in_.resize(had + (got > 0 ? static_cast<std::size_t>(got) : 0));
+    if (got == 0 || (got < 0 && errno != EAGAIN)) over_ = true;
+    return !over_;
+}
+
+Result<std::optional<Message>, NoReply> Connection::next() {
+    auto rest = std::string_view(in_).substr(taken_);
+    const auto frame = framer_.next(rest);
+    taken_ = in_.size() - rest.size();
+    if (framer_.too_long()) {
+        return fail_with(NoReply{NoReply::Why::nonsense,
+                                 path_ + ": a reply that does not end; that is no Postern daemon"});
+    }
+    if (!frame) return std::optional<Message>{};
+    auto reply = protocol::decode_reply(frame->text);
+    if (!reply) {
+        return fail_with(NoReply{NoReply::Why::nonsense,
+                                 path_ + ": what came is no reply: " + reply.error().message});
+    }
+    answered_ = true;
+    return std::optional<Message>{Message{std::move(*reply), std::string(frame->text)}};
+}
+
+NoReply Connection::over() const {
+    if (!answered_ && !framer_.mid_message()) {
+        return {NoReply::Why::ended,
+                path_ +
+                    ": the daemon closed the connection without an answer: it serves other "
+                    "callers, or a limit is reached; the administrator sees why in its audit"};
+    }
+    return {NoReply::Why::ended, path_ + ": the daemon broke off in mid-call"};
+}
+
+Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt) {
+    const auto deadline = Clock::now() + patience;
+    for (;;) {
+        auto come = next();
+        if (!come) return fail_with(come.error());
+        std::optional<Message> message = std::move(*come);
+        if (message) return std::move(*message);
+        if (over_) return fail_with(over());
+
+        int timeout = -1;
+        if (patience.count() > 0) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+            if (left.count() <= 0) {
+                return fail_with(NoReply{NoReply::Why::late,
+                                         path_ + ": no answer within " +
+                                             std::to_string(patience.count() / 1000) + " s"});
+            }
+            timeout = static_cast<int>(left.count());
+        }
+        std::array<pollfd, 2> watched = {pollfd{.fd = fd(), .events = events(), .revents = 0},
+                                         pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
+        const int ready = poll(watched.data(), watched.size(), timeout);
+        if (ready < 0 && errno != EINTR) return fail_with(over());
+        if (ready <= 0) continue;
+        if (watched[1].revents != 0) {
+            return fail_with(NoReply{NoReply::Why::interrupted, {}});
+        }
+        if ((watched[0].revents & POLLOUT) != 0) send();
+        // An end that was announced (POLLHUP, POLLERR) comes after what is still to be read.
+        if ((watched[0].revents & ~POLLOUT) != 0) read();
+    }
+}
+
+}  // namespace postern::ctl

@@ -1,0 +1,100 @@
+#include "ctl/wire/exchange.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/output.h"
+#include "ctl/wire/connect.h"
+
+namespace postern::ctl {
+
+Result<Connection, Failed> open_connection(const Invocation& invocation) {
+    auto socket = connect_to(invocation.socket, connect_patience);
+    if (!socket) {
+        complain(socket.error().message);
+        return fail_with(Failed{exit_code::broken});
+    }
+    return Connection(std::move(*socket), invocation.socket);
+}
+
+Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& invocation,
+                                   const std::string& call) {
+    connection.queue(call);
+    auto message = connection.wait(answer_patience, -1);
+    if (!message && message.error().why == NoReply::Why::ended) {
+        // Perhaps a daemon that was just leaving: the one that comes after it answers.
+        if (auto socket = connect_to(invocation.socket, connect_patience)) {
+            connection = Connection(std::move(*socket), invocation.socket);
+            connection.queue(call);
+            message = connection.wait(answer_patience, -1);
+        }
+    }
+    return message;
+}
+
+Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
+                                   std::string_view method, const nlohmann::json& parameters) {
+    auto message = ask_twice(connection, invocation, protocol::encode_call(method, parameters));
+    if (!message) return fail_with(report(message.error()));
+    if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
+    return std::move(message->reply.parameters);
+}
+
+Failed report(const NoReply& none) {
+    complain(none.message);
+    return {exit_code::broken};
+}
+
+Failed report(const Invocation& invocation, const protocol::Reply& error) {
+    const Failed failed{exit_code_of_error(error.error)};
+    if (!invocation.json) {
+        complain(error_text(error));
+        return failed;
+    }
+    const int printed = finish_json({{"error", error.error}, {"parameters", error.parameters}});
+    return printed == exit_code::success ? failed : Failed{printed};
+}
+
+std::string error_text(const protocol::Reply& error) {
+    if (const auto message = string_field(error.parameters, "message")) return *message;
+    const auto named = [&error](const char* key) {
+        return in_quotes(string_field(error.parameters, key).value_or("?"));
+    };
+    if (error.error == "org.varlink.service.InvalidParameter") {
+        return "the daemon does not take the parameter " + named("parameter") +
+               ": it is missing, unknown to it, or not what it must be";
+    }
+    if (error.error == "org.varlink.service.MethodNotFound") {
+        return "the daemon has no method " + named("method") +
+               "; it may be older than this posternctl";
+    }
+    if (error.error == "org.varlink.service.InterfaceNotFound") {
+        return "the daemon has no interface " + named("interface") +
+               "; it may be older than this posternctl";
+    }
+    return "the daemon answered with the error " + error.error + " " + safe_json(error.parameters);
+}
+
+int finish(std::string_view text) {
+    const auto printed = print(text);
+    if (printed.ok()) return exit_code::success;
+    complain(printed.error().message);
+    return exit_code::broken;
+}
+
+int finish_json(const nlohmann::json& value) {
+    return finish(safe_json(value) + "\n");
+}
+
+Failed nonsense(const Connection& connection, std::string_view what) {
+    return nonsense(connection.path(), what);
+}
+
+Failed nonsense(std::string_view path, std::string_view what) {
+    complain(std::string(path) + ": the daemon's answer can't be understood: " + std::string(what));
+    return {exit_code::broken};
+}
+
+}  // namespace postern::ctl

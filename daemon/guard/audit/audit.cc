@@ -1,0 +1,276 @@
+#include "daemon/guard/audit/audit.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "daemon/loop/clock.h"
+
+namespace postern {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* journal_socket = "/run/systemd/journal/socket";
+// Groups that one record names; a caller may have 65,536.
+constexpr std::size_t most_groups = 64;
+
+// What each kind is called, and its entry in systemd/postern.catalog (journald.conf(5),
+// MESSAGE_ID): never changed, since administrators search and filter by both.
+struct KindRow {
+    const char* name;
+    const char* message_id;
+};
+constexpr std::array<KindRow, 10> kinds = {{
+    {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
+    {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
+    {"call-refused", "592e2ce021e04776965e6034a8add664"},
+    {"job-started", "42378e8a558841e5b04467a7f6d98975"},
+    {"job-ended", "02750be9bbed4e119ff7008a83b8ee12"},
+    {"job-not-started", "719058d90aa34d60a01d9f38f0f22322"},
+    {"job-lost", "f86f6c6ec6104623affcb14f5ddb7089"},
+    {"packet-refused", "2bd9766abc1d4b7697c7c88ac66d8ddd"},
+    {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
+    {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
+}};
+static_assert(static_cast<std::size_t>(AuditEvent::Kind::action_off) + 1 == kinds.size());
+constexpr KindRow denials_summed = {"denials-summed", "b73acb796e064f01a07e80bbd189c1a8"};
+constexpr KindRow records_lost = {"records-lost", "0ba7609c584c4ca48bdad568d0802db6"};
+
+const char* name(AuditEvent::Kind kind) {
+    return kinds.at(static_cast<std::size_t>(kind)).name;
+}
+
+bool is_denial(AuditEvent::Kind kind) {
+    return kind == AuditEvent::Kind::connection_refused || kind == AuditEvent::Kind::call_denied ||
+           kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::packet_refused ||
+           kind == AuditEvent::Kind::session_failed;
+}
+
+// syslog(3): 3 is an error, 5 is notice, 6 is informational.
+const char* priority(AuditEvent::Kind kind) {
+    if (kind == AuditEvent::Kind::action_off) return "3";
+    return is_denial(kind) ? "5" : "6";
+}
+
+// What became of a job whose start is recorded.
+bool tells_of_a_job(AuditEvent::Kind kind) {
+    return kind == AuditEvent::Kind::job_ended || kind == AuditEvent::Kind::job_not_started ||
+           kind == AuditEvent::Kind::job_lost;
+}
+
+std::string timestamp(std::uint64_t usec) {
+    const auto seconds = static_cast<std::time_t>(usec / 1'000'000);
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    std::array<char, 32> date{};
+    std::strftime(date.data(), date.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+    std::string fraction = std::to_string(usec % 1'000'000);
+    fraction.insert(0, 6 - fraction.size(), '0');
+    return std::string(date.data()) + '.' + fraction + 'Z';
+}
+
+// Everything outside printable ASCII becomes \uXXXX, so that no field can end a record, forge
+// another, or move a terminal's cursor.
+std::string dump(const Json& json) {
+    return json.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+std::string escaped(const std::string& text) {
+    const std::string quoted = dump(text);
+    return quoted.substr(1, quoted.size() - 2);
+}
+
+Json to_json(const JobResult& result) {
+    Json json;
+    json["outcome"] = outcome_name(result.outcome);
+    if (result.by_signal) {
+        json["signal"] = result.status;
+    } else if (result.outcome != Outcome::lost) {
+        json["exitCode"] = result.status;
+    }
+    json["startedAt"] = result.started_usec;
+    json["endedAt"] = result.ended_usec;
+    json["cpuMicroseconds"] = result.cpu_usec;
+    json["maxResidentKiB"] = result.max_resident_kib;
+    return json;
+}
+
+std::string summary(const AuditEvent& event, std::uint64_t count) {
+    std::string text = name(event.kind);
+    if (count > 0) text += ": " + std::to_string(count) + " more within 10 s";
+    if (!event.action.empty()) text += ": " + event.action;
+    if (!event.job.empty()) text += ", job " + event.job;
+    if (event.caller != nullptr) {
+        text +=
+            ", by uid " + std::to_string(event.caller->uid) + " pid " + std::to_string(event.pid);
+    }
+    if (event.result) text += ": " + describe(*event.result);
+    if (!event.reason.empty()) text += ": " + event.reason;
+    if (!event.rule.empty()) text += " (" + event.rule + " at " + event.place + ")";
+    return text;
+}
+
+}  // namespace
+
+std::string describe(const JobResult& result) {
+    std::string text = result.by_signal ? "signal " : "exit code ";
+    text += std::to_string(result.status);
+    if (result.outcome == Outcome::lost) return "lost";
+    if (result.outcome == Outcome::exited || result.outcome == Outcome::signaled) return text;
+    return text + " (" + std::string(outcome_name(result.outcome)) + ")";
+}
+
+std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count) {
+    Json json;
+    json["time"] = timestamp(time_usec);
+    json["event"] = name(event.kind);
+    if (count > 0) {
+        json["event"] = denials_summed.name;
+        json["of"] = name(event.kind);
+        json["count"] = count;
+    }
+    if (event.caller != nullptr) {
+        const policy::Caller& caller = *event.caller;
+        json["uid"] = caller.uid;
+        json["gid"] = caller.gid;
+        if (!caller.groups.empty()) {
+            const std::size_t named = std::min(caller.groups.size(), most_groups);
+            json["groups"] = std::vector<gid_t>(
+                caller.groups.begin(), caller.groups.begin() + static_cast<std::ptrdiff_t>(named));
+            if (named < caller.groups.size()) json["groupCount"] = caller.groups.size();
+        }
+        if (event.pid > 0) json["pid"] = event.pid;
+        if (event.unit) json["unit"] = *event.unit;
+    }
+    const auto put = [&json](const char* key, const std::string& value) {
+        if (!value.empty()) json[key] = value;
+    };
+    put("listener", event.listener);
+    put("action", event.action);
+    put("rule", event.rule);
+    put("place", event.place);
+    put("reason", event.reason);
+    put("job", event.job);
+    if (event.kind == AuditEvent::Kind::job_started) {
+        json["arguments"] = Json::object();
+        for (const auto& [key, value] : event.arguments) json["arguments"][key] = value;
+    }
+    if (event.result) json["result"] = to_json(*event.result);
+    return dump(json);
+}
+
+AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
+    AuditFields fields;
+    const auto put = [&fields](const char* key, const std::string& value) {
+        if (!value.empty()) fields.emplace_back(key, escaped(value));
+    };
+    put("MESSAGE", summary(event, count));
+    put("PRIORITY", priority(event.kind));
+    put("SYSLOG_IDENTIFIER", "posternd");
+    const KindRow& kind =
+        count > 0 ? denials_summed : kinds.at(static_cast<std::size_t>(event.kind));
+    put("MESSAGE_ID", kind.message_id);
+    put("POSTERN_EVENT", kind.name);
+    if (count > 0) {
+        put("POSTERN_OF", name(event.kind));
+        put("POSTERN_COUNT", std::to_string(count));
+    }
+    if (event.caller != nullptr) {
+        put("POSTERN_UID", std::to_string(event.caller->uid));
+        put("POSTERN_GID", std::to_string(event.caller->gid));
+        put("POSTERN_PID", std::to_string(event.pid));
+        put("POSTERN_UNIT", event.unit.value_or(""));
+    }
+    put("POSTERN_ACTION", event.action);
+    put("POSTERN_RULE", event.rule);
+    put("POSTERN_PLACE", event.place);
+    put("POSTERN_REASON", event.reason);
+    put("POSTERN_JOB", event.job);
+    if (event.result) {
+        put("POSTERN_OUTCOME", std::string(outcome_name(event.result->outcome)));
+        put("POSTERN_STATUS", std::to_string(event.result->status));
+    }
+    if (event.kind == AuditEvent::Kind::job_started) {
+        Json arguments = Json::object();
+        for (const auto& [key, value] : event.arguments) arguments[key] = value;
+        fields.emplace_back("POSTERN_ARGUMENTS", dump(arguments));
+    }
+    return fields;
+}
+
+Result<std::unique_ptr<Audit>> Audit::create(sd_event* event,
+                                             const std::optional<std::string>& file) {
+    if (file) {
+        auto sink = open_audit_file(*file);
+        if (!sink) return fail_with(std::move(sink).error());
+        return std::make_unique<Audit>(event, std::move(*sink));
+    }
+    auto journal = open_audit_journal(event, journal_socket);
+    return std::make_unique<Audit>(event, journal ? std::move(*journal) : audit_to_stderr(event));
+}
+
+Audit::Audit(sd_event* event, std::unique_ptr<AuditSink> sink)
+    : event_(event), sink_(std::move(sink)) {}
+
+bool Audit::write(const AuditEvent& event) {
+    if (is_denial(event.kind)) {
+        const policy::Caller nobody;
+        const policy::Caller& caller = event.caller != nullptr ? *event.caller : nobody;
+        const bool was_open = denials_.open();
+        const bool single = denials_.single(
+            caller.uid, caller.gid, static_cast<std::uint8_t>(event.kind), monotonic_usec());
+        if (!was_open) arm(DenialWindow::window_usec);
+        if (!single) return true;
+    }
+    return record(event, 0);
+}
+
+bool Audit::record(const AuditEvent& event, std::uint64_t count) {
+    const std::string line = audit_json(event, wall_clock_usec(), count);
+    const AuditRoom room = tells_of_a_job(event.kind) ? AuditRoom::reserved : AuditRoom::common;
+    if (!sink_->write(line, audit_fields(event, count), room)) {
+        ++lost_;
+        return false;
+    }
+    if (lost_ > 0) {
+        const std::uint64_t lost = std::exchange(lost_, 0);
+        Json json;
+        json["time"] = timestamp(wall_clock_usec());
+        json["event"] = records_lost.name;
+        json["count"] = lost;
+        const AuditFields fields = {{"MESSAGE", std::to_string(lost) + " audit records were lost"},
+                                    {"PRIORITY", "3"},
+                                    {"SYSLOG_IDENTIFIER", "posternd"},
+                                    {"MESSAGE_ID", records_lost.message_id},
+                                    {"POSTERN_EVENT", records_lost.name},
+                                    {"POSTERN_COUNT", std::to_string(lost)}};
+        if (!sink_->write(dump(json), fields, AuditRoom::common)) lost_ = lost;
+    }
+    return true;
+}
+
+void Audit::sum_up() {
+    for (const auto& sum : denials_.ended(monotonic_usec())) {
+        policy::Caller caller;
+        caller.uid = sum.uid;
+        caller.gid = sum.gid;
+        AuditEvent event;
+        event.kind = static_cast<AuditEvent::Kind>(sum.kind);
+        event.caller = &caller;
+        record(event, sum.count);
+    }
+    if (denials_.open()) arm(DenialWindow::window_usec / 10);
+}
+
+void Audit::arm(std::uint64_t delay_usec) {
+    const auto due = [](sd_event_source* /*source*/, std::uint64_t /*time*/, void* self) {
+        static_cast<Audit*>(self)->sum_up();
+        return 0;
+    };
+    // Without a timer the sum is recorded with the next window's.
+    (void)arm_timer(event_, timer_, delay_usec, due, this);
+}
+
+}  // namespace postern

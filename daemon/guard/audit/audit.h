@@ -1,0 +1,86 @@
+// The audit: one record for every connection refused, call denied or refused, job started or ended,
+// and action file that is not in force, so that the administrator knows who did what and why.
+//
+// Goes to a file (0600, one JSON object a line), else to the journal (native protocol, structured
+// fields), else to stderr. Never blocks: what can't be written at once waits in a bounded queue,
+// and when that is full, write() says so and no job is started. How jobs end is still taken then.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/guard/audit/audit_sink.h"
+#include "daemon/guard/audit/denial_window.h"
+#include "daemon/loop/event_source.h"
+#include "daemon/policy/verdict.h"
+#include "model/job.h"
+
+namespace postern {
+
+struct AuditEvent {
+    enum class Kind : std::uint8_t {
+        connection_refused,  // caller may be unknown; reason
+        call_denied,         // not granted: action, rule, place, reason
+        call_refused,        // granted, but: invalid arguments, a limit; action, reason
+        job_started,         // action, rule, place, job, arguments
+        job_ended,           // action, job, result
+        job_not_started,     // action, job, reason
+        job_lost,            // action, job: a guard died while it ran
+        packet_refused,      // of a datagram socket: listener, reason; caller may be unknown
+        session_failed,      // the session of this caller broke the rules or died; reason
+        action_off,          // no caller: action (none: a whole folder's), place (its file), reason
+    };
+    Kind kind = Kind::connection_refused;
+    const policy::Caller* caller = nullptr;  // absent where the kernel did not say
+    pid_t pid = 0;
+    std::optional<std::string> unit;
+    std::string listener;
+    std::string action;
+    std::string rule;
+    std::string place;
+    std::string reason;
+    std::string job;
+    std::vector<std::pair<std::string, std::string>> arguments;  // secrets already left out
+    std::optional<JobResult> result;
+};
+
+class Audit {
+  public:
+    // Errors: the file is not ours, is writable by others, or can't be opened.
+    static Result<std::unique_ptr<Audit>> create(sd_event* event,
+                                                 const std::optional<std::string>& file);
+    Audit(sd_event* event, std::unique_ptr<AuditSink> sink);
+
+    // False: not recorded and not queued. Denials and refusals of one caller are summed after
+    // DenialWindow::most_single within a window; that counts as recorded.
+    bool write(const AuditEvent& event);
+
+    [[nodiscard]] const char* sink_name() const { return sink_->name(); }
+
+  private:
+    bool record(const AuditEvent& event, std::uint64_t count);
+    void sum_up();
+    void arm(std::uint64_t delay_usec);
+
+    sd_event* event_;
+    std::unique_ptr<AuditSink> sink_;
+    DenialWindow denials_;
+    EventSource timer_;
+    std::uint64_t lost_ = 0;  // records that could not be written since the last that could
+};
+
+// The record as it is written: exposed for tests.
+std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count);
+std::vector<std::pair<std::string, std::string>> audit_fields(const AuditEvent& event,
+                                                              std::uint64_t count);
+// How a job ended, in words for log and audit: "exit code 3", "signal 15 (timeout)".
+std::string describe(const JobResult& result);
+
+}  // namespace postern

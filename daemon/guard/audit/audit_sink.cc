@@ -1,0 +1,219 @@
+#include "daemon/guard/audit/audit_sink.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/utf8.h"
+
+namespace postern {
+namespace {
+
+constexpr std::size_t most_queued = 1024;
+// The most that the limit "jobs" can be: as many may end while nothing can be written.
+constexpr std::size_t most_reserved = 16384;
+constexpr std::uint64_t retry_usec = 100'000;
+
+class FileSink final : public AuditSink {
+  public:
+    explicit FileSink(UniqueFd file) : file_(std::move(file)) {}
+
+    bool write(const std::string& line, const AuditFields& /*fields*/,
+               AuditRoom /*room*/) override {
+        const std::string text = (half_line_ ? "\n" : "") + line + '\n';
+        ssize_t count = 0;
+        do {
+            count = ::write(file_.get(), text.data(), text.size());
+        } while (count < 0 && errno == EINTR);
+        if (count == static_cast<ssize_t>(text.size())) {
+            half_line_ = false;
+            return true;
+        }
+        if (count > 0) take_back(count);
+        return false;
+    }
+    [[nodiscard]] const char* name() const override { return "file"; }
+
+  private:
+    // The disk is full and half a line is written: remove it, so that every line is a whole record.
+    // Where even that fails, the next record ends the half line first.
+    void take_back(ssize_t count) {
+        struct stat status{};
+        half_line_ = ::fstat(file_.get(), &status) != 0 || status.st_size < count ||
+                     ::ftruncate(file_.get(), status.st_size - count) != 0;
+    }
+
+    bool half_line_ = false;
+    UniqueFd file_;
+};
+
+// Keeps what can't go out now until it can. Packets go whole or not at all.
+class QueueingSink : public AuditSink {
+  public:
+    explicit QueueingSink(sd_event* event) : event_(event) {}
+
+    bool write(const std::string& line, const AuditFields& fields, AuditRoom room) override {
+        std::string fresh = packet(line, fields);
+        Sent sent = queue_.empty() ? send(fresh) : Sent::full;
+        if (sent == Sent::sent) return true;
+        if (sent == Sent::never) return false;
+        const std::size_t most = most_queued + (room == AuditRoom::reserved ? most_reserved : 0);
+        if (queue_.size() >= most) return false;
+        if (queue_.empty() && !wait(sent)) return false;
+        queue_.push_back(std::move(fresh));
+        return true;
+    }
+
+  protected:
+    enum class Sent : std::uint8_t {
+        sent,
+        full,    // the reader is behind: wait until the descriptor is writable
+        broken,  // there is no reader: try again after a while
+        never,   // it is too long for any reader
+    };
+    virtual std::string packet(const std::string& line, const AuditFields& fields) = 0;
+    // Never blocks.
+    virtual Sent send(const std::string& packet) = 0;
+    [[nodiscard]] virtual int descriptor() const = 0;
+
+  private:
+    bool wait(Sent why) {
+        writable_.reset();
+        if (why == Sent::full) {
+            sd_event_source* source = nullptr;
+            if (sd_event_add_io(event_, &source, descriptor(), EPOLLOUT, on_writable, this) >= 0) {
+                writable_.reset(source);
+                return true;
+            }
+        }
+        return arm_timer(event_, timer_, retry_usec, on_retry, this) >= 0;
+    }
+    void flush() {
+        while (!queue_.empty()) {
+            const Sent sent = send(queue_.front());
+            if (sent == Sent::full || sent == Sent::broken) {
+                (void)wait(sent);
+                return;
+            }
+            queue_.pop_front();
+        }
+        writable_.reset();
+    }
+    static int on_writable(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*revents*/,
+                           void* userdata) {
+        static_cast<QueueingSink*>(userdata)->flush();
+        return 0;
+    }
+    static int on_retry(sd_event_source* /*source*/, std::uint64_t /*time*/, void* userdata) {
+        static_cast<QueueingSink*>(userdata)->flush();
+        return 0;
+    }
+
+    sd_event* event_;
+    EventSource writable_;
+    EventSource timer_;
+    std::deque<std::string> queue_;
+};
+
+class JournalSink final : public QueueingSink {
+  public:
+    JournalSink(sd_event* event, sockaddr_un address) : QueueingSink(event), address_(address) {}
+    [[nodiscard]] const char* name() const override { return "journal"; }
+
+    // Connected, so that the kernel tells when there is room again (unix(7), poll(2)).
+    bool connect() {
+        socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        return socket_ && ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address_),
+                                    sizeof address_) == 0;
+    }
+
+  private:
+    std::string packet(const std::string& /*line*/, const AuditFields& fields) override {
+        std::string packet;
+        for (const auto& [key, value] : fields)
+            packet.append(key).append(1, '=').append(value).append(1, '\n');
+        return packet;
+    }
+    Sent send(const std::string& packet) override {
+        for (int tries = 0; tries < 2; ++tries) {
+            ssize_t count = 0;
+            do {
+                count = ::send(socket_.get(), packet.data(), packet.size(),
+                               MSG_DONTWAIT | MSG_NOSIGNAL);
+            } while (count < 0 && errno == EINTR);
+            if (count >= 0) return Sent::sent;
+            if (errno == EAGAIN) return Sent::full;
+            if (errno == EMSGSIZE) return Sent::never;
+            // A journald that was started anew has a new socket.
+            if (!connect()) break;
+        }
+        return Sent::broken;
+    }
+    [[nodiscard]] int descriptor() const override { return socket_.get(); }
+
+    UniqueFd socket_;
+    sockaddr_un address_;
+};
+
+class StderrSink final : public QueueingSink {
+  public:
+    explicit StderrSink(sd_event* event) : QueueingSink(event) {}
+    [[nodiscard]] const char* name() const override { return "stderr"; }
+
+  private:
+    std::string packet(const std::string& line, const AuditFields& /*fields*/) override {
+        return line + '\n';
+    }
+    // POLLOUT of a pipe promises room for PIPE_BUF bytes (pipe(7)). A longer record is written all
+    // the same, in one call that may wait for its reader: half a record would be worse.
+    Sent send(const std::string& packet) override {
+        pollfd writable{STDERR_FILENO, POLLOUT, 0};
+        if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLERR) != 0) return Sent::full;
+        const ssize_t count = ::write(STDERR_FILENO, packet.data(), packet.size());
+        return count == static_cast<ssize_t>(packet.size()) ? Sent::sent : Sent::broken;
+    }
+    [[nodiscard]] int descriptor() const override { return STDERR_FILENO; }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AuditSink>> open_audit_file(const std::string& path) {
+    const std::string who = "audit file " + printable(path) + ": ";
+    UniqueFd file(::open(
+        path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+    if (!file) return fail(who + std::strerror(errno));
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) return fail(who + std::strerror(errno));
+    if (!S_ISREG(status.st_mode)) return fail(who + "not a regular file");
+    if (status.st_uid != ::geteuid()) {
+        return fail(who + "owned by uid " + std::to_string(status.st_uid) + "; it must be ours");
+    }
+    if ((status.st_mode & 07777) != 0600 && ::fchmod(file.get(), 0600) != 0) {
+        return fail(who + std::strerror(errno));
+    }
+    return std::unique_ptr<AuditSink>(std::make_unique<FileSink>(std::move(file)));
+}
+
+Result<std::unique_ptr<AuditSink>> open_audit_journal(sd_event* event, const std::string& socket) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (socket.size() >= sizeof address.sun_path) return fail("path too long");
+    std::memcpy(address.sun_path, socket.c_str(), socket.size());
+    auto sink = std::make_unique<JournalSink>(event, address);
+    if (!sink->connect()) return fail(std::strerror(errno));
+    return std::unique_ptr<AuditSink>(std::move(sink));
+}
+
+std::unique_ptr<AuditSink> audit_to_stderr(sd_event* event) {
+    return std::make_unique<StderrSink>(event);
+}
+
+}  // namespace postern

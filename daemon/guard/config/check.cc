@@ -1,0 +1,119 @@
+#include "daemon/guard/config/check.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/duration.h"
+#include "base/utf8.h"
+#include "daemon/policy/file/loader.h"
+
+namespace postern {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) {
+    return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json(const policy::Action& action) {
+    Json rules = Json::array();
+    for (const auto* list : {&action.allow, &action.deny}) {
+        for (const policy::Rule& rule : *list) {
+            rules.push_back({{"rule", rule.text}, {"place", rule.place}});
+        }
+    }
+    return {{"action", action.description.name},
+            {"summary", action.description.summary},
+            {"file", action.file},
+            {"program", action.program},
+            {"uid", action.uid},
+            {"gid", action.gid},
+            {"groups", action.groups},
+            {"timeoutMicroseconds", action.timeout_usec},
+            {"rules", rules}};
+}
+
+void print(const policy::Action& action) {
+    std::printf("%s: %s\n  file %s\n  runs %s as uid %u, gid %u, at most %s\n",
+                action.description.name.c_str(), printable(action.description.summary).c_str(),
+                printable(action.file).c_str(), printable(action.program).c_str(), action.uid,
+                action.gid, show_duration(action.timeout_usec).c_str());
+    for (const auto* list : {&action.allow, &action.deny}) {
+        for (const policy::Rule& rule : *list) {
+            std::printf("  %s (%s)\n", printable(rule.text).c_str(), printable(rule.place).c_str());
+        }
+    }
+    if (action.allow.empty()) std::printf("  nobody may run it\n");
+}
+
+}  // namespace
+
+int check(const Configuration& configuration, uid_t uid, bool json) {
+    policy::LoadOptions options;
+    options.folders = configuration.actions;
+    options.owner = uid;
+    options.default_timeout_usec = configuration.limits.timeout;
+    const auto systemd = systemd_socket(configuration.jobs, uid);
+    options.systemd = systemd && !systemd->empty();
+    auto snapshot = policy::load(options);
+    if (!snapshot) {
+        if (json) std::printf("%s\n", dump({{"error", snapshot.error().message}}).c_str());
+        std::fprintf(stderr, "posternd: %s\n", snapshot.error().message.c_str());
+        return 1;
+    }
+    if (json) {
+        Json actions = Json::array();
+        for (const auto& [name, action] : snapshot->actions) actions.push_back(to_json(action));
+        Json bad = Json::array();
+        for (const auto& file : snapshot->bad) {
+            bad.push_back({{"action", file.action}, {"file", file.file}, {"error", file.message}});
+        }
+        Json limits = Json::object();
+        for (const auto& [name, value] : show_limits(configuration.limits)) limits[name] = value;
+        std::printf("%s\n", dump({{"folders", configuration.actions},
+                                  {"actions", actions},
+                                  {"bad", bad},
+                                  {"limits", limits}})
+                                .c_str());
+    } else {
+        for (const auto& [name, action] : snapshot->actions) print(action);
+        for (const auto& file : snapshot->bad) {
+            std::fprintf(stderr, "%s\n", file.message.c_str());
+        }
+        std::printf("%zu actions in force, %zu files bad\n", snapshot->actions.size(),
+                    snapshot->bad.size());
+    }
+    return snapshot->bad.empty() ? 0 : 1;
+}
+
+int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
+    policy::LoadOptions options;
+    options.owner = owner;
+    options.systemd = true;
+    Json good = Json::array();
+    Json bad = Json::array();
+    for (const std::string& file : files) {
+        const auto action = policy::lint(file, options);
+        if (!action) {
+            if (!json) std::fprintf(stderr, "%s\n", action.error().message.c_str());
+            bad.push_back({{"file", printable(file)}, {"error", action.error().message}});
+            continue;
+        }
+        Json entry = {{"file", printable(file)}};
+        if (const auto& found = *action) entry["action"] = found->description.name;
+        good.push_back(std::move(entry));
+    }
+    if (json) {
+        // One line, as all that posternctl prints with --json.
+        std::printf("%s\n", Json{{"good", good}, {"bad", bad}}
+                                .dump(-1, ' ', false, Json::error_handler_t::replace)
+                                .c_str());
+    } else {
+        std::printf("%zu files good, %zu files bad\n", good.size(), bad.size());
+    }
+    return bad.empty() ? 0 : 1;
+}
+
+}  // namespace postern

@@ -1,0 +1,184 @@
+#include "daemon/guard/config/configuration.h"
+
+#include <array>
+#include <cstdlib>
+#include <functional>
+#include <string_view>
+#include <utility>
+
+#include "base/strict_json.h"
+#include "base/utf8.h"
+#include "host/safe_file.h"
+
+namespace postern {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+// The user's folder of one kind (XDG Base Directory Specification); only absolute ones count.
+std::string user_folder(const char* variable, const char* below_home) {
+    std::string folder = environment(variable);
+    if (!folder.empty() && folder.front() == '/') return folder;
+    const std::string home = environment("HOME");
+    return home.empty() || home.front() != '/' ? "" : home + "/" + below_home;
+}
+
+Status take_text(const Json& value, std::string& target) {
+    if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
+        return fail("must be a text that is not empty");
+    }
+    target = value.get<std::string>();
+    return {};
+}
+
+Status take_path(const Json& value, std::string& target) {
+    if (auto taken = take_text(value, target); !taken) return taken;
+    if (target.front() != '/') return fail("must be an absolute path");
+    return {};
+}
+
+Status take_paths(const Json& value, std::vector<std::string>& target) {
+    if (!value.is_array() || value.empty()) return fail("must be a list of absolute paths");
+    target.clear();
+    for (const Json& element : value) {
+        if (auto taken = take_path(element, target.emplace_back()); !taken) return taken;
+    }
+    return {};
+}
+
+struct Key {
+    std::string_view name;
+    Status (*take)(const Json& value, Configuration& configuration);
+};
+
+constexpr std::array<Key, 11> keys = {{
+    {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
+    {"datagramSockets", [](const Json& v, Configuration& c) { return take_paths(v, c.datagrams); }},
+    {"adminSocket",
+     [](const Json& v, Configuration& c) { return take_path(v, c.admin_socket.emplace()); }},
+    {"socketMode",
+     [](const Json& v, Configuration& c) -> Status {
+         std::string text;
+         if (auto taken = take_text(v, text); !taken) return taken;
+         auto mode = parse_mode(text);
+         if (!mode) return fail_with(mode.error());
+         c.socket_mode = *mode;
+         return {};
+     }},
+    {"socketGroup",
+     [](const Json& v, Configuration& c) { return take_text(v, c.socket_group.emplace()); }},
+    {"actions", [](const Json& v, Configuration& c) { return take_paths(v, c.actions); }},
+    {"state", [](const Json& v, Configuration& c) { return take_path(v, c.state); }},
+    {"audit", [](const Json& v, Configuration& c) { return take_path(v, c.audit.emplace()); }},
+    {"logLevel", [](const Json& v, Configuration& c) { return take_text(v, c.log_level); }},
+    {"jobs",
+     [](const Json& v, Configuration& c) -> Status {
+         std::string text;
+         if (auto taken = take_text(v, text); !taken) return taken;
+         auto jobs = parse_supervision(text);
+         if (!jobs) return fail_with(jobs.error());
+         c.jobs = *jobs;
+         return {};
+     }},
+    {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},
+}};
+
+// The limits: numbers as they are, durations and sizes as text ("30s", "64MiB").
+Status take_limit(const std::string& name, const Json& value, Limits& limits) {
+    if (value.is_string()) return set_limit(limits, name, value.get_ref<const std::string&>());
+    if (value.is_number_unsigned()) return set_limit(limits, name, value.dump());
+    return fail("limit " + name + ": must be a whole number or a text such as \"30s\"");
+}
+
+}  // namespace
+
+Configuration default_configuration(uid_t uid) {
+    Configuration configuration;
+    if (uid == 0) {
+        configuration.actions = {"/usr/lib/postern/actions.d", "/etc/postern/actions.d"};
+        configuration.state = "/var/lib/postern";
+        return configuration;
+    }
+    const std::string config = user_folder("XDG_CONFIG_HOME", ".config");
+    const std::string state = user_folder("XDG_STATE_HOME", ".local/state");
+    if (!config.empty()) configuration.actions = {config + "/postern/actions.d"};
+    if (!state.empty()) configuration.state = state + "/postern";
+    return configuration;
+}
+
+std::string default_configuration_file(uid_t uid) {
+    if (uid == 0) return "/etc/postern/posternd.json";
+    const std::string config = user_folder("XDG_CONFIG_HOME", ".config");
+    return config.empty() ? "" : config + "/postern/posternd.json";
+}
+
+Status read_configuration(const std::string& path, bool optional, uid_t owner,
+                          Configuration& configuration) {
+    auto file = open_safe(path, owner, Use::read);
+    if (!file) {
+        if (optional && file.error().kind == OpenError::Kind::missing) return {};
+        return fail("configuration: " + file.error().message);
+    }
+    auto text = read_unchanged(file->get(), limits::action_file_bytes);
+    if (!text) return fail("configuration " + printable(path) + ": " + text.error().message);
+    const auto at = [&](std::size_t offset, const std::string& message) {
+        const LineColumn place = line_column(*text, offset);
+        return fail(printable(path) + ":" + std::to_string(place.line) + ":" +
+                    std::to_string(place.column) + ": " + message);
+    };
+    JsonLimits json_limits;
+    json_limits.comments = true;
+    auto parsed = parse_located_json(*text, json_limits);
+    if (!parsed) return at(parsed.error().offset, parsed.error().message);
+    if (!parsed->value.is_object()) return at(0, "must be an object, { ... }");
+
+    for (const auto& [name, value] : parsed->value.items()) {
+        const std::string pointer = pointer_step(name);
+        if (name == "limits") {
+            if (!value.is_object())
+                return at(parsed->offsets[pointer], "limits: must be an object");
+            for (const auto& [limit, bound] : value.items()) {
+                if (auto taken = take_limit(limit, bound, configuration.limits); !taken) {
+                    return at(parsed->offsets[pointer + pointer_step(limit)],
+                              taken.error().message);
+                }
+            }
+            continue;
+        }
+        std::string known;
+        const Key* key = nullptr;
+        for (const Key& candidate : keys) {
+            if (candidate.name == name) key = &candidate;
+            known += std::string(candidate.name) + ", ";
+        }
+        if (key == nullptr) {
+            return at(parsed->key_offsets[pointer],
+                      "unknown key " + in_quotes(name) + "; there are " + known + "limits");
+        }
+        if (auto taken = key->take(value, configuration); !taken) {
+            return at(parsed->offsets[pointer], name + ": " + taken.error().message);
+        }
+    }
+    return {};
+}
+
+Result<mode_t> parse_mode(const std::string& text) {
+    mode_t mode = 0;
+    for (const char digit : text) {
+        if (digit < '0' || digit > '7' || mode > 0777) {
+            return fail("mode \"" + printable(text) + "\": must be octal, e.g. 0660");
+        }
+        mode = mode * 8 + static_cast<mode_t>(digit - '0');
+    }
+    if (text.empty() || mode > 0777) {
+        return fail("mode \"" + printable(text) + "\": must be octal, at most 0777");
+    }
+    return mode;
+}
+
+}  // namespace postern

@@ -1,0 +1,45 @@
+// What the guard is told to do: defaults, then the configuration file, then the command line.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/guard/config/limits.h"
+#include "daemon/guard/config/supervision.h"
+
+namespace postern {
+
+struct Configuration {
+    std::vector<std::string> sockets;         // to bind, besides what systemd passes
+    std::vector<std::string> datagrams;       // datagram sockets to bind, in the same way
+    std::optional<std::string> admin_socket;  // to bind for the administrator
+    mode_t socket_mode = 0660;
+    std::optional<std::string> socket_group;
+    std::vector<std::string> actions;  // folders, later wins
+    std::string state;
+    std::optional<std::string> audit;  // a file
+    std::string log_level = "info";
+    std::string session_user = "postern-session";
+    Supervision jobs = Supervision::automatic;
+    Limits limits;
+};
+
+// The defaults of a guard that runs as this uid: the system's for root, else those of the user, as
+// far as XDG_CONFIG_HOME, XDG_STATE_HOME or HOME name any.
+Configuration default_configuration(uid_t uid);
+std::string default_configuration_file(uid_t uid);
+
+// Reads the file over what is there already. It must be safe like an action file, and is as
+// strictly read. Error: FILE:LINE:COLUMN: what; what to do. With `optional`, a missing file is no
+// error.
+Status read_configuration(const std::string& path, bool optional, uid_t owner,
+                          Configuration& configuration);
+
+// "0660" -> 0660. Error: not an octal mode up to 0777.
+Result<mode_t> parse_mode(const std::string& text);
+
+}  // namespace postern

@@ -1,0 +1,151 @@
+#include "daemon/guard/config/options.h"
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <vector>
+
+#include "base/version.h"
+
+namespace postern {
+namespace {
+
+constexpr int usage_error = 2;
+
+Print usage(const std::string& message) {
+    return {"posternd: " + message + "\nTry: posternd --help\n", usage_error};
+}
+
+}  // namespace
+
+std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
+    CLI::App app{
+        "posternd lets callers without privileges run the actions that the administrator\n"
+        "declared, and nothing else. It takes its sockets from systemd, or binds its own.",
+        "posternd"};
+    std::vector<std::string> sockets;
+    std::vector<std::string> datagrams;
+    std::vector<std::string> actions;
+    std::vector<std::string> limits;
+    std::optional<std::string> admin_socket;
+    std::optional<std::string> mode;
+    std::optional<std::string> group;
+    std::optional<std::string> state;
+    std::optional<std::string> audit;
+    std::optional<std::string> log_level;
+    std::optional<std::string> session_user;
+    std::optional<std::string> jobs;
+    std::optional<std::string> config;
+    Options options;
+    bool show_version = false;
+
+    app.add_option("--socket", sockets, "Bind this Unix socket (repeatable)")->type_name("PATH");
+    app.add_option("--datagram", datagrams,
+                   "Bind this Unix socket for packets, one call each (repeatable)")
+        ->type_name("PATH");
+    app.add_option("--admin-socket", admin_socket, "Bind this one for the administrator, mode 0600")
+        ->type_name("PATH");
+    app.add_option("--socket-mode", mode, "Mode of the sockets that are bound [0660]")
+        ->type_name("MODE");
+    app.add_option("--socket-group", group, "Their group")->type_name("GROUP");
+    app.add_option("--actions", actions, "Folder of action files (repeatable, later wins)")
+        ->type_name("DIR");
+    app.add_option("--state", state, "Folder for jobs and their records")->type_name("DIR");
+    app.add_option("--audit", audit, "Audit to this file instead of the journal")
+        ->type_name("FILE");
+    app.add_option("--log-level", log_level, "debug, info, warning, error or critical [info]")
+        ->type_name("LEVEL");
+    app.add_option("--session-user", session_user, "System user of the sessions [postern-session]")
+        ->type_name("NAME");
+    app.add_option("--jobs", jobs,
+                   "Who supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
+        ->type_name("HOW");
+    app.add_option("--config", config,
+                   "Configuration file [" + default_configuration_file(uid) + "]")
+        ->type_name("FILE");
+    app.add_option("--limit", limits, "Set a limit (repeatable), e.g. sessions=64 or timeout=10min")
+        ->type_name("NAME=VALUE");
+    app.add_flag("--check", options.check,
+                 "Load everything, print what is in force, exit 1 where a file is bad");
+    app.add_option("--lint", options.lint,
+                   "Check files that are not installed yet, and exit 1 where one is bad")
+        ->type_name("FILE ...");
+    app.add_flag("--own", options.own,
+                 "With --lint: for a guard that runs as yourself, not as root");
+    app.add_flag("--json", options.json, "With --check and --lint: print JSON");
+    app.add_flag("--version", show_version, "Print the version");
+    app.footer(
+        "SIGHUP loads the action files again; SIGTERM ends jobs and daemon.\n\n"
+        "Examples:\n"
+        "  posternd --check\n"
+        "  posternd --lint web.restart.json\n"
+        "  posternd --socket /run/postern/postern.sock --socket-group postern\n"
+        "See posternd(8) and postern-action(5).");
+    for (CLI::Option* option : app.get_options()) {
+        if (option->get_items_expected_max() > 1 && option->get_name() != "--lint")
+            option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        return Print{app.help(), 0};
+    } catch (const CLI::ParseError& error) {
+        return usage(error.what());
+    }
+    if (show_version) return Print{std::string("posternd ") + version + "\n", 0};
+    if (options.json && !options.check && options.lint.empty()) {
+        return usage("--json goes with --check or --lint");
+    }
+    if (options.own && options.lint.empty()) return usage("--own goes with --lint");
+    // Needs neither a configuration nor a place for the state.
+    if (!options.lint.empty()) return options;
+
+    Configuration& configuration = options.configuration;
+    configuration = default_configuration(uid);
+    const std::string file = config.value_or(default_configuration_file(uid));
+    if (!file.empty()) {
+        auto read = read_configuration(file, !config.has_value(), uid, configuration);
+        if (!read) return Print{"posternd: " + read.error().message + "\n", 1};
+    }
+    if (!sockets.empty()) configuration.sockets = sockets;
+    if (!datagrams.empty()) configuration.datagrams = datagrams;
+    if (admin_socket) configuration.admin_socket = admin_socket;
+    if (!actions.empty()) configuration.actions = actions;
+    if (group) configuration.socket_group = group;
+    if (state) configuration.state = *state;
+    if (audit) configuration.audit = audit;
+    if (log_level) configuration.log_level = *log_level;
+    if (session_user) configuration.session_user = *session_user;
+    if (jobs) {
+        auto parsed = parse_supervision(*jobs);
+        if (!parsed) return usage("--jobs: " + parsed.error().message);
+        configuration.jobs = *parsed;
+    }
+    if (mode) {
+        auto parsed = parse_mode(*mode);
+        if (!parsed) return usage("--socket-mode: " + parsed.error().message);
+        configuration.socket_mode = *parsed;
+    }
+    for (const std::string& limit : limits) {
+        const std::size_t equals = limit.find('=');
+        if (equals == std::string::npos) {
+            return usage("--limit \"" + limit + "\": must be NAME=VALUE");
+        }
+        auto set =
+            set_limit(configuration.limits, limit.substr(0, equals), limit.substr(equals + 1));
+        if (!set) return usage("--limit: " + set.error().message);
+    }
+    for (const std::string& folder : configuration.actions) {
+        if (folder.empty() || folder.front() != '/') {
+            return usage("--actions \"" + folder + "\": must be an absolute path");
+        }
+    }
+    if (configuration.state.empty()) {
+        return usage("no place for the state: give --state DIR, or set HOME");
+    }
+    if (configuration.state.front() != '/') {
+        return usage("--state \"" + configuration.state + "\": must be an absolute path");
+    }
+    return options;
+}
+
+}  // namespace postern

@@ -1,0 +1,94 @@
+#include "daemon/guard/datagram/datagram_sender.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/unique_fd.h"
+
+namespace postern {
+namespace {
+
+// The ids that setfsuid(2) and setfsgid(2) take for "tell me, change nothing".
+constexpr auto no_uid = static_cast<uid_t>(-1);
+constexpr auto no_gid = static_cast<gid_t>(-1);
+
+// By the bare system calls: those of the C library change every thread of the process (nptl(7)).
+Status drop_groups_and_capabilities() {
+    if (::syscall(SYS_setgroups, 0, nullptr) != 0) {
+        return fail(std::string("setgroups: ") + std::strerror(errno));
+    }
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    constexpr unsigned kept = (1U << CAP_SETUID) | (1U << CAP_SETGID);
+    const std::array<__user_cap_data_struct, 2> data{{{kept, kept, 0}, {0, 0, 0}}};
+    if (::syscall(SYS_capset, &header, data.data()) != 0) {
+        return fail(std::string("capset: ") + std::strerror(errno));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<DatagramSender> DatagramSender::create(bool own) {
+    if (!own) {
+        if (auto dropped = drop_groups_and_capabilities(); !dropped) {
+            return fail_with(dropped.error());
+        }
+    }
+    return DatagramSender(own);
+}
+
+Status DatagramSender::become(uid_t uid, gid_t gid) {
+    if (own_) {
+        if (uid == ::geteuid()) return {};
+        return fail("it is another user's");
+    }
+    if (uid == uid_ && gid == gid_) return {};
+    uid_ = no_uid;
+    gid_ = no_gid;
+    // Both fail silently, and return what was before (setfsuid(2)).
+    ::setfsgid(gid);
+    ::setfsuid(uid);
+    if (static_cast<gid_t>(::setfsgid(no_gid)) != gid ||
+        static_cast<uid_t>(::setfsuid(no_uid)) != uid) {
+        return fail(
+            "the ids of their receivers can't be taken on (setfsuid, setfsgid); does a "
+            "SystemCallFilter= forbid it?");
+    }
+    uid_ = uid;
+    gid_ = gid;
+    return {};
+}
+
+int DatagramSender::send(int socket, const std::string& path, const std::string& bytes) const {
+    if (path.empty() || path.front() != '/') return EINVAL;
+    // The file is opened first, so that it is the one that was looked at which is sent to.
+    const UniqueFd file(::open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!file) return errno;
+    struct stat status{};
+    if (::fstat(file.get(), &status) != 0) return errno;
+    if (!S_ISSOCK(status.st_mode)) return ENOTSOCK;
+    if (status.st_uid != (own_ ? ::geteuid() : uid_)) return EPERM;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string same = "/proc/self/fd/" + std::to_string(file.get());
+    same.copy(address.sun_path, sizeof address.sun_path - 1);
+    for (;;) {
+        if (::sendto(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+                     reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0) {
+            return 0;
+        }
+        if (errno != EINTR) return errno;
+    }
+}
+
+}  // namespace postern

@@ -1,0 +1,101 @@
+// The datagram sockets: packets in, each to the session of its sender, and the replies out again.
+//
+// A packet that is received is answered or, with a line in the audit, dropped. Where sessions have
+// too many to answer, nothing more is received: packets then wait in the kernel's queue, and when
+// that is full, their senders do. A session that is the reason for it and does not get on is ended,
+// and packets of its user are refused for some seconds: it can hold up others for no longer.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/guard/audit/audit.h"
+#include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/guard/datagram/datagram_replier.h"
+#include "daemon/guard/listen/listener.h"
+#include "daemon/guard/sessions/session_pool.h"
+#include "daemon/loop/closer.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern {
+
+class Datagrams final : public SessionPool::PacketEvents {
+  public:
+    // `only_uid` as of Acceptor. Errors: as of DatagramReplier::create().
+    static Result<std::unique_ptr<Datagrams>> create(sd_event* event,
+                                                     std::vector<Listener> listeners,
+                                                     SessionPool& pool, Closer& closer,
+                                                     Audit& audit, std::optional<uid_t> only_uid);
+    ~Datagrams() override = default;
+    Datagrams(const Datagrams&) = delete;
+    Datagrams& operator=(const Datagrams&) = delete;
+
+    // Begins to receive. Error: the loop takes no more sources.
+    Status start();
+    // Receives no more, and calls `done` when what was received is answered (at once, if it is), or
+    // after a short time. The sockets stay open: who sends now waits for the next guard.
+    void stop(std::function<void()> done);
+
+    [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
+
+    void packet_answered(const SessionProcess& session, const ConnectionInfo& packet,
+                         const channel::Reply& reply) override;
+    void packets_dropped(const SessionProcess& session) override;
+
+  private:
+    struct Source {
+        Datagrams* datagrams;
+        std::size_t number;
+        EventSource event;
+    };
+    // A packet that no session has room for yet.
+    struct Held {
+        channel::Datagram packet;
+        PacketOrigin origin;
+        Peer peer;
+    };
+
+    Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool, Closer& closer,
+              Audit& audit, std::optional<uid_t> only_uid);
+    static int on_packet(sd_event_source* source, int fd, std::uint32_t revents, void* userdata);
+    static int on_timer(sd_event_source* source, std::uint64_t time, void* userdata);
+    void take(std::size_t number, DatagramPacket packet);
+    // False: there is no room for it yet.
+    bool hand_over(Held& held);
+    void go_on();
+    void look_for_the_late();
+    void set_enabled(bool enabled);
+    bool refused_for_now(uid_t uid);
+    void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
+    [[nodiscard]] bool is_idle() const;
+    void finish_stopping();
+
+    sd_event* event_;
+    std::vector<Listener> listeners_;
+    SessionPool& pool_;
+    Closer& closer_;
+    Audit& audit_;
+    std::optional<uid_t> only_uid_;
+    std::unique_ptr<DatagramReplier> replier_;
+    DatagramReceiver receiver_;
+    std::vector<std::unique_ptr<Source>> sources_;
+    // While there is one, or after the kernel refused to give one, nothing is received.
+    std::optional<Held> held_;
+    std::map<uid_t, std::uint64_t> refused_until_usec_;
+    EventSource timer_;
+    int failing_ = 0;  // errno of the last attempt to receive, if it failed
+    std::function<void()> when_stopped_;
+    std::uint64_t stop_until_usec_ = 0;
+    bool stopped_ = false;
+};
+
+}  // namespace postern

@@ -1,0 +1,185 @@
+#include "daemon/guard/listen/identity.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "base/unique_fd.h"
+#include "daemon/guard/listen/socket_options.h"
+
+namespace postern {
+namespace {
+
+constexpr std::uint32_t no_id = 0xffffffff;
+constexpr std::size_t most_groups = 65536;  // NGROUPS_MAX, limits.h
+
+std::optional<std::string> read_small_file(const std::string& path) {
+    UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return std::nullopt;
+    std::string text;
+    std::array<char, 4096> buffer;
+    for (;;) {
+        const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return std::nullopt;
+        if (count == 0) return text;
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+        if (text.size() > 64 * 1024) return std::nullopt;
+    }
+}
+
+// The text behind `prefix` of the line that begins with it.
+std::optional<std::string_view> line_value(std::string_view text, std::string_view prefix) {
+    while (!text.empty()) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        if (line.starts_with(prefix)) return line.substr(prefix.size());
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+    }
+    return std::nullopt;
+}
+
+Result<std::vector<gid_t>> peer_groups(int connection, const PeerCalls& calls) {
+    std::vector<gid_t> groups(64);
+    for (;;) {
+        auto length = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+        if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &length) == 0) {
+            groups.resize(length / sizeof(gid_t));
+            return groups;
+        }
+        // The kernel says how many there are. They are frozen, so a second try always fits.
+        const std::size_t needed = length / sizeof(gid_t);
+        if (errno != ERANGE || needed <= groups.size() || needed > most_groups) {
+            return fail(std::string("SO_PEERGROUPS: ") + std::strerror(errno));
+        }
+        groups.resize(needed);
+    }
+}
+
+// Absent: not known, for whatever reason; rules that ask for a unit take that as "not this one".
+std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
+    const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
+    auto info = read_proc("/proc/self/fdinfo/" + std::to_string(pidfd));
+    if (!info) return std::nullopt;
+    auto pid_text = line_value(*info, "Pid:\t");
+    if (!pid_text) return std::nullopt;
+    pid_t pid = 0;
+    std::from_chars(pid_text->data(), pid_text->data() + pid_text->size(), pid);
+    if (pid <= 0) return std::nullopt;  // -1: reaped; 0: of another pid namespace
+    auto cgroups = read_proc("/proc/" + std::to_string(pid) + "/cgroup");
+    if (!cgroups) return std::nullopt;
+    // Still alive: then the file that was just read was its own and not that of a later process
+    // with the same pid. A pidfd becomes readable when the process ends (pidfd_open(2)).
+    pollfd alive{pidfd, POLLIN, 0};
+    int polled = 0;
+    do {
+        polled = calls.poll(&alive, 1, 0);
+    } while (polled < 0 && errno == EINTR);
+    if (polled != 0) return std::nullopt;
+    auto path = line_value(*cgroups, "0::");
+    if (!path) return std::nullopt;
+    return unit_of_cgroup(*path);
+}
+
+bool is_known(const ucred& credentials) {
+    return credentials.pid > 0 && credentials.uid != no_id && credentials.gid != no_id;
+}
+
+}  // namespace
+
+Result<Peer> identify(int connection, const PeerCalls& calls) {
+    ucred credentials{};
+    socklen_t length = sizeof credentials;
+    if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+        return fail(std::string("SO_PEERCRED: ") + std::strerror(errno));
+    }
+    if (length != sizeof credentials || !is_known(credentials)) {
+        return fail("the kernel does not know who the peer is");
+    }
+    auto groups = peer_groups(connection, calls);
+    if (!groups) return fail_with(std::move(groups).error());
+
+    Peer peer;
+    policy::Caller& caller = peer.caller;
+    caller.uid = credentials.uid;
+    caller.gid = credentials.gid;
+    peer.pid = credentials.pid;
+    caller.groups = std::move(*groups);
+    // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
+    caller.groups.push_back(credentials.gid);
+    std::ranges::sort(caller.groups);
+    const auto twice = std::ranges::unique(caller.groups);
+    caller.groups.erase(twice.begin(), twice.end());
+
+    int pidfd = -1;
+    length = sizeof pidfd;
+    if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
+        UniqueFd owned(pidfd);
+        peer.unit = peer_unit(owned.get(), calls);
+        return peer;
+    }
+    // ENOPROTOOPT: a kernel before 6.5. ESRCH, EINVAL, ENODATA: the peer is reaped already (what
+    // the kernel says of that has changed over time). The unit is unknown then, the rest holds.
+    if (errno != ENOPROTOOPT && errno != ESRCH && errno != EINVAL && errno != ENODATA) {
+        return fail(std::string("SO_PEERPIDFD: ") + std::strerror(errno));
+    }
+    return peer;
+}
+
+Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls) {
+    if (!is_known(credentials)) return fail("the kernel does not know who sent it");
+    Peer peer;
+    peer.caller.uid = credentials.uid;
+    peer.caller.gid = credentials.gid;
+    peer.caller.groups = {credentials.gid};
+    peer.caller.groups_known = false;
+    peer.pid = credentials.pid;
+    if (pidfd >= 0) peer.unit = peer_unit(pidfd, calls);
+    return peer;
+}
+
+bool units_are_known() {
+    std::array<int, 2> pair{-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) return false;
+    const UniqueFd one(pair[0]);
+    const UniqueFd other(pair[1]);
+    int pidfd = -1;
+    socklen_t length = sizeof pidfd;
+    const int r = ::getsockopt(one.get(), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length);
+    const UniqueFd owned(r == 0 ? pidfd : -1);
+    return r == 0;
+}
+
+std::optional<std::string> unit_of_cgroup(std::string_view path) {
+    while (path.starts_with('/')) {
+        path.remove_prefix(1);
+        const std::string_view component = path.substr(0, path.find('/'));
+        path.remove_prefix(component.size());
+        if (component.ends_with(".slice")) continue;
+        if (component.ends_with(".service") || component.ends_with(".scope")) {
+            return std::string(component);
+        }
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit) {
+    constexpr std::size_t most_named = 32;
+    std::string text =
+        "uid " + std::to_string(caller.uid) + ", gid " + std::to_string(caller.gid) + ", groups";
+    for (std::size_t i = 0; i < caller.groups.size() && i < most_named; ++i) {
+        text += ' ' + std::to_string(caller.groups[i]);
+    }
+    if (caller.groups.size() > most_named) {
+        text += " and " + std::to_string(caller.groups.size() - most_named) + " more";
+    }
+    if (!caller.groups_known) text += " and no others known";
+    if (unit) text += ", unit " + *unit;
+    return text;
+}
+
+}  // namespace postern

@@ -1,0 +1,189 @@
+#include "daemon/guard/listen/socket_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/utf8.h"
+#include "daemon/guard/listen/socket_options.h"
+
+namespace postern {
+namespace {
+
+constexpr int backlog = 4096;  // the kernel cuts it to net.core.somaxconn
+
+std::string octal(mode_t mode) {
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "%04o", mode & 07777U);
+    return text.data();
+}
+
+Status check_path(const std::string& path) {
+    const std::string who = "socket \"" + printable(path) + "\": ";
+    if (path.empty() || path.front() == '@' || path.front() == '\0') {
+        return fail(who + "abstract addresses have no owner and no mode; give an absolute path");
+    }
+    if (path.front() != '/') return fail(who + "not an absolute path");
+    if (path.back() == '/') return fail(who + "a folder, not a file; name a file in it");
+    constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+    if (path.size() > longest) {
+        return fail(who + "the path has " + std::to_string(path.size()) +
+                    " bytes; a socket's path may have " + std::to_string(longest));
+    }
+    return {};
+}
+
+// Whoever may write to the folder may take the socket away and put another there.
+Status check_folder(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = slash == 0 ? "/" : path.substr(0, slash);
+    const std::string who = "socket \"" + printable(path) + "\": ";
+    struct stat status{};
+    if (::stat(folder.c_str(), &status) != 0) {
+        return fail(who + "folder " + printable(folder) + ": " + std::strerror(errno) +
+                    (errno == ENOENT ? "; create it first" : ""));
+    }
+    if (!S_ISDIR(status.st_mode)) return fail(who + printable(folder) + " is no folder");
+    if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
+        return fail(who + "folder " + printable(folder) + " (mode " + octal(status.st_mode) +
+                    ") is writable by everyone and not sticky, so anyone could replace the socket;"
+                    " use a folder of its own, mode 0755");
+    }
+    return {};
+}
+
+// A lock file beside the socket, held as long as the socket: between "is it stale?" and bind(2)
+// nobody else can have taken the path. Root's locks can't be taken by others (mode 0600).
+Result<UniqueFd> take_lock(const std::string& path) {
+    const std::string name = path + ".lock";
+    const std::string who = "socket \"" + printable(path) + "\": ";
+    for (;;) {
+        UniqueFd lock(
+            ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+        if (!lock && (errno == EACCES || errno == EROFS)) {
+            return fail(who + "no permission to create files in its folder (" +
+                        std::strerror(errno) + "); run as another user, or give another path");
+        }
+        if (!lock) return fail(who + "lock file " + printable(name) + ": " + std::strerror(errno));
+        struct stat opened{};
+        struct stat named{};
+        if (::fstat(lock.get(), &opened) != 0 || !S_ISREG(opened.st_mode) ||
+            opened.st_uid != ::geteuid()) {
+            return fail(who + "lock file " + printable(name) +
+                        " is not a file of ours; remove it if nothing uses it");
+        }
+        if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+            return fail(who + "another posternd has it (it holds " + printable(name) + ")");
+        }
+        // The last holder may have unlinked it between our open and our lock.
+        if (::lstat(name.c_str(), &named) == 0 && named.st_dev == opened.st_dev &&
+            named.st_ino == opened.st_ino) {
+            return lock;
+        }
+    }
+}
+
+// Makes room at the path, if what is there is a stale socket of our own. Precondition: the lock.
+Status remove_stale(const std::string& path, const sockaddr_un& address) {
+    const std::string who = "socket \"" + printable(path) + "\": ";
+    struct stat status{};
+    if (::lstat(path.c_str(), &status) != 0) {
+        if (errno == ENOENT) return {};
+        return fail(who + std::strerror(errno));
+    }
+    if (!S_ISSOCK(status.st_mode)) {
+        const char* what = S_ISLNK(status.st_mode)   ? "a symbolic link"
+                           : S_ISDIR(status.st_mode) ? "a folder"
+                           : S_ISREG(status.st_mode) ? "a regular file"
+                                                     : "something that is no socket";
+        return fail(who + "there is " + what +
+                    " at that path; it is left alone, remove it yourself");
+    }
+    // At a live datagram socket it fails with EPROTOTYPE; a stale one refuses whatever its type.
+    UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!probe) return fail(who + std::strerror(errno));
+    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+        errno != ECONNREFUSED) {
+        return fail(who + "another program listens there");
+    }
+    if (status.st_uid != ::geteuid()) {
+        return fail(who + "there is a stale socket of uid " + std::to_string(status.st_uid) +
+                    "; it is left alone, remove it yourself");
+    }
+    if (::unlink(path.c_str()) != 0) return fail(who + "stale socket: " + std::strerror(errno));
+    return {};
+}
+
+}  // namespace
+
+SocketFile::SocketFile(std::string path, UniqueFd lock, dev_t device, ino_t inode)
+    : path_(std::move(path)), lock_(std::move(lock)), device_(device), inode_(inode) {}
+
+SocketFile::~SocketFile() {
+    struct stat status{};
+    if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
+        status.st_ino == inode_) {
+        ::unlink(path_.c_str());
+    }
+    ::unlink((path_ + ".lock").c_str());  // while it is locked: see take_lock()
+}
+
+Result<BoundSocket> bind_socket(const BindOptions& options) {
+    const std::string& path = options.path;
+    const std::string who = "socket \"" + printable(path) + "\": ";
+    if (auto checked = check_path(path); !checked) return fail_with(checked.error());
+    if (auto checked = check_folder(path); !checked) return fail_with(checked.error());
+
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size());
+    auto lock = take_lock(path);
+    if (!lock) return fail_with(std::move(lock).error());
+    if (auto removed = remove_stale(path, address); !removed) return fail_with(removed.error());
+
+    const int type = options.datagram ? SOCK_DGRAM : SOCK_STREAM;
+    UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return fail(who + std::strerror(errno));
+    refuse_descriptors(socket.get());
+    // Before bind(2), so that no packet comes without.
+    if (options.datagram && !ask_for_senders(socket.get())) {
+        return fail(who + "SO_PASSCRED: " + std::strerror(errno));
+    }
+    // The file gets the mode of the socket's own inode, less the umask, in bind(2) itself: there is
+    // no moment at which it is wider (net/unix/af_unix.c, since Linux 2.6).
+    if (::fchmod(socket.get(), options.mode) != 0) return fail(who + std::strerror(errno));
+    const mode_t old_mask = ::umask(0);
+    const int bound =
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int bind_error = errno;
+    ::umask(old_mask);
+    if (bound != 0) {
+        return fail(who + "bind: " + std::strerror(bind_error) +
+                    (bind_error == EACCES ? "; no permission to create files in that folder" : ""));
+    }
+    struct stat status{};
+    if (::lstat(path.c_str(), &status) != 0) return fail(who + std::strerror(errno));
+    BoundSocket result;
+    result.file =
+        std::make_unique<SocketFile>(path, std::move(*lock), status.st_dev, status.st_ino);
+    // A group that is wrong until here can only be the guard's own, which may do this anyway. For a
+    // stream socket it is before listen(2), so nobody has connected yet.
+    if (options.group && ::fchownat(AT_FDCWD, path.c_str(), static_cast<uid_t>(-1), *options.group,
+                                    AT_SYMLINK_NOFOLLOW) != 0) {
+        return fail(who + "group " + std::to_string(*options.group) + ": " + std::strerror(errno));
+    }
+    if (!options.datagram && ::listen(socket.get(), backlog) != 0) {
+        return fail(who + "listen: " + std::strerror(errno));
+    }
+    result.socket = std::move(socket);
+    return result;
+}
+
+}  // namespace postern

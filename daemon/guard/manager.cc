@@ -1,0 +1,398 @@
+#include "daemon/guard/manager.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "base/utf8.h"
+#include "base/version.h"
+#include "daemon/guard/calls/job_audit.h"
+#include "daemon/guard/listen/identity.h"
+#include "daemon/guard/service/log.h"
+#include "daemon/guard/sessions/child.h"
+#include "daemon/loop/clock.h"
+
+namespace postern {
+namespace {
+
+// The ids of the system user of the sessions. It must be nobody else's: whoever shares it could end
+// sessions, and root would be no wall at all.
+Result<std::pair<uid_t, gid_t>> session_ids(const std::string& name) {
+    errno = 0;
+    const passwd* account = ::getpwnam(name.c_str());
+    if (account == nullptr) {
+        return fail("session user \"" + printable(name) + "\" " +
+                    (errno == 0 ? "does not exist"
+                                : std::string("can't be looked up: ") + std::strerror(errno)) +
+                    "; make it: systemd-sysusers, or useradd --system --no-create-home --shell "
+                    "/usr/sbin/nologin " +
+                    printable(name) + "; or name another with --session-user");
+    }
+    if (account->pw_uid == 0 || account->pw_gid == 0) {
+        return fail("session user \"" + printable(name) +
+                    "\" is root or has its group; sessions must have no privilege, name another");
+    }
+    return std::pair{account->pw_uid, account->pw_gid};
+}
+
+Result<gid_t> group_id(const std::string& name) {
+    const group* entry = ::getgrnam(name.c_str());
+    if (entry == nullptr) {
+        return fail("socket group \"" + printable(name) +
+                    "\" does not exist; make it: groupadd "
+                    "--system " +
+                    printable(name));
+    }
+    return entry->gr_gid;
+}
+
+// Empty: there is no folder for it.
+std::string default_user_socket(const char* folder_name, const char* name) {
+    const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+    if (runtime == nullptr || *runtime != '/') return {};
+    const std::string folder = std::string(runtime) + "/" + folder_name;
+    ::mkdir(folder.c_str(), 0700);  // if it fails, binding says why
+    return folder + "/" + name;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configuration, uid_t uid,
+                                                 std::uint64_t open_files) {
+    std::unique_ptr<Manager> manager(new Manager(configuration, uid));
+    sd_event* event = nullptr;
+    if (const int r = sd_event_new(&event); r < 0) {
+        return fail(std::string("event loop: ") + std::strerror(-r));
+    }
+    manager->event_.reset(event);
+    manager->notice_ = std::make_unique<ServiceNotice>(event);
+    manager->notice_->keep_alive();
+
+    if (auto done = manager->watch_signals(); !done) return fail_with(done.error());
+    auto listeners = manager->open_listeners();
+    if (!listeners) return fail_with(std::move(listeners).error());
+    auto audit = Audit::create(event, configuration.audit);
+    if (!audit) return fail_with(std::move(audit).error());
+    manager->audit_ = std::move(*audit);
+    auto systemd = systemd_socket(configuration.jobs, uid);
+    if (!systemd) return fail_with(std::move(systemd).error());
+    manager->systemd_socket_ = std::move(*systemd);
+    if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
+    if (auto done = manager->set_up_sessions(*listeners); !done) return fail_with(done.error());
+    if (auto done = manager->set_up_listeners(std::move(*listeners)); !done) {
+        return fail_with(done.error());
+    }
+    if (auto done = manager->set_up_policy(); !done) return fail_with(done.error());
+    return manager;
+}
+
+Manager::Manager(Configuration configuration, uid_t uid)
+    : configuration_(std::move(configuration)), uid_(uid) {}
+
+Manager::~Manager() = default;
+
+void Manager::set_state(State state) {
+    constexpr std::array<const char*, 4> names = {"starting", "serving", "reloading", "stopping"};
+    spdlog::debug("guard: {} -> {}", names[static_cast<std::size_t>(state_)],
+                  names[static_cast<std::size_t>(state)]);
+    state_ = state;
+}
+
+Status Manager::watch_signals() {
+    // Blocked in main() before any thread, so they come here and nowhere else.
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+        sd_event_source* source = nullptr;
+        if (const int r = sd_event_add_signal(event_.get(), &source, signal, on_signal, this);
+            r < 0) {
+            return fail(std::string("signals: ") + std::strerror(-r));
+        }
+        signals_.emplace_back(source);
+    }
+    return {};
+}
+
+Result<std::vector<Listener>> Manager::open_listeners() {
+    auto listeners = passed_listeners();
+    if (!listeners) return fail_with(std::move(listeners).error());
+    if (listeners->empty() && uid_ != 0) default_user_sockets();
+    for (const bool datagram : {false, true}) {
+        const auto& paths = datagram ? configuration_.datagrams : configuration_.sockets;
+        if (auto bound = bind_all(paths, datagram, *listeners); !bound) {
+            return fail_with(bound.error());
+        }
+    }
+    const bool for_callers = std::ranges::any_of(
+        *listeners, [](const Listener& listener) { return !listener.administrator; });
+    if (configuration_.admin_socket) {
+        auto listener = bind_listener({*configuration_.admin_socket, 0600, std::nullopt, false});
+        if (!listener) return fail_with(std::move(listener).error());
+        listener->administrator = true;
+        listeners->push_back(std::move(*listener));
+    }
+    started_by_its_sockets_ = configuration_.sockets.empty() && configuration_.datagrams.empty() &&
+                              !configuration_.admin_socket;
+    if (!for_callers) {
+        return fail(
+            "no socket to listen on: start it through its socket unit (systemctl start "
+            "posternd.socket), or give --socket PATH");
+    }
+    return listeners;
+}
+
+// Where nothing else was said, a user's own guard is where posternctl --user looks.
+void Manager::default_user_sockets() {
+    if (!configuration_.sockets.empty() || !configuration_.datagrams.empty()) return;
+    std::string path = default_user_socket("postern", "postern.sock");
+    if (path.empty()) return;
+    configuration_.sockets.push_back(std::move(path));
+    configuration_.datagrams.push_back(default_user_socket("postern", "postern.dgram"));
+    if (!configuration_.admin_socket) {
+        configuration_.admin_socket = default_user_socket("postern-admin", "admin.sock");
+    }
+}
+
+Status Manager::bind_all(const std::vector<std::string>& paths, bool datagram,
+                         std::vector<Listener>& listeners) {
+    BindOptions options;
+    options.mode = configuration_.socket_mode;
+    options.datagram = datagram;
+    if (configuration_.socket_group) {
+        auto gid = group_id(*configuration_.socket_group);
+        if (!gid) return fail_with(std::move(gid).error());
+        options.group = *gid;
+    }
+    for (const std::string& path : paths) {
+        options.path = path;
+        auto listener = bind_listener(options);
+        if (!listener) return fail_with(std::move(listener).error());
+        listeners.push_back(std::move(*listener));
+    }
+    return {};
+}
+
+Status Manager::set_up_listeners(std::vector<Listener> listeners) {
+    const auto only_uid = uid_ == 0 ? std::nullopt : std::optional<uid_t>(uid_);
+    std::vector<Listener> streams;
+    std::vector<Listener> packets;
+    for (Listener& listener : listeners) {
+        (listener.datagram ? packets : streams).push_back(std::move(listener));
+    }
+    acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
+    auto datagrams =
+        Datagrams::create(event_.get(), std::move(packets), *pool_, closer_, *audit_, only_uid);
+    if (!datagrams) return fail_with(std::move(datagrams).error());
+    datagrams_ = std::move(*datagrams);
+    return {};
+}
+
+Status Manager::set_up_jobs(std::uint64_t open_files) {
+    auto launcher = open_helper("postern-launcher");
+    if (!launcher) return fail_with(std::move(launcher).error());
+    const Limits& limits = configuration_.limits;
+    jobs::Settings settings;
+    settings.state_folder = configuration_.state;
+    settings.launcher = std::move(*launcher);
+    settings.systemd_socket = systemd_socket_;
+    settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
+    settings.stored_output_bytes = limits.stored_output;
+    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
+    settings.job_open_files = open_files;
+    settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
+    settings.adopt = [this](const std::string& job, const std::string& action,
+                            const jobs::Requester& requester) {
+        spdlog::info("job {} of {}, started before this daemon, is taken up", job, action);
+        policy::Caller caller;
+        caller.uid = requester.uid;
+        caller.gid = requester.gid;
+        return std::make_unique<JobAudit>(*audit_,
+                                          std::make_shared<const policy::Caller>(std::move(caller)),
+                                          requester.pid, requester.unit, action);
+    };
+    const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
+        spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);
+        policy::Caller caller;
+        caller.uid = uid;
+        AuditEvent event;
+        event.kind = AuditEvent::Kind::job_lost;
+        event.caller = &caller;
+        event.action = action;
+        event.job = job;
+        audit_->write(event);
+    };
+    auto manager = jobs::JobManager::create(event_.get(), std::move(settings), lost);
+    if (!manager) return fail_with(std::move(manager).error());
+    jobs_ = std::move(*manager);
+    spdlog::debug("jobs are supervised by {}", jobs_->supervision());
+    return {};
+}
+
+Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
+    auto program = open_helper("postern-session");
+    if (!program) return fail_with(std::move(program).error());
+    session_program_ = std::move(*program);
+    SessionSettings settings;
+    settings.program = session_program_.get();
+    settings.reply_output_bytes = configuration_.limits.reply_output;
+    settings.idle_usec = configuration_.limits.session_idle;
+    if (uid_ == 0) {
+        auto ids = session_ids(configuration_.session_user);
+        if (!ids) return fail_with(std::move(ids).error());
+        settings.ids = *ids;
+    }
+    calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
+    pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
+                                          configuration_.limits, settings);
+    std::vector<channel::SocketReport> sockets;
+    sockets.reserve(listeners.size());
+    for (const Listener& listener : listeners) {
+        sockets.push_back({0, 0, listener.name, listener.administrator, listener.datagram});
+    }
+    administration_ = std::make_unique<Administration>(*pool_, *jobs_, std::move(sockets),
+                                                       [this] { return reload(); });
+    pool_->set_administrator(*administration_);
+    activity_ = std::make_unique<Activity>(
+        event_.get(), *notice_, *pool_, *jobs_,
+        started_by_its_sockets_ ? configuration_.limits.idle_exit : 0, [this] {
+            spdlog::info("nothing to do: leaving, the next call starts the daemon again");
+            leave();
+        });
+    return {};
+}
+
+Status Manager::set_up_policy() {
+    policy::LoadOptions options;
+    options.folders = configuration_.actions;
+    options.owner = uid_;
+    options.default_timeout_usec = configuration_.limits.timeout;
+    options.systemd = !systemd_socket_.empty();
+    auto store = PolicyStore::create(
+        event_.get(), std::move(options),
+        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); });
+    if (!store) return fail_with(std::move(store).error());
+    policy_ = std::move(*store);
+    policy_->load();
+    return {};
+}
+
+void Manager::report_off(const policy::BadFile& bad) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::action_off;
+    event.action = bad.action;
+    event.place = bad.file;
+    event.reason = bad.message;
+    const bool recorded = audit_->write(event);
+    // Where both end up in the journal, once is enough.
+    const bool is_there = std::string_view(audit_->sink_name()) == "journal" && log_is_journal();
+    if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
+}
+
+void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
+    if (state_ == State::stopping) return;
+    if (!snapshot) {
+        if (state_ == State::starting) {
+            spdlog::critical("{}", snapshot.error().message);
+            sd_event_exit(event_.get(), 1);
+            return;
+        }
+        spdlog::error("{}; what was in force stays in force", snapshot.error().message);
+    } else {
+        for (const policy::BadFile& bad : (*snapshot)->bad) report_off(bad);
+        if ((*snapshot)->names_units && !units_are_known()) {
+            spdlog::warn(
+                "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
+                "that name one never hold, deny rules that name one always do");
+        }
+        calls_->set_snapshot(*snapshot);
+        pool_->set_snapshot(*snapshot);
+        spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
+                     (*snapshot)->bad.size());
+    }
+    if (state_ == State::starting) {
+        Status started = acceptor_->start();
+        if (started) started = datagrams_->start();
+        if (started) started = activity_->start();
+        if (!started) {
+            spdlog::critical("{}", started.error().message);
+            sd_event_exit(event_.get(), 1);
+            return;
+        }
+        for (const auto* listeners : {&acceptor_->listeners(), &datagrams_->listeners()}) {
+            for (const Listener& listener : *listeners) {
+                spdlog::info("listening on {}", listener.name);
+            }
+        }
+        spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
+    }
+    set_state(State::serving);
+    activity_->set_policy(
+        snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
+                       std::to_string((*snapshot)->bad.size()) + " files bad"
+                 : "the action files can't be read; what was in force stays in force");
+    administration_->loaded(snapshot, request);
+    notice_->say("READY=1");
+    notice_->say_status(activity_->text());
+}
+
+int Manager::run() {
+    const int code = sd_event_loop(event_.get());
+    return code < 0 ? 1 : code;
+}
+
+std::uint64_t Manager::reload() {
+    if (state_ == State::stopping) return std::numeric_limits<std::uint64_t>::max();
+    if (state_ == State::starting) return policy_->load();
+    set_state(State::reloading);
+    notice_->say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_usec()));
+    return policy_->load();
+}
+
+void Manager::stop() {
+    if (state_ == State::stopping) {
+        spdlog::warn("asked to stop a second time: jobs that still run are killed");
+        sd_event_exit(event_.get(), 0);
+        return;
+    }
+    spdlog::info("stopping; {} jobs {}", jobs_->active(),
+                 systemd_socket_.empty() ? "are ended" : "go on");
+    leave();
+}
+
+// From here on nothing is accepted: who connects waits in the backlog for the next guard.
+void Manager::leave() {
+    set_state(State::stopping);
+    notice_->say("STOPPING=1");
+    activity_->stop();
+    acceptor_->stop();
+    // Packets that were received are answered first. Then jobs, so that the sessions can still tell
+    // how they ended.
+    datagrams_->stop([this] {
+        jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
+    });
+}
+
+int Manager::on_signal(sd_event_source* /*source*/, const struct signalfd_siginfo* info,
+                       void* userdata) {
+    auto* self = static_cast<Manager*>(userdata);
+    if (info->ssi_signo == SIGHUP) {
+        self->reload();
+    } else {
+        self->stop();
+    }
+    return 0;
+}
+
+}  // namespace postern

@@ -1,0 +1,87 @@
+// The guard: everything it holds, and its life from start to stop.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/guard/audit/audit.h"
+#include "daemon/guard/calls/administration.h"
+#include "daemon/guard/calls/calls.h"
+#include "daemon/guard/config/configuration.h"
+#include "daemon/guard/datagram/datagrams.h"
+#include "daemon/guard/listen/acceptor.h"
+#include "daemon/guard/policy_store.h"
+#include "daemon/guard/service/activity.h"
+#include "daemon/guard/service/service_notice.h"
+#include "daemon/guard/sessions/session_pool.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/loop/closer.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern {
+
+class Manager {
+  public:
+    // Takes or binds its sockets, but accepts nothing before the action files are loaded. Errors
+    // are for the administrator and end the start.
+    static Result<std::unique_ptr<Manager>> create(const Configuration& configuration, uid_t uid,
+                                                   std::uint64_t open_files);
+    ~Manager();
+    Manager(const Manager&) = delete;
+    Manager& operator=(const Manager&) = delete;
+
+    // Until SIGTERM or SIGINT; returns the exit code.
+    int run();
+
+  private:
+    enum class State : std::uint8_t { starting, serving, reloading, stopping };
+
+    Manager(Configuration configuration, uid_t uid);
+    void set_state(State state);
+    Status watch_signals();
+    Status set_up_policy();
+    Status set_up_jobs(std::uint64_t open_files);
+    Status set_up_sessions(const std::vector<Listener>& listeners);
+    Result<std::vector<Listener>> open_listeners();
+    Status bind_all(const std::vector<std::string>& paths, bool datagram,
+                    std::vector<Listener>& listeners);
+    void default_user_sockets();
+    Status set_up_listeners(std::vector<Listener> listeners);
+    void leave();
+    void report_off(const policy::BadFile& bad);
+    void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
+    std::uint64_t reload();
+    void stop();
+    static int on_signal(sd_event_source* source, const struct signalfd_siginfo* info,
+                         void* userdata);
+
+    Configuration configuration_;
+    uid_t uid_;
+    State state_ = State::starting;
+    bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
+    // In the order in which each needs those before it.
+    EventLoop event_;
+    std::unique_ptr<ServiceNotice> notice_;
+    std::vector<EventSource> signals_;
+    Closer closer_;
+    UniqueFd session_program_;
+    std::unique_ptr<Audit> audit_;
+    std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
+    std::unique_ptr<jobs::JobManager> jobs_;
+    std::unique_ptr<Calls> calls_;
+    std::unique_ptr<SessionPool> pool_;
+    std::unique_ptr<Administration> administration_;
+    std::unique_ptr<Activity> activity_;
+    std::unique_ptr<PolicyStore> policy_;
+    std::unique_ptr<Acceptor> acceptor_;
+    std::unique_ptr<Datagrams> datagrams_;
+};
+
+}  // namespace postern

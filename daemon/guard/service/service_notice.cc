@@ -1,0 +1,88 @@
+#include "daemon/guard/service/service_notice.h"
+
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+namespace postern {
+namespace {
+
+constexpr std::uint64_t retry_usec = 100'000;
+constexpr std::size_t most_waiting = 64;
+
+}  // namespace
+
+ServiceNotice::ServiceNotice(sd_event* event) : event_(event) {
+    const char* variable = std::getenv("NOTIFY_SOCKET");
+    const std::string_view path = variable == nullptr ? "" : variable;
+    // Absolute, or abstract: "@" stands for its NUL (sd_notify(3)).
+    if (path.size() < 2 || path.size() >= sizeof address_.sun_path ||
+        (path.front() != '/' && path.front() != '@')) {
+        return;
+    }
+    address_.sun_family = AF_UNIX;
+    std::ranges::copy(path, std::begin(address_.sun_path));
+    if (path.front() == '@') address_.sun_path[0] = '\0';
+    address_length_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+    socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+// False: not now.
+bool ServiceNotice::send(const std::string& text) {
+    // Not connected: a manager that is started anew (daemon-reexec) may bind the path again.
+    const ssize_t sent = ::sendto(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL,
+                                  reinterpret_cast<const sockaddr*>(&address_), address_length_);
+    return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != EINTR);
+}
+
+void ServiceNotice::flush() {
+    while (!waiting_.empty()) {
+        if (!send(waiting_.front())) break;
+        waiting_.pop_front();
+    }
+    if (waiting_.empty() && status_ && send(*status_)) status_.reset();
+    if (waiting_.empty() && !status_) return;
+    static_cast<void>(arm_timer(event_, retry_timer_, retry_usec, on_retry, this));
+}
+
+void ServiceNotice::say(std::string text) {
+    if (!socket_) return;
+    // A manager that has not read so many has no use for the oldest.
+    if (waiting_.size() >= most_waiting) waiting_.pop_front();
+    waiting_.push_back(std::move(text));
+    flush();
+}
+
+void ServiceNotice::say_status(std::string text) {
+    if (!socket_) return;
+    status_ = "STATUS=" + std::move(text);
+    flush();
+}
+
+int ServiceNotice::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    static_cast<ServiceNotice*>(self)->flush();
+    return 0;
+}
+
+void ServiceNotice::keep_alive() {
+    std::uint64_t usec = 0;
+    if (!socket_ || ::sd_watchdog_enabled(0, &usec) <= 0) return;
+    alive_usec_ = usec / 2;
+    on_alive(nullptr, 0, this);
+}
+
+int ServiceNotice::on_alive(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    auto& notice = *static_cast<ServiceNotice*>(self);
+    // One that could not be said is as good as the next one.
+    static_cast<void>(notice.send("WATCHDOG=1"));
+    static_cast<void>(
+        arm_timer(notice.event_, notice.alive_timer_, notice.alive_usec_, on_alive, self));
+    return 0;
+}
+
+}  // namespace postern

@@ -1,0 +1,51 @@
+// What the service manager is told of the guard (sd_notify(3)), without ever waiting for it: where
+// it does not read, sd_notify(3) itself would stand still, and the guard with it.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern {
+
+class ServiceNotice {
+  public:
+    // Where nobody asked to be told ($NOTIFY_SOCKET is not set), nothing is ever said.
+    explicit ServiceNotice(sd_event* event);
+    ServiceNotice(const ServiceNotice&) = delete;
+    ServiceNotice& operator=(const ServiceNotice&) = delete;
+    ~ServiceNotice() = default;
+
+    // "READY=1": is said in its turn, later if need be.
+    void say(std::string text);
+    // "STATUS=...": the last one counts, an earlier one that could not be said is dropped.
+    void say_status(std::string text);
+    // Says WATCHDOG=1 twice in each WatchdogSec=, if the service has one.
+    void keep_alive();
+
+  private:
+    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
+    static int on_alive(sd_event_source* source, std::uint64_t usec, void* self);
+    bool send(const std::string& text);
+    void flush();
+
+    sd_event* event_;
+    UniqueFd socket_;
+    sockaddr_un address_{};
+    socklen_t address_length_ = 0;
+    std::deque<std::string> waiting_;
+    std::optional<std::string> status_;
+    std::uint64_t alive_usec_ = 0;
+    EventSource retry_timer_;
+    EventSource alive_timer_;
+};
+
+}  // namespace postern

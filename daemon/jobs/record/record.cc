@@ -1,0 +1,216 @@
+#include "daemon/jobs/record/record.h"
+
+#include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace postern::jobs {
+namespace {
+
+using nlohmann::json;
+
+// Another number: written in a way that this version does not understand.
+constexpr std::uint64_t version = 1;
+
+constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
+    {RecordState::starting, "starting"},
+    {RecordState::running, "running"},
+    {RecordState::ended, "ended"},
+    {RecordState::failed, "failed"},
+    {RecordState::lost, "lost"},
+}};
+
+template <typename Enum, std::size_t size>
+std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, size>& table,
+                         Enum value) {
+    for (const auto& [known, name] : table) {
+        if (known == value) return name;
+    }
+    return {};
+}
+
+// Takes typed members out of one object; the first that is missing or of another type is the error.
+class Fields {
+  public:
+    Fields(const json& object, std::string& error) : object_(object), error_(error) {
+        if (!object.is_object()) fails("it", "is no object");
+    }
+
+    const json* member(const char* name) {
+        if (!object_.is_object()) return nullptr;
+        const auto found = object_.find(name);
+        if (found == object_.end()) {
+            fails(name, "is missing");
+            return nullptr;
+        }
+        return &*found;
+    }
+    std::string text(const char* name) {
+        const json* value = member(name);
+        if (value != nullptr && !value->is_string()) fails(name, "is no string");
+        return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
+    }
+    template <typename Integer>
+    Integer number(const char* name) {
+        const json* value = member(name);
+        if (value == nullptr) return 0;
+        if (!value->is_number_unsigned() ||
+            value->get<std::uint64_t>() >
+                static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) {
+            fails(name, "is no number of its kind");
+            return 0;
+        }
+        return static_cast<Integer>(value->get<std::uint64_t>());
+    }
+    bool boolean(const char* name) {
+        const json* value = member(name);
+        if (value != nullptr && !value->is_boolean()) fails(name, "is neither true nor false");
+        return value != nullptr && value->is_boolean() && value->get<bool>();
+    }
+    template <typename Enum, std::size_t size>
+    Enum one_of(const char* name,
+                const std::array<std::pair<Enum, std::string_view>, size>& table) {
+        const std::string found = text(name);
+        for (const auto& [value, known] : table) {
+            if (known == found) return value;
+        }
+        fails(name, "has an unknown value");
+        return Enum{};
+    }
+    void fails(const char* name, const char* why) {
+        if (error_.empty()) error_ = std::string("\"") + name + "\" " + why;
+    }
+
+  private:
+    const json& object_;
+    std::string& error_;
+};
+
+}  // namespace
+
+bool is_over(RecordState state) {
+    return state != RecordState::starting && state != RecordState::running;
+}
+
+std::string_view name_of(Outcome outcome) {
+    return name_in(outcome_names, outcome);
+}
+
+Owner owner_of(const Requester& requester) {
+    return {requester.uid, requester.gid, requester.groups, requester.groups_known, requester.key};
+}
+
+std::string to_json(const Record& record) {
+    json arguments = json::object();
+    for (const auto& [name, text] : record.arguments) arguments[name] = text;
+    json object = {
+        {"version", version},
+        {"job", record.job},
+        {"action", record.action},
+        {"state", name_in(states, record.state)},
+        {"boot", record.boot},
+        {"requester",
+         {{"uid", record.requester.uid},
+          {"gid", record.requester.gid},
+          {"pid", static_cast<std::uint32_t>(record.requester.pid)},
+          {"groups", record.requester.groups},
+          {"groups_known", record.requester.groups_known},
+          {"key", record.requester.key}}},
+        {"uid", record.uid},
+        {"gid", record.gid},
+        {"arguments", std::move(arguments)},
+        {"created_usec", record.created_usec},
+        {"pid", static_cast<std::uint32_t>(record.pid)},
+        {"pid_start", record.pid_start},
+        {"cgroup", record.cgroup},
+        {"unit", record.unit},
+        {"kill_on_disconnect", record.kill_on_disconnect},
+        {"message", record.message},
+        {"told", record.told},
+        {"again", record.again},
+    };
+    if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
+    if (record.ending) object["ending"] = name_of(*record.ending);
+    if (record.state != RecordState::starting) {
+        object["started_usec"] = record.result.started_usec;
+    }
+    if (is_over(record.state) || record.result_known) {
+        object["result"] = {
+            {"outcome", name_of(record.result.outcome)},
+            {"by_signal", record.result.by_signal},
+            {"status", static_cast<std::uint32_t>(record.result.status)},
+            {"ended_usec", record.result.ended_usec},
+            {"cpu_usec", record.result.cpu_usec},
+            {"max_resident_kib", record.result.max_resident_kib},
+        };
+    }
+    constexpr int indent = 2;
+    // `replace`: a path or argument may be no UTF-8, and that must not throw.
+    return object.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+Result<Record> from_json(std::string_view text) {
+    const json object = json::parse(text, nullptr, false);
+    if (object.is_discarded()) return fail("it is no JSON");
+    std::string error;
+    Fields fields(object, error);
+    if (fields.number<std::uint64_t>("version") != version && error.empty()) {
+        return fail("it is of another version of Postern");
+    }
+    Record record;
+    record.job = fields.text("job");
+    record.action = fields.text("action");
+    record.state = fields.one_of("state", states);
+    record.boot = fields.text("boot");
+    record.uid = fields.number<uid_t>("uid");
+    record.gid = fields.number<gid_t>("gid");
+    record.created_usec = fields.number<std::uint64_t>("created_usec");
+    record.pid = fields.number<pid_t>("pid");
+    record.pid_start = fields.number<std::uint64_t>("pid_start");
+    record.cgroup = fields.text("cgroup");
+    record.unit = fields.text("unit");
+    if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
+    record.kill_on_disconnect = fields.boolean("kill_on_disconnect");
+    record.message = fields.text("message");
+    record.told = fields.text("told");
+    record.again = fields.boolean("again");
+    if (const json* requester = fields.member("requester")) {
+        Fields who(*requester, error);
+        record.requester.uid = who.number<uid_t>("uid");
+        record.requester.gid = who.number<gid_t>("gid");
+        record.requester.pid = who.number<pid_t>("pid");
+        record.requester.groups = who.number<std::uint64_t>("groups");
+        record.requester.groups_known = who.boolean("groups_known");
+        record.requester.key = who.text("key");
+        if (requester->contains("unit")) record.requester.unit = who.text("unit");
+    }
+    const json* arguments = fields.member("arguments");
+    if (arguments != nullptr && arguments->is_object()) {
+        for (const auto& [name, value] : arguments->items()) {
+            if (!value.is_string()) return fail("an argument is no string");
+            record.arguments.emplace_back(name, value.get<std::string>());
+        }
+    } else if (arguments != nullptr) {
+        fields.fails("arguments", "is no object");
+    }
+    if (record.state != RecordState::starting && error.empty()) {
+        record.result.started_usec = fields.number<std::uint64_t>("started_usec");
+    }
+    record.result_known = record.state == RecordState::running && object.contains("result");
+    if ((is_over(record.state) || record.result_known) && error.empty()) {
+        if (const json* result = fields.member("result")) {
+            Fields how(*result, error);
+            record.result.outcome = how.one_of("outcome", outcome_names);
+            record.result.by_signal = how.boolean("by_signal");
+            record.result.status = how.number<std::int32_t>("status");
+            record.result.ended_usec = how.number<std::uint64_t>("ended_usec");
+            record.result.cpu_usec = how.number<std::uint64_t>("cpu_usec");
+            record.result.max_resident_kib = how.number<std::uint64_t>("max_resident_kib");
+        }
+    }
+    if (!error.empty()) return fail(error);
+    return record;
+}
+
+}  // namespace postern::jobs

@@ -1,0 +1,72 @@
+// A job's record: what is known about it, on disk before it starts and after it has ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/jobs/job_manager.h"
+#include "model/job.h"
+
+namespace postern::jobs {
+
+enum class RecordState : std::uint8_t {
+    starting,  // the program was not run
+    running,   // it was, or is about to be
+    ended,     // `result` is how
+    failed,    // it could not be started; `message` says why
+    lost,      // the guard died meanwhile
+};
+
+struct Record {
+    std::string job;  // 32 hexadecimal digits
+    std::string action;
+    RecordState state = RecordState::starting;
+    std::string boot;  // boot id of the start
+    Requester requester;
+    uid_t uid = 0;  // whom it runs as
+    gid_t gid = 0;
+    // As policy::Command::shown: without secrets.
+    std::vector<std::pair<std::string, std::string>> arguments;
+    std::uint64_t created_usec = 0;
+    // Of the main process, from state `running` on; start in clock ticks after boot.
+    pid_t pid = 0;
+    std::uint64_t pid_start = 0;
+    std::string cgroup;  // its folder; empty: it has none
+    std::string unit;    // its name, where systemd supervises the job; else empty
+    bool kill_on_disconnect = false;
+    // Why we are ending it, if we are.
+    std::optional<Outcome> ending;
+    JobResult result;
+    // While it is `running`: its main process has ended and `result` says how, but what else it
+    // started may not have.
+    bool result_known = false;
+    std::string message;
+    // What its caller was told, where it could not be started; and as StartFailure::again.
+    std::string told;
+    bool again = false;
+};
+
+// Whether it is over: `ended`, `failed` or `lost`.
+bool is_over(RecordState state);
+
+std::string_view name_of(Outcome outcome);
+
+// Whose a job is, as far as that decides what a key stands for: uid, gid, groups and whether they
+// are all known, key.
+using Owner = std::tuple<uid_t, gid_t, std::uint64_t, bool, std::string>;
+Owner owner_of(const Requester& requester);
+
+std::string to_json(const Record& record);
+// Error: what is wrong with it. Members that are not known are passed over: a later version may
+// have written it.
+Result<Record> from_json(std::string_view text);
+
+}  // namespace postern::jobs

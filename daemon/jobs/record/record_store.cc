@@ -1,0 +1,312 @@
+#include "daemon/jobs/record/record_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include "base/io.h"
+#include "host/directory.h"
+#include "host/random_id.h"
+#include "host/safe_file.h"
+
+namespace postern::jobs {
+namespace {
+
+constexpr const char* record_name = "record.json";
+constexpr const char* new_record_name = "record.json.new";
+constexpr const char* bad_record_name = "record.json.bad";
+constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
+constexpr const char* key_name = "groups.key";
+constexpr const char* new_key_name = "groups.key.new";
+
+std::string why(const std::string& what) {
+    return std::string(what).append(": ").append(std::strerror(errno));
+}
+
+bool is_job_id(std::string_view name) {
+    return name.size() == random_id_length &&
+           name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Status make_folders(const std::string& path) {
+    if (path.empty() || path.front() != '/') {
+        return fail("state folder \"" + path + "\": give an absolute path");
+    }
+    for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
+        const std::string part = path.substr(0, end);
+        if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
+            return fail("state folder can't be made: " + why(part));
+        }
+        if (end == std::string::npos) return {};
+    }
+}
+
+Result<std::string> true_path(int fd) {
+    std::array<char, PATH_MAX> buffer{};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
+    if (length <= 0) return fail(why(link));
+    return std::string(buffer.data(), static_cast<std::size_t>(length));
+}
+
+// Made once, and kept, so that records of the guard before this one are understood. Whose key is
+// lost has callers who can't find their former jobs any more, and nothing worse.
+Result<GroupDigest::Key> load_key(int state_folder) {
+    GroupDigest::Key key{};
+    const UniqueFd old(openat(state_folder, key_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (old && read(old.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size())) {
+        return key;
+    }
+    if (const Status filled = fill_with_random(key); !filled) return fail(filled.error().message);
+    const UniqueFd file(openat(state_folder, new_key_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
+    if (!file || !write_all(file.get(), text) ||
+        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
+        return fail(why(key_name));
+    }
+    return key;
+}
+
+}  // namespace
+
+Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
+                                      Notice notice) {
+    if (const Status made = make_folders(state_folder); !made) return fail(made.error().message);
+    const auto state = open_safe_folder(state_folder, geteuid());
+    if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
+    Result<std::string> path = true_path(state->get());
+    if (!path) return fail(path.error().message);
+
+    const Result<GroupDigest::Key> key = load_key(state->get());
+    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
+
+    RecordStore store{GroupDigest(*key)};
+    store.state_folder_ = std::move(*path);
+    store.lock_ = UniqueFd(
+        openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!store.lock_) return fail(why("state folder " + state_folder + ": lock"));
+    if (flock(store.lock_.get(), LOCK_EX | LOCK_NB) < 0) {
+        return fail(
+            "state folder " + state_folder +
+            ": another guard uses it; stop that one, or choose another folder with --state");
+    }
+    if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
+        return fail(why(state_folder + "/jobs"));
+    }
+    store.jobs_ =
+        UniqueFd(openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status{};
+    if (!store.jobs_ || fstat(store.jobs_.get(), &status) < 0) {
+        return fail(why(state_folder + "/jobs"));
+    }
+    // Jobs' output files can be written by anyone who gets this far.
+    if (status.st_uid != geteuid() || fchmod(store.jobs_.get(), 0700) < 0) {
+        return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
+                    "; move it away");
+    }
+    store.retention_ = retention;
+    store.notice_ = std::move(notice);
+    return store;
+}
+
+Result<UniqueFd> RecordStore::make_folder(const std::string& job) const {
+    if (mkdirat(jobs_.get(), job.c_str(), 0700) < 0) {
+        return fail(why(state_folder_ + "/jobs/" + job));
+    }
+    UniqueFd folder = open_folder(job);
+    if (!folder || fchmod(folder.get(), 0700) < 0) {
+        const Failure<Error> failure = fail(why(state_folder_ + "/jobs/" + job));
+        remove(job);
+        return failure;
+    }
+    return folder;
+}
+
+UniqueFd RecordStore::open_folder(const std::string& job) const {
+    return UniqueFd(
+        openat(jobs_.get(), job.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+Status RecordStore::write(const Record& record) const {
+    const std::string name = state_folder_ + "/jobs/" + record.job + "/" + record_name;
+    const UniqueFd folder = open_folder(record.job);
+    if (!folder) return fail(why(name));
+    const UniqueFd file(openat(folder.get(), new_record_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file || !write_all(file.get(), to_json(record)) ||
+        renameat(folder.get(), new_record_name, folder.get(), record_name) < 0) {
+        const Failure<Error> failure = fail(why(name));
+        unlinkat(folder.get(), new_record_name, 0);
+        return failure;
+    }
+    return {};
+}
+
+Status RecordStore::write_last(const Record& record) {
+    Status written = write(record);
+    if (!written) {
+        const UniqueFd folder = open_folder(record.job);
+        const UniqueFd file(
+            folder ? openat(folder.get(), record_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
+        const std::string text = to_json(record);
+        if (file && write_all(file.get(), text) &&
+            ftruncate(file.get(), static_cast<off_t>(text.size())) == 0) {
+            written = Status();
+        }
+    }
+    keep(record);
+    return written;
+}
+
+std::uint64_t RecordStore::output_bytes(const std::string& job) const {
+    constexpr std::uint64_t block = 512;  // of st_blocks (stat(3type)); holes take none
+    std::uint64_t bytes = 0;
+    for (const char* name : {"/stdout", "/stderr"}) {
+        struct stat status{};
+        if (fstatat(jobs_.get(), (job + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+            bytes += static_cast<std::uint64_t>(status.st_blocks) * block;
+        }
+    }
+    return bytes;
+}
+
+void RecordStore::drop(const Age& age) {
+    const auto over = over_.find(age);
+    const Owner& owner = over->second;
+    remove(age.second);
+    OfUid& of_uid = over_of_uid_.at(std::get<0>(owner));
+    const auto found = of_uid.output_bytes.find(age);
+    of_uid.total_bytes -= found->second;
+    of_uid.output_bytes.erase(found);
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(std::get<0>(owner));
+    const auto [first, last] = by_key_.equal_range(owner);
+    const auto keyed =
+        std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
+    if (keyed != last) by_key_.erase(keyed);
+    over_.erase(over);
+}
+
+void RecordStore::keep(const Record& record) {
+    const Age age(record.result.ended_usec, record.job);
+    const uid_t uid = record.requester.uid;
+    const std::uint64_t bytes = output_bytes(record.job);
+    OfUid& of_uid = over_of_uid_[uid];
+    over_.emplace(age, owner_of(record.requester));
+    remember_key(record);
+    of_uid.output_bytes.emplace(age, bytes);
+    of_uid.total_bytes += bytes;
+    while (of_uid.output_bytes.size() > 1 &&
+           (of_uid.output_bytes.size() > retention_.records_per_uid ||
+            of_uid.total_bytes > retention_.output_bytes_per_uid)) {
+        drop(Age(of_uid.output_bytes.begin()->first));
+    }
+    if (over_.size() > retention_.records) {
+        drop(Age(over_.begin()->first));
+    }
+}
+
+void RecordStore::remove(const std::string& job) const {
+    const UniqueFd folder = open_folder(job);
+    if (!folder) return;
+    for (const char* name : {"stdout", "stderr", new_record_name, bad_record_name, record_name}) {
+        unlinkat(folder.get(), name, 0);
+    }
+    if (unlinkat(jobs_.get(), job.c_str(), AT_REMOVEDIR) < 0 && notice_) {
+        notice_(why(state_folder_ + "/jobs/" + job + " can't be removed"));
+    }
+}
+
+std::vector<std::string> RecordStore::list() const {
+    std::vector<std::string> jobs;
+    const int copy = openat(jobs_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const Directory folder(copy < 0 ? nullptr : fdopendir(copy));
+    if (!folder) return jobs;
+    while (const dirent* entry = readdir(folder.get())) {
+        const std::string_view name(static_cast<const char*>(entry->d_name));
+        if (is_job_id(name)) jobs.emplace_back(name);
+    }
+    return jobs;
+}
+
+void RecordStore::set_aside(const std::string& job, const std::string& reason) const {
+    const UniqueFd folder = open_folder(job);
+    const bool renamed =
+        folder && renameat(folder.get(), record_name, folder.get(), bad_record_name) == 0;
+    if (!notice_) return;
+    notice_("record " + state_folder_ + "/jobs/" + job + "/" + record_name + " is not believed: " +
+            reason + (renamed ? std::string("; it is now ") + bad_record_name : "") +
+            "; look at it, then remove its folder");
+}
+
+Result<std::string, int> RecordStore::read_text(const std::string& job) const {
+    return read_file(state_folder_ + "/jobs/" + job + "/" + record_name, record_bytes);
+}
+
+std::optional<Record> RecordStore::read(const std::string& job) const {
+    // The name comes from a caller: nothing else is a path.
+    if (!is_job_id(job)) return std::nullopt;
+    const auto text = read_text(job);
+    if (!text) return std::nullopt;
+    Result<Record> record = from_json(*text);
+    if (!record || record->job != job) return std::nullopt;
+    return std::move(*record);
+}
+
+std::vector<std::string> RecordStore::find_key(const Requester& who) const {
+    std::vector<std::string> jobs;
+    const auto [first, last] = by_key_.equal_range(owner_of(who));
+    for (auto entry = first; entry != last; ++entry) jobs.push_back(entry->second);
+    return jobs;
+}
+
+void RecordStore::remember_key(const Record& record) {
+    if (!record.requester.key.empty()) by_key_.emplace(owner_of(record.requester), record.job);
+}
+
+std::vector<Record> RecordStore::load() {
+    std::vector<Record> unfinished;
+    for (const std::string& job : list()) {
+        const auto text = read_text(job);
+        if (!text && text.error() == ENOENT) {
+            const UniqueFd folder = open_folder(job);
+            // The guard died before it wrote the record, and so before anything started.
+            if (folder && faccessat(folder.get(), bad_record_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+                remove(job);
+            }
+            continue;
+        }
+        if (!text) {
+            set_aside(job, std::strerror(text.error()));
+            continue;
+        }
+        const Result<Record> record = from_json(*text);
+        if (!record || record->job != job) {
+            set_aside(job, record ? "it is another job's" : record.error().message);
+            close_output(job);
+        } else if (is_over(record->state)) {
+            keep(*record);
+        } else {
+            unfinished.push_back(*record);
+        }
+    }
+    return unfinished;
+}
+
+void RecordStore::close_output(const std::string& job) const {
+    const UniqueFd folder = open_folder(job);
+    if (!folder) return;
+    for (const char* name : {"stdout", "stderr"}) {
+        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+        if (file) static_cast<void>(fchmod(file.get(), 0600));
+    }
+}
+
+}  // namespace postern::jobs

@@ -1,0 +1,92 @@
+// The folder of all records: STATE/jobs/<job>/{record.json,stdout,stderr}; and STATE/groups.key,
+// for the digests in them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/jobs/record/group_digest.h"
+#include "daemon/jobs/record/record.h"
+
+namespace postern::jobs {
+
+class RecordStore {
+  public:
+    using Notice = std::function<void(const std::string&)>;
+
+    // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
+    // process. Error: it can't be made, is not safe, or is another guard's.
+    static Result<RecordStore> open(const std::string& state_folder, const Retention& retention,
+                                    Notice notice);
+
+    // Its true path, without symbolic links.
+    [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
+
+    [[nodiscard]] const GroupDigest& digest() const { return digest_; }
+
+    // The job's own, empty folder, 0700. Error: why not.
+    [[nodiscard]] Result<UniqueFd> make_folder(const std::string& job) const;
+    // It again. Invalid: errno.
+    [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
+    // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
+    // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one
+    // before is still there.
+    Status write(const Record& record) const;
+    // The record of a job that is over. On a full disk it is put over the old record's own block,
+    // so that the end of a job is remembered there too. Afterwards the oldest records above the
+    // limits go.
+    Status write_last(const Record& record);
+    // All of the job.
+    void remove(const std::string& job) const;
+
+    // The jobs of all folders: those that are over are counted for the limits, the others returned.
+    // A record that can't be believed is renamed to record.json.bad, and told.
+    std::vector<Record> load();
+    // The record of a job. Absent: there is none, or it can't be believed.
+    [[nodiscard]] std::optional<Record> read(const std::string& job) const;
+    // The jobs that are over, or remembered, which this owner had given this key.
+    [[nodiscard]] std::vector<std::string> find_key(const Requester& who) const;
+    void remember_key(const Record& record);
+    // No job writes these files any more: 0600.
+    void close_output(const std::string& job) const;
+
+  private:
+    explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
+    [[nodiscard]] std::vector<std::string> list() const;
+    void set_aside(const std::string& job, const std::string& why) const;
+    [[nodiscard]] std::uint64_t output_bytes(const std::string& job) const;
+    void keep(const Record& record);
+
+    GroupDigest digest_;
+    std::string state_folder_;
+    UniqueFd jobs_;
+    UniqueFd lock_;
+    Retention retention_;
+    Notice notice_;
+
+    // Those that are over, oldest first: by time of the end, then by job.
+    using Age = std::pair<std::uint64_t, std::string>;
+    struct OfUid {
+        std::map<Age, std::uint64_t> output_bytes;
+        std::uint64_t total_bytes = 0;
+    };
+    void drop(const Age& age);
+    // Error: errno.
+    [[nodiscard]] Result<std::string, int> read_text(const std::string& job) const;
+    std::map<Age, Owner> over_;
+    std::unordered_map<uid_t, OfUid> over_of_uid_;
+    std::multimap<Owner, std::string> by_key_;  // of those that have a key
+};
+
+}  // namespace postern::jobs

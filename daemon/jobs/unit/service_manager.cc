@@ -1,0 +1,385 @@
+#include "daemon/jobs/unit/service_manager.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <tuple>
+
+#include "daemon/jobs/unit/unit_message.h"
+
+namespace postern::jobs {
+namespace {
+
+constexpr const char* destination = "org.freedesktop.systemd1";
+constexpr const char* manager_path = "/org/freedesktop/systemd1";
+constexpr const char* manager_interface = "org.freedesktop.systemd1.Manager";
+constexpr const char* unit_interface = "org.freedesktop.systemd1.Unit";
+constexpr const char* service_interface = "org.freedesktop.systemd1.Service";
+constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
+constexpr const char* unit_path_prefix = "/org/freedesktop/systemd1/unit";
+
+constexpr std::uint64_t retry_usec = 100'000;
+// A systemd that does not answer for so long is as good as gone.
+constexpr std::uint64_t call_usec = 30'000'000;
+
+// What systemd adds to the environment of a service by itself (systemd.exec(5), ENVIRONMENT
+// VARIABLES IN SPAWNED PROCESSES), but for what a sandbox asks for (directories, credentials).
+constexpr std::array<const char*, 8> added_by_systemd = {
+    "INVOCATION_ID",         "JOURNAL_STREAM", "MANAGERPID",       "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE", "NOTIFY_SOCKET",  "SYSTEMD_EXEC_PID", "SYSTEMD_NSS_DYNAMIC_BYPASS",
+};
+
+struct FreeText {
+    void operator()(char* text) const { std::free(text); }  // sd-bus allocates with malloc(3)
+};
+using Text = std::unique_ptr<char, FreeText>;
+
+std::string path_of(const std::string& unit) {
+    char* path = nullptr;
+    if (sd_bus_path_encode(unit_path_prefix, unit.c_str(), &path) < 0) return {};
+    return Text(path).get();
+}
+
+std::string unit_of(const char* path) {
+    char* name = nullptr;
+    if (sd_bus_path_decode(path, unit_path_prefix, &name) <= 0) return {};
+    return Text(name).get();
+}
+
+// The address of a path: everything but some harmless characters escaped (D-Bus specification,
+// "Server Addresses").
+std::string address_of(std::string_view path) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string address = "unix:path=";
+    for (const char c : path) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '/' || c == '-' || c == '_' || c == '.';
+        if (plain) {
+            address += c;
+        } else {
+            const auto byte = static_cast<unsigned char>(c);
+            address += {'%', digits[byte >> 4U], digits[byte & 0xFU]};
+        }
+    }
+    return address;
+}
+
+std::optional<CallError> error_of(sd_bus_message* answer) {
+    if (answer == nullptr) return CallError{};
+    const sd_bus_error* error = sd_bus_message_get_error(answer);
+    if (error == nullptr) return std::nullopt;
+    const std::string_view name = error->name == nullptr ? "" : error->name;
+    // Ours, for a connection that ended and a time that ran out.
+    const bool broke = name == SD_BUS_ERROR_NO_REPLY || name == SD_BUS_ERROR_TIMEOUT ||
+                       name == SD_BUS_ERROR_DISCONNECTED;
+    return CallError{broke ? "" : std::string(name),
+                     error->message == nullptr ? "" : error->message};
+}
+
+// One call under way. sd-bus destroys it with its slot.
+struct Pending {
+    std::function<void(sd_bus_message* answer)> reply;
+};
+
+int on_answer(sd_bus_message* answer, void* userdata, sd_bus_error* /*error*/) {
+    // Out of there first: what is called may end the connection and so destroy this.
+    const auto reply = std::move(static_cast<Pending*>(userdata)->reply);
+    reply(answer);
+    return 0;
+}
+
+void drop_pending(void* userdata) {
+    const std::unique_ptr<Pending> dropped(static_cast<Pending*>(userdata));
+}
+
+// Reads the value of an answer to Properties.Get.
+void read_text(sd_bus_message* answer, std::string& target) {
+    const char* text = nullptr;
+    if (sd_bus_message_read(answer, "v", "s", &text) >= 0 && text != nullptr) target = text;
+}
+template <typename Integer>
+void read_number(sd_bus_message* answer, const char* type, Integer& target) {
+    Integer number{};
+    if (sd_bus_message_read(answer, "v", type, &number) >= 0) target = number;
+}
+
+// Of a PropertiesChanged signal: (sa{sv}as).
+UnitChanges changes_in(sd_bus_message* message) {
+    UnitChanges changes;
+    const char* interface = nullptr;
+    if (sd_bus_message_read(message, "s", &interface) < 0 ||
+        std::string_view(interface) != service_interface ||
+        sd_bus_message_enter_container(message, 'a', "{sv}") < 0) {
+        return changes;
+    }
+    while (sd_bus_message_enter_container(message, 'e', "sv") > 0) {
+        const char* name = nullptr;
+        if (sd_bus_message_read(message, "s", &name) < 0) break;
+        const std::string_view property(name);
+        std::int32_t number = 0;
+        if (property == "ExecMainCode") {
+            read_number(message, "i", number);
+            changes.main_code = number;
+        } else if (property == "ExecMainStatus") {
+            read_number(message, "i", number);
+            changes.main_status = number;
+        } else if (property == "Result") {
+            read_text(message, changes.result.emplace());
+        } else if (sd_bus_message_skip(message, "v") < 0) {
+            break;
+        }
+        if (sd_bus_message_exit_container(message) < 0) break;
+    }
+    return changes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServiceManager>> ServiceManager::connect(sd_event* event, std::string socket,
+                                                                Events events) {
+    std::unique_ptr<ServiceManager> manager(
+        new ServiceManager(event, std::move(socket), std::move(events)));
+    const auto cannot = [&](int error) {
+        return fail("systemd can't be reached at " + manager->socket_ + ": " +
+                    std::strerror(-error));
+    };
+    if (const int r = manager->open(); r < 0) return cannot(r);
+    char* version = nullptr;
+    const int r = sd_bus_get_property_string(manager->bus_.get(), destination, manager_path,
+                                             manager_interface, "Version", nullptr, &version);
+    const Text answered(version);
+    if (r < 0) return cannot(r);
+    if (const int attached = sd_bus_attach_event(manager->bus_.get(), event, 0); attached < 0) {
+        return cannot(attached);
+    }
+    return manager;
+}
+
+ServiceManager::ServiceManager(sd_event* event, std::string socket, Events events)
+    : event_(sd_event_ref(event)), socket_(std::move(socket)), events_(std::move(events)) {}
+
+ServiceManager::~ServiceManager() = default;
+
+int ServiceManager::open() {
+    sd_bus* bus = nullptr;
+    if (const int r = sd_bus_new(&bus); r < 0) return r;
+    bus_.reset(bus);
+    const std::string address = address_of(socket_);
+    for (const int r : {
+             sd_bus_set_description(bus, "systemd"),
+             sd_bus_set_address(bus, address.c_str()),
+             sd_bus_negotiate_fds(bus, 1),
+             sd_bus_set_method_call_timeout(bus, call_usec),
+             sd_bus_add_match(bus, nullptr,
+                              "type='signal',interface='org.freedesktop.DBus.Properties',"
+                              "member='PropertiesChanged'",
+                              on_properties, this),
+             sd_bus_add_match(bus, nullptr,
+                              "type='signal',interface='org.freedesktop.systemd1.Manager',"
+                              "member='JobRemoved'",
+                              on_job_removed, this),
+             sd_bus_match_signal(bus, nullptr, nullptr, "/org/freedesktop/DBus/Local",
+                                 "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
+                                 this),
+             sd_bus_start(bus),
+         }) {
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+int ServiceManager::on_disconnected(sd_bus_message* /*message*/, void* self,
+                                    sd_bus_error* /*error*/) {
+    auto& manager = *static_cast<ServiceManager*>(self);
+    static_cast<void>(arm_timer(manager.event_.get(), manager.retry_timer_, 0, on_retry, self));
+    return 0;
+}
+
+int ServiceManager::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    auto& manager = *static_cast<ServiceManager*>(self);
+    const auto again = [&manager] {
+        static_cast<void>(
+            arm_timer(manager.event_.get(), manager.retry_timer_, retry_usec, on_retry, &manager));
+    };
+    manager.bus_.reset();
+    if (manager.open() < 0 ||
+        sd_bus_attach_event(manager.bus_.get(), manager.event_.get(), 0) < 0) {
+        manager.bus_.reset();
+        again();
+        return 0;
+    }
+    manager.get(manager_path, manager_interface, "Version", [&manager](sd_bus_message* answer) {
+        // Where it failed the connection broke again, and that is tried again by itself.
+        if (!error_of(answer)) manager.events_.connected();
+    });
+    return 0;
+}
+
+int ServiceManager::on_properties(sd_bus_message* message, void* self, sd_bus_error* /*error*/) {
+    const char* path = sd_bus_message_get_path(message);
+    const std::string unit = path == nullptr ? "" : unit_of(path);
+    if (!unit.empty())
+        static_cast<ServiceManager*>(self)->events_.changed(unit, changes_in(message));
+    return 0;
+}
+
+int ServiceManager::on_job_removed(sd_bus_message* message, void* self, sd_bus_error* /*error*/) {
+    const char* unit = nullptr;
+    if (sd_bus_message_read(message, "uoss", nullptr, nullptr, &unit, nullptr) >= 0) {
+        static_cast<ServiceManager*>(self)->events_.changed(unit, {});
+    }
+    return 0;
+}
+
+// ---- Calls ----
+
+void ServiceManager::call(sd_bus_message* message,
+                          std::function<void(sd_bus_message* answer)> reply) {
+    auto pending = std::make_unique<Pending>(Pending{std::move(reply)});
+    sd_bus_slot* slot = nullptr;
+    if (!bus_ || sd_bus_call_async(bus_.get(), &slot, message, on_answer, pending.get(), 0) < 0) {
+        // Not connected at the moment. Not from inside: from the loop, like every answer.
+        unsent_.push_back(std::move(pending->reply));
+        static_cast<void>(arm_timer(event_.get(), unsent_timer_, retry_usec, on_unsent, this));
+        return;
+    }
+    sd_bus_slot_set_destroy_callback(slot, drop_pending);
+    std::ignore = pending.release();  // the slot's now
+    sd_bus_slot_set_floating(slot, 1);
+    sd_bus_slot_unref(slot);
+}
+
+int ServiceManager::on_unsent(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    std::vector<std::function<void(sd_bus_message*)>> now;
+    now.swap(static_cast<ServiceManager*>(self)->unsent_);
+    for (const auto& reply : now) reply(nullptr);
+    return 0;
+}
+
+void ServiceManager::get(const std::string& path, const char* interface, const char* property,
+                         std::function<void(sd_bus_message* answer)> reply) {
+    sd_bus_message* raw = nullptr;
+    if (bus_) {
+        sd_bus_message_new_method_call(bus_.get(), &raw, destination, path.c_str(),
+                                       properties_interface, "Get");
+    }
+    const Message message(raw);
+    if (message) sd_bus_message_append(message.get(), "ss", interface, property);
+    call(message.get(), std::move(reply));
+}
+
+void ServiceManager::start(const UnitSpec& spec, StartReply reply) {
+    const auto send = [this, spec, reply = std::move(reply)](sd_bus_message* answer) {
+        if (const auto error = error_of(answer)) return reply(error);
+        std::vector<std::string> unset(added_by_systemd.begin(), added_by_systemd.end());
+        if (sd_bus_message_enter_container(answer, 'v', "as") >= 0 &&
+            sd_bus_message_enter_container(answer, 'a', "s") >= 0) {
+            const char* variable = nullptr;
+            while (sd_bus_message_read(answer, "s", &variable) > 0) {
+                const std::string_view text(variable);
+                unset.emplace_back(text.substr(0, text.find('=')));
+            }
+        }
+        // systemd (252) refuses a list that names one twice.
+        std::ranges::sort(unset);
+        const auto twice = std::ranges::unique(unset);
+        unset.erase(twice.begin(), twice.end());
+        static_cast<void>(std::erase_if(unset, [&spec](const std::string& name) {
+            return std::ranges::any_of(spec.environment, [&](const std::string& variable) {
+                return variable.starts_with(name + '=');
+            });
+        }));
+        const Result<Message> message = start_message(bus_.get(), spec, unset);
+        if (!message) return reply(CallError{"message", message.error().message});
+        call(message->get(), [reply](sd_bus_message* started) { reply(error_of(started)); });
+    };
+    get(manager_path, manager_interface, "Environment", send);
+}
+
+void ServiceManager::fence(const std::string& name, StartReply reply) {
+    Result<Message> message = bus_ ? fence_message(bus_.get(), name) : Message();
+    call(message ? message->get() : nullptr,
+         [reply = std::move(reply)](sd_bus_message* answer) { reply(error_of(answer)); });
+}
+
+void ServiceManager::state(const std::string& name, StateReply reply) {
+    struct Gathering {
+        UnitState state;
+        std::size_t left = 0;
+        bool broke = false;
+        StateReply reply;
+    };
+    auto gathering = std::make_shared<Gathering>();
+    gathering->reply = std::move(reply);
+    UnitState& state = gathering->state;
+    using Reader = std::function<void(sd_bus_message * answer)>;
+    struct Wanted {
+        const char* interface;
+        const char* property;
+        Reader read;
+    };
+    const auto text = [](std::string& target) {
+        return [&target](sd_bus_message* answer) { read_text(answer, target); };
+    };
+    const auto number = [](auto& target, const char* type) {
+        return [&target, type](sd_bus_message* answer) { read_number(answer, type, target); };
+    };
+    // The states first: what is read after a final one can't change any more.
+    const std::array<Wanted, 13> wanted = {{
+        {unit_interface, "Description", text(state.description)},
+        {unit_interface, "LoadState", text(state.load)},
+        {unit_interface, "ActiveState", text(state.active)},
+        {unit_interface, "SubState", text(state.sub)},
+        {unit_interface, "ActiveEnterTimestampMonotonic", number(state.active_since_usec, "t")},
+        {service_interface, "Result", text(state.result)},
+        {service_interface, "ExecMainCode", number(state.main_code, "i")},
+        {service_interface, "ExecMainStatus", number(state.main_status, "i")},
+        {service_interface, "ExecMainStartTimestamp", number(state.main_started_usec, "t")},
+        {service_interface, "ExecMainHandoffTimestampMonotonic", number(state.executed_usec, "t")},
+        {service_interface, "CPUUsageNSec", number(state.cpu_nsec, "t")},
+        {service_interface, "MemoryPeak", number(state.memory_peak_bytes, "t")},
+        {unit_interface, "ActiveState", text(state.active_afterwards)},
+    }};
+    gathering->left = wanted.size();
+    const std::string path = path_of(name);
+    for (const Wanted& one : wanted) {
+        get(path, one.interface, one.property,
+            [gathering, read = one.read](sd_bus_message* answer) {
+                const auto error = error_of(answer);
+                if (!error) read(answer);
+                // An unknown property is an older systemd, or a unit that is no service: not there.
+                if (error && error->name.empty()) gathering->broke = true;
+                if (--gathering->left > 0) return;
+                gathering->reply(gathering->broke ? std::nullopt : std::optional(gathering->state));
+            });
+    }
+}
+
+template <typename... Arguments>
+void ServiceManager::tell(const char* method, const char* types, Arguments... arguments) {
+    sd_bus_message* raw = nullptr;
+    if (!bus_ || sd_bus_message_new_method_call(bus_.get(), &raw, destination, manager_path,
+                                                manager_interface, method) < 0) {
+        return;
+    }
+    const Message message(raw);
+    sd_bus_message_append(message.get(), types, arguments...);
+    call(message.get(), [](sd_bus_message*) {});
+}
+
+void ServiceManager::kill(const std::string& name, int signal) {
+    tell("KillUnit", "ssi", name.c_str(), "all", static_cast<std::int32_t>(signal));
+}
+
+void ServiceManager::stop(const std::string& name) {
+    tell("StopUnit", "ss", name.c_str(), "replace");
+}
+
+void ServiceManager::reset_failed(const std::string& name) {
+    tell("ResetFailedUnit", "s", name.c_str());
+}
+
+}  // namespace postern::jobs

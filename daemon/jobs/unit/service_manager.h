@@ -1,0 +1,148 @@
+// systemd as the supervisor of jobs: PID 1 over /run/systemd/private, or a user's own manager.
+//
+// The private socket and not the system bus: it is there before and without D-Bus, and its peers
+// get the signals of all units without asking (systemd 252, 257). Every call is asynchronous; a
+// connection that breaks (systemctl daemon-reexec) is made again, and what was not answered until
+// then is answered with an error.
+#pragma once
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/loop/event_source.h"
+#include "daemon/policy/unit_property.h"
+
+namespace postern::jobs {
+
+// A service to be started, but for what is the same for all jobs. Descriptors stay the caller's.
+struct UnitSpec {
+    std::string name;
+    std::string description;
+    std::string program;
+    std::vector<std::string> argv;
+    std::vector<std::string> environment;  // NAME=text
+    std::string working_directory;
+    std::string user;   // empty: the manager's own
+    std::string group;  // empty: the user's own
+    std::vector<std::string> groups;
+    std::uint64_t timeout_usec = 0;     // 0: none
+    std::uint64_t kill_grace_usec = 0;  // between TERM and KILL
+    int stdin_file = -1;
+    int stdout_file = -1;
+    int stderr_file = -1;
+    std::vector<policy::UnitProperty> sandbox;
+};
+
+// Of a unit, as far as a job's result hangs on it.
+struct UnitState {
+    std::string description;
+    std::string load;    // "not-found": there is no such unit (any more)
+    std::string active;  // "activating", "active", "deactivating", "inactive", "failed"
+    std::string sub;     // "start", "running", "exited", ...
+    // As `active`, asked for once more when all the rest had been.
+    std::string active_afterwards;
+    std::string result;            // "success", "exit-code", "signal", "timeout", "oom-kill", ...
+    std::int32_t main_code = 0;    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: it has not ended
+    std::int32_t main_status = 0;  // exit code or signal
+    std::uint64_t main_started_usec = 0;  // wall clock; 0: it has not
+    // CLOCK_MONOTONIC; 0: never. With Type=exec active means that the program was executed.
+    std::uint64_t active_since_usec = 0;
+    std::uint64_t executed_usec = 0;  // 0 also where systemd does not know (before 256)
+    std::uint64_t cpu_nsec = UINT64_MAX;
+    std::uint64_t memory_peak_bytes = UINT64_MAX;  // unknown before systemd 255
+};
+
+// What a signal told of a unit: may come when the unit itself can't be asked any more.
+struct UnitChanges {
+    std::optional<std::int32_t> main_code;
+    std::optional<std::int32_t> main_status;
+    std::optional<std::string> result;
+};
+
+// Why systemd did not do it.
+struct CallError {
+    std::string name;  // "org.freedesktop.systemd1.UnitExists"; empty: the connection broke
+    std::string message;
+};
+
+// Description= of what ServiceManager::fence() starts.
+inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
+
+class ServiceManager {
+  public:
+    using StartReply = std::function<void(const std::optional<CallError>&)>;
+    // Absent: the connection broke; the one who asks again after `connected` gets an answer.
+    using StateReply = std::function<void(const std::optional<UnitState>&)>;
+    struct Events {
+        // Something about this unit may be new. From the loop.
+        std::function<void(const std::string& unit, const UnitChanges& changes)> changed;
+        // It is connected again: every unit may be new.
+        std::function<void()> connected;
+        std::function<void(const std::string& message)> notice;
+    };
+
+    // Connects and waits for systemd's first answer: not for inside the loop. Error: why it can't
+    // be reached. `socket` is the path of its private socket.
+    static Result<std::unique_ptr<ServiceManager>> connect(sd_event* event, std::string socket,
+                                                           Events events);
+    ~ServiceManager();
+    ServiceManager(const ServiceManager&) = delete;
+    ServiceManager& operator=(const ServiceManager&) = delete;
+
+    // All of these are answered from the loop, never from inside the call.
+
+    // Starts a job's unit, whose environment is what the spec says and what its sandbox asks for,
+    // but nothing that systemd gives to every service. Precondition: every text is UTF-8 without
+    // NUL, and the descriptors stay open until the answer.
+    void start(const UnitSpec& spec, StartReply reply);
+    // Takes the name with a unit that does nothing for some seconds, so that a call of another
+    // connection that is still on its way comes too late. UnitExists: that one came first.
+    void fence(const std::string& name, StartReply reply);
+    void state(const std::string& name, StateReply reply);
+    // A signal to every process of it.
+    void kill(const std::string& name, int signal);
+    // TERM, and after its time KILL, to what is left of it; then the unit is forgotten.
+    void stop(const std::string& name);
+    // Forgets a unit that has failed.
+    void reset_failed(const std::string& name);
+
+  private:
+    struct UnrefBus {
+        void operator()(sd_bus* bus) const { sd_bus_close_unref(bus); }
+    };
+    using Bus = std::unique_ptr<sd_bus, UnrefBus>;
+
+    ServiceManager(sd_event* event, std::string socket, Events events);
+    int open();  // 0 or a negative errno
+    void get(const std::string& path, const char* interface, const char* property,
+             std::function<void(sd_bus_message* answer)> reply);
+    void call(sd_bus_message* message, std::function<void(sd_bus_message* answer)> reply);
+    // A Manager's method whose answer is of no interest: what came of it shows in the unit.
+    template <typename... Arguments>
+    void tell(const char* method, const char* types, Arguments... arguments);
+    static int on_disconnected(sd_bus_message* message, void* self, sd_bus_error* error);
+    static int on_properties(sd_bus_message* message, void* self, sd_bus_error* error);
+    static int on_job_removed(sd_bus_message* message, void* self, sd_bus_error* error);
+    static int on_unsent(sd_event_source* source, std::uint64_t usec, void* self);
+    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
+
+    EventLoop event_;
+    std::string socket_;
+    Events events_;
+    Bus bus_;
+    EventSource retry_timer_;
+    // Calls that could not even be sent, until they are answered so.
+    std::vector<std::function<void(sd_bus_message* answer)>> unsent_;
+    EventSource unsent_timer_;
+};
+
+}  // namespace postern::jobs

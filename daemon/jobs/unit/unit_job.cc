@@ -1,0 +1,284 @@
+#include "daemon/jobs/unit/unit_job.h"
+
+#include <algorithm>
+#include <cassert>
+#include <csignal>
+#include <string_view>
+#include <utility>
+
+#include "base/utf8.h"
+#include "daemon/jobs/unit/unit_result.h"
+#include "daemon/loop/clock.h"
+
+namespace postern::jobs {
+namespace {
+
+// How long until systemd is asked again that gave no answer.
+constexpr std::uint64_t retry_usec = 500'000;
+
+bool names_property(std::string_view message, std::string_view name) {
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    for (std::size_t at = message.find(name); at != std::string_view::npos;
+         at = message.find(name, at + 1)) {
+        const std::size_t end = at + name.size();
+        const bool whole = (at == 0 || !is_letter(message[at - 1])) &&
+                           (end == message.size() || !is_letter(message[end]));
+        if (whole) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+template <typename Argument>
+auto UnitJob::guarded(void (UnitJob::*method)(Argument)) {
+    return [weak = std::weak_ptr<UnitJob*>(self_), method](Argument argument) {
+        if (const auto self = weak.lock()) ((*self)->*method)(argument);
+    };
+}
+
+UnitJob::UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
+                 Audience audience)
+    : Job(host, std::move(record), std::move(files), std::move(audience)),
+      services_(services),
+      cause_(this->record().ending),
+      self_(std::make_shared<UnitJob*>(this)) {}
+
+UnitJob::~UnitJob() = default;
+
+void UnitJob::set_state(State state) {
+    // Only forward.
+    assert(state > state_);
+    state_ = state;
+}
+
+void UnitJob::clean_up() {
+    set_state(State::ended);
+}
+
+void UnitJob::write_record(const char* what) {
+    const Status written = host().records().write(record());
+    if (!written && host().settings().notice) {
+        host().settings().notice(std::string(what) + " of job " + id() + ": " +
+                                 written.error().message);
+    }
+}
+
+// ---- Start ----
+
+void UnitJob::begin(UnitSpec spec, UniqueFd stdin_file) {
+    stdin_file_ = std::move(stdin_file);
+    spec.stdin_file = stdin_file_.get();
+    sandbox_ = spec.sandbox;
+    services_.start(spec, guarded(&UnitJob::answered));
+}
+
+void UnitJob::resume() {
+    if (record().state == RecordState::starting) {
+        set_state(State::fencing);
+        fence();
+    } else if (record().result_known) {
+        set_state(State::stopping);
+        services_.stop(record().unit);
+        look();
+    } else {
+        set_state(State::watching);
+        look();
+        if (cause_) terminate();
+    }
+}
+
+void UnitJob::answered(const std::optional<CallError>& error) {
+    if (!error) return accepted();
+    if (!error->name.empty()) return refused(*error);
+    // It may have come to systemd all the same, or may yet come.
+    set_state(State::fencing);
+    fence();
+}
+
+void UnitJob::refused(const CallError& error) {
+    std::string detail = "systemd refuses the job's unit: " + printable(error.message);
+    const auto named = std::ranges::find_if(sandbox_, [&](const policy::UnitProperty& property) {
+        return names_property(error.message, property.name) ||
+               names_property(error.message, property.key);
+    });
+    if (named != sandbox_.end()) {
+        detail = named->place + ": sandbox." + named->key + ": systemd refuses it (" +
+                 printable(error.message) + "); correct it";
+    }
+    fail_start({"the program could not be started: systemd refuses its unit", std::move(detail)});
+}
+
+void UnitJob::accepted() {
+    set_state(State::watching);
+    stdin_file_.reset();
+    sandbox_.clear();
+    own_record().state = RecordState::running;
+    own_record().result.started_usec = wall_clock_usec();
+    // Where that fails the old record says that it was being started, and that is found out later.
+    write_record("the start");
+    look();
+    if (cause_) terminate();
+}
+
+void UnitJob::fence() {
+    services_.fence(record().unit, guarded(&UnitJob::fenced));
+}
+
+void UnitJob::fenced(const std::optional<CallError>& error) {
+    if (!error) {
+        never_began();
+    } else if (error->name == "org.freedesktop.systemd1.UnitExists") {
+        services_.state(record().unit, guarded(&UnitJob::recognised));
+    } else {
+        if (!error->name.empty() && host().settings().notice) {
+            host().settings().notice(
+                "job " + id() +
+                ": whether it was started can't be found out: " + printable(error->message));
+        }
+        arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+    }
+}
+
+// The unit that is there is the job, or a fence that we, or a guard before us, put up already.
+void UnitJob::recognised(const std::optional<UnitState>& state) {
+    if (!state) {
+        arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+    } else if (state->description == fence_description) {
+        never_began();
+    } else {
+        accepted();
+    }
+}
+
+void UnitJob::never_began() {
+    fail_start({"the program could not be started: the connection to systemd broke",
+                "the connection to systemd broke before it took the job's unit", true});
+}
+
+int UnitJob::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    auto& job = *static_cast<UnitJob*>(self);
+    if (job.state_ == State::fencing) {
+        job.fence();
+    } else {
+        job.look();
+    }
+    return 0;
+}
+
+// ---- Its life ----
+
+void UnitJob::changed(const UnitChanges& changes) {
+    if (state_ != State::watching && state_ != State::stopping) return;
+    // A unit that somebody stops is gone before it can be asked how its process ended. What comes
+    // when we stop it is not about its process.
+    if (state_ == State::watching) {
+        if (changes.main_code) last_.main_code = *changes.main_code;
+        if (changes.main_status) last_.main_status = *changes.main_status;
+        if (changes.result) last_.result = *changes.result;
+    }
+    look();
+}
+
+void UnitJob::reconnected() {
+    missed_ = true;
+    changed({});
+}
+
+void UnitJob::look() {
+    again_ = looking_;
+    if (looking_) return;
+    looking_ = true;
+    services_.state(record().unit, guarded(&UnitJob::seen));
+}
+
+void UnitJob::seen(const std::optional<UnitState>& state) {
+    looking_ = false;
+    if (!state) return arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+    // As long as it waits for its turn it is inactive as well.
+    // What has ignored TERM leaves the unit failed.
+    const bool over = state_ == State::stopping
+                          ? state->active == "inactive" || state->active == "failed"
+                          : state->main_code != 0 && state->active_afterwards == "inactive";
+    if (state->load == "not-found" || over) return gone();
+    if (state_ == State::watching) last_ = *state;
+    if (state_ == State::watching && !told_ && was_executed(*state)) {
+        told_ = true;
+        program_runs();
+        // A signal finds nobody before.
+        if (cause_) terminate();
+    }
+    if (state_ == State::watching && is_final(*state)) {
+        set_state(State::stopping);
+        kill_timer_.reset();
+        if (told_) {
+            // On disk before systemd may forget it: a guard that dies now leaves no riddle.
+            take_result();
+            own_record().result_known = true;
+            write_record("how the process ended");
+        }
+        // What else it started goes on until the unit is stopped; a unit that has failed is.
+        if (state->active == "failed") return gone();
+        services_.stop(record().unit);
+    }
+    if (again_) look();
+}
+
+// Nothing of it runs any more. Where no final state was seen somebody else has stopped it.
+void UnitJob::gone() {
+    services_.reset_failed(record().unit);
+    if (!told_ && was_executed(last_)) {
+        told_ = true;
+        program_runs();
+    }
+    conclude();
+}
+
+void UnitJob::take_result() {
+    const std::uint64_t started = record().result.started_usec;
+    own_record().result = result_of(last_, cause_);
+    if (record().result.started_usec == 0) own_record().result.started_usec = started;
+}
+
+void UnitJob::conclude() {
+    if (record().result_known) return finish();
+    if (!told_ && last_.main_code == 0 && last_.active.empty()) {
+        // Nobody has seen it since the guard that started it died.
+        own_record().result.outcome = Outcome::lost;
+        return finish();
+    }
+    if (!told_ && !was_executed(last_)) {
+        StartFailure failure = start_failure(last_, record().unit);
+        // It was waiting for its turn and went: a process would have been told of before.
+        failure.again = last_.main_code == 0 && last_.result == "success" && !missed_;
+        return fail_start(std::move(failure));
+    }
+    take_result();
+    finish();
+}
+
+// ---- Its end, if it is ours ----
+
+void UnitJob::end(Outcome outcome) {
+    if (cause_ || state_ >= State::stopping) return;
+    cause_ = outcome;
+    own_record().ending = outcome;
+    write_record("that it is ended");
+    if (state_ == State::watching) terminate();
+}
+
+// By signals and not by stopping the unit: so it keeps its result until we have read it.
+void UnitJob::terminate() {
+    services_.kill(record().unit, SIGTERM);
+    services_.kill(record().unit, SIGCONT);
+    arm(host().event(), kill_timer_,
+        static_cast<std::uint64_t>(host().settings().kill_grace.count()), on_kill, this);
+}
+
+int UnitJob::on_kill(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+    auto& job = *static_cast<UnitJob*>(self);
+    job.services_.kill(job.record().unit, SIGKILL);
+    return 0;
+}
+
+}  // namespace postern::jobs

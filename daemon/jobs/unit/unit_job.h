@@ -1,0 +1,85 @@
+// A job that systemd supervises, as a transient service: the state machine.
+//
+//     submitting --accepted--> watching --final--> stopping --unit gone--> ended
+//         |  |                    ^
+//         |  +--not answered--> fencing --the unit is there
+//         |                       |
+//         +---- refused ----------+--it is not, and never will be--> ended
+//
+// A guard that died left a job in `submitting` (fencing goes on from there) or in `watching`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/jobs/job.h"
+#include "daemon/jobs/unit/service_manager.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern::jobs {
+
+class UnitJob final : public Job {
+  public:
+    UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
+            Audience audience);
+    ~UnitJob() override;
+    UnitJob(const UnitJob&) = delete;
+    UnitJob& operator=(const UnitJob&) = delete;
+
+    // Starts it. The descriptors of the spec that are not our output files': `stdin_file`.
+    void begin(UnitSpec spec, UniqueFd stdin_file);
+    // Takes up what a guard that died left.
+    void resume();
+
+    void end(Outcome outcome) override;
+    [[nodiscard]] bool outlives_the_guard() const override { return true; }
+
+    // systemd says something new of the unit.
+    void changed(const UnitChanges& changes);
+    // It is there again, and what it said meanwhile was not heard.
+    void reconnected();
+
+  private:
+    enum class State : std::uint8_t { submitting, fencing, watching, stopping, ended };
+
+    void clean_up() override;
+    void set_state(State state);
+    void answered(const std::optional<CallError>& error);
+    void refused(const CallError& error);
+    void accepted();
+    void fence();
+    void fenced(const std::optional<CallError>& error);
+    void recognised(const std::optional<UnitState>& state);
+    void never_began();
+    void look();
+    void seen(const std::optional<UnitState>& state);
+    void gone();
+    void conclude();
+    void take_result();
+    void terminate();
+    void write_record(const char* what);
+    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
+    static int on_kill(sd_event_source* source, std::uint64_t usec, void* self);
+    // A callback that does nothing once this job is no more.
+    template <typename Argument>
+    auto guarded(void (UnitJob::*method)(Argument));
+
+    ServiceManager& services_;
+    State state_ = State::submitting;
+    std::vector<policy::UnitProperty> sandbox_;
+    UniqueFd stdin_file_;
+    std::optional<Outcome> cause_;
+    UnitState last_;
+    bool told_ = false;     // that the program runs
+    bool missed_ = false;   // what systemd said for a while
+    bool looking_ = false;  // an answer is on its way,
+    bool again_ = false;    // and older than what has happened since
+    EventSource retry_timer_;
+    EventSource kill_timer_;
+    std::shared_ptr<UnitJob*> self_;  // for guarded(): the others are weak
+};
+
+}  // namespace postern::jobs

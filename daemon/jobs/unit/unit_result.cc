@@ -1,0 +1,100 @@
+#include "daemon/jobs/unit/unit_result.h"
+
+#include <array>
+#include <csignal>
+#include <string>
+#include <string_view>
+
+namespace postern::jobs {
+namespace {
+
+// With these codes systemd ends a process that it could not bring to its exec (systemd.exec(5),
+// PROCESS EXIT CODES).
+struct SetUpStep {
+    std::int32_t status;
+    std::string_view name;
+    std::string_view failed;
+};
+constexpr std::int32_t first_set_up_status = 200;
+constexpr std::int32_t last_set_up_status = 245;
+constexpr std::array<SetUpStep, 22> set_up_steps = {{
+    {200, "CHDIR", "its working directory can't be entered"},
+    {201, "NICE", "its niceness can't be set"},
+    {202, "FDS", "its descriptors can't be set up"},
+    {203, "EXEC", "its program can't be executed"},
+    {204, "MEMORY", "there is not enough memory"},
+    {205, "LIMITS", "its resource limits can't be set"},
+    {206, "OOM_ADJUST", "its OOMScoreAdjust can't be set"},
+    {208, "STDIN", "its standard input can't be set up"},
+    {209, "STDOUT", "its standard output can't be set up"},
+    {210, "CHROOT", "its root folder can't be entered"},
+    {214, "SETSCHEDULER", "its CPU scheduling can't be set"},
+    {215, "CPUAFFINITY", "its CPU affinity can't be set"},
+    {216, "GROUP", "its group or groups can't be set"},
+    {217, "USER", "its user can't be set"},
+    {218, "CAPABILITIES", "its capabilities can't be set"},
+    {222, "STDERR", "its standard error can't be set up"},
+    {225, "NETWORK", "its network namespace can't be set up"},
+    {226, "NAMESPACE", "its file system namespace can't be set up"},
+    {227, "NO_NEW_PRIVILEGES", "NoNewPrivileges can't be set"},
+    {228, "SECCOMP", "its system call filter can't be set"},
+    {238, "STATE_DIRECTORY", "its state folder can't be set up"},
+    {243, "CREDENTIALS", "its credentials can't be set up"},
+}};
+
+constexpr std::uint64_t unknown = UINT64_MAX;
+
+}  // namespace
+
+bool is_final(const UnitState& state) {
+    return state.active == "failed" || (state.active == "active" && state.sub == "exited");
+}
+
+bool was_executed(const UnitState& state) {
+    if (state.executed_usec != 0 || state.active_since_usec != 0) return true;
+    if (state.main_code == 0) return false;
+    // It ended before systemd looked; systemd's own codes are all that tell.
+    return state.main_code != CLD_EXITED || state.main_status < first_set_up_status ||
+           state.main_status > last_set_up_status;
+}
+
+StartFailure start_failure(const UnitState& state, const std::string& unit) {
+    const std::string cannot = "the program could not be started: ";
+    const std::string more = "; journalctl -u " + unit + " tells more";
+    if (state.main_code == 0) {
+        return {cannot + "systemd could not run its unit",
+                cannot + "systemd could not run its unit (" + state.result + ")" + more};
+    }
+    std::string what = "systemd could not set it up";
+    std::string code = std::to_string(state.main_status);
+    for (const SetUpStep& step : set_up_steps) {
+        if (step.status != state.main_status) continue;
+        what = step.failed;
+        code += '/' + std::string(step.name);
+    }
+    return {cannot + what, cannot + what + " (" + code + ")" + more};
+}
+
+JobResult result_of(const UnitState& state, std::optional<Outcome> cause) {
+    JobResult result;
+    result.by_signal = state.main_code == CLD_KILLED || state.main_code == CLD_DUMPED;
+    result.status = state.main_status;
+    result.started_usec = state.main_started_usec;
+    if (state.cpu_nsec != unknown) result.cpu_usec = state.cpu_nsec / 1000;
+    if (state.memory_peak_bytes != unknown) {
+        result.max_resident_kib = state.memory_peak_bytes / 1024;
+    }
+    if (cause) {
+        result.outcome = *cause;
+    } else if (state.result == "timeout") {
+        result.outcome = Outcome::timeout;
+    } else if (state.result == "oom-kill") {
+        result.outcome = Outcome::out_of_memory;
+    } else {
+        result.outcome = result.by_signal ? Outcome::signaled : Outcome::exited;
+    }
+    if (result.outcome != Outcome::exited && !result.by_signal) result.status = 0;
+    return result;
+}
+
+}  // namespace postern::jobs

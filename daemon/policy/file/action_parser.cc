@@ -1,0 +1,424 @@
+// parse_action(): one file's text -> Action.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/duration.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "daemon/policy/file/argument_declaration.h"
+#include "daemon/policy/file/document.h"
+#include "daemon/policy/file/loader.h"
+#include "daemon/policy/file/rules.h"
+#include "daemon/policy/file/run_as.h"
+#include "daemon/policy/file/sandbox.h"
+#include "daemon/policy/template.h"
+#include "host/safe_file.h"
+
+namespace postern::policy {
+namespace {
+
+constexpr std::uint64_t second_usec = 1'000'000;
+constexpr std::uint64_t max_timeout_usec = 30 * 24 * 3600 * second_usec;
+
+constexpr std::array<Key, 18> top_keys = {{
+    {"summary", {}},
+    {"description", {}},
+    {"exec", {}},
+    {"stdin", {}},
+    {"arguments", {}},
+    {"allow", {}},
+    {"deny", {}},
+    {"user", {}},
+    {"group", {}},
+    {"groups", {}},
+    {"environment", {}},
+    {"workingDirectory", {}},
+    {"timeout", {}},
+    {"onDisconnect", {}},
+    {"datagram", {}},
+    {"stderr", {}},
+    {"sandbox", {}},
+    {"$schema", {}},
+}};
+
+bool is_environment_name(std::string_view name) {
+    const auto is_letter = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    };
+    if (name.empty() || !is_letter(name.front())) return false;
+    return std::ranges::all_of(name,
+                               [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
+}
+
+class Parser {
+  public:
+    Parser(Document& document, const LoadOptions& options)
+        : document_(document), options_(options), root_(document.root()) {}
+
+    Result<Action> parse(std::string_view name) {
+        if (document_.check_keys(root_, top_keys)) {
+            action_.description.name = name;
+            action_.file = document_.file();
+            read_texts();
+            read_arguments();
+            read_exec();
+            read_stdin();
+            check_use();
+            read_stderr();
+            read_sandbox();
+            read_rules_and_user();
+            read_environment();
+            read_working_directory();
+            read_timeout();
+            read_on_disconnect();
+            read_datagram();
+        }
+        if (auto error = document_.first_error()) return fail_with(*std::move(error));
+        return std::move(action_);
+    }
+
+  private:
+    [[nodiscard]] std::optional<Node> member(std::string_view key) const {
+        return document_.member(root_, key);
+    }
+
+    std::optional<Node> required(std::string_view key, std::string_view example) {
+        auto node = member(key);
+        if (!node) {
+            document_.report(root_,
+                             '"' + std::string(key) + "\" is missing; add " + std::string(example));
+        }
+        return node;
+    }
+
+    void read_texts() {
+        // For editors; which schema it is makes no difference here.
+        if (const auto schema = member("$schema")) static_cast<void>(document_.text(*schema));
+        if (const auto node = required("summary", R"("summary": "what it does")")) {
+            if (const auto text = document_.text(*node)) {
+                if (text->empty()) document_.report(*node, "is empty; say what the action does");
+                if (text->size() > limits::action_summary_bytes) {
+                    document_.report(*node, "is longer than " +
+                                                std::to_string(limits::action_summary_bytes) +
+                                                " bytes; move the details to \"description\"");
+                }
+                if (const auto forbidden = forbidden_character(*text)) {
+                    document_.report(*node, "contains " + *forbidden + "; remove it");
+                }
+                action_.description.summary = *text;
+            }
+        }
+        const auto node = member("description");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        std::string in_one_line = *text;
+        std::ranges::replace(in_one_line, '\n', ' ');
+        std::ranges::replace(in_one_line, '\t', ' ');
+        if (const auto forbidden = forbidden_character(in_one_line)) {
+            document_.report(*node, "contains " + *forbidden + "; remove it");
+        }
+        action_.description.description = *text;
+    }
+
+    void read_arguments() {
+        const auto node = member("arguments");
+        if (!node) return;
+        const auto members = document_.members(*node);
+        if (!members) return;
+        for (const auto& [name, value] : *members) {
+            argument_nodes_.emplace(name, value);
+            auto declaration = read_argument(document_, name, value);
+            if (!declaration) continue;
+            if (declaration->pattern) {
+                action_.patterns.emplace(name, std::move(declaration->pattern));
+            }
+            action_.description.arguments.push_back(std::move(declaration->spec));
+        }
+    }
+
+    [[nodiscard]] const ArgumentSpec* argument(std::string_view name) const {
+        const auto& specs = action_.description.arguments;
+        const auto found = std::ranges::find_if(
+            specs, [&](const ArgumentSpec& spec) { return spec.name == name; });
+        return found == specs.end() ? nullptr : &*found;
+    }
+
+    // A text with placeholders; which arguments may stand where is asked by the caller.
+    std::optional<Template> read_template(const Node& node) {
+        const auto text = document_.text(node);
+        if (!text) return std::nullopt;
+        Result<Template> pieces = parse_template(*text);
+        if (!pieces) {
+            document_.report(node, pieces.error().message);
+            return std::nullopt;
+        }
+        for (const Piece& piece : *pieces) {
+            if (!piece.placeholder) continue;
+            used_.insert(piece.text);
+            if (!argument_nodes_.contains(piece.text)) {
+                document_.report(node, "there is no argument " + in_quotes(piece.text) +
+                                           "; declare it in \"arguments\" or correct the name");
+            }
+        }
+        return std::move(pieces).value();
+    }
+
+    void read_exec() {
+        const auto node = required("exec", R"("exec": ["/path/to/program", "argument"])");
+        if (!node) return;
+        const auto elements = document_.elements(*node);
+        if (!elements) return;
+        if (elements->empty()) {
+            document_.report(*node, "is empty; name the program as the first element");
+            return;
+        }
+        read_program(elements->front());
+        for (std::size_t i = 1; i < elements->size(); ++i) read_element(elements->at(i));
+    }
+
+    void read_program(const Node& node) {
+        const auto pieces = read_template(node);
+        if (!pieces) return;
+        if (pieces->size() != 1 || pieces->front().placeholder) {
+            document_.report(node, pieces->empty()
+                                       ? "is empty; write the program's path from / on"
+                                       : "the program can't depend on an argument; write its path "
+                                         "from / on");
+            return;
+        }
+        action_.program = pieces->front().text;
+        if (!action_.program.starts_with('/')) {
+            document_.report(node, in_quotes(action_.program) +
+                                       " is not absolute; write the program's path from / on");
+            return;
+        }
+        const auto opened = open_safe(action_.program, options_.owner, Use::execute);
+        if (!opened) document_.report(node, opened.error().message);
+    }
+
+    void read_element(const Node& node) {
+        auto pieces = read_template(node);
+        if (!pieces) return;
+        for (const Piece& piece : *pieces) {
+            const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
+            if (spec == nullptr) continue;
+            if (spec->type == ArgumentType::list && pieces->size() > 1) {
+                document_.report(
+                    node, "a list fills elements of its own; write \"{" + piece.text + "}\" alone");
+            }
+            if (spec->secret) {
+                document_.report(node, "the argument " + in_quotes(piece.text) +
+                                           " is secret, and a command line can be read by "
+                                           "everyone; hand it over in \"stdin\"");
+            }
+        }
+        action_.command.push_back(*std::move(pieces));
+    }
+
+    void read_stdin() {
+        const auto node = member("stdin");
+        if (!node) return;
+        auto pieces = read_template(*node);
+        if (!pieces) return;
+        for (const Piece& piece : *pieces) {
+            const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
+            if (spec != nullptr && spec->type == ArgumentType::list) {
+                document_.report(*node, "a list can only fill elements of \"exec\"; use " +
+                                            in_quotes(piece.text) + " there");
+            }
+        }
+        action_.stdin_text = std::move(pieces);
+    }
+
+    void check_use() {
+        for (const auto& [name, node] : argument_nodes_) {
+            if (used_.contains(name)) continue;
+            document_.report_key(node, "is not used; write {" + printable(name) +
+                                           R"(} in "exec" or "stdin", or remove it)");
+        }
+    }
+
+    void read_stderr() {
+        const auto node = member("stderr");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "stdout") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "stdout" to put both )"
+                                                       "into one stream in their order, or "
+                                                       "remove it");
+        }
+        action_.merge_stderr = true;
+    }
+
+    void read_sandbox() {
+        const auto node = member("sandbox");
+        if (!node) return;
+        if (!options_.systemd) {
+            document_.report_key(*node,
+                                 "needs systemd, and this guard starts its jobs itself; remove it, "
+                                 "or start the guard as a service of systemd");
+            return;
+        }
+        Sandbox sandbox = policy::read_sandbox(document_, *node);
+        action_.sandbox = std::move(sandbox.properties);
+        dynamic_user_ = sandbox.dynamic_user;
+        for (const char* const key : {"user", "group"}) {
+            const auto named = dynamic_user_ ? member(key) : std::nullopt;
+            if (named) {
+                document_.report_key(*named,
+                                     "contradicts DynamicUser of the sandbox; remove one of them");
+            }
+        }
+    }
+
+    void read_rules_and_user() {
+        if (const auto node = required("allow", R"("allow": [{"group": "NAME"}])")) {
+            action_.allow = read_rules(document_, *node, "allow");
+        }
+        if (const auto node = member("deny")) {
+            action_.deny = read_rules(document_, *node, "deny");
+        }
+        const auto run_as = read_run_as(document_, options_);
+        if (!run_as) return;
+        action_.uid = run_as->account.uid;
+        action_.gid = run_as->gid;
+        action_.groups = run_as->groups;
+        environment_ = {
+            {"HOME", run_as->account.home},
+            {"LANG", "C.UTF-8"},
+            {"LOGNAME", run_as->account.name},
+            {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            {"SHELL", run_as->account.shell.empty() ? "/bin/sh" : run_as->account.shell},
+            {"USER", run_as->account.name},
+        };
+        if (dynamic_user_) {
+            // systemd knows them when it has chosen the user.
+            for (const char* const name : {"HOME", "LOGNAME", "SHELL", "USER"}) {
+                environment_.erase(name);
+            }
+        }
+        // Of an ordinary user's guard the groups were checked to be its own.
+        if (options_.owner == 0) {
+            check_lent_groups(document_, *run_as, action_.allow, action_.deny);
+        }
+    }
+
+    void read_environment() {
+        if (const auto node = member("environment")) {
+            const auto members = document_.members(*node);
+            if (!members) return;
+            for (const auto& [name, value] : *members) {
+                if (!is_environment_name(name)) {
+                    document_.report_key(value,
+                                         "is no name for a variable; use letters, digits and "
+                                         "\"_\", not a digit first");
+                } else if (name.starts_with("POSTERN_")) {
+                    document_.report_key(value,
+                                         "POSTERN_ variables are set by the guard; use "
+                                         "another name");
+                }
+                if (auto text = document_.text(value)) environment_[name] = *std::move(text);
+            }
+        }
+        action_.environment.assign(environment_.begin(), environment_.end());
+    }
+
+    void read_working_directory() {
+        const auto node = member("workingDirectory");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (!text->starts_with('/')) {
+            document_.report(
+                *node, in_quotes(*text) + " is not absolute; write the folder's path from / on");
+        }
+        action_.working_directory = *text;
+    }
+
+    std::optional<std::uint64_t> read_duration(const Node& node) {
+        if (node.value->is_number_integer()) {
+            const auto seconds = node.value->get<std::int64_t>();
+            if (seconds < 0) return 0;  // refused like 0
+            return static_cast<std::uint64_t>(seconds) > max_timeout_usec / second_usec
+                       ? max_timeout_usec + 1
+                       : static_cast<std::uint64_t>(seconds) * second_usec;
+        }
+        if (!node.value->is_string()) {
+            document_.report(node, "must be a span of time, not " + kind_of(*node.value) +
+                                       "; write for example \"30s\" or a number of seconds");
+            return std::nullopt;
+        }
+        const auto text = document_.text(node);
+        if (!text) return std::nullopt;
+        Result<std::uint64_t> duration = parse_duration(*text);
+        if (duration) return *duration;
+        document_.report(node, duration.error().message);
+        return std::nullopt;
+    }
+
+    void read_timeout() {
+        action_.timeout_usec = options_.default_timeout_usec;
+        if (const auto node = member("timeout")) {
+            if (const auto duration = read_duration(*node)) {
+                if (*duration == 0 || *duration > max_timeout_usec) {
+                    document_.report(*node, "is out of range; use more than 0 and at most 30d");
+                }
+                action_.timeout_usec = *duration;
+            }
+        }
+        action_.description.timeout_usec = action_.timeout_usec;
+    }
+
+    void read_on_disconnect() {
+        const auto node = member("onDisconnect");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "keep" && *text != "kill") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "keep" or "kill")");
+        }
+        action_.description.kill_on_disconnect = *text == "kill";
+    }
+
+    void read_datagram() {
+        const auto node = member("datagram");
+        if (!node) return;
+        action_.description.datagram = document_.boolean(*node).value_or(false);
+        if (action_.description.datagram && action_.description.kill_on_disconnect) {
+            document_.report_key(*node,
+                                 "contradicts \"onDisconnect\": \"kill\", since a packet has no "
+                                 "connection that could end; remove one of them");
+        }
+    }
+
+    Document& document_;
+    const LoadOptions& options_;
+    Node root_;
+    Action action_;
+    std::map<std::string, Node, std::less<>> argument_nodes_;
+    std::set<std::string, std::less<>> used_;
+    std::map<std::string, std::string> environment_;
+    bool dynamic_user_ = false;
+};
+
+}  // namespace
+
+Result<Action> parse_action(std::string_view name, std::string_view file, std::string_view text,
+                            const LoadOptions& options) {
+    Result<Document> document = Document::parse(file, text);
+    if (!document) return fail_with(std::move(document).error());
+    return Parser(*document, options).parse(name);
+}
+
+}  // namespace postern::policy

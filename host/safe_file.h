@@ -1,0 +1,54 @@
+// A file must be safe before it is believed: opened once, judged by fstat of what is open.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace postern {
+
+enum class Use : unsigned char {
+    read,     // a file whose content is believed
+    execute,  // a program that is started; its descriptor is O_PATH
+};
+
+// Why something was not opened.
+struct OpenError {
+    enum class Kind : unsigned char {
+        missing,  // a component does not exist
+        failed,   // the system said no: permissions, descriptors, input/output
+        unsafe,   // it is there, and somebody else could change it or put it in place
+    };
+    Kind kind = Kind::failed;
+    std::string message;  // with the path of the component at fault
+    std::string problem;  // without it: "is a symbolic link; replace it by the file itself"
+};
+
+// Opens an absolute path whose file is regular, owned by root or `owner`, not group- or
+// world-writable, has one link (a program may have several: distributions ship such) and no
+// symbolic link as its last component (a program may be one: /bin/sh), and of which the same
+// holds for every folder on the way. A folder above the one that holds the file may be
+// world-writable if it is sticky and root's (/tmp): nobody else can rename what is in it. Symbolic
+// links on the way are followed by hand, each owned by root or `owner` and each target checked like
+// the rest. Never blocks on a FIFO or device, and never opens one.
+// The error names the component that is not safe, its owner and mode, and what to do.
+Result<UniqueFd, OpenError> open_safe(const std::string& path, uid_t owner, Use use);
+
+// The same for a folder: the error says why its files can't be believed. The descriptor can be
+// read.
+Result<UniqueFd, OpenError> open_safe_folder(const std::string& path, uid_t owner);
+
+// The file `name` in an open folder that open_safe_folder() gave; `path` is for messages. The file
+// is judged as open_safe() does it for Use::read.
+Result<UniqueFd, OpenError> open_safe_in(int folder, const std::string& name,
+                                         const std::string& path, uid_t owner);
+
+// The whole content of an open regular file. Errors: longer than `limit`; changed while it was read
+// (by size and time: what is half old and half new is never believed); can't be read.
+Result<std::string> read_unchanged(int file, std::size_t limit);
+
+}  // namespace postern

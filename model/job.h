@@ -1,0 +1,89 @@
+// A job: its state and its end, the key that its caller may give it, and its output.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace postern {
+
+// How a job ended.
+enum class Outcome : std::uint8_t {
+    exited = 0,         // by itself; `status` is its exit code
+    signaled = 1,       // by a signal that was not ours; `status` is the signal
+    timeout = 2,        // we ended it: its time was up
+    disconnected = 3,   // we ended it: its caller went, and the action says "onDisconnect": "kill"
+    stopped = 4,        // we ended it: the guard stopped
+    lost = 5,           // the guard died; what became of the job is not known
+    out_of_memory = 6,  // the kernel ended it: its memory was used up
+};
+
+// By these words in replies, records and audit.
+inline constexpr std::array<std::pair<Outcome, std::string_view>, 7> outcome_names = {{
+    {Outcome::exited, "exited"},
+    {Outcome::signaled, "signaled"},
+    {Outcome::timeout, "timeout"},
+    {Outcome::disconnected, "disconnected"},
+    {Outcome::stopped, "stopped"},
+    {Outcome::lost, "lost"},
+    {Outcome::out_of_memory, "out-of-memory"},
+}};
+constexpr std::string_view outcome_name(Outcome outcome) {
+    for (const auto& [known, name] : outcome_names) {
+        if (known == outcome) return name;
+    }
+    return "unknown";
+}
+
+struct JobResult {
+    Outcome outcome = Outcome::lost;
+    // Exit code for `exited`, signal for every other outcome whose main process died of one, else
+    // 0.
+    bool by_signal = false;
+    std::int32_t status = 0;
+    // Wall clock, microseconds since the epoch.
+    std::uint64_t started_usec = 0;
+    std::uint64_t ended_usec = 0;
+    // Of the main process and its waited-for children (getrusage(2), RUSAGE_CHILDREN's way).
+    std::uint64_t cpu_usec = 0;
+    std::uint64_t max_resident_kib = 0;
+    friend bool operator==(const JobResult&, const JobResult&) = default;
+};
+
+// What a caller may see of a job of its own.
+enum class JobState : std::uint8_t {
+    starting = 0,
+    running = 1,
+    ended = 2,   // see `result`
+    failed = 3,  // it could not be started, see `message`
+};
+struct JobView {
+    std::string job;
+    std::string action;
+    JobState state = JobState::starting;
+    std::uint64_t created_usec = 0;
+    std::optional<JobResult> result;
+    std::string message;
+    friend bool operator==(const JobView&, const JobView&) = default;
+};
+
+// What a caller may call a job: 1 to 64 letters, digits, and . _ : -
+constexpr bool is_job_key(std::string_view text) {
+    constexpr std::size_t longest = 64;
+    const auto fits = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '.' || c == '_' || c == ':' || c == '-';
+    };
+    return !text.empty() && text.size() <= longest && std::ranges::all_of(text, fits);
+}
+
+// As an offset that a reader of output has come to: enough of this stream is read, nothing of it is
+// waited for. (The highest that an off_t holds: no file grows past it.)
+inline constexpr std::uint64_t not_awaited = std::numeric_limits<std::int64_t>::max();
+
+}  // namespace postern

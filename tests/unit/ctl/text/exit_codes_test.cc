@@ -1,0 +1,71 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/job_end.h"
+
+namespace postern::ctl {
+namespace {
+
+using nlohmann::json;
+
+TEST(CtlExitCode, OfErrors) {
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotGranted"), 126);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotByDatagram"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidArgument"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidMessage"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.LimitReached"), 123);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.Unavailable"), 123);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.StartFailed"), 127);
+    EXPECT_EQ(exit_code_of_error("org.varlink.service.InvalidParameter"), 122);
+    EXPECT_EQ(exit_code_of_error("org.varlink.service.PermissionDenied"), 126);
+    EXPECT_EQ(exit_code_of_error("org.varlink.service.MethodNotFound"), 125);
+    EXPECT_EQ(exit_code_of_error("NotGranted"), 125);
+    EXPECT_EQ(exit_code_of_error(""), 125);
+}
+
+TEST(CtlExitCode, OfJobs) {
+    EXPECT_EQ(exit_code_of_job({"exited", 0, {}}), 0);
+    EXPECT_EQ(exit_code_of_job({"exited", 255, {}}), 255);
+    EXPECT_EQ(exit_code_of_job({"exited", {}, {}}), 125);
+    EXPECT_EQ(exit_code_of_job({"signaled", {}, 9}), 137);
+    EXPECT_EQ(exit_code_of_job({"timeout", {}, 15}), 124);
+    EXPECT_EQ(exit_code_of_job({"timeout", {}, {}}), 124);
+    EXPECT_EQ(exit_code_of_job({"stopped", {}, 15}), 143);
+    EXPECT_EQ(exit_code_of_job({"stopped", {}, {}}), 125);
+    EXPECT_EQ(exit_code_of_job({"disconnected", {}, 9}), 137);
+    EXPECT_EQ(exit_code_of_job({"lost", {}, 9}), 125);
+    EXPECT_EQ(exit_code_of_job({"out-of-memory", {}, 9}), 137);
+    EXPECT_EQ(exit_code_of_job({"", {}, {}}), 125);
+}
+
+TEST(CtlJobEnd, IsDecoded) {
+    const auto end = decode_job_end({{"outcome", "exited"}, {"exitCode", 3}, {"signal", nullptr}});
+    ASSERT_TRUE(end.ok());
+    EXPECT_EQ(end->outcome, "exited");
+    EXPECT_EQ(end->exit_code, 3);
+    EXPECT_EQ(end->signal, std::nullopt);
+}
+
+TEST(CtlJobEnd, IsRefusedWhereItIsNotWhatTheInterfaceSays) {
+    for (const auto& result : {json(nullptr), json::array(), json::object(), json({{"outcome", 1}}),
+                               json({{"outcome", "exited"}, {"exitCode", -1}}),
+                               json({{"outcome", "exited"}, {"exitCode", 256}}),
+                               json({{"outcome", "exited"}, {"exitCode", "0"}}),
+                               json({{"outcome", "exited"}, {"exitCode", 0.5}}),
+                               json({{"outcome", "signaled"}, {"signal", 0}}),
+                               json({{"outcome", "signaled"}, {"signal", 65}})}) {
+        EXPECT_FALSE(decode_job_end(result).ok()) << result;
+    }
+}
+
+TEST(CtlJobEnd, SaysTheTimeOnlyWhereItIsKnown) {
+    const JobEnd end{"timeout", {}, 9};
+    EXPECT_EQ(describe_job_end("a", "j", end, 90),
+              "a: ended by signal 9 (KILL): its time (1min 30s) was up");
+    EXPECT_EQ(describe_job_end("a", "j", end, {}), "a: ended by signal 9 (KILL): its time was up");
+}
+
+}  // namespace
+}  // namespace postern::ctl

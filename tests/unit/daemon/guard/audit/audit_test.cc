@@ -1,0 +1,284 @@
+// The audit's records, and where they go.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "base/unique_fd.h"
+#include "daemon/guard/audit/audit.h"
+
+namespace postern {
+namespace {
+
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+class AuditTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = "/tmp/postern-audit-XXXXXX";
+        ASSERT_NE(::mkdtemp(name.data()), nullptr);
+        folder_ = name;
+        sd_event* event = nullptr;
+        ASSERT_GE(sd_event_new(&event), 0);
+        event_.reset(event);
+    }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
+
+    [[nodiscard]] std::string file() const { return folder_ + "/audit"; }
+    [[nodiscard]] std::vector<Json> lines() const {
+        std::vector<Json> parsed;
+        std::ifstream in(file());
+        for (std::string line; std::getline(in, line);) parsed.push_back(Json::parse(line));
+        return parsed;
+    }
+    std::unique_ptr<Audit> open() {
+        auto audit = Audit::create(event_.get(), file());
+        EXPECT_TRUE(audit) << audit.error().message;
+        return std::move(*audit);
+    }
+
+    // A socket in the place of journald's.
+    [[nodiscard]] UniqueFd bind_journal() const {
+        const std::string path = folder_ + "/journal";
+        UniqueFd journal(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        EXPECT_EQ(::bind(journal.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        return journal;
+    }
+
+    std::string folder_;
+    EventLoop event_;
+    policy::Caller caller_{1000, 100, {27, 100}};
+};
+
+AuditEvent denied(const policy::Caller& caller) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::call_denied;
+    event.caller = &caller;
+    event.pid = 77;
+    event.action = "web.restart";
+    event.reason = "denied by a rule";
+    event.rule = "deny group \"www\"";
+    event.place = "/etc/postern/actions.d/web.restart.json:7";
+    return event;
+}
+
+TEST_F(AuditTest, ADenialNamesCallerActionRuleAndPlace) {
+    EXPECT_EQ(audit_json(denied(caller_), 1'700'000'000'000'001, 0),
+              R"({"time":"2023-11-14T22:13:20.000001Z","event":"call-denied","uid":1000,"gid":100,)"
+              R"("groups":[27,100],"pid":77,"action":"web.restart",)"
+              R"("rule":"deny group \"www\"","place":"/etc/postern/actions.d/web.restart.json:7",)"
+              R"("reason":"denied by a rule"})");
+}
+
+TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::job_started;
+    event.caller = &caller_;
+    event.action = "a";
+    event.job = "00ff";
+    event.arguments = {{"name", "g1"}, {"password", "(secret)"}};
+    EXPECT_THAT(audit_json(event, 0, 0),
+                HasSubstr(R"x("job":"00ff","arguments":{"name":"g1","password":"(secret)"})x"));
+    event.kind = AuditEvent::Kind::job_ended;
+    event.result = JobResult{Outcome::timeout, true, 15, 1, 2, 3, 4};
+    EXPECT_THAT(audit_json(event, 0, 0),
+                HasSubstr(R"("result":{"outcome":"timeout","signal":15,"startedAt":1,"endedAt":2,)"
+                          R"("cpuMicroseconds":3,"maxResidentKiB":4})"));
+}
+
+// Escape, carriage return, newline, C1, bidi, line separator, invalid UTF-8: in every field.
+TEST_F(AuditTest, HostileTextIsEscapedInEveryField) {
+    const std::string hostile = "a\x1b[2J\r\n\"}\xc2\x9b\xe2\x80\xae\xe2\x80\xa8\xff";
+    AuditEvent event = denied(caller_);
+    event.kind = AuditEvent::Kind::job_started;
+    event.unit = hostile;
+    event.listener = event.action = event.rule = event.place = event.reason = event.job = hostile;
+    event.arguments = {{hostile, hostile}};
+    const std::string line = audit_json(event, 0, 0);
+    for (const char c : line) {
+        EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
+    }
+    EXPECT_THAT(line, HasSubstr(R"("action":"a\u001b[2J\r\n\"}\u009b\u202e\u2028\ufffd")"));
+    for (const auto& [key, value] : audit_fields(event, 0)) {
+        for (const char c : key + value) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << key;
+    }
+}
+
+// journalctl -x has something to say about each, and nothing in the catalogue is for nobody.
+TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
+    std::multiset<std::string> sent = {"0ba7609c584c4ca48bdad568d0802db6"};  // records-lost
+    const auto add = [&sent](const AuditEvent& event, std::uint64_t count) {
+        for (const auto& [key, value] : audit_fields(event, count)) {
+            if (key == "MESSAGE_ID") sent.insert(value);
+        }
+    };
+    AuditEvent event;
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::action_off); ++kind) {
+        event.kind = static_cast<AuditEvent::Kind>(kind);
+        add(event, 0);
+    }
+    add(event, 7);  // denials-summed
+    std::multiset<std::string> described;
+    std::ifstream catalog(POSTERN_CATALOG);
+    for (std::string line; std::getline(catalog, line);) {
+        if (line.starts_with("-- ")) described.insert(line.substr(3));
+    }
+    EXPECT_EQ(sent, described);
+    EXPECT_EQ(sent.size(), 12U);
+}
+
+TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {
+    for (gid_t group = 200; group < 300; ++group) caller_.groups.push_back(group);
+    const Json json = Json::parse(audit_json(denied(caller_), 0, 0));
+    EXPECT_EQ(json["groups"].size(), 64U);
+    EXPECT_EQ(json["groupCount"], 102);
+}
+
+TEST_F(AuditTest, TheFileIsOursAlone) {
+    const mode_t mask = ::umask(0);
+    auto audit = open();
+    ::umask(mask);
+    struct stat status{};
+    ASSERT_EQ(::stat(file().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600U);
+}
+
+TEST_F(AuditTest, AFileThatOthersCanReadIsMadeOursAlone) {
+    std::ofstream(file()) << "";
+    ASSERT_EQ(::chmod(file().c_str(), 0644), 0);
+    auto audit = open();
+    struct stat status{};
+    ASSERT_EQ(::stat(file().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600U);
+}
+
+TEST_F(AuditTest, ALinkOrAPipeIsNoAuditFile) {
+    ASSERT_EQ(::symlink("/tmp/elsewhere", file().c_str()), 0);
+    auto link = Audit::create(event_.get(), file());
+    ASSERT_FALSE(link);
+    EXPECT_EQ(link.error().message, "audit file " + file() + ": Too many levels of symbolic links");
+    ::unlink(file().c_str());
+    ASSERT_EQ(::mkfifo(file().c_str(), 0600), 0);
+    EXPECT_FALSE(Audit::create(event_.get(), file()));
+}
+
+TEST_F(AuditTest, AFullDiskSaysSoAndLeavesNoHalfLine) {
+    auto audit = open();
+    ASSERT_TRUE(audit->write(denied(caller_)));
+    const auto size = std::filesystem::file_size(file());
+    // The limit stands for the full disk: the next record fits only in part.
+    std::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const rlimit small{size + 10, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    EXPECT_FALSE(audit->write(denied(caller_)));
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_EQ(std::filesystem::file_size(file()), size);
+    ASSERT_TRUE(audit->write(denied(caller_)));
+    const auto records = lines();
+    ASSERT_EQ(records.size(), 3U);
+    EXPECT_EQ(records[2]["event"], "records-lost");
+    EXPECT_EQ(records[2]["count"], 1);
+}
+
+TEST_F(AuditTest, DenialsAreSummedStartsNever) {
+    auto audit = open();
+    AuditEvent start = denied(caller_);
+    start.kind = AuditEvent::Kind::job_started;
+    for (int i = 0; i < 50; ++i) {
+        EXPECT_TRUE(audit->write(denied(caller_)));
+        EXPECT_TRUE(audit->write(start));
+    }
+    std::size_t denials = 0;
+    std::size_t starts = 0;
+    for (const Json& line : lines()) {
+        denials += line["event"] == "call-denied" ? 1 : 0;
+        starts += line["event"] == "job-started" ? 1 : 0;
+    }
+    EXPECT_EQ(denials, 20U);
+    EXPECT_EQ(starts, 50U);
+}
+
+TEST_F(AuditTest, ARecordThatIsTooLongForTheJournalHoldsUpNoOther) {
+    const UniqueFd journal = bind_journal();
+    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
+    ASSERT_TRUE(sink) << sink.error().message;
+    Audit audit(event_.get(), std::move(*sink));
+    AuditEvent event = denied(caller_);
+    event.kind = AuditEvent::Kind::job_started;
+    event.arguments = {{"text", std::string(1'000'000, 'x')}};
+    EXPECT_FALSE(audit.write(event));
+    event.arguments = {{"text", "x"}};
+    EXPECT_TRUE(audit.write(event));
+    std::array<char, 4096> packet{};
+    ssize_t length = ::recv(journal.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    ASSERT_GT(length, 0);
+    const std::string_view first(packet.data(), static_cast<std::size_t>(length));
+    EXPECT_NE(first.find("POSTERN_ARGUMENTS={\"text\":\"x\"}\n"), std::string_view::npos);
+    length = ::recv(journal.get(), packet.data(), packet.size(), MSG_DONTWAIT);
+    ASSERT_GT(length, 0);
+    EXPECT_EQ(std::string_view(packet.data(), static_cast<std::size_t>(length)).substr(0, 30),
+              "MESSAGE=1 audit records were l");
+}
+
+// A journald that stands still takes some hundred packets and then none: nothing blocks, a bounded
+// number waits, and then a start is not admitted.
+TEST_F(AuditTest, AJournalThatStandsStillBlocksNothing) {
+    const UniqueFd journal = bind_journal();
+    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
+    ASSERT_TRUE(sink) << sink.error().message;
+    Audit audit(event_.get(), std::move(*sink));
+    AuditEvent start = denied(caller_);
+    start.kind = AuditEvent::Kind::job_started;
+    int taken = 0;
+    while (taken < 100'000 && audit.write(start)) ++taken;
+    EXPECT_GT(taken, 1024);
+    EXPECT_LT(taken, 100'000);
+    // How the jobs end that were started is still taken, within a bound as well.
+    AuditEvent end = start;
+    end.kind = AuditEvent::Kind::job_ended;
+    int ended = 0;
+    while (ended < 100'000 && audit.write(end)) ++ended;
+    EXPECT_EQ(ended, 16384);
+    EXPECT_FALSE(audit.write(start));
+    taken += ended;
+    // It runs again: everything that waited arrives.
+    int arrived = 0;
+    std::array<char, 8192> packet{};
+    for (int turn = 0; arrived < taken && turn < 20'000; ++turn) {
+        ssize_t length = 0;
+        while ((length = ::recv(journal.get(), packet.data(), packet.size(), MSG_DONTWAIT)) > 0) {
+            if (arrived == 0) {
+                const std::string text(packet.data(), static_cast<std::size_t>(length));
+                EXPECT_THAT(text, HasSubstr("\nPOSTERN_ACTION=web.restart\n"));
+                EXPECT_THAT(text, HasSubstr("\nPOSTERN_UID=1000\n"));
+                EXPECT_THAT(text, HasSubstr("\nPOSTERN_EVENT=job-started\n"));
+            }
+            ++arrived;
+        }
+        ASSERT_GE(sd_event_run(event_.get(), 200'000), 0);
+    }
+    EXPECT_EQ(arrived, taken);
+}
+
+}  // namespace
+}  // namespace postern

@@ -1,0 +1,145 @@
+// Defaults, file, command line.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/guard/config/configuration.h"
+#include "daemon/guard/config/options.h"
+
+namespace postern {
+namespace {
+
+class ConfigurationTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = "/tmp/postern-configuration-XXXXXX";
+        ASSERT_NE(::mkdtemp(name.data()), nullptr);
+        folder_ = name;
+        file_ = folder_ + "/posternd.json";
+    }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
+
+    void write(const std::string& text) {
+        std::ofstream(file_) << text;
+        ASSERT_EQ(::chmod(file_.c_str(), 0644), 0);
+    }
+    std::string error_of(const std::string& text) {
+        write(text);
+        Configuration configuration;
+        auto read = read_configuration(file_, false, ::geteuid(), configuration);
+        EXPECT_FALSE(read);
+        if (read) return "";
+        const std::string& message = read.error().message;
+        EXPECT_TRUE(message.starts_with(file_ + ":")) << message;
+        return message.substr(file_.size() + 1);
+    }
+    std::variant<Options, Print> parse(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), {"posternd", "--config", file_});
+        std::vector<char*> argv;
+        for (std::string& argument : arguments) argv.push_back(argument.data());
+        argv.push_back(nullptr);
+        return parse_options(static_cast<int>(arguments.size()), argv.data(), 0);
+    }
+
+    std::string folder_;
+    std::string file_;
+};
+
+TEST_F(ConfigurationTest, TheFileSetsEverything) {
+    write(R"({
+        // Where callers connect.
+        "sockets": ["/run/a/s", "/run/b/s"], "datagramSockets": ["/run/a/d"], "socketMode": "0600", "socketGroup": "adm",
+        "actions": ["/srv/actions"], "state": "/srv/state", "audit": "/srv/audit",
+        "logLevel": "debug", "sessionUser": "nobody",
+        "limits": { "sessions": 3, "timeout": "5min" } })");
+    Configuration configuration;
+    auto read = read_configuration(file_, false, ::geteuid(), configuration);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(configuration.sockets, (std::vector<std::string>{"/run/a/s", "/run/b/s"}));
+    EXPECT_EQ(configuration.datagrams, std::vector<std::string>{"/run/a/d"});
+    EXPECT_EQ(configuration.socket_mode, 0600U);
+    EXPECT_EQ(configuration.socket_group, "adm");
+    EXPECT_EQ(configuration.actions, (std::vector<std::string>{"/srv/actions"}));
+    EXPECT_EQ(configuration.state, "/srv/state");
+    EXPECT_EQ(configuration.audit, "/srv/audit");
+    EXPECT_EQ(configuration.log_level, "debug");
+    EXPECT_EQ(configuration.session_user, "nobody");
+    EXPECT_EQ(configuration.limits.sessions, 3U);
+    EXPECT_EQ(configuration.limits.timeout, 300'000'000U);
+}
+
+TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
+    EXPECT_EQ(
+        error_of("{\n  \"socket\": \"/x\"\n}"),
+        "2:3: unknown key \"socket\"; there are sockets, datagramSockets, adminSocket, socketMode, "
+        "socketGroup, actions, "
+        "state, audit, logLevel, jobs, sessionUser, limits");
+    EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
+    EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),
+              "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");
+    EXPECT_EQ(error_of("{ \"limits\": { \"sessions\": 0 } }"),
+              "1:27: limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
+    EXPECT_EQ(error_of("[]"), "1:1: must be an object, { ... }");
+    EXPECT_TRUE(error_of("{ \"state\": \"/a\", \"state\": \"/b\" }").starts_with("1:18: "));
+}
+
+TEST_F(ConfigurationTest, AFileThatOthersCanWriteIsRefused) {
+    write("{}");
+    ASSERT_EQ(::chmod(file_.c_str(), 0666), 0);
+    Configuration configuration;
+    auto read = read_configuration(file_, false, ::geteuid(), configuration);
+    ASSERT_FALSE(read);
+    EXPECT_NE(read.error().message.find(file_), std::string::npos) << read.error().message;
+}
+
+TEST_F(ConfigurationTest, AMissingFileIsAnErrorOnlyWhereItWasNamed) {
+    Configuration configuration;
+    EXPECT_TRUE(read_configuration(file_, true, ::geteuid(), configuration));
+    EXPECT_FALSE(read_configuration(file_, false, ::geteuid(), configuration));
+}
+
+TEST_F(ConfigurationTest, TheCommandLineWinsOverTheFile) {
+    write(R"({ "sockets": ["/run/a/s"], "logLevel": "debug", "limits": { "sessions": 3 } })");
+    auto parsed = parse({"--socket", "/run/b/s", "--socket", "/run/c/s", "--limit", "sessions=4",
+                         "--limit", "jobs=5", "--actions", "/x"});
+    ASSERT_TRUE(std::holds_alternative<Options>(parsed)) << std::get<Print>(parsed).text;
+    const Configuration& configuration = std::get<Options>(parsed).configuration;
+    EXPECT_EQ(configuration.sockets, (std::vector<std::string>{"/run/b/s", "/run/c/s"}));
+    EXPECT_EQ(configuration.actions, (std::vector<std::string>{"/x"}));
+    EXPECT_EQ(configuration.log_level, "debug");
+    EXPECT_EQ(configuration.limits.sessions, 4U);
+    EXPECT_EQ(configuration.limits.jobs, 5U);
+}
+
+TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
+    write("{}");
+    const std::vector<std::pair<std::vector<std::string>, std::string>> rows = {
+        {{"--socket-mode", "9"}, "--socket-mode: mode \"9\": must be octal, e.g. 0660"},
+        {{"--limit", "sessions"}, "--limit \"sessions\": must be NAME=VALUE"},
+        {{"--actions", "x"}, "--actions \"x\": must be an absolute path"},
+        {{"--state", "x"}, "--state \"x\": must be an absolute path"},
+        {{"--json"}, "--json goes with --check or --lint"},
+    };
+    for (const auto& [arguments, message] : rows) {
+        auto parsed = parse(arguments);
+        ASSERT_TRUE(std::holds_alternative<Print>(parsed)) << message;
+        EXPECT_EQ(std::get<Print>(parsed).exit_code, 2);
+        EXPECT_EQ(std::get<Print>(parsed).text,
+                  "posternd: " + message + "\nTry: posternd --help\n");
+    }
+}
+
+TEST(DefaultConfiguration, OfRootIsTheSystems) {
+    const Configuration configuration = default_configuration(0);
+    EXPECT_EQ(configuration.actions,
+              (std::vector<std::string>{"/usr/lib/postern/actions.d", "/etc/postern/actions.d"}));
+    EXPECT_EQ(configuration.state, "/var/lib/postern");
+    EXPECT_EQ(default_configuration_file(0), "/etc/postern/posternd.json");
+}
+
+}  // namespace
+}  // namespace postern

@@ -1,0 +1,209 @@
+// Packets off a datagram socket, as the kernel hands them over.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/guard/listen/listener.h"
+#include "daemon/guard/listen/socket_options.h"
+
+namespace postern {
+namespace {
+
+sockaddr_un address_of(const std::string& path, socklen_t* length) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path));
+    *length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+    return address;
+}
+
+class DatagramReceiverTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = "/tmp/postern-receiver-XXXXXX";
+        ASSERT_NE(::mkdtemp(name.data()), nullptr);
+        folder_ = name;
+        auto listener = bind_listener({folder_ + "/server", 0600, std::nullopt, true});
+        ASSERT_TRUE(listener) << listener.error().message;
+        listener_ = std::move(*listener);
+    }
+    void TearDown() override {
+        listener_ = {};
+        std::filesystem::remove_all(folder_);
+    }
+
+    // A socket, bound where `address` is not empty.
+    UniqueFd sender(const std::string& address) {
+        UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        if (address.empty()) return socket;
+        socklen_t length = 0;
+        const sockaddr_un bound = address_of(address, &length);
+        EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&bound), length), 0)
+            << std::strerror(errno);
+        return socket;
+    }
+    ssize_t send(int socket, const std::string& bytes, const std::vector<int>& descriptors = {}) {
+        socklen_t length = 0;
+        sockaddr_un to = address_of(folder_ + "/server", &length);
+        iovec data{const_cast<char*>(bytes.data()), bytes.size()};
+        std::vector<char> control(CMSG_SPACE(descriptors.size() * sizeof(int)));
+        msghdr message{};
+        message.msg_name = &to;
+        message.msg_namelen = length;
+        message.msg_iov = &data;
+        message.msg_iovlen = 1;
+        if (!descriptors.empty()) {
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            cmsghdr* header = CMSG_FIRSTHDR(&message);
+            header->cmsg_level = SOL_SOCKET;
+            header->cmsg_type = SCM_RIGHTS;
+            header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
+            std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
+        }
+        return ::sendmsg(socket, &message, MSG_DONTWAIT);
+    }
+    DatagramReceiver::Received receive() { return receiver_.receive(listener_.socket.get()); }
+
+    using State = DatagramReceiver::Received::State;
+    std::string folder_;
+    Listener listener_;
+    DatagramReceiver receiver_;
+};
+
+TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
+    EXPECT_EQ(receive().state, State::nothing);
+    const UniqueFd bound = sender(folder_ + "/client");
+    EXPECT_EQ(send(bound.get(), "hello"), 5);
+    const auto received = receive();
+    ASSERT_EQ(received.state, State::packet);
+    const DatagramPacket& packet = received.packet;
+    ASSERT_TRUE(packet.peer) << packet.peer.error().message;
+    EXPECT_EQ(packet.peer->caller.uid, ::getuid());
+    EXPECT_EQ(packet.peer->caller.gid, ::getgid());
+    EXPECT_FALSE(packet.peer->caller.groups_known);
+    EXPECT_EQ(packet.peer->pid, ::getpid());
+    EXPECT_EQ(packet.payload, "hello");
+    EXPECT_EQ(packet.reply_path, folder_ + "/client");
+    EXPECT_FALSE(packet.too_long || packet.descriptors || packet.incomplete);
+    EXPECT_TRUE(received.descriptors.empty());
+    EXPECT_EQ(receive().state, State::nothing);
+}
+
+TEST_F(DatagramReceiverTest, HasNoPathWhereNoneIsSafe) {
+    EXPECT_EQ(send(sender("").get(), "x"), 1);
+    EXPECT_EQ(receive().packet.reply_path, "") << "no address";
+    EXPECT_EQ(send(sender(std::string("\0postern-abstract", 17)).get(), "x"), 1);
+    EXPECT_EQ(receive().packet.reply_path, "") << "an abstract one";
+    const auto before = std::filesystem::current_path();
+    std::filesystem::current_path(folder_);
+    const UniqueFd relative = sender("relative");
+    std::filesystem::current_path(before);
+    EXPECT_EQ(send(relative.get(), "x"), 1);
+    EXPECT_EQ(receive().packet.reply_path, "") << "a relative one";
+}
+
+TEST_F(DatagramReceiverTest, TakesAPathOfFullLength) {
+    const std::string path = folder_ + "/" + std::string(108 - folder_.size() - 1, 'x');
+    const UniqueFd bound = sender(path);
+    EXPECT_EQ(send(bound.get(), "x"), 1);
+    EXPECT_EQ(receive().packet.reply_path, path);
+}
+
+TEST_F(DatagramReceiverTest, TellsTheLongestPacketFromOneThatIsTooLong) {
+    const UniqueFd unbound = sender("");
+    const std::string longest(limits::message_bytes + 1, 'x');
+    EXPECT_GT(send(unbound.get(), longest), 0);
+    auto received = receive();
+    EXPECT_FALSE(received.packet.too_long);
+    EXPECT_EQ(received.packet.payload, longest);
+    for (const std::size_t more : {1U, 2U, 65536U}) {
+        EXPECT_GT(send(unbound.get(), longest + std::string(more, 'y')), 0);
+        received = receive();
+        EXPECT_TRUE(received.packet.too_long) << more;
+        EXPECT_EQ(received.packet.payload, "");
+        EXPECT_TRUE(received.packet.peer) << more;
+    }
+    EXPECT_EQ(send(unbound.get(), ""), 0);
+    received = receive();
+    EXPECT_EQ(received.state, State::packet);
+    EXPECT_EQ(received.packet.payload, "");
+    EXPECT_FALSE(received.packet.too_long);
+}
+
+TEST_F(DatagramReceiverTest, HandsOnEveryDescriptorThatComesAlong) {
+    // As on a kernel that can't refuse them to the sender (before 6.16).
+    const int on = 1;
+    (void)::setsockopt(listener_.socket.get(), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on);
+    const UniqueFd unbound = sender("");
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    for (const std::size_t count : {1U, 253U}) {
+        EXPECT_EQ(send(unbound.get(), "x", std::vector<int>(count, null.get())), 1);
+        const auto received = receive();
+        ASSERT_EQ(received.state, State::packet);
+        EXPECT_EQ(received.descriptors.size(), count);
+        EXPECT_TRUE(received.packet.descriptors);
+        EXPECT_FALSE(received.packet.incomplete);
+        EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());
+        EXPECT_EQ(received.packet.payload, "x");
+    }
+}
+
+TEST_F(DatagramReceiverTest, RefusesASenderThatTheKernelDoesNotName) {
+    const int off = 0;
+    ASSERT_EQ(::setsockopt(listener_.socket.get(), SOL_SOCKET, SO_PASSCRED, &off, sizeof off), 0);
+    (void)::setsockopt(listener_.socket.get(), SOL_SOCKET, SO_PASSPIDFD, &off, sizeof off);
+    // As sent to a socket that nobody had asked for credentials yet...
+    EXPECT_EQ(send(sender("").get(), "x"), 1);
+    EXPECT_EQ(send(sender("").get(), "x"), 1);
+    EXPECT_EQ(receive().packet.peer.error().message, "the kernel does not say who sent it");
+    // ... and received when it was.
+    ASSERT_TRUE(ask_for_senders(listener_.socket.get()));
+    EXPECT_EQ(receive().packet.peer.error().message, "the kernel does not know who sent it");
+}
+
+TEST_F(DatagramReceiverTest, KnowsASenderThatIsGone) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        const UniqueFd unbound(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        ::_exit(send(unbound.get(), "x") == 1 ? 0 : 1);
+    }
+    int status = 1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    const auto received = receive();
+    ASSERT_TRUE(received.packet.peer) << received.packet.peer.error().message;
+    EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());
+    EXPECT_EQ(received.packet.peer->pid, child);
+    EXPECT_EQ(received.packet.peer->unit, std::nullopt);
+}
+
+TEST_F(DatagramReceiverTest, LeavesNoDescriptorOpen) {
+    const auto count = [] {
+        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                             std::filesystem::directory_iterator());
+    };
+    const auto before = count();
+    for (int i = 0; i < 100; ++i) {
+        EXPECT_EQ(send(sender("").get(), "x"), 1);
+        EXPECT_EQ(receive().state, State::packet);
+    }
+    EXPECT_EQ(count(), before);
+}
+
+}  // namespace
+}  // namespace postern

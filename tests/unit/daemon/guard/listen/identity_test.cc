@@ -1,0 +1,257 @@
+// Who a connection comes from, with every system call made to fail in every way.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/unique_fd.h"
+#include "daemon/guard/listen/identity.h"
+#include "daemon/guard/listen/socket_options.h"
+
+namespace postern {
+namespace {
+
+// What the fake kernel answers; the functions below are plain pointers, so it stands in globals.
+struct FakeKernel {
+    ucred credentials{4242, 1000, 1000};
+    std::vector<gid_t> groups{27, 1000};
+    int failing_option = 0;  // this option fails
+    int error = 0;           // with this errno
+    std::optional<std::string> fdinfo = "pos:\t0\nflags:\t02\nPid:\t4242\nNSpid:\t4242\n";
+    std::optional<std::string> cgroup = "1:name=systemd:/x\n0::/system.slice/ci.service\n";
+    int poll_result = 0;
+};
+FakeKernel kernel;
+
+int fake_getsockopt(int /*socket*/, int /*level*/, int option, void* value, socklen_t* length) {
+    if (option == kernel.failing_option) {
+        errno = kernel.error;
+        return -1;
+    }
+    if (option == SO_PEERCRED) {
+        std::memcpy(value, &kernel.credentials, sizeof kernel.credentials);
+        *length = sizeof kernel.credentials;
+        return 0;
+    }
+    if (option == SO_PEERGROUPS) {
+        const auto size = static_cast<socklen_t>(kernel.groups.size() * sizeof(gid_t));
+        const bool fits = *length >= size;
+        *length = size;
+        if (!fits) {
+            errno = ERANGE;
+            return -1;
+        }
+        std::memcpy(value, kernel.groups.data(), size);
+        return 0;
+    }
+    if (option == SO_PEERPIDFD) {
+        const int descriptor = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        std::memcpy(value, &descriptor, sizeof descriptor);
+        return 0;
+    }
+    errno = ENOPROTOOPT;
+    return -1;
+}
+
+int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
+    return kernel.poll_result;
+}
+
+std::optional<std::string> fake_read(const std::string& path) {
+    return path.starts_with("/proc/self/fdinfo/") ? kernel.fdinfo : kernel.cgroup;
+}
+
+Result<Peer> identify_with(FakeKernel state) {
+    kernel = std::move(state);
+    return identify(0, {fake_getsockopt, fake_poll, fake_read});
+}
+
+std::vector<int> all_errnos() {
+    std::vector<int> errnos;
+    for (int error = 1; error < 134; ++error) errnos.push_back(error);
+    return errnos;
+}
+
+TEST(Identity, IsWhatTheKernelSays) {
+    auto peer = identify_with({});
+    ASSERT_TRUE(peer) << peer.error().message;
+    EXPECT_EQ(peer->caller.uid, 1000U);
+    EXPECT_EQ(peer->caller.gid, 1000U);
+    EXPECT_EQ(peer->caller.groups, (std::vector<gid_t>{27, 1000}));
+    EXPECT_EQ(peer->pid, 4242);
+    EXPECT_EQ(peer->unit, "ci.service");
+}
+
+TEST(Identity, HoldsThePrimaryGroupThatIsNotSupplementary) {
+    auto peer = identify_with({.credentials = {4242, 1000, 500}, .groups = {1000, 27, 27}});
+    ASSERT_TRUE(peer);
+    EXPECT_EQ(peer->caller.groups, (std::vector<gid_t>{27, 500, 1000}));
+}
+
+TEST(Identity, HoldsSixtyFiveThousandGroups) {
+    std::vector<gid_t> groups(65536);
+    for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = static_cast<gid_t>(i + 1);
+    auto peer = identify_with({.credentials = {1, 1000, 1}, .groups = groups});
+    ASSERT_TRUE(peer);
+    EXPECT_EQ(peer->caller.groups, groups);
+}
+
+TEST(Identity, RefusesIdsThatAreNone) {
+    EXPECT_FALSE(identify_with({.credentials = {0, 1000, 1000}}));
+    EXPECT_FALSE(identify_with({.credentials = {4242, 0xffffffff, 1000}}));
+    EXPECT_FALSE(identify_with({.credentials = {4242, 1000, 0xffffffff}}));
+    EXPECT_FALSE(identify_with({.credentials = {0, 0xffffffff, 0xffffffff}}));
+}
+
+Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7) {
+    kernel = std::move(state);
+    return identify_sender(kernel.credentials, pidfd, {fake_getsockopt, fake_poll, fake_read});
+}
+
+TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
+    auto peer = identify_sender_with({});
+    ASSERT_TRUE(peer) << peer.error().message;
+    EXPECT_EQ(peer->caller.uid, 1000U);
+    EXPECT_EQ(peer->caller.groups, std::vector<gid_t>{1000});
+    EXPECT_FALSE(peer->caller.groups_known);
+    EXPECT_EQ(peer->pid, 4242);
+    EXPECT_EQ(peer->unit, "ci.service");
+    EXPECT_EQ(describe(peer->caller, peer->unit),
+              "uid 1000, gid 1000, groups 1000 and no others known, unit ci.service");
+}
+
+TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
+    EXPECT_EQ(identify_sender_with({}, -1)->unit, std::nullopt);
+    EXPECT_EQ(identify_sender_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
+    EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit, std::nullopt);
+}
+
+TEST(SenderIdentity, RefusesIdsThatAreNone) {
+    for (const ucred none : {ucred{0, 1000, 1000}, ucred{-1, 1000, 1000},
+                             ucred{4242, 0xffffffff, 1000}, ucred{4242, 1000, 0xffffffff}}) {
+        auto peer = identify_sender_with({.credentials = none});
+        ASSERT_FALSE(peer);
+        EXPECT_EQ(peer.error().message, "the kernel does not know who sent it");
+    }
+}
+
+TEST(Identity, OfAnUnconnectedSocketIsRefused) {
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    auto peer = identify(socket.get());
+    ASSERT_FALSE(peer);
+    EXPECT_EQ(peer.error().message, "the kernel does not know who the peer is");
+}
+
+TEST(Identity, ABigUidIsItsOwn) {
+    auto peer = identify_with({.credentials = {1, 2147483648U, 2147483648U}});
+    ASSERT_TRUE(peer);
+    EXPECT_EQ(peer->caller.uid, 2147483648U);
+}
+
+TEST(Identity, EveryErrorOfTheCredentialsRefuses) {
+    for (const int error : all_errnos()) {
+        EXPECT_FALSE(identify_with({.failing_option = SO_PEERCRED, .error = error}))
+            << std::strerror(error);
+    }
+}
+
+TEST(Identity, EveryErrorOfTheGroupsRefuses) {
+    for (const int error : all_errnos()) {
+        EXPECT_FALSE(identify_with({.failing_option = SO_PEERGROUPS, .error = error}))
+            << std::strerror(error);
+    }
+}
+
+TEST(Identity, EveryErrorOfThePidfdRefusesOrLeavesTheUnitUnknown) {
+    for (const int error : all_errnos()) {
+        auto peer = identify_with({.failing_option = SO_PEERPIDFD, .error = error});
+        const bool tolerated =
+            error == ENOPROTOOPT || error == ESRCH || error == EINVAL || error == ENODATA;
+        ASSERT_EQ(peer.ok(), tolerated) << std::strerror(error);
+        if (peer) {
+            EXPECT_EQ(peer->caller.uid, 1000U);
+            EXPECT_EQ(peer->unit, std::nullopt) << std::strerror(error);
+        }
+    }
+}
+
+TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
+    EXPECT_EQ(identify_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.fdinfo = "Pid:\t0\n"})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.fdinfo = "pos:\t0\n"})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.fdinfo = std::nullopt})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.cgroup = std::nullopt})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.cgroup = "1:name=systemd:/system.slice/x.service\n"})->unit,
+              std::nullopt);
+    // It ended between the reading and the check: what was read may be another process's.
+    EXPECT_EQ(identify_with({.poll_result = 1})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.poll_result = -1})->unit, std::nullopt);
+}
+
+TEST(Identity, OfARealPairIsOurOwn) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    UniqueFd first(ends[0]);
+    UniqueFd second(ends[1]);
+    auto peer = identify(first.get());
+    ASSERT_TRUE(peer) << peer.error().message;
+    EXPECT_EQ(peer->caller.uid, ::geteuid());
+    EXPECT_EQ(peer->pid, ::getpid());
+    EXPECT_TRUE(std::is_sorted(peer->caller.groups.begin(), peer->caller.groups.end()));
+}
+
+TEST(Identity, DoesNotLeakThePidfd) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    UniqueFd first(ends[0]);
+    UniqueFd second(ends[1]);
+    const int before = ::dup(first.get());
+    ::close(before);
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(identify(first.get()));
+    const int after = ::dup(first.get());
+    ::close(after);
+    EXPECT_EQ(before, after);
+}
+
+TEST(UnitOfCgroup, IsReadFromTheFront) {
+    const std::vector<std::pair<std::string, std::optional<std::string>>> rows = {
+        {"/system.slice/nginx.service", "nginx.service"},
+        {"/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"},
+        {"/a.slice/b.slice/ci.service/payload/evil.service", "ci.service"},
+        {"/user.slice/user-1000.slice/session-3.scope", "session-3.scope"},
+        // A user makes what it likes below its own manager.
+        {"/user.slice/user-1000.slice/user@1000.service/app.slice/backup.service",
+         "user@1000.service"},
+        {"/init.scope", "init.scope"},
+        {"/", std::nullopt},
+        {"", std::nullopt},
+        {"/payload", std::nullopt},
+        {"/payload/nginx.service", std::nullopt},
+        {"/system.slice", std::nullopt},
+        {"/../nginx.service", std::nullopt},
+        {"nginx.service", std::nullopt},
+        {"//nginx.service", std::nullopt},
+    };
+    for (const auto& [path, unit] : rows) EXPECT_EQ(unit_of_cgroup(path), unit) << path;
+}
+
+TEST(DescribeCaller, NamesAtMostThirtyTwoGroups) {
+    EXPECT_EQ(describe({1000, 100, {27, 100}}, std::nullopt), "uid 1000, gid 100, groups 27 100");
+    EXPECT_EQ(describe({1000, 100, {100}}, "ci.service"),
+              "uid 1000, gid 100, groups 100, unit ci.service");
+    policy::Caller many{1, 1, {}};
+    for (gid_t group = 1; group <= 40; ++group) many.groups.push_back(group);
+    const std::string text = describe(many, std::nullopt);
+    EXPECT_TRUE(text.ends_with(" 31 32 and 8 more")) << text;
+}
+
+}  // namespace
+}  // namespace postern

@@ -1,0 +1,253 @@
+// Sockets that are passed in, and sockets that the guard binds itself.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/guard/listen/listener.h"
+
+namespace postern {
+namespace {
+
+class ListenerTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::string name = "/tmp/postern-listener-XXXXXX";
+        ASSERT_NE(::mkdtemp(name.data()), nullptr);
+        folder_ = name;
+        path_ = folder_ + "/s";
+    }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
+
+    std::string error_of(const BindOptions& options) {
+        auto listener = bind_listener(options);
+        EXPECT_FALSE(listener);
+        return listener ? "" : listener.error().message;
+    }
+    std::string error_of(const std::string& path) {
+        return error_of({path, 0660, std::nullopt, false});
+    }
+    struct stat status_of(const std::string& path) {
+        struct stat status{};
+        EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+        return status;
+    }
+
+    std::string folder_;
+    std::string path_;
+};
+
+int connect_to(const std::string& path) {
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    const int r = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    return r == 0 ? 0 : errno;
+}
+
+TEST_F(ListenerTest, HasExactlyTheModeAsked) {
+    for (const mode_t mode : {0600U, 0660U, 0666U, 0755U}) {
+        const mode_t mask = ::umask(0777);
+        auto listener = bind_listener({path_, mode, std::nullopt, false});
+        ::umask(mask);
+        ASSERT_TRUE(listener) << listener.error().message;
+        const struct stat status = status_of(path_);
+        EXPECT_EQ(status.st_mode, S_IFSOCK | mode);
+        EXPECT_EQ(status.st_size, 0);
+        EXPECT_EQ(connect_to(path_), 0);
+    }
+}
+
+TEST_F(ListenerTest, TheFileGoesWithTheListener) {
+    {
+        auto listener = bind_listener({path_, 0600, std::nullopt, false});
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST_F(ListenerTest, AFileThatIsNotOursAnyMoreStays) {
+    {
+        auto listener = bind_listener({path_, 0600, std::nullopt, false});
+        ASSERT_TRUE(listener);
+        ASSERT_EQ(::unlink(path_.c_str()), 0);
+        std::ofstream(path_) << "another's";
+    }
+    EXPECT_TRUE(std::filesystem::is_regular_file(path_));
+}
+
+TEST_F(ListenerTest, TakesOverItsOwnStaleSocket) {
+    {
+        UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        ASSERT_EQ(::listen(dead.get(), 1), 0);
+    }
+    EXPECT_EQ(connect_to(path_), ECONNREFUSED);
+    auto listener = bind_listener({path_, 0600, std::nullopt, false});
+    ASSERT_TRUE(listener) << listener.error().message;
+    EXPECT_EQ(connect_to(path_), 0);
+}
+
+TEST_F(ListenerTest, LeavesALiveSocketAlone) {
+    UniqueFd other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(other.get(), 8), 0);
+    const ino_t inode = status_of(path_).st_ino;
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+    EXPECT_EQ(status_of(path_).st_ino, inode);
+    EXPECT_EQ(connect_to(path_), 0);
+}
+
+TEST_F(ListenerTest, LeavesADatagramSocketAlone) {
+    UniqueFd other(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+}
+
+TEST_F(ListenerTest, TheSecondAtOnePathIsRefused) {
+    auto first = bind_listener({path_, 0600, std::nullopt, false});
+    ASSERT_TRUE(first);
+    EXPECT_EQ(error_of(path_),
+              "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
+    EXPECT_EQ(connect_to(path_), 0);
+}
+
+TEST_F(ListenerTest, LeavesWhateverIsNoSocketAlone) {
+    std::ofstream(path_) << "text";
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ +
+                                   "\": there is a regular file at that path; it is left alone, "
+                                   "remove it yourself");
+    ASSERT_EQ(::unlink(path_.c_str()), 0);
+    ASSERT_EQ(::symlink("/tmp/nowhere-at-all", path_.c_str()), 0);
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ +
+                                   "\": there is a symbolic link at that path; it is left alone, "
+                                   "remove it yourself");
+    EXPECT_TRUE(S_ISLNK(status_of(path_).st_mode));
+    ASSERT_EQ(::unlink(path_.c_str()), 0);
+    ASSERT_EQ(::mkdir(path_.c_str(), 0700), 0);
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ +
+                                   "\": there is a folder at that path; it is left alone, "
+                                   "remove it yourself");
+}
+
+TEST_F(ListenerTest, LeavesAForeignStaleSocketAlone) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: a socket of another uid";
+    {
+        UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    }
+    ASSERT_EQ(::chown(path_.c_str(), 64001, 64001), 0);
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ +
+                                   "\": there is a stale socket of uid 64001; it is left alone, "
+                                   "remove it yourself");
+    EXPECT_TRUE(S_ISSOCK(status_of(path_).st_mode));
+}
+
+TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
+    EXPECT_EQ(error_of("run/s"), "socket \"run/s\": not an absolute path");
+    EXPECT_EQ(error_of("@abstract"),
+              "socket \"@abstract\": abstract addresses have no owner and no mode; give an "
+              "absolute path");
+    EXPECT_EQ(error_of(folder_ + "/"),
+              "socket \"" + folder_ + "/\": a folder, not a file; name a file in it");
+    const std::string longest = folder_ + "/" + std::string(107 - folder_.size() - 1, 'x');
+    EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt, false}));
+    EXPECT_EQ(error_of(longest + "x"),
+              "socket \"" + longest + "x\": the path has 108 bytes; a socket's path may have 107");
+    EXPECT_EQ(error_of(folder_ + "/none/s"), "socket \"" + folder_ + "/none/s\": folder " +
+                                                 folder_ +
+                                                 "/none: No such file or directory; create it "
+                                                 "first");
+    ASSERT_EQ(::chmod(folder_.c_str(), 0777), 0);
+    EXPECT_EQ(error_of(path_),
+              "socket \"" + path_ + "\": folder " + folder_ +
+                  " (mode 0777) is writable by everyone and not sticky, so anyone could replace "
+                  "the socket; use a folder of its own, mode 0755");
+    ASSERT_EQ(::chmod(folder_.c_str(), 01777), 0);
+    EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
+}
+
+TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {
+    const BindOptions options{path_, 0620, std::nullopt, true};
+    {
+        UniqueFd dead(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    }
+    {
+        auto listener = bind_listener(options);
+        ASSERT_TRUE(listener) << listener.error().message;
+        EXPECT_TRUE(listener->datagram);
+        EXPECT_EQ(status_of(path_).st_mode, S_IFSOCK | 0620U);
+        EXPECT_EQ(connect_to(path_), EPROTOTYPE);
+        int on = 0;
+        socklen_t length = sizeof on;
+        ASSERT_EQ(::getsockopt(listener->socket.get(), SOL_SOCKET, SO_PASSCRED, &on, &length), 0);
+        EXPECT_EQ(on, 1);
+        EXPECT_EQ(
+            error_of(options),
+            "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+TEST(PassedListener, ForPacketsMustBeADatagramSocket) {
+    const auto check = [](int domain, int type) {
+        UniqueFd descriptor(::socket(domain, type | SOCK_CLOEXEC, 0));
+        const std::string number = std::to_string(descriptor.get());
+        auto listener = check_listener(std::move(descriptor), "postern-datagram");
+        if (listener) return std::string(listener->datagram ? "datagram" : "stream");
+        const std::string who =
+            "passed descriptor " + number + " (\"postern-datagram\") is refused: it is ";
+        EXPECT_TRUE(listener.error().message.starts_with(who)) << listener.error().message;
+        return listener.error().message.substr(who.size());
+    };
+    EXPECT_EQ(check(AF_UNIX, SOCK_DGRAM), "datagram");
+    EXPECT_EQ(check(AF_UNIX, SOCK_STREAM), "no datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_UNIX, SOCK_SEQPACKET), "no datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_INET, SOCK_DGRAM), "no Unix socket; give ListenDatagram= an absolute path");
+}
+
+TEST(PassedListener, MustBeAListeningUnixStreamSocket) {
+    const auto refused = [](UniqueFd descriptor) {
+        const int number = descriptor.get();
+        auto listener = check_listener(std::move(descriptor), "extra");
+        EXPECT_FALSE(listener);
+        const std::string who =
+            "passed descriptor " + std::to_string(number) + " (\"extra\") is refused: it is ";
+        EXPECT_TRUE(listener.error().message.starts_with(who)) << listener.error().message;
+        return listener.error().message.substr(who.size());
+    };
+    EXPECT_EQ(refused(UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC))), "no socket");
+    EXPECT_EQ(refused(UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))),
+              "no Unix socket; give ListenStream= an absolute path");
+    EXPECT_EQ(refused(UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))),
+              "no stream socket; use ListenStream=");
+    EXPECT_EQ(refused(UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))),
+              "not listening; use ListenStream= with Accept=no");
+}
+
+}  // namespace
+}  // namespace postern

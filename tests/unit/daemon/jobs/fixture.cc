@@ -1,0 +1,249 @@
+#include "tests/unit/daemon/jobs/fixture.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <sstream>
+
+#include "daemon/jobs/direct/proc.h"
+
+namespace postern::jobs {
+namespace {
+
+class Recorder final : public Follower {
+  public:
+    explicit Recorder(StoryPtr story) : story_(std::move(story)) {}
+
+    void started(const std::string& job, UniqueFd out, UniqueFd err) override {
+        EXPECT_EQ(job, story_->job);
+        EXPECT_FALSE(story_->started);
+        EXPECT_FALSE(story_->over());
+        story_->started = true;
+        story_->out = std::move(out);
+        story_->err = std::move(err);
+        if (story_->on_started) story_->on_started();
+    }
+    void start_failed(const std::string& job, const StartFailure& failure) override {
+        EXPECT_EQ(job, story_->job);
+        EXPECT_FALSE(story_->started);
+        EXPECT_FALSE(story_->over());
+        story_->failure = failure;
+    }
+    void output(const std::string& job) override {
+        EXPECT_EQ(job, story_->job);
+        EXPECT_TRUE(story_->started);
+        EXPECT_FALSE(story_->over());
+        ++story_->outputs;
+        if (story_->on_output) story_->on_output();
+    }
+    void ended(const std::string& job, const JobResult& result) override {
+        EXPECT_EQ(job, story_->job);
+        EXPECT_TRUE(story_->started);
+        EXPECT_FALSE(story_->over());
+        story_->result = result;
+    }
+
+  private:
+    StoryPtr story_;
+};
+
+}  // namespace
+
+std::string read_all(const UniqueFd& file) {
+    std::string text;
+    std::array<char, 4096> buffer{};
+    ssize_t got = 0;
+    off_t at = 0;
+    while ((got = pread(file.get(), buffer.data(), buffer.size(), at)) > 0) {
+        text.append(buffer.data(), static_cast<std::size_t>(got));
+        at += got;
+    }
+    return text;
+}
+
+std::string read_path(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+void write_path(const std::string& path, const std::string& text, mode_t mode) {
+    std::ofstream(path, std::ios::binary) << text;
+    // A file of /proc has its own.
+    ASSERT_TRUE(path.starts_with("/proc/") || chmod(path.c_str(), mode) == 0);
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+}
+
+std::string field_of(const std::string& text, const std::string& name) {
+    for (const std::string& line : lines_of(text)) {
+        if (line.starts_with(name + ":\t")) return line.substr(name.size() + 2);
+    }
+    return "no " + name;
+}
+
+bool gone_within(pid_t pid, int seconds) {
+    const UniqueFd process = open_process(pid);
+    if (!process) return errno == ESRCH;
+    pollfd wait{process.get(), POLLIN, 0};
+    return poll(&wait, 1, seconds * 1000) == 1;
+}
+
+pid_t pid_in(const std::string& path) {
+    const std::string text = read_path(path);
+    return text.ends_with('\n') ? static_cast<pid_t>(std::atoi(text.c_str())) : 0;
+}
+
+bool in_child(const std::function<void()>& what) {
+    const pid_t child = fork();
+    if (child == 0) {
+        what();
+        std::fflush(nullptr);
+        _exit(testing::Test::HasFailure() ? 1 : 0);
+    }
+    int status = -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void JobsTest::SetUp() {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root: it starts jobs of several users";
+    // As the guard does: a job costs it some descriptors.
+    rlimit files{};
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    std::string name = "/tmp/postern-jobs-test-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    open_folder_ = folder_ + "/open";
+    ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+    ASSERT_EQ(mkdir(open_folder_.c_str(), 0700), 0);
+    ASSERT_EQ(chmod(open_folder_.c_str(), 0777), 0);
+    settings_.state_folder = folder_ + "/state";
+    // As root: the build may be below a folder that nobody else may enter.
+    settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
+    ASSERT_TRUE(settings_.launcher);
+    settings_.notice = [this](const std::string& message) { notices_.push_back(message); };
+}
+
+void JobsTest::TearDown() {
+    manager_.reset();
+    loop_.reset();
+    if (!folder_.empty()) std::filesystem::remove_all(folder_);
+}
+
+void JobsTest::create() {
+    sd_event* event = nullptr;
+    ASSERT_EQ(sd_event_new(&event), 0);
+    loop_.reset(event);
+    Settings settings;
+    settings.state_folder = settings_.state_folder;
+    settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
+    ASSERT_TRUE(settings.launcher);
+    settings.kill_grace = settings_.kill_grace;
+    settings.start_patience = settings_.start_patience;
+    settings.return_patience = settings_.return_patience;
+    settings.stored_output_bytes = settings_.stored_output_bytes;
+    settings.retention = settings_.retention;
+    settings.job_open_files = settings_.job_open_files;
+    settings.notice = settings_.notice;
+    auto created = JobManager::create(
+        event, std::move(settings),
+        [this](const std::string& job, const std::string& action_name, uid_t uid) {
+            lost_.push_back(job + " " + action_name + " " + std::to_string(uid));
+        });
+    ASSERT_TRUE(created) << created.error().message;
+    manager_ = std::move(*created);
+}
+
+bool JobsTest::loop_until(const std::function<bool()>& so, int seconds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+    while (!so()) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        constexpr std::uint64_t round_usec = 20'000;
+        if (sd_event_run(loop_.get(), round_usec) < 0) return false;
+    }
+    return true;
+}
+
+bool JobsTest::loop_until_written(const std::string& path) {
+    return loop_until([&path] { return read_path(path).ends_with('\n'); });
+}
+
+policy::Action JobsTest::action(const std::string& program, uid_t uid) const {
+    policy::Action made;
+    made.description.name = "test.action";
+    made.description.timeout_usec = 30'000'000;
+    made.program = program;
+    made.uid = uid;
+    made.gid = uid;
+    made.groups = {uid};
+    made.environment = {{"PATH", "/usr/bin:/bin"}};
+    made.working_directory = "/";
+    return made;
+}
+
+policy::Command JobsTest::command(std::vector<std::string> argv) {
+    policy::Command made;
+    made.argv = std::move(argv);
+    return made;
+}
+
+StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with,
+                         const Requester& requester) {
+    auto story = std::make_shared<Story>();
+    const auto id = manager_->start(what, with, requester, {nullptr, follower(story)},
+                                    [&story](const std::string& job) {
+                                        story->job = job;
+                                        return true;
+                                    });
+    EXPECT_TRUE(id) << (id ? "" : id.error().message);
+    EXPECT_FALSE(story->started || story->over()) << "called from inside start()";
+    EXPECT_EQ(id ? *id : "", story->job);
+    return story;
+}
+
+std::unique_ptr<Follower> JobsTest::follower(StoryPtr story) {
+    return std::make_unique<Recorder>(std::move(story));
+}
+
+StoryPtr JobsTest::run(const policy::Action& what, const policy::Command& with) {
+    StoryPtr story = start(what, with);
+    EXPECT_TRUE(loop_until([&story] { return story->over(); }));
+    return story;
+}
+
+Record JobsTest::record_of(const StoryPtr& story) const {
+    const auto record = from_json(read_path(job_folder(story) + "/record.json"));
+    EXPECT_TRUE(record) << (record ? "" : record.error().message);
+    return record ? *record : Record{};
+}
+
+void PrintTo(const StoryPtr& story, std::ostream* out) {
+    *out << "job " << story->job << (story->started ? ", started" : "");
+    if (story->failure) *out << ", failed: " << story->failure->detail;
+    if (story->result) {
+        *out << ", " << name_of(story->result->outcome) << " "
+             << (story->result->by_signal ? "signal " : "status ") << story->result->status;
+    }
+    if (story->err) *out << ", stderr: " << read_all(story->err);
+}
+
+}  // namespace postern::jobs

@@ -1,0 +1,116 @@
+// A real JobManager in a real loop, with the real launcher, for the tests of jobs.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <systemd/sd-event.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/record/record.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern::jobs {
+
+// Ordinary uids and gids without an account.
+inline constexpr uid_t anna = 64001;
+inline constexpr uid_t berta = 64002;
+
+// What a job's follower was told.
+struct Story {
+    std::string job;
+    bool started = false;
+    int outputs = 0;
+    std::optional<StartFailure> failure;
+    std::optional<JobResult> result;
+    UniqueFd out;
+    UniqueFd err;
+    std::function<void()> on_started;
+    std::function<void()> on_output;
+
+    [[nodiscard]] bool over() const { return failure.has_value() || result.has_value(); }
+};
+using StoryPtr = std::shared_ptr<Story>;
+
+std::string read_all(const UniqueFd& file);
+std::string read_path(const std::string& path);
+void write_path(const std::string& path, const std::string& text, mode_t mode);
+std::vector<std::string> lines_of(const std::string& text);
+// The value of "Name:\t..." in a text like that of /proc/PID/status.
+std::string field_of(const std::string& text, const std::string& name);
+// Waits until the process is no more (a zombie is no more).
+bool gone_within(pid_t pid, int seconds);
+// The pid that a job wrote into a file, once it is there in whole.
+pid_t pid_in(const std::string& path);
+// Runs it in a forked process. True: nothing failed in there.
+bool in_child(const std::function<void()>& what);
+
+class JobsTest : public testing::Test {
+  protected:
+    void SetUp() override;
+    void TearDown() override;
+
+    // With settings_, whose state folder is folder_/state. Each `lost` goes into lost_.
+    void create();
+    // Runs the loop until it is so; false after that time.
+    bool loop_until(const std::function<bool()>& so, int seconds = 20);
+
+    policy::Action action(const std::string& program, uid_t uid = 0) const;
+    static policy::Command command(std::vector<std::string> argv);
+    policy::Action shell_action(uid_t uid = 0) const { return action("/bin/sh", uid); }
+    static policy::Command shell(const std::string& script) {
+        return command({"/bin/sh", "-c", script});
+    }
+
+    StoryPtr start(const policy::Action& action, const policy::Command& command,
+                   const Requester& requester = {anna, anna, 4711});
+    StoryPtr start_shell(const std::string& script, uid_t uid = 0) {
+        return start(shell_action(uid), shell(script));
+    }
+    // One who writes into the story what it is told.
+    static std::unique_ptr<Follower> follower(StoryPtr story);
+    // Starts it and runs the loop to its end.
+    StoryPtr run(const policy::Action& action, const policy::Command& command);
+    StoryPtr run_shell(const std::string& script, uid_t uid = 0) {
+        return run(shell_action(uid), shell(script));
+    }
+    // What stands in the script of a job that waits for let(), until then.
+    [[nodiscard]] std::string wait_for(const std::string& name) const {
+        return "while [ ! -s " + open_folder_ + "/" + name + " ]; do sleep 0.01; done; ";
+    }
+    void let(const std::string& name) const { write_path(open_folder_ + "/" + name, "go\n", 0644); }
+    // Runs the loop until the file is there and ends in a newline.
+    bool loop_until_written(const std::string& path);
+    [[nodiscard]] std::string job_folder(const StoryPtr& story) const {
+        return folder_ + "/state/jobs/" + story->job;
+    }
+    [[nodiscard]] Record record_of(const StoryPtr& story) const;
+
+    std::string folder_;       // 0755, root's
+    std::string open_folder_;  // in it, 0777: jobs may write there
+    Settings settings_;
+    EventLoop loop_;
+    std::unique_ptr<JobManager> manager_;
+    std::vector<std::string> lost_;  // "JOB ACTION UID"
+    std::vector<std::string> notices_;
+};
+
+// Outcome, whether by signal, status.
+MATCHER_P(Exited, code, "") {
+    return arg->result && arg->result->outcome == Outcome::exited && !arg->result->by_signal &&
+           arg->result->status == code;
+}
+MATCHER_P2(EndedBySignal, outcome, signal, "") {
+    return arg->result && arg->result->outcome == outcome && arg->result->by_signal &&
+           arg->result->status == signal;
+}
+
+void PrintTo(const StoryPtr& story, std::ostream* out);
+
+}  // namespace postern::jobs

@@ -1,0 +1,319 @@
+// Records: what is written comes back, what is not right is not believed, the oldest go.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "daemon/jobs/record/record_store.h"
+#include "host/random_id.h"
+#include "tests/unit/daemon/jobs/fixture.h"
+
+namespace postern::jobs {
+namespace {
+
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+Record example() {
+    Record record;
+    record.job = "0123456789abcdef0123456789abcdef";
+    record.action = "web.restart";
+    record.state = RecordState::ended;
+    record.boot = "c0ffee";
+    record.requester = {4294967294U, 2147483648U, 4711};
+    record.uid = 33;
+    record.gid = 34;
+    record.arguments = {{"list", "a b"}, {"password", "(secret)"}, {"service", "\"\\\n\x1b"}};
+    record.created_usec = 1'700'000'000'000'000;
+    record.pid = 12;
+    record.pid_start = 1ULL << 40;
+    record.cgroup = "/sys/fs/cgroup/x";
+    record.message = "why";
+    record.result = {Outcome::signaled,     true, 9, 1'700'000'000'000'001,
+                     1'700'000'000'000'002, 3,    4};
+    return record;
+}
+
+TEST(Records, ComeBackAsTheyWere) {
+    const auto back = from_json(to_json(example()));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->job, example().job);
+    EXPECT_EQ(back->action, "web.restart");
+    EXPECT_EQ(back->state, RecordState::ended);
+    EXPECT_EQ(back->boot, "c0ffee");
+    EXPECT_EQ(back->requester.uid, 4294967294U);
+    EXPECT_EQ(back->requester.gid, 2147483648U);
+    EXPECT_EQ(back->requester.pid, 4711);
+    EXPECT_EQ(back->uid, 33U);
+    EXPECT_EQ(back->gid, 34U);
+    EXPECT_EQ(back->arguments, example().arguments);
+    EXPECT_EQ(back->created_usec, example().created_usec);
+    EXPECT_EQ(back->pid, 12);
+    EXPECT_EQ(back->pid_start, 1ULL << 40);
+    EXPECT_EQ(back->cgroup, "/sys/fs/cgroup/x");
+    EXPECT_EQ(back->message, "why");
+    EXPECT_EQ(back->result, example().result);
+}
+
+TEST(Records, EveryStateAndOutcomeComesBack) {
+    for (const RecordState state : {RecordState::starting, RecordState::running, RecordState::ended,
+                                    RecordState::failed, RecordState::lost}) {
+        for (int outcome = 0; outcome <= static_cast<int>(Outcome::out_of_memory); ++outcome) {
+            Record record = example();
+            record.state = state;
+            record.result.outcome = static_cast<Outcome>(outcome);
+            const auto back = from_json(to_json(record));
+            ASSERT_TRUE(back) << back.error().message;
+            EXPECT_EQ(back->state, state);
+            EXPECT_TRUE(!is_over(state) || back->result == record.result);
+        }
+    }
+}
+
+TEST(Records, AResultThatIsKnownBeforeTheJobIsOverComesBack) {
+    Record record = example();
+    record.state = RecordState::running;
+    for (const bool known : {false, true}) {
+        record.result_known = known;
+        const auto back = from_json(to_json(record));
+        ASSERT_TRUE(back) << back.error().message;
+        EXPECT_EQ(back->result_known, known);
+        EXPECT_EQ(back->result == record.result, known);
+    }
+}
+
+TEST(Records, BytesThatAreNoUtf8DoNotThrow) {
+    Record record = example();
+    record.message = "\xff";
+    EXPECT_THAT(to_json(record), HasSubstr("\xef\xbf\xbd"));
+}
+
+TEST(Records, WhatIsNotRightIsNotBelieved) {
+    const std::string good = to_json(example());
+    const auto changed = [&](const std::string& what, const std::string& by) {
+        std::string text = good;
+        const std::size_t at = text.find(what);
+        EXPECT_NE(at, std::string::npos) << what;
+        return text.replace(at, what.size(), by);
+    };
+    ASSERT_TRUE(from_json(good));
+    for (std::size_t size = 0; size + 2 < good.size(); ++size) {
+        EXPECT_FALSE(from_json(std::string_view(good).substr(0, size))) << size;
+    }
+    EXPECT_FALSE(from_json("[]"));
+    EXPECT_FALSE(from_json("{}"));
+    EXPECT_THAT(from_json(changed("\"version\": 1", "\"version\": 2")).error().message,
+                HasSubstr("another version"));
+    EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is missing");
+    for (const char* value : {"-1", "1.5", "\"12\"", "2147483648", "null", "[]"}) {
+        EXPECT_FALSE(from_json(changed("\"pid\": 12", std::string("\"pid\": ") + value))) << value;
+    }
+    EXPECT_EQ(from_json(changed("\"state\": \"ended\"", "\"state\": \"Ended\"")).error().message,
+              "\"state\" has an unknown value");
+    EXPECT_FALSE(from_json(changed("\"by_signal\": true", "\"by_signal\": 1")));
+    EXPECT_FALSE(from_json(changed("\"list\": \"a b\"", "\"list\": 1")));
+    EXPECT_FALSE(from_json(changed("\"boot\": \"c0ffee\"", "\"boot\": {}")));
+    // A later version of Postern may know more.
+    EXPECT_TRUE(from_json(changed("\"version\": 1", "\"version\": 1, \"more\": [1]")));
+}
+
+class Store : public JobsTest {
+  protected:
+    Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
+        return RecordStore::open(folder_ + "/state", {per_uid, in_all, 1 << 20}, settings_.notice);
+    }
+    static std::string id(int number) {
+        std::string text = std::to_string(number);
+        return std::string(32 - text.size(), '0') + text;
+    }
+    static void add(RecordStore& store, int number, uid_t uid, std::uint64_t ended) {
+        const auto folder = store.make_folder(id(number));
+        ASSERT_TRUE(folder) << folder.error().message;
+        Record record = example();
+        record.job = id(number);
+        record.requester.uid = uid;
+        record.result.ended_usec = ended;
+        ASSERT_TRUE(store.write_last(record));
+    }
+    [[nodiscard]] std::vector<int> there() const {
+        std::vector<int> numbers;
+        for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/state/jobs")) {
+            numbers.push_back(std::atoi(entry.path().filename().c_str()));
+        }
+        return numbers;
+    }
+};
+
+TEST_F(Store, TheOldestGoOfEachUidAndOfAll) {
+    auto store = open(2, 3);
+    ASSERT_TRUE(store);
+    add(*store, 1, anna, 100);
+    add(*store, 2, anna, 300);
+    add(*store, 3, anna, 200);  // the oldest of anna's three is 1
+    EXPECT_THAT(there(), UnorderedElementsAre(2, 3));
+    add(*store, 4, berta, 50);
+    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 4));
+    add(*store, 5, berta, 400);  // four in all: the oldest is 4
+    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 5));
+    EXPECT_TRUE(notices_.empty());
+}
+
+TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
+    auto store = open(100, 100);  // 1 MiB
+    ASSERT_TRUE(store);
+    const auto add_with_output = [&](int number, std::size_t bytes, uid_t uid) {
+        ASSERT_TRUE(store->make_folder(id(number)));
+        write_path(folder_ + "/state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'),
+                   0600);
+        Record record = example();
+        record.job = id(number);
+        record.requester.uid = uid;
+        record.result.ended_usec = static_cast<std::uint64_t>(number);
+        ASSERT_TRUE(store->write_last(record));
+    };
+    add_with_output(1, 400 << 10, anna);
+    add_with_output(2, 400 << 10, anna);
+    add_with_output(3, 1000 << 10, berta);
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 2, 3));
+    add_with_output(4, 400 << 10, anna);
+    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 4));
+    add_with_output(5, 2000 << 10, anna);  // the newest stays
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 5));
+    add_with_output(6, 1 << 10, anna);
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 6));
+    // And after a restart.
+    store = fail("closed");
+    store = RecordStore::open(folder_ + "/state", {100, 100, 900 << 10}, settings_.notice);
+    ASSERT_TRUE(store);
+    add_with_output(7, 1 << 10, berta);
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 6, 7));
+    store->load();
+    EXPECT_THAT(there(), UnorderedElementsAre(6, 7));
+}
+
+TEST_F(Store, TheLimitsHoldForWhatAnEarlierRunLeft) {
+    {
+        auto store = open(10, 10);
+        ASSERT_TRUE(store);
+        for (int number = 1; number <= 4; ++number) {
+            add(*store, number, anna, static_cast<std::uint64_t>(number));
+        }
+    }
+    auto store = open(2, 10);
+    ASSERT_TRUE(store);
+    EXPECT_TRUE(store->load().empty());
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 4));
+}
+
+TEST_F(Store, AFolderWithoutARecordNeverStartedAnythingAndGoes) {
+    auto store = open(2, 3);
+    ASSERT_TRUE(store);
+    ASSERT_TRUE(store->make_folder(id(1)));
+    write_path(folder_ + "/state/jobs/" + id(1) + "/stdout", "", 0622);
+    write_path(folder_ + "/state/jobs/" + id(1) + "/record.json.new", "{", 0600);
+    EXPECT_TRUE(store->load().empty());
+    EXPECT_TRUE(there().empty());
+}
+
+TEST_F(Store, JobIdsAreRandomAndOfOneForm) {
+    const auto one = random_id();
+    const auto two = random_id();
+    ASSERT_TRUE(one && two);
+    EXPECT_THAT(*one, testing::MatchesRegex("[0-9a-f]{32}"));
+    EXPECT_NE(*one, *two);
+}
+
+TEST_F(Store, ASecondGuardIsRefused) {
+    const auto store = open(2, 3);
+    ASSERT_TRUE(store);
+    const auto second = open(2, 3);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().message, "state folder " + folder_ +
+                                          "/state: another guard uses it; stop that one, or choose "
+                                          "another folder with --state");
+}
+
+TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {
+    EXPECT_FALSE(RecordStore::open("relative", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open("", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", {1, 1}, {}));
+    const std::string state = folder_ + "/annas";
+    ASSERT_EQ(mkdir(state.c_str(), 0700), 0);
+    ASSERT_EQ(chown(state.c_str(), anna, anna), 0);
+    EXPECT_FALSE(RecordStore::open(state, {1, 1}, {}));
+    ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0700), 0);
+    ASSERT_EQ(mkdir((folder_ + "/state/jobs").c_str(), 0755), 0);
+    ASSERT_EQ(chown((folder_ + "/state/jobs").c_str(), anna, anna), 0);
+    const auto refused = open(1, 1);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("belongs to uid 64001"));
+}
+
+TEST_F(Store, MissingFoldersAreMadeAndWrongModesMadeRight) {
+    ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0755), 0);
+    ASSERT_EQ(mkdir((folder_ + "/state/jobs").c_str(), 0755), 0);
+    ASSERT_TRUE(open(1, 1));
+    struct stat status{};
+    ASSERT_EQ(stat((folder_ + "/state/jobs").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, 0700U);
+    ASSERT_TRUE(RecordStore::open(folder_ + "/a/b/c", {1, 1}, {}));
+    ASSERT_EQ(stat((folder_ + "/a/b").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, 0700U);
+}
+
+// A full disk, for real: a small file system of its own.
+class FullDisk : public JobsTest {
+  protected:
+    void SetUp() override {
+        JobsTest::SetUp();
+        if (IsSkipped()) return;
+        ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0700), 0);
+        if (mount("tmpfs", (folder_ + "/state").c_str(), "tmpfs", 0, "size=256k,mode=0700") < 0) {
+            GTEST_SKIP() << "tmpfs can't be mounted here";
+        }
+        mounted_ = true;
+    }
+    void TearDown() override {
+        manager_.reset();
+        if (mounted_) umount2((folder_ + "/state").c_str(), MNT_DETACH);
+        JobsTest::TearDown();
+    }
+    void fill() {
+        const UniqueFd file(
+            ::open((folder_ + "/state/fill").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        const std::string block(4096, 'x');
+        while (write(file.get(), block.data(), block.size()) > 0) {
+        }
+        ASSERT_EQ(errno, ENOSPC);
+    }
+    bool mounted_ = false;
+};
+
+TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
+    create();
+    const std::string go = open_folder_ + "/go";
+    const StoryPtr story =
+        start_shell("while [ ! -s " + go + " ]; do sleep 0.01; done; exit 9", anna);
+    ASSERT_TRUE(loop_until([&] { return story->started; }));
+    fill();
+    bool asked = false;
+    const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
+                                         [&](const std::string&) { return asked = true; });
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("No space left on device"));
+    EXPECT_FALSE(asked);
+    EXPECT_EQ(manager_->active(), 1U);
+    write_path(go, "go\n", 0644);
+    ASSERT_TRUE(loop_until([&] { return story->over(); }));
+    EXPECT_THAT(story, Exited(9));
+    EXPECT_EQ(record_of(story).state, RecordState::ended);
+    EXPECT_EQ(record_of(story).result, *story->result);
+    ASSERT_EQ(unlink((folder_ + "/state/fill").c_str()), 0);
+    EXPECT_THAT(run_shell("exit 8"), Exited(8));
+}
+
+}  // namespace
+}  // namespace postern::jobs

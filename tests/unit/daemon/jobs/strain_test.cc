@@ -1,0 +1,153 @@
+// Many jobs, and users who fight against their own.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+
+#include "tests/unit/daemon/jobs/fixture.h"
+
+namespace postern::jobs {
+namespace {
+
+using testing::HasSubstr;
+
+class Strain : public JobsTest {};
+
+// Users of these tests alone: what they do to themselves would hit tests that run beside.
+constexpr uid_t stopper_uid = 64021;
+constexpr uid_t crowded_uid = 64022;
+
+TEST_F(Strain, HundredsOfJobsAtOnce) {
+    create();
+    const std::string go = open_folder_ + "/go";
+    // A barrier that costs no processor time: open() of a FIFO waits for the other end.
+    ASSERT_EQ(mkfifo(go.c_str(), 0600), 0);
+    ASSERT_EQ(chmod(go.c_str(), 0644), 0);
+#ifdef POSTERN_SANITIZED
+    constexpr std::size_t count = 50;  // each launcher costs 20 times as much
+#else
+    constexpr std::size_t count = 300;
+#endif
+    std::vector<StoryPtr> stories;
+    for (std::size_t i = 0; i < count; ++i) {
+        stories.push_back(start_shell("read line <" + go + "; echo " + std::to_string(i) +
+                                          "; exit " + std::to_string(i % 200),
+                                      i % 2 == 0 ? anna : berta));
+    }
+    ASSERT_TRUE(loop_until(
+        [&] {
+            return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->started; });
+        },
+        40));
+    EXPECT_EQ(manager_->active(), count);
+    EXPECT_EQ(manager_->active(anna), count);
+    // As long as this is open, so is every read; then they all see the end of the file.
+    UniqueFd gate(open(go.c_str(), O_RDWR | O_CLOEXEC));
+    const std::string lines(count, '\n');
+    ASSERT_EQ(write(gate.get(), lines.data(), lines.size()), static_cast<ssize_t>(count));
+    ASSERT_TRUE(loop_until(
+        [&] {
+            return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->over(); });
+        },
+        40));
+    for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_THAT(stories[i], Exited(static_cast<int>(i % 200)));
+        EXPECT_EQ(read_all(stories[i]->out), std::to_string(i) + "\n");
+    }
+    EXPECT_EQ(manager_->active(), 0U);
+}
+
+// A process of the user, and as its child until it is killed.
+pid_t process_of(uid_t uid, const std::function<void()>& what) {
+    const pid_t child = fork();
+    if (child == 0) {
+        if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0) what();
+        _exit(0);
+    }
+    return child;
+}
+
+TEST_F(Strain, AUserWhoStopsAllItsProcessesHoldsUpOnlyItsOwnJobs) {
+    settings_.start_patience = std::chrono::milliseconds(500);
+    settings_.kill_grace = std::chrono::milliseconds(100);
+    create();
+    const pid_t stopper = process_of(stopper_uid, [] {
+        while (true) kill(-1, SIGSTOP);
+    });
+    policy::Action own = shell_action(stopper_uid);
+    own.description.timeout_usec = 300'000;
+    std::vector<StoryPtr> stories;
+    for (int i = 0; i < 5; ++i) stories.push_back(start(own, shell("sleep 100")));
+    for (int i = 0; i < 5; ++i) {
+        const auto before = std::chrono::steady_clock::now();
+        EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
+        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
+    }
+    // Its own end by force, at whichever point they stood.
+    EXPECT_TRUE(loop_until([&] {
+        return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->over(); });
+    }));
+    for (const StoryPtr& story : stories) {
+        if (story->result) {
+            EXPECT_EQ(story->result->outcome, Outcome::timeout);
+        } else {
+            EXPECT_EQ(story->failure->message, "the program could not be started in time");
+        }
+    }
+    kill(stopper, SIGKILL);
+    waitpid(stopper, nullptr, 0);
+}
+
+TEST_F(Strain, AUserWithoutProcessesLeftFailsHonestlyAndAlone) {
+    // The limit is the guard's own, and counts for each real uid (setrlimit(2)): in a child, since
+    // nothing raises the hard limit again but this test's privilege.
+    EXPECT_TRUE(in_child([&] {
+        constexpr rlim_t processes = 20;
+        const rlimit limit{processes, processes};
+        ASSERT_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+        std::vector<pid_t> pids;
+        for (rlim_t i = 0; i < processes + 1; ++i) {
+            pids.push_back(process_of(crowded_uid, [] { pause(); }));
+        }
+        create();
+        // They count once they have changed their uid: the start fails when they all have.
+        StoryPtr story;
+        ASSERT_TRUE(loop_until([&] {
+            story = run_shell("exit 0", crowded_uid);
+            return story->failure.has_value();
+        }));
+        EXPECT_EQ(story->failure->message,
+                  "the program could not be started: Resource temporarily unavailable while "
+                  "executing the program");
+        EXPECT_THAT(run_shell("exit 4", berta), Exited(4));
+        manager_.reset();
+        for (const pid_t pid : pids) {
+            kill(pid, SIGKILL);
+            waitpid(pid, nullptr, 0);
+        }
+    }));
+}
+
+TEST_F(Strain, AJobThatWritesWithoutEndDoesNotSlowOthers) {
+    settings_.stored_output_bytes = 1 << 20;
+    create();
+    const StoryPtr flood = start_shell("exec yes", anna);
+    flood->on_started = [&] { manager_->await_output(flood->job, first_follower, 0, 0); };
+    flood->on_output = flood->on_started;
+    ASSERT_TRUE(loop_until([&] { return flood->outputs > 3; }));
+    for (int i = 0; i < 5; ++i) {
+        const auto before = std::chrono::steady_clock::now();
+        EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
+        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(3));
+    }
+    manager_->end(flood->job, Outcome::disconnected);
+    ASSERT_TRUE(loop_until([&] { return flood->over(); }));
+    EXPECT_THAT(flood, EndedBySignal(Outcome::disconnected, SIGTERM));
+}
+
+}  // namespace
+}  // namespace postern::jobs

@@ -1,0 +1,319 @@
+#include "daemon/policy/arguments.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/unit/daemon/policy/file/support.h"
+
+namespace postern::policy {
+namespace {
+
+// An action whose "exec" has these further elements and these arguments.
+Action action_with(const std::string& elements, const std::string& arguments,
+                   const std::string& more = {}) {
+    const std::string text = R"({"summary": "s", "allow": [], "exec": ["/usr/bin/true")" +
+                             (elements.empty() ? "" : ", " + elements) + R"(], "arguments": {)" +
+                             arguments + "}" + (more.empty() ? "" : ", " + more) + "}";
+    auto action = parse_action("a", "/a.json", text, own_options());
+    if (!action) {
+        ADD_FAILURE() << action.error().message;
+        return {};
+    }
+    return std::move(action).value();
+}
+
+std::vector<std::string> argv_of(const Action& action, const Arguments& arguments) {
+    const auto command = bind_arguments(action, arguments);
+    if (!command) return {command.error().message};
+    return {command->argv.begin() + 1, command->argv.end()};
+}
+
+std::string error_of(const Action& action, const Arguments& arguments) {
+    const auto command = bind_arguments(action, arguments);
+    if (command) return "accepted";
+    EXPECT_EQ(command.error().message.find(command.error().argument + ": "), 0U);
+    return command.error().message;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(Arguments, FillTheirElements) {
+    const Action action = action_with(
+        R"("{word}", "--size={size}", "{on}", "{{literal}}", "a {word}:{size} b", "")",
+        R"("word": {"type": "string"}, "size": {"type": "integer"}, "on": {"type": "boolean"})");
+    const auto command = bind_arguments(
+        action, {{"on", true}, {"size", std::int64_t{12}}, {"word", std::string("w x")}});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->argv,
+              (Texts{"/usr/bin/true", "w x", "--size=12", "true", "{literal}", "a w x:12 b", ""}));
+    EXPECT_FALSE(command->stdin_text);
+    const std::vector<std::pair<std::string, std::string>> shown = {
+        {"word", "w x"}, {"size", "12"}, {"on", "true"}};
+    EXPECT_EQ(command->shown, shown);
+}
+
+// Every value is one literal piece of one element: nothing in it is expanded, split or replaced
+// again.
+TEST(Arguments, ValuesAreLiteral) {
+    const Action action =
+        action_with(R"("{v}", "x{v}y")",
+                    R"("v": {"type": "string"}, "other": {"type": "string", "default": "o"})",
+                    R"("stdin": "{other}")");
+    for (const std::string value :
+         {"${PATH}", "$PATH",  "%H",  "%n", "%%", "$(id)",   "`id`",
+          "a;b",     "a b  c", "a\\", "\\", "'",  "\"",      "{other}",
+          "{v}",     "{{",     "}",   "*",  "~",  "a|b&c>d", "\u00e9\U0001F600"}) {
+        EXPECT_EQ(argv_of(action, {{"v", value}}), (Texts{value, "x" + value + "y"}));
+    }
+}
+
+TEST(Arguments, ListsFillAsManyElementsAsTheyHave) {
+    const Action action =
+        action_with(R"("--", "{files}", "{ports}", "end")",
+                    R"("files": {"type": "list", "items": "string", "minItems": 0, "maxItems": 3},
+           "ports": {"type": "list", "items": "integer", "required": false, "maximum": 9})");
+    const auto files = [](std::vector<Scalar> list) {
+        return NamedValue{"files", std::move(list)};
+    };
+    EXPECT_EQ(argv_of(action, {files({std::string("a b"), std::string("c")})}),
+              (Texts{"--", "a b", "c", "end"}));
+    EXPECT_EQ(argv_of(action, {files({})}), (Texts{"--", "end"}));
+    EXPECT_EQ(argv_of(action, {files({}),
+                               {"ports", std::vector<Scalar>{std::int64_t{1}, std::int64_t{9}}}}),
+              (Texts{"--", "1", "9", "end"}));
+    const auto command =
+        bind_arguments(action, {files({std::string("a\"b"), std::string("c, d\\")})});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->shown.at(0).second, R"(["a\"b", "c, d\\"])");
+
+    const std::string x = "x";
+    EXPECT_EQ(error_of(action, {files({x, x, x, x})}),
+              "files: has 4 elements, at most 3 are allowed");
+    EXPECT_EQ(error_of(action, {files({x, std::string("-x")})}),
+              "files: element 2: \"-x\" begins with \"-\", which this argument does not allow");
+    EXPECT_EQ(error_of(action, {files({x, true})}),
+              "files: element 2: must be a string, not a boolean");
+    EXPECT_EQ(error_of(action, {files({Unsupported{}})}),
+              "files: element 1: must be a string, not something else");
+    EXPECT_EQ(error_of(action, {{"files", x}}), "files: must be a list, not a string");
+    EXPECT_EQ(error_of(action, {files({}), {"ports", std::vector<Scalar>{}}}),
+              "ports: must not be empty");
+    EXPECT_EQ(error_of(action, {files({}), {"ports", std::vector<Scalar>{std::int64_t{10}}}}),
+              "ports: element 1: 10 is more than 9");
+}
+
+TEST(Arguments, DefaultsAndWhatIsLeftOut) {
+    const Action action = action_with(
+        R"("{a}", "--b={b}", "{a}-{b}", "{c}")",
+        R"("a": {"type": "string", "default": "x"}, "b": {"type": "integer", "required": false},
+           "c": {"type": "list", "items": "string", "default": ["p", "q"]})");
+    const auto command = bind_arguments(action, {});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->argv, (Texts{"/usr/bin/true", "x", "p", "q"}));
+    const std::vector<std::pair<std::string, std::string>> shown = {{"a", "x"},
+                                                                    {"c", R"(["p", "q"])"}};
+    EXPECT_EQ(command->shown, shown);
+    EXPECT_EQ(argv_of(action, {{"b", std::int64_t{2}}, {"a", std::string("y")}}),
+              (Texts{"y", "--b=2", "y-2", "p", "q"}));
+}
+
+TEST(Arguments, UnknownMissingAndDoubled) {
+    const Action action =
+        action_with(R"("{service}", "{n}")",
+                    R"("service": {"type": "string", "enum": ["nginx", "php-fpm"]},
+           "n": {"type": "integer", "minimum": 1, "maximum": 10})");
+    const NamedValue service{"service", std::string("nginx")};
+    EXPECT_EQ(error_of(action, {}), "service: is missing; give one of nginx, php-fpm");
+    EXPECT_EQ(error_of(action, {service}), "n: is missing; give an integer from 1 to 10");
+    const std::vector<std::pair<std::string, std::string>> expected = {
+        {R"("type": "integer", "minimum": 3)", "an integer from 3 on"},
+        {R"("type": "integer", "maximum": 3)", "an integer up to 3"},
+        {R"("type": "integer")", "an integer"},
+        {R"("type": "string", "pattern": "[a-z]+")", "a string that matches [a-z]+"},
+        {R"("type": "boolean")", "a boolean"},
+        {R"("type": "list", "items": "string")", "a list, each element a string"},
+    };
+    for (const auto& [spec, what] : expected) {
+        EXPECT_EQ(error_of(action_with(R"("{v}")", R"("v": {)" + spec + "}"), {}),
+                  "v: is missing; give " + what);
+    }
+    EXPECT_EQ(error_of(action, {{"sevrice", std::string("nginx")}}),
+              "sevrice: there is no such argument; this action takes service, n");
+    EXPECT_EQ(error_of(action, {service, service}), "service: is given twice");
+    EXPECT_EQ(error_of(action, {{"a\x1b\xff", true}}),
+              "a\\u001b\\xff: there is no such argument; this action takes service, n");
+    EXPECT_EQ(error_of(action_with("", ""), {service}),
+              "service: there is no such argument; this action takes none");
+}
+
+struct Row {
+    const char* spec;
+    Value value;
+    const char* error;  // after "v: ", or "accepted"
+};
+
+void expect_rows(const std::vector<Row>& rows) {
+    for (const Row& row : rows) {
+        const Action action = action_with(R"("{v}")", R"("v": )" + std::string(row.spec));
+        std::string error = error_of(action, {{"v", row.value}});
+        if (error.starts_with("v: ")) error.erase(0, 3);
+        EXPECT_EQ(error, row.error) << row.spec;
+    }
+}
+
+TEST(Arguments, Strings) {
+    const std::string long_text(4097, 'x');
+    expect_rows({
+        {R"({"type": "string", "enum": ["nginx", "php-fpm"]})", std::string("sshd"),
+         "\"sshd\" is not one of nginx, php-fpm"},
+        {R"({"type": "string", "enum": ["nginx", "php-fpm"]})", std::string("Nginx"),
+         "\"Nginx\" is not one of nginx, php-fpm"},
+        {R"({"type": "string", "enum": ["nginx"]})", std::string("nginx"), "accepted"},
+        {R"({"type": "string", "pattern": "[a-z]+"})", std::string("abc"), "accepted"},
+        {R"({"type": "string", "pattern": "[a-z]+"})", std::string("abc1"),
+         "\"abc1\" does not match [a-z]+"},
+        {R"({"type": "string", "pattern": "a|ab"})", std::string("ab"), "accepted"},
+        {R"({"type": "string", "pattern": "a|b"})", std::string("ax"), "\"ax\" does not match a|b"},
+        {R"({"type": "string", "minLength": 3})", std::string("ab"),
+         "\"ab\" is 2 bytes long, at least 3 are needed"},
+        {R"({"type": "string", "minLength": 3})", std::string("abc"), "accepted"},
+        {R"({"type": "string", "maxLength": 3})", std::string("a\u20ac"),
+         "\"a\u20ac\" is 4 bytes long, at most 3 are allowed"},
+        {R"({"type": "string"})", std::string(4096, 'x'), "accepted"},
+        {R"({"type": "string"})", std::int64_t{5}, "must be a string, not an integer"},
+        {R"({"type": "string"})", Unsupported{}, "must be a string, not something else"},
+        {R"({"type": "string"})", std::vector<Scalar>{}, "must be a string, not a list"},
+    });
+    const Action action = action_with(R"("{v}")", R"("v": {"type": "string"})");
+    EXPECT_EQ(
+        error_of(action, {{"v", long_text}}),
+        "v: \"" + std::string(100, 'x') + "...\" is 4097 bytes long, at most 4096 are allowed");
+}
+
+// Empty or absent values of what is required are refused, unless the file declares otherwise.
+TEST(Arguments, EmptyValues) {
+    expect_rows({
+        {R"({"type": "string"})", std::string(), "must not be empty"},
+        {R"({"type": "string", "required": false})", std::string(), "must not be empty"},
+        {R"({"type": "string", "minLength": 0})", std::string(), "accepted"},
+        {R"({"type": "string", "enum": ["a"]})", std::string(), "must not be empty"},
+        {R"({"type": "list", "items": "string"})", std::vector<Scalar>{}, "must not be empty"},
+        {R"({"type": "list", "items": "string", "minItems": 2})",
+         std::vector<Scalar>{std::string("a")}, "has 1 element, at least 2 are needed"},
+        {R"({"type": "list", "items": "string", "minItems": 0})", std::vector<Scalar>{},
+         "accepted"},
+        {R"({"type": "list", "items": "string"})", std::vector<Scalar>{std::string()},
+         "element 1: must not be empty"},
+    });
+}
+
+// A value that begins with a dash could be an option of the program.
+TEST(Arguments, LeadingDash) {
+    expect_rows({
+        {R"({"type": "string"})", std::string("-rf"),
+         "\"-rf\" begins with \"-\", which this argument does not allow"},
+        {R"({"type": "string"})", std::string("-"),
+         "\"-\" begins with \"-\", which this argument does not allow"},
+        {R"({"type": "string"})", std::string("a-b"), "accepted"},
+        {R"({"type": "string", "pattern": ".*"})", std::string("--help"),
+         "\"--help\" begins with \"-\", which this argument does not allow"},
+        {R"({"type": "string", "allowLeadingDash": true})", std::string("-rf"), "accepted"},
+        {R"({"type": "integer"})", std::int64_t{-1},
+         "-1 begins with \"-\", which this argument does not allow"},
+        {R"({"type": "integer", "maximum": 5})", std::int64_t{-1},
+         "-1 begins with \"-\", which this argument does not allow"},
+        {R"({"type": "integer", "minimum": -5})", std::int64_t{-5}, "accepted"},
+        {R"({"type": "integer", "allowLeadingDash": true})", std::int64_t{-5}, "accepted"},
+    });
+}
+
+// NUL, control characters, line separators, direction marks and invalid UTF-8 are refused whatever
+// the file allows.
+TEST(Arguments, ForbiddenCharacters) {
+    const char* const any = R"({"type": "string", "pattern": "(?s).*", "minLength": 0})";
+    expect_rows({
+        {any, std::string("a\0b", 3), "\"a\\u0000b\" contains U+0000, which no argument may"},
+        {any, std::string("a\nb"), "\"a\\u000ab\" contains U+000A, which no argument may"},
+        {any, std::string("\x1b[0m"), "\"\\u001b[0m\" contains U+001B, which no argument may"},
+        {any, std::string("\u0085"), "\"\\u0085\" contains U+0085, which no argument may"},
+        {any, std::string("\u2028"), "\"\\u2028\" contains U+2028, which no argument may"},
+        {any, std::string("a\u202eb"), "\"a\\u202eb\" contains U+202E, which no argument may"},
+        {any, std::string("\u2066"), "\"\\u2066\" contains U+2066, which no argument may"},
+        {any, std::string("a\xff"), "\"a\\xff\" contains invalid UTF-8, which no argument may"},
+        {any, std::string("\xed\xa0\x80"),
+         "\"\\xed\\xa0\\x80\" contains invalid UTF-8, which no argument may"},
+    });
+}
+
+TEST(Arguments, IntegersAndBooleans) {
+    expect_rows({
+        {R"({"type": "integer", "minimum": 1})", std::int64_t{0}, "0 is less than 1"},
+        {R"({"type": "integer", "maximum": 9})", std::int64_t{10}, "10 is more than 9"},
+        {R"({"type": "integer", "minimum": 1, "maximum": 1})", std::int64_t{1}, "accepted"},
+        {R"({"type": "integer"})", std::string("5"), "must be an integer, not a string"},
+        {R"({"type": "integer"})", true, "must be an integer, not a boolean"},
+        {R"({"type": "integer"})", Unsupported{}, "must be an integer, not something else"},
+        {R"({"type": "boolean"})", false, "accepted"},
+        {R"({"type": "boolean"})", std::string("true"), "must be a boolean, not a string"},
+        {R"({"type": "boolean"})", std::int64_t{1}, "must be a boolean, not an integer"},
+    });
+}
+
+TEST(Arguments, LongEnumsAreCutInMessages) {
+    std::string values;
+    for (int i = 0; i < 25; ++i) values += (i > 0 ? ", \"v" : "\"v") + std::to_string(i) + '"';
+    const Action action =
+        action_with(R"("{v}")", R"("v": {"type": "string", "enum": [)" + values + "]}");
+    const std::string error = error_of(action, {{"v", std::string("x")}});
+    EXPECT_TRUE(error.ends_with("v18, v19 and 5 more")) << error;
+}
+
+// A secret reaches the job's standard input and nothing else: no command line, no record, no error.
+TEST(Arguments, SecretsStayHidden) {
+    const Action action = action_with(R"("{user}")",
+                                      R"("user": {"type": "string"},
+           "password": {"type": "string", "secret": true, "pattern": "[a-z]+", "minLength": 4, "maxLength": 8},
+           "pin": {"type": "integer", "secret": true, "maximum": 9, "required": false})",
+                                      R"("stdin": "{user}:{password}\n{pin}")");
+    const NamedValue user{"user", std::string("u")};
+    const auto command = bind_arguments(action, {user, {"password", std::string("hunter")}});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->argv, (Texts{"/usr/bin/true", "u"}));
+    EXPECT_EQ(command->stdin_text, "u:hunter\n");
+    const std::vector<std::pair<std::string, std::string>> shown = {{"user", "u"},
+                                                                    {"password", "(secret)"}};
+    EXPECT_EQ(command->shown, shown);
+
+    const auto with = [&](Value password) {
+        return error_of(action, {user, {"password", std::move(password)}});
+    };
+    EXPECT_EQ(with(std::string("HUNTER2")), "password: the value does not match [a-z]+");
+    EXPECT_EQ(with(std::string("abc")),
+              "password: the value is 3 bytes long, at least 4 are needed");
+    EXPECT_EQ(with(std::string("abcdefghi")),
+              "password: the value is 9 bytes long, at most 8 are allowed");
+    EXPECT_EQ(with(std::string("-abc")),
+              "password: the value begins with \"-\", which this argument does not allow");
+    EXPECT_EQ(with(std::string("ab\ncd")),
+              "password: the value contains U+000A, which no argument may");
+    EXPECT_EQ(
+        error_of(action, {user, {"password", std::string("hunter")}, {"pin", std::int64_t{1234}}}),
+        "pin: the value is more than 9");
+}
+
+TEST(Arguments, AnEmptyStandardInputIsNotNone) {
+    EXPECT_EQ(bind_arguments(action_with("", "", R"("stdin": "")"), {}).value().stdin_text, "");
+    EXPECT_FALSE(bind_arguments(action_with("", ""), {}).value().stdin_text);
+}
+
+// Should a pattern ever be lost on the way, nothing passes.
+TEST(Arguments, WithoutItsCompiledPatternNothingPasses) {
+    Action action = action_with(R"("{v}")", R"("v": {"type": "string", "pattern": ".*"})");
+    action.patterns.clear();
+    EXPECT_EQ(error_of(action, {{"v", std::string("x")}}), "v: can't be checked");
+}
+
+}  // namespace
+}  // namespace postern::policy

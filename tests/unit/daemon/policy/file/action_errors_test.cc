@@ -1,0 +1,313 @@
+// Every mistake in an action file: the exact message, with line and column.
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/unit/daemon/policy/file/support.h"
+
+namespace postern::policy {
+namespace {
+
+std::string error_of(const std::string& text) {
+    const auto action = parse_action("a", "/f.json", text, own_options());
+    return action ? "accepted" : action.error().message;
+}
+
+struct Row {
+    std::string text;
+    std::string error;
+};
+
+void expect_rows(const std::vector<Row>& rows) {
+    for (const Row& row : rows) EXPECT_EQ(error_of(row.text), row.error) << row.text;
+}
+
+// The members stand on line 2 from column 1 on.
+std::string with(const std::string& more) {
+    return R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],)"
+           "\n" +
+           more + "}";
+}
+std::string with_exec(const std::string& exec, const std::string& arguments = "{}") {
+    return "{\"summary\": \"s\", \"allow\": [], \"arguments\": " + arguments + ", \"exec\":\n" +
+           exec + "}";
+}
+
+TEST(ActionErrors, NoJson) {
+    expect_rows({
+        {"{\n  \"summary\": \"s\",\n}",
+         "/f.json:3:1: not JSON: unexpected '}'; expected string "
+         "literal; correct the file here"},
+        {"", "/f.json:1:1: not JSON: it is empty; correct the file here"},
+        {"\xEF\xBB\xBF{}",
+         "/f.json:1:1: not JSON: a byte order mark (U+FEFF) at the beginning; correct the file "
+         "here"},
+        {"{}\n{}",
+         "/f.json:2:1: not JSON: something stands after the end of the value; correct the "
+         "file here"},
+        {"// caf\u00e9 \xff", "/f.json:1:9: not JSON: invalid UTF-8; correct the file here"},
+        {"[]", "/f.json:1:1: must be an object, not a list; write it as {...}"},
+        {"5", "/f.json:1:1: must be an object, not an integer; write it as {...}"},
+    });
+}
+
+// Unknown keys, wrong types and keys that stand twice take the file off, with line and column.
+TEST(ActionErrors, Keys) {
+    const std::string known =
+        "summary, description, exec, stdin, arguments, allow, deny, user, group, groups, "
+        "environment, workingDirectory, timeout, onDisconnect, datagram, stderr, sandbox, $schema";
+    expect_rows({
+        {with("  \"alow\": []"),
+         "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
+        {with("\"\\u001b\": 1"),
+         "/f.json:2:1: \\u001b: unknown key; remove it, or use one of " + known},
+        {with("/* \u20ac */ \"Timeout\": 5"),
+         "/f.json:2:9: Timeout: unknown key; remove it, or use one of " + known},
+        {with("\"deny\": [],\n\"deny\": []"),
+         "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
+        {with("\"sandbox\": {}"),
+         "/f.json:2:1: sandbox: needs systemd, and this guard starts its jobs itself; remove it, "
+         "or "
+         "start the guard as a service of systemd"},
+        {with("\"$schema\": 1"),
+         "/f.json:2:12: $schema: must be a string, not an integer; write it in double quotes"},
+        {with("\"timeout\": 9007199254740993"),
+         "/f.json:2:12: timeout: 9007199254740993 is beyond 2^53; send numbers of that size as "
+         "strings; correct the file here"},
+    });
+}
+
+TEST(ActionErrors, WhatIsMissing) {
+    expect_rows({
+        {R"({"exec": ["/usr/bin/true"], "allow": []})",
+         "/f.json:1:1: \"summary\" is missing; add \"summary\": \"what it does\""},
+        {R"({"summary": "s", "allow": []})",
+         "/f.json:1:1: \"exec\" is missing; add \"exec\": [\"/path/to/program\", \"argument\"]"},
+        {R"({"summary": "s", "exec": ["/usr/bin/true"]})",
+         "/f.json:1:1: \"allow\" is missing; add \"allow\": [{\"group\": \"NAME\"}]"},
+    });
+}
+
+// Of several mistakes the one that stands first is reported, whatever is read first.
+TEST(ActionErrors, TheFirstByPosition) {
+    EXPECT_EQ(error_of(with("\"timeout\": 0,\n\"summery\": 1,\n\"onDisconnect\": 5")),
+              "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d");
+}
+
+TEST(ActionErrors, Texts) {
+    const auto summary = [](const std::string& text) {
+        return "{\"summary\": " + text + ", \"exec\": [\"/usr/bin/true\"], \"allow\": []}";
+    };
+    expect_rows({
+        {summary("5"),
+         "/f.json:1:13: summary: must be a string, not an integer; write it in double quotes"},
+        {summary("\"\""), "/f.json:1:13: summary: is empty; say what the action does"},
+        {summary("\"a\\nb\""), "/f.json:1:13: summary: contains U+000A; remove it"},
+        {summary("\"a\\u0000\""),
+         "/f.json:1:13: summary: contains a NUL character (U+0000); remove it"},
+        {summary('"' + std::string(201, 'x') + '"'),
+         "/f.json:1:13: summary: is longer than 200 bytes; move the details to \"description\""},
+        {summary('"' + std::string(200, 'x') + '"'), "accepted"},
+        {with(R"("description": "one\n\ttwo")"), "accepted"},
+        {with(R"("description": "\u202e")"),
+         "/f.json:2:16: description: contains U+202E; remove it"},
+        {with(R"("description": null)"),
+         "/f.json:2:16: description: must be a string, not null; write it in double quotes"},
+    });
+}
+
+TEST(ActionErrors, Exec) {
+    const std::string list = R"({"v": {"type": "list", "items": "string"}})";
+    const std::string secret = R"({"v": {"type": "string", "secret": true}})";
+    const std::string string = R"({"v": {"type": "string"}})";
+    expect_rows({
+        {with_exec("\"/usr/bin/true\""),
+         "/f.json:2:1: exec: must be a list, not a string; write it as [...]"},
+        {with_exec("[]"), "/f.json:2:1: exec: is empty; name the program as the first element"},
+        {with_exec("[5]"),
+         "/f.json:2:2: exec[0]: must be a string, not an integer; write it in double quotes"},
+        {with_exec("[\"\"]"), "/f.json:2:2: exec[0]: is empty; write the program's path from / on"},
+        {with_exec("[\"true\"]"),
+         "/f.json:2:2: exec[0]: \"true\" is not absolute; write the program's path from / on"},
+        {with_exec("[\"./true\"]"),
+         "/f.json:2:2: exec[0]: \"./true\" is not absolute; write the program's path from / on"},
+        {with_exec("[\"/usr/bin/{v}\"]", string),
+         "/f.json:2:2: exec[0]: the program can't depend on an argument; write its path from / on"},
+        {with_exec("[\"/usr/bin/no-such-program\"]"),
+         "/f.json:2:2: exec[0]: /usr/bin/no-such-program does not exist; create it or correct the "
+         "path"},
+        {with_exec(R"(["/usr/bin\uFEFF\u001b[2Jprintf"])"),
+         "/f.json:2:2: exec[0]: /usr/bin\\ufeff\\u001b[2Jprintf does not exist; create it or "
+         "correct "
+         "the path"},
+        {with_exec("[\"/usr/bin\"]"),
+         "/f.json:2:2: exec[0]: /usr/bin is a folder; a regular file is needed"},
+        {with_exec("[\"/dev/null\"]"),
+         "/f.json:2:2: exec[0]: /dev/null is not a regular file; put a regular file there"},
+        {with_exec("[\"/etc/passwd\"]"),
+         "/f.json:2:2: exec[0]: /etc/passwd is not executable (owned by uid 0, mode 0644); run: "
+         "chmod +x /etc/passwd"},
+        {with_exec("[\"/usr/bin/true\",\n \"{w}\"]"),
+         "/f.json:3:2: exec[1]: there is no argument \"w\"; declare it in \"arguments\" or correct "
+         "the name"},
+        {with_exec("[\"/usr/bin/true\", \"{\"]"),
+         "/f.json:2:19: exec[1]: a { without its }; write {{ where a brace is meant"},
+        {with_exec("[\"/usr/bin/true\", \"a\\u0000\"]"),
+         "/f.json:2:19: exec[1]: contains a NUL character (U+0000); remove it"},
+        {with_exec("[\"/usr/bin/true\", \"x{v}\"]", list),
+         "/f.json:2:19: exec[1]: a list fills elements of its own; write \"{v}\" alone"},
+        {with_exec("[\"/usr/bin/true\", \"{v}\"]", secret),
+         "/f.json:2:19: exec[1]: the argument \"v\" is secret, and a command line can be read by "
+         "everyone; hand it over in \"stdin\""},
+        {with_exec("[\"/usr/bin/true\"], \"stdin\": \"{v}\"", list),
+         "/f.json:2:29: stdin: a list can only fill elements of \"exec\"; use \"v\" there"},
+        {with_exec("[\"/usr/bin/true\"], \"stdin\": \"{w}\""),
+         "/f.json:2:29: stdin: there is no argument \"w\"; declare it in \"arguments\" or correct "
+         "the name"},
+        {with_exec("[\"/usr/bin/true\", \"line one\\nline two\"]"), "accepted"},
+    });
+    EXPECT_EQ(
+        error_of(with("\"arguments\": {\n \"v\": {\"type\": \"string\"}}")),
+        "/f.json:3:2: arguments.v: is not used; write {v} in \"exec\" or \"stdin\", or remove "
+        "it");
+}
+
+// A user or group that does not exist makes the file bad, in allow as in deny.
+TEST(ActionErrors, Rules) {
+    const std::string none = "{\"summary\": \"s\", \"exec\": [\"/usr/bin/true\"],\n";
+    const auto allow = [&](const std::string& list) { return none + "\"allow\": " + list + "}"; };
+    const auto deny = [](const std::string& list) { return with("\"deny\": " + list); };
+    const std::string range = "; use one from 0 to 4294967294";
+    expect_rows({
+        {allow("{}"), "/f.json:2:10: allow: must be a list, not an object; write it as [...]"},
+        {allow("[\"root\"]"),
+         "/f.json:2:11: allow[0]: must be an object, not a string; write it as {...}"},
+        {allow("[{}]"),
+         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
+         "true"},
+        {allow("[{\"user\": \"no-such-user\"}]"),
+         "/f.json:2:20: allow[0].user: there is no user \"no-such-user\"; correct the name or "
+         "create "
+         "the user"},
+        {deny("[{\"user\": \"no-such-user\"}]"),
+         "/f.json:2:19: deny[0].user: there is no user \"no-such-user\"; correct the name or "
+         "create "
+         "the user"},
+        {allow("[{\"group\": \"no-such-group\"}]"),
+         "/f.json:2:21: allow[0].group: there is no group \"no-such-group\"; correct the name or "
+         "create the group"},
+        {deny("[{\"user\": \"root\"},\n {\"group\": \"no-such-group\"}]"),
+         "/f.json:3:12: deny[1].group: there is no group \"no-such-group\"; correct the name or "
+         "create the group"},
+        {allow("[{\"user\": 4294967295}]"),
+         "/f.json:2:20: allow[0].user: 4294967295 is no id that anybody can have" + range},
+        {allow("[{\"user\": -1}]"),
+         "/f.json:2:20: allow[0].user: -1 is no id that anybody can have" + range},
+        {allow("[{\"group\": 4294967296}]"),
+         "/f.json:2:21: allow[0].group: 4294967296 is no id that anybody can have" + range},
+        {allow("[{\"user\": \"4294967295\"}]"),
+         "/f.json:2:20: allow[0].user: \"4294967295\" is neither a name nor an id from 0 to "
+         "4294967294"},
+        {allow("[{\"user\": \"007\"}]"),
+         "/f.json:2:20: allow[0].user: \"007\" is neither a name nor an id from 0 to 4294967294"},
+        {allow("[{\"user\": \"\"}]"),
+         "/f.json:2:20: allow[0].user: \"\" is neither a name nor an id from 0 to 4294967294"},
+        {allow("[{\"user\": \"*\"}]"),
+         "/f.json:2:20: allow[0].user: there is no user \"*\"; correct the name or create the "
+         "user"},
+        {allow("[{\"user\": 1.5}]"),
+         "/f.json:2:20: allow[0].user: must be a string, not a number with a fraction; write it in "
+         "double quotes"},
+        {allow("[{\"everyone\": false}]"),
+         "/f.json:2:24: allow[0].everyone: must be true; remove the subject if nobody is meant"},
+        {allow("[{\"everyone\": 1}]"),
+         "/f.json:2:24: allow[0].everyone: must be a boolean, not an integer; write true or false"},
+        {allow("[{\"user\": 0, \"everyone\": true}]"),
+         "/f.json:2:23: allow[0].everyone: stands alone; remove it, or the other conditions of the "
+         "subject"},
+        {allow(R"([{"unit": "x"}])"),
+         "/f.json:2:20: allow[0].unit: \"x\" is no unit that a process can be in; write for "
+         "example "
+         "\"ci-runner.service\""},
+        {allow(R"([{"unit": "x.slice"}])"),
+         "/f.json:2:20: allow[0].unit: \"x.slice\" is no unit that a process can be in; write for "
+         "example \"ci-runner.service\""},
+        {allow(R"([{"unit": "x@.service"}])"),
+         "/f.json:2:20: allow[0].unit: \"x@.service\" is a template; name an instance, such as "
+         "\"x@1.service\""},
+        {allow(R"([{"unit": "x.service", "everyone": true}])"),
+         "/f.json:2:33: allow[0].everyone: stands alone; remove it, or the other conditions of the "
+         "subject"},
+        {allow("[{\"host\": \"x\"}]"),
+         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
+         "true"},
+        {allow("[{\"user\": 0, \"host\": \"x\"}]"),
+         "/f.json:2:23: allow[0].host: unknown key; remove it, or use one of user, group, "
+         "everyone, unit"},
+    });
+}
+
+TEST(ActionErrors, TheRest) {
+    expect_rows({
+        {with("\"environment\": []"),
+         "/f.json:2:16: environment: must be an object, not a list; write it as {...}"},
+        {with("\"environment\": {\"1A\": \"x\"}"),
+         "/f.json:2:17: environment.1A: is no name for a variable; use letters, digits and \"_\", "
+         "not a digit first"},
+        {with("\"environment\": {\"\": \"x\"}"),
+         "/f.json:2:17: environment.: is no name for a variable; use letters, digits and \"_\", "
+         "not "
+         "a digit first"},
+        {with("\"environment\": {\"A=B\": \"x\"}"),
+         "/f.json:2:17: environment.A=B: is no name for a variable; use letters, digits and \"_\", "
+         "not a digit first"},
+        {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
+         "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the guard; use "
+         "another name"},
+        {with("\"environment\": {\"A\": 5}"),
+         "/f.json:2:22: environment.A: must be a string, not an integer; write it in double "
+         "quotes"},
+        {with("\"environment\": {\"A\": \"\\u0000\"}"),
+         "/f.json:2:22: environment.A: contains a NUL character (U+0000); remove it"},
+        {with("\"workingDirectory\": \"tmp\""),
+         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the folder's path from / "
+         "on"},
+        {with("\"timeout\": \"soon\""),
+         "/f.json:2:12: timeout: \"soon\" is not a span of time; write for example 30s, 5min, \"1h "
+         "30min\" or a number of seconds"},
+        {with("\"timeout\": true"),
+         "/f.json:2:12: timeout: must be a span of time, not a boolean; write for example \"30s\" "
+         "or a number of seconds"},
+        {with("\"timeout\": 0"),
+         "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
+        {with("\"timeout\": -5"),
+         "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
+        {with("\"timeout\": \"31d\""),
+         "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
+        {with("\"timeout\": 2592001"),
+         "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
+        {with("\"timeout\": 9007199254740992"),
+         "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
+        {with("\"timeout\": 2592000"), "accepted"},
+        {with("\"datagram\": \"yes\""),
+         "/f.json:2:13: datagram: must be a boolean, not a string; write true or false"},
+        {with("\"datagram\": true, \"onDisconnect\": \"kill\""),
+         "/f.json:2:1: datagram: contradicts \"onDisconnect\": \"kill\", since a packet has no "
+         "connection that could end; remove one of them"},
+        {with("\"datagram\": false, \"onDisconnect\": \"kill\""), "accepted"},
+        {with("\"datagram\": true, \"onDisconnect\": \"keep\""), "accepted"},
+        {with("\"onDisconnect\": \"stop\""),
+         "/f.json:2:17: onDisconnect: \"stop\" is not known; use \"keep\" or \"kill\""},
+        {with("\"stderr\": \"null\""),
+         "/f.json:2:11: stderr: \"null\" is not known; use \"stdout\" to put both into one stream "
+         "in "
+         "their order, or remove it"},
+        {with("\"stderr\": true"),
+         "/f.json:2:11: stderr: must be a string, not a boolean; write it in double quotes"},
+    });
+}
+
+}  // namespace
+}  // namespace postern::policy

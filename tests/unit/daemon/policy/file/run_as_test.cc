@@ -1,0 +1,205 @@
+// "user", "group", "groups": whom a job runs as, and whose groups it must not lend.
+//
+// The accounts are those that every Debian has: daemon (1), bin (2), sys (3), nobody (65534).
+
+#include <gtest/gtest.h>
+#include <pwd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/daemon/policy/file/support.h"
+
+namespace postern::policy {
+namespace {
+
+struct Outcome {
+    std::string error;
+    Action action;
+};
+
+Outcome parse(const std::string& more, const LoadOptions& options,
+              const std::string& allow = "[]") {
+    const std::string text =
+        "{\"summary\": \"s\", \"exec\": [\"/usr/bin/true\"], \"allow\": " + allow +
+        (more.empty() ? "" : ",\n" + more) + "}";
+    auto action = parse_action("a", "/f.json", text, options);
+    if (!action) return {action.error().message, {}};
+    return {"", std::move(action).value()};
+}
+
+using Groups = std::vector<gid_t>;
+
+// Name, and the lowest gid besides the own one, of accounts in the group file's lists.
+std::vector<std::pair<std::string, gid_t>> accounts_with_a_group_more() {
+    std::vector<std::pair<std::string, gid_t>> found;
+    ::setpwent();
+    while (const passwd* account = ::getpwent()) {
+        if (account->pw_uid == 0) continue;
+        for (const gid_t gid : groups_of(account->pw_name, account->pw_gid)) {
+            if (gid == account->pw_gid) continue;
+            found.emplace_back(account->pw_name, gid);
+            break;
+        }
+    }
+    ::endpwent();
+    return found;
+}
+
+TEST(RunAs, RootUnlessSaid) {
+    const Outcome root = parse("", root_options());
+    ASSERT_EQ(root.error, "");
+    EXPECT_EQ(root.action.uid, 0U);
+    EXPECT_EQ(root.action.gid, 0U);
+    EXPECT_EQ(root.action.groups, groups_of("root", 0));
+}
+
+TEST(RunAs, ByNameAndNumber) {
+    for (const char* user : {"\"daemon\"", "1", "\"1\""}) {
+        const Outcome got = parse("\"user\": " + std::string(user), root_options());
+        ASSERT_EQ(got.error, "");
+        EXPECT_EQ(got.action.uid, 1U);
+        EXPECT_EQ(got.action.gid, 1U);
+        EXPECT_EQ(got.action.groups, groups_of("daemon", 1));
+        EXPECT_TRUE(std::find(got.action.environment.begin(), got.action.environment.end(),
+                              std::pair<std::string, std::string>("USER", "daemon")) !=
+                    got.action.environment.end());
+    }
+    const Outcome group = parse(R"("user": "daemon", "group": "bin")", root_options());
+    ASSERT_EQ(group.error, "");
+    EXPECT_EQ(group.action.gid, 2U);
+    EXPECT_EQ(group.action.groups, groups_of("daemon", 2));
+    const Outcome groups =
+        parse(R"("user": "daemon", "group": "sys", "groups": ["bin", 4000, "sys", 4000])",
+              root_options());
+    ASSERT_EQ(groups.error, "");
+    EXPECT_EQ(groups.action.gid, 3U);
+    EXPECT_EQ(groups.action.groups, (Groups{2, 3, 4000}));
+    const Outcome none = parse(R"("groups": [])", root_options());
+    ASSERT_EQ(none.error, "");
+    EXPECT_EQ(none.action.groups, Groups{0});
+}
+
+TEST(RunAs, Mistakes) {
+    const auto error = [](const std::string& more) { return parse(more, root_options()).error; };
+    EXPECT_EQ(
+        error("\"user\": \"no-such-user\""),
+        "/f.json:2:9: user: there is no user \"no-such-user\"; correct the name or create the "
+        "user");
+    EXPECT_EQ(
+        error("\"user\": 4123456789"),
+        "/f.json:2:9: user: uid 4123456789 has no account; create one, its groups and home are "
+        "needed");
+    EXPECT_EQ(error("\"user\": 4294967295"),
+              "/f.json:2:9: user: 4294967295 is no id that anybody can have; use one from 0 to "
+              "4294967294");
+    EXPECT_EQ(
+        error("\"group\": \"no-such-group\""),
+        "/f.json:2:10: group: there is no group \"no-such-group\"; correct the name or create "
+        "the group");
+    EXPECT_EQ(error("\"groups\": [\"bin\", \"no-such-group\"]"),
+              "/f.json:2:19: groups[1]: there is no group \"no-such-group\"; correct the name or "
+              "create the group");
+    EXPECT_EQ(error("\"groups\": \"bin\""),
+              "/f.json:2:11: groups: must be a list, not a string; write it as [...]");
+}
+
+// An ordinary user's guard runs every job as that user, with the groups that it has itself.
+// systemd gives a job all groups of its user (initgroups(3)); a file can't ask for fewer.
+TEST(RunAs, UnderSystemdNoGroupOfTheUserIsLeftOut) {
+    LoadOptions options = root_options();
+    options.systemd = true;
+    const std::string user = R"("user": "daemon", "group": "bin", "groups": )";
+    const auto own = groups_of("daemon", 2);
+    std::string all;
+    for (const gid_t gid : own) all += (all.empty() ? "" : ", ") + std::to_string(gid);
+    EXPECT_EQ(parse(user + "[" + all + "]", options).error, "");
+    EXPECT_EQ(parse(user + "[3, " + all + "]", options).error, "");
+    // Root has what root takes.
+    EXPECT_EQ(parse(R"("groups": ["bin"])", options).error, "");
+
+    // Of an account with a group besides its own, where this machine has one.
+    for (const auto& [name, gid] : accounts_with_a_group_more()) {
+        const std::string fewer = "\"user\": \"" + name + "\", \"groups\": []";
+        EXPECT_EQ(parse(fewer, options).error.find("/f.json:2:"), 0U);
+        EXPECT_NE(
+            parse(fewer, options)
+                .error.find("leaves out gid " + std::to_string(gid) + ", a group of the user \"" +
+                            name + "\", which systemd gives to every job of that user"),
+            std::string::npos)
+            << parse(fewer, options).error;
+    }
+}
+
+TEST(RunAs, AnOrdinaryUsersGuard) {
+    const Outcome own = parse("", user_options());
+    ASSERT_EQ(own.error, "");
+    EXPECT_EQ(own.action.uid, 1000U);
+    EXPECT_EQ(own.action.gid, 1000U);
+    EXPECT_EQ(own.action.groups, (Groups{27, 1000}));
+    EXPECT_EQ(parse(R"("user": 1000, "group": "1000", "groups": [27])", user_options()).error, "");
+    EXPECT_EQ(parse(R"("user": "root")", user_options()).error,
+              "/f.json:2:9: user: uid 0 is another user than uid 1000, which this guard runs every "
+              "job as; remove it");
+    EXPECT_EQ(parse(R"("group": 27)", user_options()).error,
+              "/f.json:2:10: group: gid 27 is another group than gid 1000, which this guard runs "
+              "every job with; remove it");
+    for (const char* groups : {"[]", "[27, 28]", "[1000]", "[0]"}) {
+        EXPECT_EQ(
+            parse("\"groups\": " + std::string(groups), user_options()).error,
+            "/f.json:2:11: groups: these are not the groups that this guard has and runs every "
+            "job with; remove it");
+    }
+}
+
+// A job that runs as its caller's own user can be traced by that caller, who so gets its groups.
+TEST(RunAs, GroupsAreNotLentToTheUserItself) {
+    const std::string bin = R"("user": "daemon", "groups": ["bin"])";
+    const auto lent = [](const std::string& rule) {
+        return "/f.json:2:29: groups: gid 2 is no group of the user \"daemon\", whom \"" + rule +
+               "\" lets in and who could take it from the job; remove the group, or add a deny "
+               "rule "
+               "for that user";
+    };
+    struct Row {
+        std::string allow;
+        std::string more;
+        std::string error;
+    };
+    const Row rows[] = {
+        {R"([{"user": "daemon"}])", bin, lent("allow user \"daemon\"")},
+        {R"([{"user": 1}])", bin, lent("allow user 1")},
+        {R"([{"user": "root"}, {"everyone": true}])", bin, lent("allow everyone")},
+        {R"([{"group": "daemon"}])", bin, lent("allow group \"daemon\"")},
+        {R"([{"user": "daemon", "group": "sys"}])", bin,
+         lent("allow user \"daemon\" and group \"sys\"")},
+        {R"([{"everyone": true}])", R"("user": "daemon", "group": "bin")",
+         "/f.json:2:28: group: gid 2 is no group of the user \"daemon\", whom \"allow everyone\" "
+         "lets in and who could take it from the job; remove the group, or add a deny rule for "
+         "that "
+         "user"},
+        // Who is let in has the group already, or is somebody else.
+        {R"([{"user": "daemon", "group": "bin"}])", bin, ""},
+        {R"([{"user": "root"}])", bin, ""},
+        {R"([{"group": "sys"}])", bin, ""},
+        {R"([])", bin, ""},
+        {R"([{"everyone": true}])", R"("user": "daemon")", ""},
+        {R"([{"everyone": true}])", R"("user": "daemon", "groups": ["daemon"])", ""},
+        {R"([{"everyone": true}])", R"("groups": ["bin"])", ""},  // root
+        // The user itself is denied.
+        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "daemon"}])", ""},
+        {R"([{"everyone": true}])", bin + R"(, "deny": [{"everyone": true}])", ""},
+        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "daemon", "group": "sys"}])",
+         lent("allow everyone")},
+        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "bin"}])", lent("allow everyone")},
+    };
+    for (const Row& row : rows) {
+        EXPECT_EQ(parse(row.more, root_options(), row.allow).error, row.error)
+            << row.allow << ' ' << row.more;
+    }
+}
+
+}  // namespace
+}  // namespace postern::policy

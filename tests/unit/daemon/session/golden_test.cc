@@ -1,0 +1,362 @@
+// The wire, byte for byte: conversations in tests/golden/, held with an in-process session and a
+// guard that does what the conversation says. Each file is one connection.
+//
+//     # a comment                        (and empty lines)
+//     > TEXT                             the client sends these bytes
+//     >packet TEXT                       a packet of these bytes comes, numbered from 2 on
+//     >eof                               the client shuts down its sending side
+//     ~ WORD ...                         the guard says; see Conversation::guard_says()
+//     +MILLISECONDS                      the time goes on
+//     < TEXT                             the client has received these bytes, up to a terminator
+//     <eof                               ... and then the end
+//     ! MESSAGE ...                      the guard has heard
+//
+// In TEXT, \n \r \t \0 \\ and \xNN stand for their bytes. With POSTERN_RERECORD=1 in the
+// environment the lines with <, <eof and ! are written anew from what the session does now.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/version.h"
+#include "protocol/interfaces.h"
+#include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/protocol/varlink_text.h"
+
+namespace postern::session {
+namespace {
+
+using nlohmann::json;
+
+std::string unescape(std::string_view text) {
+    std::string bytes;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '\\' || i + 1 == text.size()) {
+            bytes += text[i];
+            continue;
+        }
+        switch (text[++i]) {
+            case 'n':
+                bytes += '\n';
+                break;
+            case 'r':
+                bytes += '\r';
+                break;
+            case 't':
+                bytes += '\t';
+                break;
+            case '0':
+                bytes += '\0';
+                break;
+            case 'x':
+                bytes +=
+                    static_cast<char>(std::stoi(std::string(text.substr(i + 1, 2)), nullptr, 16));
+                i += 2;
+                break;
+            default:
+                bytes += text[i];
+        }
+    }
+    return bytes;
+}
+
+std::string escape(std::string_view bytes) {
+    std::string text;
+    for (const char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '\n') {
+            text += "\\n";
+        } else if (c == '\0') {
+            text += "\\0";
+        } else if (c == '\\') {
+            text += "\\\\";
+        } else if (byte < 0x20 || byte > 0x7e) {
+            char hex[8];
+            std::snprintf(hex, sizeof hex, "\\x%02x", unsigned{byte});
+            text += hex;
+        } else {
+            text += c;
+        }
+    }
+    return text;
+}
+
+// So that a new version is no change of the wire.
+std::string without_version(std::string text) {
+    const std::string stands = std::string("\"version\":\"") + version + '"';
+    const auto at = text.find(stands);
+    if (at != std::string::npos) text.replace(at, stands.size(), "\"version\":\"@VERSION@\"");
+    return text;
+}
+
+std::string show(const Value& value) {
+    return std::visit(
+        [](const auto& v) -> std::string {
+            using T = std::decay_t<decltype(v)>;
+            if constexpr (std::is_same_v<T, Unsupported>) {
+                return "?";
+            } else if constexpr (std::is_same_v<T, std::vector<Scalar>>) {
+                std::string items = "[";
+                for (const auto& item : v) {
+                    const Value whole = std::visit([](const auto& s) { return Value(s); }, item);
+                    items += (items.size() > 1 ? "," : "") + show(whole);
+                }
+                return items + "]";
+            } else {
+                return json(v).dump();
+            }
+        },
+        value);
+}
+
+// The requests are numbered by the session, one by one: they are part of the record.
+std::string show(const channel::ToGuard& message) {
+    return std::visit(
+        [](const auto& m) -> std::string {
+            using M = std::decay_t<decltype(m)>;
+            if constexpr (std::is_same_v<M, channel::Ready>) {
+                return "ready";
+            } else if constexpr (std::is_same_v<M, channel::Accepted>) {
+                return "accepted";
+            } else if constexpr (std::is_same_v<M, channel::Closed>) {
+                return "closed";
+            } else if constexpr (std::is_same_v<M, channel::Reply>) {
+                constexpr const char* faults[] = {"", " (no message)", " (not available)"};
+                return "reply to " + std::to_string(m.connection) +
+                       faults[static_cast<int>(m.fault)] + " " +
+                       (m.bytes.empty() ? "nothing" : without_version(escape(m.bytes)));
+            } else if constexpr (std::is_same_v<M, channel::Describe>) {
+                return "describe #" + std::to_string(m.request) + " " + json(m.action).dump();
+            } else if constexpr (std::is_same_v<M, channel::Manage>) {
+                return "manage #" + std::to_string(m.request) + " " +
+                       std::to_string(static_cast<int>(m.what)) + " " + json(m.text).dump();
+            } else if constexpr (std::is_same_v<M, channel::AwaitOutput>) {
+                return "await #" + std::to_string(m.request) + " " +
+                       std::to_string(m.stdout_offset) + " " + std::to_string(m.stderr_offset);
+            } else if constexpr (std::is_same_v<M, channel::Follow>) {
+                return "follow #" + std::to_string(m.request) + " " + json(m.job).dump();
+            } else if constexpr (std::is_same_v<M, channel::LookUp>) {
+                return "look up #" + std::to_string(m.request) + " " + json(m.job).dump();
+            } else {
+                std::string text = std::is_same_v<M, channel::Run> ? "run #" : "check #";
+                text += std::to_string(m.request) + " " + json(m.action).dump();
+                for (const auto& [name, value] : m.arguments)
+                    text += " " + name + "=" + show(value);
+                if constexpr (std::is_same_v<M, channel::Run>) {
+                    if (!m.key.empty()) text += " key " + m.key;
+                }
+                return text;
+            }
+        },
+        message);
+}
+
+JobResult some_result() {
+    return {Outcome::exited, false, 0, 1'700'000'000'000'000, 1'700'000'001'000'000, 2500, 3072};
+}
+
+class Conversation {
+  public:
+    // The text of the conversation as it goes now.
+    std::string hold(const std::string& script) {
+        std::istringstream lines(script);
+        for (std::string line; std::getline(lines, line);) {
+            if (line.starts_with("<") || line.starts_with("!")) continue;
+            record_ += line + "\n";
+            act(line);
+            harness_.settle();
+            take_down();
+        }
+        return record_;
+    }
+
+    const std::vector<std::string>& replies() const { return replies_; }
+
+  private:
+    void act(const std::string& line) {
+        if (line == ">eof") {
+            client_.end_input();
+        } else if (line.starts_with(">packet ")) {
+            harness_.send(channel::Datagram{++packet_, 4711, "ci-runner.service",
+                                            unescape(line.substr(8)), false, false});
+        } else if (line.starts_with("> ")) {
+            client_.send(unescape(line.substr(2)));
+        } else if (line.starts_with("~ ")) {
+            guard_says(line.substr(2));
+        } else if (line.starts_with("+")) {
+            harness_.advance(std::chrono::milliseconds(std::stoi(line.substr(1))));
+        } else if (!line.empty() && !line.starts_with("#")) {
+            ADD_FAILURE() << "what is this line? " << line;
+        }
+    }
+
+    void guard_says(const std::string& words) {
+        std::istringstream stream(words);
+        std::string verb;
+        stream >> verb >> std::ws;
+        std::string rest;
+        std::getline(stream, rest);
+        std::istringstream arguments(rest);
+        if (verb == "pass") {
+            harness_.send(channel::CheckPassed{asked_, request_});
+        } else if (verb == "described") {
+            harness_.send(channel::Described{asked_, request_, test::some_actions()[1]});
+        } else if (verb == "refuse") {  // KIND SUBJECT MESSAGE
+            int kind = 0;
+            std::string subject;
+            std::string message;
+            arguments >> kind >> subject >> std::ws;
+            std::getline(arguments, message);
+            harness_.send(channel::Refused{asked_, request_, static_cast<channel::Refusal>(kind),
+                                           subject == "-" ? "" : subject, message});
+        } else if (verb == "detach") {
+            harness_.send(channel::Detached{asked_, request_, "00112233445566778899aabbccddeeff"});
+        } else if (verb == "start") {
+            const UniqueFd out = out_.reader();
+            const UniqueFd err = err_.reader();
+            harness_.send(channel::JobStarted{1, request_, "00112233445566778899aabbccddeeff"},
+                          {out.get(), err.get()});
+        } else if (verb == "stdout") {  // the job writes
+            out_.append(unescape(rest));
+        } else if (verb == "stderr") {
+            err_.append(unescape(rest));
+        } else if (verb == "fill") {  // stdout, with so many bytes
+            out_.append(std::string(std::stoul(rest), 'x'));
+        } else if (verb == "truncate") {
+            out_.truncate(0);
+        } else if (verb == "punch") {
+            out_.punch(0, std::stoul(rest));
+        } else if (verb == "output") {
+            harness_.send(channel::JobOutput{1, request_});
+        } else if (verb == "found") {  // STATE MESSAGE
+            int state = 0;
+            JobView view{"00112233445566778899aabbccddeeff",
+                         "hello",
+                         JobState::starting,
+                         1'700'000'000'000'000,
+                         std::nullopt,
+                         ""};
+            arguments >> state >> std::ws;
+            std::getline(arguments, view.message);
+            view.state = static_cast<JobState>(state);
+            if (view.state == JobState::ended) view.result = some_result();
+            harness_.send(channel::JobFound{1, request_, view});
+        } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS
+            int outcome = 0;
+            int by_signal = 0;
+            JobResult result = some_result();
+            arguments >> outcome >> by_signal >> result.status;
+            result.outcome = static_cast<Outcome>(outcome);
+            result.by_signal = by_signal != 0;
+            harness_.send(channel::JobEnded{1, request_, result});
+        } else {
+            ADD_FAILURE() << "the guard does not know how to say " << words;
+        }
+    }
+
+    void take_down() {
+        while (const auto message = harness_.heard()) {
+            record_ += "! " + show(*message) + "\n";
+            std::visit(
+                [this](const auto& m) {
+                    if constexpr (requires { m.request; }) {
+                        request_ = m.request;
+                        asked_ = m.connection;
+                    }
+                    if constexpr (requires { m.bytes; }) {
+                        if (m.bytes.empty()) return;
+                        const bool ends = m.bytes.back() == '\n' || m.bytes.back() == '\0';
+                        replies_.push_back(m.bytes.substr(0, m.bytes.size() - (ends ? 1 : 0)));
+                    }
+                },
+                *message);
+        }
+        std::string bytes = client_.receive();
+        for (std::size_t begin = 0; begin < bytes.size();) {
+            const std::size_t end =
+                std::min(bytes.find_first_of(std::string_view("\n\0", 2), begin), bytes.size() - 1);
+            const std::string reply = bytes.substr(begin, end - begin + 1);
+            record_ += "< " + without_version(escape(reply)) + "\n";
+            replies_.push_back(reply.substr(0, reply.size() - 1));
+            begin = end + 1;
+        }
+        if (client_.ended() && !said_end_) {
+            said_end_ = true;
+            record_ += "<eof\n";
+        }
+    }
+
+    test::SessionHarness harness_{test::some_actions()};
+    test::Client client_ = harness_.connect(1, 4711, "ci-runner.service");
+    test::TestFile out_;
+    test::TestFile err_;
+    std::uint64_t packet_ = 1;
+    std::uint64_t asked_ = 1;  // who asked last, and by which number
+    std::uint32_t request_ = 0;
+    bool said_end_ = false;
+    std::string record_;
+    std::vector<std::string> replies_;
+};
+
+std::string read_file(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+class Golden : public testing::TestWithParam<std::filesystem::path> {};
+
+TEST_P(Golden, IsWhatTheSessionSays) {
+    const std::string expected = read_file(GetParam());
+    ASSERT_FALSE(expected.empty());
+    Conversation conversation;
+    const std::string now = conversation.hold(expected);
+    const char* rerecord = std::getenv("POSTERN_RERECORD");
+    if (rerecord != nullptr && std::string_view(rerecord) == "1") {
+        std::ofstream(GetParam()) << now;
+        return;
+    }
+    EXPECT_EQ(now, expected) << "if that is right, record it anew with POSTERN_RERECORD=1";
+}
+
+// Clients drop the connection at any other key, and python3-varlink drops fields that are not in
+// the text: so whatever is recorded here is held against it, errors too.
+TEST_P(Golden, HasOnlyWhatTheInterfaceTextsHave) {
+    Conversation conversation;
+    conversation.hold(read_file(GetParam()));
+    for (const auto& reply : conversation.replies()) {
+        const json message = json::parse(reply);
+        for (const auto& [key, value] : message.items()) {
+            EXPECT_TRUE(key == "parameters" || key == "continues" || key == "error") << reply;
+        }
+        if (!message.contains("error")) continue;
+        const auto error = message["error"].get<std::string>();
+        const auto dot = error.rfind('.');
+        const auto* interface = protocol::find_interface(error.substr(0, dot));
+        ASSERT_NE(interface, nullptr) << reply;
+        const auto text = test::parse_varlink(interface->text);
+        EXPECT_EQ(text->misfit(message["parameters"], text->errors.at(error.substr(dot + 1))), "")
+            << reply;
+    }
+}
+
+std::vector<std::filesystem::path> golden_files() {
+    std::vector<std::filesystem::path> files;
+    for (const auto& entry : std::filesystem::directory_iterator(POSTERN_GOLDEN)) {
+        if (entry.path().extension() == ".txt") files.push_back(entry.path());
+    }
+    std::ranges::sort(files);
+    return files;
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(golden_files()),
+                         [](const auto& file) { return file.param.stem().string(); });
+
+}  // namespace
+}  // namespace postern::session

@@ -1,0 +1,257 @@
+// The method table, held against the interface texts.
+#include "daemon/session/methods.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+
+#include "daemon/session/json_values.h"
+#include "protocol/call.h"
+#include "protocol/interfaces.h"
+#include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/protocol/varlink_text.h"
+
+namespace postern::session {
+namespace {
+
+using nlohmann::json;
+
+struct Called {
+    Caller caller{1000, 1000, {27, 1000}, 32768};
+    Granted granted{test::some_actions()};
+    std::string unit;
+    bool administrator = false;
+
+    Answer operator()(std::string_view method, const json& parameters,
+                      std::span<const Method> table = methods()) {
+        return dispatch(table, Context{caller, granted, 4711, unit, administrator}, method,
+                        parameters);
+    }
+};
+
+test::VarlinkText text_of(std::string_view interface) {
+    const auto* found = protocol::find_interface(interface);
+    EXPECT_NE(found, nullptr);
+    return *test::parse_varlink(found->text);
+}
+
+// Every method of every text, by its full name.
+std::map<std::string, test::VarlinkMethod> declared() {
+    std::map<std::string, test::VarlinkMethod> all;
+    for (const auto& interface : protocol::interfaces()) {
+        const auto text = text_of(interface.name);
+        for (const auto& [name, method] : text.methods) all[text.name + "." + name] = method;
+    }
+    return all;
+}
+
+json right_value(const std::string& type) {
+    if (type == "string") return "x";
+    if (type == "int") return 8;
+    EXPECT_EQ(type, "object") << "this test knows no other type of parameter yet";
+    return json::object();
+}
+
+json right_parameters(const test::VarlinkMethod& method, bool with_optional = true) {
+    json parameters = json::object();
+    for (const auto& field : method.in) {
+        if (!field.optional || with_optional) parameters[field.name] = right_value(field.type);
+    }
+    return parameters;
+}
+
+std::string bad_parameter(const Answer& answer) {
+    const auto* rejected = std::get_if<Rejected>(&answer);
+    if (rejected == nullptr || rejected->error != protocol::errors::invalid_parameter) return "";
+    return rejected->parameters.at("parameter").get<std::string>();
+}
+
+TEST(MethodTable, HasExactlyTheMethodsOfTheTexts) {
+    std::set<std::string> in_table;
+    for (const auto& method : methods()) {
+        EXPECT_TRUE(in_table.emplace(method.name()).second) << method.name() << " stands twice";
+    }
+    std::set<std::string> in_texts;
+    for (const auto& [name, method] : declared()) in_texts.insert(name);
+    EXPECT_EQ(in_table, in_texts);
+}
+
+TEST(MethodTable, TakesExactlyTheParametersOfTheTexts) {
+    Called call;
+    call.administrator = true;
+    for (const auto& [name, method] : declared()) {
+        EXPECT_EQ(bad_parameter(call(name, right_parameters(method))), "") << name;
+        EXPECT_EQ(bad_parameter(call(name, right_parameters(method, false))), "") << name;
+
+        json unknown = right_parameters(method);
+        unknown["unknown"] = 1;
+        EXPECT_EQ(bad_parameter(call(name, unknown)), "unknown") << name;
+
+        for (const auto& field : method.in) {
+            json missing = right_parameters(method);
+            missing.erase(field.name);
+            EXPECT_EQ(bad_parameter(call(name, missing)), field.optional ? "" : field.name) << name;
+            json null = right_parameters(method);
+            null[field.name] = nullptr;
+            EXPECT_EQ(bad_parameter(call(name, null)), field.optional ? "" : field.name) << name;
+            json wrong = right_parameters(method);
+            for (const json& value : {json(7), json(true), json::array({"x"}), json(1.5)}) {
+                if (field.type == "int" && value == 7) continue;
+                wrong[field.name] = value;
+                EXPECT_EQ(bad_parameter(call(name, wrong)), field.name) << name << " " << value;
+            }
+        }
+    }
+}
+
+TEST(MethodTable, AnswersWithTheFieldsOfTheTexts) {
+    Called call;
+    const auto texts = declared();
+    const auto check = [&](const std::string& name, const json& parameters) {
+        const Answer answer = call(name, parameters);
+        const auto* answered = std::get_if<Answered>(&answer);
+        ASSERT_NE(answered, nullptr) << name;
+        const auto text = text_of(name.substr(0, name.rfind('.')));
+        EXPECT_EQ(text.misfit(answered->parameters, texts.at(name).out), "") << name;
+    };
+    check("org.varlink.service.GetInfo", json::object());
+    check("org.varlink.service.GetInterfaceDescription", {{"interface", "org.varlink.service"}});
+    check("org.postern.Actions.List", json::object());
+    check("org.postern.Actions.Describe", {{"action", "hello"}});
+    check("org.postern.Actions.Describe", {{"action", "web.restart"}});
+    check("org.postern.Actions.WhoAmI", json::object());
+    check("org.postern.Actions.Ping", {{"ping", ""}});
+    call.unit = "x.service";
+    check("org.postern.Actions.WhoAmI", json::object());
+}
+
+// A row whose access the caller has not is refused before its parameters are looked at.
+TEST(Dispatch, ChecksAccessBeforeTheHandler) {
+    static int served = 0;
+    served = 0;
+    constexpr auto serve = [](const Context&, const json&) -> Answer {
+        ++served;
+        return Answered{json::object()};
+    };
+    static constexpr auto table =
+        std::to_array<Method>({{"org.postern.Actions.Open", Access::everyone, serve},
+                               {"org.postern.Actions.Closed", Access::administrator, serve}});
+    Called call;
+    EXPECT_TRUE(
+        std::holds_alternative<Answered>(call("org.postern.Actions.Open", json::object(), table)));
+    EXPECT_EQ(served, 1);
+    const Answer refused = call("org.postern.Actions.Closed", {{"unknown", 1}}, table);
+    ASSERT_TRUE(std::holds_alternative<Rejected>(refused));
+    EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.PermissionDenied");
+    EXPECT_EQ(std::get<Rejected>(refused).parameters, json::object());
+    EXPECT_EQ(served, 1);
+    call.administrator = true;
+    EXPECT_TRUE(std::holds_alternative<Answered>(
+        call("org.postern.Actions.Closed", {{"unknown", 1}}, table)));
+    EXPECT_EQ(served, 2);
+}
+
+// Every method, for a caller like any other: what is not the administrator's is open to whoever is
+// connected.
+TEST(Dispatch, TheAdministratorsMethodsAreThoseOfAdmin) {
+    for (const auto& method : methods()) {
+        const bool admin = method.name().starts_with("org.postern.Admin.");
+        EXPECT_EQ(method.access(), admin ? Access::administrator : Access::everyone)
+            << method.name();
+    }
+}
+
+TEST(Dispatch, SaysWhatThereIsNot) {
+    Called call;
+    const auto error = [&](std::string_view method) {
+        const Answer answer = call(method, json::object());
+        const auto* rejected = std::get_if<Rejected>(&answer);
+        if (rejected == nullptr) return std::string("served");
+        return std::string(rejected->error) + " " + rejected->parameters.dump();
+    };
+    EXPECT_EQ(error("org.postern.Actions.Nothing"),
+              R"(org.varlink.service.MethodNotFound {"method":"org.postern.Actions.Nothing"})");
+    EXPECT_EQ(error("org.postern.Actions.ping"),
+              R"(org.varlink.service.MethodNotFound {"method":"org.postern.Actions.ping"})");
+    EXPECT_EQ(error("org.postern.Nothing.List"),
+              R"(org.varlink.service.InterfaceNotFound {"interface":"org.postern.Nothing"})");
+    EXPECT_EQ(error("List"), R"(org.varlink.service.MethodNotFound {"method":"List"})");
+    EXPECT_EQ(error(""), R"(org.varlink.service.MethodNotFound {"method":""})");
+    EXPECT_EQ(error(".List"), R"(org.varlink.service.MethodNotFound {"method":".List"})");
+}
+
+TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
+    Called call;
+    const json parameters = json::parse(
+        R"({"action":"x","arguments":{"s":"t","i":-3,"b":true,"l":["a",1,false,[],null],"o":{},"f":1.5,"n":null}})");
+    const Arguments expected = {{"b", Value(true)},
+                                {"f", Value(Unsupported{})},
+                                {"i", Value(std::int64_t{-3})},
+                                {"l", Value(std::vector<Scalar>{"a", std::int64_t{1}, false,
+                                                                Unsupported{}, Unsupported{}})},
+                                {"n", Value(Unsupported{})},
+                                {"o", Value(Unsupported{})},
+                                {"s", Value("t")}};
+    const Answer run = call("org.postern.Actions.Run", parameters);
+    ASSERT_TRUE(std::holds_alternative<AskRun>(run));
+    EXPECT_EQ(std::get<AskRun>(run).action, "x");
+    EXPECT_EQ(std::get<AskRun>(run).arguments, expected);
+    const Answer check = call("org.postern.Actions.Check", parameters);
+    ASSERT_TRUE(std::holds_alternative<AskCheck>(check));
+    EXPECT_EQ(std::get<AskCheck>(check).arguments, expected);
+    // Even for an action that it knows: the set may have changed, and the guard decides.
+    EXPECT_TRUE(std::holds_alternative<AskRun>(
+        call("org.postern.Actions.Run", {{"action", "hello"}, {"arguments", nullptr}})));
+    const Answer describe = call("org.postern.Actions.Describe", {{"action", "nothing"}});
+    ASSERT_TRUE(std::holds_alternative<AskDescribe>(describe));
+    EXPECT_EQ(std::get<AskDescribe>(describe).action, "nothing");
+}
+
+TEST(JsonValues, ResultsFitTheText) {
+    const auto text = text_of("org.postern.Actions");
+    const auto& fields = text.types.at("Result");
+    const auto made = [&](Outcome outcome, bool by_signal, std::int32_t status) {
+        json result = result_json({outcome, by_signal, status, 1, 2, 3, 4});
+        EXPECT_EQ(text.misfit(result, fields), "");
+        for (const char* key : {"startedAt", "endedAt", "cpuMicroseconds", "maxResidentKiB"}) {
+            result.erase(key);
+        }
+        return result;
+    };
+    EXPECT_EQ(made(Outcome::exited, false, 3), json({{"outcome", "exited"}, {"exitCode", 3}}));
+    EXPECT_EQ(made(Outcome::exited, false, 0), json({{"outcome", "exited"}, {"exitCode", 0}}));
+    EXPECT_EQ(made(Outcome::signaled, true, 11), json({{"outcome", "signaled"}, {"signal", 11}}));
+    EXPECT_EQ(made(Outcome::timeout, true, 15), json({{"outcome", "timeout"}, {"signal", 15}}));
+    EXPECT_EQ(made(Outcome::timeout, false, 0), json({{"outcome", "timeout"}}));
+    EXPECT_EQ(made(Outcome::disconnected, true, 9),
+              json({{"outcome", "disconnected"}, {"signal", 9}}));
+    EXPECT_EQ(made(Outcome::stopped, true, 15), json({{"outcome", "stopped"}, {"signal", 15}}));
+    EXPECT_EQ(made(Outcome::lost, false, 0), json({{"outcome", "lost"}}));
+    EXPECT_EQ(made(Outcome::out_of_memory, true, 9),
+              json({{"outcome", "out-of-memory"}, {"signal", 9}}));
+    const json full = result_json({Outcome::exited, false, 0, 1, 2, 3, 4});
+    EXPECT_EQ(full["startedAt"], 1);
+    EXPECT_EQ(full["endedAt"], 2);
+    EXPECT_EQ(full["cpuMicroseconds"], 3);
+    EXPECT_EQ(full["maxResidentKiB"], 4);
+}
+
+TEST(JsonValues, RefusalsFitTheText) {
+    const auto text = text_of("org.postern.Actions");
+    for (const auto refusal : {channel::Refusal::not_granted, channel::Refusal::invalid_argument,
+                               channel::Refusal::limit_reached, channel::Refusal::unavailable,
+                               channel::Refusal::start_failed}) {
+        const auto name = std::string(refusal_error(refusal));
+        const std::string prefix = "org.postern.Actions.";
+        ASSERT_TRUE(name.starts_with(prefix));
+        const channel::Refused refused{1, 2, refusal, "subject", "message"};
+        EXPECT_EQ(
+            text.misfit(refusal_json(refused, "x"), text.errors.at(name.substr(prefix.size()))), "")
+            << name;
+    }
+}
+
+}  // namespace
+}  // namespace postern::session

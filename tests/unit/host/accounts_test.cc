@@ -1,0 +1,58 @@
+#include "host/accounts.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace postern::policy {
+namespace {
+
+TEST(Accounts, UsersAndGroupsByName) {
+    const auto root = find_user("root");
+    ASSERT_TRUE(root && *root);
+    EXPECT_EQ((*root)->uid, 0U);
+    EXPECT_EQ((*root)->name, "root");
+    const auto by_uid = find_user(uid_t{0});
+    ASSERT_TRUE(by_uid && *by_uid);
+    EXPECT_EQ((*by_uid)->home, (*root)->home);
+    const auto group = find_group("root");
+    ASSERT_TRUE(group && *group);
+    EXPECT_EQ(**group, 0U);
+}
+
+TEST(Accounts, WhatIsNotThereIsNoError) {
+    const auto user = find_user("no-such-user-here");
+    ASSERT_TRUE(user);
+    EXPECT_FALSE(user->has_value());
+    const auto group = find_group("no-such-group-here");
+    ASSERT_TRUE(group);
+    EXPECT_FALSE(group->has_value());
+    const auto uid = find_user(uid_t{4123456789});
+    ASSERT_TRUE(uid);
+    EXPECT_FALSE(uid->has_value());
+}
+
+TEST(Accounts, GroupsAreCompleteAscendingAndUnique) {
+    const auto groups = groups_of("root", 4242);
+    EXPECT_TRUE(std::is_sorted(groups.begin(), groups.end()));
+    EXPECT_TRUE(std::adjacent_find(groups.begin(), groups.end()) == groups.end());
+    EXPECT_TRUE(std::binary_search(groups.begin(), groups.end(), 4242U));
+    EXPECT_EQ(groups_of("no-such-user-here", 7), std::vector<gid_t>{7});
+    const auto own = process_groups();
+    EXPECT_TRUE(std::binary_search(own.begin(), own.end(), getegid()));
+}
+
+TEST(Accounts, Ids) {
+    EXPECT_EQ(parse_id("0"), 0U);
+    EXPECT_EQ(parse_id("1000"), 1000U);
+    EXPECT_EQ(parse_id("2147483648"), 2147483648U);
+    EXPECT_EQ(parse_id("4294967294"), 4294967294U);
+    for (const char* text : {"", "4294967295", "4294967296", "99999999999999999999", "-1", "+1",
+                             "01", "00", " 1", "1 ", "1a", "0x1", "root"}) {
+        EXPECT_EQ(parse_id(text), std::nullopt) << text;
+    }
+}
+
+}  // namespace
+}  // namespace postern::policy
