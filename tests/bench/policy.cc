@@ -7,7 +7,7 @@
 #include <string>
 
 #include "daemon/policy/arguments.h"
-#include "daemon/policy/file/loader.h"
+#include "daemon/policy/file/action_parser.h"
 #include "daemon/policy/verdict.h"
 
 namespace {

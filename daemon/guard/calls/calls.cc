@@ -14,6 +14,7 @@
 #include "base/utf8.h"
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/listen/identity.h"
+#include "daemon/jobs/record/record.h"
 #include "daemon/policy/arguments.h"
 
 namespace postern {

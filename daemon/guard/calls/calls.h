@@ -21,7 +21,6 @@
 #include "daemon/guard/config/limits.h"
 #include "daemon/guard/sessions/session_process.h"
 #include "daemon/jobs/job_manager.h"
-#include "daemon/jobs/record/record.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/policy/verdict.h"
 

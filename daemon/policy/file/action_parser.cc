@@ -1,4 +1,4 @@
-// parse_action(): one file's text -> Action.
+#include "daemon/policy/file/action_parser.h"
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,6 @@
 #include "base/utf8.h"
 #include "daemon/policy/file/argument_declaration.h"
 #include "daemon/policy/file/document.h"
-#include "daemon/policy/file/loader.h"
 #include "daemon/policy/file/rules.h"
 #include "daemon/policy/file/run_as.h"
 #include "daemon/policy/file/sandbox.h"

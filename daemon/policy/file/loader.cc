@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/unique_fd.h"
 #include "base/utf8.h"
+#include "daemon/policy/file/action_parser.h"
 #include "host/directory.h"
 #include "host/safe_file.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "daemon/policy/file/document.h"
-#include "daemon/policy/file/loader.h"
+#include "daemon/policy/file/load_options.h"
 #include "daemon/policy/snapshot.h"
 #include "host/accounts.h"
 

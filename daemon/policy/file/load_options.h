@@ -1,0 +1,30 @@
+// How action files are loaded.
+#pragma once
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "host/accounts.h"
+
+namespace postern::policy {
+
+struct LoadOptions {
+    // Absolute folders of action files; a file in a later one wins over one of the same name in an
+    // earlier. A folder that does not exist counts as empty.
+    std::vector<std::string> folders;
+    // Who may own the files besides root: the guard's own uid. Not 0: every job runs as this user.
+    uid_t owner = 0;
+    // Then also the groups of every job: those of the process, which it can't change.
+    gid_t gid = ::getegid();
+    std::vector<gid_t> groups = process_groups();
+    // Whether systemd supervises jobs: else there is no sandbox for them.
+    bool systemd = false;
+    // Timeout of an action that names none.
+    std::uint64_t default_timeout_usec = 3'600'000'000;
+};
+
+}  // namespace postern::policy
