@@ -10,14 +10,14 @@
 namespace postern {
 namespace {
 
-struct Unit {
+struct TimeUnit {
     std::string_view name;
     std::uint64_t usec;
 };
 // Largest first: the order in which they are written.
-constexpr std::array units = {
-    Unit{"d", 86'400'000'000}, Unit{"h", 3'600'000'000}, Unit{"min", 60'000'000},
-    Unit{"s", 1'000'000},      Unit{"ms", 1'000},        Unit{"us", 1},
+constexpr std::array time_units = {
+    TimeUnit{"d", 86'400'000'000}, TimeUnit{"h", 3'600'000'000}, TimeUnit{"min", 60'000'000},
+    TimeUnit{"s", 1'000'000},      TimeUnit{"ms", 1'000},        TimeUnit{"us", 1},
 };
 constexpr std::uint64_t max_usec = std::numeric_limits<std::uint64_t>::max();
 
@@ -56,10 +56,10 @@ Result<std::uint64_t> parse_duration(std::string_view text) {
         rest.remove_prefix(letters);
 
         std::size_t unit = next_unit;
-        while (unit < units.size() && units.at(unit).name != name) ++unit;
-        if (unit == units.size()) return not_a_duration(text);
-        if (number > (max_usec - total) / units.at(unit).usec) return too_long(text);
-        total += number * units.at(unit).usec;
+        while (unit < time_units.size() && time_units.at(unit).name != name) ++unit;
+        if (unit == time_units.size()) return not_a_duration(text);
+        if (number > (max_usec - total) / time_units.at(unit).usec) return too_long(text);
+        total += number * time_units.at(unit).usec;
         next_unit = unit + 1;
 
         if (rest.size() > 1 && rest.front() == ' ') rest.remove_prefix(1);
@@ -70,7 +70,7 @@ Result<std::uint64_t> parse_duration(std::string_view text) {
 std::string show_duration(std::uint64_t usec) {
     if (usec == 0) return "0s";
     std::string text;
-    for (const Unit& unit : units) {
+    for (const TimeUnit& unit : time_units) {
         const std::uint64_t count = usec / unit.usec;
         if (count == 0) continue;
         usec %= unit.usec;

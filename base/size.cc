@@ -10,16 +10,16 @@
 namespace postern {
 namespace {
 
-struct Unit {
+struct SizeUnit {
     std::string_view letter;
     std::string_view name;
     std::uint64_t bytes;
 };
-constexpr std::array units = {
-    Unit{"T", "TiB", std::uint64_t{1} << 40U},
-    Unit{"G", "GiB", std::uint64_t{1} << 30U},
-    Unit{"M", "MiB", std::uint64_t{1} << 20U},
-    Unit{"K", "KiB", std::uint64_t{1} << 10U},
+constexpr std::array size_units = {
+    SizeUnit{"T", "TiB", std::uint64_t{1} << 40U},
+    SizeUnit{"G", "GiB", std::uint64_t{1} << 30U},
+    SizeUnit{"M", "MiB", std::uint64_t{1} << 20U},
+    SizeUnit{"K", "KiB", std::uint64_t{1} << 10U},
 };
 
 Failure<Error> not_a_size(std::string_view text) {
@@ -41,7 +41,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
     std::string_view unit(rest, static_cast<std::size_t>(end - rest));
     if (unit.empty()) return number;
     if (unit.front() == ' ') unit.remove_prefix(1);
-    for (const Unit& known : units) {
+    for (const SizeUnit& known : size_units) {
         if (unit != known.letter && unit != known.name) continue;
         if (number > std::numeric_limits<std::uint64_t>::max() / known.bytes) {
             return fail(in_quotes(text) + " is too large a size");
@@ -52,7 +52,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
 }
 
 std::string show_size(std::uint64_t bytes) {
-    for (const Unit& unit : units) {
+    for (const SizeUnit& unit : size_units) {
         if (bytes != 0 && bytes % unit.bytes == 0) {
             return std::to_string(bytes / unit.bytes) + ' ' + std::string(unit.name);
         }

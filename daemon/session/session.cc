@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t guard_token = ~std::uint64_t{0};
 // Packets that are taken in one go, so that clients get their turn too; a set of actions that has
 // begun to arrive is taken whole, as far as it is there.
-constexpr int packets_per_turn = 32;
+constexpr int messages_per_turn = 32;
 // The most groups that the kernel gives a process (NGROUPS_MAX), and the primary one.
 constexpr std::size_t most_groups = 65537;
 // "4294967295,", and what stands around the groups in the reply of WhoAmI.
@@ -99,7 +99,7 @@ int Session::timeout(int milliseconds) const {
 }
 
 void Session::serve_guard() {
-    for (int i = 0; i < packets_per_turn || snapshot_count_; ++i) {
+    for (int i = 0; i < messages_per_turn || snapshot_count_; ++i) {
         channel::Received received = guard_.receive();
         if (received.state == channel::Received::State::nothing) return;
         if (received.state == channel::Received::State::ended) {

@@ -11,14 +11,14 @@
 namespace postern {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-std::string dump(const Json& json) {
-    return json.dump(2, ' ', false, Json::error_handler_t::replace);
+std::string dump(const OrderedJson& json) {
+    return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
-Json to_json(const policy::Action& action) {
-    Json rules = Json::array();
+OrderedJson to_json(const policy::Action& action) {
+    OrderedJson rules = OrderedJson::array();
     for (const auto* list : {&action.allow, &action.deny}) {
         for (const policy::Rule& rule : *list) {
             rules.push_back({{"rule", rule.text}, {"place", rule.place}});
@@ -64,13 +64,13 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         return 1;
     }
     if (json) {
-        Json actions = Json::array();
+        OrderedJson actions = OrderedJson::array();
         for (const auto& [name, action] : snapshot->actions) actions.push_back(to_json(action));
-        Json bad = Json::array();
+        OrderedJson bad = OrderedJson::array();
         for (const auto& file : snapshot->bad) {
             bad.push_back({{"action", file.action}, {"file", file.file}, {"error", file.message}});
         }
-        Json limits = Json::object();
+        OrderedJson limits = OrderedJson::object();
         for (const auto& [name, value] : show_limits(configuration.limits)) limits[name] = value;
         std::printf("%s\n", dump({{"folders", configuration.actions},
                                   {"actions", actions},
@@ -92,8 +92,8 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
     policy::LoadOptions options;
     options.owner = owner;
     options.systemd = true;
-    Json good = Json::array();
-    Json bad = Json::array();
+    OrderedJson good = OrderedJson::array();
+    OrderedJson bad = OrderedJson::array();
     for (const std::string& file : files) {
         const auto action = policy::lint(file, options);
         if (!action) {
@@ -101,14 +101,14 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
             bad.push_back({{"file", printable(file)}, {"error", action.error().message}});
             continue;
         }
-        Json entry = {{"file", printable(file)}};
+        OrderedJson entry = {{"file", printable(file)}};
         if (const auto& found = *action) entry["action"] = found->description.name;
         good.push_back(std::move(entry));
     }
     if (json) {
         // One line, as all that posternctl prints with --json.
-        std::printf("%s\n", Json{{"good", good}, {"bad", bad}}
-                                .dump(-1, ' ', false, Json::error_handler_t::replace)
+        std::printf("%s\n", OrderedJson{{"good", good}, {"bad", bad}}
+                                .dump(-1, ' ', false, OrderedJson::error_handler_t::replace)
                                 .c_str());
     } else {
         std::printf("%zu files good, %zu files bad\n", good.size(), bad.size());

@@ -14,7 +14,7 @@ namespace postern::jobs {
 namespace {
 
 // How long until systemd is asked again that gave no answer.
-constexpr std::uint64_t retry_usec = 500'000;
+constexpr std::uint64_t ask_again_usec = 500'000;
 
 bool names_property(std::string_view message, std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
@@ -136,14 +136,14 @@ void UnitJob::fenced(const std::optional<CallError>& error) {
                 "job " + id() +
                 ": whether it was started can't be found out: " + printable(error->message));
         }
-        arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+        arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
     }
 }
 
 // The unit that is there is the job, or a fence that we, or a guard before us, put up already.
 void UnitJob::recognised(const std::optional<UnitState>& state) {
     if (!state) {
-        arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+        arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
     } else if (state->description == fence_description) {
         never_began();
     } else {
@@ -194,7 +194,7 @@ void UnitJob::look() {
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
-    if (!state) return arm(host().event(), retry_timer_, retry_usec, on_retry, this);
+    if (!state) return arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
     // As long as it waits for its turn it is inactive as well.
     // What has ignored TERM leaves the unit failed.
     const bool over = state_ == State::stopping

@@ -280,9 +280,9 @@ constexpr std::array<Instead, 16> instead = {{
 constexpr std::array<std::string_view, 2> capability_sets = {"AmbientCapabilities",
                                                              "CapabilityBoundingSet"};
 
-class Reader {
+class SandboxReader {
   public:
-    explicit Reader(Document& document) : document_(document) {}
+    explicit SandboxReader(Document& document) : document_(document) {}
 
     void read(const std::string& name, const Node& node) {
         if (std::ranges::find(capability_sets, name) != capability_sets.end()) {
@@ -395,7 +395,7 @@ std::vector<std::pair<std::string_view, bool>> sandbox_properties() {
 }
 
 Sandbox read_sandbox(Document& document, const Node& node) {
-    Reader reader(document);
+    SandboxReader reader(document);
     const auto members = document.members(node);
     if (!members) return {};
     for (const auto& [name, value] : *members) reader.read(name, value);

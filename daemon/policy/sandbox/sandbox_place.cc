@@ -12,8 +12,6 @@
 namespace postern::policy {
 namespace {
 
-constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-
 // Of disks: K, M, G, T are powers of 1000 there.
 std::optional<std::uint64_t> decimal_size_of(std::string_view text) {
     std::uint64_t unit = 1;

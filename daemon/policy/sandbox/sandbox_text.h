@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@
 #include "daemon/policy/sandbox/sandbox_value.h"
 
 namespace postern::policy {
+
+// "infinity", as it travels.
+inline constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
 
 inline Parsed one(std::string_view name, PropertyValue value) {
     std::vector<NamedProperty> properties;

@@ -12,8 +12,6 @@
 namespace postern::policy {
 namespace {
 
-constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-
 // "12%", "12.34%" in hundredths of a percent.
 std::optional<std::uint64_t> permyriad_of(std::string_view text) {
     if (!text.ends_with('%')) return std::nullopt;
