@@ -9,5 +9,6 @@ postern_unit_tests(session
 target_compile_definitions(session_tests PRIVATE
     POSTERN_SESSION="$<TARGET_FILE:postern-session>"
     POSTERN_SANDBOX_PROBE="$<TARGET_FILE:sandbox_probe>"
-    POSTERN_GOLDEN="${CMAKE_CURRENT_LIST_DIR}/../golden")
+    POSTERN_GOLDEN="${CMAKE_CURRENT_LIST_DIR}/../golden"
+    POSTERN_GOLDEN_BEFORE="${CMAKE_CURRENT_LIST_DIR}/../v0.1/golden")
 add_dependencies(session_tests postern-session sandbox_probe)
