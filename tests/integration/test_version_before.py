@@ -20,7 +20,15 @@ from test_jobs import POORER, follow, get, no_such_job, text_of
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
 RECORDS = harness.REPOSITORY / "tests/v0.1/records"
-SAID = {entry["name"]: entry for entry in json.loads((RECORDS / "said.json").read_text())}
+UNIT_RECORDS = harness.REPOSITORY / "tests/v0.1/unit-records"
+
+
+def said_of(records):
+    """What 0.1.0 said about each job, by the job's name."""
+    return {entry["name"]: entry for entry in json.loads((records / "said.json").read_text())}
+
+
+SAID = said_of(RECORDS)
 SECRET = b"Xyzzy-4711-Plugh"
 GREETING = 'Zo\u00eb "\\ {x}\n2\nfalse\na\nb c\n'
 # How each job ended, and what it wrote to standard output and standard error.
@@ -58,29 +66,35 @@ def action(path):
     return {**content, "exec": ["/bin/true"]} if path.stem == "gone" else content
 
 
-@pytest.fixture
-def guard(start_guard, folder):
+def start_on_copy(start_guard, records, folder, **more):
     """The guard of today on a copy of the state directory, with the modes that git does not keep."""
     state = folder / "state"
-    shutil.copytree(RECORDS / "state", state)
+    shutil.copytree(records / "state", state)
     for path in (state, *state.rglob("*")):
         os.chown(path, 0, 0)
         path.chmod(0o700 if path.is_dir() else 0o600)
-    for path in outputs(state):
-        path.chmod(0o622)
-    return start_guard({path.stem: action(path) for path in (RECORDS / "actions").iterdir()},
-                       state_folder=state, datagrams=True)
+    for path in (state / "jobs").iterdir():
+        if json.loads((path / "record.json").read_text())["state"] in ("starting", "running"):
+            # The job could still write.
+            (path / "stdout").chmod(0o622)
+            (path / "stderr").chmod(0o622)
+    return start_guard({path.stem: action(path) for path in (records / "actions").iterdir()},
+                       state_folder=state, **more)
 
 
-def outputs(state):
-    """The files that the interrupted jobs could still write to."""
-    return [state / "jobs" / job(name) / stream for name in INTERRUPTED
-            for stream in ("stdout", "stderr")]
+@pytest.fixture
+def guard(start_guard, folder):
+    return start_on_copy(start_guard, RECORDS, folder, datagrams=True)
 
 
 def files(state):
     """The files of each job."""
     return {path.name: sorted(os.listdir(path)) for path in (state / "jobs").iterdir()}
+
+
+def modes(state):
+    """Of all files: no job can write to its output any more."""
+    return {stat.S_IMODE(path.stat().st_mode) for path in (state / "jobs").glob("*/*")}
 
 
 def result_of(reply):
@@ -115,7 +129,7 @@ def test_nothing_is_dropped(guard):
         assert "not believed" not in guard.stderr() and ".bad" not in guard.stderr()
         lost = [(e["job"], e["action"], e["uid"]) for e in guard.audit() if e["event"] == "job-lost"]
         assert sorted(lost) == sorted((job(name), "wait", owner(name).uid) for name in INTERRUPTED)
-        assert [stat.S_IMODE(path.stat().st_mode) for path in outputs(guard.state_folder)] == [0o600] * 4
+        assert modes(guard.state_folder) == {0o600}
         # With another key no job would be found by callers that have groups.
         assert (guard.state_folder / "groups.key").read_bytes() == \
             (RECORDS / "state/groups.key").read_bytes()
@@ -216,3 +230,52 @@ def test_posternctl_finds_them(guard):
                          as_=owner(name))
         assert (done.returncode, done.stderr) == (code, ""), name
         assert [json.loads(line) for line in done.stdout.splitlines()] == SAID[name]["follow"]
+
+
+# ---- Jobs that systemd supervised ----
+
+UNIT_ENDED = {
+    "exited with 3": ({"outcome": "exited", "exitCode": 3}, "out\n", "err\n"),
+    "called from a unit": ({"outcome": "exited", "exitCode": 3}, "out\n", "err\n"),
+    "killed by a signal": ({"outcome": "signaled", "signal": 9}, "before\n", ""),
+    "timed out": ({"outcome": "timeout", "signal": 15}, "began\n", ""),
+}
+# What ran, what was being ended, and what had exited but for a process that it left behind.
+UNIT_INTERRUPTED = {"running", "ending", "result known"}
+
+
+def test_records_of_units(start_guard, folder):
+    """After another boot, and whoever supervises jobs then."""
+    said = said_of(UNIT_RECORDS)
+    assert set(said) == {*UNIT_ENDED, *UNIT_INTERRUPTED}
+    guard = start_on_copy(start_guard, UNIT_RECORDS, folder)
+    assert files(guard.state_folder) == {
+        entry["job"]: ["record.json", "stderr", "stdout"] for entry in said.values()}
+    assert len(said) == 7 and "not believed" not in guard.stderr()
+    assert modes(guard.state_folder) == {0o600}
+    lost = {entry["job"] for entry in guard.audit() if entry["event"] == "job-lost"}
+    assert lost == {said[name]["job"] for name in UNIT_INTERRUPTED}
+    with guard.connect(as_=ALICE) as client:
+        for name, expected in UNIT_ENDED.items():
+            job_id = said[name]["job"]
+            assert get(client, job_id) == said[name]["get"], name
+            replies = follow(client, job_id)
+            assert replies == said[name]["follow"], name
+            assert (result_of(replies[-1]), all_text(replies, "stdout"),
+                    all_text(replies, "stderr")) == expected, name
+            client.send_call("Run", said[name]["run"], more=True)
+            assert client.read_replies() == replies, name
+        for name in UNIT_INTERRUPTED:
+            job_id = said[name]["job"]
+            old = json.loads((UNIT_RECORDS / "state/jobs" / job_id / "record.json").read_text())
+            replies = follow(client, job_id)
+            result = replies[-1]["parameters"]["result"]
+            assert (text_of(replies), result) == ("began\n", {
+                "outcome": "lost", "startedAt": old["started_usec"], "endedAt": result["endedAt"],
+                "cpuMicroseconds": old.get("result", {}).get("cpu_usec", 0), "maxResidentKiB": 0}), name
+            assert get(client, job_id)["parameters"]["job"] == {
+                "job": job_id, "action": said[name]["run"]["action"], "state": "ended",
+                "createdAt": old["created_usec"], "result": result}, name
+            client.send_call("Run", said[name]["run"], more=True)
+            assert client.read_replies() == replies, name
+    assert started(guard) == []
