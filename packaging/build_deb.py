@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""build_deb.py SUITE: builds the Debian package inside a root file system of that suite.
+"""build_deb.py SUITE [--before]: builds the Debian package inside a root file system of that suite.
 
-The result is left in build/packages/SUITE. Needs root, for debootstrap and chroot.
+The result is left in build/packages/SUITE. With --before it is the package of the version before
+this one, which is built once and kept in root_fs.cache(). Needs root, for debootstrap and chroot.
 """
 
 import email.utils
@@ -11,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import root_fs
@@ -23,10 +25,13 @@ BUILD_PACKAGES = (
 )
 # Has systemd.pc, which says where units go.
 SYSTEMD_PC = {"bookworm": "systemd", "trixie": "systemd-dev"}
+# What upgrades start from.
+VERSION_BEFORE = "0.1.0"
+COMMIT_BEFORE = "f252a7944b209ca2ba7d30e5bcdc194f55090e22"
 
 
-def version():
-    text = (REPOSITORY / "CMakeLists.txt").read_text(encoding="utf-8")
+def version(sources):
+    text = (sources / "CMakeLists.txt").read_text(encoding="utf-8")
     return re.search(r"project\(postern VERSION ([0-9.]+)", text).group(1)
 
 
@@ -50,23 +55,50 @@ def copy_sources(target):
             shutil.copy2(source, target / name)
 
 
-def write_changelog(path, suite):
-    date = git("log", "-1", "--format=%ct")
+def extract_before(target):
+    """The sources of the version before, from the history."""
+    archive = git("-c", "tar.umask=022", "archive", COMMIT_BEFORE)
+    if archive is None:
+        raise RuntimeError(
+            f"{REPOSITORY} does not have commit {COMMIT_BEFORE}, which is version {VERSION_BEFORE}; "
+            "it needs a clone with its history: in a shallow one run git fetch --unshallow")
+    target.mkdir(parents=True)
+    subprocess.run(["tar", "-C", target, "-x"], input=archive, check=True)
+
+
+def write_changelog(path, suite, commit):
+    date = git("log", "-1", "--format=%ct", commit)
     stamp = int(date) if date and date.strip() else int(time.time())
     maintainer = re.search(r"^Maintainer: (.*)$", (path.parent / "control").read_text("utf-8"), re.M)
+    number = version(path.parents[1])
     path.write_text(
-        f"postern ({version()}) {suite}; urgency=medium\n\n  * Version {version()}.\n\n"
+        f"postern ({number}) {suite}; urgency=medium\n\n  * Version {number}.\n\n"
         f" -- {maintainer.group(1)}  {email.utils.formatdate(stamp)}\n", encoding="utf-8")
 
 
 def build(suite):
     """Builds the package and returns the path of the .deb."""
-    results = REPOSITORY / "build/packages" / suite
+    return _build(suite, REPOSITORY / "build/packages" / suite, copy_sources, "HEAD")
+
+
+def build_before(suite):
+    """The .deb of the version before: the one in the cache, else it is built, which takes minutes."""
+    key = root_fs.key(suite, COMMIT_BEFORE, *BUILD_PACKAGES)
+    kept = root_fs.cache() / f"postern-{VERSION_BEFORE}-{suite}-{key}.deb"
+    if not kept.exists():
+        results = REPOSITORY / "build/packages" / f"{suite}-{VERSION_BEFORE}"
+        built = _build(suite, results, extract_before, COMMIT_BEFORE)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=root_fs.cache()) as folder:
+            pathlib.Path(shutil.copy2(built, folder)).rename(kept)
+    return kept
+
+
+def _build(suite, results, put_sources, commit):
     with root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite]]) as root:
         sources = root / "build/postern"
-        copy_sources(sources)
-        shutil.copytree(REPOSITORY / "packaging/debian", sources / "debian")
-        write_changelog(sources / "debian/changelog", suite)
+        put_sources(sources)
+        shutil.copytree(sources / "packaging/debian", sources / "debian")
+        write_changelog(sources / "debian/changelog", suite, commit)
         compiled = root_fs.cache() / f"ccache-{suite}"
         compiled.mkdir(exist_ok=True)
         (root / "ccache").mkdir()
@@ -101,12 +133,14 @@ def dependencies(package):
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in root_fs.SUITES:
-        sys.exit(f"usage: build_deb.py {'|'.join(root_fs.SUITES)}")
+    before = sys.argv[2:] == ["--before"]
+    if len(sys.argv) != 2 + before or sys.argv[1] not in root_fs.SUITES:
+        sys.exit(f"usage: build_deb.py {'|'.join(root_fs.SUITES)} [--before]")
+    suite = sys.argv[1]
     if os.geteuid() != 0:
-        sys.exit(f"needs root, for debootstrap and chroot: sudo ./dev package {sys.argv[1]}")
+        sys.exit(f"needs root, for debootstrap and chroot: sudo ./dev package {suite}")
     try:
-        print(build(sys.argv[1]).relative_to(REPOSITORY))
+        print(build_before(suite) if before else build(suite).relative_to(REPOSITORY))
     except RuntimeError as error:
         sys.exit(str(error))
 

@@ -92,9 +92,13 @@ def _say(text):
     print(f"root_fs: {text}", file=sys.stderr, flush=True)
 
 
+def key(*words):
+    """Goes into the name of what is kept: what was made of other words has another."""
+    return hashlib.sha256(" ".join([FORMAT, *words]).encode()).hexdigest()[:16]
+
+
 def _unpack(suite, packages, target):
-    key = hashlib.sha256(" ".join([FORMAT, suite, *packages]).encode()).hexdigest()[:16]
-    archive = cache() / f"{suite}-{key}.tar.zst"
+    archive = cache() / f"{suite}-{key(suite, *packages)}.tar.zst"
     for attempt in (1, 2):
         if not archive.exists():
             _make(suite, packages, archive)

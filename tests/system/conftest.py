@@ -43,17 +43,30 @@ def package(suite):
 
 
 @pytest.fixture(scope="session")
+def package_before(suite):
+    """The .deb of the version before, built from the history once for a machine: for long tests."""
+    try:
+        return build_deb.build_before(suite)
+    except RuntimeError as error:
+        pytest.exit(str(error), 1)
+
+
+@pytest.fixture(scope="session")
 def dependencies(package):
     return build_deb.dependencies(package)
 
 
-@pytest.fixture(scope="session")
-def root(suite, dependencies):
-    """A root file system with what a host needs, and with what the package needs."""
+def unpacked_root(suite, dependencies):
+    """A root file system with what a host needs, and with what packages need."""
     packages = [*booted_host.PACKAGES, *dependencies]
     if suite == "trixie":
         packages.append("python3-varlink")
-    with root_fs.unpacked(suite, packages) as path:
+    return root_fs.unpacked(suite, packages)
+
+
+@pytest.fixture(scope="session")
+def root(suite, dependencies):
+    with unpacked_root(suite, dependencies) as path:
         yield path
 
 
@@ -61,6 +74,15 @@ def root(suite, dependencies):
 def fresh_host(root, package):
     """A host that has just booted; the package lies in /packages."""
     with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as host:
+        yield host
+
+
+@pytest.fixture
+def host_before(suite, package, package_before):
+    """A host that has just booted; the package lies in /packages, the one before as /before.deb."""
+    needed = {*build_deb.dependencies(package), *build_deb.dependencies(package_before)}
+    binds = [(package.parent, "/packages"), (package_before, "/before.deb")]
+    with unpacked_root(suite, needed) as path, booted_host.BootedHost(path, binds=binds) as host:
         yield host
 
 

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import booted_host
+import build_deb
 from conftest import install
 
 pytestmark = pytest.mark.needs_root
@@ -198,6 +199,76 @@ def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package)
     assert host.property("posternd.service", "MainPID") not in (pid, "0")
     assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
     assert hello(host).stdout == "Hi, g1\n"
+
+
+@pytest.mark.long
+def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, package):
+    host = host_before
+    host.run("dpkg", "-i", "/before.deb")
+    assert package_version(host) == build_deb.VERSION_BEFORE
+    host.run("useradd", "member")
+    host.run("usermod", "-a", "-G", "postern", "member")
+    for name, script in {"once": "echo x >>/run/count; echo done; echo careful >&2; exit 3",
+                         "long": "echo began; while [ ! -e /run/go ]; do sleep 0.1; done; echo over; "
+                                 "echo late >&2; exit 7"}.items():
+        host.write(f"/etc/postern/actions.d/{name}.json", json.dumps(
+            {"summary": name, "exec": ["/bin/sh", "-c", script], "allow": [{"group": "postern"}]}))
+    configuration = '{ "limits": { "jobs-per-uid": 1 } }\n'
+    host.write("/etc/postern/posternd.json", configuration)
+    host.run("systemctl", "disable", "posternd-datagram.socket")
+    host.run("systemctl", "mask", "--now", "posternd-admin.socket")
+    enabled = {"posternd.socket": "enabled", "posternd-admin.socket": "masked",
+               "posternd-datagram.socket": "disabled"}
+    assert {name: host.property(name, "UnitFileState") for name in enabled} == enabled
+
+    once = {"action": "once", "key": "upgrade:1"}
+    job = call(host, "Actions.Run", once)[0]["parameters"]["job"]
+    said = call(host, "Jobs.Follow", {"job": job})
+    assert said[1]["parameters"] == {"job": job, "stdout": "done\n", "stderr": "careful\n"}
+    assert said[-1]["parameters"]["result"]["exitCode"] == 3
+    found = call(host, "Jobs.Get", {"job": job})
+    client = host.spawn("posternctl", "run", "long", user="member")
+    assert client.stdout.readline() == "began\n"
+    [long_job] = {*host.run("ls", "/var/lib/postern/jobs").stdout.split()} - {job}
+    unit = f"postern-job-{long_job}.service"
+    running = call(host, "Jobs.Get", {"job": long_job})
+    assert running[0]["parameters"]["job"]["state"] == "running"
+    pids = [host.property(name, "MainPID") for name in (unit, "posternd.service")]
+
+    install(host, package)
+    assert package_version(host) == build_deb.version(build_deb.REPOSITORY)
+    assert host.property(unit, "MainPID") == pids[0]
+    assert host.property("posternd.service", "MainPID") not in (pids[1], "0")
+    assert call(host, "Jobs.Get", {"job": job}) == found
+    assert call(host, "Jobs.Follow", {"job": job}) == call(host, "Actions.Run", once) == said
+    assert call(host, "Jobs.Get", {"job": long_job}) == running
+    # The limit that the file sets holds: the long job is the one that the user may have.
+    [full] = call(host, "Actions.Run", {"action": "long"}, code=123)
+    assert full["parameters"]["limit"] == "jobs-per-uid"
+    host.run("touch", "/run/go")
+    assert client.communicate(timeout=30) == ("over\n", "late\n")
+    assert client.returncode == 7
+    ended = call(host, "Jobs.Follow", {"job": long_job})
+    assert ended[1]["parameters"] == {"job": long_job, "stdout": "began\nover\n", "stderr": "late\n"}
+    assert ended[-1]["parameters"]["result"]["exitCode"] == 7
+    assert host.run("cat", "/run/count").stdout == "x\n"
+    assert sorted(host.run("ls", "/var/lib/postern/jobs").stdout.split()) == sorted([job, long_job])
+    assert {name: host.property(name, "UnitFileState") for name in enabled} == enabled
+    assert state(host, "posternd-admin.socket") == "inactive"
+    assert host.run("cat", "/etc/postern/posternd.json").stdout == configuration
+    assert host.failed_units() == ""
+
+
+def package_version(host):
+    return host.run("dpkg-query", "-W", "-f", "${Version}", "postern").stdout
+
+
+def call(host, method, parameters, code=0):
+    """All replies of a method to the member."""
+    done = host.run("posternctl", "call", "--more", f"org.postern.{method}", json.dumps(parameters),
+                    user="member", check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_purged_it_leaves_nothing(fresh_host, package):

@@ -346,17 +346,31 @@ TEST_P(Golden, HasOnlyWhatTheInterfaceTextsHave) {
     }
 }
 
-std::vector<std::filesystem::path> golden_files() {
+// What version 0.1.0 said. It is never recorded anew: its clients are still there.
+class GoldenBefore : public Golden {};
+
+TEST_P(GoldenBefore, IsStillWhatTheSessionSays) {
+    const std::string expected = read_file(GetParam());
+    ASSERT_FALSE(expected.empty());
+    EXPECT_EQ(Conversation().hold(expected), expected);
+}
+
+std::vector<std::filesystem::path> golden_files(const char* directory) {
     std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(POSTERN_GOLDEN)) {
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
         if (entry.path().extension() == ".txt") files.push_back(entry.path());
     }
     std::ranges::sort(files);
     return files;
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(golden_files()),
-                         [](const auto& file) { return file.param.stem().string(); });
+std::string name_of(const testing::TestParamInfo<std::filesystem::path>& file) {
+    return file.param.stem().string();
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(golden_files(POSTERN_GOLDEN)), name_of);
+INSTANTIATE_TEST_SUITE_P(Files, GoldenBefore,
+                         testing::ValuesIn(golden_files(POSTERN_GOLDEN_BEFORE)), name_of);
 
 }  // namespace
 }  // namespace postern::session
