@@ -11,13 +11,13 @@
 namespace postern::ctl {
 namespace {
 
-constexpr std::array watched = {SIGINT, SIGTERM};
+constexpr std::array interrupting = {SIGINT, SIGTERM};
 
 // What the handler may touch. A pipe, and not signalfd(2): a write(2) to a terminal that stands
 // still must return with EINTR when Ctrl-C is pressed, which blocked signals don't do.
 volatile std::sig_atomic_t first_signal = 0;
 volatile std::sig_atomic_t pipe_end = -1;
-std::array<struct sigaction, watched.size()> former;
+std::array<struct sigaction, interrupting.size()> former;
 
 void note(int signal) {
     const int saved = errno;
@@ -39,9 +39,9 @@ Result<Interrupt> Interrupt::watch() {
     pipe_end = ends[1];
     struct sigaction action{};
     action.sa_handler = note;
-    for (std::size_t i = 0; i < watched.size(); ++i) {
-        sigaction(watched[i], nullptr, &former[i]);
-        if (former[i].sa_handler != SIG_IGN) sigaction(watched[i], &action, nullptr);
+    for (std::size_t i = 0; i < interrupting.size(); ++i) {
+        sigaction(interrupting[i], nullptr, &former[i]);
+        if (former[i].sa_handler != SIG_IGN) sigaction(interrupting[i], &action, nullptr);
     }
     return Interrupt(std::move(readable));
 }
@@ -50,7 +50,8 @@ Interrupt::Interrupt(Interrupt&& other) noexcept = default;
 
 Interrupt::~Interrupt() {
     if (!readable_) return;  // moved from
-    for (std::size_t i = 0; i < watched.size(); ++i) sigaction(watched[i], &former[i], nullptr);
+    for (std::size_t i = 0; i < interrupting.size(); ++i)
+        sigaction(interrupting[i], &former[i], nullptr);
     UniqueFd(pipe_end).reset();
     pipe_end = -1;
     first_signal = 0;

@@ -148,14 +148,14 @@ TEST(Arguments, UnknownMissingAndDoubled) {
               "service: there is no such argument; this action takes none");
 }
 
-struct Row {
+struct ArgumentRow {
     const char* spec;
     Value value;
     const char* error;  // after "v: ", or "accepted"
 };
 
-void expect_rows(const std::vector<Row>& rows) {
-    for (const Row& row : rows) {
+void expect_rows(const std::vector<ArgumentRow>& rows) {
+    for (const ArgumentRow& row : rows) {
         const Action action = action_with(R"("{v}")", R"("v": )" + std::string(row.spec));
         std::string error = error_of(action, {{"v", row.value}});
         if (error.starts_with("v: ")) error.erase(0, 3);

@@ -10,20 +10,6 @@
 namespace postern::policy {
 namespace {
 
-std::string error_of(const std::string& text) {
-    const auto action = parse_action("a", "/f.json", text, own_options());
-    return action ? "accepted" : action.error().message;
-}
-
-struct Row {
-    std::string text;
-    std::string error;
-};
-
-void expect_rows(const std::vector<Row>& rows) {
-    for (const Row& row : rows) EXPECT_EQ(error_of(row.text), row.error) << row.text;
-}
-
 // The specification stands on line 2 from column 1 on.
 std::string with_argument(const std::string& spec) {
     return R"({"summary": "s", "exec": ["/usr/bin/true", "{v}"], "allow": [], "arguments": {"v":)"
@@ -32,7 +18,7 @@ std::string with_argument(const std::string& spec) {
 }
 TEST(ArgumentErrors, EverySpecification) {
     const std::string p = "/f.json:2:1: arguments.v: ";
-    expect_rows({
+    expect_errors({
         {with_argument("5"), p + "must be an object, not an integer; write it as {...}"},
         {with_argument("{}"), p + "\"type\" is missing; add \"type\": \"string\" (or integer, "
                                   "boolean, list)"},

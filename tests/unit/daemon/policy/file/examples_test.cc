@@ -6,6 +6,7 @@
 #include <string>
 
 #include "daemon/policy/arguments.h"
+#include "daemon/policy/file/loader.h"
 #include "daemon/policy/verdict.h"
 #include "tests/unit/daemon/policy/file/support.h"
 

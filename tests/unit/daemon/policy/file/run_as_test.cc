@@ -15,13 +15,13 @@
 namespace postern::policy {
 namespace {
 
-struct Outcome {
+struct RunAsOutcome {
     std::string error;
     Action action;
 };
 
-Outcome parse(const std::string& more, const LoadOptions& options,
-              const std::string& allow = "[]") {
+RunAsOutcome parse_run_as(const std::string& more, const LoadOptions& options,
+                          const std::string& allow = "[]") {
     const std::string text =
         "{\"summary\": \"s\", \"exec\": [\"/usr/bin/true\"], \"allow\": " + allow +
         (more.empty() ? "" : ",\n" + more) + "}";
@@ -49,7 +49,7 @@ std::vector<std::pair<std::string, gid_t>> accounts_with_a_group_more() {
 }
 
 TEST(RunAs, RootUnlessSaid) {
-    const Outcome root = parse("", root_options());
+    const RunAsOutcome root = parse_run_as("", root_options());
     ASSERT_EQ(root.error, "");
     EXPECT_EQ(root.action.uid, 0U);
     EXPECT_EQ(root.action.gid, 0U);
@@ -58,7 +58,7 @@ TEST(RunAs, RootUnlessSaid) {
 
 TEST(RunAs, ByNameAndNumber) {
     for (const char* user : {"\"daemon\"", "1", "\"1\""}) {
-        const Outcome got = parse("\"user\": " + std::string(user), root_options());
+        const RunAsOutcome got = parse_run_as("\"user\": " + std::string(user), root_options());
         ASSERT_EQ(got.error, "");
         EXPECT_EQ(got.action.uid, 1U);
         EXPECT_EQ(got.action.gid, 1U);
@@ -67,23 +67,25 @@ TEST(RunAs, ByNameAndNumber) {
                               std::pair<std::string, std::string>("USER", "daemon")) !=
                     got.action.environment.end());
     }
-    const Outcome group = parse(R"("user": "daemon", "group": "bin")", root_options());
+    const RunAsOutcome group = parse_run_as(R"("user": "daemon", "group": "bin")", root_options());
     ASSERT_EQ(group.error, "");
     EXPECT_EQ(group.action.gid, 2U);
     EXPECT_EQ(group.action.groups, groups_of("daemon", 2));
-    const Outcome groups =
-        parse(R"("user": "daemon", "group": "sys", "groups": ["bin", 4000, "sys", 4000])",
-              root_options());
+    const RunAsOutcome groups =
+        parse_run_as(R"("user": "daemon", "group": "sys", "groups": ["bin", 4000, "sys", 4000])",
+                     root_options());
     ASSERT_EQ(groups.error, "");
     EXPECT_EQ(groups.action.gid, 3U);
     EXPECT_EQ(groups.action.groups, (Groups{2, 3, 4000}));
-    const Outcome none = parse(R"("groups": [])", root_options());
+    const RunAsOutcome none = parse_run_as(R"("groups": [])", root_options());
     ASSERT_EQ(none.error, "");
     EXPECT_EQ(none.action.groups, Groups{0});
 }
 
 TEST(RunAs, Mistakes) {
-    const auto error = [](const std::string& more) { return parse(more, root_options()).error; };
+    const auto error = [](const std::string& more) {
+        return parse_run_as(more, root_options()).error;
+    };
     EXPECT_EQ(
         error("\"user\": \"no-such-user\""),
         "/f.json:2:9: user: there is no user \"no-such-user\"; correct the name or create the "
@@ -115,40 +117,41 @@ TEST(RunAs, UnderSystemdNoGroupOfTheUserIsLeftOut) {
     const auto own = groups_of("daemon", 2);
     std::string all;
     for (const gid_t gid : own) all += (all.empty() ? "" : ", ") + std::to_string(gid);
-    EXPECT_EQ(parse(user + "[" + all + "]", options).error, "");
-    EXPECT_EQ(parse(user + "[3, " + all + "]", options).error, "");
+    EXPECT_EQ(parse_run_as(user + "[" + all + "]", options).error, "");
+    EXPECT_EQ(parse_run_as(user + "[3, " + all + "]", options).error, "");
     // Root has what root takes.
-    EXPECT_EQ(parse(R"("groups": ["bin"])", options).error, "");
+    EXPECT_EQ(parse_run_as(R"("groups": ["bin"])", options).error, "");
 
     // Of an account with a group besides its own, where this machine has one.
     for (const auto& [name, gid] : accounts_with_a_group_more()) {
         const std::string fewer = "\"user\": \"" + name + "\", \"groups\": []";
-        EXPECT_EQ(parse(fewer, options).error.find("/f.json:2:"), 0U);
+        EXPECT_EQ(parse_run_as(fewer, options).error.find("/f.json:2:"), 0U);
         EXPECT_NE(
-            parse(fewer, options)
+            parse_run_as(fewer, options)
                 .error.find("leaves out gid " + std::to_string(gid) + ", a group of the user \"" +
                             name + "\", which systemd gives to every job of that user"),
             std::string::npos)
-            << parse(fewer, options).error;
+            << parse_run_as(fewer, options).error;
     }
 }
 
 TEST(RunAs, AnOrdinaryUsersGuard) {
-    const Outcome own = parse("", user_options());
+    const RunAsOutcome own = parse_run_as("", user_options());
     ASSERT_EQ(own.error, "");
     EXPECT_EQ(own.action.uid, 1000U);
     EXPECT_EQ(own.action.gid, 1000U);
     EXPECT_EQ(own.action.groups, (Groups{27, 1000}));
-    EXPECT_EQ(parse(R"("user": 1000, "group": "1000", "groups": [27])", user_options()).error, "");
-    EXPECT_EQ(parse(R"("user": "root")", user_options()).error,
+    EXPECT_EQ(
+        parse_run_as(R"("user": 1000, "group": "1000", "groups": [27])", user_options()).error, "");
+    EXPECT_EQ(parse_run_as(R"("user": "root")", user_options()).error,
               "/f.json:2:9: user: uid 0 is another user than uid 1000, which this guard runs every "
               "job as; remove it");
-    EXPECT_EQ(parse(R"("group": 27)", user_options()).error,
+    EXPECT_EQ(parse_run_as(R"("group": 27)", user_options()).error,
               "/f.json:2:10: group: gid 27 is another group than gid 1000, which this guard runs "
               "every job with; remove it");
     for (const char* groups : {"[]", "[27, 28]", "[1000]", "[0]"}) {
         EXPECT_EQ(
-            parse("\"groups\": " + std::string(groups), user_options()).error,
+            parse_run_as("\"groups\": " + std::string(groups), user_options()).error,
             "/f.json:2:11: groups: these are not the groups that this guard has and runs every "
             "job with; remove it");
     }
@@ -196,7 +199,7 @@ TEST(RunAs, GroupsAreNotLentToTheUserItself) {
         {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "bin"}])", lent("allow everyone")},
     };
     for (const Row& row : rows) {
-        EXPECT_EQ(parse(row.more, root_options(), row.allow).error, row.error)
+        EXPECT_EQ(parse_run_as(row.more, root_options(), row.allow).error, row.error)
             << row.allow << ' ' << row.more;
     }
 }

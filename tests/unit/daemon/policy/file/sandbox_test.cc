@@ -24,14 +24,14 @@ std::string with_sandbox(const std::string& members) {
            members + "}}";
 }
 
-Result<Action> parse(const std::string& members) {
+Result<Action> parse_sandbox(const std::string& members) {
     LoadOptions options = own_options();
     options.systemd = true;
     return parse_action("a", "/f.json", with_sandbox(members), options);
 }
 
 std::vector<std::pair<std::string, PropertyValue>> sent(const std::string& members) {
-    const auto action = parse(members);
+    const auto action = parse_sandbox(members);
     EXPECT_TRUE(action) << (action ? "" : action.error().message);
     std::vector<std::pair<std::string, PropertyValue>> properties;
     if (!action) return properties;
@@ -48,7 +48,7 @@ using Numbers = std::vector<std::pair<std::string, std::uint64_t>>;
 constexpr std::uint64_t infinity = UINT64_MAX;
 
 std::string error(const std::string& members) {
-    const auto action = parse(members);
+    const auto action = parse_sandbox(members);
     return action ? "" : action.error().message;
 }
 
@@ -152,7 +152,7 @@ TEST(Sandbox, WhatTravels) {
 }
 
 TEST(Sandbox, WhereItStands) {
-    const auto action = parse("\"Nice\": 1,\n\"CPUQuota\": \"5%\"");
+    const auto action = parse_sandbox("\"Nice\": 1,\n\"CPUQuota\": \"5%\"");
     ASSERT_TRUE(action);
     ASSERT_EQ(action->sandbox.size(), 2U);
     EXPECT_EQ(action->sandbox[1].key, "CPUQuota");

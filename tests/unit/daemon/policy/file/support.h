@@ -10,8 +10,10 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
-#include "daemon/policy/file/loader.h"
+#include "daemon/policy/file/action_parser.h"
+#include "daemon/policy/file/load_options.h"
 
 namespace postern::policy {
 
@@ -80,6 +82,21 @@ inline LoadOptions user_options() {
 inline std::string action_text(const std::string& more = {}) {
     return R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [{"everyone": true}])" +
            (more.empty() ? "" : ", " + more) + "}";
+}
+
+// What is said of a file with this text.
+inline std::string error_of(const std::string& text) {
+    const auto action = parse_action("a", "/f.json", text, own_options());
+    return action ? "accepted" : action.error().message;
+}
+
+struct ErrorRow {
+    std::string text;
+    std::string error;
+};
+
+inline void expect_errors(const std::vector<ErrorRow>& rows) {
+    for (const ErrorRow& row : rows) EXPECT_EQ(error_of(row.text), row.error) << row.text;
 }
 
 }  // namespace postern::policy
