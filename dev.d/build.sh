@@ -37,6 +37,23 @@ configure_asan() {
         -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1"
 }
 
+# What has threads: the folders whose row in HACKING.md says so.
+configure_tsan() {
+    local areas
+    areas=$(sed -n 's,^| `\([a-z/]*\)/` .*`threads`.*,\1,p' HACKING.md | paste -sd';')
+    configure tsan -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=tsan. "-DPOSTERN_TEST_AREAS=$areas" \
+        -DPOSTERN_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1"
+}
+
+# For the developer: nothing is optimized, and a change to one file compiles that file alone.
+configure_unit() {
+    configure unit -DPOSTERN_TESTS=ON -DPOSTERN_UNITY=OFF -DPOSTERN_PCH=ON \
+        -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1"
+}
+
+# The target of an area's cases: daemon/jobs -> daemon_jobs_tests.
+tests_of() { echo "${1//\//_}_tests"; }
+
 # The programs; with their tests once these have been asked for.
 build_release() {
     say "Release build"

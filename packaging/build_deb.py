@@ -6,6 +6,8 @@ this one, which is built once and kept in root_fs.cache(). Needs root, for deboo
 """
 
 import email.utils
+import fcntl
+import hashlib
 import os
 import pathlib
 import re
@@ -42,13 +44,17 @@ def git(*arguments):
     return done.stdout if done.returncode == 0 else None
 
 
-def copy_sources(target):
+def source_names():
     """What git knows or would add; without git all but build/."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed is None:
-        shutil.copytree(REPOSITORY, target, symlinks=True, ignore=shutil.ignore_patterns("build"))
-        return
-    for name in filter(None, listed.decode().split("\0")):
+    if listed is not None:
+        return sorted(filter(None, listed.decode().split("\0")))
+    return sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.rglob("*")
+                  if path.is_file() and path.relative_to(REPOSITORY).parts[0] != "build")
+
+
+def copy_sources(target):
+    for name in source_names():
         source = REPOSITORY / name
         if source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +82,28 @@ def write_changelog(path, suite, commit):
         f" -- {maintainer.group(1)}  {email.utils.formatdate(stamp)}\n", encoding="utf-8")
 
 
+def digest_of_sources(suite):
+    """Of all that has a say in the package; tests have none."""
+    digest = hashlib.sha256(root_fs.key(suite, *BUILD_PACKAGES).encode())
+    for name in source_names():
+        path = REPOSITORY / name
+        if not name.startswith("tests/") and path.is_file():
+            digest.update(f"{name}\0{path.stat().st_mode}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def build(suite):
-    """Builds the package and returns the path of the .deb."""
-    return _build(suite, REPOSITORY / "build/packages" / suite, copy_sources, "HEAD")
+    """Returns the path of the .deb; builds it, unless it was built of the same sources already."""
+    results = REPOSITORY / "build/packages" / suite
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{results}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest, stamp = digest_of_sources(suite), results / "sources.sha256"
+        if not stamp.exists() or stamp.read_text(encoding="ascii") != digest:
+            _build(suite, results, copy_sources, "HEAD")
+            stamp.write_text(digest, encoding="ascii")
+        return next(results.glob("*.deb"))
 
 
 def build_before(suite):
