@@ -147,7 +147,9 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
             return misuse(std::string(verb.name) + ": --socket has no meaning, it asks no daemon",
                           &verb);
         }
-        return Task{&verb, Invocation{{}, options.socket.user, options.json, std::move(words)}};
+        return Task{&verb, Invocation{{.socket = {}, .json = options.json},
+                                      options.socket.user,
+                                      std::move(words)}};
     }
     SocketChoice choice = options.socket;
     choice.administrator = verb.administrator;
@@ -156,8 +158,11 @@ std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
     if (!path) {
         return Stop{exit_code::broken, {}, "posternctl: " + path.error().message + "\n"};
     }
-    return Task{&verb, Invocation{std::move(*path), options.socket.user, options.json,
-                                  std::move(words), options.more, options.lines, options.datagram}};
+    return Task{&verb, Invocation{{std::move(*path), options.datagram, options.json},
+                                  options.socket.user,
+                                  std::move(words),
+                                  options.more,
+                                  options.lines}};
 }
 
 }  // namespace

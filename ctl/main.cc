@@ -26,7 +26,8 @@ int main(int argc, char** argv) {
     const auto parsed = parse_command_line(words, socket_environment());
     if (const auto* task = std::get_if<Task>(&parsed)) {
         const auto& verb = *task->verb;
-        return (task->invocation.datagram ? verb.run_by_packets : verb.run)(task->invocation);
+        return (task->invocation.target.datagram ? verb.run_by_packets
+                                                 : verb.run)(task->invocation);
     }
     return stop(std::get<Stop>(parsed));
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ctl/text/argument_values.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/peer.h"
 #include "model/action.h"

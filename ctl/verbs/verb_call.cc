@@ -32,7 +32,7 @@ int run_call(const Invocation& invocation) {
     const auto& method = invocation.words.front();
     auto parameters = parameters_in(invocation);
     if (!parameters) return parameters.error().code;
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
     connection->queue(protocol::encode_call(method, *parameters, {.more = invocation.more}));
     for (;;) {

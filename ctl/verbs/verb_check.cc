@@ -9,7 +9,7 @@ namespace {
 
 // The parameters of the reply. What went wrong was said.
 Result<nlohmann::json, Failed> check(const Invocation& invocation, ActionCall& call) {
-    auto peer = Peer::open(invocation);
+    auto peer = Peer::open(invocation.target);
     if (!peer) return fail_with(peer.error());
     if (const auto found = look_up(call, *peer); !found) {
         peer->close();
@@ -27,7 +27,7 @@ int run_check(const Invocation& invocation) {
     if (!call) return call.error().code;
     const auto reply = check(invocation, *call);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
     return finish(printable(call->action) + ": would run\n");
 }
 

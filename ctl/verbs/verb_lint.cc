@@ -31,7 +31,7 @@ int run_lint(const Invocation& invocation) {
     const std::string program = daemon_program();
     std::vector<std::string> words = {"posternd"};
     if (invocation.user) words.emplace_back("--own");
-    if (invocation.json) words.emplace_back("--json");
+    if (invocation.target.json) words.emplace_back("--json");
     words.emplace_back("--lint");
     // A name that begins with "-" would be an option.
     for (const std::string& file : invocation.words) {

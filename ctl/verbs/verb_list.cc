@@ -5,16 +5,17 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/text/text.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 
 namespace postern::ctl {
 
 int run_list(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Actions.List", nullptr);
+    const auto reply = ask(*connection, invocation.target, "org.postern.Actions.List", nullptr);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
 
     std::vector<std::pair<std::string, std::string>> rows;
     for (const auto& action : array_field(*reply, "actions")) {

@@ -81,9 +81,9 @@ int run_notify(const Invocation& invocation) {
             return exit_code::invalid;
         }
     }
-    const auto sent = send_datagram(invocation.socket, text, connect_patience);
+    const auto sent = send_datagram(invocation.target.socket, text, connect_patience);
     if (!sent) return report(sent.error()).code;
-    return invocation.json ? finish_json({{"sent", true}}) : exit_code::success;
+    return invocation.target.json ? finish_json({{"sent", true}}) : exit_code::success;
 }
 
 }  // namespace postern::ctl

@@ -63,10 +63,10 @@ std::string new_key() {
 // daemon may go meanwhile and come back: the job does not go with it.
 class Running {
   public:
-    Running(const Invocation& invocation, ActionCall call, Connection connection,
+    Running(const Target& target, ActionCall call, Connection connection,
             const Interrupt& interrupt)
-        : json_(invocation.json),
-          invocation_(invocation),
+        : json_(target.json),
+          target_(target),
           call_(std::move(call)),
           connection_(std::move(connection)),
           interrupt_(interrupt) {}
@@ -90,7 +90,7 @@ class Running {
     int finished(const nlohmann::json& parameters);
 
     bool json_;
-    const Invocation& invocation_;
+    const Target& target_;
     ActionCall call_;
     Connection connection_;
     const Interrupt& interrupt_;
@@ -117,7 +117,7 @@ int Running::run() {
         if (!ended || fruitless == 0 || !broken) broken = code.error();
         if (!ended || fruitless >= most_fruitless || !connect_again()) {
             if (Interrupt::signal() != 0) return interrupted().code;
-            return refusal_ ? report(invocation_, *refusal_).code : without_reply(*broken).code;
+            return refusal_ ? report(target_, *refusal_).code : without_reply(*broken).code;
         }
     }
 }
@@ -163,9 +163,9 @@ bool Running::connect_again() {
     if (isatty(STDERR_FILENO) == 1) complain("the daemon broke off; connecting again");
     const auto end = std::chrono::steady_clock::now() + return_patience;
     for (;;) {
-        auto socket = connect_to(invocation_.socket, std::chrono::seconds{1});
+        auto socket = connect_to(target_.socket, std::chrono::seconds{1});
         if (socket) {
-            connection_ = Connection(std::move(*socket), invocation_.socket);
+            connection_ = Connection(std::move(*socket), target_.socket);
             return true;
         }
         if (std::chrono::steady_clock::now() >= end) return false;
@@ -201,7 +201,7 @@ Failed Running::without_reply(const NoReply& none) const {
 }
 
 std::optional<int> Running::take(const protocol::Reply& reply) {
-    if (!reply.error.empty()) return report(invocation_, reply).code;
+    if (!reply.error.empty()) return report(target_, reply).code;
     const auto job = string_field(reply.parameters, "job");
     // A new connection begins with what is known.
     const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
@@ -274,7 +274,7 @@ int Running::finished(const nlohmann::json& parameters) {
 int run_action(const Invocation& invocation) {
     auto call = action_call(invocation);
     if (!call) return call.error().code;
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
     // Until here Ctrl-C has its plain effect: there is no job to tell of.
     auto interrupt = Interrupt::watch();
@@ -282,7 +282,7 @@ int run_action(const Invocation& invocation) {
         complain(interrupt.error().message);
         return exit_code::broken;
     }
-    return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
+    return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
 }  // namespace postern::ctl

@@ -7,18 +7,18 @@
 #include <string_view>
 #include <vector>
 
+#include "ctl/wire/target.h"
+
 namespace postern::ctl {
 
 // What the command line asks for.
 struct Invocation {
-    std::string socket;  // path, as socket_path() gives it
-    bool user = false;   // --user: it is the user's own guard
-    bool json = false;
+    Target target;
+    bool user = false;               // --user: it is the user's own guard
     std::vector<std::string> words;  // after the verb, without options
     // Of `call` alone.
     bool more = false;
     bool lines = false;
-    bool datagram = false;  // --datagram: by packets, and `socket` is the datagram socket
 };
 
 struct Verb {

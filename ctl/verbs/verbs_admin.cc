@@ -8,6 +8,7 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/text/text.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 
 namespace postern::ctl {
@@ -70,11 +71,11 @@ void add_callers(const nlohmann::json& reply,
 }  // namespace
 
 int run_status(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Admin.Status", nullptr);
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Status", nullptr);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
     std::vector<std::pair<std::string, std::string>> rows = {
         {"version", text_of(*reply, "version")},
         {"pid", std::to_string(number_of(*reply, "pid")) + ", for " +
@@ -94,13 +95,13 @@ int run_status(const Invocation& invocation) {
 }
 
 int run_reload(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Admin.Reload", nullptr);
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Reload", nullptr);
     if (!reply) return reply.error().code;
     const bool good = array_field(*reply, "bad").empty();
     int printed = exit_code::success;
-    if (invocation.json) {
+    if (invocation.target.json) {
         printed = finish_json(*reply);
     } else {
         complain_of_bad(*reply);
@@ -111,20 +112,20 @@ int run_reload(const Invocation& invocation) {
 }
 
 int run_log_level(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Admin.SetLogLevel",
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.SetLogLevel",
                            {{"level", invocation.words.front()}});
     if (!reply) return reply.error().code;
-    return invocation.json ? finish_json(*reply) : exit_code::success;
+    return invocation.target.json ? finish_json(*reply) : exit_code::success;
 }
 
 int run_jobs(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    const auto reply = ask(*connection, invocation, "org.postern.Admin.Jobs", nullptr);
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Jobs", nullptr);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
     std::vector<std::pair<std::string, std::string>> rows;
     for (const auto& job : array_field(*reply, "jobs")) {
         rows.emplace_back(text_of(job, "job"), text_of(job, "action") + ", for " +
