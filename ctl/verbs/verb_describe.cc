@@ -7,6 +7,7 @@
 #include "ctl/wire/peer.h"
 
 namespace postern::ctl {
+namespace {
 
 int run_describe(const Invocation& invocation) {
     const auto reply = ask_once(invocation.target, "org.postern.Actions.Describe",
@@ -20,5 +21,22 @@ int run_describe(const Invocation& invocation) {
     if (!description) return nonsense(invocation.target.socket, description.error().message).code;
     return finish(describe_action(*description));
 }
+
+}  // namespace
+
+constinit const Verb verb_describe{
+    .name = "describe",
+    .synopsis = "ACTION",
+    .summary = "say what an action is for and what its arguments must be",
+    .help =
+        R"(Examples:
+  posternctl describe web.restart
+  posternctl describe web.restart --json
+)",
+    .options = datagram_options,
+    .least_words = 1,
+    .most_words = 1,
+    .run = run_describe,
+};
 
 }  // namespace postern::ctl

@@ -9,6 +9,7 @@
 #include "ctl/wire/exchange.h"
 
 namespace postern::ctl {
+namespace {
 
 int run_list(const Invocation& invocation) {
     auto connection = open_connection(invocation.target);
@@ -25,5 +26,21 @@ int run_list(const Invocation& invocation) {
     if (rows.empty()) complain("no action is granted to you (see: posternctl whoami)");
     return finish(two_columns(rows, terminal_width()));
 }
+
+}  // namespace
+
+constinit const Verb verb_list{
+    .name = "list",
+    .synopsis = "",
+    .summary = "list the actions that you may run",
+    .help =
+        R"(Actions that you may not run are not listed.
+
+Examples:
+  posternctl list
+  posternctl list --json
+)",
+    .run = run_list,
+};
 
 }  // namespace postern::ctl

@@ -19,8 +19,8 @@ struct Answer {
 };
 
 // What went wrong was said.
-Result<Answer, Failed> ping(const Invocation& invocation) {
-    auto peer = Peer::open(invocation.target);
+Result<Answer, Failed> ping(const Target& target) {
+    auto peer = Peer::open(target);
     if (!peer) return fail_with(peer.error());
     const auto begin = std::chrono::steady_clock::now();
     auto reply = peer->ask("org.postern.Actions.Ping", {{"ping", word}});
@@ -29,10 +29,8 @@ Result<Answer, Failed> ping(const Invocation& invocation) {
     return Answer{std::move(*reply), time};
 }
 
-}  // namespace
-
 int run_ping(const Invocation& invocation) {
-    auto answer = ping(invocation);
+    auto answer = ping(invocation.target);
     if (!answer) return answer.error().code;
     auto& [reply, time] = *answer;
     if (string_field(reply, "pong") != word) {
@@ -50,5 +48,20 @@ int run_ping(const Invocation& invocation) {
     return finish(printable(invocation.target.socket) + ": answers, in " + milliseconds.data() +
                   " ms\n");
 }
+
+}  // namespace
+
+constinit const Verb verb_ping{
+    .name = "ping",
+    .synopsis = "",
+    .summary = "see whether the daemon answers, and how fast",
+    .help =
+        R"(Examples:
+  posternctl ping
+  posternctl --user ping
+)",
+    .options = datagram_options,
+    .run = run_ping,
+};
 
 }  // namespace postern::ctl

@@ -15,6 +15,8 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/action_call.h"
+#include "ctl/verbs/run_detached.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/connect.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
@@ -269,9 +271,8 @@ int Running::finished(const nlohmann::json& parameters) {
     return exit_code_of_job(*end);
 }
 
-}  // namespace
-
 int run_action(const Invocation& invocation) {
+    if (invocation.target.datagram) return run_detached(invocation);
     auto call = action_call(invocation);
     if (!call) return call.error().code;
     auto connection = open_connection(invocation.target);
@@ -284,5 +285,34 @@ int run_action(const Invocation& invocation) {
     }
     return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
 }
+
+}  // namespace
+
+constinit const Verb verb_run{
+    .name = "run",
+    .synopsis = "ACTION [NAME=VALUE ...]",
+    .summary = "run an action and pass on its output",
+    .help =
+        R"(The job's standard output and standard error come as it writes them, byte for byte, and its
+exit code is the one of posternctl. Ctrl-C ends posternctl; whether the job goes on is the
+action's own affair, and is said. A list is given by naming its argument several times.
+
+With --json each reply is one line: first the job's id, then what it writes, last its result.
+
+With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
+The action must allow it ("datagram": true).
+
+Examples:
+  posternctl run hello name=Ada
+  posternctl run web.restart service=nginx
+  posternctl run files.archive file=a.txt file=b.txt
+  posternctl --json run hello name=Ada
+  posternctl run --datagram backup.start
+)",
+    .options = datagram_options,
+    .least_words = 1,
+    .most_words = any_number,
+    .run = run_action,
+};
 
 }  // namespace postern::ctl

@@ -19,8 +19,6 @@ std::optional<std::uint32_t> id_of(const nlohmann::json& value) {
     return static_cast<std::uint32_t>(id);
 }
 
-}  // namespace
-
 int run_whoami(const Invocation& invocation) {
     const auto reply = ask_once(invocation.target, "org.postern.Actions.WhoAmI", nullptr);
     if (!reply) return reply.error().code;
@@ -47,5 +45,23 @@ int run_whoami(const Invocation& invocation) {
                                {"unit", unit ? printable(*unit) : "not known"}},
                               0));
 }
+
+}  // namespace
+
+constinit const Verb verb_whoami{
+    .name = "whoami",
+    .synopsis = "",
+    .summary = "show how the daemon sees you",
+    .help =
+        R"(The ids are those that the kernel told the daemon when the connection was made. The names
+beside them are looked up here.
+
+Examples:
+  posternctl whoami
+  sudo -u deploy posternctl whoami --json
+)",
+    .options = datagram_options,
+    .run = run_whoami,
+};
 
 }  // namespace postern::ctl
