@@ -1,231 +1,250 @@
 #include "ctl/command_line.h"
 
-#include <CLI/CLI.hpp>
+#include <getopt.h>
+
 #include <algorithm>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/utf8.h"
 #include "base/version.h"
+#include "ctl/help.h"
 #include "ctl/text/exit_codes.h"
-#include "ctl/text/text.h"
+#include "ctl/text/nearest_word.h"
+#include "ctl/verbs/all_options.h"
+#include "ctl/verbs/verbs.h"
 
 namespace postern::ctl {
 namespace {
 
-constexpr std::string_view common_options =
-    R"(  --socket PATH  the daemon's socket; else $POSTERN_SOCKET, else /run/postern/postern.sock
-  --user         your own guard, at $XDG_RUNTIME_DIR/postern/postern.sock
-  --json         JSON out, one object a line
-  -h, --help     this text, or with a verb more of it
-  --version      the version
-)";
+// A command line, taken apart.
+struct Line {
+    std::vector<std::string> words;  // in their order: the verb and its words
+    std::vector<std::string> rest;   // what followed "--"
+    std::vector<GivenOption> options;
+    // The first thing that is wrong with an option, and whether it came after the verb.
+    std::string wrong;
+    bool wrong_after_verb = false;
 
-constexpr std::string_view examples = R"(
-Examples:
-  posternctl list
-  posternctl describe web.restart
-  posternctl run web.restart service=nginx
-
-Exit codes: the job's own; 128+N: signal N ended the job; 2: usage; 122: arguments not valid;
-123: a limit is reached, try later; 124: timed out; 125: the daemon can't be reached or broke off;
-126: not permitted, or no such action; 127: the program could not be started; 130: Ctrl-C.
-)";
-
-constexpr std::string_view usage_line =
-    "Usage: posternctl [--socket PATH | --user] [--json] VERB [...]\n";
-
-constexpr std::string_view datagram_option =
-    R"(  --datagram     one packet each way instead of a connection, at the socket for packets:
-                 --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with
-                 --user $XDG_RUNTIME_DIR/postern/postern.dgram
-)";
-
-// "run, describe, check, whoami, ping"
-std::string datagram_verbs() {
-    std::string names;
-    for (const auto& verb : verbs()) {
-        if (verb.run_by_packets == nullptr) continue;
-        names += (names.empty() ? "" : ", ") + std::string(verb.name);
+    [[nodiscard]] bool has(const Option& option) const {
+        return std::ranges::find(options, option.name, &GivenOption::name) != options.end();
     }
-    return names;
+};
+
+std::string dashed(const Option& option) {
+    return "--" + std::string(option.name);
 }
 
-std::string verb_table() {
-    std::vector<std::pair<std::string, std::string>> rows;
-    for (const auto& verb : verbs()) {
-        rows.emplace_back("  " + std::string(verb.name), std::string(verb.summary));
+// The tables as getopt_long(3) wants them.
+class Options {
+  public:
+    Options() {
+        for (const auto& option : rows_) {
+            const bool flag = option.value.empty();
+            names_.emplace_back(option.name);
+            if (option.letter != 0) letters_ += option.letter + std::string(flag ? "" : ":");
+        }
+        for (std::size_t i = 0; i < rows_.size(); ++i) {
+            const int value = rows_[i].value.empty() ? no_argument : required_argument;
+            long_.push_back({names_[i].c_str(), value, nullptr, any_long});
+        }
+        long_.push_back({});
     }
-    return "Verbs:\n" + two_columns(rows, 0);
+
+    [[nodiscard]] const char* letters() const { return letters_.c_str(); }
+    [[nodiscard]] const ::option* long_options() const { return long_.data(); }
+
+    // The row that a word means; nullptr: none. `letter`: where the word is of short options.
+    //
+    // Only a whole name counts, though getopt_long takes an abbreviation as well: a script that
+    // uses one breaks on the day on which another option begins with the same letters.
+    [[nodiscard]] const Option* row(std::string_view word, int letter) const {
+        const bool is_long = word.starts_with("--");
+        const auto name = is_long ? word.substr(2, word.find('=') - 2) : std::string_view{};
+        const auto found = std::ranges::find_if(rows_, [&](const Option& option) {
+            return is_long ? option.name == name : option.letter != 0 && option.letter == letter;
+        });
+        return found == rows_.end() ? nullptr : &*found;
+    }
+
+  private:
+    static constexpr int any_long = 256;  // no letter, and none of getopt's own answers
+
+    static std::vector<Option> all() {
+        std::vector<Option> rows(common_options.begin(), common_options.end());
+        for (const auto& option : own_options()) rows.push_back(option);
+        return rows;
+    }
+
+    std::vector<Option> rows_ = all();
+    std::vector<std::string> names_;
+    // "-": words that are no options come in their order, and nothing is permuted; ":": a value
+    // that is missing is told apart from an unknown option.
+    std::string letters_ = "-:";
+    std::vector<::option> long_;
+};
+
+constexpr int plain_word = 1;  // getopt's answer to "-"
+
+// What is wrong with an option; empty: nothing, and it was added to the line.
+std::string take_option(Line& line, const Option* option, const std::string& word, int answer) {
+    if (option == nullptr) {
+        const bool could_be_a_word = !line.words.empty();
+        return "unknown option " + in_quotes(word) +
+               (could_be_a_word ? " (a word that begins with - goes after --)" : "");
+    }
+    if (answer == ':') return dashed(*option) + ": " + std::string(option->value) + " is missing";
+    if (answer == '?') return dashed(*option) + " takes no value";
+    // Which of two is meant is not guessed; a flag means the same twice.
+    if (!option->value.empty() && line.has(*option)) return dashed(*option) + " is given twice";
+    line.options.push_back({option->name, option->value.empty() ? "" : optarg});
+    return {};
 }
 
-std::string general_help() {
-    return std::string(usage_line) +
-           "\nRuns the operations that the administrator of this machine declared.\n\n" +
-           verb_table() + "\nOptions, before or after the verb:\n" + std::string(common_options) +
-           "Of " + datagram_verbs() + ":\n" + std::string(datagram_option) + std::string(examples);
+Line take_apart(std::span<const std::string> words) {
+    const Options options;
+    Line line;
+    // getopt takes them for writable, and the program's name for the first.
+    std::vector<std::string> copies = {"posternctl"};
+    copies.insert(copies.end(), words.begin(), words.end());
+    std::vector<char*> argv;
+    argv.reserve(copies.size() + 1);
+    for (auto& copy : copies) argv.push_back(copy.data());
+    argv.push_back(nullptr);
+
+    optind = 0;  // from the start, whatever was parsed before
+    opterr = 0;  // says nothing by itself
+    for (;;) {
+        // Of several letters in one word each is an answer, and optind stays until the last.
+        const auto at = static_cast<std::size_t>(std::max(optind, 1));
+        const int answer = getopt_long(static_cast<int>(copies.size()), argv.data(),
+                                       options.letters(), options.long_options(), nullptr);
+        if (answer == -1) break;
+        const auto& word = copies[at];
+        if (answer == plain_word) {
+            line.words.push_back(word);
+            continue;
+        }
+        const int letter = answer == '?' || answer == ':' ? optopt : answer;
+        auto wrong = take_option(line, options.row(word, letter), word, answer);
+        if (wrong.empty() || !line.wrong.empty()) continue;
+        line.wrong = std::move(wrong);
+        line.wrong_after_verb = !line.words.empty();
+    }
+    line.rest.assign(copies.begin() + optind, copies.end());
+    return line;
 }
 
-std::string verb_usage(const Verb& verb) {
-    auto usage = "Usage: posternctl " + std::string(verb.name);
-    if (!verb.synopsis.empty()) usage += " " + std::string(verb.synopsis);
-    return usage + "\n";
-}
-
-std::string verb_help(const Verb& verb) {
-    auto what = std::string(verb.summary);
-    what.front() = static_cast<char>(what.front() - 'a' + 'A');
-    const bool packets = verb.run_by_packets != nullptr;
-    return verb_usage(verb) + "\n" + what + ".\n\n" + std::string(verb.help) +
-           (packets ? "\nOptions:\n" + std::string(datagram_option) : std::string{}) +
-           "\nOptions of every verb:\n" + std::string(common_options);
+const Verb* verb_named(std::string_view name) {
+    const auto found =
+        std::ranges::find_if(verbs(), [&](const Verb* verb) { return verb->name == name; });
+    return found == verbs().end() ? nullptr : *found;
 }
 
 Stop misuse(const std::string& what, const Verb* verb) {
     const auto help = verb == nullptr ? std::string("posternctl --help")
                                       : "posternctl " + std::string(verb->name) + " --help";
-    const auto usage = verb == nullptr ? std::string(usage_line) : verb_usage(*verb);
-    return {exit_code::usage, {}, "posternctl: " + what + "\n" + usage + "More: " + help + "\n"};
+    return {exit_code::usage,
+            {},
+            "posternctl: " + what + "\n" + usage_line(verb) + "More: " + help + "\n"};
 }
 
-struct Options {
-    SocketChoice socket;
-    bool json = false;
-    bool more = false;
-    bool lines = false;
-    bool all = false;
-    bool datagram = false;
-};
-
-void add_common(CLI::App& app, Options& options) {
-    app.set_help_flag("-h,--help");
-    app.add_option("--socket", options.socket.path);
-    app.add_flag("--user", options.socket.user);
-    app.add_flag("--json", options.json);
-    app.add_flag("--datagram", options.datagram);
-    app.set_version_flag("--version", std::string("posternctl ") + version);
-    // Words that are no option are counted and judged here, with better messages, and are not split
-    // at brackets and commas as the library would.
-    app.allow_extras();
+Stop misuse_of(const Verb& verb, const std::string& what) {
+    return misuse(std::string(verb.name) + ": " + what, &verb);
 }
 
-// Words that begin with "-" and were not taken as an option.
-const std::string* unknown_option(const std::vector<std::string>& words) {
-    const auto found = std::ranges::find_if(
-        words, [](const std::string& word) { return word.size() > 1 && word.front() == '-'; });
-    return found == words.end() ? nullptr : &*found;
+Stop unknown_verb(const std::string& word) {
+    std::vector<std::string_view> names;
+    for (const auto* verb : verbs()) names.push_back(verb->name);
+    const auto nearest = nearest_word(word, names);
+    const bool suggests = !nearest.empty() && nearest != word;
+    return misuse("unknown verb " + in_quotes(word) +
+                      (suggests ? "; did you mean " + std::string(nearest) + "?" : ""),
+                  nullptr);
 }
 
-std::variant<Task, Stop> task_of(const Verb& verb, const Options& options,
-                                 std::vector<std::string> words,
-                                 const SocketEnvironment& environment) {
-    if (options.socket.user && options.socket.path) {
-        return misuse("--user and --socket name two different sockets", &verb);
+// An option that other verbs take.
+std::optional<Stop> foreign_option(const Verb& verb, const Line& line) {
+    for (const auto& given : line.options) {
+        const auto has = [&](std::span<const Option> table) {
+            return std::ranges::find(table, given.name, &Option::name) != table.end();
+        };
+        if (has(common_options) || has(verb.options)) continue;
+        return misuse_of(verb, "--" + std::string(given.name) + " has no meaning, it is for " +
+                                   verbs_with(given.name));
     }
-    if (verb.is_call && options.lines && (!words.empty() || options.more)) {
-        return misuse("--lines takes whole calls from standard input, and nothing beside it",
-                      &verb);
-    }
-    if (verb.needs_all && !options.all) {
-        return misuse(std::string(verb.name) + ": --all is missing: those of all users", &verb);
-    }
-    if (options.datagram && verb.run_by_packets == nullptr) {
-        return misuse(
-            std::string(verb.name) + ": --datagram has no meaning, it is for " + datagram_verbs(),
-            &verb);
-    }
-    const std::size_t least = verb.is_call && !options.lines ? 1 : verb.least_words;
-    if (words.size() < least) {
+    return std::nullopt;
+}
+
+std::optional<Stop> wrong_words(const Verb& verb, const std::vector<std::string>& words) {
+    if (words.size() < verb.least_words) {
         const auto what = verb.synopsis.substr(0, verb.synopsis.find(' '));
-        return misuse(std::string(verb.name) + ": " + std::string(what) + " is missing", &verb);
+        return misuse_of(verb, std::string(what) + " is missing");
     }
     if (words.size() > verb.most_words) {
-        return misuse(
-            std::string(verb.name) + ": one word too many: " + in_quotes(words[verb.most_words]),
-            &verb);
+        return misuse_of(verb, "one word too many: " + in_quotes(words[verb.most_words]));
     }
-    if (verb.offline) {
-        if (options.socket.path) {
-            return misuse(std::string(verb.name) + ": --socket has no meaning, it asks no daemon",
-                          &verb);
-        }
-        return Task{&verb, Invocation{{}, options.socket.user, options.json, std::move(words)}};
+    return std::nullopt;
+}
+
+std::variant<Task, Stop> task_of(const Verb& verb, Line line,
+                                 const SocketEnvironment& environment) {
+    if (auto stop = foreign_option(verb, line)) return std::move(*stop);
+    Invocation invocation;
+    invocation.words.assign(line.words.begin() + 1, line.words.end());
+    invocation.words.insert(invocation.words.end(), line.rest.begin(), line.rest.end());
+    invocation.options = std::move(line.options);
+    const auto* path = invocation.value_of(option_socket);
+    const bool user = invocation.given(option_user);
+    if (user && path != nullptr) {
+        return misuse("--user and --socket name two different sockets", &verb);
     }
-    SocketChoice choice = options.socket;
-    choice.administrator = verb.administrator;
-    choice.datagram = options.datagram || verb.packets_only;
-    auto path = socket_path(choice, environment);
-    if (!path) {
-        return Stop{exit_code::broken, {}, "posternctl: " + path.error().message + "\n"};
+    if (verb.objection != nullptr) {
+        if (const auto what = verb.objection(invocation); !what.empty()) return misuse(what, &verb);
     }
-    return Task{&verb, Invocation{std::move(*path), options.socket.user, options.json,
-                                  std::move(words), options.more, options.lines, options.datagram}};
+    if (auto stop = wrong_words(verb, invocation.words)) return std::move(*stop);
+    invocation.target.json = invocation.given(option_json);
+    if (verb.asks == Asks::nobody) {
+        if (path == nullptr) return Task{&verb, std::move(invocation)};
+        return misuse_of(verb, "--socket has no meaning, it asks no daemon");
+    }
+    invocation.target.datagram = verb.asks == Asks::by_packets || invocation.given(option_datagram);
+    auto socket = socket_path({.path = path == nullptr ? std::nullopt : std::optional(*path),
+                               .user = user,
+                               .administrator = verb.asks == Asks::administrator,
+                               .datagram = invocation.target.datagram},
+                              environment);
+    if (!socket) {
+        return Stop{exit_code::broken, {}, "posternctl: " + socket.error().message + "\n"};
+    }
+    invocation.target.socket = std::move(*socket);
+    return Task{&verb, std::move(invocation)};
 }
 
 }  // namespace
 
 std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
                                             const SocketEnvironment& environment) {
-    if (words.empty()) {
-        return Stop{exit_code::usage,
-                    {},
-                    std::string(usage_line) + verb_table() + "More: posternctl --help\n"};
-    }
-    // What follows "--" is words, whatever it looks like.
-    const auto mark = std::ranges::find(words, "--");
-    std::vector<std::string> rest(mark == words.end() ? mark : mark + 1, words.end());
+    if (words.empty()) return Stop{exit_code::usage, {}, short_usage()};
+    auto line = take_apart(words);
+    const auto* verb = line.words.empty() ? nullptr : verb_named(line.words.front());
 
-    Options options;
-    CLI::App app;
-    add_common(app, options);
-    app.require_subcommand(0, 1);
-    const Verb* chosen = nullptr;
-    CLI::App* chosen_app = nullptr;
-    for (const auto& verb : verbs()) {
-        auto* sub = app.add_subcommand(std::string(verb.name));
-        add_common(*sub, options);
-        if (verb.is_call) {
-            sub->add_flag("--more", options.more);
-            sub->add_flag("--lines", options.lines);
-        }
-        if (verb.needs_all) sub->add_flag("--all", options.all);
-        sub->preparse_callback([&chosen, &chosen_app, &verb, sub](std::size_t) {
-            chosen = &verb;
-            chosen_app = sub;
-        });
+    // Who asks for help is helped, whatever else is wrong; but not about what is no verb. Else what
+    // is wrong first is said first.
+    const bool helps = line.has(option_help);
+    const bool tells = helps || line.has(option_version);
+    if (!line.wrong.empty() && !line.wrong_after_verb && !tells) return misuse(line.wrong, verb);
+    if (verb == nullptr && !line.words.empty()) return unknown_verb(line.words.front());
+    if (verb == nullptr && !line.rest.empty()) return unknown_verb(line.rest.front());
+    if (helps) {
+        return Stop{exit_code::success, verb == nullptr ? general_help() : verb_help(*verb), {}};
     }
-
-    // The library wants them last first.
-    std::vector<std::string> reversed(std::make_reverse_iterator(mark),
-                                      std::make_reverse_iterator(words.begin()));
-    try {
-        app.parse(reversed);
-    } catch (const CLI::CallForHelp&) {
-        return Stop{
-            exit_code::success, chosen == nullptr ? general_help() : verb_help(*chosen), {}};
-    } catch (const CLI::CallForVersion&) {
-        return Stop{exit_code::success, std::string("posternctl ") + version + "\n", {}};
-    } catch (const CLI::ParseError& error) {
-        return misuse(printable(error.what()), chosen);
-    }
-
-    auto before = app.remaining();
-    if (const auto* option = unknown_option(before)) {
-        return misuse("unknown option " + in_quotes(*option), chosen);
-    }
-    if (!before.empty() || chosen == nullptr) {
-        const auto* wrong = !before.empty() ? &before.front()
-                            : !rest.empty() ? &rest.front()
-                                            : nullptr;
-        if (wrong == nullptr) return misuse("a verb is missing", nullptr);
-        return misuse("unknown verb " + in_quotes(*wrong), nullptr);
-    }
-    auto verb_words = chosen_app->remaining();
-    if (const auto* option = unknown_option(verb_words)) {
-        return misuse(std::string(chosen->name) + ": unknown option " + in_quotes(*option) +
-                          " (a word that begins with - goes after --)",
-                      chosen);
-    }
-    verb_words.insert(verb_words.end(), rest.begin(), rest.end());
-    return task_of(*chosen, options, std::move(verb_words), environment);
+    if (tells) return Stop{exit_code::success, std::string("posternctl ") + version + "\n", {}};
+    if (verb == nullptr) return misuse("a verb is missing", nullptr);
+    if (!line.wrong.empty()) return misuse_of(*verb, line.wrong);
+    return task_of(*verb, std::move(line), environment);
 }
 
 }  // namespace postern::ctl

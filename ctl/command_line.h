@@ -1,11 +1,11 @@
-// The command line of posternctl.
+// The command line of posternctl: words become a verb and what it is to do.
 #pragma once
 
 #include <span>
 #include <string>
 #include <variant>
 
-#include "ctl/verbs/verbs.h"
+#include "ctl/verbs/verb.h"
 #include "ctl/wire/socket_path.h"
 
 namespace postern::ctl {
@@ -22,7 +22,8 @@ struct Task {
     Invocation invocation;
 };
 
-// `words`: without the program's own name.
+// `words`: without the program's own name. Options stand before or after the verb and among its
+// words; "--" ends them. Not for two threads at once: getopt_long(3) is not.
 std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
                                             const SocketEnvironment& environment);
 

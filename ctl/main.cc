@@ -25,8 +25,7 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
     const auto parsed = parse_command_line(words, socket_environment());
     if (const auto* task = std::get_if<Task>(&parsed)) {
-        const auto& verb = *task->verb;
-        return (task->invocation.datagram ? verb.run_by_packets : verb.run)(task->invocation);
+        return task->verb->run(task->invocation);
     }
     return stop(std::get<Stop>(parsed));
 }

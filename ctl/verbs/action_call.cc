@@ -1,5 +1,6 @@
 #include "ctl/verbs/action_call.h"
 
+#include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/limits.h"

@@ -1,11 +1,13 @@
 // What `run` and `check` share: an action and its arguments, typed as the action wants them.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ctl/text/argument_values.h"
+#include "ctl/verbs/invocation.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/peer.h"
 #include "model/action.h"

@@ -160,7 +160,7 @@ void CallLines::wait() {
 }  // namespace
 
 int call_lines(const Invocation& invocation) {
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
     return CallLines(std::move(*connection)).run();
 }

@@ -1,7 +1,9 @@
 // `posternctl call --lines`: one call a line of standard input, all over one connection.
 #pragma once
 
-#include "ctl/verbs/verbs.h"
+#include <cstddef>
+
+#include "ctl/verbs/invocation.h"
 
 namespace postern::ctl {
 

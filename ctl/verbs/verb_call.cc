@@ -1,3 +1,4 @@
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/strict_json.h"
@@ -5,10 +6,25 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/call_lines.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 
 namespace postern::ctl {
 namespace {
+
+constexpr Option option_more{
+    .name = "more", .value = "", .help = "ask for all replies of a method that has more than one"};
+constexpr Option option_lines{
+    .name = "lines", .value = "", .help = "take calls from standard input"};
+constexpr std::array call_options = {option_more, option_lines};
+
+std::string object_to_call(const Invocation& invocation) {
+    const bool beside = !invocation.words.empty() || invocation.given(option_more);
+    if (invocation.given(option_lines)) {
+        return beside ? "--lines takes whole calls from standard input, and nothing beside it" : "";
+    }
+    return invocation.words.empty() ? "call: METHOD is missing" : "";
+}
 
 // The parameters on the command line. The error was said.
 Result<nlohmann::json, Failed> parameters_in(const Invocation& invocation) {
@@ -25,16 +41,15 @@ Result<nlohmann::json, Failed> parameters_in(const Invocation& invocation) {
     return std::move(*parameters);
 }
 
-}  // namespace
-
 int run_call(const Invocation& invocation) {
-    if (invocation.lines) return call_lines(invocation);
+    if (invocation.given(option_lines)) return call_lines(invocation);
     const auto& method = invocation.words.front();
     auto parameters = parameters_in(invocation);
     if (!parameters) return parameters.error().code;
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
-    connection->queue(protocol::encode_call(method, *parameters, {.more = invocation.more}));
+    connection->queue(
+        protocol::encode_call(method, *parameters, {.more = invocation.given(option_more)}));
     for (;;) {
         // How long a method may take is its own affair.
         const auto message = connection->wait(std::chrono::milliseconds::zero(), -1);
@@ -45,5 +60,31 @@ int run_call(const Invocation& invocation) {
         if (!message->reply.continues) return exit_code::success;
     }
 }
+
+}  // namespace
+
+constinit const Verb verb_call{
+    .name = "call",
+    .synopsis = "METHOD [JSON] [--more] | --lines",
+    .summary = "call a method of the protocol, JSON in and out",
+    .help =
+        R"(Replies are printed as they come, one a line. JSON is an object, the method's parameters.
+With --lines each line of standard input is one whole call, e.g.
+  {"method": "org.postern.Actions.List"}
+and all go over one connection, some of them ahead of their answers; the exit code is that of the
+first answer that is an error. This is also the way to pass a secret, since the command line of a
+program can be read by others.
+
+Examples:
+  posternctl call org.postern.Actions.WhoAmI
+  posternctl call org.postern.Actions.Ping '{"ping": "hello"}'
+  posternctl call --more org.postern.Actions.Run '{"action": "hello", "arguments": {"name": "Ada"}}'
+  posternctl call --lines < calls
+)",
+    .options = call_options,
+    .most_words = 2,
+    .objection = object_to_call,
+    .run = run_call,
+};
 
 }  // namespace postern::ctl

@@ -2,14 +2,15 @@
 
 #include "base/utf8.h"
 #include "ctl/verbs/action_call.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/peer.h"
 
 namespace postern::ctl {
 namespace {
 
 // The parameters of the reply. What went wrong was said.
-Result<nlohmann::json, Failed> check(const Invocation& invocation, ActionCall& call) {
-    auto peer = Peer::open(invocation);
+Result<nlohmann::json, Failed> check(const Target& target, ActionCall& call) {
+    auto peer = Peer::open(target);
     if (!peer) return fail_with(peer.error());
     if (const auto found = look_up(call, *peer); !found) {
         peer->close();
@@ -20,15 +21,31 @@ Result<nlohmann::json, Failed> check(const Invocation& invocation, ActionCall& c
     return peer->ask("org.postern.Actions.Check", *parameters);
 }
 
-}  // namespace
-
 int run_check(const Invocation& invocation) {
     auto call = action_call(invocation);
     if (!call) return call.error().code;
-    const auto reply = check(invocation, *call);
+    const auto reply = check(invocation.target, *call);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
     return finish(printable(call->action) + ": would run\n");
 }
+
+}  // namespace
+
+constinit const Verb verb_check{
+    .name = "check",
+    .synopsis = "ACTION [NAME=VALUE ...]",
+    .summary = "say whether an action would run, and start nothing",
+    .help =
+        R"(Exit code 0: it would run; 122: an argument is not valid; 126: not permitted, or no such action.
+
+Examples:
+  posternctl check web.restart service=nginx
+)",
+    .options = datagram_options,
+    .least_words = 1,
+    .most_words = any_number,
+    .run = run_check,
+};
 
 }  // namespace postern::ctl

@@ -25,13 +25,11 @@ std::string daemon_program() {
     return ::access(beside.c_str(), X_OK) == 0 ? beside : std::string(sbin_directory) + "/posternd";
 }
 
-}  // namespace
-
 int run_lint(const Invocation& invocation) {
     const std::string program = daemon_program();
     std::vector<std::string> words = {"posternd"};
-    if (invocation.user) words.emplace_back("--own");
-    if (invocation.json) words.emplace_back("--json");
+    if (invocation.given(option_user)) words.emplace_back("--own");
+    if (invocation.target.json) words.emplace_back("--json");
     words.emplace_back("--lint");
     // A name that begins with "-" would be an option.
     for (const std::string& file : invocation.words) {
@@ -46,5 +44,27 @@ int run_lint(const Invocation& invocation) {
              "; install the package postern again");
     return exit_code::broken;
 }
+
+}  // namespace
+
+constinit const Verb verb_lint{
+    .name = "lint",
+    .synopsis = "FILE ...",
+    .summary = "check action files before they are installed",
+    .help =
+        R"(The files are judged by the daemon's own loader, without a daemon, as they would be on this
+machine: its users, groups and programs count. Whose the files are, their mode and their folder
+count only where they are installed; posternd --check looks at that. With --user they are judged
+for a daemon that runs as yourself. Exit code 0: all are good; 1: one is not.
+
+Examples:
+  posternctl lint web.restart.json
+  posternctl lint --json actions/*.json
+)",
+    .least_words = 1,
+    .most_words = any_number,
+    .asks = Asks::nobody,
+    .run = run_lint,
+};
 
 }  // namespace postern::ctl

@@ -8,6 +8,7 @@
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/action_call.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/datagram.h"
 #include "ctl/wire/peer.h"
 
@@ -58,8 +59,6 @@ Result<nlohmann::json> take_json_arguments(ActionCall& call) {
     return typed;
 }
 
-}  // namespace
-
 int run_notify(const Invocation& invocation) {
     auto call = action_call(invocation);
     if (!call) return call.error().code;
@@ -81,9 +80,39 @@ int run_notify(const Invocation& invocation) {
             return exit_code::invalid;
         }
     }
-    const auto sent = send_datagram(invocation.socket, text, connect_patience);
+    const auto sent = send_datagram(invocation.target.socket, text, connect_patience);
     if (!sent) return report(sent.error()).code;
-    return invocation.json ? finish_json({{"sent", true}}) : exit_code::success;
+    return invocation.target.json ? finish_json({{"sent", true}}) : exit_code::success;
 }
+
+}  // namespace
+
+constinit const Verb verb_notify{
+    .name = "notify",
+    .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
+    .summary = "start an action with one packet, and do not wait",
+    .help =
+        R"(For hooks, udev rules and cron: one packet goes to the daemon's datagram socket, and no answer
+comes. The action must allow it ("datagram": true). What the daemon makes of it stands in its audit.
+
+Nothing can be asked, so the types are yours to give: NAME=VALUE is text, NAME:=JSON an integer,
+true or false, text, or a list of these.
+
+Exit code 0: the packet is in the daemon's queue; 2: usage; 122: too long for one packet; 123: the
+queue stayed full for 10 seconds; 125: nobody receives there, or you may not send.
+
+The socket: --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with --user
+$XDG_RUNTIME_DIR/postern/postern.dgram.
+
+Examples:
+  posternctl notify backup.start
+  posternctl notify disk.added device=/dev/sdb size:=512 removable:=true
+  posternctl notify web.purge 'paths:=["/a", "/b"]'
+)",
+    .least_words = 1,
+    .most_words = any_number,
+    .asks = Asks::by_packets,
+    .run = run_notify,
+};
 
 }  // namespace postern::ctl

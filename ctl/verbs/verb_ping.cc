@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "ctl/text/json_fields.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/peer.h"
 
 namespace postern::ctl {
@@ -18,8 +19,8 @@ struct Answer {
 };
 
 // What went wrong was said.
-Result<Answer, Failed> ping(const Invocation& invocation) {
-    auto peer = Peer::open(invocation);
+Result<Answer, Failed> ping(const Target& target) {
+    auto peer = Peer::open(target);
     if (!peer) return fail_with(peer.error());
     const auto begin = std::chrono::steady_clock::now();
     auto reply = peer->ask("org.postern.Actions.Ping", {{"ping", word}});
@@ -28,16 +29,14 @@ Result<Answer, Failed> ping(const Invocation& invocation) {
     return Answer{std::move(*reply), time};
 }
 
-}  // namespace
-
 int run_ping(const Invocation& invocation) {
-    auto answer = ping(invocation);
+    auto answer = ping(invocation.target);
     if (!answer) return answer.error().code;
     auto& [reply, time] = *answer;
     if (string_field(reply, "pong") != word) {
-        return nonsense(invocation.socket, "it does not repeat what was sent").code;
+        return nonsense(invocation.target.socket, "it does not repeat what was sent").code;
     }
-    if (invocation.json) {
+    if (invocation.target.json) {
         reply["roundTripMicroseconds"] =
             std::chrono::duration_cast<std::chrono::microseconds>(time).count();
         return finish_json(reply);
@@ -46,7 +45,23 @@ int run_ping(const Invocation& invocation) {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): std::format needs g++ 13
     std::snprintf(milliseconds.data(), milliseconds.size(), "%.2f",
                   std::chrono::duration<double, std::milli>(time).count());
-    return finish(printable(invocation.socket) + ": answers, in " + milliseconds.data() + " ms\n");
+    return finish(printable(invocation.target.socket) + ": answers, in " + milliseconds.data() +
+                  " ms\n");
 }
+
+}  // namespace
+
+constinit const Verb verb_ping{
+    .name = "ping",
+    .synopsis = "",
+    .summary = "see whether the daemon answers, and how fast",
+    .help =
+        R"(Examples:
+  posternctl ping
+  posternctl --user ping
+)",
+    .options = datagram_options,
+    .run = run_ping,
+};
 
 }  // namespace postern::ctl

@@ -15,6 +15,8 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/action_call.h"
+#include "ctl/verbs/run_detached.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/connect.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
@@ -63,10 +65,10 @@ std::string new_key() {
 // daemon may go meanwhile and come back: the job does not go with it.
 class Running {
   public:
-    Running(const Invocation& invocation, ActionCall call, Connection connection,
+    Running(const Target& target, ActionCall call, Connection connection,
             const Interrupt& interrupt)
-        : json_(invocation.json),
-          invocation_(invocation),
+        : json_(target.json),
+          target_(target),
           call_(std::move(call)),
           connection_(std::move(connection)),
           interrupt_(interrupt) {}
@@ -90,7 +92,7 @@ class Running {
     int finished(const nlohmann::json& parameters);
 
     bool json_;
-    const Invocation& invocation_;
+    const Target& target_;
     ActionCall call_;
     Connection connection_;
     const Interrupt& interrupt_;
@@ -117,7 +119,7 @@ int Running::run() {
         if (!ended || fruitless == 0 || !broken) broken = code.error();
         if (!ended || fruitless >= most_fruitless || !connect_again()) {
             if (Interrupt::signal() != 0) return interrupted().code;
-            return refusal_ ? report(invocation_, *refusal_).code : without_reply(*broken).code;
+            return refusal_ ? report(target_, *refusal_).code : without_reply(*broken).code;
         }
     }
 }
@@ -163,9 +165,9 @@ bool Running::connect_again() {
     if (isatty(STDERR_FILENO) == 1) complain("the daemon broke off; connecting again");
     const auto end = std::chrono::steady_clock::now() + return_patience;
     for (;;) {
-        auto socket = connect_to(invocation_.socket, std::chrono::seconds{1});
+        auto socket = connect_to(target_.socket, std::chrono::seconds{1});
         if (socket) {
-            connection_ = Connection(std::move(*socket), invocation_.socket);
+            connection_ = Connection(std::move(*socket), target_.socket);
             return true;
         }
         if (std::chrono::steady_clock::now() >= end) return false;
@@ -201,7 +203,7 @@ Failed Running::without_reply(const NoReply& none) const {
 }
 
 std::optional<int> Running::take(const protocol::Reply& reply) {
-    if (!reply.error.empty()) return report(invocation_, reply).code;
+    if (!reply.error.empty()) return report(target_, reply).code;
     const auto job = string_field(reply.parameters, "job");
     // A new connection begins with what is known.
     const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
@@ -269,12 +271,11 @@ int Running::finished(const nlohmann::json& parameters) {
     return exit_code_of_job(*end);
 }
 
-}  // namespace
-
 int run_action(const Invocation& invocation) {
+    if (invocation.target.datagram) return run_detached(invocation);
     auto call = action_call(invocation);
     if (!call) return call.error().code;
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
     // Until here Ctrl-C has its plain effect: there is no job to tell of.
     auto interrupt = Interrupt::watch();
@@ -282,7 +283,36 @@ int run_action(const Invocation& invocation) {
         complain(interrupt.error().message);
         return exit_code::broken;
     }
-    return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
+    return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
 }
+
+}  // namespace
+
+constinit const Verb verb_run{
+    .name = "run",
+    .synopsis = "ACTION [NAME=VALUE ...]",
+    .summary = "run an action and pass on its output",
+    .help =
+        R"(The job's standard output and standard error come as it writes them, byte for byte, and its
+exit code is the one of posternctl. Ctrl-C ends posternctl; whether the job goes on is the
+action's own affair, and is said. A list is given by naming its argument several times.
+
+With --json each reply is one line: first the job's id, then what it writes, last its result.
+
+With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
+The action must allow it ("datagram": true).
+
+Examples:
+  posternctl run hello name=Ada
+  posternctl run web.restart service=nginx
+  posternctl run files.archive file=a.txt file=b.txt
+  posternctl --json run hello name=Ada
+  posternctl run --datagram backup.start
+)",
+    .options = datagram_options,
+    .least_words = 1,
+    .most_words = any_number,
+    .run = run_action,
+};
 
 }  // namespace postern::ctl

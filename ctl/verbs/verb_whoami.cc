@@ -5,6 +5,7 @@
 #include "ctl/text/accounts.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/text.h"
+#include "ctl/verbs/verbs.h"
 #include "ctl/wire/peer.h"
 
 namespace postern::ctl {
@@ -18,23 +19,22 @@ std::optional<std::uint32_t> id_of(const nlohmann::json& value) {
     return static_cast<std::uint32_t>(id);
 }
 
-}  // namespace
-
 int run_whoami(const Invocation& invocation) {
-    const auto reply = ask_once(invocation, "org.postern.Actions.WhoAmI", nullptr);
+    const auto reply = ask_once(invocation.target, "org.postern.Actions.WhoAmI", nullptr);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
 
     const auto* uid_value = field(*reply, "uid");
     const auto* gid_value = field(*reply, "gid");
     const auto uid = uid_value == nullptr ? std::nullopt : id_of(*uid_value);
     const auto gid = gid_value == nullptr ? std::nullopt : id_of(*gid_value);
     const auto pid = integer_field(*reply, "pid");
-    if (!uid || !gid || !pid) return nonsense(invocation.socket, "uid, gid or pid is missing").code;
+    if (!uid || !gid || !pid)
+        return nonsense(invocation.target.socket, "uid, gid or pid is missing").code;
     std::string groups;
     for (const auto& value : array_field(*reply, "groups")) {
         const auto group = id_of(value);
-        if (!group) return nonsense(invocation.socket, "a group is no group id").code;
+        if (!group) return nonsense(invocation.target.socket, "a group is no group id").code;
         groups += (groups.empty() ? "" : ", ") + group_text(*group);
     }
     const auto unit = string_field(*reply, "unit");
@@ -45,5 +45,23 @@ int run_whoami(const Invocation& invocation) {
                                {"unit", unit ? printable(*unit) : "not known"}},
                               0));
 }
+
+}  // namespace
+
+constinit const Verb verb_whoami{
+    .name = "whoami",
+    .synopsis = "",
+    .summary = "show how the daemon sees you",
+    .help =
+        R"(The ids are those that the kernel told the daemon when the connection was made. The names
+beside them are looked up here.
+
+Examples:
+  posternctl whoami
+  sudo -u deploy posternctl whoami --json
+)",
+    .options = datagram_options,
+    .run = run_whoami,
+};
 
 }  // namespace postern::ctl

@@ -1,59 +1,28 @@
-// The verbs of posternctl: one row and one file for each.
+// The verbs of posternctl.
 #pragma once
 
-#include <cstddef>
 #include <span>
-#include <string>
-#include <string_view>
-#include <vector>
+
+#include "ctl/verbs/verb.h"
 
 namespace postern::ctl {
 
-// What the command line asks for.
-struct Invocation {
-    std::string socket;  // path, as socket_path() gives it
-    bool user = false;   // --user: it is the user's own guard
-    bool json = false;
-    std::vector<std::string> words;  // after the verb, without options
-    // Of `call` alone.
-    bool more = false;
-    bool lines = false;
-    bool datagram = false;  // --datagram: by packets, and `socket` is the datagram socket
-};
+// In the order of the help.
+std::span<const Verb* const> verbs();
 
-struct Verb {
-    std::string_view name;
-    std::string_view synopsis;  // what follows the name: "ACTION [NAME=VALUE ...]"
-    std::string_view summary;   // one line
-    std::string_view help;      // more of it, with examples; lines end in newlines
-    std::size_t least_words;
-    std::size_t most_words;
-    bool is_call;  // takes --more and --lines
-    // Returns the exit code. What it has to say it has said.
-    int (*run)(const Invocation& invocation);
-    bool offline = false;        // talks to no daemon: takes no socket
-    bool administrator = false;  // talks to the administrator's socket
-    bool needs_all = false;      // takes --all, and nothing without it
-    bool packets_only = false;   // talks to the datagram socket, without --datagram
-    // With --datagram; nullptr: the verb does not take it.
-    int (*run_by_packets)(const Invocation& invocation) = nullptr;
-};
-
-std::span<const Verb> verbs();
-
-int run_action(const Invocation& invocation);
-int run_detached(const Invocation& invocation);
-int run_notify(const Invocation& invocation);
-int run_list(const Invocation& invocation);
-int run_describe(const Invocation& invocation);
-int run_check(const Invocation& invocation);
-int run_whoami(const Invocation& invocation);
-int run_ping(const Invocation& invocation);
-int run_call(const Invocation& invocation);
-int run_lint(const Invocation& invocation);
-int run_status(const Invocation& invocation);
-int run_reload(const Invocation& invocation);
-int run_log_level(const Invocation& invocation);
-int run_jobs(const Invocation& invocation);
+// Each in the file of its name.
+extern const Verb verb_run;
+extern const Verb verb_notify;
+extern const Verb verb_list;
+extern const Verb verb_describe;
+extern const Verb verb_check;
+extern const Verb verb_whoami;
+extern const Verb verb_ping;
+extern const Verb verb_call;
+extern const Verb verb_lint;
+extern const Verb verb_status;
+extern const Verb verb_reload;
+extern const Verb verb_log_level;
+extern const Verb verb_jobs;
 
 }  // namespace postern::ctl

@@ -10,23 +10,23 @@
 
 namespace postern::ctl {
 
-Result<Connection, Failed> open_connection(const Invocation& invocation) {
-    auto socket = connect_to(invocation.socket, connect_patience);
+Result<Connection, Failed> open_connection(const Target& target) {
+    auto socket = connect_to(target.socket, connect_patience);
     if (!socket) {
         complain(socket.error().message);
         return fail_with(Failed{exit_code::broken});
     }
-    return Connection(std::move(*socket), invocation.socket);
+    return Connection(std::move(*socket), target.socket);
 }
 
-Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& invocation,
+Result<Message, NoReply> ask_twice(Connection& connection, const Target& target,
                                    const std::string& call) {
     connection.queue(call);
     auto message = connection.wait(answer_patience, -1);
     if (!message && message.error().why == NoReply::Why::ended) {
         // Perhaps a daemon that was just leaving: the one that comes after it answers.
-        if (auto socket = connect_to(invocation.socket, connect_patience)) {
-            connection = Connection(std::move(*socket), invocation.socket);
+        if (auto socket = connect_to(target.socket, connect_patience)) {
+            connection = Connection(std::move(*socket), target.socket);
             connection.queue(call);
             message = connection.wait(answer_patience, -1);
         }
@@ -34,11 +34,11 @@ Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& inv
     return message;
 }
 
-Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
+Result<nlohmann::json, Failed> ask(Connection& connection, const Target& target,
                                    std::string_view method, const nlohmann::json& parameters) {
-    auto message = ask_twice(connection, invocation, protocol::encode_call(method, parameters));
+    auto message = ask_twice(connection, target, protocol::encode_call(method, parameters));
     if (!message) return fail_with(report(message.error()));
-    if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
+    if (!message->reply.error.empty()) return fail_with(report(target, message->reply));
     return std::move(message->reply.parameters);
 }
 
@@ -47,9 +47,9 @@ Failed report(const NoReply& none) {
     return {exit_code::broken};
 }
 
-Failed report(const Invocation& invocation, const protocol::Reply& error) {
+Failed report(const Target& target, const protocol::Reply& error) {
     const Failed failed{exit_code_of_error(error.error)};
-    if (!invocation.json) {
+    if (!target.json) {
         complain(error_text(error));
         return failed;
     }

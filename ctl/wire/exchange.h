@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "ctl/verbs/verbs.h"
 #include "ctl/wire/connection.h"
+#include "ctl/wire/target.h"
 
 namespace postern::ctl {
 
@@ -22,23 +22,23 @@ struct Failed {
     int code;
 };
 
-Result<Connection, Failed> open_connection(const Invocation& invocation);
+Result<Connection, Failed> open_connection(const Target& target);
 
 // One call, one reply, which may be an error. Where the connection ends without one it is made
 // again, once: nothing is asked so that may not be asked twice. `call`: with its terminator.
-Result<Message, NoReply> ask_twice(Connection& connection, const Invocation& invocation,
+Result<Message, NoReply> ask_twice(Connection& connection, const Target& target,
                                    const std::string& call);
 
 // The same for those who want nothing but success: the reply's parameters. What went wrong was
 // said.
-Result<nlohmann::json, Failed> ask(Connection& connection, const Invocation& invocation,
+Result<nlohmann::json, Failed> ask(Connection& connection, const Target& target,
                                    std::string_view method, const nlohmann::json& parameters);
 
 // Says why there is no reply. For every reason but `interrupted`.
 Failed report(const NoReply& none);
 
 // Says that the daemon answered with an error: as JSON on standard output, or in words.
-Failed report(const Invocation& invocation, const protocol::Reply& error);
+Failed report(const Target& target, const protocol::Reply& error);
 
 // The error in words, on one line.
 std::string error_text(const protocol::Reply& error);

@@ -8,9 +8,9 @@
 
 namespace postern::ctl {
 
-Result<Peer, Failed> Peer::open(const Invocation& invocation) {
-    Peer peer(invocation);
-    if (invocation.datagram) {
+Result<Peer, Failed> Peer::open(const Target& target) {
+    Peer peer(target);
+    if (target.datagram) {
         auto interrupt = Interrupt::watch();
         if (!interrupt) {
             complain(interrupt.error().message);
@@ -19,7 +19,7 @@ Result<Peer, Failed> Peer::open(const Invocation& invocation) {
         peer.interrupt_.emplace(std::move(*interrupt));
         return peer;
     }
-    auto connection = open_connection(invocation);
+    auto connection = open_connection(target);
     if (!connection) return fail_with(connection.error());
     peer.connection_.emplace(std::move(*connection));
     return peer;
@@ -28,15 +28,14 @@ Result<Peer, Failed> Peer::open(const Invocation& invocation) {
 Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::json& parameters) {
     auto text = protocol::encode_call(method, parameters);
     if (connection_) {
-        auto message = ask_twice(*connection_, *invocation_, text);
+        auto message = ask_twice(*connection_, *target_, text);
         if (message) return std::move(*message);
         return fail_with(NoAnswer{exit_code::broken, message.error().message, true});
     }
     text.pop_back();  // a packet needs no terminator
     const int interrupt = interrupt_ ? interrupt_->fd() : -1;
-    auto message =
-        ask_by_datagram(invocation_->socket, text,
-                        {.send = connect_patience, .answer = answer_patience}, interrupt);
+    auto message = ask_by_datagram(
+        target_->socket, text, {.send = connect_patience, .answer = answer_patience}, interrupt);
     if (message || !message.error().message.empty()) return message;
     const bool terminated = Interrupt::signal() == SIGTERM;
     return fail_with(NoAnswer{
@@ -49,28 +48,28 @@ Result<nlohmann::json, Failed> Peer::ask(std::string_view method,
     const int late_signal = close();
     if (!message) return fail_with(report(message.error()));
     if (late_signal != 0) ::raise(late_signal);
-    if (!message->reply.error.empty()) return fail_with(report(*invocation_, message->reply));
+    if (!message->reply.error.empty()) return fail_with(report(*target_, message->reply));
     return std::move(message->reply.parameters);
 }
 
 int Peer::close() {
     if (!interrupt_) return 0;
     // Held back meanwhile, so that none is noted that nobody looks for any more.
-    sigset_t watched;
+    sigset_t held_back;
     sigset_t before;
-    sigemptyset(&watched);
-    sigaddset(&watched, SIGINT);
-    sigaddset(&watched, SIGTERM);
-    sigprocmask(SIG_BLOCK, &watched, &before);
+    sigemptyset(&held_back);
+    sigaddset(&held_back, SIGINT);
+    sigaddset(&held_back, SIGTERM);
+    sigprocmask(SIG_BLOCK, &held_back, &before);
     const int signal = Interrupt::signal();
     interrupt_.reset();
     sigprocmask(SIG_SETMASK, &before, nullptr);
     return signal;
 }
 
-Result<nlohmann::json, Failed> ask_once(const Invocation& invocation, std::string_view method,
+Result<nlohmann::json, Failed> ask_once(const Target& target, std::string_view method,
                                         const nlohmann::json& parameters) {
-    auto peer = Peer::open(invocation);
+    auto peer = Peer::open(target);
     if (!peer) return fail_with(peer.error());
     return peer->ask(method, parameters);
 }

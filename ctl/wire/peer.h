@@ -9,14 +9,15 @@
 #include "ctl/wire/datagram.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
+#include "ctl/wire/target.h"
 
 namespace postern::ctl {
 
 class Peer {
   public:
-    // Over the socket that the command line means. The error was said. `invocation` is to outlive
+    // Over the socket that the command line means. The error was said. `target` is to outlive
     // the peer.
-    static Result<Peer, Failed> open(const Invocation& invocation);
+    static Result<Peer, Failed> open(const Target& target);
 
     // One call and its reply, which may be an error.
     Result<Message, NoAnswer> call(std::string_view method, const nlohmann::json& parameters);
@@ -31,15 +32,15 @@ class Peer {
     int close();
 
   private:
-    explicit Peer(const Invocation& invocation) : invocation_(&invocation) {}
+    explicit Peer(const Target& target) : target_(&target) {}
 
-    const Invocation* invocation_;
+    const Target* target_;
     std::optional<Connection> connection_;  // nothing: by packets
     std::optional<Interrupt> interrupt_;
 };
 
 // open() and ask().
-Result<nlohmann::json, Failed> ask_once(const Invocation& invocation, std::string_view method,
+Result<nlohmann::json, Failed> ask_once(const Target& target, std::string_view method,
                                         const nlohmann::json& parameters);
 
 // Says why there is no answer, and what that means, e.g. "web.restart was not started".

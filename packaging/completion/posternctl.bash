@@ -12,8 +12,19 @@ _posternctl_names() {
 }
 
 _posternctl() {
+    # From the tables of ctl/verbs/, by ctl_tests (HACKING.md, "Tests"):
     local verbs='run notify list describe check whoami ping call lint status reload log-level jobs'
     local options='--socket --user --json --help --version'
+    local -A own=(
+        [run]='--datagram'
+        [describe]='--datagram'
+        [check]='--datagram'
+        [whoami]='--datagram'
+        [ping]='--datagram'
+        [call]='--more --lines'
+        [jobs]='--all'
+    )
+    # End of what is from the tables.
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local verb='' action='' word i
     local -a _posternctl_socket=() datagram=()
@@ -47,9 +58,7 @@ _posternctl() {
         return
     fi
     if [[ $current == -* ]]; then
-        [[ $verb == call ]] && options+=' --more --lines'
-        [[ $verb =~ ^(run|describe|check|whoami|ping)$ ]] && options+=' --datagram'
-        [[ $verb == jobs ]] && options+=' --all'
+        [[ -n $verb ]] && options+=" ${own[$verb]-}"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
         return
     fi

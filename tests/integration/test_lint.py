@@ -9,7 +9,7 @@ import pytest
 import harness
 from identity import ALICE, run_as
 
-SCHEMA = json.loads((harness.REPOSITORY / "daemon/policy/action.schema.json").read_text())
+SCHEMA = json.loads((harness.REPOSITORY / "daemon/policy/file/action.schema.json").read_text())
 GOOD = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": []}
 EXAMPLES = sorted((harness.REPOSITORY / "examples/actions").glob("*.json"))
 

@@ -1,4 +1,5 @@
-// run --datagram: the job is started, and nobody waits for it.
+#include "ctl/verbs/run_detached.h"
+
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
@@ -10,9 +11,9 @@ namespace postern::ctl {
 namespace {
 
 // The parameters of the reply that names the job. What went wrong was said.
-Result<nlohmann::json, Failed> start(const Invocation& invocation, ActionCall& call) {
+Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
     const auto name = printable(call.action);
-    auto peer = Peer::open(invocation);
+    auto peer = Peer::open(target);
     if (!peer) return fail_with(peer.error());
     if (const auto found = look_up(call, *peer); !found) {
         peer->close();
@@ -30,7 +31,7 @@ Result<nlohmann::json, Failed> start(const Invocation& invocation, ActionCall& c
             report(message.error(), sent ? "whether " + name + " was started is not known"
                                          : name + " was not started"));
     }
-    if (!message->reply.error.empty()) return fail_with(report(invocation, message->reply));
+    if (!message->reply.error.empty()) return fail_with(report(target, message->reply));
     return std::move(message->reply.parameters);
 }
 
@@ -39,11 +40,11 @@ Result<nlohmann::json, Failed> start(const Invocation& invocation, ActionCall& c
 int run_detached(const Invocation& invocation) {
     auto call = action_call(invocation);
     if (!call) return call.error().code;
-    const auto reply = start(invocation, *call);
+    const auto reply = start(invocation.target, *call);
     if (!reply) return reply.error().code;
-    if (invocation.json) return finish_json(*reply);
+    if (invocation.target.json) return finish_json(*reply);
     const auto job = string_field(*reply, "job");
-    if (!job) return nonsense(invocation.socket, "it names no job").code;
+    if (!job) return nonsense(invocation.target.socket, "it names no job").code;
     return finish(printable(call->action) + ": started as job " + printable(*job) + "\n");
 }
 

@@ -1,0 +1,47 @@
+#include <nlohmann/json.hpp>
+
+#include "ctl/text/exit_codes.h"
+#include "ctl/text/field_text.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/output.h"
+#include "ctl/verbs/verbs.h"
+#include "ctl/wire/exchange.h"
+
+namespace postern::ctl {
+namespace {
+
+int run_reload(const Invocation& invocation) {
+    auto connection = open_connection(invocation.target);
+    if (!connection) return connection.error().code;
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Reload", nullptr);
+    if (!reply) return reply.error().code;
+    const auto& bad = array_field(*reply, "bad");
+    int printed = exit_code::success;
+    if (invocation.target.json) {
+        printed = finish_json(*reply);
+    } else {
+        for (const auto& file : bad) complain("not in force: " + text_of(file, "message"));
+        printed = finish(std::to_string(number_of(*reply, "actions")) + " actions in force, " +
+                         std::to_string(bad.size()) + " files bad\n");
+    }
+    return printed == exit_code::success && !bad.empty() ? 1 : printed;
+}
+
+}  // namespace
+
+constinit const Verb verb_reload{
+    .name = "reload",
+    .synopsis = "",
+    .summary = "for the administrator: load the action files again",
+    .help =
+        R"(Returns when what the files say is in force. A bad file takes its own action away and no other; each
+is named, and the exit code is 1. systemctl reload posternd does the same.
+
+Examples:
+  posternctl reload
+)",
+    .asks = Asks::administrator,
+    .run = run_reload,
+};
+
+}  // namespace postern::ctl

@@ -1,0 +1,79 @@
+#include <nlohmann/json.hpp>
+
+#include "ctl/text/field_text.h"
+#include "ctl/text/json_fields.h"
+#include "ctl/text/text.h"
+#include "ctl/verbs/verbs.h"
+#include "ctl/wire/exchange.h"
+
+namespace postern::ctl {
+namespace {
+
+std::string count_of(std::int64_t count, const char* one, const char* many) {
+    return std::to_string(count) + ' ' + (count == 1 ? one : many);
+}
+
+std::string sockets_text(const nlohmann::json& reply) {
+    std::string text;
+    for (const auto& socket : array_field(reply, "sockets")) {
+        text += (text.empty() ? "" : ", ") + text_of(socket, "path");
+        if (flag_field(socket, "administrator")) text += " (administrator)";
+        if (string_field(socket, "kind") == "datagram") text += " (datagram)";
+    }
+    return text;
+}
+
+void add_callers(const nlohmann::json& reply,
+                 std::vector<std::pair<std::string, std::string>>& rows) {
+    for (const auto& caller : array_field(reply, "callers")) {
+        std::string text = user_of(caller) + ", gid " + std::to_string(number_of(caller, "gid"));
+        if (string_field(caller, "unit")) text += ", unit " + text_of(caller, "unit");
+        text += ": " + count_of(number_of(caller, "connections"), "connection", "connections") +
+                ", session " + std::to_string(number_of(caller, "session"));
+        rows.emplace_back("caller", text);
+    }
+}
+
+int run_status(const Invocation& invocation) {
+    auto connection = open_connection(invocation.target);
+    if (!connection) return connection.error().code;
+    const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Status", nullptr);
+    if (!reply) return reply.error().code;
+    if (invocation.target.json) return finish_json(*reply);
+    std::vector<std::pair<std::string, std::string>> rows = {
+        {"version", text_of(*reply, "version")},
+        {"pid", std::to_string(number_of(*reply, "pid")) + ", for " +
+                    time_since(number_of(*reply, "startedAt"))},
+        {"sockets", sockets_text(*reply)},
+        {"jobs", std::to_string(number_of(*reply, "jobs")) + ", held together by " +
+                     text_of(*reply, "supervision")},
+        {"log level", text_of(*reply, "logLevel")},
+        {"actions", std::to_string(number_of(*reply, "actions")) + " in force, " +
+                        std::to_string(array_field(*reply, "bad").size()) + " files bad"},
+    };
+    add_callers(*reply, rows);
+    for (const auto& file : array_field(*reply, "bad")) {
+        rows.emplace_back("not in force", text_of(file, "message"));
+    }
+    return finish(two_columns(rows, 0));
+}
+
+}  // namespace
+
+constinit const Verb verb_status{
+    .name = "status",
+    .synopsis = "",
+    .summary = "for the administrator: what the daemon is, has and does",
+    .help =
+        R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
+files that are not, with the reason.
+
+Examples:
+  posternctl status
+  posternctl status --json
+)",
+    .asks = Asks::administrator,
+    .run = run_status,
+};
+
+}  // namespace postern::ctl
