@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/policy/sandbox.h"
+#include "tests/unit/policy_fake_accounts.h"
 #include "tests/unit/policy_test_support.h"
 
 namespace postern::policy {
@@ -221,6 +222,7 @@ TEST(Sandbox, ADynamicUserIsNobodyElse) {
     std::vector<std::string> names;
     for (const auto& [name, text] : action->environment) names.push_back(name);
     EXPECT_THAT(names, ElementsAre("LANG", "PATH"));
+    const FakeAccounts accounts({{"me", geteuid(), getegid(), "/", "/bin/sh"}}, {});
     const auto both = parse_action(
         "a", "/f.json",
         file.substr(0, file.size() - 1) + ",\n\"user\": " + std::to_string(geteuid()) + "}",
