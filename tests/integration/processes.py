@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import signal
 
 # Flags of a listening socket in /proc/net/unix (__SO_ACCEPTCON).
 LISTENS = "00010000"
@@ -23,6 +24,18 @@ def sessions(guard):
         if parent == guard.pid and command.startswith(b"postern-session\0"):
             found.append(int(entry.name))
     return sorted(found)
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    """They stand still meanwhile."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _stat(pid):

@@ -16,7 +16,7 @@ import harness
 from crowd import Process
 from identity import ALICE, BOB, CAROL, ROOT
 from packets import Sender, message
-from processes import descriptors, sessions
+from processes import descriptors, sessions, stopped
 from test_protocol_descriptors import OLDER, kernel_refuses, lingering_tcp
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: senders of other uids")
@@ -198,8 +198,11 @@ def test_descriptors_in_a_packet_are_closed_and_it_is_refused(any_kernel):
 
 def test_a_lingering_tcp_socket_in_a_packet_holds_up_nobody(any_kernel):
     guard = any_kernel
-    with lingering_tcp() as lingering:
-        send_with(guard, ALICE, [lingering.fileno()])
+    assert_served(guard, ALICE)
+    with lingering_tcp() as lingering, Sender(guard.datagram_path, ALICE) as sender:
+        with stopped(guard.pid), contextlib.suppress(PermissionError):
+            sender.send(PING, [lingering.fileno()])
+            lingering.close()
         assert_served(guard, BOB, 20)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import harness
 from identity import ALICE, BOB
-from processes import connections, descriptors, sessions
+from processes import connections, descriptors, sessions, stopped
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -136,7 +136,8 @@ def test_a_hundred_thousand_messages_with_descriptors_leave_none_behind(guard, b
 def lingering_tcp():
     """A TCP connection whose last close stands still: SO_LINGER, and data that nobody takes.
 
-    For longer than any test waits: whoever closes it where others are served serves nobody more.
+    For longer than any test waits: whoever closes it where others are served serves nobody more. What was
+    sent is closed here before it is received, so that theirs is the last close.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -158,8 +159,10 @@ def lingering_tcp():
 
 def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
     with lingering_tcp() as lingering:
-        with guard.connect(as_=ALICE) as client:
+        with guard.connect(as_=ALICE) as client, stopped(*sessions(guard)):
             send_with(guard, client, PING, [lingering.fileno()])
+            if not guard.refuses:
+                lingering.close()
         for _ in range(20):
             assert_served(guard, BOB)
     assert_served(guard, ALICE)
@@ -171,13 +174,12 @@ def test_a_lingering_tcp_socket_in_a_refused_connection(begin):
     with guard.connect(as_=ALICE) as served, lingering_tcp() as lingering:
         served.send(PING)
         assert served.read_frame() + b"\0" == PONG
-        os.kill(guard.pid, signal.SIGSTOP)
-        try:
+        with stopped(guard.pid):
             refused = guard.connect(as_=ALICE)
             # Unread in its queue when the guard closes it.
             send_with(guard, refused, PING, [lingering.fileno()])
-        finally:
-            os.kill(guard.pid, signal.SIGCONT)
+            if not guard.refuses:
+                lingering.close()
         guard.wait_audit(event="connection-refused", reason="limit connections-per-uid")
         with guard.connect(as_=BOB) as bob:
             for _ in range(20):
