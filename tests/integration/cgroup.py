@@ -41,7 +41,7 @@ class Cgroup:
     def populated(self):
         return bool(self.path) and "populated 1" in (self.path / "cgroup.events").read_text()
 
-    def wait_empty(self, seconds=10):
+    def wait_empty(self, seconds=25):
         """True as soon as no process is left, zombies not counted."""
         end = time.monotonic() + seconds
         while self.populated():

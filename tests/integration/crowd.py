@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 import traceback
 
 import wire
@@ -67,6 +68,28 @@ def together(*calls):
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(Process(*call)) for call in calls]
         return [process.join() for process in processes]
+
+
+def timed(function, *arguments):
+    """The seconds that it took, and what it returned."""
+    began = time.monotonic()
+    value = function(*arguments)
+    return time.monotonic() - began, value
+
+
+def keep_up(guard, quiet, *calls):
+    """Runs each (identity, function, arguments...) as function(PATH OF THE SOCKET, arguments...) on both
+    guards at once, and returns the results of the first. On that one something is going on, on the
+    other nothing; it must not take much longer there.
+
+    How fast the machine is, and what else it has to do, is the same for both.
+    """
+    results = together(*((identity, timed, function, str(which.socket_path), *arguments)
+                         for which in (guard, quiet) for identity, function, *arguments in calls))
+    for (busy, value), (idle, expected) in zip(results, results[len(calls):]):
+        assert value == expected
+        assert busy < 10 * idle + 2, f"{busy:.2f} s, and {idle:.2f} s where nothing is going on"
+    return [value for _, value in results[:len(calls)]]
 
 
 def pings(path, count, text="x"):

@@ -21,7 +21,7 @@ import socket
 import threading
 
 CLOSE = object()
-PATIENCE = 20
+PATIENCE = 60
 
 
 def reply(parameters, **more):

@@ -9,6 +9,7 @@ The programs are those of $POSTERN_BIN, else of build/release/bin.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -33,6 +34,11 @@ SESSION_USER = "daemon"
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:"
                        r"|SUMMARY: \w+Sanitizer")
 
+# How long a condition may take that holds as soon as the programs have got on: far more than they need
+# on a busy machine, and less than the 30 s after which an idle session leaves, so that what should
+# have come about by itself is not taken for done when it came about by that.
+PATIENCE = 25
+
 _programs = pathlib.Path(os.environ.get("POSTERN_BIN", REPOSITORY / "build/release/bin"))
 
 
@@ -41,13 +47,18 @@ def program(name):
     return str(_programs / name)
 
 
-def wait_until(condition, seconds=10, what="the condition"):
+def wait_until(condition, seconds=PATIENCE, what="the condition"):
     """Polls until `condition()` is true and returns its value; AssertionError after `seconds`."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"{what} did not hold within {seconds} s"
         time.sleep(0.01)
     return value
+
+
+def time_of(entry):
+    """When the guard made this audit entry, on the clock of time.time()."""
+    return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
 
 
 @contextlib.contextmanager
@@ -208,9 +219,9 @@ class Guard:
     def kill(self):
         """kill -9 of the guard alone: what it had started is left as it is."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
-    def wait(self, seconds=20):
+    def wait(self, seconds=60):
         """Waits for the end and returns the exit code."""
         return self.process.wait(seconds)
 
@@ -287,7 +298,7 @@ class Guard:
         lines = self.audit_file.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is not all there
 
-    def wait_audit(self, seconds=10, count=1, **fields):
+    def wait_audit(self, seconds=PATIENCE, count=1, **fields):
         """Waits for `count` entries in which all these fields have these values; returns them."""
 
         def matching():

@@ -63,7 +63,7 @@ class ConnectedAs:
     stays open.
     """
 
-    def __init__(self, identity, path, timeout=10):
+    def __init__(self, identity, path, timeout=60):
         ours, theirs = socket.socketpair()
         self._pid = os.fork()
         if self._pid == 0:

@@ -32,7 +32,7 @@ class Sender:
     become that user; replies are read here.
     """
 
-    def __init__(self, to, as_=None, *, bound=True, address=None, connected=False, timeout=20,
+    def __init__(self, to, as_=None, *, bound=True, address=None, connected=False, timeout=60,
                  folder="/tmp"):
         self.to = str(to)
         self.identity = as_
@@ -90,12 +90,13 @@ class Sender:
             raise OSError(number, os.strerror(number))
         return pid
 
-    def send(self, data, descriptors=(), flags=0):
-        """One packet; returns the pid it was sent by."""
+    def send(self, data, descriptors=(), flags=0, times=1):
+        """One packet, or as many as `times`; returns the pid they were sent by."""
         def act():
             control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                         struct.pack(f"{len(descriptors)}i", *descriptors))] if descriptors else []
-            self.socket.sendmsg([data], control, flags, self.to)
+            for _ in range(times):
+                self.socket.sendmsg([data], control, flags, self.to)
         return self._as_user(act)
 
     def forge(self, data, pid, uid, gid):

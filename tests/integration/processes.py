@@ -1,8 +1,13 @@
 """A guard and its sessions, as /proc shows them."""
 
+import contextlib
 import os
 import pathlib
 import re
+import signal
+
+# Flags of a listening socket in /proc/net/unix (__SO_ACCEPTCON).
+LISTENS = "00010000"
 
 
 def sessions(guard):
@@ -19,6 +24,18 @@ def sessions(guard):
         if parent == guard.pid and command.startswith(b"postern-session\0"):
             found.append(int(entry.name))
     return sorted(found)
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    """They stand still meanwhile."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _stat(pid):
@@ -41,6 +58,23 @@ def wakes(pid):
 def descriptors(pid):
     """How many it has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def connections(guard, pid=None):
+    """How many connections to its socket are not closed on that side, or not by the process `pid`."""
+    # The end that was accepted has the name of the socket that it came through, and no state of its own.
+    found = set()
+    for line in pathlib.Path("/proc/net/unix").read_text().splitlines():
+        fields = line.split()
+        if fields[-1] == str(guard.socket_path) and fields[3] != LISTENS:
+            found.add(f"socket:[{fields[6]}]")
+    if pid is None:
+        return len(found)
+    opened = set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            opened.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+    return len(found & opened)
 
 
 def memory(pid, name):

@@ -29,7 +29,7 @@ def admin(start_guard):
 
     def call(*words):
         done = subprocess.run([program("posternctl"), "--socket", path, *words], check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
     call.guard, call.path = guard, path

@@ -44,7 +44,7 @@ class Trace:
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
         for line in self.file.read_text().splitlines():
             # A call that was under way when we came or went belongs to no Ping.
             call = re.match(r"(?:\d+ +)?(\w+)\(", line)

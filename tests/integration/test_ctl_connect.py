@@ -238,7 +238,7 @@ def test_refused_at_once(folder):
             stderr=identity.subprocess.PIPE, text=True) as client:
         for _ in range(2):  # it asks once more: it might have met a guard that was leaving
             listener.accept()[0].close()
-        assert client.communicate(timeout=20)[1].startswith(
+        assert client.communicate(timeout=60)[1].startswith(
             f"posternctl: {path}: the daemon closed the connection without an answer: ")
         assert client.returncode == 125
 

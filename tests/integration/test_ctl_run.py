@@ -287,7 +287,7 @@ def test_interrupted(folder, number, code, on_disconnect, said):
                               stderr=subprocess.PIPE) as client:
             assert client.stdout.readline() == b"on\n"
             client.send_signal(number)
-            out, err = client.communicate(timeout=20)
+            out, err = client.communicate(timeout=60)
         never.set()
     assert (client.returncode, out) == (code, b"")
     assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said}\n"
@@ -304,7 +304,7 @@ def test_interrupted_before_there_is_a_job(folder, script, method, said):
                               stderr=subprocess.PIPE) as client:
             wait_until(lambda: daemon.calls and daemon.calls[-1]["method"].endswith(method))
             client.send_signal(signal.SIGINT)
-            out, err = client.communicate(timeout=20)
+            out, err = client.communicate(timeout=60)
     assert (client.returncode, out) == (130, b"")
     assert err.decode() == f"posternctl: interrupted: {said}\n"
 
@@ -338,7 +338,7 @@ def test_an_ignored_interrupt_stays_ignored(folder):
             assert client.stdout.readline() == b"on\n"
             client.send_signal(signal.SIGINT)
             go_on.set()
-            assert client.wait(20) == 4
+            assert client.wait(60) == 4
 
 
 # ---- Standard output ----
@@ -356,7 +356,7 @@ def test_a_closed_stdout_ends_it_by_sigpipe(folder, inherited):
             assert client.stdout.readline() == b"first\n"
             client.stdout.close()
             go_on.set()
-            assert client.wait(20) == -signal.SIGPIPE
+            assert client.wait(60) == -signal.SIGPIPE
             assert client.stderr.read() == b""
 
 

@@ -230,7 +230,7 @@ def test_call_lines_goes_ahead_of_the_answers_but_not_far(folder):
 
     with Counting(folder, {}) as daemon:
         done = ctl(daemon, "call", "--lines", input=pings(100))
-        assert ahead.wait(20)
+        assert ahead.wait(60)
         assert seen == [32]
         assert outcome(done) == (125, "", f"posternctl: {daemon.path}: the daemon closed the "
                                  "connection without an answer: it serves other callers, or a limit "
@@ -248,7 +248,7 @@ def test_call_lines_answers_while_input_is_open(folder):
                 client.stdin.flush()
                 assert json.loads(client.stdout.readline()) == reply({"pong": text})
             client.stdin.close()
-            assert client.wait(20) == 0
+            assert client.wait(60) == 0
 
 
 def test_call_lines_with_more_and_oneway(folder):

@@ -302,7 +302,7 @@ def test_the_rules_of_paths_hold_for_it_too(guard, folder):
     for path, reason in (("postern.dgram", "not an absolute path"),
                          (str(guard.datagram_path),
                           f"another posternd has it (it holds {guard.datagram_path}.lock)")):
-        done = run_as(None, [*command, "--datagram", path], timeout=30)
+        done = run_as(None, [*command, "--datagram", path], timeout=60)
         assert (done.returncode, done.stderr) == (
             1, f'posternd: critical: socket "{path}": {reason}\n')
     assert os.stat(guard.datagram_path).st_mode & 0o777 == 0o666

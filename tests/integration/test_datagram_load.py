@@ -30,7 +30,7 @@ def test_a_hundred_thousand_packets_are_each_answered_once_and_in_order(start_gu
     programs = [load("pings", guard.datagram_path, folder / str(as_.uid), count, EACH, as_)
                 for as_, count in SENDERS.items()]
     for process in programs:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=280)
         assert (process.returncode, err) == (0, ""), out
         assert json.loads(out)["per_second"] > 0
     assert guard.audit() == []
@@ -64,7 +64,7 @@ def test_what_was_received_is_answered_before_the_guard_ends(start_guard):
         for sender in senders:
             sender.send(message("Run", {"action": "true"}))
         guard.process.terminate()
-        assert guard.process.wait(30) == 0
+        assert guard.wait() == 0
         started = [e["job"] for e in guard.audit() if e["event"] == "job-started"]
         answered = []
         for sender in senders:

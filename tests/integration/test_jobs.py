@@ -233,7 +233,7 @@ def test_kill_9_of_its_session_is_not_noticed(start_guard, folder):
             os.kill(session, signal.SIGKILL)
             guard.wait_audit(event="session-failed", count=number + 1)
             (folder / str(number + 1)).touch()
-        assert client.communicate(timeout=20) == ("3\n", "")
+        assert client.communicate(timeout=60) == ("3\n", "")
         assert client.returncode == 7
     assert len([e for e in guard.audit() if e["event"] == "job-started"]) == 1
 
@@ -248,7 +248,7 @@ def test_json_says_nothing_twice(start_guard, folder):
         os.kill(session, signal.SIGKILL)
         guard.wait_audit(event="session-failed")
         (folder / "1").touch()
-        out, err = client.communicate(timeout=20)
+        out, err = client.communicate(timeout=60)
     job = first[0]["job"]
     rest = [json.loads(line) for line in out.splitlines()]
     assert (first, err) == ([{"job": job}, {"job": job, "stdout": "0\n"}], "")

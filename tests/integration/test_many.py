@@ -11,9 +11,9 @@ import pytest
 
 import harness
 import wire
-from crowd import Process, flood, pings, together
+from crowd import Process, flood, keep_up, pings, together
 from identity import ALICE, BOB, CAROL, ROOT
-from processes import descriptors, memory, sessions, ticks
+from processes import connections, descriptors, memory, sessions, ticks
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -41,14 +41,8 @@ def settled(guard, identities):
     for identity in identities:
         with guard.connect(as_=identity) as client:
             assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
-    last = []
-
-    def same():
-        last.append(counts(guard))
-        return len(last) > 5 and last[-1] == last[-5]
-
-    harness.wait_until(same, what="the numbers of descriptors stay")
-    return last[-1]
+    harness.wait_until(lambda: connections(guard) == 0, what="all connections are closed")
+    return counts(guard)
 
 
 def assert_settles(guard, before):
@@ -174,6 +168,7 @@ def test_a_client_killed_in_mid_call_is_noticed_by_nobody(start_guard):
 
 def test_a_flood_by_one_user_keeps_nobody_waiting(start_guard):
     guard = start_guard(ACTIONS)
+    quiet = start_guard(ACTIONS)
     before = settled(guard, (ALICE, BOB, CAROL))
 
     def runs(path, count):
@@ -189,10 +184,7 @@ def test_a_flood_by_one_user_keeps_nobody_waiting(start_guard):
             # It is under way: the session is at work.
             harness.wait_until(lambda: max(map(ticks, sessions(guard))) > 20,
                                what="the flood keeps its session busy")
-            began = time.monotonic()
-            assert together((BOB, pings, guard.socket_path, 300),
-                            (CAROL, runs, guard.socket_path, 10)) == [300, 10]
-            assert time.monotonic() - began < 10
+            assert keep_up(guard, quiet, (BOB, pings, 300), (CAROL, runs, 10)) == [300, 10]
             # And the other connections of that user have their turn too.
             assert sibling.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
     assert_settles(guard, before)
@@ -218,7 +210,7 @@ def test_a_client_that_does_not_read_costs_one_backlog(start_guard):
     with guard.connect(as_=ALICE) as lazy, guard.connect(as_=ALICE) as sibling:
         lazy.send_call("Run", {"action": "stream"}, more=True)
         # The job is not held up by its reader.
-        ended = guard.wait_audit(event="job-ended", seconds=30, uid=ALICE.uid)
+        ended = guard.wait_audit(event="job-ended", seconds=60, uid=ALICE.uid)
         assert ended[0]["result"]["exitCode"] == 0
         assert together((BOB, pings, guard.socket_path, 50)) == [50]
         assert sibling.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
@@ -250,16 +242,17 @@ def test_a_session_that_stands_still_is_dropped_and_others_are_served(start_guar
     with guard.connect(as_=ALICE) as held:
         assert held.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         os.kill(session, signal.SIGSTOP)
-        began = time.monotonic()
+        stopped = time.time()
         others = [guard.connect(as_=ALICE) for _ in range(30)]
         assert together((BOB, pings, guard.socket_path, 100)) == [100]
         for client in (held, *others):
             assert client.read_to_end() == b""
             client.close()
-        assert 9 < time.monotonic() - began < 20
     failed = guard.wait_audit(event="session-failed")
     assert [(e["uid"], e["reason"]) for e in failed] == [
         (ALICE.uid, "it does not acknowledge or read")]
+    # By the guard's own account, so that what else is done here takes no part in it.
+    assert 9 < harness.time_of(failed[0]) - stopped < 25
     # The next connection gets a new session.
     assert together((ALICE, pings, guard.socket_path, 10)) == [10]
     assert session not in sessions(guard)

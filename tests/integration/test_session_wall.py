@@ -5,6 +5,7 @@ does, that session ends and nothing else: the guard goes on, BOB is served meanw
 there is one audit line about it.
 """
 
+import contextlib
 import os
 import shutil
 import time
@@ -14,6 +15,7 @@ import pytest
 import harness
 from identity import ALICE, BOB
 from packets import Sender, message
+from processes import sessions
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -133,29 +135,31 @@ def test_a_reply_to_a_packet_is_any_bytes(hostile):
 
 def test_a_session_that_answers_no_packets_holds_up_others_for_a_short_time(hostile):
     guard = hostile("packet-silent", datagrams=True)
-    # More of them than one session may have unanswered.
-    with Sender(guard.datagram_path, ALICE, bound=False) as sender:
-        for _ in range(65):
-            sender.send(message("Ping", {"ping": "x"}))
-    began = time.monotonic()
-    assert_packets_of_others_are_served(guard)
-    assert 1 < time.monotonic() - began < 6
+    with Sender(guard.datagram_path, ALICE, bound=False) as attacker, \
+            Sender(guard.datagram_path, BOB) as bob:
+        # More of them than one session may have unanswered.
+        attacker.send(message("Ping", {"ping": "x"}), times=65)
+        sent = time.time()
+        assert bob.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
+    # The reason is that of the shorter time: the longer one that a session has for everything ends it
+    # by another. How long that was says the guard, which waits for nothing that we do here.
     entries = guard.wait_audit(event="session-failed")
     assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer packets")]
+    assert harness.time_of(entries[0]) - sent < 8
     # None is received for this user for a while, so that nobody waits a second time.
-    began = time.monotonic()
-    with Sender(guard.datagram_path, ALICE, bound=False) as sender:
-        for _ in range(200):
-            sender.send(message("Ping", {"ping": "x"}))
+    with Sender(guard.datagram_path, ALICE, bound=False) as attacker:
+        attacker.send(message("Ping", {"ping": "x"}), times=200)
     assert_packets_of_others_are_served(guard, 20)
-    assert time.monotonic() - began < 5
     # Each of them is in the audit, by itself or in a sum.
     def counted():
         refused = [e for e in guard.audit() if e.get("of", e["event"]) == "packet-refused"]
         return sum(e.get("count", 1) for e in refused)
-    harness.wait_until(lambda: counted() == 265, 20, "every packet is in the audit")
+    harness.wait_until(lambda: counted() == 265, what="every packet is in the audit")
     reasons = {e["reason"] for e in guard.audit() if e["event"] == "packet-refused"}
     assert "dropped: its session ended" in reasons
+    # Nobody did: they met no second session, whose end it would have taken to go on.
+    assert len([e for e in guard.audit() if e["event"] == "session-failed"]) == 1
+    assert len(sessions(guard)) == 1
 
 
 def test_a_session_that_names_anothers_connection_ends_alone(hostile):
@@ -181,12 +185,16 @@ def test_a_session_that_sends_descriptors_ends_alone(hostile):
                                          "its process ended with exit code 0")
 
     def descriptors():
-        return len(os.listdir(f"/proc/{guard.pid}/fd"))
+        """What they are; what the loop opens for its timers and keeps left out."""
+        opened = []
+        for number in os.listdir(f"/proc/{guard.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                opened.append(os.readlink(f"/proc/{guard.pid}/fd/{number}"))
+        return sorted(name for name in opened if name != "anon_inode:[timerfd]")
 
-    attack(1)  # what the loop opens for its timers and keeps is there after this
-    before = descriptors()
-    attack(2)
-    attack(3)
+    before = descriptors()  # there was no session yet that could still be leaving
+    for times in (1, 2, 3):
+        attack(times)
     harness.wait_until(lambda: descriptors() == before,
                        what="the guard's descriptors are as before")
 
@@ -250,7 +258,7 @@ def test_what_a_session_claims_is_judged_by_the_guard(hostile):
                           (None, f"../jobs/{bobs}", "no such job")]
 
 
-def assert_served_quickly(guard, count=20):
+def assert_served_meanwhile(guard, count=20):
     """BOB gets his answers while ALICE's session does what it does."""
     with guard.connect(as_=BOB) as bob:
         for number in range(count):
@@ -264,33 +272,30 @@ def assert_served_quickly(guard, count=20):
 ])
 def test_a_session_that_stands_still_is_dropped_after_a_bound(hostile, mode, reason):
     guard = hostile(mode)
-    began = time.monotonic()
+    began = time.time()
     with guard.connect(as_=ALICE) as client:
+        connected = time.time()
         # Many more connections than are handed over without an acknowledgement.
         others = [guard.connect(as_=ALICE) for _ in range(20)]
-        assert_served_quickly(guard)
-        client.socket.settimeout(30)
+        assert_served_meanwhile(guard)
         assert client.read_to_end() == b""
         for other in others:
             assert other.read_to_end() == b""
             other.close()
-    assert 9 < time.monotonic() - began < 25
-    assert_only_that_session_ended_after(guard, reason)
-
-
-def assert_only_that_session_ended_after(guard, reason):
     entries = guard.wait_audit(event="session-failed")
     assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, reason)]
+    # By the guard's own account, so that what else is done here takes no part in it.
+    ended = harness.time_of(entries[0])
+    assert ended - began > 9 and ended - connected < 25
 
 
 def test_a_session_that_never_reads_its_answers_blocks_nobody(hostile):
     guard = hostile("flood-unread")
     with guard.connect(as_=ALICE) as client:
-        assert_served_quickly(guard)
-        client.socket.settimeout(60)
+        assert_served_meanwhile(guard)
         assert client.read_to_end() == b""
-    entries = guard.wait_audit(event="session-failed", seconds=30)
+    entries = guard.wait_audit(event="session-failed")
     assert len(entries) == 1
     assert entries[0]["reason"] in ("it does not read what it is sent",
                                     "it does not acknowledge or read")
-    assert_served_quickly(guard)
+    assert_served_meanwhile(guard)

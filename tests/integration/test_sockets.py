@@ -38,7 +38,7 @@ def posternd(folder, *words, **kwargs):
                "--audit", f"{folder}/audit"]
     if harness.IS_ROOT and kwargs.get("as_") is None:
         command += ["--session-user", harness.SESSION_USER]
-    done = run_as(kwargs.pop("as_", None), [*command, *words], timeout=30, **kwargs)
+    done = run_as(kwargs.pop("as_", None), [*command, *words], timeout=60, **kwargs)
     assert done.stdout == ""
     return done.returncode, done.stderr
 
@@ -308,7 +308,7 @@ def passed(folder, *, name="s", make=None, env=None):
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "LISTEN_FDS": "1", "LISTEN_FDNAMES": name, **(env or {})},
             preexec_fn=give, close_fds=False, text=True) as process:
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=60)
     assert stdout == ""
     return process.returncode, stderr
 
@@ -359,7 +359,7 @@ def test_two_named_sockets_of_systemd(folder):
                 assert (done.returncode, done.stdout, done.stderr) == (0, "hi\n", "")
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     log = (folder / "stderr").read_text()
     for path in paths:
         assert f"posternd: listening on {path}\n" in log

@@ -13,7 +13,7 @@ class WireClient:
     Every wait is bounded by `timeout` seconds and fails with TimeoutError.
     """
 
-    def __init__(self, path, as_=None, timeout=20):
+    def __init__(self, path, as_=None, timeout=60):
         self._buffer = b""
         self._peer = None
         if as_ is None:

@@ -93,7 +93,7 @@ def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure):  # n
     # Pauses around the very time after which it leaves.
     script = (f"for i in $(seq 200); do sleep 0.0$((15 + i % 20)); test \"$({CLIENT} {SOCKET} '{PING}')\" "
               f"= '{PONG}' || echo \"packet $i was lost\"; done")
-    done = host.run("bash", "-c", script, user="member", timeout=180)
+    done = host.run("bash", "-c", script, user="member", timeout=600)
     after = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
     assert (done.stdout, done.stderr) == ("", "")
     # The race did take place.

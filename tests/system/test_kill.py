@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 import booted_host
-from test_jobs import declare, job_units, records, run, shell, spawn, wait_for_unit  # noqa: F401
+from test_jobs import (UNTIL_LET, declare, job_units, let, records, run, shell, spawn,  # noqa: F401
+                       wait_for_unit)
 
 pytestmark = pytest.mark.needs_root
 
@@ -87,29 +88,30 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, calls, points
 
 
 @pytest.mark.parametrize("state", ["starting", "running"])
-def test_the_guard_is_killed_in_each_state(host, declare, state):  # noqa: F811
+def test_the_guard_is_killed_in_each_state(host, declare, let, state):  # noqa: F811
     """With the request to systemd just sent, and with the job under way; killed again afterwards."""
-    declare(slow=shell("echo $POSTERN_JOB >>/run/slow; echo one; sleep 1.5; echo two >&2; exit 8"))
+    declare(slow=shell(f"echo $POSTERN_JOB >>/run/slow; echo one; {UNTIL_LET}; echo two >&2; exit 8"))
     host.run("rm", "-f", "/run/slow")
     guard = guard_pid(host)
     if state == "starting":
         # The guard stands still after its request, before it can hear the answer.
         strace = traced(host, "-o", "/dev/null", "-e", "trace=sendmsg", "-e",
-                        "inject=sendmsg:delay_exit=300000")
+                        "inject=sendmsg:delay_exit=2s")
         client = spawn(host, "slow")
-        booted_host.wait_until(lambda: host.exists("/run/slow"), 20, "the job runs")
+        booted_host.wait_until(lambda: host.exists("/run/slow"), 60, "the job runs")
         assert state_on_disk(host) & {"starting"}
         host.kill_outside(guard)
         strace.wait(10)
     else:
         client = spawn(host, "slow")
         wait_for_unit(host)
-        booted_host.wait_until(lambda: "running" in state_on_disk(host), 10, "the record says so")
+        booted_host.wait_until(lambda: "running" in state_on_disk(host), 60, "the record says so")
         host.kill_outside(guard)
     second = guard_pid(host)
     assert second != guard
     host.kill_outside(second)
-    out, err = client.communicate(timeout=30)
+    let()
+    out, err = client.communicate(timeout=60)
     assert (client.returncode, out, err) == (8, "one\n", "two\n")
     [job] = host.run("cat", "/run/slow").stdout.split()
     record = records(host, "slow")[-1]
@@ -119,13 +121,15 @@ def test_the_guard_is_killed_in_each_state(host, declare, state):  # noqa: F811
     assert started.count("job-started") == 1
 
 
-def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare):  # noqa: F811
-    declare(bound=shell("echo one; sleep 2; echo two; exit 9", onDisconnect="kill"))
+def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare, let):  # noqa: F811
+    declare(bound=shell(f"echo one; {UNTIL_LET}; echo two; exit 9", onDisconnect="kill"))
     client = spawn(host, "bound")
     unit = wait_for_unit(host)
     host.kill_outside(guard_pid(host))
-    out, err = client.communicate(timeout=30)
+    let()
+    out, err = client.communicate(timeout=60)
     assert (client.returncode, out, err) == (9, "one\ntwo\n", "")
+    let(False)
     # And without it ends, some seconds after the guard is back.
     client = spawn(host, "bound")
     unit = wait_for_unit(host)

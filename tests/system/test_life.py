@@ -31,7 +31,7 @@ def status_text(host):
 
 
 def wait_for_status(host, pattern):
-    booted_host.wait_until(lambda: re.fullmatch(pattern, status_text(host)), 10, pattern)
+    booted_host.wait_until(lambda: re.fullmatch(pattern, status_text(host)), 60, pattern)
 
 
 def test_the_status_has_live_figures(host):
@@ -64,20 +64,23 @@ def test_it_leaves_when_there_is_nothing_to_do(host, configure):
 
 def test_it_stays_while_there_is_something_to_do(host, configure):
     configure({"limits": {"idle-exit": "200ms"}})
+    # Longer than the guard stays where there is nothing to do; and then for as long as there is a file.
     host.write("/etc/postern/actions.d/waits.json", json.dumps(
-        {"summary": "s", "exec": ["/bin/sh", "-c", "sleep 1.5; echo over"],
-         "allow": [{"group": "postern"}]}))
+        {"summary": "s", "allow": [{"group": "postern"}],
+         "exec": ["/bin/sh", "-c", "sleep 1.5; while [ -e /run/held ]; do sleep 0.05; done; echo over"]}))
     done = host.run("posternctl", "run", "waits", user="member")
     assert done.stdout == "over\n"
     # The client goes, its job does not: the guard records how that ends.
+    host.run("touch", "/run/held")
     client = host.spawn("posternctl", "run", "waits", user="member")
     booted_host.wait_until(lambda: host.run(
-        "systemctl", "list-units", "--no-legend", "postern-job-*").stdout != "", 10, "the job")
+        "systemctl", "list-units", "--no-legend", "postern-job-*").stdout != "", 60, "the job")
     pid = host.property("posternd.service", "MainPID")
     host.run("pkill", "-KILL", "posternctl")
     client.communicate()
+    host.run("rm", "/run/held")
     booted_host.wait_until(
-        lambda: host.property("posternd.service", "ActiveState") == "inactive", 10, "it left")
+        lambda: host.property("posternd.service", "ActiveState") == "inactive", 60, "it left")
     ended = host.run("journalctl", "--no-pager", "-o", "cat", f"_PID={pid}",
                      "POSTERN_EVENT=job-ended").stdout
     assert ended.count("job-ended: waits") == 2
@@ -90,7 +93,7 @@ def test_no_call_is_lost_to_a_guard_that_leaves(host, configure):
     # Pauses around the very time after which it leaves.
     script = ("for i in $(seq 500); do sleep 0.0$((15 + i % 20)); "
               "posternctl ping >/dev/null || echo \"call $i was lost\"; done")
-    done = host.run("bash", "-c", script, user="member", timeout=180)
+    done = host.run("bash", "-c", script, user="member", timeout=600)
     assert (done.stdout, done.stderr) == ("", "")
     after = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
     left = after.count("nothing to do: leaving") - before.count("nothing to do: leaving")
@@ -102,14 +105,14 @@ def test_no_call_is_lost_to_a_guard_that_leaves(host, configure):
 def test_a_guard_that_hangs_is_started_again(host):
     assert host.property("posternd.service", "WatchdogUSec") == "30s"
     host.run("mkdir", "-p", "/run/systemd/system/posternd.service.d")
-    host.write("/run/systemd/system/posternd.service.d/soon.conf", "[Service]\nWatchdogSec=500ms\n")
+    host.write("/run/systemd/system/posternd.service.d/soon.conf", "[Service]\nWatchdogSec=3s\n")
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "restart", "posternd.service")
     pid = host.property("posternd.service", "MainPID")
     restarts = int(host.property("posternd.service", "NRestarts"))
     host.run("kill", "-STOP", pid)
     booted_host.wait_until(
-        lambda: int(host.property("posternd.service", "NRestarts")) == restarts + 1, 20, "a restart")
+        lambda: int(host.property("posternd.service", "NRestarts")) > restarts, 60, "a restart")
     host.run("rm", "-r", "/run/systemd/system/posternd.service.d")
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "restart", "posternd.service")

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
-namespace postern::policy {
+#include "tests/unit/host/fake_accounts.h"
+
+namespace postern {
 namespace {
 
 TEST(Accounts, UsersAndGroupsByName) {
@@ -34,10 +36,20 @@ TEST(Accounts, WhatIsNotThereIsNoError) {
 }
 
 TEST(Accounts, GroupsAreCompleteAscendingAndUnique) {
-    const auto groups = groups_of("root", 4242);
-    EXPECT_TRUE(std::is_sorted(groups.begin(), groups.end()));
-    EXPECT_TRUE(std::adjacent_find(groups.begin(), groups.end()) == groups.end());
-    EXPECT_TRUE(std::binary_search(groups.begin(), groups.end(), 4242U));
+    // More of them than there is room for at first, and in no order.
+    std::vector<FakeGroup> lists;
+    std::vector<gid_t> expected;
+    for (gid_t gid = 1000; gid < 1200; ++gid) expected.push_back(gid);
+    for (const gid_t gid : expected) {
+        lists.push_back({"g" + std::to_string(gid), 1000 + (gid * 7) % 200, {"other", "busy"}});
+    }
+    {
+        const FakeAccounts accounts({{"busy", 1000, 1000, "/", "/bin/sh"}}, lists);
+        EXPECT_EQ(groups_of("busy", 1000), expected);
+        EXPECT_EQ(groups_of("stranger", 7), std::vector<gid_t>{7});
+        expected.push_back(4242);
+        EXPECT_EQ(groups_of("busy", 4242), expected);
+    }
     EXPECT_EQ(groups_of("no-such-user-here", 7), std::vector<gid_t>{7});
     const auto own = process_groups();
     EXPECT_TRUE(std::binary_search(own.begin(), own.end(), getegid()));
@@ -55,4 +67,4 @@ TEST(Accounts, Ids) {
 }
 
 }  // namespace
-}  // namespace postern::policy
+}  // namespace postern

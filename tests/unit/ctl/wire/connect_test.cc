@@ -179,11 +179,11 @@ using namespace std::string_view_literals;
 TEST_F(CtlConnection, SendsWhatIsQueuedAndTakesRepliesOneByOne) {
     connection_->queue("call\0"sv);
     say("{\"parameters\":{\"a\":1},\"continues\":true}\0{\"error\":\"e\"}\0"sv);
-    const auto first = connection_->wait(5s, -1);
+    const auto first = connection_->wait(50s, -1);
     ASSERT_TRUE(first.ok());
     EXPECT_TRUE(first->reply.continues);
     EXPECT_EQ(first->text, "{\"parameters\":{\"a\":1},\"continues\":true}");
-    const auto second = connection_->wait(5s, -1);
+    const auto second = connection_->wait(50s, -1);
     ASSERT_TRUE(second.ok());
     EXPECT_EQ(second->reply.error, "e");
     EXPECT_FALSE(second->reply.continues);
@@ -202,7 +202,7 @@ TEST_F(CtlConnection, DoesNotWaitForEver) {
 TEST_F(CtlConnection, EndsWhereTheDaemonClosedAndTheCallCanNotBeSent) {
     daemon_.reset();
     connection_->queue("call\0"sv);
-    const auto none = connection_->wait(5s, -1);
+    const auto none = connection_->wait(50s, -1);
     ASSERT_FALSE(none.ok());
     EXPECT_EQ(none.error().why, NoReply::Why::ended);
     EXPECT_THAT(none.error().message, StartsWith("/s: the daemon closed the connection without"));
@@ -212,8 +212,8 @@ TEST_F(CtlConnection, TakesAnAnswerThatCameBeforeTheEnd) {
     say("{}\0{\"par"sv);
     daemon_.reset();
     connection_->queue("call\0"sv);
-    ASSERT_TRUE(connection_->wait(5s, -1).ok());
-    EXPECT_EQ(connection_->wait(5s, -1).error().message, "/s: the daemon broke off in mid-call");
+    ASSERT_TRUE(connection_->wait(50s, -1).ok());
+    EXPECT_EQ(connection_->wait(50s, -1).error().message, "/s: the daemon broke off in mid-call");
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace postern {
 namespace {
 
-constexpr std::uint64_t patience_usec = 10'000'000;
+constexpr std::uint64_t patience_usec = 50'000'000;
 
 class PolicyStoreTest : public testing::Test {
   protected:

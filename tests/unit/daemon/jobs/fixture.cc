@@ -190,7 +190,7 @@ bool JobsTest::loop_until_written(const std::string& path) {
 policy::Action JobsTest::action(const std::string& program, uid_t uid) const {
     policy::Action made;
     made.description.name = "test.action";
-    made.description.timeout_usec = 30'000'000;
+    made.description.timeout_usec = 600'000'000;  // longer than any test waits
     made.program = program;
     made.uid = uid;
     made.gid = uid;

@@ -58,8 +58,8 @@ class JobsTest : public testing::Test {
 
     // With settings_, whose state folder is folder_/state. Each `lost` goes into lost_.
     void create();
-    // Runs the loop until it is so; false after that time.
-    bool loop_until(const std::function<bool()>& so, int seconds = 20);
+    // Runs the loop until it is so; false after that time, which is for what does not come at all.
+    bool loop_until(const std::function<bool()>& so, int seconds = 50);
 
     policy::Action action(const std::string& program, uid_t uid = 0) const;
     static policy::Command command(std::vector<std::string> argv);

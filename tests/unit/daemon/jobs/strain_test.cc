@@ -22,6 +22,8 @@ constexpr uid_t stopper_uid = 64021;
 constexpr uid_t crowded_uid = 64022;
 
 TEST_F(Strain, HundredsOfJobsAtOnce) {
+    // All are begun before the first is looked after: on a busy machine that takes a while.
+    settings_.start_patience = std::chrono::minutes(10);
     create();
     const std::string go = open_folder_ + "/go";
     // A barrier that costs no processor time: open() of a FIFO waits for the other end.
@@ -42,7 +44,7 @@ TEST_F(Strain, HundredsOfJobsAtOnce) {
         [&] {
             return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->started; });
         },
-        40));
+        110));
     EXPECT_EQ(manager_->active(), count);
     EXPECT_EQ(manager_->active(anna), count);
     // As long as this is open, so is every read; then they all see the end of the file.
@@ -53,7 +55,7 @@ TEST_F(Strain, HundredsOfJobsAtOnce) {
         [&] {
             return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->over(); });
         },
-        40));
+        110));
     for (std::size_t i = 0; i < count; ++i) {
         EXPECT_THAT(stories[i], Exited(static_cast<int>(i % 200)));
         EXPECT_EQ(read_all(stories[i]->out), std::to_string(i) + "\n");
@@ -71,22 +73,40 @@ pid_t process_of(uid_t uid, const std::function<void()>& what) {
     return child;
 }
 
+pid_t stopper_of(uid_t uid) {
+    return process_of(uid, [] {
+        while (true) kill(-1, SIGSTOP);
+    });
+}
+
 TEST_F(Strain, AUserWhoStopsAllItsProcessesHoldsUpOnlyItsOwnJobs) {
+    // Nothing that was stopped goes on by itself: who waited for it would wait for ever.
+    settings_.start_patience = std::chrono::minutes(10);
+    create();
+    const pid_t stopper = stopper_of(stopper_uid);
+    std::vector<StoryPtr> stories;
+    for (int i = 0; i < 5; ++i) {
+        stories.push_back(start_shell("exit 4", stopper_uid));
+    }
+    for (int i = 0; i < 5; ++i) EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
+    kill(stopper, SIGKILL);
+    waitpid(stopper, nullptr, 0);
+    waitpid(process_of(stopper_uid, [] { kill(-1, SIGCONT); }), nullptr, 0);
+    EXPECT_TRUE(loop_until([&] {
+        return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->over(); });
+    }));
+    for (const StoryPtr& story : stories) EXPECT_THAT(story, Exited(4));
+}
+
+TEST_F(Strain, TheJobsOfAUserWhoStopsAllItsProcessesEndAllTheSame) {
     settings_.start_patience = std::chrono::milliseconds(500);
     settings_.kill_grace = std::chrono::milliseconds(100);
     create();
-    const pid_t stopper = process_of(stopper_uid, [] {
-        while (true) kill(-1, SIGSTOP);
-    });
+    const pid_t stopper = stopper_of(stopper_uid);
     policy::Action own = shell_action(stopper_uid);
     own.description.timeout_usec = 300'000;
     std::vector<StoryPtr> stories;
     for (int i = 0; i < 5; ++i) stories.push_back(start(own, shell("sleep 100")));
-    for (int i = 0; i < 5; ++i) {
-        const auto before = std::chrono::steady_clock::now();
-        EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
-        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
-    }
     // Its own end by force, at whichever point they stood.
     EXPECT_TRUE(loop_until([&] {
         return std::all_of(stories.begin(), stories.end(), [](auto& s) { return s->over(); });
@@ -135,15 +155,18 @@ TEST_F(Strain, AUserWithoutProcessesLeftFailsHonestlyAndAlone) {
 TEST_F(Strain, AJobThatWritesWithoutEndDoesNotSlowOthers) {
     settings_.stored_output_bytes = 1 << 20;
     create();
+    // What it takes on this machine, with what else that has to do, is measured and not assumed.
+    const auto time_of_five = [&] {
+        const auto before = std::chrono::steady_clock::now();
+        for (int i = 0; i < 5; ++i) EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
+        return std::chrono::steady_clock::now() - before;
+    };
+    const auto alone = time_of_five();
     const StoryPtr flood = start_shell("exec yes", anna);
     flood->on_started = [&] { manager_->await_output(flood->job, first_follower, 0, 0); };
     flood->on_output = flood->on_started;
     ASSERT_TRUE(loop_until([&] { return flood->outputs > 3; }));
-    for (int i = 0; i < 5; ++i) {
-        const auto before = std::chrono::steady_clock::now();
-        EXPECT_THAT(run_shell("exit 3", berta), Exited(3));
-        EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(3));
-    }
+    EXPECT_LT(time_of_five(), 10 * alone + std::chrono::seconds(5));
     manager_->end(flood->job, Outcome::disconnected);
     ASSERT_TRUE(loop_until([&] { return flood->over(); }));
     EXPECT_THAT(flood, EndedBySignal(Outcome::disconnected, SIGTERM));

@@ -139,7 +139,7 @@ class RunningSession {
 
     bool wait_ready() {
         pollfd waiting{channel_.get(), POLLIN, 0};
-        if (::poll(&waiting, 1, 20'000) != 1) return false;
+        if (::poll(&waiting, 1, 50'000) != 1) return false;
         const auto receiver = std::make_unique<channel::Receiver>();
         const auto received = receiver->receive(channel_.get());
         if (received.state != channel::Received::State::packet) return false;
@@ -350,7 +350,7 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
     const auto receiver = std::make_unique<channel::Receiver>();
     const auto hear = [&]() -> std::optional<channel::ToGuard> {
         pollfd waiting{session.channel(), POLLIN, 0};
-        if (::poll(&waiting, 1, 20'000) != 1) return std::nullopt;
+        if (::poll(&waiting, 1, 50'000) != 1) return std::nullopt;
         const auto received = receiver->receive(session.channel());
         if (received.state != channel::Received::State::packet) return std::nullopt;
         auto message = channel::decode_to_guard(received.packet);

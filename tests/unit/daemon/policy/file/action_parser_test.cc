@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/host/fake_accounts.h"
 
 namespace postern::policy {
 namespace {
@@ -143,6 +144,7 @@ TEST(ActionParser, ListArguments) {
 // of the guard's own.
 TEST(ActionParser, TheEnvironmentIsExactlyThis) {
     ASSERT_EQ(setenv("LD_PRELOAD_OF_THE_TEST", "x", 1), 0);
+    const FakeAccounts accounts;  // root may have another shell here
     const Action action =
         parse(action_text("\"environment\": {\"ZED\": \"\", \"A\": \"a=b\\n\"}"), root_options());
     const std::vector<std::pair<std::string, std::string>> expected = {

@@ -1,9 +1,9 @@
 // "user", "group", "groups": whom a job runs as, and whose groups it must not lend.
 //
-// The accounts are those that every Debian has: daemon (1), bin (2), sys (3), nobody (65534).
+// The accounts are those of FakeAccounts and no others: daemon (1), bin (2), sys (3), and member
+// (1001), who is in the group extra (2000) too.
 
 #include <gtest/gtest.h>
-#include <pwd.h>
 
 #include <algorithm>
 #include <string>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/host/fake_accounts.h"
 
 namespace postern::policy {
 namespace {
@@ -22,6 +23,7 @@ struct RunAsOutcome {
 
 RunAsOutcome parse_run_as(const std::string& more, const LoadOptions& options,
                           const std::string& allow = "[]") {
+    const FakeAccounts accounts;
     const std::string text =
         "{\"summary\": \"s\", \"exec\": [\"/usr/bin/true\"], \"allow\": " + allow +
         (more.empty() ? "" : ",\n" + more) + "}";
@@ -32,28 +34,12 @@ RunAsOutcome parse_run_as(const std::string& more, const LoadOptions& options,
 
 using Groups = std::vector<gid_t>;
 
-// Name, and the lowest gid besides the own one, of accounts in the group file's lists.
-std::vector<std::pair<std::string, gid_t>> accounts_with_a_group_more() {
-    std::vector<std::pair<std::string, gid_t>> found;
-    ::setpwent();
-    while (const passwd* account = ::getpwent()) {
-        if (account->pw_uid == 0) continue;
-        for (const gid_t gid : groups_of(account->pw_name, account->pw_gid)) {
-            if (gid == account->pw_gid) continue;
-            found.emplace_back(account->pw_name, gid);
-            break;
-        }
-    }
-    ::endpwent();
-    return found;
-}
-
 TEST(RunAs, RootUnlessSaid) {
     const RunAsOutcome root = parse_run_as("", root_options());
     ASSERT_EQ(root.error, "");
     EXPECT_EQ(root.action.uid, 0U);
     EXPECT_EQ(root.action.gid, 0U);
-    EXPECT_EQ(root.action.groups, groups_of("root", 0));
+    EXPECT_EQ(root.action.groups, Groups{0});
 }
 
 TEST(RunAs, ByNameAndNumber) {
@@ -62,7 +48,7 @@ TEST(RunAs, ByNameAndNumber) {
         ASSERT_EQ(got.error, "");
         EXPECT_EQ(got.action.uid, 1U);
         EXPECT_EQ(got.action.gid, 1U);
-        EXPECT_EQ(got.action.groups, groups_of("daemon", 1));
+        EXPECT_EQ(got.action.groups, Groups{1});
         EXPECT_TRUE(std::find(got.action.environment.begin(), got.action.environment.end(),
                               std::pair<std::string, std::string>("USER", "daemon")) !=
                     got.action.environment.end());
@@ -70,7 +56,10 @@ TEST(RunAs, ByNameAndNumber) {
     const RunAsOutcome group = parse_run_as(R"("user": "daemon", "group": "bin")", root_options());
     ASSERT_EQ(group.error, "");
     EXPECT_EQ(group.action.gid, 2U);
-    EXPECT_EQ(group.action.groups, groups_of("daemon", 2));
+    EXPECT_EQ(group.action.groups, Groups{2});
+    const RunAsOutcome member = parse_run_as(R"("user": "member")", root_options());
+    ASSERT_EQ(member.error, "");
+    EXPECT_EQ(member.action.groups, (Groups{1001, 2000}));
     const RunAsOutcome groups =
         parse_run_as(R"("user": "daemon", "group": "sys", "groups": ["bin", 4000, "sys", 4000])",
                      root_options());
@@ -113,26 +102,17 @@ TEST(RunAs, Mistakes) {
 TEST(RunAs, UnderSystemdNoGroupOfTheUserIsLeftOut) {
     LoadOptions options = root_options();
     options.systemd = true;
-    const std::string user = R"("user": "daemon", "group": "bin", "groups": )";
-    const auto own = groups_of("daemon", 2);
-    std::string all;
-    for (const gid_t gid : own) all += (all.empty() ? "" : ", ") + std::to_string(gid);
-    EXPECT_EQ(parse_run_as(user + "[" + all + "]", options).error, "");
-    EXPECT_EQ(parse_run_as(user + "[3, " + all + "]", options).error, "");
+    const std::string user = R"("user": "member", "group": "member", "groups": )";
+    EXPECT_EQ(parse_run_as(user + "[2000]", options).error, "");
+    EXPECT_EQ(parse_run_as(user + "[3, \"extra\", \"member\"]", options).error, "");
     // Root has what root takes.
     EXPECT_EQ(parse_run_as(R"("groups": ["bin"])", options).error, "");
 
-    // Of an account with a group besides its own, where this machine has one.
-    for (const auto& [name, gid] : accounts_with_a_group_more()) {
-        const std::string fewer = "\"user\": \"" + name + "\", \"groups\": []";
-        EXPECT_EQ(parse_run_as(fewer, options).error.find("/f.json:2:"), 0U);
-        EXPECT_NE(
-            parse_run_as(fewer, options)
-                .error.find("leaves out gid " + std::to_string(gid) + ", a group of the user \"" +
-                            name + "\", which systemd gives to every job of that user"),
-            std::string::npos)
-            << parse_run_as(fewer, options).error;
-    }
+    const std::string fewer = R"("user": "member", "groups": [])";
+    EXPECT_EQ(parse_run_as(fewer, options).error,
+              "/f.json:2:29: groups: leaves out gid 2000, a group of the user \"member\", which "
+              "systemd gives to every job of that user; name it too, or use another user");
+    EXPECT_EQ(parse_run_as(fewer, root_options()).error, "") << "not without systemd";
 }
 
 TEST(RunAs, AnOrdinaryUsersGuard) {

@@ -12,6 +12,7 @@
 
 #include "daemon/policy/file/sandbox.h"
 #include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/host/fake_accounts.h"
 
 namespace postern::policy {
 namespace {
@@ -221,6 +222,7 @@ TEST(Sandbox, ADynamicUserIsNobodyElse) {
     std::vector<std::string> names;
     for (const auto& [name, text] : action->environment) names.push_back(name);
     EXPECT_THAT(names, ElementsAre("LANG", "PATH"));
+    const FakeAccounts accounts({{"me", geteuid(), getegid(), "/", "/bin/sh"}}, {});
     const auto both = parse_action(
         "a", "/f.json",
         file.substr(0, file.size() - 1) + ",\n\"user\": " + std::to_string(geteuid()) + "}",
