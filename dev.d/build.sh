@@ -51,9 +51,6 @@ configure_unit() {
         -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1"
 }
 
-# The target of an area's cases: daemon/jobs -> daemon_jobs_tests.
-tests_of() { echo "${1//\//_}_tests"; }
-
 # The programs; with their tests once these have been asked for.
 build_release() {
     say "Release build"

@@ -1,25 +1,49 @@
-# Every test. All is built first; then one run of ctest does the rest, the checks included.
+# Every test. All is built first, the packages beside the rest; then one run of ctest does what is left,
+# the checks included.
+
+# What takes its time is said at the end, so that it is known where it goes.
+parts=()
+part_name='' part_began=0
+part() {
+    local now=$SECONDS
+    [[ -z $part_name ]] || parts+=("$(printf '%5d s  %s' $((now - part_began)) "$part_name")")
+    part_name=${1:-} part_began=$now
+    [[ -z $part_name ]] || say "$part_name"
+}
+
+# The .debs, which the booted hosts need, are built beside everything else: it is mostly waiting.
+start_packages() {
+    ((EUID == 0)) || return 0
+    mkdir -p build
+    start /usr/bin/python3 tests/system/prepare.py >build/packages.log 2>&1
+}
 
 run_tests() {
-    say "Release build with tests"
+    if [[ ${1:-} == --long ]]; then
+        export POSTERN_LONG=1
+        shift
+    fi
+    start_packages
+    part "Release build with tests"
     configure_release -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=release.
     compile release
-    say "Build with AddressSanitizer and UndefinedBehaviorSanitizer, with tests and fuzz targets"
+    part "Build with AddressSanitizer and UndefinedBehaviorSanitizer, with tests and fuzz targets"
     configure_asan
     compile asan all fuzzers
-    say "Build with ThreadSanitizer: the guard's own code, which has threads"
-    configure tsan -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=tsan. -DPOSTERN_TEST_AREAS=guard \
-        -DPOSTERN_SANITIZE=thread -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1"
-    compile tsan guard_tests
+    part "Build with ThreadSanitizer: what has threads"
+    configure_tsan
+    compile tsan unit_tests
 
-    say "Tests"
+    part "Tests"
     run cmake -G Ninja -S tests/all -B build/tests -DPOSTERN_BUILDS="$repository/build" >build/tests.log 2>&1 || {
         cat build/tests.log >&2
         die "cmake failed on tests/all"
     }
-    local status=0
+    # Booted hosts, and tests of what happens after a while, wait for most of their time.
+    local status=0 parallel=$(($(nproc) + 2))
     run ctest --test-dir build/tests --output-on-failure --no-tests=error \
-        --parallel "$(nproc)" --output-junit junit.xml "$@" || status=$?
+        --parallel "$parallel" --output-junit junit.xml "$@" || status=$?
+    part
     if ((status != 0)); then
         # ctest names its entries alone; which case it was, and why, stands far above.
         say "What failed"
@@ -31,4 +55,26 @@ run_tests() {
     if [[ ${CI:-} == true ]] && ! grep -q 'skipped="0"' build/tests/junit.xml; then
         die "tests were skipped, and CI=true: they are listed above"
     fi
+    say "Where the time went"
+    printf '%s\n' "${parts[@]}" >&2
+}
+
+# run_unit [AREA]: the cases of one folder and of those below it, or all of them, in one build that is
+# quick to change.
+run_unit() {
+    local area=${1:-} name
+    local -a targets=() labels=()
+    configure_unit
+    area=${area%/}
+    while read -r name; do
+        [[ -z $area || $name == "$area" || $name == "$area"/* ]] || continue
+        targets+=("${name//\//_}_tests")
+        labels+=("$name")
+    done < <(cd tests/unit && find . -name '*_test.cc' -printf '%P\n' | sed 's,/[^/]*$,,' | sort -u)
+    ((${#targets[@]})) || die "tests/unit/$area has no cases; which there are: find tests/unit -name '*_test.cc'"
+    compile unit "${targets[@]}"
+    local pattern
+    pattern="^($(IFS='|' && echo "${labels[*]}"))\$"
+    run ctest --test-dir build/unit --output-on-failure --no-tests=error --parallel "$(nproc)" \
+        --label-regex "$pattern"
 }

@@ -18,6 +18,11 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "dbus-user-sess
             "iproute2", "netcat-openbsd")
 
 
+def packages(suite, dependencies):
+    """All that a host of the suite has, with what the package under test needs."""
+    return [*PACKAGES, *dependencies, *(["python3-varlink"] if suite == "trixie" else [])]
+
+
 def _cgroup_root():
     for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"):
         if os.path.exists(f"{path}/cgroup.controllers"):

@@ -58,10 +58,7 @@ def dependencies(package):
 
 def unpacked_root(suite, dependencies):
     """A root file system with what a host needs, and with what packages need."""
-    packages = [*booted_host.PACKAGES, *dependencies]
-    if suite == "trixie":
-        packages.append("python3-varlink")
-    return root_fs.unpacked(suite, packages)
+    return root_fs.unpacked(suite, booted_host.packages(suite, dependencies))
 
 
 @pytest.fixture(scope="session")
