@@ -80,8 +80,8 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):  # no
     declare(once=ONCE)
     host.run("rm", "-f", "/run/once")
     log = tmp_path / "calls"
-    strace = traced(host, "-o", str(log), "-yy")
     guard = guard_pid(host)
+    strace = traced(host, "-o", str(log), "-yy")
     assert run(host, "once") == (7, "begin\nend\n", "")
     strace.terminate()
     strace.wait(10)
