@@ -1,4 +1,5 @@
-// The fixed limits, in one place. What the administrator may change is in daemon/guard/config/limits.h.
+// The fixed limits, in one place. What the administrator may change is in
+// daemon/guard/config/limits.h.
 #pragma once
 
 #include <chrono>
