@@ -43,12 +43,11 @@ def bench(*words, identity=CALLER):
 
 
 @contextlib.contextmanager
-def echo(folder):
-    """The bare process: a Unix socket, and every byte sent back."""
-    path = folder / "echo.sock"
-    with harness.identities.popen_as(None, [harness.program("bench_requests"), "echo", path]) as process:
+def echo(program, path):
+    """The bare process: a Unix socket of `program`'s kind, and all that comes sent back."""
+    with harness.identities.popen_as(None, [harness.program(program), "echo", path]) as process:
         try:
-            harness.wait_until(path.exists, what="the echo process listens")
+            harness.wait_until(path.exists, what="the echo process has its socket")
             os.chmod(path, 0o666)
             yield path
         finally:
@@ -56,25 +55,13 @@ def echo(folder):
 
 
 def requests(guard):
-    with echo(guard.folder) as bare:
+    with echo("bench_requests", guard.folder / "echo.sock") as bare:
         for connections in (1, 20):
             ours = bench("pings", guard.socket_path, connections, 50_000)
             theirs = bench("pings", bare, connections, 50_000)
             show(f"Pings a second, {connections} connections",
                  f"{ours['per_second']:.0f}, {ours['per_second'] / theirs['per_second']:.0%} of a "
                  f"bare echo's {theirs['per_second']:.0f}; p99 {ours['p99']:.0f} us")
-
-
-@contextlib.contextmanager
-def datagram_echo(folder):
-    """The bare process: a datagram socket, and every packet sent back."""
-    path = folder / "echo.dgram"
-    with harness.identities.popen_as(None, [harness.program("tests/datagram-load"), "echo", path]) as process:
-        try:
-            harness.wait_until(path.exists, what="the echo process has its socket")
-            yield path
-        finally:
-            process.kill()
 
 
 def packets_a_second(verb, server, senders, count):
@@ -89,7 +76,7 @@ def packets_a_second(verb, server, senders, count):
 
 
 def packets(guard):
-    with datagram_echo(guard.folder) as bare:
+    with echo("tests/datagram-load", guard.folder / "echo.dgram") as bare:
         for senders in (1, 20):
             ours = packets_a_second("pings", guard.datagram_path, senders, 40_000 // senders)
             theirs = packets_a_second("echoes", bare, senders, 40_000 // senders)

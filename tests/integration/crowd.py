@@ -103,10 +103,8 @@ def pings(path, count, text="x"):
 
 def flood(path, connections, methods):
     """Calls on all connections for as long as the other side takes it, and reads nothing; for ever."""
-    calls = [json.dumps({"method": f"org.postern.Actions.{method}",
-                         "parameters": {"ping": "f" * 1000} if method == "Ping" else
-                         {"action": "nowhere"} if method == "Check" else {}}).encode() + b"\0"
-             for method in methods]
+    parameters = {"Ping": {"ping": "f" * 1000}, "Check": {"action": "nowhere"}}
+    calls = [wire.message(method, parameters.get(method, {}), b"\0") for method in methods]
     junk = (b"".join(calls) + b"no message at all\n") * 50
     clients = [None] * connections
     while True:

@@ -20,17 +20,14 @@ import os
 import socket
 import threading
 
+from wire import error
+
 CLOSE = object()
 PATIENCE = 60
 
 
 def reply(parameters, **more):
     return {"parameters": parameters, **more}
-
-
-def error(name, **parameters):
-    full = name if "." in name else "org.postern.Actions." + name
-    return {"error": full, "parameters": parameters}
 
 
 def job_end(outcome="exited", **fields):

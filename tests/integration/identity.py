@@ -31,6 +31,8 @@ ME = Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
 ALICE = Identity(64001, 64001, (64100,))
 BOB = Identity(64002, 64002, (64100,))
 CAROL = Identity(64003, 64003)
+# A user and a group that every Debian has.
+GAMES = Identity(5, 60)
 
 
 def popen_as(identity, argv, **kwargs):

@@ -11,18 +11,10 @@ import socket
 import struct
 import tempfile
 
-import identity as identities
+from wire import message
 
 # ucred, as SCM_CREDENTIALS carries it.
 CREDENTIALS = struct.Struct("iII")
-
-
-def message(method, parameters=None, end=b"", **flags):
-    """One packet. `method` without an interface is one of org.postern.Actions."""
-    call = {"method": method if "." in method else f"org.postern.Actions.{method}", **flags}
-    if parameters is not None:
-        call["parameters"] = parameters
-    return json.dumps(call).encode() + end
 
 
 class Sender:

@@ -60,6 +60,11 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def all_descriptors(guard):
+    """How many the guard has open, and each of its sessions."""
+    return [descriptors(pid) for pid in (guard.pid, *sessions(guard))]
+
+
 def connections(guard, pid=None):
     """How many connections to its socket are not closed on that side, or not by the process `pid`."""
     # The end that was accepted has the name of the socket that it came through, and no state of its own.

@@ -1,21 +1,20 @@
 """The audit: every refusal and every job, one line each, or nothing is started."""
 
-import contextlib
 import json
 import os
 import pathlib
 import re
 import stat
-import subprocess
 
 import pytest
 
 import harness
+from actions import EVERYONE
 from identity import ALICE, BOB, CAROL
+from small_disk import fill, tmpfs
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
-EVERYONE = [{"everyone": True}]
 ECHO = {"summary": "Echo", "exec": ["/bin/echo", "{text}"], "allow": EVERYONE,
         "arguments": {"text": {"type": "string"}}}
 TOUCH = {"summary": "Touch", "exec": ["/usr/bin/touch", "{file}"], "allow": EVERYONE,
@@ -133,25 +132,6 @@ def test_denials_are_summed_after_20_within_10_seconds_and_starts_never(start_gu
 
 
 # ---- Where it can't be written ----
-
-@contextlib.contextmanager
-def tmpfs(path, size):
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "none", path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
-
-
-def fill(path):
-    """Takes all that is left on the file system."""
-    with open(path, "wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"x" * 65536) == 65536:
-            pass
-        while file.write(b"x"):
-            pass
-
 
 def test_where_the_audit_is_full_nothing_is_started_and_others_are_answered(start_guard, folder):
     with tmpfs(folder / "small", "64k") as small:

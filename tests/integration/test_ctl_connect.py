@@ -9,10 +9,9 @@ import pytest
 import fake_daemon
 import identity
 from harness import program
-from identity import ALICE, run_as
+from identity import ALICE, GAMES, run_as
 
 USERS_GID = 100  # group "users" of every Debian
-GAMES = identity.Identity(5, 60)  # user "games", likewise
 
 
 def ctl(*words, as_=None, env=None):
@@ -22,27 +21,6 @@ def ctl(*words, as_=None, env=None):
 
 def assert_line(done, line, code=125):
     assert (done.stdout, done.stderr, done.returncode) == ("", f"posternctl: {line}\n", code)
-
-
-@pytest.fixture
-def bound(folder):
-    """Makes sockets of any mode, owner and group in the folder; they stay until the test's end."""
-    sockets = []
-
-    def make(mode=0o666, uid=0, gid=0, kind=socket.SOCK_STREAM, listen=True, parent=folder):
-        path = str(parent / "s.sock")
-        made = socket.socket(socket.AF_UNIX, kind)
-        sockets.append(made)
-        made.bind(path)
-        os.chown(path, uid, gid)
-        os.chmod(path, mode)
-        if listen and kind == socket.SOCK_STREAM:
-            made.listen(4)
-        return path
-
-    yield make
-    for made in sockets:
-        made.close()
 
 
 def test_no_such_socket(folder):
@@ -107,13 +85,13 @@ def test_which_socket_counts(folder):
 
 
 def test_nobody_listens(bound):
-    path = bound(listen=False)
+    _, path = bound(listen=False)
     assert_line(ctl("--socket", path, "ping"),
                 f"{path}: nobody listens there: the daemon that made this socket is gone")
 
 
 def test_a_datagram_socket(bound):
-    path = bound(kind=socket.SOCK_DGRAM)
+    _, path = bound(kind=socket.SOCK_DGRAM)
     assert_line(ctl("--socket", path, "ping"),
                 f"{path}: wrong type of socket: it is one for datagrams or packets, posternctl needs "
                 "a stream socket")
@@ -186,7 +164,7 @@ PERMISSIONS = [
 @pytest.mark.needs_root
 @pytest.mark.parametrize("mode, uid, gid, who, said", PERMISSIONS)
 def test_no_permission(bound, mode, uid, gid, who, said):
-    path = bound(mode, uid, gid)
+    _, path = bound(mode=mode, uid=uid, gid=gid)
     assert_line(ctl("--socket", path, "ping", as_=who), f"{path}: no permission: {said}")
 
 
@@ -210,7 +188,7 @@ def test_with_the_permission_it_connects(folder):
 def test_a_folder_that_denies(folder, bound, mode, gid, who, said):
     closed = folder / "closed"
     closed.mkdir()
-    path = bound(parent=closed)
+    _, path = bound(parent=closed)
     os.chown(closed, 0, gid)
     closed.chmod(mode)
     assert_line(ctl("--socket", path, "ping", as_=who),

@@ -16,10 +16,10 @@ import harness
 from fake_daemon import (JOB, PATIENCE, FakeDaemon, FakeDatagramDaemon, argument, described, error,
                          reply)
 from harness import program, wait_until
-from identity import ALICE, BOB, Identity, popen_as, run_as
+from identity import ALICE, BOB, GAMES, popen_as, run_as
+from posternctl import command, outcome
 
 ROOT_ONLY = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
-GAMES = Identity(5, 60)  # a user and a group that every Debian has
 ARGUMENTS = [argument("service", values=["nginx", "php-fpm"]), argument("count", "integer"),
              argument("force", "boolean"), argument("ports", "list", items="integer")]
 STARTED = reply({"job": JOB})
@@ -31,30 +31,12 @@ VERBS = {"run": ["run", "web.restart"], "check": ["check", "web.restart"], "ping
          "whoami": ["whoami"], "describe": ["describe", "web.restart"]}
 
 
-@pytest.fixture
-def box(folder):
-    """Where clients make their addresses; at the end nothing may be left in it."""
-    path = folder / "box"
-    path.mkdir()
-    path.chmod(0o1777)
-    yield path
-    assert os.listdir(path) == []
-
-
 def environment(box, **more):
     return {"PATH": "/usr/bin:/bin", "TMPDIR": str(box), **more}
 
 
-def command(daemon, *words):
-    return [program("posternctl"), "--socket", str(getattr(daemon, "path", daemon)), *words]
-
-
 def ctl(daemon, box, *words, as_=None, env=None, **kwargs):
     return run_as(as_, command(daemon, *words), env=env or environment(box), **kwargs)
-
-
-def outcome(done):
-    return done.returncode, done.stdout, done.stderr
 
 
 def described_as(path, line):
@@ -375,28 +357,6 @@ def test_other_users_do_not_even_reach_the_address(folder, box):
 
 # ---- Sockets that it can't send to ----
 
-@pytest.fixture
-def bound(folder):
-    """Makes sockets that nobody reads; they stay until the test's end."""
-    sockets = []
-
-    def make(mode=0o666, uid=None, gid=None, kind=socket.SOCK_DGRAM, parent=folder):
-        path = str(parent / "s.dgram")
-        made = socket.socket(socket.AF_UNIX, kind)
-        sockets.append(made)
-        made.bind(path)
-        if kind == socket.SOCK_STREAM:
-            made.listen(4)
-        if uid is not None:
-            os.chown(path, uid, gid)
-        os.chmod(path, mode)
-        return made, path
-
-    yield make
-    for made in sockets:
-        made.close()
-
-
 SENDERS = [["--datagram", "ping"], ["notify", "a"]]
 both = pytest.mark.parametrize("words", SENDERS, ids=["datagram", "notify"])
 
@@ -414,7 +374,7 @@ def test_no_such_socket(folder, box, words):
 
 @both
 def test_nobody_receives(bound, box, words):
-    made, path = bound()
+    made, path = bound(kind=socket.SOCK_DGRAM)
     made.close()
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
         path, "nobody listens there: the daemon that made this socket is gone"))
@@ -450,7 +410,7 @@ def test_not_a_socket(folder, box, words):
 @ROOT_ONLY
 @both
 def test_no_permission(bound, box, words):
-    _, path = bound(0o660, 0, 100)
+    _, path = bound(kind=socket.SOCK_DGRAM, mode=0o660, uid=0, gid=100)
     assert outcome(ctl(path, box, *words, as_=GAMES)) == (125, "", described_as(
         path, 'no permission: only root and members of the group "users" may connect (mode 0660); ask '
         "the administrator: usermod -aG users games, then log in again"))
@@ -464,7 +424,7 @@ def test_no_permission(bound, box, words):
 def test_a_folder_that_denies(folder, bound, box, words):
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    _, path = bound(parent=closed)
+    _, path = bound(kind=socket.SOCK_DGRAM, parent=closed)
     assert outcome(ctl(path, box, *words, as_=ALICE)) == (125, "", described_as(
         path, f"no permission: only root may enter the folder {closed} (mode 0700)"))
 
@@ -500,7 +460,7 @@ def is_waiting(process):
 
 @both
 def test_a_full_queue_is_waited_for(bound, box, words):
-    made, path = bound()
+    made, path = bound(kind=socket.SOCK_DGRAM)
     filled = fill(path)
     made.settimeout(PATIENCE)
     with popen_as(None, command(path, *words), env=environment(box), stdout=subprocess.PIPE,
@@ -525,7 +485,7 @@ def test_a_full_queue_is_waited_for(bound, box, words):
 
 @both
 def test_a_queue_that_stays_full(bound, box, words):
-    _, path = bound()
+    _, path = bound(kind=socket.SOCK_DGRAM)
     fill(path)
     done = ctl(path, box, *words)
     assert outcome(done) == (123, "", described_as(
@@ -533,7 +493,7 @@ def test_a_queue_that_stays_full(bound, box, words):
 
 
 def test_interrupted_before_it_could_send(bound, box):
-    made, path = bound()
+    made, path = bound(kind=socket.SOCK_DGRAM)
     fill(path)
     with popen_as(None, command(path, "run", "--datagram", "a"), env=environment(box),
                   stderr=subprocess.PIPE, text=True) as client:

@@ -13,24 +13,17 @@ import pytest
 
 from fake_daemon import (CLOSE, JOB, STARTED, FakeDaemon, argument, chunk, described, error, job_end,
                          reply)
-from harness import program, wait_until
+from harness import wait_until
+from posternctl import command, outcome
 
 ARGUMENTS = [argument("service", values=["nginx", "php-fpm"]), argument("count", "integer"),
              argument("force", "boolean"), argument("files", "list", items="string"),
              argument("ports", "list", items="integer")]
 
 
-def command(daemon, *words):
-    return [program("posternctl"), "--socket", daemon.path, *words]
-
-
 def ctl(daemon, *words, **kwargs):
     return subprocess.run(command(daemon, *words), stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=60, check=False, **kwargs)
-
-
-def outcome(done):
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def run_script(*steps, description=None):

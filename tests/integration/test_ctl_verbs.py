@@ -15,16 +15,13 @@ import pytest
 from fake_daemon import (CLOSE, JOB, STARTED, FakeDaemon, argument, chunk, described, error, job_end,
                          reply)
 from harness import program
+from posternctl import command, outcome
 
 
 def ctl(daemon, *words, **kwargs):
     kwargs.setdefault("input", "")
-    return subprocess.run([program("posternctl"), "--socket", daemon.path, *words], text=True,
+    return subprocess.run(command(daemon, *words), text=True,
                           capture_output=True, timeout=60, check=False, **kwargs)
-
-
-def outcome(done):
-    return done.returncode, done.stdout, done.stderr
 
 
 ACTIONS = [{"name": "disk-usage", "summary": "Say how full a place is"},

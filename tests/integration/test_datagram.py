@@ -8,12 +8,12 @@ import socket
 import pytest
 
 import harness
+from actions import EVERYONE
 from harness import program
 from identity import ALICE, BOB, CAROL, ME, ROOT, run_as
 from packets import Sender, message
 
 ROOT_ONLY = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: senders of other uids")
-EVERYONE = [{"everyone": True}]
 CALLER = ALICE if harness.IS_ROOT else ME
 
 

@@ -17,7 +17,7 @@ from crowd import Process
 from identity import ALICE, BOB, CAROL, ROOT
 from packets import Sender, message
 from processes import descriptors, sessions, stopped
-from test_protocol_descriptors import OLDER, kernel_refuses, lingering_tcp
+from sent_descriptors import OLDER, kernel_refuses, lingering_tcp
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: senders of other uids")
 
@@ -91,12 +91,9 @@ def test_a_reply_reaches_nothing_that_its_sender_could_not_reach(guard, folder, 
             # sends, and a reply is sent by the guard.
             os.chmod(folder / "private", 0o755)
             swap = lambda: (path.rename(sender.folder / "t"), path.symlink_to(folder / "private/s"))
-        os.kill(guard.pid, signal.SIGSTOP)
-        try:
+        with stopped(guard.pid):
             sender.send(PING)
             swap()
-        finally:
-            os.kill(guard.pid, signal.SIGCONT)
         # The reply after this one is there, so that one was sent or given up.
         with Sender(guard.datagram_path, ALICE) as other:
             assert other.call("Ping", {"ping": "y"}) == {"parameters": {"pong": "y"}}
@@ -112,13 +109,10 @@ def test_a_reply_reaches_nothing_that_its_sender_could_not_reach(guard, folder, 
 def test_a_reply_does_not_come_back_to_the_guard_as_a_call_of_its_own(guard):
     """From a session that is taken over it could be one, and the guard's credentials are root's."""
     with Sender(guard.datagram_path, ALICE) as sender:
-        os.kill(guard.pid, signal.SIGSTOP)
-        try:
+        with stopped(guard.pid):
             sender.send(PING)
             (sender.folder / "s").unlink()
             (sender.folder / "s").symlink_to(guard.datagram_path)
-        finally:
-            os.kill(guard.pid, signal.SIGCONT)
         assert_served(guard, ALICE, 5)
     # Had it come back, it would be recorded as no message.
     assert guard.audit() == []
@@ -127,13 +121,10 @@ def test_a_reply_does_not_come_back_to_the_guard_as_a_call_of_its_own(guard):
 def test_the_renamed_socket_is_no_obstacle_to_a_sender_who_only_moved_it(guard):
     """The way of a link to one's own socket is one that the sender could go."""
     with Sender(guard.datagram_path, ALICE) as sender:
-        os.kill(guard.pid, signal.SIGSTOP)
-        try:
+        with stopped(guard.pid):
             sender.send(PING)
             (sender.folder / "s").rename(sender.folder / "t")
             (sender.folder / "s").symlink_to("t")
-        finally:
-            os.kill(guard.pid, signal.SIGCONT)
         assert sender.receive() == PONG
 
 

@@ -1,7 +1,6 @@
 """posternctl --datagram and posternctl notify at the real guard, as several users."""
 
 import json
-import os
 import re
 
 import pytest
@@ -20,15 +19,6 @@ ACTIONS = {"mark": MARK,
            "mine": {"summary": "Of root", "exec": ["/bin/true"], "datagram": True,
                     "allow": [{"user": "root"}]}}
 CALLERS = pytest.mark.parametrize("who", [ROOT, ALICE, BOB, CAROL], ids=lambda who: str(who.uid))
-
-
-@pytest.fixture
-def box(folder):
-    path = folder / "box"
-    path.mkdir()
-    path.chmod(0o1777)
-    yield path
-    assert os.listdir(path) == []
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Who a caller is: what the kernel said when it connected, and nothing that it does or says itself."""
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +11,8 @@ import pytest
 
 import harness
 from identity import ALICE, BOB, CAROL, ROOT, ConnectedAs, Identity, popen_as, run_as
+from jobs import text_of
+from processes import stopped
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -56,26 +56,6 @@ def who(identity, pid):
             "groups": sorted({identity.gid, *identity.groups}), "pid": pid}
 
 
-def may(client, action):
-    reply = client.call("Check", {"action": action})
-    assert reply == {"parameters": {}} or reply["error"] == "org.postern.Actions.NotGranted"
-    return reply == {"parameters": {}}
-
-
-def granted(client):
-    return [a["name"] for a in client.call("List")["parameters"]["actions"]]
-
-
-@contextlib.contextmanager
-def stopped(guard):
-    """Meanwhile the guard accepts nothing: who connects waits in the backlog."""
-    os.kill(guard.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(guard.pid, signal.SIGCONT)
-
-
 def test_every_uid_is_itself_and_gets_what_names_it(start_guard):
     guard = start_guard(ACTIONS)
     rows = [(ROOT, ["for.all", "for.root", "for.rootgroup"]),
@@ -89,8 +69,8 @@ def test_every_uid_is_itself_and_gets_what_names_it(start_guard):
     for identity, actions in rows:
         with guard.connect(as_=identity) as client:
             assert client.call("WhoAmI") == {"parameters": who(identity, client.peer.pid)}
-            assert granted(client) == actions
-            assert [name for name in sorted(ACTIONS) if may(client, name)] == actions
+            assert client.granted() == actions
+            assert [name for name in sorted(ACTIONS) if client.may(name)] == actions
     reasons = [e["reason"] for e in guard.audit() if e.get("uid") == NOBODY.uid
                and e["action"] == "for.all"]
     assert reasons == ["uid 65534 may be anybody, and no rule names it"]
@@ -103,18 +83,18 @@ def test_a_peer_that_is_gone_before_its_call_is_still_who_it_was(start_guard):
         client.peer.end_peer()
         assert client.call("WhoAmI") == {"parameters": who(ALICE, pid)}
         assert client.run("for.alice")[-1]["parameters"]["result"]["exitCode"] == 0
-        assert not may(client, "for.bob")
+        assert not client.may("for.bob")
 
 
 def test_a_peer_that_is_reaped_before_accept_is_still_who_it_was(start_guard):
     guard = start_guard(ACTIONS)
-    with stopped(guard):
+    with stopped(guard.pid):  # who connects waits in the backlog
         client = guard.connect(as_=ALICE)
         pid = client.peer.pid
         client.peer.end_peer()
     with client:
         assert client.call("WhoAmI") == {"parameters": who(ALICE, pid)}
-        assert granted(client) == ["for.alice", "for.all", "for.group"]
+        assert client.granted() == ["for.alice", "for.all", "for.group"]
 
 
 # Connects, hands the connection to its parent over descriptor 3, and becomes another program.
@@ -134,7 +114,7 @@ def test_who_becomes_root_after_connecting_stays_who_connected(start_guard, fold
     shutil.copy("/usr/bin/sleep", program)
     program.chmod(0o4755)
     ours, theirs = socket.socketpair()
-    with stopped(guard):
+    with stopped(guard.pid):  # who connects waits in the backlog
         process = popen_as(ALICE, [sys.executable, "-c", CONNECT_AND_EXEC, str(guard.socket_path),
                                    str(theirs.fileno()), str(program)], pass_fds=[theirs.fileno()])
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
@@ -193,11 +173,11 @@ def test_as_many_groups_as_the_kernel_allows(start_guard, first):
     guard = start_guard({"for.one": action, **ACTIONS})
     many = Identity(ALICE.uid, ALICE.gid, tuple(range(first, first + count)))
     with guard.connect(as_=many) as client:
-        assert granted(client) == ["for.alice", "for.all", "for.one"]
+        assert client.granted() == ["for.alice", "for.all", "for.one"]
         assert client.run("for.one")[-1]["parameters"]["result"]["exitCode"] == 0
         reply = client.call("WhoAmI")
         assert reply == {"parameters": who(many, client.peer.pid)}
-        assert not may(client, "for.group")
+        assert not client.may("for.group")
     entry = guard.wait_audit(event="job-started", action="for.one")[0]
     assert len(entry["groups"]) == 64
     assert entry["groupCount"] == count + 1
@@ -268,10 +248,10 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
     other = {**own, "user": "bin"}
     guard = start_guard({"own": own, "other": other}, as_=ALICE)
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["own"]
-        assert not may(client, "other")
+        assert client.granted() == ["own"]
+        assert not client.may("other")
         replies = client.run("own")
-        assert "".join(r["parameters"].get("stdout", "") for r in replies) == f"{ALICE.uid}\n"
+        assert text_of(replies) == f"{ALICE.uid}\n"
         pid = client.peer.pid
     for identity in (BOB, ROOT):
         with guard.connect(as_=identity) as client:

@@ -9,14 +9,12 @@ import subprocess
 import pytest
 
 import harness
-from identity import ALICE, BOB, Identity, popen_as
-from test_life import EVERYONE, HELLO, begin, record, result_of, script
-from test_session_process import sessions
+from actions import EVERYONE, HELLO, script
+from identity import ALICE, BOB, popen_as
+from jobs import POORER, begin, follow, get, no_such_job, record, result_of, text_of
+from processes import sessions
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
-
-# Of ALICE's uid and gid, but without her other group.
-POORER = Identity(ALICE.uid, ALICE.gid)
 
 
 def steps(folder, count=3, **more):
@@ -24,31 +22,6 @@ def steps(folder, count=3, **more):
     waits = "".join(f"while [ ! -e {folder}/{n} ]; do sleep 0.02; done; echo {n}; "
                     for n in range(1, count))
     return script(f"echo 0; {waits}exit 7", **more)
-
-
-def get(client, job):
-    return client.call("org.postern.Jobs.Get", {"job": job})
-
-
-def follow(client, job, stdout=None, stderr=None, more=True):
-    """All replies."""
-    parameters = {"job": job}
-    if stdout is not None:
-        parameters["stdoutOffset"] = stdout
-    if stderr is not None:
-        parameters["stderrOffset"] = stderr
-    client.send_call("org.postern.Jobs.Follow", parameters, more=more)
-    return client.read_replies()
-
-
-def text_of(replies):
-    return "".join(reply["parameters"].get("stdout", "") for reply in replies)
-
-
-def no_such_job(job):
-    return {"error": "org.postern.Jobs.NoSuchJob", "parameters": {
-        "job": job, "message": f'there is no job "{job}" of yours: it never was, it is another '
-        "caller's, or its record is no longer kept"}}
 
 
 # ---- Get and Follow ----

@@ -1,5 +1,6 @@
 """The life of jobs, with their callers and sessions, and the guard itself, killed at any point of it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,23 +11,18 @@ import sys
 import pytest
 
 import harness
+from actions import EVERYONE, HELLO, script
 from identity import ALICE, BOB, popen_as
-from test_audit import fill, tmpfs
-from test_session_process import sessions
+from jobs import begin, record, result_of, text_of
+from posternctl import command
+from processes import sessions
+from small_disk import fill, tmpfs
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
-EVERYONE = [{"everyone": True}]
 NOW = ["--limit", "kill-grace=0s"]
 
 
-def script(text, **more):
-    """An action that is a shell script; its braces are its own."""
-    return {"summary": "Script", "allow": EVERYONE,
-            "exec": ["/bin/sh", "-c", text.replace("{", "{{").replace("}", "}}")], **more}
-
-
-HELLO = script("echo hi")
 WAIT = script("echo began; exec sleep 1000")
 # Says that it was asked to end, and ends.
 POLITE = script("trap 'echo asked; exit 3' TERM; echo began; while :; do sleep 0.02; done")
@@ -52,25 +48,6 @@ os.read(reader, 1)
 def escapee(then, **more):
     return {"summary": "Escape", "allow": EVERYONE, **more,
             "exec": ["/usr/bin/python3", "-I", "-c", ESCAPEE.format(then=then)]}
-
-
-def begin(client, action):
-    """Starts a job and returns its id and what it wrote first."""
-    client.send_call("Run", {"action": action}, more=True)
-    job = client.read_reply()["parameters"]["job"]
-    return job, client.read_reply()["parameters"]["stdout"]
-
-
-def result_of(client):
-    """What it wrote since, and its result without times and resources."""
-    replies = client.read_replies()
-    text = "".join(reply["parameters"].get("stdout", "") for reply in replies)
-    result = replies[-1]["parameters"]["result"]
-    return text, {key: result[key] for key in ("outcome", "exitCode", "signal") if key in result}
-
-
-def record(guard, job):
-    return json.loads((guard.state_folder / "jobs" / job / "record.json").read_text())
 
 
 def is_alive(pid):
@@ -208,12 +185,18 @@ def test_after_kill_9_of_the_guard_the_next_start_ends_what_is_left_and_says_los
         assert begin(client, "wait")[1] == "began\n"
 
 
+@contextlib.contextmanager
+def waiting_posternctl(guard):
+    """ALICE's posternctl, whose job of "wait" has begun."""
+    with popen_as(ALICE, command(guard.socket_path, "run", "wait"), stdout=subprocess.PIPE,
+                  stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "began\n"
+        yield process
+
+
 def test_after_kill_9_of_a_guard_that_does_not_come_back_posternctl_says_so(start_guard):
     guard = start_guard({"wait": WAIT})
-    with popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
-                          "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                  text=True) as process:
-        assert process.stdout.readline() == "began\n"
+    with waiting_posternctl(guard) as process:
         guard.kill()
         assert process.wait(60) == 125
         [job] = os.listdir(guard.state_folder / "jobs")
@@ -224,10 +207,7 @@ def test_after_kill_9_of_a_guard_that_does_not_come_back_posternctl_says_so(star
 
 def test_after_kill_9_of_the_guard_posternctl_hears_from_the_next_that_its_job_is_lost(start_guard):
     guard = start_guard({"wait": WAIT})
-    with popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
-                          "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                  text=True) as process:
-        assert process.stdout.readline() == "began\n"
+    with waiting_posternctl(guard) as process:
         guard.kill()
         guard.restart()
         assert process.wait(60) == 125
@@ -274,7 +254,7 @@ def test_the_environment_of_a_job_is_the_declared_one_byte_for_byte(start_guard)
                                            if not key.startswith("LD_")})
     with guard.connect(as_=ALICE) as client:
         replies = client.run("env")
-    text = "".join(r["parameters"].get("stdout", "") for r in replies)
+    text = text_of(replies)
     job = replies[0]["parameters"]["job"]
     assert text == (
         "GREETING=Grüße $HOME {x} %h\n\0HOME=/usr/games\0LANG=C\0LOGNAME=games\0"

@@ -13,7 +13,8 @@ import harness
 import wire
 from crowd import Process, flood, keep_up, pings, together
 from identity import ALICE, BOB, CAROL, ROOT
-from processes import connections, descriptors, memory, sessions, ticks
+from jobs import text_of
+from processes import all_descriptors, connections, descriptors, memory, sessions, ticks
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -31,22 +32,17 @@ ACTIONS = {
 }
 
 
-def counts(guard):
-    """Descriptors of the guard, and of each session."""
-    return [descriptors(pid) for pid in (guard.pid, *sessions(guard))]
-
-
 def settled(guard, identities):
     """Each has a session, and no connection is left: the numbers of descriptors, to come back to."""
     for identity in identities:
         with guard.connect(as_=identity) as client:
             assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
     harness.wait_until(lambda: connections(guard) == 0, what="all connections are closed")
-    return counts(guard)
+    return all_descriptors(guard)
 
 
 def assert_settles(guard, before):
-    harness.wait_until(lambda: counts(guard) == before,
+    harness.wait_until(lambda: all_descriptors(guard) == before,
                        what=f"{before} descriptors of guard and sessions again")
     assert not [e for e in guard.audit() if e["event"] == "session-failed"]
 
@@ -175,7 +171,7 @@ def test_a_flood_by_one_user_keeps_nobody_waiting(start_guard):
         with wire.WireClient(path) as client:
             for number in range(count):
                 replies = client.run("hello", {"name": str(number)})
-                text = "".join(r["parameters"].get("stdout", "") for r in replies)
+                text = text_of(replies)
                 assert text == f"Hi, {number}\n", replies
         return count
 

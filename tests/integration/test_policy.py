@@ -6,29 +6,11 @@ import json
 import pytest
 
 import harness
+from actions import EVERYONE, TRUE
 from harness import program
 from identity import ALICE, BOB, CAROL, ROOT, Identity, run_as
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
-
-TRUE = {"summary": "True", "exec": ["/bin/true"]}
-EVERYONE = [{"everyone": True}]
-# Prints its arguments, each with its length, so that a split or an expansion shows.
-SHOW = {"summary": "Show", "allow": EVERYONE,
-        "exec": ["/usr/bin/python3", "-I", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))",
-                 "{text}", "-x{text}y", "{list}"],
-        "arguments": {"text": {"type": "string"},
-                      "list": {"type": "list", "items": "string", "required": False}}}
-
-
-def may(client, action):
-    reply = client.call("Check", {"action": action})
-    assert reply == {"parameters": {}} or reply["error"] == "org.postern.Actions.NotGranted"
-    return reply == {"parameters": {}}
-
-
-def granted(client):
-    return [a["name"] for a in client.call("List")["parameters"]["actions"]]
 
 
 def posternd_check(guard):
@@ -71,8 +53,8 @@ def test_every_identity_and_every_rule(start_guard, order):
     for identity in (ROOT, ALICE, BOB, CAROL, STRANGER, LAST):
         expected = sorted(name for name, (_, who) in RULES.items() if identity in who)
         with guard.connect(as_=identity) as client:
-            assert granted(client) == expected
-            assert [name for name in sorted(RULES) if may(client, name)] == expected
+            assert client.granted() == expected
+            assert [name for name in sorted(RULES) if client.may(name)] == expected
             for name in RULES:
                 reply = client.call("Run", {"action": name})
                 result = reply["parameters"].get("result", {})
@@ -86,10 +68,10 @@ def test_every_identity_and_every_rule(start_guard, order):
 def test_a_name_matches_itself_alone(start_guard):
     guard = start_guard({"backup": {**TRUE, "allow": EVERYONE}, "backup-all": {**TRUE, "allow": []}})
     with guard.connect(as_=ALICE) as client:
-        assert may(client, "backup")
+        assert client.may("backup")
         for name in ("backup-all", "Backup", "BACKUP", "backup ", " backup", "backup.json", "backu",
                      "backup\n", "./backup", "backup\u0000", "", "b\u0430ckup", "back*", "x" * 4096):
-            assert not may(client, name), name
+            assert not client.may(name), name
 
 
 def test_missing_and_not_granted_can_not_be_told_apart(start_guard):
@@ -146,17 +128,17 @@ def test_a_revoked_permission_is_gone_on_the_open_connection(start_guard):
     with guard.connect(as_=ALICE) as client:
         assert client.call("Run", {"action": "own"})["parameters"]["result"]["exitCode"] == 0
         guard.write_action("own", {**TRUE, "allow": [{"user": BOB.uid}]})
-        assert may(client, "own")  # not before the reload
+        assert client.may("own")  # not before the reload
         guard.reload()
         assert client.call("Run", {"action": "own"})["error"] == "org.postern.Actions.NotGranted"
-        assert granted(client) == []
+        assert client.granted() == []
         guard.write_action("own", {**TRUE, "allow": [{"user": ALICE.uid}]})
         guard.reload()
-        assert may(client, "own")
-        assert granted(client) == ["own"]
+        assert client.may("own")
+        assert client.granted() == ["own"]
         guard.remove_action("own")
         guard.reload()
-        assert not may(client, "own")
+        assert not client.may("own")
 
 
 @pytest.mark.parametrize("rules, error", [
@@ -173,11 +155,11 @@ def test_an_unknown_name_takes_its_file_out_of_force(start_guard, rules, error):
     good = {**TRUE, "allow": EVERYONE}
     guard = start_guard({"one": good, "two": good})
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["one", "two"]
+        assert client.granted() == ["one", "two"]
         path = guard.write_action("one", {**TRUE, **rules})
         guard.reload()
-        assert granted(client) == ["two"]
-        assert not may(client, "one")
+        assert client.granted() == ["two"]
+        assert not client.may("one")
     assert f"posternd: error: not in force: {path}:{error}\n" in guard.stderr()
 
 
@@ -210,11 +192,11 @@ def test_after_a_reload_that_is_in_force_which_a_restart_would_put_in_force(star
     assert sorted(bad["action"] for bad in shown["bad"]) == sorted(
         ["spoils", *(f"bad-{number}" for number in range(len(BAD_FILES)))])
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == checked
+        assert client.granted() == checked
     guard.stop()
     guard.restart()
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == checked
+        assert client.granted() == checked
     guard.remove_action("spoils")
     for number in range(len(BAD_FILES)):
         guard.remove_action(f"bad-{number}")
@@ -226,7 +208,7 @@ def test_a_bad_file_is_off_and_says_where_and_why(start_guard, name):
     content, why = BAD_FILES[name]
     guard = start_guard({"bad": content, "good": {**TRUE, "allow": EVERYONE}})
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["good"]
+        assert client.granted() == ["good"]
     lines = [line for line in guard.stderr().splitlines() if "not in force" in line]
     path = guard.actions_folder / "bad.json"
     assert len(lines) == 1
@@ -242,5 +224,5 @@ def test_a_set_that_can_not_be_read_leaves_the_old_one(start_guard):
         (guard.actions_folder / f"n{number}.json").symlink_to("/dev/null")
     guard.reload()
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["own"]
+        assert client.granted() == ["own"]
     assert "what was in force stays in force" in guard.stderr()

@@ -8,12 +8,18 @@ import threading
 import pytest
 
 import harness
+from actions import EVERYONE, TRUE
 from identity import ALICE
-from test_policy import EVERYONE, SHOW, TRUE, granted, may
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
 GOOD = {**TRUE, "allow": EVERYONE}
+# Prints its arguments, each with its length, so that a split or an expansion shows.
+SHOW = {"summary": "Show", "allow": EVERYONE,
+        "exec": ["/usr/bin/python3", "-I", "-c", "import json, sys; print(json.dumps(sys.argv[1:]))",
+                 "{text}", "-x{text}y", "{list}"],
+        "arguments": {"text": {"type": "string"},
+                      "list": {"type": "list", "items": "string", "required": False}}}
 
 
 def link_to_copy(path):
@@ -38,11 +44,11 @@ def test_an_action_file_that_others_could_have_made_is_off(start_guard, spoil, p
     guard = start_guard({"good": GOOD, "bad": GOOD})
     path = guard.actions_folder / "bad.json"
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["bad", "good"]
+        assert client.granted() == ["bad", "good"]
         spoil(path)
         guard.reload()
-        assert granted(client) == ["good"]
-        assert not may(client, "bad")
+        assert client.granted() == ["good"]
+        assert not client.may("bad")
     assert f"not in force: {path}: {problem.format(path=path)}\n" in guard.stderr()
 
 
@@ -60,10 +66,10 @@ def test_a_folder_that_others_can_write_takes_all_its_files_out_of_force(start_g
     guard = start_guard({"good": GOOD})
     bad = guard.actions_folder if which == "itself" else guard.folder
     with guard.connect(as_=ALICE) as client:
-        assert granted(client) == ["good"]
+        assert client.granted() == ["good"]
         spoil(bad)
         guard.reload()
-        assert granted(client) == []
+        assert client.granted() == []
     assert (f"not in force: {guard.actions_folder}: is not safe, no action of it is in force: {bad} "
             f"{problem.format(path=bad)}\n") in guard.stderr()
 
@@ -93,7 +99,7 @@ def test_a_program_that_others_could_have_made_is_not_run(start_guard, folder, s
         assert reply["error"] == "org.postern.Actions.StartFailed"
         assert str(folder) not in reply["parameters"]["message"]
         guard.reload()
-        assert granted(client) == ["good"]
+        assert client.granted() == ["good"]
     assert problem.format(path=program, folder=program.parent) in guard.stderr()
     assert problem.format(path=program, folder=program.parent) in guard.wait_audit(
         event="job-not-started")[0]["reason"]

@@ -10,6 +10,8 @@ import pytest
 
 import harness
 from identity import ALICE, ME
+from jobs import text_of
+from wire import error
 
 AS = ALICE if harness.IS_ROOT else None
 WHO = AS or ME
@@ -45,11 +47,6 @@ def client(guard):
 def seen():
     groups = " ".join(map(str, sorted({WHO.gid, *WHO.groups})))
     return f"(uid {WHO.uid}, gid {WHO.gid}, groups {groups})"
-
-
-def error(name, **parameters):
-    return {"error": name if "." in name else f"org.postern.Actions.{name}",
-            "parameters": parameters}
 
 
 def not_granted(action):
@@ -275,7 +272,7 @@ def test_a_client_that_has_shut_down_its_side_gets_all_replies(client, more):
     replies = [json.loads(frame) for frame in client.read_to_end().split(b"\0")[:-1]]
     assert replies[0] == {"parameters": {"pong": "1"}}
     assert replies[-1] == {"parameters": {"pong": "2"}}
-    assert "".join(r["parameters"].get("stdout", "") for r in replies) == "Hi, g1\n"
+    assert text_of(replies) == "Hi, g1\n"
     assert replies[-2]["parameters"]["result"]["exitCode"] == 0
 
 

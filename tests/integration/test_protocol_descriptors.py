@@ -6,39 +6,22 @@ session closes them and sends the client away.
 
 import contextlib
 import errno
-import os
-import signal
 import socket
-import struct
 
 import pytest
 
 import harness
 from identity import ALICE, BOB
-from processes import connections, descriptors, sessions, stopped
+from processes import all_descriptors, connections, sessions, stopped
+from sent_descriptors import OLDER, kernel_refuses, lingering_tcp
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
-SO_PASSRIGHTS = 83
 PING = b'{"method":"org.postern.Actions.Ping","parameters":{"ping":"x"}}\0'
 PONG = b'{"parameters":{"pong":"x"}}\0'
 SENT_AWAY = (b'{"error":"org.postern.Actions.InvalidMessage","parameters":{"message":'
              b'"no file descriptors may be sent along"}}\0')
 MOST = 253  # the kernel's maximum for one message
-
-
-def kernel_refuses():
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
-        except OSError:
-            return False
-        return True
-
-
-# A newer kernel plays the older one: the option fails as it does there.
-OLDER = ["strace", "-D", "-qq", "-e", "trace=setsockopt", "-e",
-         "inject=setsockopt:error=ENOPROTOOPT"]
 
 
 @pytest.fixture(params=["refused", "delivered"] if kernel_refuses() else ["delivered"])
@@ -67,11 +50,6 @@ def send_with(guard, client, data, files):
     assert caught.value.errno == errno.EPERM
 
 
-def counts(guard):
-    """Descriptors of the guard and of all its sessions."""
-    return [descriptors(pid) for pid in (guard.pid, *sessions(guard))]
-
-
 def assert_served(guard, identity):
     with guard.connect(as_=identity) as client:
         client.send(PING)
@@ -91,7 +69,7 @@ def guard(begin):
 def before(guard):
     """The numbers of descriptors once the connections that were there are gone."""
     harness.wait_until(lambda: connections(guard) == 0, what="all connections are closed")
-    return counts(guard)
+    return all_descriptors(guard)
 
 
 def test_what_comes_with_descriptors_is_not_carried_out(guard, before):
@@ -103,18 +81,15 @@ def test_what_comes_with_descriptors_is_not_carried_out(guard, before):
             assert client.read_frame() + b"\0" == PONG
         else:
             assert client.read_to_end() == SENT_AWAY
-    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+    harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
 
 
 def test_descriptors_sent_before_the_connection_is_accepted(guard, before):
-    os.kill(guard.pid, signal.SIGSTOP)
-    try:
+    with stopped(guard.pid):
         with open("/etc/passwd", "rb") as file, guard.connect(as_=ALICE) as client:
             send_with(guard, client, PING, [file.fileno()] * MOST)
-    finally:
-        os.kill(guard.pid, signal.SIGCONT)
     assert_served(guard, BOB)
-    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+    harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
 
 
 def test_a_hundred_thousand_messages_with_descriptors_leave_none_behind(guard, before):
@@ -128,33 +103,8 @@ def test_a_hundred_thousand_messages_with_descriptors_leave_none_behind(guard, b
             send_with(guard, client, PING, [file.fileno()] * (MOST if number % 100 == 0 else 2))
         client.close()
     assert_served(guard, BOB)
-    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+    harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
     assert not [e for e in guard.audit() if e["event"] == "session-failed"]
-
-
-@contextlib.contextmanager
-def lingering_tcp():
-    """A TCP connection whose last close stands still: SO_LINGER, and data that nobody takes.
-
-    For longer than any test waits: whoever closes it where others are served serves nobody more. What was
-    sent is closed here before it is received, so that theirs is the last close.
-    """
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        lingering = socket.create_connection(listener.getsockname())
-        taken, _ = listener.accept()
-        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
-        lingering.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                lingering.send(b"x" * 65536)
-        try:
-            yield lingering
-        finally:
-            taken.close()  # resets it: ours closes at once
-            lingering.close()
 
 
 def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
@@ -166,7 +116,7 @@ def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
         for _ in range(20):
             assert_served(guard, BOB)
     assert_served(guard, ALICE)
-    harness.wait_until(lambda: counts(guard) == before, what="as many descriptors as before")
+    harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
 
 
 def test_a_lingering_tcp_socket_in_a_refused_connection(begin):

@@ -14,6 +14,7 @@ import pytest
 
 import harness
 from identity import ALICE
+from wire import error, message
 
 AS = ALICE if harness.IS_ROOT else None
 HELLO = {"summary": "Greet", "exec": ["/usr/bin/printf", "Hi, %s\\n", "{name}"],
@@ -35,16 +36,12 @@ def client(guard):
         yield connected
 
 
-def message(**fields):
-    return json.dumps({"method": "org.postern.Actions.Ping", **fields}).encode()
-
-
 def invalid(text):
-    return {"error": "org.postern.Actions.InvalidMessage", "parameters": {"message": text}}
+    return error("InvalidMessage", message=text)
 
 
 def bad_parameter(name):
-    return {"error": "org.varlink.service.InvalidParameter", "parameters": {"parameter": name}}
+    return error("org.varlink.service.InvalidParameter", parameter=name)
 
 
 # ---- Silence in the middle of a message: ten seconds that pass while the other tests run ----
@@ -69,7 +66,7 @@ class Silent:
 @pytest.fixture(scope="module", autouse=True)
 def silent(guard):
     """In mid-message; in mid-message after a whole one; and one between messages, which may wait."""
-    ping = message(parameters={"ping": "x"})
+    ping = message("Ping", parameters={"ping": "x"})
     clients = [Silent(guard, b"{"), Silent(guard, ping + b"\n" + ping)]
     with guard.connect(as_=AS) as patient:
         assert patient.call("Ping", {"ping": "still here"}) == PONG
@@ -92,11 +89,11 @@ def depth(number):
 
 
 def elements(number):
-    return message(parameters={"ping": [0] * number})
+    return message("Ping", parameters={"ping": [0] * number})
 
 
 def members(number):
-    return message(parameters={"ping": {str(i): 0 for i in range(number)}})
+    return message("Ping", parameters={"ping": {str(i): 0 for i in range(number)}})
 
 
 def values(number):
@@ -107,7 +104,7 @@ def values(number):
         size = min(256, number - 1)
         lists.append([0] * size)
         number -= size + 1
-    return message(parameters={"ping": lists})
+    return message("Ping", parameters={"ping": lists})
 
 
 @pytest.mark.parametrize("make, limit, past", [
@@ -139,7 +136,7 @@ def test_the_length_of_a_string(client):
 
 @pytest.mark.parametrize("end", [b"\0", b"\n"])
 def test_the_length_of_a_message(client, end):
-    whole = message(parameters={"ping": "still here"})
+    whole = message("Ping", parameters={"ping": "still here"})
     client.send(whole.ljust(MESSAGE_BYTES) + end)
     assert json.loads(client.read_frame(end)) == PONG
     client.send(whole.ljust(MESSAGE_BYTES + 1) + end + whole + end)
@@ -201,7 +198,7 @@ def test_what_is_not_exactly_json_is_refused(client, parameters, text):
 
 
 def test_a_byte_order_mark_is_refused(client):
-    client.send(b"\xef\xbb\xbf" + message(parameters={"ping": "x"}) + b"\0")
+    client.send(b"\xef\xbb\xbf" + message("Ping", parameters={"ping": "x"}) + b"\0")
     assert client.read_reply() == invalid(
         "not JSON: a byte order mark (U+FEFF) at the beginning")
     assert client.call("Ping", {"ping": "still here"}) == PONG
@@ -252,13 +249,13 @@ def mixed_messages():
     pretty = json.dumps({"method": "org.postern.Actions.Ping", "parameters": {"ping": "ü\n\0€"}},
                         indent=2, ensure_ascii=False).encode()
     return b"".join((
-        message(parameters={"ping": "1"}), b"\0", pretty, b"\n", b"\0\0 \n", b"nonsense\n",
-        message(more=True, oneway=True), b"\0", b'{"a":"\\"{["}\n', b'{"method":"x"\0',
-        message(method="org.postern.Actions.List"), b"\n",
-        message(method="org.postern.Actions.Check", parameters={"action": "hello"}), b"\0",
-        message(method="org.postern.Actions.Run", parameters={"action": "none"}), b"\n",
-        message(oneway=True, parameters={"ping": "unanswered"}), b"\n",
-        message(parameters={"ping": "last"}), b"\0"))
+        message("Ping", parameters={"ping": "1"}), b"\0", pretty, b"\n", b"\0\0 \n", b"nonsense\n",
+        message("Ping", more=True, oneway=True), b"\0", b'{"a":"\\"{["}\n', b'{"method":"x"\0',
+        message("List"), b"\n",
+        message("Check", parameters={"action": "hello"}), b"\0",
+        message("Run", parameters={"action": "none"}), b"\n",
+        message("Ping", oneway=True, parameters={"ping": "unanswered"}), b"\n",
+        message("Ping", parameters={"ping": "last"}), b"\0"))
 
 
 def test_one_byte_at_a_time_gives_the_same_bytes(guard):
@@ -280,7 +277,7 @@ def test_one_byte_at_a_time_gives_the_same_bytes(guard):
 def test_ten_thousand_pipelined_messages_get_ten_thousand_replies(guard):
     count = 10_000
     ends = (b"\0", b"\n")
-    data = b"".join(message(parameters={"ping": str(i)}) + ends[i % 2] for i in range(count))
+    data = b"".join(message("Ping", parameters={"ping": str(i)}) + ends[i % 2] for i in range(count))
     expected = b"".join(b'{"parameters":{"pong":"%d"}}' % i + ends[i % 2] for i in range(count))
     assert replies_to(guard, [data]) == expected
     dice = random.Random(7)

@@ -14,30 +14,12 @@ import time
 import pytest
 
 import harness
-from identity import ALICE, BOB, Identity, popen_as, run_as
+from identity import ALICE, BOB, GAMES, Identity, popen_as, run_as
+from processes import sessions
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
 WHO = {"summary": "Who", "exec": ["/usr/bin/id", "-u"], "allow": [{"everyone": True}]}
-# An ordinary account of every Debian, and its uid.
-GAMES = Identity(5, 60)
-
-
-def sessions(guard):
-    """The pids of the guard's sessions."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text()
-            command = (entry / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        parent = int(stat.rpartition(")")[2].split()[1])
-        if parent == guard.pid and command.startswith(b"postern-session\0"):
-            found.append(int(entry.name))
-    return sorted(found)
 
 
 def status_of(pid):

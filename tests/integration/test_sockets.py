@@ -13,6 +13,7 @@ import pytest
 import harness
 from harness import program
 from identity import ALICE, BOB, Identity, popen_as, run_as
+from jobs import text_of
 
 ROOT_ONLY = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 HELLO = {"summary": "Greet", "exec": ["/usr/bin/printf", "Hi, %s\\n", "{name}"],
@@ -284,7 +285,7 @@ def test_started_without_0_1_and_2_jobs_have_exactly_these(start_guard):
     with guard.connect() as client:
         replies = client.run("fds")
         job = replies[0]["parameters"]["job"]
-        output = "".join(r["parameters"].get("stdout", "") for r in replies)
+        output = text_of(replies)
         folder = f"{guard.state_folder}/jobs/{job}"
         assert output == f"0 /dev/null\n1 {folder}/stdout\n2 {folder}/stderr\n"
 

@@ -14,8 +14,8 @@ import pytest
 
 import harness
 from identity import ALICE, BOB, CAROL, ROOT, Identity
+from jobs import POORER, end_of, follow, get, no_such_job, text_of
 from packets import Sender
-from test_jobs import POORER, follow, get, no_such_job, text_of
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -97,12 +97,6 @@ def modes(state):
     return {stat.S_IMODE(path.stat().st_mode) for path in (state / "jobs").glob("*/*")}
 
 
-def result_of(reply):
-    """A result without times and resources."""
-    result = reply["parameters"]["result"]
-    return {key: result[key] for key in ("outcome", "exitCode", "signal") if key in result}
-
-
 def all_text(replies, stream):
     return "".join(reply["parameters"].get(stream, reply["parameters"].get(f"{stream}Base64", ""))
                    for reply in replies)
@@ -145,7 +139,7 @@ def test_what_had_ended_is_told_as_0_1_0_told_it(guard):
         assert found == SAID[name]["get"], name
         assert replies == SAID[name]["follow"], name
         assert found["parameters"]["job"]["state"] == "ended", name
-        assert (result_of(replies[-1]), all_text(replies, "stdout"), all_text(replies, "stderr")) \
+        assert (end_of(replies[-1]), all_text(replies, "stdout"), all_text(replies, "stderr")) \
             == (result, stdout, stderr), name
 
 
@@ -261,7 +255,7 @@ def test_records_of_units(start_guard, folder):
             assert get(client, job_id) == said[name]["get"], name
             replies = follow(client, job_id)
             assert replies == said[name]["follow"], name
-            assert (result_of(replies[-1]), all_text(replies, "stdout"),
+            assert (end_of(replies[-1]), all_text(replies, "stdout"),
                     all_text(replies, "stderr")) == expected, name
             client.send_call("Run", said[name]["run"], more=True)
             assert client.read_replies() == replies, name

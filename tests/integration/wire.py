@@ -7,6 +7,20 @@ import socket
 import identity as identities
 
 
+def message(method, parameters=None, end=b"", **flags):
+    """A call, as it is sent. `method` without an interface is one of org.postern.Actions."""
+    call = {"method": method if "." in method else f"org.postern.Actions.{method}"}
+    if parameters is not None:
+        call["parameters"] = parameters
+    return json.dumps({**call, **flags}).encode() + end
+
+
+def error(name, **parameters):
+    """An error reply. `name` without an interface is one of org.postern.Actions."""
+    return {"error": name if "." in name else f"org.postern.Actions.{name}",
+            "parameters": parameters}
+
+
 class WireClient:
     """One stream connection. `as_` (an Identity) connects as another user.
 
@@ -48,15 +62,9 @@ class WireClient:
         self.socket.sendall(data)
 
     def send_call(self, method, parameters=None, *, more=False, oneway=False, end=b"\0"):
-        """`method` without an interface is one of org.postern.Actions."""
-        message = {"method": method if "." in method else f"org.postern.Actions.{method}"}
-        if parameters is not None:
-            message["parameters"] = parameters
-        if more:
-            message["more"] = True
-        if oneway:
-            message["oneway"] = True
-        self.send(json.dumps(message).encode() + end)
+        """A call, as of message()."""
+        flags = {name: True for name, on in (("more", more), ("oneway", oneway)) if on}
+        self.send(message(method, parameters, end, **flags))
 
     def read_frame(self, end=b"\0"):
         """The bytes up to `end`, without it. EOFError where the connection ends before."""
@@ -82,6 +90,16 @@ class WireClient:
         """One call, one reply."""
         self.send_call(method, parameters, **kwargs)
         return self.read_reply(kwargs.get("end", b"\0"))
+
+    def may(self, action):
+        """Whether the action is granted, as Check says."""
+        reply = self.call("Check", {"action": action})
+        assert reply == {"parameters": {}} or reply["error"] == "org.postern.Actions.NotGranted"
+        return reply == {"parameters": {}}
+
+    def granted(self):
+        """The names of all actions that are granted, as List says."""
+        return [action["name"] for action in self.call("List")["parameters"]["actions"]]
 
     def run(self, action, arguments=None):
         """Run with "more": all replies, the last one with the result."""

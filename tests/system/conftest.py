@@ -1,15 +1,18 @@
 """Fixtures of the system tests: the real package, and hosts that boot."""
 
+import json
 import pathlib
 import sys
 
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+CONFIGURATION = "/etc/postern/posternd.json"
 sys.path.insert(0, str(REPOSITORY / "packaging"))
 
 import booted_host  # noqa: E402
 import build_deb  # noqa: E402
+import guard  # noqa: E402
 import root_fs  # noqa: E402
 
 
@@ -93,6 +96,46 @@ def host(root, package):
         booted.run("usermod", "-a", "-G", "postern", "member")
         booted.run("useradd", "stranger")
         yield booted
+
+
+@pytest.fixture
+def configure(host):
+    """configure({...}) writes the configuration and stops the guard; the socket waits."""
+    def put(configuration):
+        host.write(CONFIGURATION, json.dumps(configuration))
+        guard.stop(host)
+
+    yield put
+    host.run("rm", CONFIGURATION)
+    guard.stop(host)
+
+
+@pytest.fixture
+def declare(host):
+    """Puts actions in force: declare(name={...}); they go at the end."""
+    names = set()
+
+    def put(**actions):
+        for name, action in actions.items():
+            names.add(name)
+            host.write(f"{guard.ACTIONS}/{name}.json", json.dumps(
+                {"summary": name, "allow": [{"group": "postern"}], **action}))
+        guard.restart(host)
+
+    yield put
+    for name in names:
+        host.run("rm", f"{guard.ACTIONS}/{name}.json")
+
+
+@pytest.fixture
+def let(host):
+    """let() lets the jobs go that wait for it (jobs.UNTIL_LET); let(False) holds the next ones."""
+    def allow(go=True):
+        host.run(*(("touch", "/run/let") if go else ("rm", "-f", "/run/let")))
+
+    allow(False)
+    yield allow
+    allow(False)
 
 
 def install(host, package):

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import booted_host
-from test_life import configure  # noqa: F401
+import guard
 
 pytestmark = pytest.mark.needs_root
 
@@ -38,12 +38,6 @@ def client(host, tmp_path_factory):
     return send
 
 
-def stop_guard(host):
-    host.run("systemctl", "stop", "posternd.service")
-    host.run("systemctl", "start", "posternd.socket")
-    assert host.property("posternd.service", "ActiveState") == "inactive"
-
-
 def test_its_file_and_its_mode(host):
     stat = host.run("stat", "-c", "%F %a %U:%G %s", SOCKET).stdout.strip()
     assert stat == "socket 660 root:postern 0"
@@ -54,7 +48,7 @@ def test_its_file_and_its_mode(host):
 
 
 def test_a_packet_from_a_name_in_tmp_wakes_the_guard_and_is_answered(host, client):
-    stop_guard(host)
+    guard.stop(host)
     done = client(PING)
     assert (done.returncode, done.stdout, done.stderr) == (0, PONG, "")
     assert host.property("posternd.service", "ActiveState") == "active"
@@ -86,18 +80,17 @@ def test_a_job_of_a_packet_is_a_unit_like_any(host, client):
     host.run("systemctl", "reload", "posternd.service")
 
 
-def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure):  # noqa: F811
+def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure):
     configure({"limits": {"idle-exit": "20ms"}})
-    before = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
+    before = guard.times_it_left(host)
     assert client(PING).stdout == PONG
     # Pauses around the very time after which it leaves.
     script = (f"for i in $(seq 200); do sleep 0.0$((15 + i % 20)); test \"$({CLIENT} {SOCKET} '{PING}')\" "
               f"= '{PONG}' || echo \"packet $i was lost\"; done")
     done = host.run("bash", "-c", script, user="member", timeout=600)
-    after = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
     assert (done.stdout, done.stderr) == ("", "")
     # The race did take place.
-    assert after.count("nothing to do: leaving") - before.count("nothing to do: leaving") > 20
+    assert guard.times_it_left(host) - before > 20
     assert host.failed_units() == ""
 
 

@@ -5,10 +5,9 @@ import json
 import pytest
 
 import booted_host
+import guard
 
 pytestmark = pytest.mark.needs_root
-
-ACTIONS = "/etc/postern/actions.d"
 
 
 def in_unit(host, *words, properties=(), unit=None, check=False):
@@ -28,15 +27,15 @@ WHOAMI = ("posternctl", "--json", "whoami")
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(host):
-    host.write(f"{ACTIONS}/ci.json", json.dumps(
+    host.write(f"{guard.ACTIONS}/ci.json", json.dumps(
         {"summary": "s", "exec": ["/usr/bin/id", "-u"], "allow": [{"unit": "ci-runner.service"}]}))
-    host.write(f"{ACTIONS}/notci.json", json.dumps(
+    host.write(f"{guard.ACTIONS}/notci.json", json.dumps(
         {"summary": "s", "exec": ["/usr/bin/id", "-u"], "allow": [{"group": "postern"}],
          "deny": [{"unit": "ci-runner.service"}]}))
-    host.run("systemctl", "restart", "posternd.service")
+    guard.restart(host)
     yield
-    host.run("rm", f"{ACTIONS}/ci.json", f"{ACTIONS}/notci.json")
-    host.run("systemctl", "restart", "posternd.service")
+    host.run("rm", f"{guard.ACTIONS}/ci.json", f"{guard.ACTIONS}/notci.json")
+    guard.restart(host)
 
 
 def log_in(host, *words):

@@ -5,82 +5,12 @@ import json
 import pytest
 
 import booted_host
+import guard
+from jobs import UNTIL_ACTIVE, UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
-ACTIONS = "/etc/postern/actions.d"
 CLEAN = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-@pytest.fixture
-def declare(host):
-    """Puts actions in force: declare(name={...}); they go at the end."""
-    names = set()
-
-    def put(**actions):
-        for name, action in actions.items():
-            names.add(name)
-            host.write(f"{ACTIONS}/{name}.json", json.dumps(
-                {"summary": name, "allow": [{"group": "postern"}], **action}))
-        reload(host)
-
-    yield put
-    for name in names:
-        host.run("rm", f"{ACTIONS}/{name}.json")
-
-
-def reload(host):
-    """Loads the action files, and waits for it."""
-    host.run("systemctl", "restart", "posternd.service")
-
-
-def run(host, *words, user="member"):
-    done = host.run("posternctl", "run", *words, user=user, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
-def shell(script, **more):
-    return {"exec": ["/bin/sh", "-c", script], **more}
-
-
-def spawn(host, *words, user="member"):
-    """posternctl run in the background; communicate() it."""
-    return host.spawn("posternctl", "run", *words, user=user)
-
-
-def job_units(host):
-    """The units of jobs that systemd knows, by their names."""
-    listed = host.run("systemctl", "list-units", "--all", "--no-legend", "--plain", "postern-job-*")
-    return [line.split()[0] for line in listed.stdout.splitlines()]
-
-
-def wait_for_unit(host):
-    return booted_host.wait_until(lambda: job_units(host), 60, "a job's unit")[0]
-
-
-# In a script: waits until the test has seen what it has to see while the job runs, and lets it go.
-UNTIL_LET = "until [ -e /run/let ]; do sleep 0.05; done"
-# In a script: waits until systemd has noticed that its program was executed.
-UNTIL_ACTIVE = "until systemctl -q is-active postern-job-$POSTERN_JOB.service; do sleep 0.05; done"
-
-
-@pytest.fixture
-def let(host):
-    """let() lets the jobs go that wait for it; let(False) holds the next ones."""
-    def allow(go=True):
-        host.run(*(("touch", "/run/let") if go else ("rm", "-f", "/run/let")))
-
-    allow(False)
-    yield allow
-    allow(False)
-
-
-def records(host, action):
-    """The records of all jobs of an action, oldest first."""
-    found = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json | tr -d '\\n' "
-                     "| sed 's/}{/}\\n{/g'").stdout
-    own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
-    return sorted(own, key=lambda record: record["created_usec"])
 
 
 # ---- What a unit gets ----
@@ -275,7 +205,7 @@ def test_what_systemd_refuses_is_named_by_its_place(host, declare):
     assert (code, err) == (
         127, "posternctl: refused: the program could not be started: systemd refuses its unit\n")
     message = records(host, "refused")[-1]["message"]
-    assert message.startswith(f"{ACTIONS}/refused.json:1: sandbox.Personality: systemd refuses it")
+    assert message.startswith(f"{guard.ACTIONS}/refused.json:1: sandbox.Personality: systemd refuses it")
 
 
 def test_what_it_leaves_running_ends_with_it(host, declare):
@@ -425,7 +355,7 @@ def test_a_job_outlives_the_guard(host, declare, let, how):
     if how == "kill":
         host.run("systemctl", "kill", "--kill-who=main", "-s", "KILL", "posternd.service")
     else:
-        host.run("systemctl", "restart", "posternd.service")
+        guard.restart(host)
     let()
     out, err = client.communicate(timeout=60)
     assert (client.returncode, out, err) == (6, "1\n2\n", "")

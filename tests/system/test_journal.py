@@ -5,10 +5,10 @@ import json
 import pytest
 
 import booted_host
+import guard
 
 pytestmark = pytest.mark.needs_root
 
-ACTIONS = "/etc/postern/actions.d"
 RUN = json.dumps({"method": "org.postern.Actions.Run", "parameters": {"action": "quick"}})
 PING = json.dumps({"method": "org.postern.Actions.Ping", "parameters": {"ping": "x"}})
 UNAVAILABLE = "org.postern.Actions.Unavailable"
@@ -16,12 +16,12 @@ UNAVAILABLE = "org.postern.Actions.Unavailable"
 
 @pytest.fixture(scope="module", autouse=True)
 def quick(host):
-    host.write(f"{ACTIONS}/quick.json", json.dumps(
+    host.write(f"{guard.ACTIONS}/quick.json", json.dumps(
         {"summary": "s", "exec": ["/bin/echo", "done"], "allow": [{"group": "postern"}]}))
-    host.run("systemctl", "restart", "posternd.service")
+    guard.restart(host)
     yield
-    host.run("rm", f"{ACTIONS}/quick.json")
-    host.run("systemctl", "restart", "posternd.service")
+    host.run("rm", f"{guard.ACTIONS}/quick.json")
+    guard.restart(host)
 
 
 @pytest.fixture

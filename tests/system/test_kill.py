@@ -9,8 +9,7 @@ import subprocess
 import pytest
 
 import booted_host
-from test_jobs import (UNTIL_LET, declare, job_units, let, records, run, shell, spawn,  # noqa: F401
-                       wait_for_unit)
+from jobs import UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
@@ -75,7 +74,7 @@ def one_of_each_kind(calls):
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):  # noqa: F811
+def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
     """At one system call of each kind that a run makes it do; the long form: at every one."""
     declare(once=ONCE)
     host.run("rm", "-f", "/run/once")
@@ -117,7 +116,7 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):  # no
 
 
 @pytest.mark.parametrize("state", ["starting", "running"])
-def test_the_guard_is_killed_in_each_state(host, declare, let, state):  # noqa: F811
+def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     """With the request to systemd just sent, and with the job under way; killed again afterwards."""
     declare(slow=shell(f"echo $POSTERN_JOB >>/run/slow; echo one; {UNTIL_LET}; echo two >&2; exit 8"))
     host.run("rm", "-f", "/run/slow")
@@ -150,7 +149,7 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):  # noqa: 
     assert started.count("job-started") == 1
 
 
-def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare, let):  # noqa: F811
+def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare, let):
     declare(bound=shell(f"echo one; {UNTIL_LET}; echo two; exit 9", onDisconnect="kill"))
     client = spawn(host, "bound")
     unit = wait_for_unit(host)
@@ -175,7 +174,7 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     assert record["result"]["outcome"] == "disconnected"
 
 
-def test_the_package_is_replaced_under_load(host, declare, package):  # noqa: F811
+def test_the_package_is_replaced_under_load(host, declare, package):
     """No call is refused, no job is lost, each runs once and has a true end.
 
     systemd may drop a unit that waits for its turn while posternd.service is restarted (252; seen

@@ -8,6 +8,7 @@ import pytest
 
 import booted_host
 import build_deb
+import guard
 from conftest import install
 
 pytestmark = pytest.mark.needs_root
@@ -18,13 +19,6 @@ ADMIN_SOCKET = "/run/postern-admin/admin.sock"
 
 def state(host, unit):
     return host.property(unit, "ActiveState")
-
-
-def stop_guard(host):
-    """Back to how it is before the first call: the socket waits, the guard does not run."""
-    host.run("systemctl", "stop", "posternd.service")
-    host.run("systemctl", "start", "posternd.socket")
-    assert state(host, "posternd.service") == "inactive"
 
 
 def hello(host, user="member"):
@@ -79,7 +73,7 @@ def test_the_schema_and_lint_are_there(host):
 
 
 def test_a_members_call_wakes_the_guard(host):
-    stop_guard(host)
+    guard.stop(host)
     done = hello(host)
     assert (done.returncode, done.stdout, done.stderr) == (0, "Hi, g1\n", "")
     assert state(host, "posternd.service") == "active"
@@ -176,7 +170,7 @@ def test_the_administrators_socket(host):
     denied = host.run("posternctl", "status", user="member", check=False)
     assert denied.returncode == 125 and ADMIN_SOCKET in denied.stderr
     # It alone wakes the guard as well.
-    stop_guard(host)
+    guard.stop(host)
     assert host.run("posternctl", "reload").stdout.endswith("actions in force, 0 files bad\n")
     assert hello(host).stdout == "Hi, g1\n"
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ostream>
-#include <sstream>
 #include <string>
 #include <variant>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "ctl/help.h"
 #include "ctl/text/exit_codes.h"
 #include "ctl/verbs/verbs.h"
+#include "tests/unit/file_text.h"
 
 namespace postern::ctl {
 
@@ -356,8 +356,7 @@ TEST(CtlHelp, FitsATerminal) {
     auto texts = std::vector<std::string>{general_help()};
     for (const auto* verb : verbs()) texts.push_back(verb_help(*verb));
     for (const auto& text : texts) {
-        std::istringstream lines(text);
-        for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
+        for (const auto& line : lines_of(text)) EXPECT_LE(line.size(), 100U) << line;
         EXPECT_THAT(text, Not(HasSubstr("\n\n\n")));
     }
 }

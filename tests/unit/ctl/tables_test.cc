@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <set>
 #include <sstream>
 
 #include "ctl/verbs/all_options.h"
 #include "ctl/verbs/verbs.h"
+#include "tests/unit/file_text.h"
 
 namespace postern::ctl {
 namespace {
@@ -23,9 +23,9 @@ constexpr const char* completion = POSTERN_PACKAGING "/completion/posternctl.bas
 constexpr const char* manual = POSTERN_PACKAGING "/man/posternctl.1";
 
 std::string text_in(const char* path) {
-    std::ifstream file(path);
-    EXPECT_TRUE(file.is_open()) << path;
-    return {std::istreambuf_iterator<char>(file), {}};
+    auto text = read_path(path);
+    EXPECT_FALSE(text.empty()) << path;
+    return text;
 }
 
 std::vector<Option> every_option() {
@@ -174,9 +174,8 @@ TEST(CtlTables, TheManualHasEveryVerbAndEveryOption) {
 }
 
 TEST(CtlTables, TheManualNamesNoOtherOption) {
-    std::istringstream lines(text_in(manual));
     std::string ours;
-    for (std::string line; std::getline(lines, line);) {
+    for (const auto& line : lines_of(text_in(manual))) {
         // What the daemon's own program takes is in its own manual.
         if (line.starts_with(".B posternd ")) continue;
         ours += std::regex_replace(line, std::regex(R"(\\-)"), "-") + '\n';

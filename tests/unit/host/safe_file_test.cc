@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <string>
 
-#include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::policy {
 namespace {
@@ -37,7 +37,7 @@ class SafeFile : public testing::Test {
         return error_of(open_safe_folder(path, owner_));
     }
 
-    TemporaryFolder folder_;
+    TemporaryDirectory folder_;
     uid_t owner_ = geteuid();
     std::string me_ = std::to_string(geteuid());
     std::string chown_to_ = geteuid() == 0 ? "root" : std::to_string(geteuid());

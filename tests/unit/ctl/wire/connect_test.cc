@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
 #include <chrono>
@@ -11,6 +10,8 @@
 #include "ctl/wire/connect_error.h"
 #include "ctl/wire/connection.h"
 #include "ctl/wire/socket_path.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::ctl {
 namespace {
@@ -117,33 +118,19 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
 class FullQueue : public testing::Test {
   protected:
     void SetUp() override {
-        std::string folder = testing::TempDir() + "postern-ctl-XXXXXX";
-        ASSERT_NE(mkdtemp(folder.data()), nullptr);
-        folder_ = folder;
-        path_ = folder + "/s";
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        ASSERT_LT(path_.size(), sizeof address.sun_path);
-        std::memcpy(static_cast<char*>(address.sun_path), path_.data(), path_.size());
-        listener_ = UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        const auto* any = reinterpret_cast<const sockaddr*>(&address);
-        ASSERT_EQ(bind(listener_.get(), any, sizeof address), 0);
         ASSERT_EQ(listen(listener_.get(), 0), 0);
+        const auto address = unix_address(path_);
         for (;;) {
             UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-            if (connect(client.get(), any, sizeof address) != 0) break;
+            if (connect(client.get(), any_address(address), sizeof address) != 0) break;
             waiting_.push_back(std::move(client));
         }
         ASSERT_EQ(errno, EAGAIN);
     }
-    void TearDown() override {
-        unlink(path_.c_str());
-        rmdir(folder_.c_str());
-    }
 
-    std::string folder_;
-    std::string path_;
-    UniqueFd listener_;
+    const TemporaryDirectory folder_;
+    const std::string path_ = folder_ / "s";
+    const UniqueFd listener_ = socket_at(path_, SOCK_STREAM);
     std::vector<UniqueFd> waiting_;
 };
 
@@ -160,10 +147,9 @@ TEST_F(FullQueue, IsWaitedForAndNotForEver) {
 class CtlConnection : public testing::Test {
   protected:
     void SetUp() override {
-        std::array<int, 2> ends{};
-        ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-        daemon_ = UniqueFd(ends[0]);
-        connection_.emplace(UniqueFd(ends[1]), "/s");
+        SocketPair pair;
+        daemon_ = std::move(pair.here);
+        connection_.emplace(std::move(pair.there), "/s");
     }
     void say(std::string_view text) {
         ASSERT_EQ(write(daemon_.get(), text.data(), text.size()),

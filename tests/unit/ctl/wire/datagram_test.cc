@@ -12,7 +12,8 @@
 #include "base/unique_fd.h"
 #include "ctl/text/exit_codes.h"
 #include "ctl/wire/datagram.h"
-#include "host/unix_address.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::ctl {
 namespace {
@@ -26,22 +27,12 @@ constexpr DatagramPatience patient{.send = 20s, .answer = 20s};
 class CtlDatagram : public testing::Test {
   protected:
     void SetUp() override {
-        std::string folder = testing::TempDir() + "postern-ctl-XXXXXX";
-        ASSERT_NE(mkdtemp(folder.data()), nullptr);
-        folder_ = folder;
-        box_ = folder + "/box";
-        ASSERT_TRUE(std::filesystem::create_directory(box_));
         ASSERT_EQ(setenv("TMPDIR", box_.c_str(), 1), 0);
         ASSERT_EQ(unsetenv("XDG_RUNTIME_DIR"), 0);
-        path_ = folder + "/s";
-        daemon_ = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        const auto address = unix_address(path_);
-        ASSERT_EQ(bind(daemon_.get(), any_address(address), sizeof address), 0);
     }
     void TearDown() override {
         EXPECT_TRUE(std::filesystem::is_empty(box_));
         unsetenv("TMPDIR");
-        std::filesystem::remove_all(folder_);
     }
 
     // Takes one packet and answers with this.
@@ -63,10 +54,10 @@ class CtlDatagram : public testing::Test {
         ASSERT_EQ(errno, EAGAIN);
     }
 
-    std::string folder_;
-    std::string box_;
-    std::string path_;
-    UniqueFd daemon_;
+    const TemporaryDirectory folder_;
+    const std::string box_ = folder_.make_folder("box");
+    const std::string path_ = folder_ / "s";
+    UniqueFd daemon_ = socket_at(path_, SOCK_DGRAM);
 };
 
 TEST_F(CtlDatagram, TakesTheAnswer) {

@@ -6,8 +6,9 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <cstring>
 #include <memory>
+
+#include "tests/unit/sockets.h"
 
 namespace postern::channel {
 namespace {
@@ -94,20 +95,7 @@ TEST(Transport, ReceivesAsManyDescriptorsAsTheKernelCarries) {
     const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     std::array<int, 253> many{};
     many.fill(null.get());
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(many))> control{};
-    std::uint8_t byte = 1;
-    iovec data{&byte, 1};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(many));
-    std::memcpy(CMSG_DATA(header), many.data(), sizeof(many));
-    ASSERT_EQ(::sendmsg(pair.here.get(), &message, 0), 1);
+    ASSERT_EQ(send_with(pair.here.get(), "x", many), 1);
     const auto received = pair.receiver->receive(pair.there.get());
     EXPECT_EQ(received.state, State::packet);
     EXPECT_EQ(received.descriptors.size(), many.size());

@@ -167,11 +167,13 @@ TEST_F(JobsEnd, AForkBombIsEndedWhole) {
 
 TEST_F(JobsEnd, ARootJobThatMakesCgroupsAndLeavesItsOwnIsEndedToo) {
     use(short_grace);
-    const StoryPtr story = start_shell(
-        "cg=$(sed -n 's/.*\"cgroup\": \"\\(.*\\)\",/\\1/p' " + folder_ +
-        "/state/jobs/$POSTERN_JOB/record.json); mkdir $cg/inner; sleep 100 & child=$!; echo $child "
-        ">$cg/inner/cgroup.procs; echo $$ >$cg/../../cgroup.procs; echo $child >" +
-        path("pid") + "; while :; do wait; sleep 1; done");
+    const StoryPtr story =
+        start_shell("cg=$(sed -n 's/.*\"cgroup\": \"\\(.*\\)\",/\\1/p' " +
+                    folder_ / "state/jobs/$POSTERN_JOB/record.json" +
+                    "); mkdir $cg/inner; sleep 100 & "
+                    "child=$!; echo $child "
+                    ">$cg/inner/cgroup.procs; echo $$ >$cg/../../cgroup.procs; echo $child >" +
+                    path("pid") + "; while :; do wait; sleep 1; done");
     ASSERT_TRUE(loop_until_written(path("pid")));
     const std::string cgroup = record_of(story).cgroup;
     ASSERT_EQ(access((cgroup + "/inner").c_str(), F_OK), 0);
@@ -319,7 +321,7 @@ TEST_F(JobsEndGroup, ABackgroundChildThatIgnoresTermIsKilled) {
 // ---- Without root ----
 
 TEST_F(JobsEndGroup, AnOrdinaryUsersGuardRunsJobsAsThatUserAlone) {
-    const std::string own = folder_ + "/own";
+    const std::string own = folder_ / "own";
     ASSERT_EQ(mkdir(own.c_str(), 0700), 0);
     ASSERT_EQ(chown(own.c_str(), anna, anna), 0);
     settings_.state_folder = own + "/state";

@@ -1,7 +1,6 @@
 #include "tests/unit/daemon/jobs/fixture.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -9,12 +8,13 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <ostream>
-#include <sstream>
 
 #include "daemon/jobs/direct/proc.h"
+#include "tests/unit/daemon/child.h"
+#include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/daemon/readable.h"
 
 namespace postern::jobs {
 namespace {
@@ -70,24 +70,10 @@ std::string read_all(const UniqueFd& file) {
     return text;
 }
 
-std::string read_path(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
 void write_path(const std::string& path, const std::string& text, mode_t mode) {
     std::ofstream(path, std::ios::binary) << text;
     // A file of /proc has its own.
     ASSERT_TRUE(path.starts_with("/proc/") || chmod(path.c_str(), mode) == 0);
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-    std::vector<std::string> lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
 }
 
 std::string field_of(const std::string& text, const std::string& name) {
@@ -100,8 +86,7 @@ std::string field_of(const std::string& text, const std::string& name) {
 bool gone_within(pid_t pid, int seconds) {
     const UniqueFd process = open_process(pid);
     if (!process) return errno == ESRCH;
-    pollfd wait{process.get(), POLLIN, 0};
-    return poll(&wait, 1, seconds * 1000) == 1;
+    return readable_within(process.get(), seconds);
 }
 
 pid_t pid_in(const std::string& path) {
@@ -110,15 +95,11 @@ pid_t pid_in(const std::string& path) {
 }
 
 bool in_child(const std::function<void()>& what) {
-    const pid_t child = fork();
-    if (child == 0) {
+    const int status = end_of(fork_child([&what] {
         what();
         std::fflush(nullptr);
-        _exit(testing::Test::HasFailure() ? 1 : 0);
-    }
-    int status = -1;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+        return testing::Test::HasFailure() ? 1 : 0;
+    }));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -129,14 +110,8 @@ void JobsTest::SetUp() {
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    std::string name = "/tmp/postern-jobs-test-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    open_folder_ = folder_ + "/open";
-    ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
-    ASSERT_EQ(mkdir(open_folder_.c_str(), 0700), 0);
-    ASSERT_EQ(chmod(open_folder_.c_str(), 0777), 0);
-    settings_.state_folder = folder_ + "/state";
+    open_folder_ = folder_.make_folder("open", 0777);
+    settings_.state_folder = folder_ / "state";
     // As root: the build may be below a folder that nobody else may enter.
     settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
     ASSERT_TRUE(settings_.launcher);
@@ -146,13 +121,10 @@ void JobsTest::SetUp() {
 void JobsTest::TearDown() {
     manager_.reset();
     loop_.reset();
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
 }
 
 void JobsTest::create() {
-    sd_event* event = nullptr;
-    ASSERT_EQ(sd_event_new(&event), 0);
-    loop_.reset(event);
+    loop_ = make_event_loop();
     Settings settings;
     settings.state_folder = settings_.state_folder;
     settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
@@ -165,7 +137,7 @@ void JobsTest::create() {
     settings.job_open_files = settings_.job_open_files;
     settings.notice = settings_.notice;
     auto created = JobManager::create(
-        event, std::move(settings),
+        loop_.get(), std::move(settings),
         [this](const std::string& job, const std::string& action_name, uid_t uid) {
             lost_.push_back(job + " " + action_name + " " + std::to_string(uid));
         });

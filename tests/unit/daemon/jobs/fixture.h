@@ -15,6 +15,8 @@
 #include "daemon/jobs/job_manager.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/loop/event_source.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::jobs {
 
@@ -39,9 +41,7 @@ struct Story {
 using StoryPtr = std::shared_ptr<Story>;
 
 std::string read_all(const UniqueFd& file);
-std::string read_path(const std::string& path);
 void write_path(const std::string& path, const std::string& text, mode_t mode);
-std::vector<std::string> lines_of(const std::string& text);
 // The value of "Name:\t..." in a text like that of /proc/PID/status.
 std::string field_of(const std::string& text, const std::string& name);
 // Waits until the process is no more (a zombie is no more).
@@ -88,12 +88,12 @@ class JobsTest : public testing::Test {
     // Runs the loop until the file is there and ends in a newline.
     bool loop_until_written(const std::string& path);
     [[nodiscard]] std::string job_folder(const StoryPtr& story) const {
-        return folder_ + "/state/jobs/" + story->job;
+        return folder_ / "state/jobs/" + story->job;
     }
     [[nodiscard]] Record record_of(const StoryPtr& story) const;
 
-    std::string folder_;       // 0755, root's
-    std::string open_folder_;  // in it, 0777: jobs may write there
+    const TemporaryDirectory folder_{0755};  // root's
+    std::string open_folder_;                // in it, 0777: jobs may write there
     Settings settings_;
     EventLoop loop_;
     std::unique_ptr<JobManager> manager_;

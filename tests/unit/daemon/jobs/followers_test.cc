@@ -178,7 +178,7 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     // With the key of before.
     EXPECT_EQ(record->requester.groups, manager_->digest(std::vector<gid_t>{anna}));
     EXPECT_NE(record->requester.groups, manager_->digest(std::vector<gid_t>{berta}));
-    EXPECT_EQ(std::filesystem::status(folder_ + "/state/groups.key").permissions(),
+    EXPECT_EQ(std::filesystem::status(folder_ / "state/groups.key").permissions(),
               std::filesystem::perms(0600));
     EXPECT_EQ(record->requester.unit, "ci.service");
     // One that can't be read is not one that is not there.

@@ -162,7 +162,7 @@ TEST_F(JobsIdentity, WorkingDirectoryIsEnteredAsTheJobsUser) {
     policy::Action pwd = action("/bin/pwd", anna);
     pwd.working_directory = open_folder_;
     EXPECT_EQ(read_all(run(pwd, command({"/bin/pwd"}))->out), open_folder_ + "\n");
-    const std::string closed = folder_ + "/closed";
+    const std::string closed = folder_ / "closed";
     ASSERT_EQ(mkdir(closed.c_str(), 0700), 0);
     pwd.working_directory = closed;
     const StoryPtr story = run(pwd, command({"/bin/pwd"}));

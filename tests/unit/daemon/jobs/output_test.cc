@@ -29,8 +29,8 @@ TEST_F(JobsOutput, ModesWhileItRunsAndAfterwardsWhateverTheUmask) {
     const StoryPtr story = start_shell(wait_for("go"), anna);
     umask(before);
     ASSERT_TRUE(loop_until([&] { return story->started; }));
-    EXPECT_EQ(mode_of(folder_ + "/state"), 0700U);
-    EXPECT_EQ(mode_of(folder_ + "/state/jobs"), 0700U);
+    EXPECT_EQ(mode_of(folder_ / "state"), 0700U);
+    EXPECT_EQ(mode_of(folder_ / "state/jobs"), 0700U);
     EXPECT_EQ(mode_of(job_folder(story)), 0700U);
     for (const char* name : {"/stdout", "/stderr"}) {
         EXPECT_EQ(mode_of(job_folder(story) + name), 0622U) << name;
@@ -59,7 +59,7 @@ TEST_F(JobsOutput, AnotherUserReachesNeitherFile) {
     const StoryPtr story = start_shell(wait_for("go"), anna);
     ASSERT_TRUE(loop_until([&] { return story->started; }));
     const StoryPtr other = run_shell("echo x >>" + job_folder(story) + "/stdout || cat " +
-                                         job_folder(story) + "/stdout || ls " + folder_ + "/state",
+                                         job_folder(story) + "/stdout || ls " + folder_ / "state",
                                      berta);
     let("go");
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
@@ -185,7 +185,7 @@ TEST_F(JobsOutput, OnlyTheNewestIsKept) {
 }
 
 TEST_F(JobsOutput, TrimmingStartsAnewAfterATruncation) {
-    const UniqueFd folder(open(folder_.c_str(), O_RDONLY | O_DIRECTORY));
+    const UniqueFd folder(open(folder_.path().c_str(), O_RDONLY | O_DIRECTORY));
     auto file = OutputFile::create(folder.get(), "file");
     ASSERT_TRUE(file);
     const std::string chunk(40'960, 'x');

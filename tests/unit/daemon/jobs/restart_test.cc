@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "daemon/jobs/direct/cgroup.h"
 #include "host/boot_id.h"
+#include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/jobs/fixture.h"
 
 namespace postern::jobs {
@@ -22,31 +23,28 @@ class Restart : public JobsTest {
   protected:
     // A guard in a process of its own, which is killed once it has done `what`.
     static void killed_guard(const std::function<void()>& what) {
-        const pid_t guard = fork();
-        if (guard == 0) {
+        const int status = end_of(fork_child([&what] {
             what();
-            kill(getpid(), SIGKILL);
-        }
-        int status = 0;
-        ASSERT_EQ(waitpid(guard, &status, 0), guard);
+            return kill(getpid(), SIGKILL);
+        }));
         ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     }
     [[nodiscard]] std::string path(const char* name) const { return open_folder_ + "/" + name; }
     [[nodiscard]] std::vector<std::string> jobs() const {
         std::vector<std::string> names;
-        for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/state/jobs")) {
+        for (const auto& entry : std::filesystem::directory_iterator(folder_ / "state/jobs")) {
             names.push_back(entry.path().filename());
         }
         return names;
     }
     [[nodiscard]] Record record(const std::string& job) const {
-        const auto read = from_json(read_path(folder_ + "/state/jobs/" + job + "/record.json"));
+        const auto read = from_json(read_path(folder_ / "state/jobs/" + job + "/record.json"));
         EXPECT_TRUE(read) << (read ? "" : read.error().message);
         return read ? *read : Record{};
     }
     // Of the only job there is.
     void change_record(const std::string& what, const std::string& by) const {
-        const std::string file = folder_ + "/state/jobs/" + jobs().at(0) + "/record.json";
+        const std::string file = folder_ / "state/jobs/" + jobs().at(0) + "/record.json";
         std::string text = read_path(file);
         const std::size_t at = text.find(what);
         ASSERT_NE(at, std::string::npos);
@@ -85,7 +83,7 @@ TEST_F(Restart, LeftoversAreEndedAndRecordedAsLost) {
     EXPECT_EQ(lost.state, RecordState::lost);
     EXPECT_EQ(lost.result.outcome, Outcome::lost);
     EXPECT_EQ(lost.message, "the guard ended while the job ran");
-    const std::string output = folder_ + "/state/jobs/" + job + "/stdout";
+    const std::string output = folder_ / "state/jobs/" + job + "/stdout";
     EXPECT_EQ(read_path(output), "said\n");
     struct stat status{};
     ASSERT_EQ(stat(output.c_str(), &status), 0);
@@ -130,10 +128,7 @@ TEST_F(Restart, OfAnotherBootNothingIsEnded) {
 }
 
 TEST_F(Restart, AForgedCgroupInARecordIsNotEnded) {
-    const pid_t bystander = fork();
-    if (bystander == 0) {
-        while (true) pause();
-    }
+    const pid_t bystander = fork_idle_child();
     const auto other = make_jobs_cgroup("/of somebody else " + std::to_string(getpid()));
     if (!other) GTEST_SKIP() << other.error().message;
     const std::string cgroup = other->folder + "/x";
@@ -191,7 +186,7 @@ TEST_F(Restart, AProcessThatOnlyHasThePidOfTheJobIsLeftAlone) {
 TEST_F(Restart, ACorruptRecordIsSetAsideToldAndStopsNothing) {
     killed_guard([&] { guard_with_a_job(); });
     const std::string job = jobs().at(0);
-    const std::string folder = folder_ + "/state/jobs/" + job;
+    const std::string folder = folder_ / "state/jobs/" + job;
     write_path(folder + "/record.json", "{ half", 0600);
     create();
     ASSERT_EQ(notices_.size(), 1U);
@@ -216,7 +211,7 @@ TEST_F(Restart, ARecordThatIsAnotherJobsOrALinkIsNotBelieved) {
     create();
     const StoryPtr story = run_shell("exit 0");
     manager_.reset();
-    const std::string jobs_folder = folder_ + "/state/jobs/";
+    const std::string jobs_folder = folder_ / "state/jobs/";
     const std::string copied(32, 'a');
     const std::string linked(32, 'b');
     ASSERT_EQ(mkdir((jobs_folder + copied).c_str(), 0700), 0);

@@ -69,7 +69,7 @@ TEST_F(JobsRun, AProgramHasExactlyDescriptors012) {
 }
 
 TEST_F(JobsRun, AScriptHasExactlyDescriptors012) {
-    const std::string script = folder_ + "/script";
+    const std::string script = folder_ / "script";
     // 10 is the shell's own, of the script.
     write_path(script, "#!/bin/sh\nls /proc/$$/fd\n", 0755);
     const StoryPtr story = run(action(script, anna), command({script}));
@@ -79,7 +79,7 @@ TEST_F(JobsRun, AScriptHasExactlyDescriptors012) {
 
 TEST_F(JobsRun, ExactlyDescriptors012EvenIfTheGuardWasStartedWithoutThem) {
     manager_.reset();
-    const std::string result = folder_ + "/result";
+    const std::string result = folder_ / "result";
     ASSERT_TRUE(in_child([&] {
         for (int fd = 0; fd <= 2; ++fd) close(fd);
         create();
@@ -126,7 +126,7 @@ TEST_F(JobsRun, ArgumentsAreLiteral) {
 }
 
 TEST_F(JobsRun, ArgumentsOfAScriptAreLiteralToo) {
-    const std::string script = folder_ + "/script";
+    const std::string script = folder_ / "script";
     write_path(script, "#!/bin/sh\nprintf '[%s]' \"$0\" \"$@\"\n", 0755);
     const StoryPtr story =
         run(action(script, anna), command({script, "${PATH}", "%n", "$(id)", ";", "\\"}));
@@ -162,7 +162,7 @@ TEST_F(JobsRun, ThePresentSoftLimitOfOpenFilesIsNotInheritedIfAnotherIsSet) {
 }
 
 TEST_F(JobsRun, AProgramThatIsNotSafeIsNotStarted) {
-    const std::string program = folder_ + "/program";
+    const std::string program = folder_ / "program";
     write_path(program, "#!/bin/sh\n", 0777);
     const StoryPtr story = run(action(program), command({program}));
     ASSERT_TRUE(story->failure);
@@ -175,14 +175,14 @@ TEST_F(JobsRun, AProgramThatIsNotSafeIsNotStarted) {
 }
 
 TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {
-    const std::string garbage = folder_ + "/garbage";
+    const std::string garbage = folder_ / "garbage";
     write_path(garbage, "\177ELF and nothing more", 0755);
     EXPECT_THAT(run(action(garbage), command({garbage}))->failure->message,
                 HasSubstr("Exec format error while executing the program"));
-    const std::string plain = folder_ + "/plain";
+    const std::string plain = folder_ / "plain";
     write_path(plain, "#!/bin/sh\n", 0644);
     EXPECT_TRUE(run(action(plain, anna), command({plain}))->failure);
-    const std::string orphan = folder_ + "/orphan";
+    const std::string orphan = folder_ / "orphan";
     write_path(orphan, "#!/nonexistent/interpreter\n", 0755);
     EXPECT_THAT(run(action(orphan, anna), command({orphan}))->failure->message,
                 HasSubstr("No such file or directory while executing the program"));
@@ -192,7 +192,7 @@ TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {
 }
 
 TEST_F(JobsRun, AProgramThatOnlyRootMayReadIsStillExecuted) {
-    const std::string program = folder_ + "/hidden";
+    const std::string program = folder_ / "hidden";
     ASSERT_EQ(std::system(("cp /bin/true " + program).c_str()), 0);
     ASSERT_EQ(chmod(program.c_str(), 0711), 0);
     EXPECT_THAT(run(action(program, anna), command({program})), Exited(0));
@@ -204,7 +204,7 @@ TEST_F(JobsRun, WithoutAdmissionNothingIsStartedAndNothingStays) {
     const auto result = manager_->start(
         shell_action(), shell("touch " + mark), {}, {}, [&](const std::string& job) {
             const auto record =
-                from_json(read_path(folder_ + "/state/jobs/" + job + "/record.json"));
+                from_json(read_path(folder_ / "state/jobs/" + job + "/record.json"));
             record_was_there = record && record->state == RecordState::starting;
             return false;
         });
@@ -213,11 +213,11 @@ TEST_F(JobsRun, WithoutAdmissionNothingIsStartedAndNothingStays) {
     EXPECT_EQ(manager_->active(), 0U);
     EXPECT_EQ(read_path(mark), "");
     EXPECT_NE(access(mark.c_str(), F_OK), 0);
-    EXPECT_EQ(std::system(("test -z \"$(ls " + folder_ + "/state/jobs)\"").c_str()), 0);
+    EXPECT_EQ(std::system(("test -z \"$(ls " + folder_ / "state/jobs" + ")\"").c_str()), 0);
 }
 
 TEST_F(JobsRun, TheRecordIsThereBeforeTheProgramRuns) {
-    const StoryPtr story = run_shell("cat " + folder_ + "/state/jobs/$POSTERN_JOB/record.json");
+    const StoryPtr story = run_shell("cat " + folder_ / "state/jobs/$POSTERN_JOB/record.json");
     const auto seen = from_json(read_all(story->out));
     ASSERT_TRUE(seen) << read_all(story->out);
     EXPECT_EQ(seen->state, RecordState::running);

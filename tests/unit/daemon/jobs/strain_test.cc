@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/jobs/fixture.h"
 
 namespace postern::jobs {
@@ -65,12 +66,10 @@ TEST_F(Strain, HundredsOfJobsAtOnce) {
 
 // A process of the user, and as its child until it is killed.
 pid_t process_of(uid_t uid, const std::function<void()>& what) {
-    const pid_t child = fork();
-    if (child == 0) {
+    return fork_child([uid, &what] {
         if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0) what();
-        _exit(0);
-    }
-    return child;
+        return 0;
+    });
 }
 
 pid_t stopper_of(uid_t uid) {

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/sockets.h"
 
 namespace postern::session {
 namespace {
@@ -427,11 +428,10 @@ TEST(SessionConnection, WhoAmIWithAllGroupsFits) {
             say(channel::Groups{std::exchange(groups, {})});
         }
     }
-    int ends[2] = {-1, -1};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    Client client{UniqueFd(ends[0])};
-    const UniqueFd served(ends[1]);
-    say(channel::Connection{1, 2, ""}, std::span(&ends[1], 1));
+    SocketPair sockets;
+    Client client(std::move(sockets.here));
+    const int served = sockets.there.get();
+    say(channel::Connection{1, 2, ""}, std::span(&served, 1));
     client.send(line(R"({"method":"org.postern.Actions.WhoAmI"})") + line(ping));
     std::string got;
     for (int i = 0; i < 1000 && !got.ends_with(line(pong)); ++i) {

@@ -26,6 +26,7 @@
 #include "base/version.h"
 #include "protocol/interfaces.h"
 #include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/file_text.h"
 #include "tests/unit/protocol/varlink_text.h"
 
 namespace postern::session {
@@ -164,8 +165,7 @@ class Conversation {
   public:
     // The text of the conversation as it goes now.
     std::string hold(const std::string& script) {
-        std::istringstream lines(script);
-        for (std::string line; std::getline(lines, line);) {
+        for (const std::string& line : lines_of(script)) {
             if (line.starts_with("<") || line.starts_with("!")) continue;
             record_ += line + "\n";
             act(line);
@@ -303,17 +303,10 @@ class Conversation {
     std::vector<std::string> replies_;
 };
 
-std::string read_file(const std::filesystem::path& path) {
-    std::ifstream file(path);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
 class Golden : public testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(Golden, IsWhatTheSessionSays) {
-    const std::string expected = read_file(GetParam());
+    const std::string expected = read_path(GetParam());
     ASSERT_FALSE(expected.empty());
     Conversation conversation;
     const std::string now = conversation.hold(expected);
@@ -329,7 +322,7 @@ TEST_P(Golden, IsWhatTheSessionSays) {
 // the text: so whatever is recorded here is held against it, errors too.
 TEST_P(Golden, HasOnlyWhatTheInterfaceTextsHave) {
     Conversation conversation;
-    conversation.hold(read_file(GetParam()));
+    conversation.hold(read_path(GetParam()));
     for (const auto& reply : conversation.replies()) {
         const json message = json::parse(reply);
         for (const auto& [key, value] : message.items()) {
@@ -350,7 +343,7 @@ TEST_P(Golden, HasOnlyWhatTheInterfaceTextsHave) {
 class GoldenBefore : public Golden {};
 
 TEST_P(GoldenBefore, IsStillWhatTheSessionSays) {
-    const std::string expected = read_file(GetParam());
+    const std::string expected = read_path(GetParam());
     ASSERT_FALSE(expected.empty());
     EXPECT_EQ(Conversation().hold(expected), expected);
 }

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "tests/unit/sockets.h"
+
 namespace postern::test {
 
 using session::Session;
@@ -24,19 +26,8 @@ std::size_t Client::try_send(std::string_view bytes) {
 }
 
 void Client::send_with_descriptor(std::string_view bytes, int descriptor) {
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    iovec data{const_cast<char*>(bytes.data()), bytes.size()};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    ASSERT_EQ(::sendmsg(socket_.get(), &message, MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(send_with(socket_.get(), bytes, std::span(&descriptor, 1), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
 }
 
 void Client::end_input() {
@@ -103,18 +94,15 @@ Client SessionHarness::connect_small(std::uint64_t connection, int send_buffer) 
 
 Client SessionHarness::connect_by(std::uint64_t connection, std::int32_t pid, std::string unit,
                                   int send_buffer) {
-    int ends[2] = {-1, -1};
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    UniqueFd client(ends[0]);
-    const UniqueFd served(ends[1]);
+    SocketPair pair;
     if (send_buffer > 0) {
-        EXPECT_EQ(
-            ::setsockopt(served.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer)),
-            0);
+        EXPECT_EQ(::setsockopt(pair.there.get(), SOL_SOCKET, SO_SNDBUF, &send_buffer,
+                               sizeof(send_buffer)),
+                  0);
     }
-    send(channel::Connection{connection, pid, std::move(unit)}, {served.get()});
+    send(channel::Connection{connection, pid, std::move(unit)}, {pair.there.get()});
     EXPECT_EQ(expect<channel::Accepted>().connection, connection);
-    return Client(std::move(client));
+    return Client(std::move(pair.here));
 }
 
 Session::State SessionHarness::settle(int steps) {

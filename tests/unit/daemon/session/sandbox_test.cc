@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <grp.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -16,16 +14,20 @@
 
 #include <cerrno>
 #include <csignal>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <sstream>
+#include <utility>
 
 #include "daemon/channel/messages.h"
 #include "daemon/channel/transport.h"
 #include "tests/sandbox_probe/attempts.h"
+#include "tests/unit/daemon/child.h"
+#include "tests/unit/daemon/readable.h"
+#include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/sockets.h"
 
 namespace postern::session {
 namespace {
@@ -42,12 +44,7 @@ constexpr uid_t caller_uid = 64002;
 
 // Runs a function in a child; its wait status.
 int in_child(const std::function<int()>& run) {
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(run());
-    int status = -1;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
+    return end_of(fork_child(run));
 }
 
 int probe(const char* uid, const char* gid, std::string_view attempt, uid_t run_as = 0) {
@@ -118,11 +115,10 @@ class RunningSession {
         EXPECT_TRUE(pair.ok());
         channel_ = std::move(pair->first);
         const int channel_end = pair->second.get();
-        pid_ = ::fork();
-        if (pid_ == 0) {
+        pid_ = fork_child([&] {
             start(arguments, channel_end, run_as);
-            ::_exit(99);
-        }
+            return 99;
+        });
     }
     ~RunningSession() {
         if (pid_ > 0) {
@@ -137,22 +133,20 @@ class RunningSession {
     [[nodiscard]] int channel() const { return channel_.get(); }
     void close_channel() { channel_.reset(); }
 
+    // Its next message; nothing: none comes.
+    std::optional<channel::ToGuard> hear() {
+        if (!readable_within(channel_.get())) return std::nullopt;
+        const auto received = receiver_->receive(channel_.get());
+        if (received.state != channel::Received::State::packet) return std::nullopt;
+        auto message = channel::decode_to_guard(received.packet);
+        if (!message) return std::nullopt;
+        return *message;
+    }
     bool wait_ready() {
-        pollfd waiting{channel_.get(), POLLIN, 0};
-        if (::poll(&waiting, 1, 50'000) != 1) return false;
-        const auto receiver = std::make_unique<channel::Receiver>();
-        const auto received = receiver->receive(channel_.get());
-        if (received.state != channel::Received::State::packet) return false;
-        const auto message = channel::decode_to_guard(received.packet);
-        return message.ok() && std::holds_alternative<channel::Ready>(*message);
+        const auto message = hear();
+        return message && std::holds_alternative<channel::Ready>(*message);
     }
-    int exit_code() {
-        int status = -1;
-        while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-        }
-        pid_ = -1;
-        return exit_code_of(status);
-    }
+    int exit_code() { return exit_code_of(end_of(std::exchange(pid_, -1))); }
 
   private:
     static void start(std::vector<const char*> arguments, int channel_end, uid_t run_as) {
@@ -181,6 +175,7 @@ class RunningSession {
 
     pid_t pid_ = -1;
     UniqueFd channel_;
+    std::unique_ptr<channel::Receiver> receiver_ = std::make_unique<channel::Receiver>();
 };
 
 std::string proc(pid_t pid, const char* what) {
@@ -189,8 +184,7 @@ std::string proc(pid_t pid, const char* what) {
 
 std::map<std::string, std::string> status_of(pid_t pid) {
     std::map<std::string, std::string> fields;
-    std::ifstream file(proc(pid, "status"));
-    for (std::string line; std::getline(file, line);) {
+    for (const std::string& line : lines_of(read_path(proc(pid, "status")))) {
         const auto colon = line.find(':');
         auto begin = line.find_first_not_of(" \t", colon + 1);
         auto end = line.find_last_not_of(" \t");
@@ -220,13 +214,6 @@ std::map<int, std::string> descriptors_of(pid_t pid) {
     return found;
 }
 
-std::string contents(const std::string& path) {
-    std::ifstream file(path);
-    std::ostringstream all;
-    all << file.rdbuf();
-    return all.str();
-}
-
 void expect_clean(pid_t pid) {
     const auto status = status_of(pid);
     const std::string none = "0000000000000000";
@@ -246,8 +233,8 @@ void expect_clean(pid_t pid) {
                 ElementsAre(Pair(0, "/dev/null"), Pair(1, "/dev/null"), Pair(2, "/dev/null"),
                             Pair(3, StartsWith("socket:")), Pair(4, "anon_inode:[eventpoll]")));
     EXPECT_EQ(link_of(proc(pid, "cwd")), "/");
-    EXPECT_EQ(contents(proc(pid, "environ")), "");
-    const std::string limits = contents(proc(pid, "limits"));
+    EXPECT_EQ(read_path(proc(pid, "environ")), "");
+    const std::string limits = read_path(proc(pid, "limits"));
     EXPECT_NE(limits.find("Max core file size        0                    0  "), std::string::npos);
 #ifndef POSTERN_SANITIZED
     EXPECT_NE(limits.find("Max file size             0                    0  "), std::string::npos);
@@ -347,44 +334,29 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
         ASSERT_EQ(channel::send_packet(session.channel(), channel::encode(message), descriptors),
                   channel::Sent::sent);
     };
-    const auto receiver = std::make_unique<channel::Receiver>();
-    const auto hear = [&]() -> std::optional<channel::ToGuard> {
-        pollfd waiting{session.channel(), POLLIN, 0};
-        if (::poll(&waiting, 1, 50'000) != 1) return std::nullopt;
-        const auto received = receiver->receive(session.channel());
-        if (received.state != channel::Received::State::packet) return std::nullopt;
-        auto message = channel::decode_to_guard(received.packet);
-        if (!message) return std::nullopt;
-        return *message;
-    };
     say(channel::Welcome{"0.1", caller_uid, caller_uid, 0, 32768});
-    int ends[2] = {-1, -1};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    const UniqueFd client(ends[0]);
-    UniqueFd served(ends[1]);
-    say(channel::Connection{1, 2, ""}, {served.get()});
-    served.reset();
-    auto message = hear();
+    SocketPair pair;
+    const UniqueFd client = std::move(pair.here);
+    say(channel::Connection{1, 2, ""}, {pair.there.get()});
+    pair.there.reset();
+    auto message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::Accepted>(*message));
 
     const std::string call =
         "{\"method\":\"org.postern.Actions.Run\",\"parameters\":{\"action\":\"x\",\"arguments\":"
         "{\"n\":1.5,\"t\":\"\\u00e9\"}},\"more\":true}\n";
     ASSERT_EQ(::send(client.get(), call.data(), call.size(), 0), static_cast<ssize_t>(call.size()));
-    message = hear();
+    message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::Run>(*message));
     const std::uint32_t request = std::get<channel::Run>(*message).request;
 
-    const UniqueFd file(::memfd_create("output", MFD_CLOEXEC));
-    const std::string output(std::size_t{4} << 20, '\xe9');
-    ASSERT_EQ(::write(file.get(), output.data(), output.size()),
-              static_cast<ssize_t>(output.size()));
-    ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
-    const UniqueFd reader(
-        ::open(("/proc/self/fd/" + std::to_string(file.get())).c_str(), O_RDONLY));
+    test::TestFile file;
+    file.append(std::string(std::size_t{4} << 20, '\xe9'));
+    file.punch(0, 1 << 20);
+    const UniqueFd reader = file.reader();
     say(channel::JobStarted{1, request, "0123456789abcdef0123456789abcdef"},
         {reader.get(), reader.get()});
-    message = hear();
+    message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::AwaitOutput>(*message));
     say(channel::JobEnded{1, request, {Outcome::exited, false, 0, 1, 2, 3, 4}});
 
@@ -397,7 +369,7 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
     }
     EXPECT_NE(all.find("\"stdoutMissed\":1048576"), std::string::npos);
     ASSERT_EQ(::shutdown(client.get(), SHUT_WR), 0);
-    message = hear();
+    message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::Closed>(*message));
     session.close_channel();
     EXPECT_EQ(session.exit_code(), 0);

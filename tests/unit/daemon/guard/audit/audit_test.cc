@@ -5,21 +5,20 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
 #include "base/unique_fd.h"
 #include "daemon/guard/audit/audit.h"
+#include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/file_text.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
@@ -29,21 +28,10 @@ using Json = nlohmann::json;
 
 class AuditTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::string name = "/tmp/postern-audit-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-        sd_event* event = nullptr;
-        ASSERT_GE(sd_event_new(&event), 0);
-        event_.reset(event);
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-
-    [[nodiscard]] std::string file() const { return folder_ + "/audit"; }
+    [[nodiscard]] std::string file() const { return folder_ / "audit"; }
     [[nodiscard]] std::vector<Json> lines() const {
         std::vector<Json> parsed;
-        std::ifstream in(file());
-        for (std::string line; std::getline(in, line);) parsed.push_back(Json::parse(line));
+        for (const auto& line : lines_of(read_path(file()))) parsed.push_back(Json::parse(line));
         return parsed;
     }
     std::unique_ptr<Audit> open() {
@@ -54,17 +42,11 @@ class AuditTest : public testing::Test {
 
     // A socket in the place of journald's.
     [[nodiscard]] UniqueFd bind_journal() const {
-        const std::string path = folder_ + "/journal";
-        UniqueFd journal(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        path.copy(address.sun_path, sizeof address.sun_path - 1);
-        EXPECT_EQ(::bind(journal.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-        return journal;
+        return socket_at(folder_ / "journal", SOCK_DGRAM);
     }
 
-    std::string folder_;
-    EventLoop event_;
+    const TemporaryDirectory folder_;
+    EventLoop event_ = make_event_loop();
     policy::Caller caller_{1000, 100, {27, 100}};
 };
 
@@ -137,8 +119,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
     }
     add(event, 7);  // denials-summed
     std::multiset<std::string> described;
-    std::ifstream catalog(POSTERN_CATALOG);
-    for (std::string line; std::getline(catalog, line);) {
+    for (const std::string& line : lines_of(read_path(POSTERN_CATALOG))) {
         if (line.starts_with("-- ")) described.insert(line.substr(3));
     }
     EXPECT_EQ(sent, described);
@@ -162,8 +143,7 @@ TEST_F(AuditTest, TheFileIsOursAlone) {
 }
 
 TEST_F(AuditTest, AFileThatOthersCanReadIsMadeOursAlone) {
-    std::ofstream(file()) << "";
-    ASSERT_EQ(::chmod(file().c_str(), 0644), 0);
+    folder_.write("audit", "", 0644);
     auto audit = open();
     struct stat status{};
     ASSERT_EQ(::stat(file().c_str(), &status), 0);
@@ -220,7 +200,7 @@ TEST_F(AuditTest, DenialsAreSummedStartsNever) {
 
 TEST_F(AuditTest, ARecordThatIsTooLongForTheJournalHoldsUpNoOther) {
     const UniqueFd journal = bind_journal();
-    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
+    auto sink = open_audit_journal(event_.get(), folder_ / "journal");
     ASSERT_TRUE(sink) << sink.error().message;
     Audit audit(event_.get(), std::move(*sink));
     AuditEvent event = denied(caller_);
@@ -244,7 +224,7 @@ TEST_F(AuditTest, ARecordThatIsTooLongForTheJournalHoldsUpNoOther) {
 // number waits, and then a start is not admitted.
 TEST_F(AuditTest, AJournalThatStandsStillBlocksNothing) {
     const UniqueFd journal = bind_journal();
-    auto sink = open_audit_journal(event_.get(), folder_ + "/journal");
+    auto sink = open_audit_journal(event_.get(), folder_ / "journal");
     ASSERT_TRUE(sink) << sink.error().message;
     Audit audit(event_.get(), std::move(*sink));
     AuditEvent start = denied(caller_);

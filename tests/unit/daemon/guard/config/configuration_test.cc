@@ -3,30 +3,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/config/options.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
 
 class ConfigurationTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::string name = "/tmp/postern-configuration-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-        file_ = folder_ + "/posternd.json";
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-
-    void write(const std::string& text) {
-        std::ofstream(file_) << text;
-        ASSERT_EQ(::chmod(file_.c_str(), 0644), 0);
-    }
+    void write(const std::string& text) { folder_.write("posternd.json", text); }
     std::string error_of(const std::string& text) {
         write(text);
         Configuration configuration;
@@ -45,8 +31,8 @@ class ConfigurationTest : public testing::Test {
         return parse_options(static_cast<int>(arguments.size()), argv.data(), 0);
     }
 
-    std::string folder_;
-    std::string file_;
+    const TemporaryDirectory folder_;
+    const std::string file_ = folder_ / "posternd.json";
 };
 
 TEST_F(ConfigurationTest, TheFileSetsEverything) {

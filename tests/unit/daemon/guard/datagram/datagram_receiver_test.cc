@@ -3,13 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -18,6 +16,9 @@
 #include "daemon/guard/datagram/datagram_receiver.h"
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "tests/unit/daemon/child.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
@@ -33,16 +34,9 @@ sockaddr_un address_of(const std::string& path, socklen_t* length) {
 class DatagramReceiverTest : public testing::Test {
   protected:
     void SetUp() override {
-        std::string name = "/tmp/postern-receiver-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-        auto listener = bind_listener({folder_ + "/server", 0600, std::nullopt, true});
+        auto listener = bind_listener({folder_ / "server", 0600, std::nullopt, true});
         ASSERT_TRUE(listener) << listener.error().message;
         listener_ = std::move(*listener);
-    }
-    void TearDown() override {
-        listener_ = {};
-        std::filesystem::remove_all(folder_);
     }
 
     // A socket, bound where `address` is not empty.
@@ -57,36 +51,20 @@ class DatagramReceiverTest : public testing::Test {
     }
     ssize_t send(int socket, const std::string& bytes, const std::vector<int>& descriptors = {}) {
         socklen_t length = 0;
-        sockaddr_un to = address_of(folder_ + "/server", &length);
-        iovec data{const_cast<char*>(bytes.data()), bytes.size()};
-        std::vector<char> control(CMSG_SPACE(descriptors.size() * sizeof(int)));
-        msghdr message{};
-        message.msg_name = &to;
-        message.msg_namelen = length;
-        message.msg_iov = &data;
-        message.msg_iovlen = 1;
-        if (!descriptors.empty()) {
-            message.msg_control = control.data();
-            message.msg_controllen = control.size();
-            cmsghdr* header = CMSG_FIRSTHDR(&message);
-            header->cmsg_level = SOL_SOCKET;
-            header->cmsg_type = SCM_RIGHTS;
-            header->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-            std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size() * sizeof(int));
-        }
-        return ::sendmsg(socket, &message, MSG_DONTWAIT);
+        const sockaddr_un to = address_of(folder_ / "server", &length);
+        return send_with(socket, bytes, descriptors, MSG_DONTWAIT, &to, length);
     }
     DatagramReceiver::Received receive() { return receiver_.receive(listener_.socket.get()); }
 
     using State = DatagramReceiver::Received::State;
-    std::string folder_;
+    const TemporaryDirectory folder_;
     Listener listener_;
     DatagramReceiver receiver_;
 };
 
 TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
     EXPECT_EQ(receive().state, State::nothing);
-    const UniqueFd bound = sender(folder_ + "/client");
+    const UniqueFd bound = sender(folder_ / "client");
     EXPECT_EQ(send(bound.get(), "hello"), 5);
     const auto received = receive();
     ASSERT_EQ(received.state, State::packet);
@@ -97,7 +75,7 @@ TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
     EXPECT_FALSE(packet.peer->caller.groups_known);
     EXPECT_EQ(packet.peer->pid, ::getpid());
     EXPECT_EQ(packet.payload, "hello");
-    EXPECT_EQ(packet.reply_path, folder_ + "/client");
+    EXPECT_EQ(packet.reply_path, folder_ / "client");
     EXPECT_FALSE(packet.too_long || packet.descriptors || packet.incomplete);
     EXPECT_TRUE(received.descriptors.empty());
     EXPECT_EQ(receive().state, State::nothing);
@@ -109,7 +87,7 @@ TEST_F(DatagramReceiverTest, HasNoPathWhereNoneIsSafe) {
     EXPECT_EQ(send(sender(std::string("\0postern-abstract", 17)).get(), "x"), 1);
     EXPECT_EQ(receive().packet.reply_path, "") << "an abstract one";
     const auto before = std::filesystem::current_path();
-    std::filesystem::current_path(folder_);
+    std::filesystem::current_path(folder_.path());
     const UniqueFd relative = sender("relative");
     std::filesystem::current_path(before);
     EXPECT_EQ(send(relative.get(), "x"), 1);
@@ -117,7 +95,7 @@ TEST_F(DatagramReceiverTest, HasNoPathWhereNoneIsSafe) {
 }
 
 TEST_F(DatagramReceiverTest, TakesAPathOfFullLength) {
-    const std::string path = folder_ + "/" + std::string(108 - folder_.size() - 1, 'x');
+    const std::string path = folder_ / std::string(108 - folder_.path().size() - 1, 'x');
     const UniqueFd bound = sender(path);
     EXPECT_EQ(send(bound.get(), "x"), 1);
     EXPECT_EQ(receive().packet.reply_path, path);
@@ -176,15 +154,8 @@ TEST_F(DatagramReceiverTest, RefusesASenderThatTheKernelDoesNotName) {
 }
 
 TEST_F(DatagramReceiverTest, KnowsASenderThatIsGone) {
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-        const UniqueFd unbound(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        ::_exit(send(unbound.get(), "x") == 1 ? 0 : 1);
-    }
-    int status = 1;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_EQ(status, 0);
+    const pid_t child = fork_child([this] { return send(sender("").get(), "x") == 1 ? 0 : 1; });
+    ASSERT_EQ(end_of(child), 0);
     const auto received = receive();
     ASSERT_TRUE(received.packet.peer) << received.packet.peer.error().message;
     EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());

@@ -2,18 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +17,9 @@
 #include "base/unique_fd.h"
 #include "daemon/guard/datagram/datagram_replier.h"
 #include "daemon/guard/datagram/datagram_sender.h"
+#include "tests/unit/daemon/readable.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
@@ -31,26 +29,14 @@ constexpr uid_t stranger = 64001;
 class DatagramReplierTest : public testing::Test {
   protected:
     void SetUp() override {
-        std::string name = "/tmp/postern-replier-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-        ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
         server_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
         auto replier = DatagramReplier::create({server_.get()}, ::geteuid() != 0);
         ASSERT_TRUE(replier) << replier.error().message;
         replier_ = std::move(*replier);
     }
-    void TearDown() override {
-        replier_.reset();
-        std::filesystem::remove_all(folder_);
-    }
 
     UniqueFd client(const std::string& path, uid_t owner = ::geteuid()) {
-        UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-        EXPECT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        UniqueFd socket = socket_at(path, SOCK_DGRAM | SOCK_NONBLOCK);
         EXPECT_EQ(::chmod(path.c_str(), 0600), 0);
         if (owner != ::geteuid()) {
             EXPECT_EQ(::chown(path.c_str(), owner, owner), 0);
@@ -71,43 +57,43 @@ class DatagramReplierTest : public testing::Test {
                           : std::string(buffer.data(), static_cast<std::size_t>(length));
     }
 
-    std::string folder_;
+    const TemporaryDirectory folder_{0755};
     UniqueFd server_;
     std::unique_ptr<DatagramReplier> replier_;
 };
 
 TEST_F(DatagramReplierTest, GoesToTheSendersOwnSocket) {
-    const std::string path = folder_ + "/c";
+    const std::string path = folder_ / "c";
     const UniqueFd socket = client(path);
     EXPECT_EQ(send(::geteuid(), path), "");
     EXPECT_EQ(receive(socket), "reply");
-    EXPECT_EQ(send(::geteuid(), folder_ + "/none"),
-              "no reply to uid " + std::to_string(::geteuid()) + " at " + folder_ +
-                  "/none: No such file or directory");
+    EXPECT_EQ(send(::geteuid(), folder_ / "none"),
+              "no reply to uid " + std::to_string(::geteuid()) + " at " + folder_ / "none" +
+                  ": No such file or directory");
 }
 
 TEST_F(DatagramReplierTest, IsSentAsNobodyButTheSender) {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: a reply as another user";
-    const UniqueFd ours = client(folder_ + "/root");
-    const UniqueFd theirs = client(folder_ + "/theirs", stranger);
+    const UniqueFd ours = client(folder_ / "root");
+    const UniqueFd theirs = client(folder_ / "theirs", stranger);
     const std::string denied = "no reply to uid " + std::to_string(stranger) + " at ";
-    EXPECT_EQ(send(stranger, folder_ + "/theirs"), "");
+    EXPECT_EQ(send(stranger, folder_ / "theirs"), "");
     EXPECT_EQ(receive(theirs), "reply");
-    EXPECT_EQ(send(stranger, folder_ + "/root"),
-              denied + folder_ + "/root: Operation not permitted");
+    EXPECT_EQ(send(stranger, folder_ / "root"),
+              denied + folder_ / "root" + ": Operation not permitted");
     EXPECT_EQ(receive(ours), "nothing");
     // Through a link into a folder that only root may enter.
-    ASSERT_EQ(::mkdir((folder_ + "/closed").c_str(), 0700), 0);
-    const UniqueFd hidden = client(folder_ + "/closed/s", stranger);
-    ASSERT_EQ(::symlink("closed/s", (folder_ + "/link").c_str()), 0);
-    EXPECT_EQ(send(stranger, folder_ + "/link"), denied + folder_ + "/link: Permission denied");
+    ASSERT_EQ(::mkdir((folder_ / "closed").c_str(), 0700), 0);
+    const UniqueFd hidden = client(folder_ / "closed/s", stranger);
+    ASSERT_EQ(::symlink("closed/s", (folder_ / "link").c_str()), 0);
+    EXPECT_EQ(send(stranger, folder_ / "link"), denied + folder_ / "link" + ": Permission denied");
     EXPECT_EQ(receive(hidden), "nothing");
     // One after another, by the same threads: each is sent as its own sender.
     for (int i = 0; i < 20; ++i) {
-        EXPECT_EQ(send(0, folder_ + "/root"), "");
+        EXPECT_EQ(send(0, folder_ / "root"), "");
         EXPECT_EQ(receive(ours), "reply");
-        EXPECT_NE(send(stranger, folder_ + "/root"), "");
-        EXPECT_EQ(send(stranger, folder_ + "/theirs"), "");
+        EXPECT_NE(send(stranger, folder_ / "root"), "");
+        EXPECT_EQ(send(stranger, folder_ / "theirs"), "");
         EXPECT_EQ(receive(theirs), "reply");
     }
     EXPECT_EQ(receive(ours), "nothing");
@@ -117,22 +103,22 @@ TEST_F(DatagramReplierTest, IsSentAsNobodyButTheSender) {
 // go by those.
 TEST_F(DatagramReplierTest, GoesToNoSocketThatIsNotTheSendersOwnFile) {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: a reply as another user";
-    const UniqueFd everyones = client(folder_ + "/notify");
-    ASSERT_EQ(::chmod((folder_ + "/notify").c_str(), 0777), 0);
-    ASSERT_EQ(::symlink("notify", (folder_ + "/link").c_str()), 0);
-    for (const char* const name : {"/notify", "/link"}) {
-        EXPECT_TRUE(send(stranger, folder_ + name).ends_with(": Operation not permitted"));
+    const UniqueFd everyones = client(folder_ / "notify");
+    ASSERT_EQ(::chmod((folder_ / "notify").c_str(), 0777), 0);
+    ASSERT_EQ(::symlink("notify", (folder_ / "link").c_str()), 0);
+    for (const char* const name : {"notify", "link"}) {
+        EXPECT_TRUE(send(stranger, folder_ / name).ends_with(": Operation not permitted"));
         EXPECT_EQ(receive(everyones), "nothing");
     }
     EXPECT_TRUE(send(stranger, "/dev/null").ends_with(": Socket operation on non-socket"));
     // A link to the sender's own is a way that it could have gone itself.
-    const UniqueFd theirs = client(folder_ + "/theirs", stranger);
-    ASSERT_EQ(::symlink("theirs", (folder_ + "/own").c_str()), 0);
-    EXPECT_EQ(send(stranger, folder_ + "/own"), "");
+    const UniqueFd theirs = client(folder_ / "theirs", stranger);
+    ASSERT_EQ(::symlink("theirs", (folder_ / "own").c_str()), 0);
+    EXPECT_EQ(send(stranger, folder_ / "own"), "");
     EXPECT_EQ(receive(theirs), "reply");
     // The file is the sender's, but it may not write there.
-    ASSERT_EQ(::chmod((folder_ + "/theirs").c_str(), 0400), 0);
-    EXPECT_TRUE(send(stranger, folder_ + "/theirs").ends_with(": Permission denied"));
+    ASSERT_EQ(::chmod((folder_ / "theirs").c_str(), 0400), 0);
+    EXPECT_TRUE(send(stranger, folder_ / "theirs").ends_with(": Permission denied"));
 }
 
 TEST_F(DatagramReplierTest, HasNoGroupAndNoCapabilityThatOpensDoors) {
@@ -141,39 +127,38 @@ TEST_F(DatagramReplierTest, HasNoGroupAndNoCapabilityThatOpensDoors) {
     const gid_t group = 64100;
     std::thread([&] {
         ASSERT_EQ(::syscall(SYS_setgroups, 1, &group), 0);
-        ASSERT_EQ(::mkdir((folder_ + "/group").c_str(), 0750), 0);
-        ASSERT_EQ(::chown((folder_ + "/group").c_str(), 0, group), 0);
-        const UniqueFd in_group = client(folder_ + "/group/s", stranger);
-        ASSERT_EQ(::mkdir((folder_ + "/theirs").c_str(), 0700), 0);
-        const UniqueFd in_theirs = client(folder_ + "/theirs/s", 0);
-        ASSERT_EQ(::chown((folder_ + "/theirs").c_str(), stranger, stranger), 0);
+        ASSERT_EQ(::mkdir((folder_ / "group").c_str(), 0750), 0);
+        ASSERT_EQ(::chown((folder_ / "group").c_str(), 0, group), 0);
+        const UniqueFd in_group = client(folder_ / "group/s", stranger);
+        ASSERT_EQ(::mkdir((folder_ / "theirs").c_str(), 0700), 0);
+        const UniqueFd in_theirs = client(folder_ / "theirs/s", 0);
+        ASSERT_EQ(::chown((folder_ / "theirs").c_str(), stranger, stranger), 0);
         replier_ = std::move(DatagramReplier::create({server_.get()}, false)).value();
-        EXPECT_NE(send(stranger, folder_ + "/group/s"), "");
+        EXPECT_NE(send(stranger, folder_ / "group/s"), "");
         EXPECT_EQ(receive(in_group), "nothing");
-        EXPECT_NE(send(0, folder_ + "/theirs/s"), "");
+        EXPECT_NE(send(0, folder_ / "theirs/s"), "");
         EXPECT_EQ(receive(in_theirs), "nothing");
     }).join();
 }
 
 TEST_F(DatagramReplierTest, OfAUsersOwnGuardGoesToThatUserAlone) {
     replier_ = std::move(DatagramReplier::create({server_.get()}, true)).value();
-    const UniqueFd socket = client(folder_ + "/c");
-    EXPECT_EQ(send(::geteuid() + 1, folder_ + "/c"), "no reply to uid " +
-                                                         std::to_string(::geteuid() + 1) + " at " +
-                                                         folder_ + "/c: Operation not permitted");
+    const UniqueFd socket = client(folder_ / "c");
+    EXPECT_EQ(send(::geteuid() + 1, folder_ / "c"),
+              "no reply to uid " + std::to_string(::geteuid() + 1) + " at " + folder_ / "c" +
+                  ": Operation not permitted");
     EXPECT_EQ(receive(socket), "nothing");
 }
 
 TEST_F(DatagramReplierTest, RepliesOfOneSenderStayInTheirOrder) {
-    const UniqueFd socket = client(folder_ + "/c");
+    const UniqueFd socket = client(folder_ / "c");
     int next = 0;
     for (int i = 0; i < 1000; ++i) {
         EXPECT_TRUE(
-            replier_->send({0, ::geteuid(), ::getegid(), folder_ + "/c", std::to_string(i)}));
+            replier_->send({0, ::geteuid(), ::getegid(), folder_ / "c", std::to_string(i)}));
         if (i % 5 != 4) continue;  // what the receiver's queue holds at least
         for (int seen = 0; seen < 5; ++seen) {
-            pollfd readable{socket.get(), POLLIN, 0};
-            ASSERT_EQ(::poll(&readable, 1, 50'000), 1);
+            ASSERT_TRUE(readable_within(socket.get()));
             EXPECT_EQ(receive(socket), std::to_string(next++));
         }
     }
@@ -187,20 +172,20 @@ TEST_F(DatagramReplierTest, UnreadRepliesOfOneUserTakeNoRoomFromOthers) {
     std::vector<UniqueFd> unread;
     std::string failure;
     for (int i = 0; i < 64 && failure.empty(); ++i) {
-        const std::string path = folder_ + "/unread" + std::to_string(i);
+        const std::string path = folder_ / "unread" + std::to_string(i);
         unread.push_back(client(path, stranger));
         failure = send(stranger, path, large);
     }
     EXPECT_TRUE(failure.ends_with(": Resource temporarily unavailable")) << failure;
-    const UniqueFd ours = client(folder_ + "/root");
-    EXPECT_EQ(send(0, folder_ + "/root", large), "");
+    const UniqueFd ours = client(folder_ / "root");
+    EXPECT_EQ(send(0, folder_ / "root", large), "");
     EXPECT_EQ(receive(ours).size(), 65536U);
 }
 
 TEST_F(DatagramReplierTest, WaitsForNobody) {
-    const UniqueFd socket = client(folder_ + "/c");
+    const UniqueFd socket = client(folder_ / "c");
     std::string failure;
-    for (int i = 0; i < 10'000 && failure.empty(); ++i) failure = send(::geteuid(), folder_ + "/c");
+    for (int i = 0; i < 10'000 && failure.empty(); ++i) failure = send(::geteuid(), folder_ / "c");
     EXPECT_TRUE(failure.ends_with(": Resource temporarily unavailable")) << failure;
     EXPECT_EQ(receive(socket), "reply");
 }
@@ -218,12 +203,10 @@ TEST(DatagramSender, KeepsTheIdsOfItsThreadToItself) {
     }).join();
     // The rest of the process is as it was: root's files can still be made.
     EXPECT_EQ(::access("/root", W_OK), 0);
-    std::string name = "/tmp/postern-sender-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    const TemporaryDirectory folder;
     struct stat status{};
-    ASSERT_EQ(::stat(name.c_str(), &status), 0);
+    ASSERT_EQ(::stat(folder.path().c_str(), &status), 0);
     EXPECT_EQ(status.st_uid, 0U);
-    std::filesystem::remove_all(name);
 }
 
 TEST(DatagramSender, SendsNothingWithoutTheIds) {

@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "tests/unit/sockets.h"
 
 namespace postern {
 namespace {
@@ -197,11 +198,8 @@ TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
 }
 
 TEST(Identity, OfARealPairIsOurOwn) {
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    UniqueFd first(ends[0]);
-    UniqueFd second(ends[1]);
-    auto peer = identify(first.get());
+    const SocketPair pair;
+    auto peer = identify(pair.here.get());
     ASSERT_TRUE(peer) << peer.error().message;
     EXPECT_EQ(peer->caller.uid, ::geteuid());
     EXPECT_EQ(peer->pid, ::getpid());
@@ -209,14 +207,11 @@ TEST(Identity, OfARealPairIsOurOwn) {
 }
 
 TEST(Identity, DoesNotLeakThePidfd) {
-    std::array<int, 2> ends{};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    UniqueFd first(ends[0]);
-    UniqueFd second(ends[1]);
-    const int before = ::dup(first.get());
+    const SocketPair pair;
+    const int before = ::dup(pair.here.get());
     ::close(before);
-    for (int i = 0; i < 10; ++i) ASSERT_TRUE(identify(first.get()));
-    const int after = ::dup(first.get());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(identify(pair.here.get()));
+    const int after = ::dup(pair.here.get());
     ::close(after);
     EXPECT_EQ(before, after);
 }

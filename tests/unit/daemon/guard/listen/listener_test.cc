@@ -4,29 +4,21 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <cstring>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
 #include "daemon/guard/listen/listener.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
 
 class ListenerTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::string name = "/tmp/postern-listener-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        folder_ = name;
-        path_ = folder_ + "/s";
-    }
-    void TearDown() override { std::filesystem::remove_all(folder_); }
-
     std::string error_of(const BindOptions& options) {
         auto listener = bind_listener(options);
         EXPECT_FALSE(listener);
@@ -41,17 +33,14 @@ class ListenerTest : public testing::Test {
         return status;
     }
 
-    std::string folder_;
-    std::string path_;
+    const TemporaryDirectory folder_;
+    const std::string path_ = folder_ / "s";
 };
 
 int connect_to(const std::string& path) {
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    const int r = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
-    return r == 0 ? 0 : errno;
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = unix_address(path);
+    return ::connect(socket.get(), any_address(address), sizeof address) == 0 ? 0 : errno;
 }
 
 TEST_F(ListenerTest, HasExactlyTheModeAsked) {
@@ -71,7 +60,7 @@ TEST_F(ListenerTest, TheFileGoesWithTheListener) {
     {
         auto listener = bind_listener({path_, 0600, std::nullopt, false});
     }
-    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
 TEST_F(ListenerTest, AFileThatIsNotOursAnyMoreStays) {
@@ -86,11 +75,7 @@ TEST_F(ListenerTest, AFileThatIsNotOursAnyMoreStays) {
 
 TEST_F(ListenerTest, TakesOverItsOwnStaleSocket) {
     {
-        UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        const UniqueFd dead = socket_at(path_, SOCK_STREAM);
         ASSERT_EQ(::listen(dead.get(), 1), 0);
     }
     EXPECT_EQ(connect_to(path_), ECONNREFUSED);
@@ -100,11 +85,7 @@ TEST_F(ListenerTest, TakesOverItsOwnStaleSocket) {
 }
 
 TEST_F(ListenerTest, LeavesALiveSocketAlone) {
-    UniqueFd other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-    ASSERT_EQ(::bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const UniqueFd other = socket_at(path_, SOCK_STREAM);
     ASSERT_EQ(::listen(other.get(), 8), 0);
     const ino_t inode = status_of(path_).st_ino;
     EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
@@ -113,11 +94,7 @@ TEST_F(ListenerTest, LeavesALiveSocketAlone) {
 }
 
 TEST_F(ListenerTest, LeavesADatagramSocketAlone) {
-    UniqueFd other(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-    ASSERT_EQ(::bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const UniqueFd other = socket_at(path_, SOCK_DGRAM);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
 }
 
@@ -150,11 +127,7 @@ TEST_F(ListenerTest, LeavesWhateverIsNoSocketAlone) {
 TEST_F(ListenerTest, LeavesAForeignStaleSocketAlone) {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root: a socket of another uid";
     {
-        UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        const UniqueFd dead = socket_at(path_, SOCK_STREAM);
     }
     ASSERT_EQ(::chown(path_.c_str(), 64001, 64001), 0);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
@@ -168,33 +141,28 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
     EXPECT_EQ(error_of("@abstract"),
               "socket \"@abstract\": abstract addresses have no owner and no mode; give an "
               "absolute path");
-    EXPECT_EQ(error_of(folder_ + "/"),
-              "socket \"" + folder_ + "/\": a folder, not a file; name a file in it");
-    const std::string longest = folder_ + "/" + std::string(107 - folder_.size() - 1, 'x');
+    EXPECT_EQ(error_of(folder_ / ""),
+              "socket \"" + folder_.path() + "/\": a folder, not a file; name a file in it");
+    const std::string longest = folder_ / std::string(107 - folder_.path().size() - 1, 'x');
     EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt, false}));
     EXPECT_EQ(error_of(longest + "x"),
               "socket \"" + longest + "x\": the path has 108 bytes; a socket's path may have 107");
-    EXPECT_EQ(error_of(folder_ + "/none/s"), "socket \"" + folder_ + "/none/s\": folder " +
-                                                 folder_ +
-                                                 "/none: No such file or directory; create it "
-                                                 "first");
-    ASSERT_EQ(::chmod(folder_.c_str(), 0777), 0);
+    const std::string none = folder_ / "none";
+    EXPECT_EQ(error_of(none + "/s"), "socket \"" + none + "/s\": folder " + none +
+                                         ": No such file or directory; create it first");
+    ASSERT_EQ(::chmod(folder_.path().c_str(), 0777), 0);
     EXPECT_EQ(error_of(path_),
-              "socket \"" + path_ + "\": folder " + folder_ +
+              "socket \"" + path_ + "\": folder " + folder_.path() +
                   " (mode 0777) is writable by everyone and not sticky, so anyone could replace "
                   "the socket; use a folder of its own, mode 0755");
-    ASSERT_EQ(::chmod(folder_.c_str(), 01777), 0);
+    ASSERT_EQ(::chmod(folder_.path().c_str(), 01777), 0);
     EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
 }
 
 TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {
     const BindOptions options{path_, 0620, std::nullopt, true};
     {
-        UniqueFd dead(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-        ASSERT_EQ(::bind(dead.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        const UniqueFd dead = socket_at(path_, SOCK_DGRAM);
     }
     {
         auto listener = bind_listener(options);
@@ -210,7 +178,7 @@ TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {
             error_of(options),
             "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
     }
-    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
 TEST(PassedListener, ForPacketsMustBeADatagramSocket) {

@@ -1,50 +1,34 @@
 // The service manager is told, and never waited for.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/guard/service/service_notice.h"
+#include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern {
 namespace {
 
 class ServiceNoticeTest : public testing::Test {
   protected:
-    void SetUp() override {
-        sd_event* event = nullptr;
-        ASSERT_GE(sd_event_new(&event), 0);
-        event_.reset(event);
-        path_ = "/tmp/postern-notice-" + std::to_string(::getpid());
-        manager_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-        ::unlink(path_.c_str());
-        ASSERT_EQ(
-            ::bind(manager_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-        ::setenv("NOTIFY_SOCKET", path_.c_str(), 1);
-    }
-    void TearDown() override {
-        ::unsetenv("NOTIFY_SOCKET");
-        ::unlink(path_.c_str());
-    }
+    void SetUp() override { ::setenv("NOTIFY_SOCKET", (folder_ / "notify").c_str(), 1); }
+    void TearDown() override { ::unsetenv("NOTIFY_SOCKET"); }
     std::string read_one() const {
         std::array<char, 256> text{};
         const ssize_t got = ::recv(manager_.get(), text.data(), text.size(), 0);
         return got < 0 ? "" : std::string(text.data(), static_cast<std::size_t>(got));
     }
 
-    EventLoop event_;
-    std::string path_;
-    UniqueFd manager_;
+    const TemporaryDirectory folder_;
+    const UniqueFd manager_ = socket_at(folder_ / "notify", SOCK_DGRAM | SOCK_NONBLOCK);
+    EventLoop event_ = make_event_loop();
 };
 
 TEST_F(ServiceNoticeTest, SaysWhatItIsTold) {

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "daemon/jobs/direct/cgroup.h"
+#include "tests/unit/daemon/child.h"
 
 namespace postern::jobs {
 namespace {
@@ -89,12 +90,11 @@ TEST(CgroupPlaces, EndingOneWaitsUntilAllInItAreGone) {
     const std::string folder = jobs->folder + "/x";
     ASSERT_EQ(mkdir(folder.c_str(), 0755), 0);
     ASSERT_EQ(mkdir((folder + "/below").c_str(), 0755), 0);
-    const pid_t child = fork();
-    if (child == 0) {
+    const pid_t child = fork_child([&folder]() -> int {
         signal(SIGTERM, SIG_IGN);
         write_file(folder + "/below/cgroup.procs", "0");
         while (true) pause();
-    }
+    });
     while (read_file(folder + "/cgroup.events", 4096)->find("populated 1") == std::string::npos) {
         usleep(1000);
     }

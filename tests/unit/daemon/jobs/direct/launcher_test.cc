@@ -1,6 +1,5 @@
 // The launcher itself, without a manager: what becomes of it when the guard dies or lies.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,7 +12,9 @@
 #include "daemon/jobs/direct/proc.h"
 #include "daemon/launcher/order.h"
 #include "host/memory_file.h"
+#include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/jobs/fixture.h"
+#include "tests/unit/daemon/readable.h"
 
 namespace postern::jobs {
 namespace {
@@ -38,7 +39,7 @@ class Launcher : public JobsTest {
         const UniqueFd program(open("/usr/bin/touch", O_PATH | O_CLOEXEC));
         const UniqueFd launcher(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
         const UniqueFd output(
-            open((folder_ + "/output").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+            open((folder_ / "output").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
         const auto null = null_file();
         const auto file = sealed_file("order", order);
         EXPECT_TRUE(file);
@@ -50,8 +51,7 @@ class Launcher : public JobsTest {
 
     // What it says next; absent: end of file, or nothing within 50 s.
     static std::optional<launcher::Report> next_report(const Launched& launched) {
-        pollfd wait{launched.control.get(), POLLIN, 0};
-        EXPECT_EQ(poll(&wait, 1, 50'000), 1);
+        EXPECT_TRUE(readable_within(launched.control.get()));
         launcher::ReportBytes bytes{};
         const ssize_t got = recv(launched.control.get(), bytes.data(), bytes.size(), 0);
         if (got <= 0) return std::nullopt;
@@ -89,20 +89,17 @@ TEST_F(Launcher, NothingOfTheJobIsInItsArgumentsOrEnvironment) {
 
 TEST_F(Launcher, TheGuardDiesBetweenReadyAndGoAndNothingRuns) {
     const std::string mark = open_folder_ + "/mark";
-    const std::string pid_file = folder_ + "/pid";
+    const std::string pid_file = folder_ / "pid";
     // The launcher is this process's child when its guard has died.
     ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
-    const pid_t guard = fork();
-    if (guard == 0) {
+    const int status = end_of(fork_child([&] {
         const Launched launched = launch_with(*encode(order_to_touch(mark)));
         const auto report = next_report(launched);
         if (report && report->stage == launcher::Stage::ready) {
             write_path(pid_file, std::to_string(launched.pid) + "\n", 0600);
         }
-        kill(getpid(), SIGKILL);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(guard, &status, 0), guard);
+        return kill(getpid(), SIGKILL);
+    }));
     ASSERT_TRUE(WIFSIGNALED(status));
     const pid_t launcher = pid_in(pid_file);
     ASSERT_GT(launcher, 1);

@@ -123,7 +123,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
 class Store : public JobsTest {
   protected:
     Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
-        return RecordStore::open(folder_ + "/state", {per_uid, in_all, 1 << 20}, settings_.notice);
+        return RecordStore::open(folder_ / "state", {per_uid, in_all, 1 << 20}, settings_.notice);
     }
     static std::string id(int number) {
         std::string text = std::to_string(number);
@@ -140,7 +140,7 @@ class Store : public JobsTest {
     }
     [[nodiscard]] std::vector<int> there() const {
         std::vector<int> numbers;
-        for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/state/jobs")) {
+        for (const auto& entry : std::filesystem::directory_iterator(folder_ / "state/jobs")) {
             numbers.push_back(std::atoi(entry.path().filename().c_str()));
         }
         return numbers;
@@ -166,8 +166,7 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     ASSERT_TRUE(store);
     const auto add_with_output = [&](int number, std::size_t bytes, uid_t uid) {
         ASSERT_TRUE(store->make_folder(id(number)));
-        write_path(folder_ + "/state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'),
-                   0600);
+        write_path(folder_ / "state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'), 0600);
         Record record = example();
         record.job = id(number);
         record.requester.uid = uid;
@@ -186,7 +185,7 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     EXPECT_THAT(there(), UnorderedElementsAre(3, 6));
     // And after a restart.
     store = fail("closed");
-    store = RecordStore::open(folder_ + "/state", {100, 100, 900 << 10}, settings_.notice);
+    store = RecordStore::open(folder_ / "state", {100, 100, 900 << 10}, settings_.notice);
     ASSERT_TRUE(store);
     add_with_output(7, 1 << 10, berta);
     EXPECT_THAT(there(), UnorderedElementsAre(3, 6, 7));
@@ -212,8 +211,8 @@ TEST_F(Store, AFolderWithoutARecordNeverStartedAnythingAndGoes) {
     auto store = open(2, 3);
     ASSERT_TRUE(store);
     ASSERT_TRUE(store->make_folder(id(1)));
-    write_path(folder_ + "/state/jobs/" + id(1) + "/stdout", "", 0622);
-    write_path(folder_ + "/state/jobs/" + id(1) + "/record.json.new", "{", 0600);
+    write_path(folder_ / "state/jobs/" + id(1) + "/stdout", "", 0622);
+    write_path(folder_ / "state/jobs/" + id(1) + "/record.json.new", "{", 0600);
     EXPECT_TRUE(store->load().empty());
     EXPECT_TRUE(there().empty());
 }
@@ -231,8 +230,8 @@ TEST_F(Store, ASecondGuardIsRefused) {
     ASSERT_TRUE(store);
     const auto second = open(2, 3);
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().message, "state folder " + folder_ +
-                                          "/state: another guard uses it; stop that one, or choose "
+    EXPECT_EQ(second.error().message, "state folder " + folder_ / "state" +
+                                          ": another guard uses it; stop that one, or choose "
                                           "another folder with --state");
 }
 
@@ -240,27 +239,27 @@ TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {
     EXPECT_FALSE(RecordStore::open("relative", {1, 1}, {}));
     EXPECT_FALSE(RecordStore::open("", {1, 1}, {}));
     EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", {1, 1}, {}));
-    const std::string state = folder_ + "/annas";
+    const std::string state = folder_ / "annas";
     ASSERT_EQ(mkdir(state.c_str(), 0700), 0);
     ASSERT_EQ(chown(state.c_str(), anna, anna), 0);
     EXPECT_FALSE(RecordStore::open(state, {1, 1}, {}));
-    ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0700), 0);
-    ASSERT_EQ(mkdir((folder_ + "/state/jobs").c_str(), 0755), 0);
-    ASSERT_EQ(chown((folder_ + "/state/jobs").c_str(), anna, anna), 0);
+    ASSERT_EQ(mkdir((folder_ / "state").c_str(), 0700), 0);
+    ASSERT_EQ(mkdir((folder_ / "state/jobs").c_str(), 0755), 0);
+    ASSERT_EQ(chown((folder_ / "state/jobs").c_str(), anna, anna), 0);
     const auto refused = open(1, 1);
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("belongs to uid 64001"));
 }
 
 TEST_F(Store, MissingFoldersAreMadeAndWrongModesMadeRight) {
-    ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0755), 0);
-    ASSERT_EQ(mkdir((folder_ + "/state/jobs").c_str(), 0755), 0);
+    ASSERT_EQ(mkdir((folder_ / "state").c_str(), 0755), 0);
+    ASSERT_EQ(mkdir((folder_ / "state/jobs").c_str(), 0755), 0);
     ASSERT_TRUE(open(1, 1));
     struct stat status{};
-    ASSERT_EQ(stat((folder_ + "/state/jobs").c_str(), &status), 0);
+    ASSERT_EQ(stat((folder_ / "state/jobs").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
-    ASSERT_TRUE(RecordStore::open(folder_ + "/a/b/c", {1, 1}, {}));
-    ASSERT_EQ(stat((folder_ + "/a/b").c_str(), &status), 0);
+    ASSERT_TRUE(RecordStore::open(folder_ / "a/b/c", {1, 1}, {}));
+    ASSERT_EQ(stat((folder_ / "a/b").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
 }
 
@@ -270,20 +269,20 @@ class FullDisk : public JobsTest {
     void SetUp() override {
         JobsTest::SetUp();
         if (IsSkipped()) return;
-        ASSERT_EQ(mkdir((folder_ + "/state").c_str(), 0700), 0);
-        if (mount("tmpfs", (folder_ + "/state").c_str(), "tmpfs", 0, "size=256k,mode=0700") < 0) {
+        ASSERT_EQ(mkdir((folder_ / "state").c_str(), 0700), 0);
+        if (mount("tmpfs", (folder_ / "state").c_str(), "tmpfs", 0, "size=256k,mode=0700") < 0) {
             GTEST_SKIP() << "tmpfs can't be mounted here";
         }
         mounted_ = true;
     }
     void TearDown() override {
         manager_.reset();
-        if (mounted_) umount2((folder_ + "/state").c_str(), MNT_DETACH);
+        if (mounted_) umount2((folder_ / "state").c_str(), MNT_DETACH);
         JobsTest::TearDown();
     }
     void fill() {
         const UniqueFd file(
-            ::open((folder_ + "/state/fill").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+            ::open((folder_ / "state/fill").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
         const std::string block(4096, 'x');
         while (write(file.get(), block.data(), block.size()) > 0) {
         }
@@ -311,7 +310,7 @@ TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
     EXPECT_THAT(story, Exited(9));
     EXPECT_EQ(record_of(story).state, RecordState::ended);
     EXPECT_EQ(record_of(story).result, *story->result);
-    ASSERT_EQ(unlink((folder_ + "/state/fill").c_str()), 0);
+    ASSERT_EQ(unlink((folder_ / "state/fill").c_str()), 0);
     EXPECT_THAT(run_shell("exit 8"), Exited(8));
 }
 

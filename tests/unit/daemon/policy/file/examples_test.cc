@@ -9,6 +9,7 @@
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/verdict.h"
 #include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::policy {
 namespace {
@@ -40,7 +41,7 @@ class Examples : public testing::TestWithParam<bool> {
         return command->argv;
     }
 
-    TemporaryFolder folder_;
+    TemporaryDirectory folder_;
     Snapshot snapshot_;
 };
 

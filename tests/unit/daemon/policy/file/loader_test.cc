@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/unit/daemon/policy/file/support.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::policy {
 namespace {
@@ -51,7 +52,7 @@ class Loader : public testing::Test {
         return "{\"summary\": \"" + summary + "\", \"exec\": [\"/usr/bin/true\"], \"allow\": []}";
     }
 
-    TemporaryFolder root_;
+    TemporaryDirectory root_;
     std::string vendor_;
     std::string local_;
 };

@@ -1,14 +1,9 @@
 // What the tests of daemon/policy/ share.
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -16,44 +11,6 @@
 #include "daemon/policy/file/load_options.h"
 
 namespace postern::policy {
-
-// A folder below /tmp (sticky and root's, so safe) that goes with its owner.
-class TemporaryFolder {
-  public:
-    TemporaryFolder() {
-        std::string pattern = "/tmp/postern-policy-XXXXXX";
-        if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "mkdtemp failed";
-        path_ = pattern;
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-
-    [[nodiscard]] const std::string& path() const { return path_; }
-    [[nodiscard]] std::string operator/(const std::string& name) const {
-        return path_ + '/' + name;
-    }
-
-    // Makes a file with exactly this mode, whatever the umask.
-    std::string write(const std::string& name, const std::string& text, mode_t mode = 0644) const {
-        const std::string file = path_ + '/' + name;
-        std::ofstream(file, std::ios::binary) << text;
-        EXPECT_EQ(chmod(file.c_str(), mode), 0) << file;
-        return file;
-    }
-    std::string make_folder(const std::string& name, mode_t mode = 0755) const {
-        const std::string folder = path_ + '/' + name;
-        EXPECT_EQ(mkdir(folder.c_str(), 0700), 0) << folder;
-        EXPECT_EQ(chmod(folder.c_str(), mode), 0) << folder;
-        return folder;
-    }
-
-  private:
-    std::string path_;
-};
 
 // As the guard of whoever runs the tests.
 inline LoadOptions own_options() {

@@ -1,0 +1,56 @@
+"""Jobs of the tests, and what the guard, and its state folder, say of them."""
+
+import json
+
+from identity import ALICE, Identity
+
+# Of ALICE's uid and gid, but without her other group.
+POORER = Identity(ALICE.uid, ALICE.gid)
+
+
+def begin(client, action):
+    """Starts a job and returns its id and what it wrote first."""
+    client.send_call("Run", {"action": action}, more=True)
+    job = client.read_reply()["parameters"]["job"]
+    return job, client.read_reply()["parameters"]["stdout"]
+
+
+def result_of(client):
+    """What it wrote since, and its result without times and resources."""
+    replies = client.read_replies()
+    return text_of(replies), end_of(replies[-1])
+
+
+def text_of(replies):
+    return "".join(reply["parameters"].get("stdout", "") for reply in replies)
+
+
+def end_of(reply):
+    """The result that a last reply has, without times and resources."""
+    result = reply["parameters"]["result"]
+    return {key: result[key] for key in ("outcome", "exitCode", "signal") if key in result}
+
+
+def record(guard, job):
+    return json.loads((guard.state_folder / "jobs" / job / "record.json").read_text())
+
+
+def get(client, job):
+    return client.call("org.postern.Jobs.Get", {"job": job})
+
+
+def follow(client, job, stdout=None, stderr=None, more=True):
+    """All replies."""
+    parameters = {"job": job}
+    if stdout is not None:
+        parameters["stdoutOffset"] = stdout
+    if stderr is not None:
+        parameters["stderrOffset"] = stderr
+    client.send_call("org.postern.Jobs.Follow", parameters, more=more)
+    return client.read_replies()
+
+
+def no_such_job(job):
+    return {"error": "org.postern.Jobs.NoSuchJob", "parameters": {
+        "job": job, "message": f'there is no job "{job}" of yours: it never was, it is another '
+        "caller's, or its record is no longer kept"}}

@@ -1,0 +1,46 @@
+"""Jobs on a booted host: scripts for them, running them, and what systemd and the records say of them.
+
+The fixtures declare and let are in conftest.py.
+"""
+
+import json
+
+import booted_host
+
+
+def run(host, *words, user="member"):
+    done = host.run("posternctl", "run", *words, user=user, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def shell(script, **more):
+    return {"exec": ["/bin/sh", "-c", script], **more}
+
+
+def spawn(host, *words, user="member"):
+    """posternctl run in the background; communicate() it."""
+    return host.spawn("posternctl", "run", *words, user=user)
+
+
+def job_units(host):
+    """The units of jobs that systemd knows, by their names."""
+    listed = host.run("systemctl", "list-units", "--all", "--no-legend", "--plain", "postern-job-*")
+    return [line.split()[0] for line in listed.stdout.splitlines()]
+
+
+def wait_for_unit(host):
+    return booted_host.wait_until(lambda: job_units(host), 60, "a job's unit")[0]
+
+
+# In a script: waits until the test has seen what it has to see while the job runs, and lets it go.
+UNTIL_LET = "until [ -e /run/let ]; do sleep 0.05; done"
+# In a script: waits until systemd has noticed that its program was executed.
+UNTIL_ACTIVE = "until systemctl -q is-active postern-job-$POSTERN_JOB.service; do sleep 0.05; done"
+
+
+def records(host, action):
+    """The records of all jobs of an action, oldest first."""
+    found = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json | tr -d '\\n' "
+                     "| sed 's/}{/}\\n{/g'").stdout
+    own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
+    return sorted(own, key=lambda record: record["created_usec"])
