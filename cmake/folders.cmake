@@ -12,18 +12,26 @@ set(postern_library_seccomp PkgConfig::SECCOMP)
 set(postern_library_CLI11 CLI11::CLI11)
 set(postern_library_threads Threads::Threads)
 
-# For developers' builds: headers that most files read, compiled once. What a file includes is still
-# its own to say: builds without this, and tests/checks/walls.py, hold it to that.
+# Headers that most files read, compiled once. What a file includes is still its own to say: builds
+# without this, and tests/checks/walls.py, hold it to that.
 function(postern_precompiled name)
     file(WRITE ${CMAKE_BINARY_DIR}/${name}.cc "")
     add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/${name}.cc)
     target_precompile_headers(${name} PRIVATE <algorithm> <array> <cerrno> <chrono> <cstdint>
         <functional> <map> <memory> <optional> <string> <string_view> <variant> <vector>
         <nlohmann/json.hpp> ${ARGN})
+    postern_same_definitions(${name})
     target_link_libraries(${name} PRIVATE nlohmann_json::nlohmann_json)
 endfunction()
+
+# Such headers are only good where the same macros are defined.
+function(postern_same_definitions name)
+    target_compile_definitions(${name} PRIVATE
+        $<TARGET_PROPERTY:spdlog::spdlog,INTERFACE_COMPILE_DEFINITIONS>)
+    target_compile_options(${name} PRIVATE -pthread)
+endfunction()
+
 if(POSTERN_PCH)
-    add_compile_options(-pthread)  # a header is compiled for the same options, or in vain
     postern_precompiled(postern_pch)
 endif()
 
@@ -61,6 +69,7 @@ foreach(row IN LISTS rows)
         set_target_properties(${target} PROPERTIES
             UNITY_BUILD ${POSTERN_UNITY} UNITY_BUILD_BATCH_SIZE 0)
         if(POSTERN_PCH)
+            postern_same_definitions(${target})
             target_precompile_headers(${target} REUSE_FROM postern_pch)
         endif()
     else()

@@ -26,7 +26,7 @@ Exit codes: the job's own; 128+N: signal N ended the job; 2: usage; 122: argumen
 constexpr std::size_t option_column = 17;
 
 // "  -h, --help     this text, or with a verb more of it"
-std::string option_lines(const Option& option) {
+std::string lines_of_option(const Option& option) {
     std::string text = "  ";
     if (option.letter != 0) text += std::string{'-', option.letter} + ", ";
     text += "--" + std::string(option.name);
@@ -41,7 +41,7 @@ std::string option_lines(const Option& option) {
 
 std::string option_table(std::span<const Option> options) {
     std::string text;
-    for (const auto& option : options) text += option_lines(option);
+    for (const auto& option : options) text += lines_of_option(option);
     return text;
 }
 
@@ -51,7 +51,7 @@ std::string own_option_tables() {
     for (const auto& option : own_options()) {
         auto who = verbs_with(option.name);
         if (tables.empty() || tables.back().first != who) tables.emplace_back(std::move(who), "");
-        tables.back().second += option_lines(option);
+        tables.back().second += lines_of_option(option);
     }
     std::string text;
     for (const auto& [who, lines] : tables)

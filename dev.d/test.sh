@@ -40,7 +40,7 @@ run_tests() {
         die "cmake failed on tests/all"
     }
     # Booted hosts, and tests of what happens after a while, wait for most of their time.
-    local status=0 parallel=$(($(nproc) + 2))
+    local status=0 parallel=$(($(nproc) + 4))
     run ctest --test-dir build/tests --output-on-failure --no-tests=error \
         --parallel "$parallel" --output-junit junit.xml "$@" || status=$?
     part

@@ -58,6 +58,8 @@ extern "C" const char* __asan_default_options() {
 }
 #endif
 
+// What throws here, such as a lack of memory, is to end this session, and nothing else ends by it.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
     const std::span<char*> arguments(argv + 1, argc > 1 ? static_cast<std::size_t>(argc - 1) : 0);
     std::optional<Ids> ids;

@@ -51,7 +51,7 @@ def state_on_disk(host):
 def calls_of(guard, log):
     """(name, ordinal among those of that name, kind) of each system call of the guard's loop.
 
-    A kind is a name and what it is done to: a sendmsg to systemd is another kind than one to a
+    A kind is a name; of sendmsg also to whom, since a message to systemd is another than one to a
     session.
     """
     counts = collections.Counter()
@@ -61,7 +61,8 @@ def calls_of(guard, log):
         if found and int(found.group(1)) == guard:
             name = found.group(2)
             counts[name] += 1
-            calls.append((name, counts[name], (name, re.sub(r"[0-9a-f]{32}|\d+", "", found.group(3) or ""))))
+            target = re.sub(r"\d+", "", found.group(3) or "") if name == "sendmsg" else ""
+            calls.append((name, counts[name], (name, target)))
     return calls
 
 

@@ -10,11 +10,11 @@
 namespace postern {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
 // Groups that one record names; a caller may have 65,536.
-constexpr std::size_t most_groups = 64;
+constexpr std::size_t most_groups_told = 64;
 
 // What each kind is called, and its entry in systemd/postern.catalog (journald.conf(5),
 // MESSAGE_ID): never changed, since administrators search and filter by both.
@@ -73,8 +73,8 @@ std::string timestamp(std::uint64_t usec) {
 
 // Everything outside printable ASCII becomes \uXXXX, so that no field can end a record, forge
 // another, or move a terminal's cursor.
-std::string dump(const Json& json) {
-    return json.dump(-1, ' ', true, Json::error_handler_t::replace);
+std::string dump(const OrderedJson& json) {
+    return json.dump(-1, ' ', true, OrderedJson::error_handler_t::replace);
 }
 
 std::string escaped(const std::string& text) {
@@ -82,8 +82,8 @@ std::string escaped(const std::string& text) {
     return quoted.substr(1, quoted.size() - 2);
 }
 
-Json to_json(const JobResult& result) {
-    Json json;
+OrderedJson to_json(const JobResult& result) {
+    OrderedJson json;
     json["outcome"] = outcome_name(result.outcome);
     if (result.by_signal) {
         json["signal"] = result.status;
@@ -123,7 +123,7 @@ std::string describe(const JobResult& result) {
 }
 
 std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count) {
-    Json json;
+    OrderedJson json;
     json["time"] = timestamp(time_usec);
     json["event"] = name(event.kind);
     if (count > 0) {
@@ -136,7 +136,7 @@ std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::ui
         json["uid"] = caller.uid;
         json["gid"] = caller.gid;
         if (!caller.groups.empty()) {
-            const std::size_t named = std::min(caller.groups.size(), most_groups);
+            const std::size_t named = std::min(caller.groups.size(), most_groups_told);
             json["groups"] = std::vector<gid_t>(
                 caller.groups.begin(), caller.groups.begin() + static_cast<std::ptrdiff_t>(named));
             if (named < caller.groups.size()) json["groupCount"] = caller.groups.size();
@@ -154,7 +154,7 @@ std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::ui
     put("reason", event.reason);
     put("job", event.job);
     if (event.kind == AuditEvent::Kind::job_started) {
-        json["arguments"] = Json::object();
+        json["arguments"] = OrderedJson::object();
         for (const auto& [key, value] : event.arguments) json["arguments"][key] = value;
     }
     if (event.result) json["result"] = to_json(*event.result);
@@ -193,7 +193,7 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
         put("POSTERN_STATUS", std::to_string(event.result->status));
     }
     if (event.kind == AuditEvent::Kind::job_started) {
-        Json arguments = Json::object();
+        OrderedJson arguments = OrderedJson::object();
         for (const auto& [key, value] : event.arguments) arguments[key] = value;
         fields.emplace_back("POSTERN_ARGUMENTS", dump(arguments));
     }
@@ -236,7 +236,7 @@ bool Audit::record(const AuditEvent& event, std::uint64_t count) {
     }
     if (lost_ > 0) {
         const std::uint64_t lost = std::exchange(lost_, 0);
-        Json json;
+        OrderedJson json;
         json["time"] = timestamp(wall_clock_usec());
         json["event"] = records_lost.name;
         json["count"] = lost;

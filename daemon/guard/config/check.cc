@@ -13,7 +13,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-std::string dump(const OrderedJson& json) {
+std::string dump_ordered(const OrderedJson& json) {
     return json.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
@@ -59,7 +59,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     options.systemd = systemd && !systemd->empty();
     auto snapshot = policy::load(options);
     if (!snapshot) {
-        if (json) std::printf("%s\n", dump({{"error", snapshot.error().message}}).c_str());
+        if (json) std::printf("%s\n", dump_ordered({{"error", snapshot.error().message}}).c_str());
         std::fprintf(stderr, "posternd: %s\n", snapshot.error().message.c_str());
         return 1;
     }
@@ -72,10 +72,10 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         }
         OrderedJson limits = OrderedJson::object();
         for (const auto& [name, value] : show_limits(configuration.limits)) limits[name] = value;
-        std::printf("%s\n", dump({{"folders", configuration.actions},
-                                  {"actions", actions},
-                                  {"bad", bad},
-                                  {"limits", limits}})
+        std::printf("%s\n", dump_ordered({{"folders", configuration.actions},
+                                          {"actions", actions},
+                                          {"bad", bad},
+                                          {"limits", limits}})
                                 .c_str());
     } else {
         for (const auto& [name, action] : snapshot->actions) print(action);

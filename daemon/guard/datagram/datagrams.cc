@@ -18,12 +18,12 @@ namespace {
 using std::chrono::duration_cast;
 using std::chrono::microseconds;
 
-constexpr std::uint64_t patience_usec =
+constexpr std::uint64_t reply_patience_usec =
     duration_cast<microseconds>(limits::datagram_patience).count();
 constexpr std::uint64_t penalty_usec =
     duration_cast<microseconds>(limits::datagram_penalty).count();
 // Packets that one turn of the loop takes from one socket.
-constexpr int packets_per_turn = 32;
+constexpr int datagrams_per_turn = 32;
 // How long nothing is received after the kernel had no memory for it.
 constexpr std::uint64_t failure_usec = 200'000;
 // How long the guard's end waits for answers, and for replies to be sent.
@@ -97,7 +97,7 @@ int Datagrams::on_packet(sd_event_source* /*source*/, int fd, std::uint32_t /*re
                          void* userdata) {
     auto* const entry = static_cast<Source*>(userdata);
     Datagrams& self = *entry->datagrams;
-    for (int i = 0; i < packets_per_turn && !self.held_ && !self.stopped_; ++i) {
+    for (int i = 0; i < datagrams_per_turn && !self.held_ && !self.stopped_; ++i) {
         auto received = self.receiver_.receive(fd);
         for (auto& descriptor : received.descriptors) self.closer_.close(std::move(descriptor));
         using State = DatagramReceiver::Received::State;
@@ -164,7 +164,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     if (hand_over(held)) return;
     held_ = std::move(held);
     set_enabled(false);
-    if (arm_timer(event_, timer_, patience_usec, on_timer, this) >= 0) return;
+    if (arm_timer(event_, timer_, reply_patience_usec, on_timer, this) >= 0) return;
     // Without a timer nobody could be called late.
     refuse(listener, &held_->peer, "no room for it");
     go_on();
@@ -200,8 +200,8 @@ void Datagrams::go_on() {
 int Datagrams::on_timer(sd_event_source* /*source*/, std::uint64_t time, void* userdata) {
     auto* self = static_cast<Datagrams*>(userdata);
     // Where the guard itself did not get on, what sessions have answered waits to be read.
-    if (self->held_ && monotonic_usec() > time + patience_usec / 2 &&
-        arm_timer(self->event_, self->timer_, patience_usec / 4, on_timer, self) >= 0) {
+    if (self->held_ && monotonic_usec() > time + reply_patience_usec / 2 &&
+        arm_timer(self->event_, self->timer_, reply_patience_usec / 4, on_timer, self) >= 0) {
         return 0;
     }
     if (self->when_stopped_) {
@@ -215,10 +215,10 @@ int Datagrams::on_timer(sd_event_source* /*source*/, std::uint64_t time, void* u
 }
 
 void Datagrams::look_for_the_late() {
-    pool_.end_those_with_packets_since(monotonic_usec() - patience_usec);
+    pool_.end_those_with_packets_since(monotonic_usec() - reply_patience_usec);
     go_on();
     // Those that there are get on.
-    if (held_) (void)arm_timer(event_, timer_, patience_usec / 4, on_timer, this);
+    if (held_) (void)arm_timer(event_, timer_, reply_patience_usec / 4, on_timer, this);
 }
 
 void Datagrams::packet_answered(const SessionProcess& session, const ConnectionInfo& packet,

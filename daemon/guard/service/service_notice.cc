@@ -12,7 +12,7 @@
 namespace postern {
 namespace {
 
-constexpr std::uint64_t retry_usec = 100'000;
+constexpr std::uint64_t notice_retry_usec = 100'000;
 constexpr std::size_t most_waiting = 64;
 
 }  // namespace
@@ -47,7 +47,7 @@ void ServiceNotice::flush() {
     }
     if (waiting_.empty() && status_ && send(*status_)) status_.reset();
     if (waiting_.empty() && !status_) return;
-    static_cast<void>(arm_timer(event_, retry_timer_, retry_usec, on_retry, this));
+    static_cast<void>(arm_timer(event_, retry_timer_, notice_retry_usec, on_retry, this));
 }
 
 void ServiceNotice::say(std::string text) {
