@@ -18,10 +18,11 @@ configure() {
 }
 
 # compile NAME [TARGET...]
+politely=()  # or what makes a build give way to others
 compile() {
     local name=$1
     shift
-    run ninja -C "build/$name" "$@" || die "the build in build/$name failed"
+    run "${politely[@]}" ninja -C "build/$name" "$@" || die "the build in build/$name failed"
 }
 
 # Line numbers for backtraces, and no more: full debug information takes a quarter of the build.

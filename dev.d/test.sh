@@ -11,10 +11,12 @@ part() {
     [[ -z $part_name ]] || say "$part_name"
 }
 
-# The .debs, which the booted hosts need, are built beside everything else: it is mostly waiting.
+# The .debs and root file systems, which the booted hosts need, are made beside the other builds, and
+# before them: the tests on those hosts take longest, and mostly wait.
 start_packages() {
     ((EUID == 0)) || return 0
     mkdir -p build
+    politely=(nice -n 10)
     start /usr/bin/python3 tests/system/prepare.py >build/packages.log 2>&1
 }
 

@@ -60,7 +60,8 @@ def _install(suite, packages, root):
     script = (f'mount -t proc proc "{root}/proc" && '
               f'mount --bind "{debs}" "{root}/var/cache/apt/archives" && '
               f'exec chroot "{root}" sh -c "apt-get -q update && apt-get -q install --yes '
-              f'--no-install-recommends -o APT::Keep-Downloaded-Packages=true {" ".join(packages)}"')
+              f'--no-install-recommends -o DPkg::Options::=--force-unsafe-io '
+              f'-o APT::Keep-Downloaded-Packages=true {" ".join(packages)}"')
     _run(f"installing packages of {suite}",
          ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",

@@ -2,6 +2,7 @@
 """Makes what the system tests of both suites need and what takes long: the packages of this tree, and
 the root file systems. The tests make for themselves what is not there, and report what fails here."""
 
+import concurrent.futures
 import pathlib
 import sys
 
@@ -12,14 +13,20 @@ import build_deb  # noqa: E402
 import root_fs  # noqa: E402
 
 
+def prepare(suite):
+    try:
+        package = build_deb.build(suite)
+        with root_fs.unpacked(suite, booted_host.packages(suite, build_deb.dependencies(package))):
+            return package
+    except RuntimeError as error:
+        return error
+
+
 def main():
-    for suite in root_fs.SUITES:
-        try:
-            package = build_deb.build(suite)
-            with root_fs.unpacked(suite, booted_host.packages(suite, build_deb.dependencies(package))):
-                print(package)
-        except RuntimeError as error:
-            print(error)
+    # Side by side: much of it is waiting for the network and the disk.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for made in pool.map(prepare, root_fs.SUITES):
+            print(made, flush=True)
 
 
 if __name__ == "__main__":
