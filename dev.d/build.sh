@@ -30,12 +30,12 @@ configure_release() {
     configure release "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG" "$@"
 }
 
-# By clang, which has libFuzzer: one build for the sanitized tests and for the fuzz targets. To optimize
-# it takes longer than all that it then runs.
+# By clang, which has libFuzzer: one build for the sanitized tests and for the fuzz targets. Optimized a
+# little: without, what it saves here it takes three times as long to run.
 configure_asan() {
     configure asan -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=asan. -DPOSTERN_FUZZ=ON \
         -DPOSTERN_PCH=ON -DPOSTERN_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++-19 \
-        -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1"
+        -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1"
 }
 
 # What has threads: the folders whose row in HACKING.md says so.

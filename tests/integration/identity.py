@@ -43,7 +43,7 @@ def popen_as(identity, argv, **kwargs):
     return subprocess.Popen(argv, **kwargs)
 
 
-def run_as(identity, argv, *, input=None, timeout=60, text=True, env=None, **kwargs):
+def run_as(identity, argv, *, input=None, timeout=600, text=True, env=None, **kwargs):
     """Runs a program as `identity` and returns subprocess.CompletedProcess with its output."""
     kwargs.setdefault("stdout", subprocess.PIPE)
     kwargs.setdefault("stderr", subprocess.PIPE)
