@@ -16,7 +16,7 @@ part() {
 start_packages() {
     ((EUID == 0)) || return 0
     mkdir -p build
-    politely=(nice -n 10)
+    politely=(nice -n 3)
     start /usr/bin/python3 tests/system/prepare.py >build/packages.log 2>&1
 }
 
