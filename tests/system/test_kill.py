@@ -96,7 +96,8 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
         strace = traced(host, "-o", "/dev/null", "-e", f"trace={name}", "-e",
                         f"inject={name}:signal=SIGKILL:when={ordinal}")
         done = run(host, "once")
-        booted_host.wait_until(lambda: job_units(host) == [], 60, "no unit left")
+        booted_host.wait_until(lambda: job_units(host) == [], 60,
+                               f"no unit left after a kill at {name} number {ordinal}, {kind}")
         if strace.poll() is None:  # fewer calls than the time before
             strace.kill()  # what it traced goes on; asked politely it may wait for that for long
         else:
