@@ -1,5 +1,4 @@
 #include <poll.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +19,7 @@
 #include "ctl/wire/connect.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
+#include "host/random_id.h"
 #include "protocol/base64.h"
 
 namespace postern::ctl {
@@ -48,17 +48,9 @@ constexpr std::chrono::seconds soon{1};
 
 // For the daemon to know the call again, should the connection break before it has named the job.
 std::string new_key() {
-    std::array<unsigned char, 16> random{};
-    // Whole, up to 256 bytes (getrandom(2)). Without a key the call can only be made once.
-    if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-        return {};
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string key;
-    for (const unsigned char byte : random) {
-        key += digits[byte >> 4];
-        key += digits[byte & 0xf];
-    }
-    return key;
+    // Without a key the call can only be made once.
+    auto key = random_id();
+    return key ? std::move(*key) : std::string();
 }
 
 // One run of an action, from the reply that names the job to the one that carries its result. The
