@@ -291,6 +291,16 @@ class Guard:
             return ""
         return self.stderr_file.read_text(encoding="utf-8", errors="replace")
 
+    def doing(self):
+        """What it is at, in one line: for the message of a test that has waited in vain."""
+        threads = []
+        for task in sorted(pathlib.Path(f"/proc/{self.pid}/task").iterdir()):
+            with contextlib.suppress(OSError):
+                state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+                threads.append(f"{task.name} {state} {(task / 'wchan').read_text()} "
+                               f"{(task / 'syscall').read_text().split()[0]}")
+        return f"threads: {threads}; audit: {self.audit()[-5:]}; it said: {self.stderr()[-1000:]!r}"
+
     def audit(self):
         """All audit entries so far, in order."""
         if not self.audit_file.exists():

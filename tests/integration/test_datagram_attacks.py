@@ -34,7 +34,10 @@ def guard(start_guard):
 def assert_served(guard, as_, count=1):
     with Sender(guard.datagram_path, as_) as sender:
         for i in range(count):
-            assert sender.call("Ping", {"ping": str(i)}) == {"parameters": {"pong": str(i)}}
+            try:
+                assert sender.call("Ping", {"ping": str(i)}) == {"parameters": {"pong": str(i)}}
+            except BlockingIOError:
+                raise AssertionError(f"no reply number {i} to {as_}: {guard.doing()}") from None
 
 
 @pytest.mark.parametrize("forged", [
