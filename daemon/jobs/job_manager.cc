@@ -107,6 +107,7 @@ class Manager final : public JobManager, public JobHost {
     void start_directly(const policy::Action& action, const policy::Command& command, Record record,
                         JobFiles files, std::unique_ptr<Processes> processes, Audience audience);
     void resume(Record record);
+    void forget_units();
     void fail_later(const std::string& job, StartFailure failure);
     template <typename Kind>
     Kind& add(std::unique_ptr<Kind> job);
@@ -160,12 +161,14 @@ Status Manager::begin(std::vector<Record> left) {
     };
     events.connected = [this] {
         for (const auto& [unit, job] : units_) job->reconnected();
+        forget_units();
     };
     auto services =
         ServiceManager::connect(event_.get(), settings_.systemd_socket, std::move(events));
     if (!services) return fail(services.error().message);
     services_ = std::move(*services);
     for (Record& record : left) resume(std::move(record));
+    forget_units();
     return {};
 }
 
@@ -211,7 +214,7 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
     record.created_usec = wall_clock_usec();
     std::unique_ptr<Processes> processes;
     if (services_) {
-        record.unit = "postern-job-" + *id + ".service";
+        record.unit = job_unit(*id);
     } else if (auto made = make_processes(record)) {
         processes = std::move(*made);
     } else {
@@ -309,6 +312,19 @@ void Manager::resume(Record record) {
     units_.emplace(job.record().unit, &job);
     if (job.record().kill_on_disconnect) job.expect_return();
     job.resume();
+}
+
+// A call that systemd has not dealt with when the guard dies is lost, since systemd can't ask any more
+// who made it; and so a unit may be left whose job is over. Others' units stay: they may be jobs of
+// another guard, which has not seen yet how they ended.
+void Manager::forget_units() {
+    services_->failed_units([this](const std::vector<std::string>& names) {
+        for (const std::string& name : names) {
+            if (units_.contains(name)) continue;
+            const auto record = records_.read(job_of_unit(name));
+            if (record && is_over(record->state)) services_->reset_failed(name);
+        }
+    });
 }
 
 void Manager::unit_changed(const std::string& unit, const UnitChanges& changes) {

@@ -151,6 +151,29 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     assert started.count("job-started") == 1
 
 
+def test_a_unit_whose_job_has_ended_is_forgotten_by_the_next_guard(host, declare):
+    """As one is left where the guard dies before systemd has dealt with its last call."""
+    declare(quick=shell("exit 7"))
+    assert run(host, "quick") == (7, "", "")
+    ended = records(host, "quick")[-1]["job"]
+    strange = "0" * 32  # may be another guard's
+    for job in (ended, strange):
+        host.run("systemd-run", "-q", f"--unit=postern-job-{job}", "-p", "CollectMode=inactive",
+                 "/bin/false")
+    booted_host.wait_until(lambda: failed_units(host) == {ended, strange}, 60, "both have failed")
+    host.kill_outside(guard_pid(host))
+    guard_pid(host)
+    booted_host.wait_until(lambda: failed_units(host) == {strange}, 60, "that one is forgotten")
+    host.run("systemctl", "reset-failed", f"postern-job-{strange}.service")
+
+
+def failed_units(host):
+    """The jobs whose units have failed."""
+    listed = host.run("systemctl", "list-units", "--failed", "--no-legend", "--plain", "postern-job-*")
+    return {line.split()[0].removeprefix("postern-job-").removesuffix(".service")
+            for line in listed.stdout.splitlines()}
+
+
 def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declare, let):
     declare(bound=shell(f"echo one; {UNTIL_LET}; echo two; exit 9", onDisconnect="kill"))
     client = spawn(host, "bound")

@@ -136,7 +136,21 @@ UnitChanges changes_in(sd_bus_message* message) {
     return changes;
 }
 
+constexpr std::string_view job_unit_prefix = "postern-job-";
+constexpr std::string_view job_unit_suffix = ".service";
+
 }  // namespace
+
+std::string job_unit(std::string_view job) {
+    return std::string(job_unit_prefix).append(job).append(job_unit_suffix);
+}
+
+std::string job_of_unit(std::string_view unit) {
+    if (!unit.starts_with(job_unit_prefix) || !unit.ends_with(job_unit_suffix)) return {};
+    unit.remove_prefix(job_unit_prefix.size());
+    unit.remove_suffix(std::min(unit.size(), job_unit_suffix.size()));
+    return std::string(unit);
+}
 
 Result<std::unique_ptr<ServiceManager>> ServiceManager::connect(sd_event* event, std::string socket,
                                                                 Events events) {
@@ -380,6 +394,31 @@ void ServiceManager::stop(const std::string& name) {
 
 void ServiceManager::reset_failed(const std::string& name) {
     tell("ResetFailedUnit", "s", name.c_str());
+}
+
+void ServiceManager::failed_units(std::function<void(const std::vector<std::string>&)> reply) {
+    sd_bus_message* raw = nullptr;
+    if (bus_) {
+        sd_bus_message_new_method_call(bus_.get(), &raw, destination, manager_path,
+                                       manager_interface, "ListUnitsByPatterns");
+    }
+    const Message message(raw);
+    if (message) {
+        const std::string pattern = job_unit("*");
+        sd_bus_message_append(message.get(), "asas", 1, "failed", 1, pattern.c_str());
+    }
+    call(message.get(), [reply = std::move(reply)](sd_bus_message* answer) {
+        std::vector<std::string> names;
+        if (error_of(answer) || sd_bus_message_enter_container(answer, 'a', "(ssssssouso)") < 0) {
+            return;
+        }
+        const char* name = nullptr;
+        while (sd_bus_message_read(answer, "(ssssssouso)", &name, nullptr, nullptr, nullptr,
+                                   nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) > 0) {
+            names.emplace_back(name);
+        }
+        reply(names);
+    });
 }
 
 }  // namespace postern::jobs

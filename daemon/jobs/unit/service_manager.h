@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -77,6 +78,10 @@ struct CallError {
 // Description= of what ServiceManager::fence() starts.
 inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
 
+// The name of a job's unit, and the job of a unit of that name. Empty: it is no job's.
+std::string job_unit(std::string_view job);
+std::string job_of_unit(std::string_view unit);
+
 class ServiceManager {
   public:
     using StartReply = std::function<void(const std::optional<CallError>&)>;
@@ -114,6 +119,9 @@ class ServiceManager {
     void stop(const std::string& name);
     // Forgets a unit that has failed.
     void reset_failed(const std::string& name);
+    // The names of the jobs' units that have failed and are not forgotten. Not answered where the
+    // connection breaks.
+    void failed_units(std::function<void(const std::vector<std::string>& names)> reply);
 
   private:
     struct UnrefBus {
