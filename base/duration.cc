@@ -21,12 +21,12 @@ constexpr std::array time_units = {
 };
 constexpr std::uint64_t max_usec = std::numeric_limits<std::uint64_t>::max();
 
-Failure<Error> not_a_duration(std::string_view text) {
+Unexpected<Error> not_a_duration(std::string_view text) {
     return fail(in_quotes(text) +
                 " is not a span of time; write for example 30s, 5min, \"1h 30min\" or a number of "
                 "seconds");
 }
-Failure<Error> too_long(std::string_view text) {
+Unexpected<Error> too_long(std::string_view text) {
     return fail(in_quotes(text) + " is too long a span of time");
 }
 

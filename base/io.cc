@@ -12,16 +12,16 @@ namespace postern {
 
 Result<std::string, int> read_file(const std::string& path, std::size_t limit) {
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW));
-    if (!file) return fail_with(errno);
+    if (!file) return Unexpected(errno);
     std::string text;
     std::array<char, 4096> buffer{};
     while (true) {
         const ssize_t got = read(file.get(), buffer.data(), buffer.size());
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return fail_with(errno);
+        if (got < 0) return Unexpected(errno);
         if (got == 0) return text;
         text.append(buffer.data(), static_cast<std::size_t>(got));
-        if (text.size() > limit) return fail_with(EFBIG);
+        if (text.size() > limit) return Unexpected(EFBIG);
     }
 }
 

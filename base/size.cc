@@ -22,7 +22,7 @@ constexpr std::array size_units = {
     SizeUnit{"K", "KiB", std::uint64_t{1} << 10U},
 };
 
-Failure<Error> not_a_size(std::string_view text) {
+Unexpected<Error> not_a_size(std::string_view text) {
     return fail(in_quotes(text) +
                 " is not a size; write for example 64MiB, 32K or a number of bytes");
 }

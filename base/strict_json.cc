@@ -300,7 +300,7 @@ std::optional<JsonError> refuse_outright(std::string_view text, const JsonLimits
 
 Result<LocatedJson, JsonError> parse(std::string_view text, const JsonLimits& limits, bool locate) {
     if (std::optional<JsonError> refused = refuse_outright(text, limits)) {
-        return fail_with(*std::move(refused));
+        return Unexpected(*std::move(refused));
     }
     Builder builder(text, limits, locate);
     try {
@@ -313,18 +313,17 @@ Result<LocatedJson, JsonError> parse(std::string_view text, const JsonLimits& li
         }
     } catch (const std::exception& exception) {
         // Nothing above throws but the allocator.
-        return fail_with(JsonError{std::string("can't be read: ") + exception.what(), 0});
+        return Unexpected(JsonError{std::string("can't be read: ") + exception.what(), 0});
     }
-    return fail_with(builder.take_error());
+    return Unexpected(builder.take_error());
 }
 
 }  // namespace
 
 Result<nlohmann::json, JsonError> parse_strict_json(std::string_view text,
                                                     const JsonLimits& limits) {
-    Result<LocatedJson, JsonError> parsed = parse(text, limits, false);
-    if (!parsed) return fail_with(std::move(parsed).error());
-    return std::move(parsed->value);
+    POSTERN_TRY(auto parsed, parse(text, limits, false));
+    return std::move(parsed.value);
 }
 
 Result<LocatedJson, JsonError> parse_located_json(std::string_view text, const JsonLimits& limits) {

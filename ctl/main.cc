@@ -12,8 +12,8 @@ namespace {
 
 int stop(const postern::ctl::Stop& stop) {
     using postern::ctl::write_all;
-    const bool said =
-        write_all(STDOUT_FILENO, stop.out, -1).ok() && write_all(STDERR_FILENO, stop.err, -1).ok();
+    const bool said = write_all(STDOUT_FILENO, stop.out, -1).has_value() &&
+                      write_all(STDERR_FILENO, stop.err, -1).has_value();
     return said ? stop.code : postern::ctl::exit_code::broken;
 }
 

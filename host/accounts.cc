@@ -43,7 +43,7 @@ std::string text_or_empty(const char* text) {
 }
 
 Result<std::optional<Account>> to_account(Result<std::optional<passwd>> entry) {
-    if (!entry) return fail_with(std::move(entry).error());
+    if (!entry) return Unexpected(std::move(entry).error());
     const std::optional<passwd>& found = *entry;
     if (!found) return std::optional<Account>();
     return std::optional<Account>(Account{text_or_empty(found->pw_name), found->pw_uid,
@@ -82,7 +82,7 @@ Result<std::optional<gid_t>> find_group(const std::string& name) {
         look_up<group>(buffer, [&](group* into, char* data, std::size_t size, group** found) {
             return getgrnam_r(name.c_str(), into, data, size, found);
         });
-    if (!entry) return fail_with(std::move(entry).error());
+    if (!entry) return Unexpected(std::move(entry).error());
     const std::optional<group>& found = *entry;
     if (!found) return std::optional<gid_t>();
     return std::optional<gid_t>(found->gr_gid);

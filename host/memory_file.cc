@@ -18,7 +18,7 @@
 namespace postern {
 namespace {
 
-Failure<Error> failed(const char* what, int error) {
+Unexpected<Error> failed(const char* what, int error) {
     return fail(std::string(what) + ": " + std::strerror(error));
 }
 

@@ -22,9 +22,7 @@ Status fill_with_random(std::span<std::uint8_t> bytes) {
 
 Result<std::string> random_id() {
     std::array<std::uint8_t, random_id_length / 2> random{};
-    if (const Status filled = fill_with_random(random); !filled) {
-        return fail(filled.error().message);
-    }
+    POSTERN_TRY(fill_with_random(random));
     constexpr std::string_view digits = "0123456789abcdef";
     std::string id;
     for (const std::uint8_t byte : random) {

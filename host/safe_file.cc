@@ -42,16 +42,16 @@ std::string owner_and_mode(const struct stat& status) {
 }
 
 // The path may come from a file or a link that an administrator did not write with care.
-Failure<OpenError> refuse(OpenError::Kind kind, const std::string& path,
-                          const std::string& problem) {
-    return fail_with(OpenError{kind, printable(path + ' ' + problem), printable(problem)});
+Unexpected<OpenError> refuse(OpenError::Kind kind, const std::string& path,
+                             const std::string& problem) {
+    return Unexpected(OpenError{kind, printable(path + ' ' + problem), printable(problem)});
 }
 
-Failure<OpenError> unsafe(const std::string& path, const std::string& problem) {
+Unexpected<OpenError> unsafe(const std::string& path, const std::string& problem) {
     return refuse(OpenError::Kind::unsafe, path, problem);
 }
 
-Failure<OpenError> failed(const std::string& path, int error) {
+Unexpected<OpenError> failed(const std::string& path, int error) {
     if (error == ENOENT) {
         return refuse(OpenError::Kind::missing, path,
                       "does not exist; create it or correct the path");
@@ -137,11 +137,11 @@ class Walk {
         if (path.find('\0') != std::string::npos)
             return unsafe("the path", "contains a NUL byte; remove it");
         push(path);
-        if (auto root = enter_root(); !root) return fail_with(std::move(root).error());
+        POSTERN_TRY(enter_root());
         while (!rest_.empty()) {
             const std::string name = std::move(rest_.front());
             rest_.pop_front();
-            if (auto stepped = step(name); !stepped) return fail_with(std::move(stepped).error());
+            if (auto stepped = step(name); !stepped) return Unexpected(std::move(stepped).error());
         }
         return std::move(at_);
     }
@@ -205,10 +205,9 @@ class Walk {
         if (const auto problem = judge_.owner_problem(path, status)) {
             return unsafe(path, *problem);
         }
-        Result<std::string, OpenError> target = link_target(link, path);
-        if (!target) return fail_with(std::move(target).error());
-        push(*target);
-        if (target->starts_with('/')) return enter_root();
+        POSTERN_TRY(auto target, link_target(link, path));
+        push(target);
+        if (target.starts_with('/')) return enter_root();
         return {};
     }
 

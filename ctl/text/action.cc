@@ -81,9 +81,8 @@ Result<ActionDescription> decode_action(const nlohmann::json& action) {
     description.kill_on_disconnect = string_field(action, "onDisconnect") == "kill";
     description.datagram = flag_field(action, "datagram");
     for (const auto& argument : array_field(action, "arguments")) {
-        auto spec = decode_argument(argument);
-        if (!spec) return fail(spec.error().message);
-        description.arguments.push_back(std::move(*spec));
+        POSTERN_TRY(auto spec, decode_argument(argument));
+        description.arguments.push_back(std::move(spec));
     }
     return description;
 }

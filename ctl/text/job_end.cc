@@ -27,11 +27,9 @@ Result<JobEnd> decode_job_end(const nlohmann::json& result) {
     if (!result.is_object()) return fail("the job's result is not an object");
     const auto outcome = string_field(result, "outcome");
     if (!outcome) return fail("the job's result has no outcome");
-    const auto code = number_in(result, "exitCode", 0, 255);
-    if (!code) return fail(code.error().message);
-    const auto signal = number_in(result, "signal", 1, 64);
-    if (!signal) return fail(signal.error().message);
-    return JobEnd{*outcome, *code, *signal};
+    POSTERN_TRY(const auto code, number_in(result, "exitCode", 0, 255));
+    POSTERN_TRY(const auto signal, number_in(result, "signal", 1, 64));
+    return JobEnd{*outcome, code, signal};
 }
 
 std::string signal_text(int signal) {

@@ -46,8 +46,7 @@ Result<Written> write_all(int fd, std::string_view bytes, int interrupt) {
 }
 
 Status print(std::string_view text) {
-    auto written = write_all(STDOUT_FILENO, text, -1);
-    if (!written) return fail(written.error().message);
+    POSTERN_TRY(write_all(STDOUT_FILENO, text, -1));
     return {};
 }
 

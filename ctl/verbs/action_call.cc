@@ -30,12 +30,12 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation) {
     call.action = invocation.words.front();
     if (!valid_utf8(call.action)) {
         complain(in_quotes(call.action) + ": the name of an action is valid UTF-8");
-        return fail_with(Failed{exit_code::invalid});
+        return Unexpected(Failed{exit_code::invalid});
     }
     auto arguments = split_arguments(std::span(invocation.words).subspan(1));
     if (!arguments) {
         complain(arguments.error().message);
-        return fail_with(Failed{exit_code::usage});
+        return Unexpected(Failed{exit_code::usage});
     }
     call.arguments = std::move(*arguments);
     return call;
@@ -43,16 +43,14 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation) {
 
 Result<void, NoReply> look_up(ActionCall& call, Connection& connection, int interrupt) {
     connection.queue(protocol::encode_call(describe, {{"action", call.action}}));
-    const auto message = connection.wait(answer_patience, interrupt);
-    if (!message) return fail_with(message.error());
-    take_description(call, message->reply);
+    POSTERN_TRY(const auto message, connection.wait(answer_patience, interrupt));
+    take_description(call, message.reply);
     return {};
 }
 
 Result<void, NoAnswer> look_up(ActionCall& call, Peer& peer) {
-    const auto message = peer.call(describe, {{"action", call.action}});
-    if (!message) return fail_with(message.error());
-    take_description(call, message->reply);
+    POSTERN_TRY(const auto message, peer.call(describe, {{"action", call.action}}));
+    take_description(call, message.reply);
     return {};
 }
 
@@ -61,7 +59,7 @@ Result<nlohmann::json, Failed> parameters_of(const ActionCall& call) {
         typed_arguments(call.arguments, call.description ? &*call.description : nullptr);
     if (!arguments) {
         complain(arguments.error().message);
-        return fail_with(Failed{exit_code::invalid});
+        return Unexpected(Failed{exit_code::invalid});
     }
     nlohmann::json parameters = {{"action", call.action}};
     if (!arguments->empty()) parameters["arguments"] = std::move(*arguments);

@@ -13,25 +13,23 @@ namespace {
 // The parameters of the reply that names the job. What went wrong was said.
 Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
     const auto name = printable(call.action);
-    auto peer = Peer::open(target);
-    if (!peer) return fail_with(peer.error());
-    if (const auto found = look_up(call, *peer); !found) {
-        peer->close();
+    POSTERN_TRY(auto peer, Peer::open(target));
+    if (const auto found = look_up(call, peer); !found) {
+        peer.close();
         auto none = found.error();
         none.sent = false;  // not the one that counts
-        return fail_with(report(none, name + " was not started"));
+        return Unexpected(report(none, name + " was not started"));
     }
-    const auto parameters = parameters_of(call);
-    if (!parameters) return fail_with(parameters.error());
-    auto message = peer->call("org.postern.Actions.Run", *parameters);
-    peer->close();
+    POSTERN_TRY(const auto parameters, parameters_of(call));
+    auto message = peer.call("org.postern.Actions.Run", parameters);
+    peer.close();
     if (!message) {
         const bool sent = message.error().sent;
-        return fail_with(
+        return Unexpected(
             report(message.error(), sent ? "whether " + name + " was started is not known"
                                          : name + " was not started"));
     }
-    if (!message->reply.error.empty()) return fail_with(report(target, message->reply));
+    if (!message->reply.error.empty()) return Unexpected(report(target, message->reply));
     return std::move(message->reply.parameters);
 }
 

@@ -32,11 +32,11 @@ Result<nlohmann::json, Failed> parameters_in(const Invocation& invocation) {
     auto parameters = parse_strict_json(invocation.words[1]);
     if (!parameters) {
         complain("call: the parameters are not JSON: " + parameters.error().message);
-        return fail_with(Failed{exit_code::usage});
+        return Unexpected(Failed{exit_code::usage});
     }
     if (!parameters->is_object()) {
         complain(R"(call: the parameters are a JSON object, e.g. '{"ping": "hello"}')");
-        return fail_with(Failed{exit_code::usage});
+        return Unexpected(Failed{exit_code::usage});
     }
     return std::move(*parameters);
 }

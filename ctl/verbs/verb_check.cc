@@ -10,15 +10,13 @@ namespace {
 
 // The parameters of the reply. What went wrong was said.
 Result<nlohmann::json, Failed> check(const Target& target, ActionCall& call) {
-    auto peer = Peer::open(target);
-    if (!peer) return fail_with(peer.error());
-    if (const auto found = look_up(call, *peer); !found) {
-        peer->close();
-        return fail_with(report(found.error()));
+    POSTERN_TRY(auto peer, Peer::open(target));
+    if (const auto found = look_up(call, peer); !found) {
+        peer.close();
+        return Unexpected(report(found.error()));
     }
-    const auto parameters = parameters_of(call);
-    if (!parameters) return fail_with(parameters.error());
-    return peer->ask("org.postern.Actions.Check", *parameters);
+    POSTERN_TRY(const auto parameters, parameters_of(call));
+    return peer.ask("org.postern.Actions.Check", parameters);
 }
 
 int run_check(const Invocation& invocation) {

@@ -20,12 +20,11 @@ struct Answer {
 
 // What went wrong was said.
 Result<Answer, Failed> ping(const Target& target) {
-    auto peer = Peer::open(target);
-    if (!peer) return fail_with(peer.error());
+    POSTERN_TRY(auto peer, Peer::open(target));
     const auto begin = std::chrono::steady_clock::now();
-    auto reply = peer->ask("org.postern.Actions.Ping", {{"ping", word}});
+    auto reply = peer.ask("org.postern.Actions.Ping", {{"ping", word}});
     const auto time = std::chrono::steady_clock::now() - begin;
-    if (!reply) return fail_with(reply.error());
+    if (!reply) return Unexpected(reply.error());
     return Answer{std::move(*reply), time};
 }
 

@@ -119,8 +119,7 @@ int Running::run() {
 Result<int, NoReply> Running::converse() {
     fruitful_ = false;
     if (!call_.looked_up) {
-        auto found = look_up(call_, connection_, interrupt_.fd());
-        if (!found) return fail_with(std::move(found).error());
+        POSTERN_TRY(look_up(call_, connection_, interrupt_.fd()));
         fruitful_ = true;
     }
     auto parameters = parameters_of(call_);
@@ -135,14 +134,14 @@ Result<int, NoReply> Running::converse() {
                               *parameters, {.more = true}));
     sent_ = true;
     for (;;) {
-        auto message = connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd());
-        if (!message) return fail_with(std::move(message).error());
-        if (never_began(message->reply)) {
-            refusal_ = std::move(message->reply);
-            return fail_with(NoReply{NoReply::Why::ended, {}});
+        POSTERN_TRY(auto message,
+                    connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd()));
+        if (never_began(message.reply)) {
+            refusal_ = std::move(message.reply);
+            return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
         refusal_.reset();
-        if (const auto code = take(message->reply)) return *code;
+        if (const auto code = take(message.reply)) return *code;
     }
 }
 

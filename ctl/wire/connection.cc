@@ -53,14 +53,15 @@ Result<std::optional<Message>, NoReply> Connection::next() {
     const auto frame = framer_.next(rest);
     taken_ = in_.size() - rest.size();
     if (framer_.too_long()) {
-        return fail_with(NoReply{NoReply::Why::nonsense,
-                                 path_ + ": a reply that does not end; that is no Postern daemon"});
+        return Unexpected(
+            NoReply{NoReply::Why::nonsense,
+                    path_ + ": a reply that does not end; that is no Postern daemon"});
     }
     if (!frame) return std::optional<Message>{};
     auto reply = protocol::decode_reply(frame->text);
     if (!reply) {
-        return fail_with(NoReply{NoReply::Why::nonsense,
-                                 path_ + ": what came is no reply: " + reply.error().message});
+        return Unexpected(NoReply{NoReply::Why::nonsense,
+                                  path_ + ": what came is no reply: " + reply.error().message});
     }
     answered_ = true;
     return std::optional<Message>{Message{std::move(*reply), std::string(frame->text)}};
@@ -79,29 +80,28 @@ NoReply Connection::over() const {
 Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt) {
     const auto deadline = Clock::now() + patience;
     for (;;) {
-        auto come = next();
-        if (!come) return fail_with(come.error());
-        std::optional<Message> message = std::move(*come);
+        POSTERN_TRY(auto come, next());
+        std::optional<Message> message = std::move(come);
         if (message) return std::move(*message);
-        if (over_) return fail_with(over());
+        if (over_) return Unexpected(over());
 
         int timeout = -1;
         if (patience.count() > 0) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
             if (left.count() <= 0) {
-                return fail_with(NoReply{NoReply::Why::late,
-                                         path_ + ": no answer within " +
-                                             std::to_string(patience.count() / 1000) + " s"});
+                return Unexpected(NoReply{NoReply::Why::late,
+                                          path_ + ": no answer within " +
+                                              std::to_string(patience.count() / 1000) + " s"});
             }
             timeout = static_cast<int>(left.count());
         }
         std::array<pollfd, 2> watched = {pollfd{.fd = fd(), .events = events(), .revents = 0},
                                          pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
         const int ready = poll(watched.data(), watched.size(), timeout);
-        if (ready < 0 && errno != EINTR) return fail_with(over());
+        if (ready < 0 && errno != EINTR) return Unexpected(over());
         if (ready <= 0) continue;
         if (watched[1].revents != 0) {
-            return fail_with(NoReply{NoReply::Why::interrupted, {}});
+            return Unexpected(NoReply{NoReply::Why::interrupted, {}});
         }
         if ((watched[0].revents & POLLOUT) != 0) send();
         // An end that was announced (POLLHUP, POLLERR) comes after what is still to be read.

@@ -37,29 +37,29 @@ class Datagram {
     Result<Message, NoAnswer> receive(const ReplyAddress& address, milliseconds patience,
                                       int interrupt);
     [[nodiscard]] int fd() const { return socket_.get(); }
-    [[nodiscard]] Failure<NoAnswer> failed(int code, std::string_view what) const {
-        return fail_with(NoAnswer{code, printable(path_) + ": " + std::string(what), sent_});
+    [[nodiscard]] Unexpected<NoAnswer> failed(int code, std::string_view what) const {
+        return Unexpected(NoAnswer{code, printable(path_) + ": " + std::string(what), sent_});
     }
 
   private:
     enum class Waited : std::uint8_t { ready, interrupted, late };
     Waited wait(short events, Clock::time_point deadline, int interrupt) const;
-    [[nodiscard]] Failure<NoAnswer> interrupted() const {
-        return fail_with(NoAnswer{exit_code::interrupted, {}, sent_});
+    [[nodiscard]] Unexpected<NoAnswer> interrupted() const {
+        return Unexpected(NoAnswer{exit_code::interrupted, {}, sent_});
     }
     // `patience`: for EAGAIN.
-    [[nodiscard]] Failure<NoAnswer> unreachable(int error, milliseconds patience) const;
+    [[nodiscard]] Unexpected<NoAnswer> unreachable(int error, milliseconds patience) const;
 
     const std::string& path_;
     UniqueFd socket_;
     bool sent_ = false;
 };
 
-Failure<NoAnswer> Datagram::unreachable(int error, milliseconds patience) const {
+Unexpected<NoAnswer> Datagram::unreachable(int error, milliseconds patience) const {
     auto failure = look_at(path_, error);
     failure.datagram = true;
     const int code = error == EAGAIN ? exit_code::limit : exit_code::broken;
-    return fail_with(NoAnswer{code, connect_error(failure, patience), sent_});
+    return Unexpected(NoAnswer{code, connect_error(failure, patience), sent_});
 }
 
 Result<void, NoAnswer> Datagram::connect() {
@@ -159,21 +159,19 @@ Result<void, NoAnswer> check_length(const Datagram& datagram, std::string_view c
 Result<void, NoAnswer> send_datagram(const std::string& path, std::string_view call,
                                      milliseconds patience) {
     Datagram datagram(path);
-    if (auto fits = check_length(datagram, call); !fits) return fits;
-    if (auto connected = datagram.connect(); !connected) return connected;
+    POSTERN_TRY(check_length(datagram, call));
+    POSTERN_TRY(datagram.connect());
     return datagram.send(call, patience, -1);
 }
 
 Result<Message, NoAnswer> ask_by_datagram(const std::string& path, std::string_view call,
                                           const DatagramPatience& patience, int interrupt) {
     Datagram datagram(path);
-    if (auto fits = check_length(datagram, call); !fits) return fail_with(fits.error());
-    if (auto connected = datagram.connect(); !connected) return fail_with(connected.error());
+    POSTERN_TRY(check_length(datagram, call));
+    POSTERN_TRY(datagram.connect());
     const auto address = ReplyAddress::bind(datagram.fd(), socket_environment());
-    if (!address) return fail_with(NoAnswer{exit_code::broken, address.error().message, false});
-    if (auto sent = datagram.send(call, patience.send, interrupt); !sent) {
-        return fail_with(sent.error());
-    }
+    if (!address) return Unexpected(NoAnswer{exit_code::broken, address.error().message, false});
+    POSTERN_TRY(datagram.send(call, patience.send, interrupt));
     return datagram.receive(*address, patience.answer, interrupt);
 }
 

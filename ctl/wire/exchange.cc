@@ -14,7 +14,7 @@ Result<Connection, Failed> open_connection(const Target& target) {
     auto socket = connect_to(target.socket, connect_patience);
     if (!socket) {
         complain(socket.error().message);
-        return fail_with(Failed{exit_code::broken});
+        return Unexpected(Failed{exit_code::broken});
     }
     return Connection(std::move(*socket), target.socket);
 }
@@ -37,8 +37,8 @@ Result<Message, NoReply> ask_twice(Connection& connection, const Target& target,
 Result<nlohmann::json, Failed> ask(Connection& connection, const Target& target,
                                    std::string_view method, const nlohmann::json& parameters) {
     auto message = ask_twice(connection, target, protocol::encode_call(method, parameters));
-    if (!message) return fail_with(report(message.error()));
-    if (!message->reply.error.empty()) return fail_with(report(target, message->reply));
+    if (!message) return Unexpected(report(message.error()));
+    if (!message->reply.error.empty()) return Unexpected(report(target, message->reply));
     return std::move(message->reply.parameters);
 }
 
@@ -79,7 +79,7 @@ std::string error_text(const protocol::Reply& error) {
 
 int finish(std::string_view text) {
     const auto printed = print(text);
-    if (printed.ok()) return exit_code::success;
+    if (printed.has_value()) return exit_code::success;
     complain(printed.error().message);
     return exit_code::broken;
 }

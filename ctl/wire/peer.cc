@@ -14,14 +14,13 @@ Result<Peer, Failed> Peer::open(const Target& target) {
         auto interrupt = Interrupt::watch();
         if (!interrupt) {
             complain(interrupt.error().message);
-            return fail_with(Failed{exit_code::broken});
+            return Unexpected(Failed{exit_code::broken});
         }
         peer.interrupt_.emplace(std::move(*interrupt));
         return peer;
     }
-    auto connection = open_connection(target);
-    if (!connection) return fail_with(connection.error());
-    peer.connection_.emplace(std::move(*connection));
+    POSTERN_TRY(auto connection, open_connection(target));
+    peer.connection_.emplace(std::move(connection));
     return peer;
 }
 
@@ -30,7 +29,7 @@ Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::js
     if (connection_) {
         auto message = ask_twice(*connection_, *target_, text);
         if (message) return std::move(*message);
-        return fail_with(NoAnswer{exit_code::broken, message.error().message, true});
+        return Unexpected(NoAnswer{exit_code::broken, message.error().message, true});
     }
     text.pop_back();  // a packet needs no terminator
     const int interrupt = interrupt_ ? interrupt_->fd() : -1;
@@ -38,7 +37,7 @@ Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::js
         target_->socket, text, {.send = connect_patience, .answer = answer_patience}, interrupt);
     if (message || !message.error().message.empty()) return message;
     const bool terminated = Interrupt::signal() == SIGTERM;
-    return fail_with(NoAnswer{
+    return Unexpected(NoAnswer{
         terminated ? exit_code::terminated : exit_code::interrupted, {}, message.error().sent});
 }
 
@@ -46,9 +45,9 @@ Result<nlohmann::json, Failed> Peer::ask(std::string_view method,
                                          const nlohmann::json& parameters) {
     auto message = call(method, parameters);
     const int late_signal = close();
-    if (!message) return fail_with(report(message.error()));
+    if (!message) return Unexpected(report(message.error()));
     if (late_signal != 0) ::raise(late_signal);
-    if (!message->reply.error.empty()) return fail_with(report(*target_, message->reply));
+    if (!message->reply.error.empty()) return Unexpected(report(*target_, message->reply));
     return std::move(message->reply.parameters);
 }
 
@@ -69,9 +68,8 @@ int Peer::close() {
 
 Result<nlohmann::json, Failed> ask_once(const Target& target, std::string_view method,
                                         const nlohmann::json& parameters) {
-    auto peer = Peer::open(target);
-    if (!peer) return fail_with(peer.error());
-    return peer->ask(method, parameters);
+    POSTERN_TRY(auto peer, Peer::open(target));
+    return peer.ask(method, parameters);
 }
 
 Failed report(const NoAnswer& none, std::string_view meaning) {

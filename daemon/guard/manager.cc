@@ -82,21 +82,16 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->notice_ = std::make_unique<ServiceNotice>(event);
     manager->notice_->keep_alive();
 
-    if (auto done = manager->watch_signals(); !done) return fail_with(done.error());
-    auto listeners = manager->open_listeners();
-    if (!listeners) return fail_with(std::move(listeners).error());
-    auto audit = Audit::create(event, configuration.audit);
-    if (!audit) return fail_with(std::move(audit).error());
-    manager->audit_ = std::move(*audit);
-    auto systemd = systemd_socket(configuration.jobs, uid);
-    if (!systemd) return fail_with(std::move(systemd).error());
-    manager->systemd_socket_ = std::move(*systemd);
-    if (auto done = manager->set_up_jobs(open_files); !done) return fail_with(done.error());
-    if (auto done = manager->set_up_sessions(*listeners); !done) return fail_with(done.error());
-    if (auto done = manager->set_up_listeners(std::move(*listeners)); !done) {
-        return fail_with(done.error());
-    }
-    if (auto done = manager->set_up_policy(); !done) return fail_with(done.error());
+    POSTERN_TRY(manager->watch_signals());
+    POSTERN_TRY(auto listeners, manager->open_listeners());
+    POSTERN_TRY(auto audit, Audit::create(event, configuration.audit));
+    manager->audit_ = std::move(audit);
+    POSTERN_TRY(auto systemd, systemd_socket(configuration.jobs, uid));
+    manager->systemd_socket_ = std::move(systemd);
+    POSTERN_TRY(manager->set_up_jobs(open_files));
+    POSTERN_TRY(manager->set_up_sessions(listeners));
+    POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
+    POSTERN_TRY(manager->set_up_policy());
     return manager;
 }
 
@@ -126,22 +121,19 @@ Status Manager::watch_signals() {
 }
 
 Result<std::vector<Listener>> Manager::open_listeners() {
-    auto listeners = passed_listeners();
-    if (!listeners) return fail_with(std::move(listeners).error());
-    if (listeners->empty() && uid_ != 0) default_user_sockets();
+    POSTERN_TRY(auto listeners, passed_listeners());
+    if (listeners.empty() && uid_ != 0) default_user_sockets();
     for (const bool datagram : {false, true}) {
         const auto& paths = datagram ? configuration_.datagrams : configuration_.sockets;
-        if (auto bound = bind_all(paths, datagram, *listeners); !bound) {
-            return fail_with(bound.error());
-        }
+        POSTERN_TRY(bind_all(paths, datagram, listeners));
     }
     const bool for_callers = std::ranges::any_of(
-        *listeners, [](const Listener& listener) { return !listener.administrator; });
+        listeners, [](const Listener& listener) { return !listener.administrator; });
     if (configuration_.admin_socket) {
-        auto listener = bind_listener({*configuration_.admin_socket, 0600, std::nullopt, false});
-        if (!listener) return fail_with(std::move(listener).error());
-        listener->administrator = true;
-        listeners->push_back(std::move(*listener));
+        POSTERN_TRY(auto listener,
+                    bind_listener({*configuration_.admin_socket, 0600, std::nullopt, false}));
+        listener.administrator = true;
+        listeners.push_back(std::move(listener));
     }
     started_by_its_sockets_ = configuration_.sockets.empty() && configuration_.datagrams.empty() &&
                               !configuration_.admin_socket;
@@ -171,15 +163,13 @@ Status Manager::bind_all(const std::vector<std::string>& paths, bool datagram,
     options.mode = configuration_.socket_mode;
     options.datagram = datagram;
     if (configuration_.socket_group) {
-        auto gid = group_id(*configuration_.socket_group);
-        if (!gid) return fail_with(std::move(gid).error());
-        options.group = *gid;
+        POSTERN_TRY(auto gid, group_id(*configuration_.socket_group));
+        options.group = gid;
     }
     for (const std::string& path : paths) {
         options.path = path;
-        auto listener = bind_listener(options);
-        if (!listener) return fail_with(std::move(listener).error());
-        listeners.push_back(std::move(*listener));
+        POSTERN_TRY(auto listener, bind_listener(options));
+        listeners.push_back(std::move(listener));
     }
     return {};
 }
@@ -192,20 +182,18 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
     acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
-    auto datagrams =
-        Datagrams::create(event_.get(), std::move(packets), *pool_, closer_, *audit_, only_uid);
-    if (!datagrams) return fail_with(std::move(datagrams).error());
-    datagrams_ = std::move(*datagrams);
+    POSTERN_TRY(auto datagrams, Datagrams::create(event_.get(), std::move(packets), *pool_, closer_,
+                                                  *audit_, only_uid));
+    datagrams_ = std::move(datagrams);
     return {};
 }
 
 Status Manager::set_up_jobs(std::uint64_t open_files) {
-    auto launcher = open_helper("postern-launcher");
-    if (!launcher) return fail_with(std::move(launcher).error());
+    POSTERN_TRY(auto launcher, open_helper("postern-launcher"));
     const Limits& limits = configuration_.limits;
     jobs::Settings settings;
     settings.state_folder = configuration_.state;
-    settings.launcher = std::move(*launcher);
+    settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;
     settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
     settings.stored_output_bytes = limits.stored_output;
@@ -233,25 +221,22 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
         event.job = job;
         audit_->write(event);
     };
-    auto manager = jobs::JobManager::create(event_.get(), std::move(settings), lost);
-    if (!manager) return fail_with(std::move(manager).error());
-    jobs_ = std::move(*manager);
+    POSTERN_TRY(auto manager, jobs::JobManager::create(event_.get(), std::move(settings), lost));
+    jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
     return {};
 }
 
 Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
-    auto program = open_helper("postern-session");
-    if (!program) return fail_with(std::move(program).error());
-    session_program_ = std::move(*program);
+    POSTERN_TRY(auto program, open_helper("postern-session"));
+    session_program_ = std::move(program);
     SessionSettings settings;
     settings.program = session_program_.get();
     settings.reply_output_bytes = configuration_.limits.reply_output;
     settings.idle_usec = configuration_.limits.session_idle;
     if (uid_ == 0) {
-        auto ids = session_ids(configuration_.session_user);
-        if (!ids) return fail_with(std::move(ids).error());
-        settings.ids = *ids;
+        POSTERN_TRY(auto ids, session_ids(configuration_.session_user));
+        settings.ids = ids;
     }
     calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
     pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
@@ -282,7 +267,7 @@ Status Manager::set_up_policy() {
     auto store = PolicyStore::create(
         event_.get(), std::move(options),
         [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); });
-    if (!store) return fail_with(std::move(store).error());
+    if (!store) return Unexpected(std::move(store).error());
     policy_ = std::move(*store);
     policy_->load();
     return {};

@@ -33,9 +33,8 @@ namespace {
 Result<policy::SnapshotPtr> load_once(const policy::LoadOptions& options) {
     // On a thread of its own an exception would end the guard, and every job with it.
     try {
-        auto loaded = policy::load(options);
-        if (!loaded) return fail_with(std::move(loaded).error());
-        return policy::SnapshotPtr(std::make_shared<const policy::Snapshot>(std::move(*loaded)));
+        POSTERN_TRY(auto loaded, policy::load(options));
+        return policy::SnapshotPtr(std::make_shared<const policy::Snapshot>(std::move(loaded)));
     } catch (const std::exception& error) {
         return fail(std::string("the action files can't be loaded: ") + error.what());
     }

@@ -163,10 +163,9 @@ Status Manager::begin(std::vector<Record> left) {
         for (const auto& [unit, job] : units_) job->reconnected();
         forget_units();
     };
-    auto services =
-        ServiceManager::connect(event_.get(), settings_.systemd_socket, std::move(events));
-    if (!services) return fail(services.error().message);
-    services_ = std::move(*services);
+    POSTERN_TRY(auto services,
+                ServiceManager::connect(event_.get(), settings_.systemd_socket, std::move(events)));
+    services_ = std::move(services);
     for (Record& record : left) resume(std::move(record));
     forget_units();
     return {};
@@ -187,23 +186,20 @@ Result<JobFiles> Manager::open_files(Result<OutputFile> out, Result<OutputFile> 
 
 Result<std::unique_ptr<Processes>> Manager::make_processes(Record& record) const {
     if (!cgroup_) return std::unique_ptr<Processes>(std::make_unique<ProcessGroup>());
-    Result<std::unique_ptr<Cgroup>> cgroup = Cgroup::make(*cgroup_, record.job);
-    if (!cgroup) return fail(cgroup.error().message);
-    record.cgroup = (*cgroup)->folder();
-    return std::unique_ptr<Processes>(std::move(*cgroup));
+    POSTERN_TRY(std::unique_ptr<Cgroup> cgroup, Cgroup::make(*cgroup_, record.job));
+    record.cgroup = cgroup->folder();
+    return std::unique_ptr<Processes>(std::move(cgroup));
 }
 
 Result<std::string> Manager::start(const policy::Action& action, const policy::Command& command,
                                    const Requester& requester, Audience audience,
                                    const std::function<bool(const std::string& job)>& admit) {
     if (shut_down_) return fail("the guard is stopping");
-    Result<std::string> id = random_id();
-    if (!id) return fail(id.error().message);
-    Result<UniqueFd> folder = records_.make_folder(*id);
-    if (!folder) return fail(folder.error().message);
+    POSTERN_TRY(std::string id, random_id());
+    POSTERN_TRY(UniqueFd folder, records_.make_folder(id));
 
     Record record;
-    record.job = *id;
+    record.job = id;
     record.action = action.description.name;
     record.boot = boot_;
     record.requester = requester;
@@ -214,25 +210,25 @@ Result<std::string> Manager::start(const policy::Action& action, const policy::C
     record.created_usec = wall_clock_usec();
     std::unique_ptr<Processes> processes;
     if (services_) {
-        record.unit = job_unit(*id);
+        record.unit = job_unit(id);
     } else if (auto made = make_processes(record)) {
         processes = std::move(*made);
     } else {
-        records_.remove(*id);
+        records_.remove(id);
         return fail(made.error().message);
     }
-    Result<JobFiles> files = open_files(OutputFile::create(folder->get(), "stdout"),
-                                        OutputFile::create(folder->get(), "stderr"));
+    Result<JobFiles> files = open_files(OutputFile::create(folder.get(), "stdout"),
+                                        OutputFile::create(folder.get(), "stderr"));
     if (!files) {
-        records_.remove(*id);
+        records_.remove(id);
         return fail(files.error().message);
     }
     if (const Status written = records_.write(record); !written) {
-        records_.remove(*id);
+        records_.remove(id);
         return fail(written.error().message);
     }
-    if (!admit(*id)) {
-        records_.remove(*id);
+    if (!admit(id)) {
+        records_.remove(id);
         return fail("it was not admitted");
     }
     if (services_) {
@@ -314,9 +310,9 @@ void Manager::resume(Record record) {
     job.resume();
 }
 
-// A call that systemd has not dealt with when the guard dies is lost, since systemd can't ask any more
-// who made it; and so a unit may be left whose job is over. Others' units stay: they may be jobs of
-// another guard, which has not seen yet how they ended.
+// A call that systemd has not dealt with when the guard dies is lost, since systemd can't ask any
+// more who made it; and so a unit may be left whose job is over. Others' units stay: they may be
+// jobs of another guard, which has not seen yet how they ended.
 void Manager::forget_units() {
     services_->failed_units([this](const std::vector<std::string>& names) {
         for (const std::string& name : names) {
@@ -352,10 +348,9 @@ Result<std::vector<Record>> Manager::find_key(const Requester& who) const {
 
 Result<std::array<UniqueFd, 2>> Manager::open_output(const std::string& job) const {
     const UniqueFd folder = records_.open_folder(job);
-    Result<JobFiles> files = open_files(OutputFile::open(folder.get(), "stdout"),
-                                        OutputFile::open(folder.get(), "stderr"));
-    if (!files) return fail(files.error().message);
-    return std::move(files->readers);
+    POSTERN_TRY(JobFiles files, open_files(OutputFile::open(folder.get(), "stdout"),
+                                           OutputFile::open(folder.get(), "stderr")));
+    return std::move(files.readers);
 }
 
 Result<FollowerId> Manager::follow(const std::string& job, std::unique_ptr<Follower> follower) {
@@ -498,13 +493,12 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     sd_event* event, Settings settings,
     const std::function<void(const std::string& job, const std::string& action, uid_t uid)>& lost) {
     keep_children_waitable();
-    Result<RecordStore> records =
-        RecordStore::open(settings.state_folder, settings.retention, settings.notice);
-    if (!records) return fail(records.error().message);
+    POSTERN_TRY(RecordStore records,
+                RecordStore::open(settings.state_folder, settings.retention, settings.notice));
     const bool by_systemd = !settings.systemd_socket.empty();
     std::optional<CgroupPlace> cgroup;
     if (!by_systemd) {
-        Result<CgroupPlace> made = make_jobs_cgroup(records->state_folder());
+        Result<CgroupPlace> made = make_jobs_cgroup(records.state_folder());
         if (made) {
             cgroup = *made;
         } else if (settings.notice) {
@@ -515,7 +509,7 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     const auto tell = [&lost](const Record& record) {
         if (lost) lost(record.job, record.action, record.requester.uid);
     };
-    std::vector<Record> unfinished = records->load();
+    std::vector<Record> unfinished = records.load();
     const std::string boot = boot_id();
     const auto left = std::ranges::partition(unfinished, [&](const Record& record) {
         return !by_systemd || record.unit.empty() || record.boot != boot || boot.empty();
@@ -523,12 +517,10 @@ Result<std::unique_ptr<JobManager>> JobManager::create(
     std::vector<Record> systemds(std::make_move_iterator(left.begin()),
                                  std::make_move_iterator(left.end()));
     unfinished.erase(left.begin(), left.end());
-    recover(*records, std::move(unfinished), cgroup, tell, settings.notice);
-    auto manager = std::make_unique<Manager>(event, std::move(settings), std::move(*records),
+    recover(records, std::move(unfinished), cgroup, tell, settings.notice);
+    auto manager = std::make_unique<Manager>(event, std::move(settings), std::move(records),
                                              std::move(cgroup));
-    if (const Status begun = manager->begin(std::move(systemds)); !begun) {
-        return fail(begun.error().message);
-    }
+    POSTERN_TRY(manager->begin(std::move(systemds)));
     return std::unique_ptr<JobManager>(std::move(manager));
 }
 

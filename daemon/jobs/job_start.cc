@@ -91,19 +91,16 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     order.working_directory = action.working_directory;
     order.argv = command.argv;
     order.environment = environment_of(action, record.job, record.requester);
-    const Result<std::vector<std::uint8_t>> bytes = launcher::encode(order);
-    if (!bytes) return fail(bytes.error().message);
-    const Result<UniqueFd> order_file = sealed_file("postern-order", *bytes);
-    if (!order_file) return fail(order_file.error().message);
-    const Result<UniqueFd> stdin_file = stdin_of(command);
-    if (!stdin_file) return fail(stdin_file.error().message);
+    POSTERN_TRY(const std::vector<std::uint8_t> bytes, launcher::encode(order));
+    POSTERN_TRY(const UniqueFd order_file, sealed_file("postern-order", bytes));
+    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command));
     UniqueFd procs;
     if (order.join_cgroup) {
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
-    return launch({settings.launcher.get(), stdin_file->get(), files.output[0].fd(),
-                   files.output[error_stream(action)].fd(), order_file->get(), program->get(),
+    return launch({settings.launcher.get(), stdin_file.get(), files.output[0].fd(),
+                   files.output[error_stream(action)].fd(), order_file.get(), program->get(),
                    procs.get()});
 }
 

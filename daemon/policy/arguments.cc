@@ -64,9 +64,9 @@ std::string names_of(const std::vector<ArgumentSpec>& specs) {
     return names;
 }
 
-Failure<ArgumentError> refuse(const std::string& argument, const std::string& what) {
+Unexpected<ArgumentError> refuse(const std::string& argument, const std::string& what) {
     const std::string name = printable(std::string_view(argument).substr(0, 64));
-    return fail_with(ArgumentError{name, name + ": " + what});
+    return Unexpected(ArgumentError{name, name + ": " + what});
 }
 
 std::optional<ArgumentError> find_stranger(const Action& action, const Arguments& arguments) {
@@ -78,18 +78,18 @@ std::optional<ArgumentError> find_stranger(const Action& action, const Arguments
             return refuse(given->name, "there is no such argument; " +
                                            (specs.empty() ? "this action takes none"
                                                           : "this action takes " + names_of(specs)))
-                .error;
+                .error();
         }
         const bool twice = std::any_of(arguments.begin(), given, [&](const NamedValue& other) {
             return other.name == given->name;
         });
-        if (twice) return refuse(given->name, "is given twice").error;
+        if (twice) return refuse(given->name, "is given twice").error();
     }
     return std::nullopt;
 }
 
 Result<Bound, ArgumentError> check_all(const Action& action, const Arguments& arguments) {
-    if (auto stranger = find_stranger(action, arguments)) return fail_with(*std::move(stranger));
+    if (auto stranger = find_stranger(action, arguments)) return Unexpected(*std::move(stranger));
     Bound bound;
     for (const ArgumentSpec& spec : action.description.arguments) {
         const auto given = std::ranges::find_if(
@@ -132,24 +132,23 @@ Texts fill(const Template& element, const Bound& bound) {
 }  // namespace
 
 Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments) {
-    Result<Bound, ArgumentError> bound = check_all(action, arguments);
-    if (!bound) return fail_with(std::move(bound).error());
+    POSTERN_TRY(auto bound, check_all(action, arguments));
 
     Command command;
     command.argv.push_back(action.program);
     for (const Template& element : action.command) {
-        for (std::string& text : fill(element, *bound)) command.argv.push_back(std::move(text));
+        for (std::string& text : fill(element, bound)) command.argv.push_back(std::move(text));
     }
     if (action.stdin_text) {
         std::string text;
         for (const Piece& piece : *action.stdin_text) {
-            for (const std::string& part : fill({piece}, *bound)) text += part;
+            for (const std::string& part : fill({piece}, bound)) text += part;
         }
         command.stdin_text = std::move(text);
     }
     for (const ArgumentSpec& spec : action.description.arguments) {
-        const auto found = bound->find(spec.name);
-        if (found != bound->end()) command.shown.emplace_back(spec.name, show(spec, found->second));
+        const auto found = bound.find(spec.name);
+        if (found != bound.end()) command.shown.emplace_back(spec.name, show(spec, found->second));
     }
     return command;
 }

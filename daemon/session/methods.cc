@@ -87,7 +87,7 @@ class Fields {
 
 template <typename T>
 Result<T, BadParameter> checked(Fields& fields, T value) {
-    if (auto bad = fields.bad()) return fail_with(std::move(*bad));
+    if (auto bad = fields.bad()) return Unexpected(std::move(*bad));
     return value;
 }
 

@@ -57,7 +57,7 @@ Status drop_bounding_set() {
 
 Status become(const Ids& ids) {
     if (ids.uid == 0 || ids.gid == 0) return fail("a session never runs as root");
-    if (auto dropped = drop_bounding_set(); !dropped) return dropped;
+    POSTERN_TRY(drop_bounding_set());
     if (::setgroups(0, nullptr) != 0) return failed("setgroups");
     if (::setresgid(ids.gid, ids.gid, ids.gid) != 0) return failed("setresgid");
     if (::setresuid(ids.uid, ids.uid, ids.uid) != 0) return failed("setresuid");
@@ -120,11 +120,11 @@ Status close_descriptors_from(unsigned int first) {
 
 Status enter_sandbox(const std::optional<Ids>& ids) {
     if (!ids && (::geteuid() == 0 || ::getuid() == 0)) return fail("a session never runs as root");
-    if (auto status = leave_surroundings(); !status) return status;
+    POSTERN_TRY(leave_surroundings());
     if (ids) {
         if (auto status = become(*ids); !status) return status;
     }
-    if (auto status = drop_capabilities(); !status) return status;
+    POSTERN_TRY(drop_capabilities());
     if (ids) {
         if (auto status = verify_ids(*ids); !status) return status;
     }

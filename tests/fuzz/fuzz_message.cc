@@ -28,7 +28,7 @@ void check_reply(const std::string& reply) {
     check(reply.ends_with('\n') && reply.find('\n') == reply.size() - 1);
     check(reply.find('\0') == std::string::npos);
     check(valid_utf8(reply));
-    check(protocol::decode_reply(std::string_view(reply).substr(0, reply.size() - 1)).ok());
+    check(protocol::decode_reply(std::string_view(reply).substr(0, reply.size() - 1)).has_value());
 }
 
 // What is asked fits into a packet, and the guard reads what was written.
@@ -36,7 +36,7 @@ void check_question(const channel::ToGuard& message) {
     const auto packet = channel::encode(message);
     check(packet.size() <= limits::packet_bytes);
     const auto decoded = channel::decode_to_guard(packet);
-    check(decoded.ok() && channel::encode(*decoded) == packet);
+    check(decoded.has_value() && channel::encode(*decoded) == packet);
 }
 
 struct Check {
@@ -117,7 +117,7 @@ class Packets {
         const auto received = receiver_.receive(ends_.first.get());
         check(received.state == channel::Received::State::packet);
         const auto message = channel::decode_to_guard(received.packet);
-        check(message.ok());
+        check(message.has_value());
         return *message;
     }
 

@@ -203,9 +203,8 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
 Result<std::unique_ptr<Audit>> Audit::create(sd_event* event,
                                              const std::optional<std::string>& file) {
     if (file) {
-        auto sink = open_audit_file(*file);
-        if (!sink) return fail_with(std::move(sink).error());
-        return std::make_unique<Audit>(event, std::move(*sink));
+        POSTERN_TRY(auto sink, open_audit_file(*file));
+        return std::make_unique<Audit>(event, std::move(sink));
     }
     auto journal = open_audit_journal(event, journal_socket);
     return std::make_unique<Audit>(event, journal ? std::move(*journal) : audit_to_stderr(event));

@@ -81,9 +81,9 @@ void Administration::report_bad(const Call& call) const {
 }
 
 void Administration::finish(const Call& call, const Status& done) const {
-    call.session->send(
-        channel::Managed{call.connection, call.request, done.ok(), done ? "" : done.error().message,
-                         snapshot_ ? static_cast<std::uint32_t>(snapshot_->actions.size()) : 0});
+    call.session->send(channel::Managed{
+        call.connection, call.request, done.has_value(), done ? "" : done.error().message,
+        snapshot_ ? static_cast<std::uint32_t>(snapshot_->actions.size()) : 0});
 }
 
 void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {

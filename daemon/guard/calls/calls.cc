@@ -370,9 +370,8 @@ bool Calls::is_own(const SessionProcess& session, const jobs::Requester& request
 
 Result<std::optional<jobs::Record>> Calls::find_own(const SessionProcess& session,
                                                     const channel::Run& call) const {
-    auto records = jobs_.find_key(requester_of(session, call));
-    if (!records) return fail(records.error().message);
-    for (jobs::Record& record : *records) {
+    POSTERN_TRY(auto records, jobs_.find_key(requester_of(session, call)));
+    for (jobs::Record& record : records) {
         if (!record.again && is_own(session, record.requester)) return std::optional(record);
     }
     return std::optional<jobs::Record>();

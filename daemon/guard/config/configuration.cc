@@ -37,7 +37,7 @@ Status take_text(const Json& value, std::string& target) {
 }
 
 Status take_path(const Json& value, std::string& target) {
-    if (auto taken = take_text(value, target); !taken) return taken;
+    POSTERN_TRY(take_text(value, target));
     if (target.front() != '/') return fail("must be an absolute path");
     return {};
 }
@@ -64,10 +64,9 @@ constexpr std::array<Key, 11> keys = {{
     {"socketMode",
      [](const Json& v, Configuration& c) -> Status {
          std::string text;
-         if (auto taken = take_text(v, text); !taken) return taken;
-         auto mode = parse_mode(text);
-         if (!mode) return fail_with(mode.error());
-         c.socket_mode = *mode;
+         POSTERN_TRY(take_text(v, text));
+         POSTERN_TRY(auto mode, parse_mode(text));
+         c.socket_mode = mode;
          return {};
      }},
     {"socketGroup",
@@ -79,10 +78,9 @@ constexpr std::array<Key, 11> keys = {{
     {"jobs",
      [](const Json& v, Configuration& c) -> Status {
          std::string text;
-         if (auto taken = take_text(v, text); !taken) return taken;
-         auto jobs = parse_supervision(text);
-         if (!jobs) return fail_with(jobs.error());
-         c.jobs = *jobs;
+         POSTERN_TRY(take_text(v, text));
+         POSTERN_TRY(auto jobs, parse_supervision(text));
+         c.jobs = jobs;
          return {};
      }},
     {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},

@@ -40,9 +40,7 @@ Status drop_groups_and_capabilities() {
 
 Result<DatagramSender> DatagramSender::create(bool own) {
     if (!own) {
-        if (auto dropped = drop_groups_and_capabilities(); !dropped) {
-            return fail_with(dropped.error());
-        }
+        POSTERN_TRY(drop_groups_and_capabilities());
     }
     return DatagramSender(own);
 }

@@ -65,9 +65,8 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
     for (const Listener& listener : datagrams->listeners_) {
         sockets.push_back(listener.socket.get());
     }
-    auto replier = DatagramReplier::create(sockets, only_uid.has_value());
-    if (!replier) return fail_with(std::move(replier).error());
-    datagrams->replier_ = std::move(*replier);
+    POSTERN_TRY(auto replier, DatagramReplier::create(sockets, only_uid.has_value()));
+    datagrams->replier_ = std::move(replier);
     return datagrams;
 }
 

@@ -99,15 +99,14 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     if (length != sizeof credentials || !is_known(credentials)) {
         return fail("the kernel does not know who the peer is");
     }
-    auto groups = peer_groups(connection, calls);
-    if (!groups) return fail_with(std::move(groups).error());
+    POSTERN_TRY(auto groups, peer_groups(connection, calls));
 
     Peer peer;
     policy::Caller& caller = peer.caller;
     caller.uid = credentials.uid;
     caller.gid = credentials.gid;
     peer.pid = credentials.pid;
-    caller.groups = std::move(*groups);
+    caller.groups = std::move(groups);
     // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
     caller.groups.push_back(credentials.gid);
     std::ranges::sort(caller.groups);

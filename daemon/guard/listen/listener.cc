@@ -99,22 +99,20 @@ Result<std::vector<Listener>> passed_listeners() {
     std::vector<Listener> listeners;
     for (int i = 0; i < count; ++i) {
         const auto index = static_cast<std::size_t>(i);
-        auto listener = check_listener(UniqueFd(SD_LISTEN_FDS_START + i),
-                                       index < names.size() ? names[index] : "unknown");
-        if (!listener) return fail_with(std::move(listener).error());
-        listener->administrator = index < names.size() && names[index] == administrator_name;
-        listeners.push_back(std::move(*listener));
+        POSTERN_TRY(auto listener, check_listener(UniqueFd(SD_LISTEN_FDS_START + i),
+                                                  index < names.size() ? names[index] : "unknown"));
+        listener.administrator = index < names.size() && names[index] == administrator_name;
+        listeners.push_back(std::move(listener));
     }
     return listeners;
 }
 
 Result<Listener> bind_listener(const BindOptions& options) {
-    auto bound = bind_socket(options);
-    if (!bound) return fail_with(std::move(bound).error());
+    POSTERN_TRY(auto bound, bind_socket(options));
     Listener listener;
     listener.name = options.path;
-    listener.socket = std::move(bound->socket);
-    listener.file = std::move(bound->file);
+    listener.socket = std::move(bound.socket);
+    listener.file = std::move(bound.file);
     listener.datagram = options.datagram;
     return listener;
 }

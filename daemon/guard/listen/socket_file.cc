@@ -138,15 +138,14 @@ SocketFile::~SocketFile() {
 Result<BoundSocket> bind_socket(const BindOptions& options) {
     const std::string& path = options.path;
     const std::string who = "socket \"" + printable(path) + "\": ";
-    if (auto checked = check_path(path); !checked) return fail_with(checked.error());
-    if (auto checked = check_folder(path); !checked) return fail_with(checked.error());
+    POSTERN_TRY(check_path(path));
+    POSTERN_TRY(check_folder(path));
 
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.c_str(), path.size());
-    auto lock = take_lock(path);
-    if (!lock) return fail_with(std::move(lock).error());
-    if (auto removed = remove_stale(path, address); !removed) return fail_with(removed.error());
+    POSTERN_TRY(auto lock, take_lock(path));
+    POSTERN_TRY(remove_stale(path, address));
 
     const int type = options.datagram ? SOCK_DGRAM : SOCK_STREAM;
     UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -171,8 +170,7 @@ Result<BoundSocket> bind_socket(const BindOptions& options) {
     struct stat status{};
     if (::lstat(path.c_str(), &status) != 0) return fail(who + std::strerror(errno));
     BoundSocket result;
-    result.file =
-        std::make_unique<SocketFile>(path, std::move(*lock), status.st_dev, status.st_ino);
+    result.file = std::make_unique<SocketFile>(path, std::move(lock), status.st_dev, status.st_ino);
     // A group that is wrong until here can only be the guard's own, which may do this anyway. For a
     // stream socket it is before listen(2), so nobody has connected yet.
     if (options.group && ::fchownat(AT_FDCWD, path.c_str(), static_cast<uid_t>(-1), *options.group,

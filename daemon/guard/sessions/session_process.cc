@@ -46,9 +46,8 @@ Result<std::unique_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
                                                               const SessionSettings& settings,
                                                               policy::Caller caller,
                                                               policy::SnapshotPtr snapshot) {
-    auto pair = channel::make_pair();
-    if (!pair) return fail_with(std::move(pair).error());
-    auto& [guard_end, session_end] = *pair;
+    POSTERN_TRY(auto pair, channel::make_pair());
+    auto& [guard_end, session_end] = pair;
     refuse_descriptors(guard_end.get());
 
     auto session =
@@ -59,9 +58,7 @@ Result<std::unique_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
                             session.get());
     if (r < 0) return fail(std::string("session channel: ") + std::strerror(-r));
     session->channel_source_.reset(source);
-    if (auto spawned = session->spawn(settings, session_end.get()); !spawned) {
-        return fail_with(spawned.error());
-    }
+    POSTERN_TRY(session->spawn(settings, session_end.get()));
     session->acknowledged_usec_ = monotonic_usec();
 
     const policy::Caller& who = *session->caller_;
@@ -102,9 +99,8 @@ Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
         arguments.insert(arguments.end(), {"--uid", std::to_string(settings.ids->first), "--gid",
                                            std::to_string(settings.ids->second)});
     }
-    auto pid = spawn_session(settings.program, arguments, channel_end);
-    if (!pid) return fail_with(std::move(pid).error());
-    pid_ = *pid;
+    POSTERN_TRY(auto pid, spawn_session(settings.program, arguments, channel_end));
+    pid_ = pid;
     // Not reaped yet, so the number is still this child's.
     pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
     sd_event_source* source = nullptr;

@@ -24,7 +24,7 @@ namespace {
 constexpr int lowest_source = 10;
 static_assert(lowest_source > launcher::cgroup_fd);
 
-Failure<Error> failed(const char* what, int error) {
+Unexpected<Error> failed(const char* what, int error) {
     return fail(std::string(what) + ": " + std::strerror(error));
 }
 

@@ -64,7 +64,7 @@ Result<GroupDigest::Key> load_key(int state_folder) {
     if (old && read(old.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size())) {
         return key;
     }
-    if (const Status filled = fill_with_random(key); !filled) return fail(filled.error().message);
+    POSTERN_TRY(fill_with_random(key));
     const UniqueFd file(openat(state_folder, new_key_name,
                                O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
     const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
@@ -79,17 +79,16 @@ Result<GroupDigest::Key> load_key(int state_folder) {
 
 Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
                                       Notice notice) {
-    if (const Status made = make_folders(state_folder); !made) return fail(made.error().message);
+    POSTERN_TRY(make_folders(state_folder));
     const auto state = open_safe_folder(state_folder, geteuid());
     if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
-    Result<std::string> path = true_path(state->get());
-    if (!path) return fail(path.error().message);
+    POSTERN_TRY(std::string path, true_path(state->get()));
 
     const Result<GroupDigest::Key> key = load_key(state->get());
     if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
 
     RecordStore store{GroupDigest(*key)};
-    store.state_folder_ = std::move(*path);
+    store.state_folder_ = std::move(path);
     store.lock_ = UniqueFd(
         openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
     if (!store.lock_) return fail(why("state folder " + state_folder + ": lock"));
@@ -123,7 +122,7 @@ Result<UniqueFd> RecordStore::make_folder(const std::string& job) const {
     }
     UniqueFd folder = open_folder(job);
     if (!folder || fchmod(folder.get(), 0700) < 0) {
-        const Failure<Error> failure = fail(why(state_folder_ + "/jobs/" + job));
+        const Unexpected<Error> failure = fail(why(state_folder_ + "/jobs/" + job));
         remove(job);
         return failure;
     }
@@ -143,7 +142,7 @@ Status RecordStore::write(const Record& record) const {
                                O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file || !write_all(file.get(), to_json(record)) ||
         renameat(folder.get(), new_record_name, folder.get(), record_name) < 0) {
-        const Failure<Error> failure = fail(why(name));
+        const Unexpected<Error> failure = fail(why(name));
         unlinkat(folder.get(), new_record_name, 0);
         return failure;
     }

@@ -81,7 +81,7 @@ class Parser {
             read_on_disconnect();
             read_datagram();
         }
-        if (auto error = document_.first_error()) return fail_with(*std::move(error));
+        if (auto error = document_.first_error()) return Unexpected(*std::move(error));
         return std::move(action_);
     }
 
@@ -415,9 +415,8 @@ class Parser {
 
 Result<Action> parse_action(std::string_view name, std::string_view file, std::string_view text,
                             const LoadOptions& options) {
-    Result<Document> document = Document::parse(file, text);
-    if (!document) return fail_with(std::move(document).error());
-    return Parser(*document, options).parse(name);
+    POSTERN_TRY(Document document, Document::parse(file, text));
+    return Parser(document, options).parse(name);
 }
 
 }  // namespace postern::policy

@@ -82,7 +82,7 @@ class Loader {
 
     Result<Snapshot> load() {
         for (const std::string& path : options_.folders) {
-            if (auto listed = list(path); !listed) return fail_with(Error(listed.error()));
+            if (auto listed = list(path); !listed) return Unexpected(Error(listed.error()));
         }
         if (winners_.size() > limits::actions) {
             return fail("there are " + std::to_string(winners_.size()) +
@@ -124,9 +124,8 @@ class Loader {
         }
         folders_.push_back(std::make_unique<UniqueFd>(std::move(folder).value()));
         const UniqueFd& open = *folders_.back();
-        Result<std::vector<std::string>> names = list_names(open, path);
-        if (!names) return fail_with(std::move(names).error());
-        for (const std::string& name : *names) {
+        POSTERN_TRY(std::vector<std::string> names, list_names(open, path));
+        for (const std::string& name : names) {
             std::string file = path;
             if (!file.ends_with('/')) file += '/';
             file += name;
@@ -200,9 +199,8 @@ Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& o
     const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
     if (!text) return fail(shown + ": " + text.error().message);
     if (text->empty()) return std::optional<Action>();
-    Result<Action> action = parse_action(name, shown, *text, options);
-    if (!action) return fail_with(std::move(action).error());
-    return std::optional<Action>(std::move(action).value());
+    POSTERN_TRY(Action action, parse_action(name, shown, *text, options));
+    return std::optional<Action>(std::move(action));
 }
 
 }  // namespace postern::policy

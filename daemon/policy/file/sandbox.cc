@@ -53,7 +53,7 @@ Parsed integer(std::string_view name, std::string_view text) {
 // The place in the list is the number that travels.
 template <const auto& choices, std::int32_t first>
 Parsed number_of_choice(std::string_view name, std::string_view text) {
-    if (const Parsed known = one_of<choices>(name, text); !known) return fail_with(known.error());
+    if (const Parsed known = one_of<choices>(name, text); !known) return Unexpected(known.error());
     const auto at = std::ranges::find(choices, text) - choices.begin();
     return std::vector<NamedProperty>{{std::string(name), static_cast<std::int32_t>(at) + first}};
 }
@@ -374,7 +374,7 @@ class SandboxReader {
         CapabilitySet set;
         for (const Assignment& assignment : assignments(node, true)) {
             if (const Status assigned = set.assign(assignment.text); !assigned) {
-                return add(name, assignment.node, fail_with(assigned.error()));
+                return add(name, assignment.node, Unexpected(assigned.error()));
             }
         }
         add(name, node, std::vector<NamedProperty>{{name, set.mask()}});

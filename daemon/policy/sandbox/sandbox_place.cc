@@ -78,10 +78,9 @@ std::vector<std::string_view> prefixes_behind(std::string_view word) {
 }  // namespace
 
 Parsed parse_bind_paths(std::string_view name, std::string_view text) {
-    const auto words = split_words(text);
-    if (!words) return fail_with(words.error());
+    POSTERN_TRY(const auto words, split_words(text));
     std::vector<BindPath> paths;
-    for (const std::string& word : *words) {
+    for (const std::string& word : words) {
         const auto parts = split_colons(word, 3);
         BindPath path;
         path.source = parts[0];
@@ -100,10 +99,9 @@ Parsed parse_bind_paths(std::string_view name, std::string_view text) {
 }
 
 Parsed parse_temporary_file_systems(std::string_view name, std::string_view text) {
-    const auto words = split_words(text);
-    if (!words) return fail_with(words.error());
+    POSTERN_TRY(const auto words, split_words(text));
     std::vector<std::pair<std::string, std::string>> mounts;
-    for (const std::string& word : *words) {
+    for (const std::string& word : words) {
         const auto parts = split_colons(word, 2);
         if (!is_absolute(parts[0])) return no(word, "is no PATH[:OPTIONS] with an absolute path");
         mounts.emplace_back(parts[0], parts.size() > 1 ? parts[1] : "");
@@ -143,16 +141,14 @@ Parsed parse_device_weight(std::string_view name, std::string_view text) {
 Parsed parse_device_latency(std::string_view /*name*/, std::string_view text) {
     const auto parts = device_and_rest(text);
     if (!parts) return no(text, R"(is no path and time; write for example "/dev/sda 25ms")");
-    const Result<std::uint64_t> span = parse_duration(parts->second);
-    if (!span) return fail_with(span.error());
-    return device_and_number("IODeviceLatencyTargetUSec", parts->first, *span);
+    POSTERN_TRY(const std::uint64_t span, parse_duration(parts->second));
+    return device_and_number("IODeviceLatencyTargetUSec", parts->first, span);
 }
 
 Parsed parse_addresses(std::string_view name, std::string_view text) {
-    const auto words = split_words(text);
-    if (!words) return fail_with(words.error());
+    POSTERN_TRY(const auto words, split_words(text));
     std::vector<AddressPrefix> prefixes;
-    for (const std::string& word : *words) {
+    for (const std::string& word : words) {
         for (const std::string_view one_of_them : prefixes_behind(word)) {
             auto prefix = prefix_of(one_of_them);
             if (!prefix) {

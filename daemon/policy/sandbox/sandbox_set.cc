@@ -88,10 +88,9 @@ constexpr std::array<Flag, 6> secure_bits = {{
 template <std::size_t size>
 Result<std::uint64_t> flags_of(std::string_view text, const std::array<Flag, size>& known,
                                std::string_view what) {
-    const auto words = split_words(text);
-    if (!words) return fail_with(words.error());
+    POSTERN_TRY(const auto words, split_words(text));
     std::uint64_t bits = 0;
-    for (const std::string& word : *words) {
+    for (const std::string& word : words) {
         const auto found =
             std::ranges::find_if(known, [&](const Flag& flag) { return flag.name == word; });
         if (found == known.end()) return no(word, what);
@@ -109,9 +108,8 @@ Parsed parse_filter(std::string_view name, std::string_view text) {
         list.allow = false;
         text.remove_prefix(1);
     }
-    auto words = split_words(text);
-    if (!words) return fail_with(words.error());
-    list.words = std::move(*words);
+    POSTERN_TRY(auto words, split_words(text));
+    list.words = std::move(words);
     return one(name, std::move(list));
 }
 
@@ -123,26 +121,23 @@ Parsed parse_namespaces(std::string_view name, std::string_view text) {
     }
     const bool but = text.starts_with('~');
     if (but) text.remove_prefix(1);
-    const auto bits = flags_of(text, namespaces, "is no kind of namespace");
-    if (!bits) return fail_with(bits.error());
-    return one(name, but ? all & ~*bits : *bits);
+    POSTERN_TRY(const auto bits, flags_of(text, namespaces, "is no kind of namespace"));
+    return one(name, but ? all & ~bits : bits);
 }
 
 Parsed parse_secure_bits(std::string_view name, std::string_view text) {
-    const auto bits = flags_of(text, secure_bits, "is no secure bit (capabilities(7))");
-    if (!bits) return fail_with(bits.error());
-    return one(name, static_cast<std::int32_t>(*bits));
+    POSTERN_TRY(const auto bits, flags_of(text, secure_bits, "is no secure bit (capabilities(7))"));
+    return one(name, static_cast<std::int32_t>(bits));
 }
 
 Parsed parse_cpus(std::string_view name, std::string_view text) {
     if (name == "CPUAffinity" && text == "numa") return one("CPUAffinityFromNUMA", true);
     std::string separated(text);
     std::ranges::replace(separated, ',', ' ');
-    const auto words = split_words(separated);
-    if (!words) return fail_with(words.error());
+    POSTERN_TRY(const auto words, split_words(separated));
     constexpr std::uint32_t most = 8191;  // more than any kernel is built for
     Bytes set;
-    for (const std::string& word : *words) {
+    for (const std::string& word : words) {
         const std::string_view range = word;
         const std::size_t dash = range.find('-');
         const auto first = number_of<std::uint32_t>(range.substr(0, dash));
@@ -178,9 +173,8 @@ Status CapabilitySet::assign(std::string_view text) {
     if (but) text.remove_prefix(1);
     std::uint64_t bits = 0;
     if (text.find_first_not_of(' ') != std::string_view::npos) {
-        const auto words = split_words(text);
-        if (!words) return fail_with(words.error());
-        for (const std::string& word : *words) {
+        POSTERN_TRY(const auto words, split_words(text));
+        for (const std::string& word : words) {
             const auto found = std::ranges::find(capabilities, word);
             if (found == capabilities.end()) return no(word, "is no capability");
             bits |= std::uint64_t{1} << (found - capabilities.begin());

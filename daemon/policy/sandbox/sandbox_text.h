@@ -25,7 +25,7 @@ inline Parsed one(std::string_view name, PropertyValue value) {
 }
 
 // The text, and what is wrong with it.
-inline Failure<Error> no(std::string_view text, std::string_view what) {
+inline Unexpected<Error> no(std::string_view text, std::string_view what) {
     return fail(in_quotes(text) + ' ' + std::string(what));
 }
 

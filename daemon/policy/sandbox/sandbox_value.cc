@@ -147,28 +147,25 @@ Parsed parse_absolute_path(std::string_view name, std::string_view text) {
 }
 
 Parsed parse_words(std::string_view name, std::string_view text) {
-    auto words = split_words(text);
-    if (!words) return fail_with(words.error());
-    return one(name, std::move(*words));
+    POSTERN_TRY(auto words, split_words(text));
+    return one(name, std::move(words));
 }
 
 Parsed parse_paths(std::string_view name, std::string_view text) {
-    auto words = split_words(text);
-    if (!words) return fail_with(words.error());
-    for (const std::string& word : *words) {
+    POSTERN_TRY(auto words, split_words(text));
+    for (const std::string& word : words) {
         std::string_view path = word;
         for (const char prefix : {'-', '+'}) {
             if (path.starts_with(prefix)) path.remove_prefix(1);
         }
         if (!is_absolute(path)) return no(word, "is not absolute");
     }
-    return one(name, std::move(*words));
+    return one(name, std::move(words));
 }
 
 Parsed parse_folders(std::string_view name, std::string_view text) {
-    auto words = split_words(text);
-    if (!words) return fail_with(words.error());
-    for (const std::string& word : *words) {
+    POSTERN_TRY(auto words, split_words(text));
+    for (const std::string& word : words) {
         const std::string within = '/' + word + '/';
         if (is_absolute(word) || within.find("/../") != std::string::npos) {
             return no(word, "is no path below systemd's own folder");
@@ -177,7 +174,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
             return no(word, "asks for a link, which a job's unit can't have");
         }
     }
-    return one(name, std::move(*words));
+    return one(name, std::move(words));
 }
 
 Parsed parse_mode_bits(std::string_view name, std::string_view text) {
@@ -231,16 +228,14 @@ Parsed parse_pressure_limit(std::string_view name, std::string_view text) {
 Parsed parse_span(std::string_view name, std::string_view text) {
     const std::string travels = std::string(name.substr(0, name.size() - 3)) + "USec";
     if (text == "infinity") return one(travels, unlimited);
-    const Result<std::uint64_t> span = parse_duration(text);
-    if (!span) return fail_with(span.error());
-    return one(travels, *span);
+    POSTERN_TRY(const std::uint64_t span, parse_duration(text));
+    return one(travels, span);
 }
 
 Parsed parse_nanoseconds(std::string_view name, std::string_view text) {
     if (const auto number = number_of<std::uint64_t>(text)) return one(name, *number);
-    const Result<std::uint64_t> span = parse_duration(text);
-    if (!span) return fail_with(span.error());
-    return one(name, *span * 1000);
+    POSTERN_TRY(const std::uint64_t span, parse_duration(text));
+    return one(name, span * 1000);
 }
 
 Parsed parse_resource_limit(std::string_view name, std::string_view text) {

@@ -26,8 +26,8 @@ json action(const json& arguments) {
 
 std::string example(const json& arguments) {
     const auto decoded = decode_action(action(arguments));
-    EXPECT_TRUE(decoded.ok());
-    return decoded.ok() ? example_command(*decoded) : "";
+    EXPECT_TRUE(decoded.has_value());
+    return decoded.has_value() ? example_command(*decoded) : "";
 }
 
 TEST(CtlAction, IsDecodedWhole) {
@@ -52,7 +52,7 @@ TEST(CtlAction, IsDecodedWhole) {
                                                     {"maxLength", 3},
                                                     {"secret", true},
                                                     {"summary", "t"}})}}});
-    ASSERT_TRUE(decoded.ok());
+    ASSERT_TRUE(decoded.has_value());
     ArgumentSpec list;
     list.name = "list";
     list.type = ArgumentType::list;
@@ -87,13 +87,13 @@ TEST(CtlAction, OfADaemonThatSaysNonsenseIsRefusedAndNeverThrows) {
           action(json::array({1})), action(json::array({json::object()})),
           action(json::array({argument("x", "path")})),
           action(json::array({json({{"name", "x"}, {"type", 3}})}))}) {
-        EXPECT_FALSE(decode_action(broken).ok()) << broken;
+        EXPECT_FALSE(decode_action(broken).has_value()) << broken;
     }
     const auto odd = decode_action({{"name", "n"}, {"timeoutSeconds", -5}, {"arguments", "none"}});
-    ASSERT_TRUE(odd.ok());
+    ASSERT_TRUE(odd.has_value());
     EXPECT_EQ(odd->timeout_usec, 0U);
     EXPECT_TRUE(odd->arguments.empty());
-    EXPECT_TRUE(decode_action({{"name", "n"}, {"timeoutSeconds", INT64_MAX}}).ok());
+    EXPECT_TRUE(decode_action({{"name", "n"}, {"timeoutSeconds", INT64_MAX}}).has_value());
 }
 
 TEST(CtlAction, ExampleGivesWhatMustBeGiven) {
@@ -124,7 +124,7 @@ TEST(CtlAction, TextIsPrintableWhateverTheDaemonSends) {
     hostile["summary"] = "s\x1b";
     hostile["description"] = "d\x1b\rz";
     const auto decoded = decode_action(hostile);
-    ASSERT_TRUE(decoded.ok());
+    ASSERT_TRUE(decoded.has_value());
     const auto text = describe_action(*decoded);
     EXPECT_THAT(text, testing::Not(testing::HasSubstr("\x1b")));
     EXPECT_THAT(text, testing::Not(testing::HasSubstr("\r")));

@@ -31,9 +31,9 @@ ActionDescription action() {
 
 json typed(std::vector<std::string> words, const ActionDescription* described) {
     const auto arguments = split_arguments(words);
-    EXPECT_TRUE(arguments.ok());
+    EXPECT_TRUE(arguments.has_value());
     auto values = typed_arguments(*arguments, described);
-    EXPECT_TRUE(values.ok());
+    EXPECT_TRUE(values.has_value());
     return *values;
 }
 
@@ -44,7 +44,7 @@ json typed(const std::string& word) {
 
 TEST(CtlArguments, AreSplitAtTheFirstSign) {
     const auto arguments = split_arguments(std::vector<std::string>{"a=b=c", "d="});
-    ASSERT_TRUE(arguments.ok());
+    ASSERT_TRUE(arguments.has_value());
     ASSERT_EQ(arguments->size(), 2U);
     EXPECT_EQ((*arguments)[0].name, "a");
     EXPECT_EQ((*arguments)[0].value, "b=c");
@@ -55,7 +55,7 @@ TEST(CtlArguments, AreSplitAtTheFirstSign) {
 TEST(CtlArguments, ThatAreNotNameAndValueAreNamed) {
     for (const std::string word : {"a", "=b", "", "="}) {
         const auto arguments = split_arguments(std::vector<std::string>{"x=1", word});
-        ASSERT_FALSE(arguments.ok()) << word;
+        ASSERT_FALSE(arguments.has_value()) << word;
         EXPECT_EQ(arguments.error().message, "\"" + word + "\": an argument is written NAME=VALUE");
     }
 }

@@ -42,7 +42,7 @@ TEST(CtlExitCode, OfJobs) {
 
 TEST(CtlJobEnd, IsDecoded) {
     const auto end = decode_job_end({{"outcome", "exited"}, {"exitCode", 3}, {"signal", nullptr}});
-    ASSERT_TRUE(end.ok());
+    ASSERT_TRUE(end.has_value());
     EXPECT_EQ(end->outcome, "exited");
     EXPECT_EQ(end->exit_code, 3);
     EXPECT_EQ(end->signal, std::nullopt);
@@ -56,7 +56,7 @@ TEST(CtlJobEnd, IsRefusedWhereItIsNotWhatTheInterfaceSays) {
                                json({{"outcome", "exited"}, {"exitCode", 0.5}}),
                                json({{"outcome", "signaled"}, {"signal", 0}}),
                                json({{"outcome", "signaled"}, {"signal", 65}})}) {
-        EXPECT_FALSE(decode_job_end(result).ok()) << result;
+        EXPECT_FALSE(decode_job_end(result).has_value()) << result;
     }
 }
 

@@ -64,7 +64,7 @@ TEST_F(CtlDatagram, TakesTheAnswer) {
     std::thread daemon([this] { answer(R"({"parameters":{"a":1}})"); });
     const auto message = ask_by_datagram(path_, "call", patient, -1);
     daemon.join();
-    ASSERT_TRUE(message.ok());
+    ASSERT_TRUE(message.has_value());
     EXPECT_EQ(message->text, R"({"parameters":{"a":1}})");
 }
 
@@ -72,7 +72,7 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAnAnswer) {
     const auto begin = std::chrono::steady_clock::now();
     const auto none = ask_by_datagram(path_, "call", {.send = 20s, .answer = 1s}, -1);
     const auto time = std::chrono::steady_clock::now() - begin;
-    ASSERT_FALSE(none.ok());
+    ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
               path_ +
                   ": no answer within 1 s: the daemon is gone, has too much to "
@@ -86,13 +86,13 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAnAnswer) {
 TEST_F(CtlDatagram, DoesNotWaitForEverForAPlaceInTheQueue) {
     fill();
     const auto none = ask_by_datagram(path_, "call", {.send = 1s, .answer = 20s}, -1);
-    ASSERT_FALSE(none.ok());
+    ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
               path_ + ": the daemon takes no packets: its queue stayed full for 1 s");
     EXPECT_EQ(none.error().code, exit_code::limit);
     EXPECT_FALSE(none.error().sent);
     const auto unsent = send_datagram(path_, "call", 1s);
-    ASSERT_FALSE(unsent.ok());
+    ASSERT_FALSE(unsent.has_value());
     EXPECT_EQ(unsent.error().message, none.error().message);
 }
 
@@ -105,7 +105,7 @@ TEST_F(CtlDatagram, SaysThatTheDaemonDiedWhileItWaitedForAPlaceInTheQueue) {
     });
     const auto none = ask_by_datagram(path_, "call", patient, -1);
     death.join();
-    ASSERT_FALSE(none.ok());
+    ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
               path_ + ": nobody listens there: the daemon that made this socket is gone");
     EXPECT_EQ(none.error().code, exit_code::broken);
@@ -118,7 +118,7 @@ TEST_F(CtlDatagram, TakesNoAnswerThatIsLongerThanAny) {
     std::thread daemon([this] { answer(std::string(datagram_answer_bytes + 1, ' ')); });
     const auto none = ask_by_datagram(path_, "call", patient, -1);
     daemon.join();
-    ASSERT_FALSE(none.ok());
+    ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
               path_ + ": an answer of 262145 bytes; that is no Postern daemon");
 }
@@ -129,7 +129,7 @@ TEST_F(CtlDatagram, AnInterruptEndsItAndIsNoMessage) {
     const UniqueFd readable(ends[0]);
     UniqueFd(ends[1]).reset();
     const auto none = ask_by_datagram(path_, "call", patient, readable.get());
-    ASSERT_FALSE(none.ok());
+    ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message, "");
     EXPECT_TRUE(none.error().sent);
 }

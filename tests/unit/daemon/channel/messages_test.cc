@@ -112,33 +112,34 @@ TEST(ChannelMessages, ThereIsOneOfEachKindInTheseTests) {
 TEST(ChannelMessages, ComeBackAsTheyWere) {
     each_packet([](const Bytes& packet, auto decode) {
         const auto decoded = decode(packet);
-        ASSERT_TRUE(decoded.ok()) << "kind " << int{packet[1]} << ": " << decoded.error().message;
+        ASSERT_TRUE(decoded.has_value())
+            << "kind " << int{packet[1]} << ": " << decoded.error().message;
         EXPECT_EQ(encode(*decoded), packet) << "kind " << int{packet[1]};
     });
 }
 
 TEST(ChannelMessages, FieldsComeBack) {
     const auto described = decode_to_session(encode(ToSession(Described{1, 2, some_action()})));
-    ASSERT_TRUE(described.ok());
+    ASSERT_TRUE(described.has_value());
     const auto& d = std::get<Described>(*described);
     EXPECT_EQ(d.connection, 1U);
     EXPECT_EQ(d.request, 2U);
     EXPECT_EQ(d.action, some_action());
 
     const auto ended = decode_to_session(encode(ToSession(JobEnded{1, 2, some_result()})));
-    ASSERT_TRUE(ended.ok());
+    ASSERT_TRUE(ended.has_value());
     EXPECT_EQ(std::get<JobEnded>(*ended).result, some_result());
 
     const auto original = std::get<channel::Run>(all_to_guard()[3]);
     const auto run = decode_to_guard(encode(ToGuard(original)));
-    ASSERT_TRUE(run.ok());
+    ASSERT_TRUE(run.has_value());
     EXPECT_EQ(std::get<channel::Run>(*run).action, "hello");
     EXPECT_EQ(std::get<channel::Run>(*run).arguments, original.arguments);
     EXPECT_EQ(std::get<channel::Run>(*run).key, "key");
 
     const JobView view{"j", "a", JobState::failed, 5, some_result(), "why"};
     const auto found = decode_to_session(encode(ToSession(JobFound{1, 2, view})));
-    ASSERT_TRUE(found.ok());
+    ASSERT_TRUE(found.has_value());
     EXPECT_EQ(std::get<JobFound>(*found).job, view);
 }
 
@@ -154,14 +155,15 @@ TEST(ChannelMessages, EveryTruncatedPrefixIsRefused) {
     each_packet([](const Bytes& packet, auto decode) {
         for (std::size_t size = 0; size < packet.size(); ++size) {
             Bytes cut(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size));
-            EXPECT_FALSE(decode(cut).ok()) << "kind " << int{packet[1]} << ", " << size << " bytes";
+            EXPECT_FALSE(decode(cut).has_value())
+                << "kind " << int{packet[1]} << ", " << size << " bytes";
             if (size < 8) continue;
             // ... and where the length in the header agrees with it.
             const std::size_t body = size - 8;
             for (std::size_t i = 0; i < 4; ++i) {
                 cut[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
             }
-            EXPECT_FALSE(decode(cut).ok()) << "kind " << int{packet[1]} << ", body " << body;
+            EXPECT_FALSE(decode(cut).has_value()) << "kind " << int{packet[1]} << ", body " << body;
         }
     });
 }
@@ -170,11 +172,11 @@ TEST(ChannelMessages, TrailingBytesAreRefused) {
     each_packet([](const Bytes& packet, auto decode) {
         Bytes longer = packet;
         longer.push_back(0);
-        EXPECT_FALSE(decode(longer).ok());
+        EXPECT_FALSE(decode(longer).has_value());
         const std::size_t body = longer.size() - 8;
         for (std::size_t i = 0; i < 4; ++i)
             longer[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
-        EXPECT_FALSE(decode(longer).ok()) << "kind " << int{packet[1]};
+        EXPECT_FALSE(decode(longer).has_value()) << "kind " << int{packet[1]};
     });
 }
 
@@ -186,7 +188,7 @@ TEST(ChannelMessages, EveryOtherHeaderByteIsRefused) {
                 if (packet[at] == value) continue;
                 Bytes wrong = packet;
                 wrong[at] = static_cast<std::uint8_t>(value);
-                EXPECT_FALSE(decode(wrong).ok())
+                EXPECT_FALSE(decode(wrong).has_value())
                     << "kind " << int{packet[1]} << ", byte " << at << " = " << value;
             }
         }
@@ -195,50 +197,51 @@ TEST(ChannelMessages, EveryOtherHeaderByteIsRefused) {
 
 TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
     for (const auto& message : all_to_session())
-        EXPECT_FALSE(decode_to_guard(encode(message)).ok());
+        EXPECT_FALSE(decode_to_guard(encode(message)).has_value());
     for (const auto& message : all_to_guard())
-        EXPECT_FALSE(decode_to_session(encode(message)).ok());
+        EXPECT_FALSE(decode_to_session(encode(message)).has_value());
     Bytes empty_body = {version, 0, 0, 0, 0, 0, 0, 0};
     for (int kind = 0; kind < 256; ++kind) {
         empty_body[1] = static_cast<std::uint8_t>(kind);
         // SnapshotEnd is the one message without fields.
-        EXPECT_EQ(decode_to_session(empty_body).ok(), kind == 5) << kind;
-        EXPECT_FALSE(decode_to_guard(empty_body).ok()) << kind;
+        EXPECT_EQ(decode_to_session(empty_body).has_value(), kind == 5) << kind;
+        EXPECT_FALSE(decode_to_guard(empty_body).has_value()) << kind;
     }
 }
 
 TEST(ChannelMessages, CountsAndLengthsThatLieAllocateNothing) {
     // Groups: 2^32-1 items in a body of four bytes.
-    EXPECT_FALSE(decode_to_session(Bytes{1, 2, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255}).ok());
+    EXPECT_FALSE(decode_to_session(Bytes{1, 2, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255}).has_value());
     // Ready: a string of 2^32-1 bytes.
-    EXPECT_FALSE(decode_to_guard(Bytes{1, 64, 0, 0, 5, 0, 0, 0, 255, 255, 255, 255, 'x'}).ok());
+    EXPECT_FALSE(
+        decode_to_guard(Bytes{1, 64, 0, 0, 5, 0, 0, 0, 255, 255, 255, 255, 'x'}).has_value());
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     Bytes refused = encode(ToSession(Refused{1, 2, Refusal::not_by_datagram, "", ""}));
     refused[8 + 12] = 8;
-    EXPECT_FALSE(decode_to_session(refused).ok()) << "a refusal that there is not";
+    EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, 0, 0, 0, 0}}));
     ended[8 + 12] = 7;
-    EXPECT_FALSE(decode_to_session(ended).ok()) << "an outcome that there is not";
+    EXPECT_FALSE(decode_to_session(ended).has_value()) << "an outcome that there is not";
     ended[8 + 12] = 5;
     ended[8 + 13] = 2;
-    EXPECT_FALSE(decode_to_session(ended).ok()) << "a flag that is neither 0 nor 1";
+    EXPECT_FALSE(decode_to_session(ended).has_value()) << "a flag that is neither 0 nor 1";
     Bytes run = encode(ToGuard(channel::Run{1, 2, "", {{"", Value(Unsupported{})}}, ""}));
     ASSERT_EQ(run.back(), 0);
     run.back() = 5;
-    EXPECT_FALSE(decode_to_guard(run).ok()) << "a value that there is not";
+    EXPECT_FALSE(decode_to_guard(run).has_value()) << "a value that there is not";
 }
 
 TEST(ChannelMessages, TooLongPacketsAreRefused) {
     Bytes packet = encode(ToGuard(Ready{std::string(limits::packet_bytes - 12, 'x')}));
     ASSERT_EQ(packet.size(), limits::packet_bytes);
-    EXPECT_TRUE(decode_to_guard(packet).ok());
+    EXPECT_TRUE(decode_to_guard(packet).has_value());
     packet.push_back('x');
     const std::size_t body = packet.size() - 8;
     for (std::size_t i = 0; i < 4; ++i) packet[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
     packet[8] = static_cast<std::uint8_t>((body - 4) & 255);
-    EXPECT_FALSE(decode_to_guard(packet).ok());
+    EXPECT_FALSE(decode_to_guard(packet).has_value());
 }
 
 // 10^5 random packets: none does harm, and what decodes encodes to itself again.

@@ -18,7 +18,7 @@ using State = Received::State;
 struct Pair {
     Pair() {
         auto made = make_pair();
-        EXPECT_TRUE(made.ok());
+        EXPECT_TRUE(made.has_value());
         here = std::move(made->first);
         there = std::move(made->second);
     }

@@ -31,9 +31,9 @@ TEST(SessionChannel, NothingIsHeardBeforeTheWelcome) {
     for (const channel::ToSession& message : std::vector<channel::ToSession>{
              channel::SnapshotBegin{0}, channel::CheckPassed{1, 1}, channel::Groups{{1}}}) {
         auto pair = channel::make_pair();
-        ASSERT_TRUE(pair.ok());
+        ASSERT_TRUE(pair.has_value());
         auto session = Session::create(std::move(pair->second));
-        ASSERT_TRUE(session.ok());
+        ASSERT_TRUE(session.has_value());
         ASSERT_EQ(channel::send_packet(pair->first.get(), channel::encode(message), {}),
                   channel::Sent::sent);
         EXPECT_EQ((*session)->step(0), State::broken);

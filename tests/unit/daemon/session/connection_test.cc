@@ -410,9 +410,9 @@ TEST(SessionConnection, ADiesAndBDoesNotNotice) {
 // 65,536 groups: the longest reply there is still fits into what is held for a client.
 TEST(SessionConnection, WhoAmIWithAllGroupsFits) {
     auto pair = channel::make_pair();
-    ASSERT_TRUE(pair.ok());
+    ASSERT_TRUE(pair.has_value());
     auto session = Session::create(std::move(pair->second));
-    ASSERT_TRUE(session.ok());
+    ASSERT_TRUE(session.has_value());
     const int guard = pair->first.get();
     const auto say = [&](const channel::ToSession& message, std::span<const int> descriptors = {}) {
         ASSERT_EQ(channel::send_packet(guard, channel::encode(message), descriptors),

@@ -53,10 +53,10 @@ std::string Client::receive() {
 
 SessionHarness::SessionHarness(std::vector<ActionDescription> actions) {
     auto pair = channel::make_pair();
-    EXPECT_TRUE(pair.ok());
+    EXPECT_TRUE(pair.has_value());
     channel_ = std::move(pair->first);
     auto created = Session::create(std::move(pair->second));
-    EXPECT_TRUE(created.ok());
+    EXPECT_TRUE(created.has_value());
     session_ = std::move(*created);
     session_->set_clock([this] { return now_; });
     session_->ready();
@@ -124,7 +124,7 @@ std::optional<channel::ToGuard> SessionHarness::heard() {
     EXPECT_TRUE(received.descriptors.empty()) << "a session sends no descriptors";
     if (received.state != channel::Received::State::packet) return std::nullopt;
     auto message = channel::decode_to_guard(received.packet);
-    EXPECT_TRUE(message.ok());
+    EXPECT_TRUE(message.has_value());
     if (!message) return std::nullopt;
     return *message;
 }

@@ -112,7 +112,7 @@ class RunningSession {
   public:
     RunningSession(std::vector<const char*> arguments, uid_t run_as = 0) {
         auto pair = channel::make_pair();
-        EXPECT_TRUE(pair.ok());
+        EXPECT_TRUE(pair.has_value());
         channel_ = std::move(pair->first);
         const int channel_end = pair->second.get();
         pid_ = fork_child([&] {
