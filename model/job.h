@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
@@ -11,6 +14,20 @@
 #include <utility>
 
 namespace postern {
+
+// Which job. Its text is 32 hexadecimal digits where we gave it, and anything where a caller named
+// one that need not exist.
+class JobId {
+  public:
+    JobId() = default;
+    explicit JobId(std::string text) : text_(std::move(text)) {}
+    [[nodiscard]] const std::string& text() const { return text_; }
+    [[nodiscard]] bool empty() const { return text_.empty(); }
+    friend auto operator<=>(const JobId&, const JobId&) = default;
+
+  private:
+    std::string text_;
+};
 
 // How a job ended.
 enum class Outcome : std::uint8_t {
@@ -87,3 +104,10 @@ constexpr bool is_job_key(std::string_view text) {
 inline constexpr std::uint64_t not_awaited = std::numeric_limits<std::int64_t>::max();
 
 }  // namespace postern
+
+template <>
+struct std::hash<postern::JobId> {
+    std::size_t operator()(const postern::JobId& job) const noexcept {
+        return std::hash<std::string>()(job.text());
+    }
+};

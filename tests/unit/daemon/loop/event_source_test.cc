@@ -1,0 +1,126 @@
+#include "daemon/loop/event_source.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include "base/unique_fd.h"
+#include "tests/unit/daemon/event_loop.h"
+
+namespace postern {
+namespace {
+
+using std::chrono::microseconds;
+
+// One turn, without waiting.
+void turn(const EventLoop& loop) {
+    ASSERT_GE(sd_event_run(loop.get(), 0), 0);
+}
+
+TEST(EventSource, IoMayLetItselfGo) {
+    const EventLoop loop = make_event_loop();
+    const UniqueFd counter(eventfd(1, EFD_CLOEXEC));
+    EventSource source;
+    const auto alive = std::make_shared<int>(0);
+    ASSERT_EQ(add_io(loop.get(), source, counter.get(), EPOLLIN,
+                     [&source, alive](std::uint32_t revents) {
+                         EXPECT_EQ(revents, std::uint32_t{EPOLLIN});
+                         source.reset();
+                         ++*alive;  // what was captured is still there
+                     }),
+              0);
+    turn(loop);
+    turn(loop);
+    EXPECT_EQ(*alive, 1);
+    EXPECT_EQ(alive.use_count(), 1);
+}
+
+TEST(EventSource, WhatFailsLeavesTheOldSource) {
+    const EventLoop loop = make_event_loop();
+    const UniqueFd counter(eventfd(1, EFD_CLOEXEC));
+    EventSource source;
+    int called = 0;
+    ASSERT_EQ(add_io(loop.get(), source, counter.get(), EPOLLIN, [&](std::uint32_t) { ++called; }),
+              0);
+    EXPECT_LT(add_io(loop.get(), source, -1, EPOLLIN, [](std::uint32_t) {}), 0);
+    turn(loop);
+    EXPECT_EQ(called, 1);
+}
+
+TEST(EventSource, DeferIsCalledOnceForEachTime) {
+    const EventLoop loop = make_event_loop();
+    EventSource source;
+    int called = 0;
+    ASSERT_EQ(add_defer(loop.get(), source, [&] { ++called; }), 0);
+    turn(loop);
+    turn(loop);
+    EXPECT_EQ(called, 1);
+    sd_event_source_set_enabled(source.get(), SD_EVENT_ONESHOT);
+    turn(loop);
+    EXPECT_EQ(called, 2);
+}
+
+TEST(EventSource, ASignalSaysWhich) {
+    sigset_t blocked;
+    sigset_t before;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR2);
+    ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
+    {
+        const EventLoop loop = make_event_loop();
+        EventSource source;
+        int came = 0;
+        ASSERT_EQ(add_signal(loop.get(), source, SIGUSR2,
+                             [&](const signalfd_siginfo& info) {
+                                 came = static_cast<int>(info.ssi_signo);
+                             }),
+                  0);
+        raise(SIGUSR2);
+        turn(loop);
+        EXPECT_EQ(came, SIGUSR2);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST(Timer, GoesOffOnceForEachTimeThatItIsArmed) {
+    const EventLoop loop = make_event_loop();
+    int called = 0;
+    Timer timer(loop.get(), [&] { ++called; }, microseconds(1));
+    turn(loop);
+    EXPECT_EQ(called, 0);
+    ASSERT_EQ(timer.arm(microseconds(0)), 0);
+    turn(loop);
+    turn(loop);
+    EXPECT_EQ(called, 1);
+    ASSERT_EQ(timer.arm(microseconds(0)), 0);
+    timer.disarm();
+    turn(loop);
+    EXPECT_EQ(called, 1);
+    ASSERT_EQ(timer.arm(microseconds(0)), 0);
+    turn(loop);
+    EXPECT_EQ(called, 2);
+}
+
+TEST(Timer, MayLetItselfGo) {
+    const EventLoop loop = make_event_loop();
+    const auto alive = std::make_shared<int>(0);
+    std::optional<Timer> timer;
+    timer.emplace(
+        loop.get(),
+        [&timer, alive] {
+            timer.reset();
+            ++*alive;
+        },
+        microseconds(1));
+    ASSERT_EQ(timer->arm(microseconds(0)), 0);
+    turn(loop);
+    EXPECT_EQ(*alive, 1);
+    EXPECT_EQ(alive.use_count(), 1);
+}
+
+}  // namespace
+}  // namespace postern
