@@ -80,7 +80,7 @@ enum class JobState : std::uint8_t {
     failed = 3,  // it could not be started, see `message`
 };
 struct JobView {
-    std::string job;
+    JobId job;
     std::string action;
     JobState state = JobState::starting;
     std::uint64_t created_usec = 0;

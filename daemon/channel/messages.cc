@@ -1,8 +1,9 @@
 #include "daemon/channel/messages.h"
 
-#include <cstring>
+#include <algorithm>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -11,70 +12,32 @@
 namespace postern::channel {
 namespace {
 
-constexpr std::size_t header_bytes = 8;
+constexpr std::size_t header_bytes = 20;
 // The first kind of each direction; the others follow in the order of the variant.
 constexpr std::uint8_t first_to_session = 1;
 constexpr std::uint8_t first_to_guard = 64;
 
-// One function for each struct names its fields in their order, for the writer and the reader
-// alike. Self is the struct, const for the writer.
+// What a body is about: nothing, a connection, or a call of one.
+template <typename Body>
+constexpr bool names_connection() {
+    return !std::is_same_v<Body, Welcome> && !std::is_same_v<Body, Groups> &&
+           !std::is_same_v<Body, SnapshotBegin> && !std::is_same_v<Body, SnapshotAction> &&
+           !std::is_same_v<Body, SnapshotEnd> && !std::is_same_v<Body, Ready>;
+}
+template <typename Body>
+constexpr bool names_request() {
+    return names_connection<Body>() && !std::is_same_v<Body, Connection> &&
+           !std::is_same_v<Body, Datagram> && !std::is_same_v<Body, Accepted> &&
+           !std::is_same_v<Body, Closed> && !std::is_same_v<Body, Reply>;
+}
+
+// A struct's fields in their order, for the writer and the reader alike: of a body as it says, of
+// the vocabulary of model/ as said here. T is the struct, const for the writer.
 template <typename A, typename T>
 void fields(A& archive, T& m) {
     using S = std::remove_const_t<T>;
-    if constexpr (std::is_same_v<S, Welcome>) {
-        archive(m.guard_version, m.uid, m.gid, m.group_count, m.reply_output_bytes);
-    } else if constexpr (std::is_same_v<S, Groups>) {
-        archive(m.groups);
-    } else if constexpr (std::is_same_v<S, SnapshotBegin>) {
-        archive(m.count);
-    } else if constexpr (std::is_same_v<S, SnapshotAction>) {
-        archive(m.action);
-    } else if constexpr (std::is_same_v<S, SnapshotEnd>) {
-    } else if constexpr (std::is_same_v<S, Connection>) {
-        archive(m.connection, m.pid, m.unit, m.administrator);
-    } else if constexpr (std::is_same_v<S, Refused>) {
-        archive(m.connection, m.request, m.refusal, m.subject, m.message);
-    } else if constexpr (std::is_same_v<S, CheckPassed> || std::is_same_v<S, JobOutput>) {
-        archive(m.connection, m.request);
-    } else if constexpr (std::is_same_v<S, Described>) {
-        archive(m.connection, m.request, m.action);
-    } else if constexpr (std::is_same_v<S, JobEnded>) {
-        archive(m.connection, m.request, m.result);
-    } else if constexpr (std::is_same_v<S, Ready>) {
-        archive(m.session_version);
-    } else if constexpr (std::is_same_v<S, Accepted> || std::is_same_v<S, Closed>) {
-        archive(m.connection);
-    } else if constexpr (std::is_same_v<S, Run>) {
-        archive(m.connection, m.request, m.action, m.arguments, m.key);
-    } else if constexpr (std::is_same_v<S, Check>) {
-        archive(m.connection, m.request, m.action, m.arguments);
-    } else if constexpr (std::is_same_v<S, Follow> || std::is_same_v<S, LookUp> ||
-                         std::is_same_v<S, JobStarted> || std::is_same_v<S, JobFound> ||
-                         std::is_same_v<S, Detached>) {
-        archive(m.connection, m.request, m.job);
-    } else if constexpr (std::is_same_v<S, Describe>) {
-        archive(m.connection, m.request, m.action);
-    } else if constexpr (std::is_same_v<S, AwaitOutput>) {
-        archive(m.connection, m.request, m.stdout_offset, m.stderr_offset);
-    } else if constexpr (std::is_same_v<S, Manage>) {
-        archive(m.connection, m.request, m.what, m.text);
-    } else if constexpr (std::is_same_v<S, StatusReport>) {
-        archive(m.connection, m.request, m.guard_version, m.pid, m.started_usec, m.log_level,
-                m.supervision, m.jobs);
-    } else if constexpr (std::is_same_v<S, SocketReport>) {
-        archive(m.connection, m.request, m.path, m.administrator, m.datagram);
-    } else if constexpr (std::is_same_v<S, Datagram>) {
-        archive(m.connection, m.pid, m.unit, m.payload, m.too_long, m.descriptors);
-    } else if constexpr (std::is_same_v<S, Reply>) {
-        archive(m.connection, m.fault, m.bytes);
-    } else if constexpr (std::is_same_v<S, CallerReport>) {
-        archive(m.connection, m.request, m.uid, m.gid, m.unit, m.session_pid, m.connections);
-    } else if constexpr (std::is_same_v<S, BadFileReport>) {
-        archive(m.connection, m.request, m.action, m.file, m.message);
-    } else if constexpr (std::is_same_v<S, JobReport>) {
-        archive(m.connection, m.request, m.job, m.action, m.uid, m.pid, m.unit, m.created_usec);
-    } else if constexpr (std::is_same_v<S, Managed>) {
-        archive(m.connection, m.request, m.done, m.message, m.actions);
+    if constexpr (requires { S::fields; }) {
+        std::apply([&](auto... field) { archive(m.*field...); }, S::fields);
     } else if constexpr (std::is_same_v<S, NamedValue>) {
         archive(m.name, m.value);
     } else if constexpr (std::is_same_v<S, JobView>) {
@@ -137,6 +100,7 @@ class Writer {
             fields(*this, value);
         }
     }
+    void put(const JobId& job) { put(job.text()); }
     void put(const std::string& text) {
         put(static_cast<std::uint32_t>(text.size()));
         out_.insert(out_.end(), text.begin(), text.end());
@@ -202,6 +166,11 @@ class Reader {
             fields(*this, value);
         }
     }
+    void get(JobId& job) {
+        std::string text;
+        get(text);
+        job = JobId(std::move(text));
+    }
     void get(std::string& text) {
         std::uint32_t length = 0;
         get(length);
@@ -250,56 +219,94 @@ class Reader {
     bool good_ = true;
 };
 
+// Everything but the body.
+struct Header {
+    std::uint8_t version = channel::version;
+    std::uint8_t kind = 0;
+    std::uint16_t zero = 0;
+    std::uint32_t body_bytes = 0;
+    std::uint64_t connection = 0;
+    std::uint32_t request = 0;
+    static constexpr auto fields =
+        std::tuple(&Header::version, &Header::kind, &Header::zero, &Header::body_bytes,
+                   &Header::connection, &Header::request);
+};
+
 template <typename V>
-Bytes encode_from(const V& message, std::uint8_t first_kind) {
-    Bytes packet = {version, static_cast<std::uint8_t>(first_kind + message.index()), 0, 0, 0, 0, 0,
-                    0};
+Bytes encode_from(const Envelope<V>& message, std::uint8_t first_kind) {
+    Header header;
+    header.kind = static_cast<std::uint8_t>(first_kind + message.body.index());
+    header.connection = static_cast<std::uint64_t>(message.connection);
+    header.request = static_cast<std::uint32_t>(message.request);
+    Bytes packet(header_bytes);
     Writer writer(packet);
-    std::visit([&writer](const auto& m) { fields(writer, m); }, message);
-    const auto body = static_cast<std::uint32_t>(packet.size() - header_bytes);
-    for (std::size_t i = 0; i < 4; ++i) packet[4 + i] = static_cast<std::uint8_t>(body >> (8 * i));
+    std::visit([&writer](const auto& body) { fields(writer, body); }, message.body);
+    header.body_bytes = static_cast<std::uint32_t>(packet.size() - header_bytes);
+    Bytes front;
+    Writer front_writer(front);
+    fields(front_writer, header);
+    std::ranges::copy(front, packet.begin());
     return packet;
 }
 
+// Error: why it can't be this body.
+template <std::size_t I, typename V>
+const char* read_as(Envelope<V>& message, Reader& reader) {
+    using Body = std::variant_alternative_t<I, V>;
+    if (!names_connection<Body>() && message.connection != ConnectionId{}) {
+        return "a connection where there is none";
+    }
+    if (!names_request<Body>() && message.request != RequestId{}) {
+        return "a request where there is none";
+    }
+    fields(reader, message.body.template emplace<I>());
+    return reader.complete() ? nullptr : "malformed body";
+}
+
 template <typename V, std::size_t... I>
-bool read_body(V& message, std::size_t index, Reader& reader, std::index_sequence<I...>) {
-    ((I == index ? fields(reader, message.template emplace<I>()) : void()), ...);
-    return reader.complete();
+const char* read_body(Envelope<V>& message, std::size_t index, Reader& reader,
+                      std::index_sequence<I...>) {
+    const char* error = nullptr;
+    ((I == index ? void(error = read_as<I>(message, reader)) : void()), ...);
+    return error;
 }
 
 template <typename V>
-Result<V> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind) {
+Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind) {
     if (packet.size() > limits::packet_bytes) return fail("packet too long");
     if (packet.size() < header_bytes) return fail("packet too short");
-    if (packet[0] != version) return fail("wrong version");
-    if (packet[2] != 0 || packet[3] != 0) return fail("reserved bytes are not zero");
-    std::uint32_t body = 0;
-    for (std::size_t i = 0; i < 4; ++i) body |= std::uint32_t{packet[4 + i]} << (8 * i);
-    if (body != packet.size() - header_bytes) return fail("wrong length");
-    if (packet[1] < first_kind) return fail("unknown kind");
-    const std::size_t index = packet[1] - first_kind;
+    Header header;
+    Reader header_reader(packet.first(header_bytes));
+    fields(header_reader, header);
+    if (header.version != version) return fail("wrong version");
+    if (header.zero != 0) return fail("reserved bytes are not zero");
+    if (header.body_bytes != packet.size() - header_bytes) return fail("wrong length");
+    if (header.kind < first_kind) return fail("unknown kind");
+    const std::size_t index = header.kind - std::size_t{first_kind};
     if (index >= std::variant_size_v<V>) return fail("unknown kind");
-    V message;
+    Envelope<V> message;
+    message.connection = ConnectionId{header.connection};
+    message.request = RequestId{header.request};
     Reader reader(packet.subspan(header_bytes));
-    if (!read_body(message, index, reader, std::make_index_sequence<std::variant_size_v<V>>{})) {
-        return fail("malformed body");
-    }
+    const char* const error =
+        read_body(message, index, reader, std::make_index_sequence<std::variant_size_v<V>>{});
+    if (error != nullptr) return fail(error);
     return message;
 }
 
 }  // namespace
 
-Bytes encode(const ToSession& message) {
+Bytes encode(const Envelope<ToSession>& message) {
     return encode_from(message, first_to_session);
 }
-Bytes encode(const ToGuard& message) {
+Bytes encode(const Envelope<ToGuard>& message) {
     return encode_from(message, first_to_guard);
 }
 
-Result<ToSession> decode_to_session(std::span<const std::uint8_t> packet) {
+Result<Envelope<ToSession>> decode_to_session(std::span<const std::uint8_t> packet) {
     return decode_from<ToSession>(packet, first_to_session);
 }
-Result<ToGuard> decode_to_guard(std::span<const std::uint8_t> packet) {
+Result<Envelope<ToGuard>> decode_to_guard(std::span<const std::uint8_t> packet) {
     return decode_from<ToGuard>(packet, first_to_guard);
 }
 

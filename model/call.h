@@ -1,0 +1,203 @@
+// A call, as a session asks the guard for its caller, and what the guard answers.
+//
+// What of whom it is, and which call of which connection, is not in here: that is the envelope's
+// (daemon/channel/messages.h) and, in the guard, the call context's. `fields` names what travels,
+// in that order.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <variant>
+
+#include "model/action.h"
+#include "model/argument.h"
+#include "model/job.h"
+
+namespace postern {
+
+// ---- What is asked ----
+
+struct RunCall {
+    std::string action;
+    Arguments arguments;
+    // The caller's own name for this call (is_job_key()), or empty. A call with a key that this
+    // caller has used is answered with the job that it started then.
+    std::string key;
+    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key);
+};
+
+// A job that this caller has started: followed from now on, as if it were Run; or only described.
+struct FollowCall {
+    JobId job;
+    static constexpr auto fields = std::tuple(&FollowCall::job);
+};
+struct LookUpCall {
+    JobId job;
+    static constexpr auto fields = std::tuple(&LookUpCall::job);
+};
+
+struct CheckCall {
+    std::string action;
+    Arguments arguments;
+    static constexpr auto fields = std::tuple(&CheckCall::action, &CheckCall::arguments);
+};
+
+// Only for an action that is not in the session's set: the denial comes, like every denial, from
+// the guard, which records it.
+struct DescribeCall {
+    std::string action;
+    static constexpr auto fields = std::tuple(&DescribeCall::action);
+};
+
+// No call of its own: it goes on with a Run or Follow. All output up to these offsets has been
+// read: say so when there is more, or when a file is now shorter than its offset since the job cut
+// it back (at once, if it is so).
+struct AwaitOutput {
+    std::uint64_t stdout_offset = 0;
+    std::uint64_t stderr_offset = 0;
+    static constexpr auto fields =
+        std::tuple(&AwaitOutput::stdout_offset, &AwaitOutput::stderr_offset);
+};
+
+// The administrator's.
+enum class Management : std::uint8_t {
+    status = 0,
+    reload = 1,     // answered when what is then on disk is in force
+    log_level = 2,  // `text`: which
+    jobs = 3,       // those of all users that have not ended
+};
+struct ManageCall {
+    Management what = Management::status;
+    std::string text;
+    static constexpr auto fields = std::tuple(&ManageCall::what, &ManageCall::text);
+};
+
+using Call =
+    std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput, ManageCall>;
+
+// ---- What is answered ----
+
+enum class Refusal : std::uint8_t {
+    not_granted = 0,       // subject: the action
+    invalid_argument = 1,  // subject: the argument
+    limit_reached = 2,     // subject: the limit
+    unavailable = 3,       // subject: empty
+    start_failed = 4,      // subject: the job
+    no_such_job = 5,       // subject: the job
+    key_in_use = 6,        // subject: the key
+    not_by_datagram = 7,   // subject: the action
+};
+
+// Ends any call: it failed.
+struct Refused {
+    Refusal refusal = Refusal::unavailable;
+    std::string subject;
+    std::string message;
+    static constexpr auto fields =
+        std::tuple(&Refused::refusal, &Refused::subject, &Refused::message);
+};
+
+// To Check: Run would start a job.
+struct CheckPassed {
+    static constexpr auto fields = std::tuple<>();
+};
+
+// To Describe where the action is granted after all (the set changed meanwhile).
+struct Described {
+    ActionDescription action;
+    static constexpr auto fields = std::tuple(&Described::action);
+};
+
+// To Run and Follow: the job runs, or has run. With two descriptors, read-only: its stdout and
+// stderr files.
+struct JobStarted {
+    JobId job;
+    static constexpr auto fields = std::tuple(&JobStarted::job);
+};
+
+// There is output past the offsets of the last AwaitOutput. Sent once for each AwaitOutput.
+struct JobOutput {
+    static constexpr auto fields = std::tuple<>();
+};
+
+// The job has ended and writes no more: what its files hold now is all. Ends the call.
+struct JobEnded {
+    JobResult result;
+    static constexpr auto fields = std::tuple(&JobEnded::result);
+};
+
+// To LookUp.
+struct JobFound {
+    JobView job;
+    static constexpr auto fields = std::tuple(&JobFound::job);
+};
+
+// To Run of a packet: the job is recorded, and will be started.
+struct Detached {
+    JobId job;
+    static constexpr auto fields = std::tuple(&Detached::job);
+};
+
+// To Manage: any number of reports, then Managed.
+struct StatusReport {
+    std::string guard_version;
+    std::int32_t pid = 0;
+    std::uint64_t started_usec = 0;  // wall clock
+    std::string log_level;
+    std::string supervision;  // "systemd", "cgroups", "process groups"
+    std::uint32_t jobs = 0;
+    static constexpr auto fields =
+        std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started_usec,
+                   &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs);
+};
+struct SocketReport {
+    std::string path;
+    bool administrator = false;
+    bool datagram = false;
+    static constexpr auto fields =
+        std::tuple(&SocketReport::path, &SocketReport::administrator, &SocketReport::datagram);
+};
+// One identity that there is a session for.
+struct CallerReport {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::string unit;  // empty: it makes no difference
+    std::int32_t session_pid = 0;
+    std::uint32_t connections = 0;
+    static constexpr auto fields =
+        std::tuple(&CallerReport::uid, &CallerReport::gid, &CallerReport::unit,
+                   &CallerReport::session_pid, &CallerReport::connections);
+};
+struct BadFileReport {
+    std::string action;  // empty where a whole folder is at fault
+    std::string file;
+    std::string message;
+    static constexpr auto fields =
+        std::tuple(&BadFileReport::action, &BadFileReport::file, &BadFileReport::message);
+};
+struct JobReport {
+    JobId job;
+    std::string action;
+    std::uint32_t uid = 0;  // the requester's
+    std::int32_t pid = 0;
+    std::string unit;  // of systemd's; empty: the guard started it itself
+    std::uint64_t created_usec = 0;
+    static constexpr auto fields =
+        std::tuple(&JobReport::job, &JobReport::action, &JobReport::uid, &JobReport::pid,
+                   &JobReport::unit, &JobReport::created_usec);
+};
+struct Managed {
+    bool done = false;
+    std::string message;        // why not
+    std::uint32_t actions = 0;  // in force
+    static constexpr auto fields = std::tuple(&Managed::done, &Managed::message, &Managed::actions);
+};
+
+using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
+                                JobFound, Detached, StatusReport, SocketReport, CallerReport,
+                                BadFileReport, JobReport, Managed>;
+
+}  // namespace postern
