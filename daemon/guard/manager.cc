@@ -110,12 +110,9 @@ void Manager::set_state(State state) {
 Status Manager::watch_signals() {
     // Blocked in main() before any thread, so they come here and nowhere else.
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
-        sd_event_source* source = nullptr;
-        if (const int r = sd_event_add_signal(event_.get(), &source, signal, on_signal, this);
-            r < 0) {
-            return fail(std::string("signals: ") + std::strerror(-r));
-        }
-        signals_.emplace_back(source);
+        const int r = add_signal(event_.get(), signals_.emplace_back(), signal,
+                                 [this, signal](const signalfd_siginfo&) { on_signal(signal); });
+        if (r < 0) return fail(std::string("signals: ") + std::strerror(-r));
     }
     return {};
 }
@@ -233,25 +230,38 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     SessionSettings settings;
     settings.program = session_program_.get();
     settings.reply_output_bytes = configuration_.limits.reply_output;
-    settings.idle_usec = configuration_.limits.session_idle;
+    settings.idle = std::chrono::microseconds(configuration_.limits.session_idle);
     if (uid_ == 0) {
         POSTERN_TRY(auto ids, session_ids(configuration_.session_user));
         settings.ids = ids;
     }
-    calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
-    pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
-                                          configuration_.limits, settings);
-    std::vector<channel::SocketReport> sockets;
+    std::vector<SocketReport> sockets;
     sockets.reserve(listeners.size());
     for (const Listener& listener : listeners) {
-        sockets.push_back({0, 0, listener.name, listener.administrator, listener.datagram});
+        sockets.push_back({listener.name, listener.administrator, listener.datagram});
     }
-    administration_ = std::make_unique<Administration>(*pool_, *jobs_, std::move(sockets),
-                                                       [this] { return reload(); });
-    pool_->set_administrator(*administration_);
+    administration_ = std::make_unique<Administration>(
+        *jobs_, std::move(sockets),
+        Administration::Hooks{[this] { return pool_->report(); }, [this] { return reload(); },
+                              log_level, set_log_level});
+    calls_ = std::make_unique<Calls>(*jobs_, configuration_.limits, *administration_);
+    PacketHooks packets;
+    packets.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
+        datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
+    };
+    packets.dropped = [this](const SessionProcess& session) {
+        datagrams_->packets_dropped(session);
+    };
+    pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
+                                          std::move(packets), configuration_.limits, settings);
     activity_ = std::make_unique<Activity>(
-        event_.get(), *notice_, *pool_, *jobs_,
-        started_by_its_sockets_ ? configuration_.limits.idle_exit : 0, [this] {
+        event_.get(), *notice_,
+        [this] {
+            return Activity::Figures{pool_->connections(), pool_->sessions(), pool_->packets(),
+                                     jobs_->active()};
+        },
+        std::chrono::microseconds(started_by_its_sockets_ ? configuration_.limits.idle_exit : 0),
+        [this] {
             spdlog::info("nothing to do: leaving, the next call starts the daemon again");
             leave();
         });
@@ -369,15 +379,12 @@ void Manager::leave() {
     });
 }
 
-int Manager::on_signal(sd_event_source* /*source*/, const struct signalfd_siginfo* info,
-                       void* userdata) {
-    auto* self = static_cast<Manager*>(userdata);
-    if (info->ssi_signo == SIGHUP) {
-        self->reload();
+void Manager::on_signal(int signal) {
+    if (signal == SIGHUP) {
+        reload();
     } else {
-        self->stop();
+        stop();
     }
-    return 0;
 }
 
 }  // namespace postern

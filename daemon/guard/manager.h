@@ -59,8 +59,7 @@ class Manager {
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
     std::uint64_t reload();
     void stop();
-    static int on_signal(sd_event_source* source, const struct signalfd_siginfo* info,
-                         void* userdata);
+    void on_signal(int signal);
 
     Configuration configuration_;
     uid_t uid_;
@@ -75,9 +74,9 @@ class Manager {
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
     std::unique_ptr<jobs::JobManager> jobs_;
+    std::unique_ptr<Administration> administration_;
     std::unique_ptr<Calls> calls_;
     std::unique_ptr<SessionPool> pool_;
-    std::unique_ptr<Administration> administration_;
     std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
     std::unique_ptr<Acceptor> acceptor_;

@@ -3,107 +3,80 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/version.h"
-#include "daemon/guard/service/log.h"
 #include "daemon/loop/clock.h"
 
 namespace postern {
-Administration::Administration(const SessionPool& pool, const jobs::JobManager& jobs,
-                               std::vector<channel::SocketReport> sockets,
-                               std::function<std::uint64_t()> reload)
-    : pool_(pool),
-      jobs_(jobs),
+
+Administration::Administration(const jobs::JobManager& jobs, std::vector<SocketReport> sockets,
+                               Hooks hooks)
+    : jobs_(jobs),
       sockets_(std::move(sockets)),
-      reload_(std::move(reload)),
+      hooks_(std::move(hooks)),
       started_usec_(wall_clock_usec()) {}
 
-void Administration::handle(SessionProcess& session, const channel::Manage& call) {
-    const ConnectionInfo& connection = session.connections().at(call.connection);
-    if (!connection.administrator) {
-        return session.end("it asked for administration on a caller's connection");
-    }
-    const Call who{&session, call.connection, call.request};
-    switch (call.what) {
-        case channel::Management::status:
-            report_status(who);
-            report_bad(who);
-            finish(who, {});
+void Administration::handle(const CallPtr& call, const ManageCall& asked) {
+    const pid_t pid = call->origin().pid;
+    switch (asked.what) {
+        case Management::status:
+            report_status(*call);
+            report_bad(*call);
+            finish(*call, {});
             break;
-        case channel::Management::reload:
-            spdlog::info("reload, asked for by pid {}", connection.pid);
-            reloads_.emplace(reload_(), who);
+        case Management::reload:
+            spdlog::info("reload, asked for by pid {}", pid);
+            reloads_.emplace(hooks_.reload(), call);
             break;
-        case channel::Management::log_level: {
-            const Status set = set_log_level(call.text);
-            if (set) spdlog::info("log level {}, set by pid {}", call.text, connection.pid);
-            finish(who, set);
+        case Management::log_level: {
+            const Status set = hooks_.set_log_level(asked.text);
+            if (set) spdlog::info("log level {}, set by pid {}", asked.text, pid);
+            finish(*call, set);
             break;
         }
-        case channel::Management::jobs:
-            report_jobs(who);
-            finish(who, {});
+        case Management::jobs:
+            report_jobs(*call);
+            finish(*call, {});
             break;
     }
 }
 
-void Administration::report_status(const Call& call) const {
-    call.session->send(channel::StatusReport{
-        call.connection, call.request, version, ::getpid(), started_usec_, log_level(),
-        std::string(jobs_.supervision()), static_cast<std::uint32_t>(jobs_.active())});
-    for (channel::SocketReport socket : sockets_) {
-        socket.connection = call.connection;
-        socket.request = call.request;
-        call.session->send(socket);
-    }
-    for (const SessionProcess* session : pool_.serving()) {
-        const policy::Caller& caller = *session->caller();
-        call.session->send(channel::CallerReport{
-            call.connection, call.request, caller.uid, caller.gid, caller.unit.value_or(""),
-            session->pid(),
-            static_cast<std::uint32_t>(session->connections().size() - session->packets())});
-    }
+void Administration::report_status(CallContext& call) const {
+    call.answer(StatusReport{version, ::getpid(), started_usec_, hooks_.log_level(),
+                             std::string(jobs_.supervision()),
+                             static_cast<std::uint32_t>(jobs_.active())});
+    for (const SocketReport& socket : sockets_) call.answer(socket);
+    for (CallerReport& caller : hooks_.callers()) call.answer(std::move(caller));
 }
 
-void Administration::report_jobs(const Call& call) const {
+void Administration::report_jobs(CallContext& call) const {
     for (const jobs::ActiveJob& job : jobs_.list()) {
-        call.session->send(channel::JobReport{call.connection, call.request, job.job, job.action,
-                                              job.requester.uid, job.requester.pid, job.unit,
-                                              job.created_usec});
+        call.answer(JobReport{JobId(job.job), job.action, job.requester.uid, job.requester.pid,
+                              job.unit, job.created_usec});
     }
 }
 
-void Administration::report_bad(const Call& call) const {
+void Administration::report_bad(CallContext& call) const {
     if (!snapshot_) return;
     for (const policy::BadFile& bad : snapshot_->bad) {
-        call.session->send(channel::BadFileReport{call.connection, call.request, bad.action,
-                                                  bad.file, bad.message});
+        call.answer(BadFileReport{bad.action, bad.file, bad.message});
     }
 }
 
-void Administration::finish(const Call& call, const Status& done) const {
-    call.session->send(channel::Managed{
-        call.connection, call.request, done.has_value(), done ? "" : done.error().message,
-        snapshot_ ? static_cast<std::uint32_t>(snapshot_->actions.size()) : 0});
+void Administration::finish(CallContext& call, const Status& done) const {
+    call.answer(Managed{done.has_value(), done ? "" : done.error().message,
+                        snapshot_ ? static_cast<std::uint32_t>(snapshot_->actions.size()) : 0});
 }
 
 void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
     if (snapshot) snapshot_ = *snapshot;
-    // Taken out first: a session may end while it is told, and then its calls are forgotten.
-    std::vector<Call> calls;
     const auto end = reloads_.upper_bound(request);
-    for (auto it = reloads_.begin(); it != end; ++it) calls.push_back(it->second);
-    reloads_.erase(reloads_.begin(), end);
-    for (const Call& call : calls) {
-        if (!call.session->connections().contains(call.connection)) continue;
-        if (snapshot) report_bad(call);
-        finish(call, snapshot ? Status() : Status(fail(snapshot.error().message)));
+    for (auto it = reloads_.begin(); it != end; ++it) {
+        if (snapshot) report_bad(*it->second);
+        finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));
     }
-}
-
-void Administration::connection_closed(const SessionProcess& session, std::uint64_t connection) {
-    std::erase_if(reloads_, [&](const auto& entry) {
-        return entry.second.session == &session && entry.second.connection == connection;
-    });
+    reloads_.erase(reloads_.begin(), end);
 }
 
 }  // namespace postern

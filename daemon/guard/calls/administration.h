@@ -6,50 +6,47 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/channel/messages.h"
-#include "daemon/guard/sessions/session_pool.h"
+#include "daemon/guard/calls/call_context.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/policy/snapshot.h"
+#include "model/call.h"
 
 namespace postern {
 
-class Administration final : public SessionPool::Administrator {
+class Administration {
   public:
-    // `sockets`: what is to be reported of each, but for whom. `reload` begins a load and returns
-    // its number, as in PolicyStore::load().
-    Administration(const SessionPool& pool, const jobs::JobManager& jobs,
-                   std::vector<channel::SocketReport> sockets,
-                   std::function<std::uint64_t()> reload);
+    // What it asks of the rest of the guard.
+    struct Hooks {
+        std::function<std::vector<CallerReport>()> callers;
+        // Begins a load and returns its number, as in PolicyStore::load().
+        std::function<std::uint64_t()> reload;
+        std::function<std::string()> log_level;
+        std::function<Status(const std::string&)> set_log_level;
+    };
+
+    Administration(const jobs::JobManager& jobs, std::vector<SocketReport> sockets, Hooks hooks);
 
     // A load that began after this request came to this: who waits for it is answered.
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
 
-    void handle(SessionProcess& session, const channel::Manage& call) override;
-    void connection_closed(const SessionProcess& session, std::uint64_t connection) override;
+    // Precondition: the call is the administrator's.
+    void handle(const CallPtr& call, const ManageCall& asked);
 
   private:
-    // A call, on a connection of a session.
-    struct Call {
-        SessionProcess* session;
-        std::uint64_t connection;
-        std::uint32_t request;
-    };
-    void report_status(const Call& call) const;
-    void report_jobs(const Call& call) const;
-    void report_bad(const Call& call) const;
-    void finish(const Call& call, const Status& done) const;
+    void report_status(CallContext& call) const;
+    void report_jobs(CallContext& call) const;
+    void report_bad(CallContext& call) const;
+    void finish(CallContext& call, const Status& done) const;
 
-    const SessionPool& pool_;
     const jobs::JobManager& jobs_;
-    std::vector<channel::SocketReport> sockets_;
-    std::function<std::uint64_t()> reload_;
+    std::vector<SocketReport> sockets_;
+    Hooks hooks_;
     std::uint64_t started_usec_;
     policy::SnapshotPtr snapshot_;
-    std::multimap<std::uint64_t, Call> reloads_;  // by the request that they wait for
+    std::multimap<std::uint64_t, CallPtr> reloads_;  // by the request that they wait for
 };
 
 }  // namespace postern

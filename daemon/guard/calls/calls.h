@@ -1,115 +1,90 @@
-// What sessions ask for on behalf of their callers: the decision, and what follows from it.
+// What sessions ask for on behalf of their callers: one table, and the one place where a call is
+// allowed or denied.
 //
-// The one place where a call is allowed or denied. The order is fixed: decide, then look at the
-// arguments, then at the limits, then record, then start; so that whoever may not run an action
-// learns nothing about it.
-//
-// A job is its caller's own: only who is the same to every rule (uid, gid, groups, and unit once a
-// rule names one) may look it up, follow it, or find it by its key. To everybody else it does not
-// exist.
+// Each row says who may make the call and by which ways it may come; that is checked before
+// anything of it is looked at. The session's own table has said the same to its callers already:
+// who breaks it here is a session that is not ours any more.
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <optional>
+#include <span>
 #include <string>
-#include <tuple>
+#include <string_view>
 
-#include "daemon/channel/messages.h"
-#include "daemon/guard/audit/audit.h"
+#include "daemon/guard/calls/administration.h"
+#include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/calls/run.h"
 #include "daemon/guard/config/limits.h"
-#include "daemon/guard/sessions/session_process.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/policy/snapshot.h"
-#include "daemon/policy/verdict.h"
+#include "model/call.h"
 
 namespace postern {
 
-class Calls {
+class Calls final : public CallHandler {
   public:
-    Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits);
-    ~Calls();
-    Calls(const Calls&) = delete;
-    Calls& operator=(const Calls&) = delete;
-
-    void set_snapshot(policy::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
-
-    // Precondition: the message is a call, and names a connection of this session.
-    void handle(SessionProcess& session, const channel::ToGuard& message);
-
-    // The connection is over: its jobs go on or are ended, as their actions declare.
-    void connection_closed(const SessionProcess& session, std::uint64_t connection,
-                           jobs::Leaving leaving);
-
-    [[nodiscard]] bool has_jobs(const SessionProcess& session) const;
-
-  private:
-    class Following;
-    // A call that is under way. Session numbers are not used again while the session lives.
-    using Key = std::tuple<const SessionProcess*, std::uint64_t, std::uint32_t>;
-    struct Followed {
-        std::string job;
-        jobs::FollowerId follower = 0;
+    // Whose call it may be.
+    enum class Who : std::uint8_t {
+        caller,         // anybody's; what it may do is decided by the action's rules
+        owner,          // the owner's of the job that it names; for others there is no such job
+        administrator,  // on a connection of the administrator's socket
     };
 
-    // `starts`: how often the call was begun before and came to nothing through no fault of its
-    // own.
-    void run(SessionProcess& session, const channel::Run& call, int starts = 0);
-    void check(SessionProcess& session, const channel::Check& call);
-    void describe_action(SessionProcess& session, const channel::Describe& call);
-    void follow(SessionProcess& session, const channel::Follow& call);
-    void look_up(SessionProcess& session, const channel::LookUp& call);
-    void await_output(SessionProcess& session, const channel::AwaitOutput& call);
+    // All or it does not compile: a row without access is no row.
+    class Row {
+      public:
+        using Serve = void (*)(Calls& calls, const CallPtr& call, const Call& asked);
+        constexpr Row(std::string_view name, Who who, unsigned ways, std::size_t index, Serve serve)
+            : name_(name), who_(who), ways_(ways), index_(index), serve_(serve) {}
+        [[nodiscard]] constexpr std::string_view name() const { return name_; }
+        [[nodiscard]] constexpr Who who() const { return who_; }
+        [[nodiscard]] constexpr bool allows(Way way) const {
+            return (ways_ & (1U << static_cast<unsigned>(way))) != 0;
+        }
+        // Of the call, among the alternatives of Call.
+        [[nodiscard]] constexpr std::size_t index() const { return index_; }
 
-    void start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
-               const policy::Command& command, int starts);
-    // The call is answered with this job, from its beginning.
-    template <typename Call>
-    void answer_with(SessionProcess& session, const Call& call, const jobs::Record& record);
-    // The job that this caller has given the key, but for one that never began through no fault of
-    // its own. Absent: none, as far as records are kept.
-    // Error: it can't be found out.
-    [[nodiscard]] Result<std::optional<jobs::Record>> find_own(const SessionProcess& session,
-                                                               const channel::Run& call) const;
-    [[nodiscard]] jobs::Requester requester_of(const SessionProcess& session,
-                                               const channel::Run& call) const;
-    // How many jobs are followed through this connection.
-    [[nodiscard]] std::size_t follows(const SessionProcess& session,
-                                      std::uint64_t connection) const;
-    // The job, if it is this caller's; else the call is refused and that is audited.
-    template <typename Call>
-    std::optional<jobs::Record> own_job_or_refuse(SessionProcess& session, const Call& call);
-    [[nodiscard]] bool is_own(const SessionProcess& session,
-                              const jobs::Requester& requester) const;
-    // Whether one more job may run; else the call is refused and audited.
-    bool has_room_or_refuse(SessionProcess& session, const channel::Run& call);
+      private:
+        friend Calls;
+        std::string_view name_;
+        Who who_;
+        unsigned ways_;
+        std::size_t index_;
+        Serve serve_;
+    };
 
-    // The action, if this caller may run it; else the call is refused and that is audited.
-    template <typename Call>
-    policy::Verdict decide_or_refuse(SessionProcess& session, const Call& call);
-    // Whether the action may be run by what has called: a packet needs the action's own word. Else
-    // the call is refused and audited.
-    template <typename Call>
-    bool reachable_or_refuse(SessionProcess& session, const Call& call,
-                             const policy::Action& action);
-    // The command, if the arguments are what they must be; else the call is refused and audited.
-    template <typename Call>
-    std::optional<policy::Command> bind_or_refuse(SessionProcess& session, const Call& call,
-                                                  const policy::Action& action);
-    template <typename Call>
-    void refuse(SessionProcess& session, const Call& call, channel::Refusal refusal,
-                const std::string& subject, const std::string& message);
-    [[nodiscard]] static AuditEvent audit_event(AuditEvent::Kind kind,
-                                                const SessionProcess& session,
-                                                std::uint64_t connection,
-                                                const std::string& action);
+    // All of these outlive it.
+    Calls(jobs::JobManager& jobs, const Limits& limits, Administration& administration)
+        : environment_{jobs, limits, nullptr}, administration_(administration) {}
 
-    jobs::JobManager& jobs_;
-    Audit& audit_;
-    const Limits& limits_;
-    policy::SnapshotPtr snapshot_;
-    std::map<Key, Followed> under_way_;  // the job manager owns the followers
+    // Before the first call.
+    void set_snapshot(policy::SnapshotPtr snapshot) { environment_.snapshot = std::move(snapshot); }
+
+    void handle(const CallPtr& call, const Call& asked) override;
+
+    // One for each alternative of Call, in their order.
+    static std::span<const Row> rows();
+
+  private:
+    // The handlers of the rows; those of `owner` get the job.
+    void run(const CallPtr& call, const RunCall& asked);
+    void follow(const CallPtr& call, const jobs::Record& job);
+    void look_up(const CallPtr& call, const jobs::Record& job);
+    void check(const CallPtr& call, const CheckCall& asked);
+    void describe_action(const CallPtr& call, const DescribeCall& asked);
+    void await_output(const CallPtr& call, const AwaitOutput& asked);
+    void manage(const CallPtr& call, const ManageCall& asked);
+
+    template <typename Asked, auto handler>
+    static void serve(Calls& calls, const CallPtr& call, const Call& asked);
+    template <typename Asked, auto handler>
+    static void serve_owner(Calls& calls, const CallPtr& call, const Call& asked);
+    template <typename Asked, Who who, auto handler>
+    static constexpr Row row(std::string_view name, unsigned ways);
+    struct Table;
+
+    CallEnvironment environment_;
+    Administration& administration_;
 };
 
 }  // namespace postern

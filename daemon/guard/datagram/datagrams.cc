@@ -10,25 +10,24 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "daemon/loop/clock.h"
+#include "daemon/guard/listen/refusal.h"
 
 namespace postern {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
-constexpr std::uint64_t reply_patience_usec =
-    duration_cast<microseconds>(limits::datagram_patience).count();
-constexpr std::uint64_t penalty_usec =
-    duration_cast<microseconds>(limits::datagram_penalty).count();
+constexpr microseconds reply_patience = limits::datagram_patience;
+constexpr microseconds penalty = limits::datagram_penalty;
 // Packets that one turn of the loop takes from one socket.
 constexpr int datagrams_per_turn = 32;
 // How long nothing is received after the kernel had no memory for it.
-constexpr std::uint64_t failure_usec = 200'000;
+constexpr milliseconds failure_time{200};
 // How long the guard's end waits for answers, and for replies to be sent.
-constexpr std::uint64_t stop_usec = 2'000'000;
-constexpr std::uint64_t stop_poll_usec = 2'000;
+constexpr milliseconds stop_time{2000};
+constexpr milliseconds stop_poll_time{2};
 
 // Those of this process, besides the caller's own; others are still not known.
 void take_own_groups(policy::Caller& caller) {
@@ -51,7 +50,8 @@ Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPo
       pool_(pool),
       closer_(closer),
       audit_(audit),
-      only_uid_(only_uid) {}
+      only_uid_(only_uid),
+      timer_(event, [this] { on_timer(); }) {}
 
 Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
                                                      std::vector<Listener> listeners,
@@ -59,7 +59,6 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
                                                      Audit& audit, std::optional<uid_t> only_uid) {
     std::unique_ptr<Datagrams> datagrams(
         new Datagrams(event, std::move(listeners), pool, closer, audit, only_uid));
-    pool.set_packet_events(*datagrams);
     if (datagrams->listeners_.empty()) return datagrams;
     std::vector<int> sockets;
     for (const Listener& listener : datagrams->listeners_) {
@@ -73,57 +72,55 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
 Status Datagrams::start() {
     for (std::size_t number = 0; number < listeners_.size(); ++number) {
         const Listener& listener = listeners_[number];
-        auto entry = std::make_unique<Source>(Source{this, number, {}});
-        sd_event_source* source = nullptr;
-        const int r = sd_event_add_io(event_, &source, listener.socket.get(), EPOLLIN, on_packet,
-                                      entry.get());
+        EventSource source;
+        const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
+                             [this, number](std::uint32_t) { on_packets(number); });
         if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
-        entry->event.reset(source);
         // After the sessions, as new connections.
-        sd_event_source_set_priority(source, SD_EVENT_PRIORITY_NORMAL + 10);
-        sources_.push_back(std::move(entry));
+        sd_event_source_set_priority(source.get(), SD_EVENT_PRIORITY_NORMAL + 10);
+        sources_.push_back(std::move(source));
     }
     return {};
 }
 
 void Datagrams::set_enabled(bool enabled) {
     for (const auto& source : sources_) {
-        sd_event_source_set_enabled(source->event.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+        sd_event_source_set_enabled(source.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
     }
 }
 
-int Datagrams::on_packet(sd_event_source* /*source*/, int fd, std::uint32_t /*revents*/,
-                         void* userdata) {
-    auto* const entry = static_cast<Source*>(userdata);
-    Datagrams& self = *entry->datagrams;
-    for (int i = 0; i < datagrams_per_turn && !self.held_ && !self.stopped_; ++i) {
-        auto received = self.receiver_.receive(fd);
-        for (auto& descriptor : received.descriptors) self.closer_.close(std::move(descriptor));
+int Datagrams::arm(microseconds delay) {
+    timer_due_ = steady_clock::now() + delay;
+    return timer_.arm(delay);
+}
+
+void Datagrams::on_packets(std::size_t number) {
+    const int socket = listeners_[number].socket.get();
+    for (int i = 0; i < datagrams_per_turn && !held_ && !stopped_; ++i) {
+        auto received = receiver_.receive(socket);
+        for (auto& descriptor : received.descriptors) closer_.close(std::move(descriptor));
         using State = DatagramReceiver::Received::State;
-        if (received.state == State::nothing) return 0;
+        if (received.state == State::nothing) return;
         if (received.state == State::failed) {
             // Once, however long it lasts.
-            if (std::exchange(self.failing_, received.error) != received.error) {
+            if (std::exchange(failing_, received.error) != received.error) {
                 spdlog::error(
                     "receiving packets: {}; tried again every {} ms, senders wait meanwhile",
-                    std::strerror(received.error), failure_usec / 1000);
+                    std::strerror(received.error), failure_time.count());
             }
-            self.set_enabled(false);
-            if (arm_timer(self.event_, self.timer_, failure_usec, on_timer, &self) < 0) {
-                self.set_enabled(true);
-            }
-            return 0;
+            set_enabled(false);
+            if (arm(failure_time) < 0) set_enabled(true);
+            return;
         }
-        if (std::exchange(self.failing_, 0) != 0) spdlog::info("receiving packets: works again");
-        self.take(entry->number, std::move(received.packet));
+        if (std::exchange(failing_, 0) != 0) spdlog::info("receiving packets: works again");
+        take(number, std::move(received.packet));
     }
-    return 0;
 }
 
 void Datagrams::take(std::size_t number, DatagramPacket packet) {
     const std::string& listener = listeners_[number].name;
     if (!packet.peer) return refuse(listener, nullptr, packet.peer.error().message);
-    Held held{{}, {}, std::move(*packet.peer)};
+    Held held{{}, {}, listener, std::move(*packet.peer)};
     Peer& peer = held.peer;
     if (only_uid_) {
         if (peer.caller.uid != *only_uid_) {
@@ -144,11 +141,10 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     held.packet.too_long = packet.too_long;
     held.packet.descriptors = packet.descriptors;
     PacketOrigin& origin = held.origin;
-    origin.listener = listener;
     origin.socket = number;
     origin.reply_path = std::move(packet.reply_path);
     origin.bytes = packet.payload.size();
-    origin.since_usec = monotonic_usec();
+    origin.received = steady_clock::now();
     const char* const fault = packet.descriptors       ? "descriptors came along"
                               : packet.too_long        ? "the packet is too long"
                               : packet.payload.empty() ? "the packet is empty"
@@ -163,7 +159,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     if (hand_over(held)) return;
     held_ = std::move(held);
     set_enabled(false);
-    if (arm_timer(event_, timer_, reply_patience_usec, on_timer, this) >= 0) return;
+    if (arm(reply_patience) >= 0) return;
     // Without a timer nobody could be called late.
     refuse(listener, &held_->peer, "no room for it");
     go_on();
@@ -172,14 +168,13 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
 bool Datagrams::hand_over(Held& held) {
     const uid_t uid = held.peer.caller.uid;
     if (refused_for_now(uid)) {
-        refuse(held.origin.listener, &held.peer,
+        refuse(held.listener, &held.peer,
                "refused for a while: a session of this user ended with packets unanswered");
         return true;
     }
     std::string reason;
-    const std::string listener = held.origin.listener;
-    const auto taken = pool_.admit(held.packet, held.origin, held.peer, reason);
-    if (taken == SessionPool::Taken::refused) refuse(listener, &held.peer, reason);
+    const auto taken = pool_.admit(held.packet, held.origin, held.peer, held.listener, reason);
+    if (taken == SessionPool::Taken::refused) refuse(held.listener, &held.peer, reason);
     return taken != SessionPool::Taken::full;
 }
 
@@ -196,45 +191,40 @@ void Datagrams::go_on() {
     if (!stopped_) set_enabled(true);
 }
 
-int Datagrams::on_timer(sd_event_source* /*source*/, std::uint64_t time, void* userdata) {
-    auto* self = static_cast<Datagrams*>(userdata);
+void Datagrams::on_timer() {
     // Where the guard itself did not get on, what sessions have answered waits to be read.
-    if (self->held_ && monotonic_usec() > time + reply_patience_usec / 2 &&
-        arm_timer(self->event_, self->timer_, reply_patience_usec / 4, on_timer, self) >= 0) {
-        return 0;
+    if (held_ && steady_clock::now() > timer_due_ + reply_patience / 2 &&
+        arm(reply_patience / 4) >= 0) {
+        return;
     }
-    if (self->when_stopped_) {
-        self->finish_stopping();
-    } else if (self->held_) {
-        self->look_for_the_late();
-    } else if (!self->stopped_) {
-        self->set_enabled(true);
+    if (when_stopped_) {
+        finish_stopping();
+    } else if (held_) {
+        look_for_the_late();
+    } else if (!stopped_) {
+        set_enabled(true);
     }
-    return 0;
 }
 
+// Those that are late are ended in the next turn of the loop, which makes room.
 void Datagrams::look_for_the_late() {
-    pool_.end_those_with_packets_since(monotonic_usec() - reply_patience_usec);
+    pool_.end_those_with_packets_since(steady_clock::now() - reply_patience);
     go_on();
     // Those that there are get on.
-    if (held_) (void)arm_timer(event_, timer_, reply_patience_usec / 4, on_timer, this);
+    if (held_) (void)arm(reply_patience / 4);
 }
 
-void Datagrams::packet_answered(const SessionProcess& session, const ConnectionInfo& packet,
-                                const channel::Reply& reply) {
-    const policy::Caller& caller = *session.caller();
-    PacketOrigin& origin = *packet.packet;
-    if (reply.fault != channel::PacketFault::none && !origin.recorded) {
-        const Peer peer{caller, packet.pid, packet.unit};
+void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
+    const Peer peer{*origin.caller, origin.pid, origin.unit};
+    if (reply.fault != channel::PacketFault::none && !packet.recorded) {
         refuse(origin.listener, &peer,
                reply.fault == channel::PacketFault::no_message ? "the packet is no message"
                                                                : "the call needs a connection");
     }
-    if (!origin.reply_path.empty() && !reply.bytes.empty()) {
-        const bool sent = replier_->send(
-            {origin.socket, caller.uid, caller.gid, std::move(origin.reply_path), reply.bytes});
+    if (!packet.reply_path.empty() && !reply.bytes.empty()) {
+        const bool sent = replier_->send({packet.socket, peer.caller.uid, peer.caller.gid,
+                                          std::move(packet.reply_path), std::move(reply.bytes)});
         if (!sent) {
-            const Peer peer{caller, packet.pid, packet.unit};
             refuse(origin.listener, &peer, "its reply was dropped: too many wait to be sent");
         }
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
@@ -245,37 +235,27 @@ void Datagrams::packet_answered(const SessionProcess& session, const ConnectionI
 void Datagrams::packets_dropped(const SessionProcess& session) {
     for (const auto& [number, info] : session.connections()) {
         if (!info.packet) continue;
-        const Peer peer{*session.caller(), info.pid, info.unit};
-        refuse(info.packet->listener, &peer, "dropped: its session ended");
+        const Peer peer{*session.caller(), info.origin.pid, info.origin.unit};
+        refuse(info.origin.listener, &peer, "dropped: its session ended");
     }
     if (!session.failure().empty()) {
-        const std::uint64_t now = monotonic_usec();
-        std::erase_if(refused_until_usec_,
-                      [now](const auto& entry) { return entry.second <= now; });
-        refused_until_usec_[session.caller()->uid] = now + penalty_usec;
+        const auto now = steady_clock::now();
+        std::erase_if(refused_until_, [now](const auto& entry) { return entry.second <= now; });
+        refused_until_[session.caller()->uid] = now + penalty;
     }
     go_on();
 }
 
 bool Datagrams::refused_for_now(uid_t uid) {
-    const auto found = refused_until_usec_.find(uid);
-    if (found == refused_until_usec_.end()) return false;
-    if (monotonic_usec() < found->second) return true;
-    refused_until_usec_.erase(found);
+    const auto found = refused_until_.find(uid);
+    if (found == refused_until_.end()) return false;
+    if (steady_clock::now() < found->second) return true;
+    refused_until_.erase(found);
     return false;
 }
 
 void Datagrams::refuse(const std::string& listener, const Peer* peer, const std::string& reason) {
-    AuditEvent event;
-    event.kind = AuditEvent::Kind::packet_refused;
-    if (peer != nullptr) {
-        event.caller = &peer->caller;
-        event.pid = peer->pid;
-        event.unit = peer->unit;
-    }
-    event.listener = listener;
-    event.reason = reason;
-    audit_.write(event);
+    audit_refusal(audit_, AuditEvent::Kind::packet_refused, peer, listener, reason);
 }
 
 void Datagrams::stop(std::function<void()> done) {
@@ -283,8 +263,8 @@ void Datagrams::stop(std::function<void()> done) {
     set_enabled(false);
     if (is_idle()) return done();
     when_stopped_ = std::move(done);
-    stop_until_usec_ = monotonic_usec() + stop_usec;
-    if (arm_timer(event_, timer_, 0, on_timer, this) < 0) std::exchange(when_stopped_, {})();
+    stop_until_ = steady_clock::now() + stop_time;
+    if (arm(microseconds(0)) < 0) std::exchange(when_stopped_, {})();
 }
 
 // Nothing that was received is still to be answered, nor a reply to be sent.
@@ -293,11 +273,10 @@ bool Datagrams::is_idle() const {
 }
 
 void Datagrams::finish_stopping() {
-    if (!is_idle() && monotonic_usec() < stop_until_usec_ &&
-        arm_timer(event_, timer_, stop_poll_usec, on_timer, this) >= 0) {
+    if (!is_idle() && steady_clock::now() < stop_until_ && arm(stop_poll_time) >= 0) {
         return;
     }
-    if (held_) refuse(held_->origin.listener, &held_->peer, "dropped: the daemon stops");
+    if (held_) refuse(held_->listener, &held_->peer, "dropped: the daemon stops");
     held_.reset();
     std::exchange(when_stopped_, {})();
 }

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,20 +23,21 @@
 #include "daemon/guard/datagram/datagram_receiver.h"
 #include "daemon/guard/datagram/datagram_replier.h"
 #include "daemon/guard/listen/listener.h"
+#include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_pool.h"
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern {
 
-class Datagrams final : public SessionPool::PacketEvents {
+class Datagrams {
   public:
     // `only_uid` as of Acceptor. Errors: as of DatagramReplier::create().
     static Result<std::unique_ptr<Datagrams>> create(sd_event* event,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Closer& closer,
                                                      Audit& audit, std::optional<uid_t> only_uid);
-    ~Datagrams() override = default;
+    ~Datagrams() = default;
     Datagrams(const Datagrams&) = delete;
     Datagrams& operator=(const Datagrams&) = delete;
 
@@ -47,27 +49,23 @@ class Datagrams final : public SessionPool::PacketEvents {
 
     [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
 
-    void packet_answered(const SessionProcess& session, const ConnectionInfo& packet,
-                         const channel::Reply& reply) override;
-    void packets_dropped(const SessionProcess& session) override;
+    // As PacketHooks has them.
+    void packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply);
+    void packets_dropped(const SessionProcess& session);
 
   private:
-    struct Source {
-        Datagrams* datagrams;
-        std::size_t number;
-        EventSource event;
-    };
     // A packet that no session has room for yet.
     struct Held {
         channel::Datagram packet;
         PacketOrigin origin;
+        std::string listener;
         Peer peer;
     };
 
     Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool, Closer& closer,
               Audit& audit, std::optional<uid_t> only_uid);
-    static int on_packet(sd_event_source* source, int fd, std::uint32_t revents, void* userdata);
-    static int on_timer(sd_event_source* source, std::uint64_t time, void* userdata);
+    void on_packets(std::size_t number);
+    void on_timer();
     void take(std::size_t number, DatagramPacket packet);
     // False: there is no room for it yet.
     bool hand_over(Held& held);
@@ -76,6 +74,7 @@ class Datagrams final : public SessionPool::PacketEvents {
     void set_enabled(bool enabled);
     bool refused_for_now(uid_t uid);
     void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
+    int arm(std::chrono::microseconds delay);
     [[nodiscard]] bool is_idle() const;
     void finish_stopping();
 
@@ -87,14 +86,15 @@ class Datagrams final : public SessionPool::PacketEvents {
     std::optional<uid_t> only_uid_;
     std::unique_ptr<DatagramReplier> replier_;
     DatagramReceiver receiver_;
-    std::vector<std::unique_ptr<Source>> sources_;
+    std::vector<EventSource> sources_;
     // While there is one, or after the kernel refused to give one, nothing is received.
     std::optional<Held> held_;
-    std::map<uid_t, std::uint64_t> refused_until_usec_;
-    EventSource timer_;
+    std::map<uid_t, MonotonicTime> refused_until_;
+    Timer timer_;
+    MonotonicTime timer_due_;
     int failing_ = 0;  // errno of the last attempt to receive, if it failed
     std::function<void()> when_stopped_;
-    std::uint64_t stop_until_usec_ = 0;
+    MonotonicTime stop_until_;
     bool stopped_ = false;
 };
 

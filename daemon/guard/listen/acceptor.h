@@ -5,20 +5,35 @@
 #include <systemd/sd-event.h>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/guard/listen/identity.h"
 #include "daemon/guard/listen/listener.h"
-#include "daemon/guard/sessions/session_pool.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern {
+
+// Where connections go.
+class ConnectionTaker {
+  public:
+    ConnectionTaker() = default;
+    virtual ~ConnectionTaker() = default;
+    ConnectionTaker(const ConnectionTaker&) = delete;
+    ConnectionTaker& operator=(const ConnectionTaker&) = delete;
+    virtual void admit(UniqueFd connection, const Peer& peer, const Listener& listener) = 0;
+    // `peer`: what the kernel said, if it did.
+    virtual void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
+                        const std::string& reason) = 0;
+};
 
 class Acceptor {
   public:
     // `only_uid`: whom a guard of an ordinary user serves; everybody else is refused, root
     // included.
-    Acceptor(sd_event* event, std::vector<Listener> listeners, SessionPool& pool,
+    Acceptor(sd_event* event, std::vector<Listener> listeners, ConnectionTaker& taker,
              std::optional<uid_t> only_uid);
     ~Acceptor() = default;
     Acceptor(const Acceptor&) = delete;
@@ -32,24 +47,17 @@ class Acceptor {
     [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
 
   private:
-    struct Source {
-        Acceptor* acceptor;
-        const Listener* listener;
-        EventSource event;
-    };
-    static int on_connection(sd_event_source* source, int fd, std::uint32_t revents,
-                             void* userdata);
-    static int on_resume(sd_event_source* source, std::uint64_t time, void* userdata);
+    void on_connection(const Listener& listener);
     void take(const Listener& listener, UniqueFd connection);
     void pause(int error);
     void set_enabled(bool enabled);
 
     sd_event* event_;
     std::vector<Listener> listeners_;
-    SessionPool& pool_;
+    ConnectionTaker& taker_;
     std::optional<uid_t> only_uid_;
-    std::vector<std::unique_ptr<Source>> sources_;
-    EventSource resume_;
+    std::vector<EventSource> sources_;
+    Timer resume_;
     bool stopped_ = false;
     int failing_ = 0;  // errno of the last accept, if it failed
 };

@@ -7,7 +7,11 @@ namespace postern {
 namespace {
 
 // systemd is told so often at most: figures may change thousands of times a second.
-constexpr std::uint64_t tell_usec = 500'000;
+constexpr std::chrono::milliseconds tell_time{500};
+
+bool is_idle(const Activity::Figures& figures) {
+    return figures.connections == 0 && figures.packets == 0 && figures.jobs == 0;
+}
 
 std::string counted(std::size_t count, const char* one, const char* many) {
     return std::to_string(count) + ' ' + (count == 1 ? one : many);
@@ -15,79 +19,65 @@ std::string counted(std::size_t count, const char* one, const char* many) {
 
 }  // namespace
 
-Activity::Activity(sd_event* event, ServiceNotice& notice, const SessionPool& pool,
-                   const jobs::JobManager& jobs, std::uint64_t idle_usec,
-                   std::function<void()> idle)
+Activity::Activity(sd_event* event, ServiceNotice& notice, std::function<Figures()> figures,
+                   std::chrono::microseconds idle_time, std::function<void()> idle)
     : event_(event),
       notice_(notice),
-      pool_(pool),
-      jobs_(jobs),
-      idle_usec_(idle_usec),
-      idle_(std::move(idle)) {}
+      figures_(std::move(figures)),
+      idle_time_(idle_time),
+      idle_(std::move(idle)),
+      tell_timer_(event, [this] { tell(); }),
+      // A connection may have come in this very turn, before its look.
+      idle_timer_(event, [this] {
+          if (is_idle(figures_())) idle_();
+      }) {}
 
 Status Activity::start() {
-    sd_event_source* source = nullptr;
     // After each turn of the loop in which anything happened (sd_event_add_post(3)).
-    if (const int r = sd_event_add_post(event_, &source, on_turn, this); r < 0) {
+    if (const int r = add_post(event_, turn_, [this] { look(); }); r < 0) {
         return fail(std::string("event loop: ") + std::strerror(-r));
     }
-    turn_.reset(source);
     look();
     return {};
 }
 
 void Activity::stop() {
     turn_.reset();
-    tell_timer_.reset();
-    idle_timer_.reset();
+    tell_timer_.disarm();
+    idle_timer_.disarm();
 }
 
 void Activity::set_policy(std::string text) {
     policy_ = std::move(text);
+    policy_told_ = false;
 }
 
 std::string Activity::text() const {
-    return policy_ + "; " + counted(pool_.connections(), "connection", "connections") + " in " +
-           counted(pool_.sessions(), "session", "sessions") + ", " +
-           counted(jobs_.active(), "job", "jobs");
-}
-
-int Activity::on_turn(sd_event_source* /*source*/, void* self) {
-    static_cast<Activity*>(self)->look();
-    return 0;
-}
-
-bool Activity::is_idle() const {
-    return pool_.connections() == 0 && pool_.packets() == 0 && jobs_.active() == 0;
+    const Figures now = figures_();
+    return policy_ + "; " + counted(now.connections, "connection", "connections") + " in " +
+           counted(now.sessions, "session", "sessions") + ", " + counted(now.jobs, "job", "jobs");
 }
 
 void Activity::look() {
-    if (!telling_ && text() != told_) {
-        telling_ = arm_timer(event_, tell_timer_, tell_usec, on_tell, this) >= 0;
-    }
-    if (idle_usec_ == 0) return;
-    const bool idle = is_idle();
+    const Figures now = figures_();
+    const bool changed = !policy_told_ || now.connections != told_.connections ||
+                         now.sessions != told_.sessions || now.jobs != told_.jobs;
+    if (changed && !telling_) telling_ = tell_timer_.arm(tell_time) >= 0;
+    if (idle_time_ == std::chrono::microseconds(0)) return;
+    const bool idle = is_idle(now);
     if (idle && !counting_) {
-        counting_ = arm_timer(event_, idle_timer_, idle_usec_, on_idle, this) >= 0;
+        counting_ = idle_timer_.arm(idle_time_) >= 0;
     } else if (!idle && counting_) {
         counting_ = false;
-        sd_event_source_set_enabled(idle_timer_.get(), SD_EVENT_OFF);
+        idle_timer_.disarm();
     }
 }
 
-int Activity::on_tell(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& activity = *static_cast<Activity*>(self);
-    activity.telling_ = false;
-    activity.told_ = activity.text();
-    activity.notice_.say_status(activity.told_);
-    return 0;
-}
-
-int Activity::on_idle(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& activity = *static_cast<Activity*>(self);
-    // A connection may have come in this very turn, before its look.
-    if (activity.is_idle()) activity.idle_();
-    return 0;
+void Activity::tell() {
+    telling_ = false;
+    told_ = figures_();
+    policy_told_ = true;
+    notice_.say_status(text());
 }
 
 }  // namespace postern

@@ -4,24 +4,30 @@
 
 #include <systemd/sd-event.h>
 
-#include <cstdint>
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <string>
 
 #include "base/result.h"
 #include "daemon/guard/service/service_notice.h"
-#include "daemon/guard/sessions/session_pool.h"
-#include "daemon/jobs/job_manager.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern {
 
 class Activity {
   public:
-    // `idle` is called once there was neither a connection nor a packet nor a job for `idle_usec`;
-    // 0: never.
-    Activity(sd_event* event, ServiceNotice& notice, const SessionPool& pool,
-             const jobs::JobManager& jobs, std::uint64_t idle_usec, std::function<void()> idle);
+    struct Figures {
+        std::size_t connections = 0;
+        std::size_t sessions = 0;
+        std::size_t packets = 0;
+        std::size_t jobs = 0;
+    };
+
+    // `figures` is asked after each turn of the loop. `idle` is called once there was neither a
+    // connection nor a packet nor a job for `idle_time`; 0: never.
+    Activity(sd_event* event, ServiceNotice& notice, std::function<Figures()> figures,
+             std::chrono::microseconds idle_time, std::function<void()> idle);
     ~Activity() = default;
     Activity(const Activity&) = delete;
     Activity& operator=(const Activity&) = delete;
@@ -36,25 +42,22 @@ class Activity {
     [[nodiscard]] std::string text() const;
 
   private:
-    static int on_turn(sd_event_source* source, void* self);
-    static int on_tell(sd_event_source* source, std::uint64_t usec, void* self);
-    static int on_idle(sd_event_source* source, std::uint64_t usec, void* self);
-    [[nodiscard]] bool is_idle() const;
     void look();
+    void tell();
 
     sd_event* event_;
     ServiceNotice& notice_;
-    const SessionPool& pool_;
-    const jobs::JobManager& jobs_;
-    std::uint64_t idle_usec_;
+    std::function<Figures()> figures_;
+    std::chrono::microseconds idle_time_;
     std::function<void()> idle_;
     std::string policy_;
-    std::string told_;
+    Figures told_;
+    bool policy_told_ = false;
     bool telling_ = false;   // soon
     bool counting_ = false;  // the time until it is idle
     EventSource turn_;
-    EventSource tell_timer_;
-    EventSource idle_timer_;
+    Timer tell_timer_;
+    Timer idle_timer_;
 };
 
 }  // namespace postern

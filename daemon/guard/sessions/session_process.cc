@@ -1,48 +1,68 @@
 #include "daemon/guard/sessions/session_process.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
+#include <cassert>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <string_view>
+#include <type_traits>
 
 #include "base/limits.h"
 #include "base/version.h"
 #include "daemon/guard/listen/socket_options.h"
 #include "daemon/guard/sessions/child.h"
-#include "daemon/loop/clock.h"
+#include "daemon/guard/sessions/session_call.h"
 
 namespace postern {
 namespace {
 
-constexpr std::uint64_t patience_usec =
-    std::chrono::duration_cast<std::chrono::microseconds>(limits::session_patience).count();
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::steady_clock;
+
+constexpr microseconds patience = limits::session_patience;
 // Between the end of the channel and SIGKILL: what a session in order needs to leave by itself.
-constexpr std::uint64_t leave_usec = 2'000'000;
-// Packets of one session that one turn of the loop takes, so that a session that talks without end
+constexpr microseconds time_to_leave = std::chrono::seconds(2);
+// Messages of one session that one turn of the loop takes, so that a session that talks without end
 // does not keep the others waiting.
-constexpr int packets_per_turn = 64;
+constexpr int messages_per_turn = 64;
 
 void kill_process(int pidfd) {
     // pidfd_send_signal(2), Linux 5.1; glibc 2.36 has no wrapper.
     (void)::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
 }
 
-// The buffer is for one packet at a time and the loop is one thread: all sessions share it.
+// The buffer is for one message at a time and the loop is one thread: all sessions share it.
 channel::Receiver& shared_receiver() {
     static channel::Receiver receiver;
     return receiver;
 }
 
+// The call in it; absent: it is one of the channel's own.
+std::optional<Call> call_in(channel::ToGuard& body) {
+    return std::visit(
+        [](auto& one) -> std::optional<Call> {
+            if constexpr (std::is_constructible_v<Call, decltype(std::move(one))>) {
+                return Call(std::move(one));
+            } else {
+                return std::nullopt;
+            }
+        },
+        body);
+}
+
 }  // namespace
 
-Result<std::unique_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closer& closer,
-                                                              Events& events,
+Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closer& closer,
+                                                              Audit& audit, SessionEvents& events,
                                                               const SessionSettings& settings,
                                                               policy::Caller caller,
                                                               policy::SnapshotPtr snapshot) {
@@ -51,40 +71,33 @@ Result<std::unique_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
     refuse_descriptors(guard_end.get());
 
     auto session =
-        std::make_unique<SessionProcess>(event, closer, events, settings, std::move(caller));
-    session->channel_ = std::move(guard_end);
-    sd_event_source* source = nullptr;
-    int r = sd_event_add_io(event, &source, session->channel_.get(), EPOLLIN, on_channel,
-                            session.get());
-    if (r < 0) return fail(std::string("session channel: ") + std::strerror(-r));
-    session->channel_source_.reset(source);
-    POSTERN_TRY(session->spawn(settings, session_end.get()));
-    session->acknowledged_usec_ = monotonic_usec();
-
-    const policy::Caller& who = *session->caller_;
-    channel::Welcome welcome;
-    welcome.guard_version = version;
-    welcome.uid = who.uid;
-    welcome.gid = who.gid;
-    welcome.group_count = static_cast<std::uint32_t>(who.groups.size());
-    welcome.reply_output_bytes = settings.reply_output_bytes;
-    session->send(welcome);
-    for (std::size_t i = 0; i < who.groups.size(); i += channel::groups_per_message) {
-        const std::size_t end = std::min(i + channel::groups_per_message, who.groups.size());
-        session->send(channel::Groups{{who.groups.begin() + static_cast<std::ptrdiff_t>(i),
-                                       who.groups.begin() + static_cast<std::ptrdiff_t>(end)}});
+        std::make_shared<SessionProcess>(event, closer, audit, events, settings, std::move(caller));
+    SessionProcess& self = *session;
+    self.channel_ = std::move(guard_end);
+    int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN,
+                   [&self](std::uint32_t revents) { self.on_channel(revents); });
+    // There before it is needed: what marks a session must not fail.
+    if (r >= 0) {
+        r = add_defer(event, self.end_source_, [&self] { self.end_now(self.failure_); });
     }
-    session->set_snapshot(std::move(snapshot));
+    if (r < 0) return fail(std::string("session channel: ") + std::strerror(-r));
+    sd_event_source_set_enabled(self.end_source_.get(), SD_EVENT_OFF);
+    POSTERN_TRY(self.spawn(settings, session_end.get()));
+    self.acknowledged_ = steady_clock::now();
+    self.greet(settings, std::move(snapshot));
     return session;
 }
 
-SessionProcess::SessionProcess(sd_event* event, Closer& closer, Events& events,
+SessionProcess::SessionProcess(sd_event* event, Closer& closer, Audit& audit, SessionEvents& events,
                                const SessionSettings& settings, policy::Caller caller)
     : event_(event),
       closer_(closer),
+      audit_(audit),
       events_(events),
-      idle_usec_(settings.idle_usec),
-      caller_(std::make_shared<const policy::Caller>(std::move(caller))) {}
+      idle_(settings.idle),
+      caller_(std::make_shared<const policy::Caller>(std::move(caller))),
+      deadline_(event, [this] { on_deadline(); }),
+      packets_(limits::datagrams_in_session, limits::datagram_bytes_in_session) {}
 
 SessionProcess::~SessionProcess() {
     channel_source_.reset();
@@ -99,200 +112,173 @@ Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
         arguments.insert(arguments.end(), {"--uid", std::to_string(settings.ids->first), "--gid",
                                            std::to_string(settings.ids->second)});
     }
-    POSTERN_TRY(auto pid, spawn_session(settings.program, arguments, channel_end));
-    pid_ = pid;
+    POSTERN_TRY(pid_, spawn_session(settings.program, arguments, channel_end));
     // Not reaped yet, so the number is still this child's.
     pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
-    sd_event_source* source = nullptr;
     int r = -errno;
-    if (pidfd_) r = sd_event_add_io(event_, &source, pidfd_.get(), EPOLLIN, on_exit, this);
+    if (pidfd_) {
+        r = add_io(event_, exit_source_, pidfd_.get(), EPOLLIN,
+                   [this](std::uint32_t /*revents*/) { on_exit(); });
+    }
     if (r < 0) {
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
         state_ = State::gone;
         return fail(std::string("session process: ") + std::strerror(-r));
     }
-    exit_source_.reset(source);
     const rlimit descriptors{settings.descriptors, settings.descriptors};
     (void)::prlimit(pid_, RLIMIT_NOFILE, &descriptors, nullptr);
     return {};
 }
 
+// Only forward.
 void SessionProcess::set_state(State state) {
+    constexpr std::array<std::string_view, 5> names = {"starting", "serving", "marked", "ending",
+                                                       "gone"};
+    assert(state > state_);
+    spdlog::debug("session {}: {} -> {}", pid_, names.at(static_cast<std::size_t>(state_)),
+                  names.at(static_cast<std::size_t>(state)));
     state_ = state;
 }
 
-void SessionProcess::add_connection(std::uint64_t id, UniqueFd connection, ConnectionInfo info) {
+void SessionProcess::greet(const SessionSettings& settings, policy::SnapshotPtr snapshot) {
+    const std::vector<gid_t>& groups = caller_->groups;
+    send(
+        {{},
+         {},
+         channel::Welcome{version, caller_->uid, caller_->gid,
+                          static_cast<std::uint32_t>(groups.size()), settings.reply_output_bytes}});
+    for (std::size_t i = 0; i < groups.size(); i += channel::groups_per_message) {
+        const std::size_t end = std::min(i + channel::groups_per_message, groups.size());
+        send({{},
+              {},
+              channel::Groups{{groups.begin() + static_cast<std::ptrdiff_t>(i),
+                               groups.begin() + static_cast<std::ptrdiff_t>(end)}}});
+    }
+    set_snapshot(std::move(snapshot));
+}
+
+ConnectionInfo* SessionProcess::connection(channel::ConnectionId id) {
+    const auto found = connections_.find(id);
+    return found == connections_.end() ? nullptr : &found->second;
+}
+
+std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
+    if (packets_.packets() == 0) return std::nullopt;
+    // They are numbered in the order in which they came, and so are connections.
+    const auto oldest = std::ranges::find_if(
+        connections_, [](const auto& entry) { return entry.second.packet.has_value(); });
+    return oldest->second.packet->received;
+}
+
+bool SessionProcess::has_ongoing_calls() const {
+    return std::ranges::any_of(connections_,
+                               [](const auto& entry) { return !entry.second.ongoing.empty(); });
+}
+
+// ---- To the session ----
+
+void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connection,
+                                    ConnectionInfo info) {
     connections_.emplace(id, std::move(info));
     waiting_.push_back({id, std::move(connection)});
-    last_used_usec_ = monotonic_usec();
+    last_used_ = steady_clock::now();
     pump();
 }
 
-void SessionProcess::send(const channel::ToSession& message, std::vector<UniqueFd> descriptors) {
-    if (state_ == State::ending || state_ == State::gone) return;
-    if (queue_.empty() && !sending_) taken_usec_ = monotonic_usec();
-    queue_.push_back({channel::encode(message), std::move(descriptors)});
-    const Packet& packet = queue_.back();
-    if (packet.bytes.size() > limits::packet_bytes) return end("an answer to it is too long");
-    queue_bytes_ += packet.bytes.size();
-    queue_descriptors_ += packet.descriptors.size();
-    if (queue_bytes_ > limits::session_queue_bytes ||
-        queue_descriptors_ > limits::session_queue_descriptors) {
-        return end("it does not read what it is sent");
+void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet,
+                                ConnectionInfo info) {
+    last_used_ = info.packet->received;
+    packets_.add(info.packet->bytes);
+    connections_.emplace(id, std::move(info));
+    packets_waiting_.emplace_back(id, std::move(packet));
+    pump();
+}
+
+void SessionProcess::send(channel::Envelope<channel::ToSession> message,
+                          std::vector<UniqueFd> descriptors) {
+    if (!serves()) return;
+    if (outbox_.empty()) taken_ = steady_clock::now();
+    if (const char* const fault = outbox_.add(channel::encode(message), std::move(descriptors))) {
+        return end(fault);
     }
     pump();
 }
 
 void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
-    if (state_ == State::ending || state_ == State::gone) return;
-    sending_ = std::move(snapshot);
-    to_send_ = policy::granted(*sending_, *caller_);
-    sent_ = 0;
-    send(channel::SnapshotBegin{static_cast<std::uint32_t>(to_send_.size())});
+    if (!serves()) return;
+    if (outbox_.empty()) taken_ = steady_clock::now();
+    if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_)) {
+        return end(fault);
+    }
+    pump();
 }
 
-// Sends what waits, for as long as the channel takes it: messages first, then the set of actions,
+// Sends what waits, for as long as the channel takes it: messages and the set of actions first,
 // then connections and packets, so that those never meet a session that does not know its actions
 // yet.
 void SessionProcess::pump() {
-    while ((state_ == State::starting || state_ == State::serving) && pump_one()) {
+    if (!serves()) return;
+    bool progress = false;
+    const channel::Sent sent = outbox_.flush(channel_.get(), progress);
+    if (progress) taken_ = steady_clock::now();
+    if (sent == channel::Sent::ended) return channel_broke();
+    if (sent == channel::Sent::sent && state_ == State::serving) {
+        while (packets_waiting_.empty() ? pump_connection() : pump_packet()) {
+        }
     }
-    if (state_ == State::starting || state_ == State::serving) {
-        const bool blocked = !queue_.empty() || sending_ != nullptr ||
-                             (state_ == State::serving && !packets_waiting_.empty());
-        sd_event_source_set_io_events(channel_source_.get(), EPOLLIN | (blocked ? EPOLLOUT : 0U));
-        arm_deadline();
-    }
+    if (!serves()) return;
+    const bool blocked =
+        !outbox_.empty() || (state_ == State::serving && !packets_waiting_.empty());
+    sd_event_source_set_io_events(channel_source_.get(), EPOLLIN | (blocked ? EPOLLOUT : 0U));
+    arm_deadline();
 }
 
-// False: nothing more can be sent now.
-bool SessionProcess::pump_one() {
-    if (!queue_.empty()) {
-        if (!send_now(queue_.front())) return false;
-        queue_bytes_ -= queue_.front().bytes.size();
-        queue_descriptors_ -= queue_.front().descriptors.size();
-        queue_.pop_front();
-        return true;
-    }
-    if (sending_) {
-        const bool last = sent_ == to_send_.size();
-        const Packet packet{
-            last ? channel::encode(channel::SnapshotEnd{})
-                 : channel::encode(channel::SnapshotAction{to_send_[sent_]->description}),
-            {}};
-        if (!send_now(packet)) return false;
-        ++sent_;
-        if (last) {
-            sending_.reset();
-            to_send_.clear();
-        }
-        return true;
-    }
-    if (state_ != State::serving) return false;
-    if (!packets_waiting_.empty()) return pump_packet();
-    return !waiting_.empty() && unacknowledged_ < limits::unacknowledged_connections &&
-           pump_connection();
-}
-
-bool SessionProcess::pump_connection() {
-    auto& next = waiting_.front();
-    const ConnectionInfo& info = connections_.find(next.id)->second;
-    Packet packet{channel::encode(channel::Connection{next.id, info.pid, info.unit.value_or(""),
-                                                      info.administrator}),
-                  {}};
-    packet.descriptors.push_back(std::move(next.connection));
-    if (!send_now(packet)) {
-        // send_now() may have ended the session, and with it the queue of connections.
-        if (state_ == State::serving) {
-            next.connection = std::move(packet.descriptors.front());
-        } else {
-            closer_.close(std::move(packet.descriptors.front()));
-        }
-        return false;
-    }
-    // The session may have it and be done with it already, so this may be the last reference.
-    closer_.close(std::move(packet.descriptors.front()));
-    waiting_.pop_front();
-    if (unacknowledged_++ == 0) acknowledged_usec_ = monotonic_usec();
+bool SessionProcess::pump_packet() {
+    const auto& [id, packet] = packets_waiting_.front();
+    if (!send_now(channel::encode({id, {}, packet}), {})) return false;
+    packets_waiting_.pop_front();
     return true;
 }
 
-bool SessionProcess::send_now(const Packet& packet) {
-    std::vector<int> descriptors;
-    descriptors.reserve(packet.descriptors.size());
-    for (const auto& descriptor : packet.descriptors) descriptors.push_back(descriptor.get());
-    switch (channel::send_packet(channel_.get(), packet.bytes, descriptors)) {
-        case channel::Sent::sent:
-            taken_usec_ = monotonic_usec();
-            return true;
-        case channel::Sent::full:
-            return false;
-        case channel::Sent::ended:
-            left_by_itself_ = true;  // or the kernel has too many descriptors in flight
-            end("its channel broke");
-            return false;
-    }
-    return false;
+// False: none waits, or no more can be sent now.
+bool SessionProcess::pump_connection() {
+    if (waiting_.empty() || unacknowledged_ >= limits::unacknowledged_connections) return false;
+    auto& [id, connection] = waiting_.front();
+    const Origin& origin = connections_.find(id)->second.origin;
+    const channel::Connection about{origin.pid, origin.unit.value_or(""),
+                                    origin.way == Way::administrator};
+    const int descriptor = connection.get();
+    if (!send_now(channel::encode({id, {}, about}), std::span(&descriptor, 1))) return false;
+    // The session may have it and be done with it already, so this may be the last reference.
+    closer_.close(std::move(connection));
+    waiting_.pop_front();
+    if (unacknowledged_++ == 0) acknowledged_ = steady_clock::now();
+    return true;
 }
 
-std::optional<std::uint64_t> SessionProcess::waiting_since_usec() const {
-    std::optional<std::uint64_t> since;
-    if (state_ == State::starting || unacknowledged_ > 0) since = acknowledged_usec_;
-    if (!queue_.empty() || sending_) since = std::min(since.value_or(taken_usec_), taken_usec_);
-    if (const auto oldest = oldest_packet_usec()) {
-        since = std::min(since.value_or(*oldest), *oldest);
-    }
-    return since;
+bool SessionProcess::send_now(const channel::Bytes& message, std::span<const int> descriptors) {
+    const auto sent = channel::send_packet(channel_.get(), message, descriptors);
+    if (sent == channel::Sent::ended) channel_broke();
+    if (sent != channel::Sent::sent) return false;
+    taken_ = steady_clock::now();
+    return true;
 }
 
-// One timer for three reasons: a session that makes no progress, one that has nothing to do, one
-// that does not leave.
-void SessionProcess::arm_deadline() {
-    std::uint64_t delay = 0;
-    if (state_ == State::ending) {
-        delay = leave_usec;
-    } else if (const auto since = waiting_since_usec()) {
-        const std::uint64_t waited = monotonic_usec() - *since;
-        delay = waited < patience_usec ? patience_usec - waited : 0;
-    } else if (connections_.empty()) {
-        delay = idle_usec_;
-    } else {
-        if (deadline_) sd_event_source_set_enabled(deadline_.get(), SD_EVENT_OFF);
-        return;
-    }
-    (void)arm_timer(event_, deadline_, delay, on_deadline, this);
+void SessionProcess::channel_broke() {
+    left_by_itself_ = true;  // or the kernel has too many descriptors in flight
+    end("its channel broke");
 }
 
-int SessionProcess::on_deadline(sd_event_source* /*source*/, std::uint64_t /*time*/,
-                                void* userdata) {
-    auto* self = static_cast<SessionProcess*>(userdata);
-    if (self->state_ == State::ending) {
-        kill_process(self->pidfd_.get());
-    } else if (const auto since = self->waiting_since_usec()) {
-        if (monotonic_usec() - *since < patience_usec) {
-            self->arm_deadline();
-        } else {
-            self->end(self->state_ == State::starting ? "it did not become ready"
-                                                      : "it does not acknowledge or read");
-        }
-    } else if (self->connections_.empty()) {
-        self->end("");
-    }
-    return 0;
-}
+// ---- From the session ----
 
-int SessionProcess::on_channel(sd_event_source* /*source*/, int /*fd*/, std::uint32_t revents,
-                               void* userdata) {
-    auto* self = static_cast<SessionProcess*>(userdata);
-    if ((revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) self->receive();
-    if (self->state_ == State::starting || self->state_ == State::serving) self->pump();
-    return 0;
+void SessionProcess::on_channel(std::uint32_t revents) {
+    if ((revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive();
+    pump();
 }
 
 void SessionProcess::receive() {
-    for (int i = 0; i < packets_per_turn; ++i) {
-        if (state_ != State::starting && state_ != State::serving) return;
+    for (int i = 0; i < messages_per_turn && serves(); ++i) {
         channel::Received received = shared_receiver().receive(channel_.get());
         const bool descriptors = !received.descriptors.empty();
         for (auto& descriptor : received.descriptors) closer_.close(std::move(descriptor));
@@ -308,97 +294,162 @@ void SessionProcess::receive() {
     }
 }
 
-void SessionProcess::handle(const channel::ToGuard& message) {
-    if (const auto* ready = std::get_if<channel::Ready>(&message)) {
-        if (state_ != State::starting) return end("it said twice that it is ready");
-        if (ready->session_version != version) return end("it is of another version");
-        set_state(State::serving);
-        acknowledged_usec_ = monotonic_usec();
-        return;  // on_channel() pumps
-    }
+void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
+    if (const auto* ready = std::get_if<channel::Ready>(&message.body)) return handle_ready(*ready);
     if (state_ != State::serving) return end("it spoke before it was ready");
-    const std::uint64_t id = std::visit(
-        [](const auto& m) -> std::uint64_t {
-            if constexpr (std::is_same_v<std::decay_t<decltype(m)>, channel::Ready>) {
-                return 0;
-            } else {
-                return m.connection;
-            }
-        },
-        message);
-    const auto known = connections_.find(id);
-    if (known == connections_.end()) return end("it named a connection that it does not have");
-    if (known->second.packet) {
-        last_used_usec_ = monotonic_usec();
-        return handle_packet(id, known->second, message);
+    ConnectionInfo* const info = connection(message.connection);
+    if (info == nullptr) return end("it named a connection that it does not have");
+    // What it has not got it can't be done with: the answer to a packet that still waits would make
+    // room for another one, without end.
+    if (info->packet && !was_handed_over(message.connection, *info)) {
+        return end("it used a packet that it was not given");
     }
-    if (std::holds_alternative<channel::Reply>(message)) {
-        return end("it answered a connection as if it were a packet");
+    if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
+        if (!info->packet) return end("it answered a connection as if it were a packet");
+        return handle_reply(message.connection, *reply);
     }
-    if (std::holds_alternative<channel::Accepted>(message)) {
-        const bool handed_over =
-            std::ranges::none_of(waiting_, [id](const Waiting& w) { return w.id == id; });
-        if (known->second.acknowledged || !handed_over) {
-            return end("it acknowledged a connection that it was not given");
-        }
-        known->second.acknowledged = true;
-        --unacknowledged_;
-        acknowledged_usec_ = monotonic_usec();
-        return;
+    std::optional<Call> asked = call_in(message.body);
+    if (!asked && info->packet) return end("it used a packet as if it were a connection");
+    if (std::holds_alternative<channel::Accepted>(message.body)) {
+        return handle_accepted(message.connection, *info);
     }
-    if (!known->second.acknowledged) return end("it used a connection before acknowledging it");
-    if (std::holds_alternative<channel::Closed>(message)) {
-        connections_.erase(known);
-        last_used_usec_ = monotonic_usec();
-        events_.connection_closed(*this, id);
-        return;
+    if (!info->packet && !info->acknowledged) {
+        return end("it used a connection before acknowledging it");
     }
-    last_used_usec_ = monotonic_usec();
-    events_.session_called(*this, message);
+    last_used_ = steady_clock::now();
+    if (!asked) return handle_closed(message.connection);
+    if (info->packet && std::exchange(info->packet->called, true)) {
+        return end("it made two calls of one packet");
+    }
+    auto link =
+        std::make_unique<SessionCall>(weak_from_this(), message.connection, message.request);
+    events_.session_called(std::make_shared<CallContext>(info->origin, std::move(link), audit_),
+                           *asked);
+}
+
+void SessionProcess::handle_ready(const channel::Ready& ready) {
+    if (state_ != State::starting) return end("it said twice that it is ready");
+    if (ready.session_version != version) return end("it is of another version");
+    set_state(State::serving);
+    acknowledged_ = steady_clock::now();
+    // on_channel() pumps
+}
+
+bool SessionProcess::was_handed_over(channel::ConnectionId id, const ConnectionInfo& info) const {
+    if (info.packet) return packets_waiting_.empty() || id < packets_waiting_.front().first;
+    return std::ranges::none_of(waiting_, [id](const Waiting& w) { return w.id == id; });
+}
+
+void SessionProcess::handle_accepted(channel::ConnectionId id, ConnectionInfo& info) {
+    if (info.acknowledged || !was_handed_over(id, info)) {
+        return end("it acknowledged a connection that it was not given");
+    }
+    info.acknowledged = true;
+    --unacknowledged_;
+    acknowledged_ = steady_clock::now();
+}
+
+void SessionProcess::handle_closed(channel::ConnectionId id) {
+    const auto closed = connections_.extract(id);
+    for (const auto& [request, call] : closed.mapped().ongoing) call->left(jobs::Leaving::gone);
+    events_.connection_closed(*this);
+}
+
+void SessionProcess::handle_reply(channel::ConnectionId id, channel::Reply& reply) {
+    if (reply.bytes.size() > limits::datagram_reply_bytes) {
+        return end("its reply to a packet is too long");
+    }
+    last_used_ = steady_clock::now();
+    // Taken out first, so that it is answered once.
+    auto answered = connections_.extract(id);
+    ConnectionInfo& info = answered.mapped();
+    packets_.remove(1, info.packet->bytes);
+    events_.packet_answered(info.origin, *std::move(info.packet), std::move(reply));
+}
+
+// ---- Its end ----
+
+std::optional<MonotonicTime> SessionProcess::waiting_since() const {
+    std::optional<MonotonicTime> since;
+    if (state_ == State::starting || unacknowledged_ > 0) since = acknowledged_;
+    if (!outbox_.empty()) since = std::min(since.value_or(taken_), taken_);
+    if (const auto oldest = oldest_packet()) since = std::min(since.value_or(*oldest), *oldest);
+    return since;
+}
+
+// One timer for three reasons: a session that makes no progress, one that has nothing to do, one
+// that does not leave.
+void SessionProcess::arm_deadline() {
+    if (state_ == State::ending) {
+        (void)deadline_.arm(time_to_leave);
+    } else if (const auto since = waiting_since()) {
+        const auto waited = duration_cast<microseconds>(steady_clock::now() - *since);
+        (void)deadline_.arm(std::max(patience - waited, microseconds(0)));
+    } else if (connections_.empty()) {
+        (void)deadline_.arm(idle_);
+    } else {
+        deadline_.disarm();
+    }
+}
+
+void SessionProcess::on_deadline() {
+    if (state_ == State::ending) {
+        kill_process(pidfd_.get());
+    } else if (const auto since = waiting_since()) {
+        if (steady_clock::now() - *since < patience) return arm_deadline();
+        end(state_ == State::starting ? "it did not become ready"
+                                      : "it does not acknowledge or read");
+    } else if (connections_.empty()) {
+        end("");
+    }
 }
 
 void SessionProcess::end(const std::string& failure) {
-    if (state_ == State::ending || state_ == State::gone) return;
-    set_state(State::ending);
+    if (!serves()) return;
+    set_state(State::marked);
     failure_ = failure;
+    sd_event_source_set_enabled(end_source_.get(), SD_EVENT_ONESHOT);
+}
+
+void SessionProcess::end_now(const std::string& failure) {
+    if (state_ >= State::ending) return;
+    if (serves()) failure_ = failure;
+    set_state(State::ending);
+    end_source_.reset();
     channel_source_.reset();
     closer_.close(std::move(channel_));
     for (auto& waiting : waiting_) closer_.close(std::move(waiting.connection));
     waiting_.clear();
-    queue_.clear();
-    queue_bytes_ = 0;
-    queue_descriptors_ = 0;
     packets_waiting_.clear();
-    sending_.reset();
+    outbox_.clear();
     // One that broke the rules gets no time; one whose channel ended is about to say how it died.
-    if (!failure.empty() && !left_by_itself_) kill_process(pidfd_.get());
+    if (!failure_.empty() && !left_by_itself_) kill_process(pidfd_.get());
     arm_deadline();
+    for (const auto& [id, info] : connections_) {
+        for (const auto& [request, call] : info.ongoing) call->left(jobs::Leaving::interrupted);
+    }
     events_.session_ended(*this);
     connections_.clear();
-    packet_times_.clear();
-    packet_bytes_ = 0;
-    packets_full_ = false;
+    packets_.remove(packets_.packets(), packets_.bytes());
 }
 
-int SessionProcess::on_exit(sd_event_source* source, int /*fd*/, std::uint32_t /*revents*/,
-                            void* userdata) {
-    auto* self = static_cast<SessionProcess*>(userdata);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+void SessionProcess::on_exit() {
+    const auto self = shared_from_this();  // whoever is told may let it go
+    exit_source_.reset();
     int status = 0;
     pid_t reaped = 0;
     do {
-        reaped = ::waitpid(self->pid_, &status, 0);
+        reaped = ::waitpid(pid_, &status, 0);
     } while (reaped < 0 && errno == EINTR);
     std::string how = "its process ended with exit code " + std::to_string(WEXITSTATUS(status));
     if (WIFSIGNALED(status)) {
         how = "its process died of signal " + std::to_string(WTERMSIG(status));
     }
-    if (self->state_ != State::ending) self->left_by_itself_ = true;
-    self->end(how);
-    if (self->left_by_itself_) self->failure_ = how;
-    self->set_state(State::gone);
-    self->events_.session_gone(*self, self->failure_);
-    return 0;
+    if (serves()) left_by_itself_ = true;
+    end_now(how);
+    if (left_by_itself_) failure_ = how;
+    set_state(State::gone);
+    events_.session_gone(*this, failure_);
 }
 
 }  // namespace postern

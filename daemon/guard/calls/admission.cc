@@ -1,0 +1,20 @@
+#include "daemon/guard/calls/admission.h"
+
+namespace postern {
+
+bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limits& limits,
+                     const std::string& action) {
+    const bool full = jobs.active() >= limits.jobs;
+    if (!full && jobs.active(call.caller().uid) < limits.jobs_per_uid) return true;
+    const std::string limit = full ? "jobs" : "jobs-per-uid";
+    const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_uid);
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
+    event.reason = "limit " + limit;
+    call.audit(event);
+    call.refuse(Refusal::limit_reached, limit,
+                (full ? "there are already " : "you already have ") + bound +
+                    " jobs running (limit " + limit + "); try again when one has ended");
+    return false;
+}
+
+}  // namespace postern

@@ -1,0 +1,50 @@
+#include "daemon/guard/calls/decision.h"
+
+#include <utility>
+
+#include "base/utf8.h"
+#include "daemon/guard/listen/identity.h"
+
+namespace postern {
+
+policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snapshot,
+                                 const std::string& action) {
+    policy::Verdict verdict = policy::decide(snapshot, call.caller(), action);
+    if (verdict.action != nullptr) return verdict;
+    AuditEvent event = call.event(AuditEvent::Kind::call_denied, action);
+    event.rule = verdict.rule;
+    event.place = verdict.place;
+    event.reason = verdict.reason;
+    call.audit(event);
+    // The same words whether it exists or not.
+    call.refuse(Refusal::not_granted, action,
+                '"' + printable(action) + "\" does not exist or is not granted to you (" +
+                    describe(call.caller(), call.origin().unit) + ")");
+    return verdict;
+}
+
+bool reachable_or_refuse(CallContext& call, const policy::Action& action) {
+    if (!call.is_packet() || action.description.datagram) return true;
+    const std::string& name = action.description.name;
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, name);
+    event.reason = "the action is not for the datagram socket";
+    call.audit(event);
+    call.refuse(Refusal::not_by_datagram, name,
+                '"' + name +
+                    "\" can't be run through the datagram socket: its file does not say "
+                    "\"datagram\": true; connect to the stream socket");
+    return false;
+}
+
+std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,
+                                              const Arguments& arguments) {
+    auto command = policy::bind_arguments(action, arguments);
+    if (command) return std::move(*command);
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action.description.name);
+    event.reason = command.error().message;
+    call.audit(event);
+    call.refuse(Refusal::invalid_argument, command.error().argument, command.error().message);
+    return std::nullopt;
+}
+
+}  // namespace postern

@@ -1,0 +1,26 @@
+// The first steps of the choke point: may this caller do it, by this way, with these arguments.
+// Each refuses the call and audits it where not, in words that tell a stranger nothing.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/guard/calls/call_context.h"
+#include "daemon/policy/arguments.h"
+#include "daemon/policy/snapshot.h"
+#include "daemon/policy/verdict.h"
+
+namespace postern {
+
+// Without an action: it is refused.
+policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snapshot,
+                                 const std::string& action);
+
+// Whether it may be run by the way that the call came: a packet needs the action's own word.
+bool reachable_or_refuse(CallContext& call, const policy::Action& action);
+
+// Absent: the arguments are not what they must be, and it is refused.
+std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,
+                                              const Arguments& arguments);
+
+}  // namespace postern

@@ -1,0 +1,109 @@
+#include "daemon/guard/calls/following.h"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+
+namespace postern {
+namespace {
+
+void answer_started(CallContext& call, const std::string& job, UniqueFd stdout_file,
+                    UniqueFd stderr_file) {
+    std::vector<UniqueFd> files;
+    files.push_back(std::move(stdout_file));
+    files.push_back(std::move(stderr_file));
+    call.answer(JobStarted{JobId(job)}, std::move(files));
+}
+
+}  // namespace
+
+void Following::started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) {
+    answer_started(*call_, job, std::move(stdout_file), std::move(stderr_file));
+}
+
+void Following::start_failed(const std::string& job, const jobs::StartFailure& failure) {
+    if (failure.again) {
+        finish(Refused{Refusal::unavailable, "", action_ + ": " + failure.message + "; try again"});
+    } else {
+        finish(Refused{Refusal::start_failed, job, action_ + ": " + failure.message});
+    }
+}
+
+void Following::output(const std::string& /*job*/) {
+    call_->answer(JobOutput{});
+}
+
+void Following::ended(const std::string& /*job*/, const JobResult& result) {
+    finish(JobEnded{result});
+}
+
+void Following::finish(CallAnswer answer) {
+    call_->link().forget();
+    call_->answer(std::move(answer));
+}
+
+void Followed::await_output(const AwaitOutput& read) {
+    jobs_.await_output(job_, follower_, read.stdout_offset, read.stderr_offset);
+}
+
+void Followed::left(jobs::Leaving leaving) {
+    jobs_.leave(job_, follower_, leaving);
+}
+
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record) {
+    if (record.state == jobs::RecordState::failed) {
+        return call->refuse(Refusal::start_failed, record.job, record.action + ": " + record.told);
+    }
+    if (call->is_packet()) return call->answer(Detached{JobId(record.job)});
+    if (call->link().kept_by_connection() >= limits::followed_by_connection) {
+        return call->refuse(Refusal::limit_reached, "connection",
+                            "this connection follows " +
+                                std::to_string(limits::followed_by_connection) +
+                                " jobs already; connect once more for another");
+    }
+    if (!is_over(record.state)) {
+        auto follower = jobs.follow(record.job, std::make_unique<Following>(call, record.action));
+        if (follower) {
+            return call->link().keep(std::make_unique<Followed>(jobs, record.job, *follower));
+        }
+        spdlog::error("job {} can't be followed: {}", record.job, follower.error().message);
+    } else if (auto output = jobs.open_output(record.job)) {
+        answer_started(*call, record.job, std::move((*output)[0]), std::move((*output)[1]));
+        return call->answer(JobEnded{record.result});
+    } else {
+        spdlog::error("the output of job {} can't be read: {}", record.job, output.error().message);
+    }
+    call->refuse(Refusal::unavailable, "",
+                 "the output of job " + record.job +
+                     " can't be read at the moment; try again later, the "
+                     "administrator finds more in the log");
+}
+
+JobView view_of(const jobs::Record& record) {
+    JobView view;
+    view.job = JobId(record.job);
+    view.action = record.action;
+    view.created_usec = record.created_usec;
+    switch (record.state) {
+        case jobs::RecordState::starting:
+            break;
+        case jobs::RecordState::running:
+            view.state = JobState::running;
+            break;
+        case jobs::RecordState::ended:
+        case jobs::RecordState::lost:
+            view.state = JobState::ended;
+            view.result = record.result;
+            break;
+        case jobs::RecordState::failed:
+            view.state = JobState::failed;
+            view.message = record.told;
+            break;
+    }
+    return view;
+}
+
+}  // namespace postern

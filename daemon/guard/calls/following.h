@@ -1,0 +1,54 @@
+// A call that follows a job: to its end, or until the connection is over.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/guard/calls/call_context.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/record/record.h"
+
+namespace postern {
+
+// The side of it that the job tells. Each answer goes to the call.
+class Following : public jobs::Follower {
+  public:
+    Following(CallPtr call, std::string action)
+        : call_(std::move(call)), action_(std::move(action)) {}
+
+    void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
+    void start_failed(const std::string& job, const jobs::StartFailure& failure) override;
+    void output(const std::string& job) override;
+    void ended(const std::string& job, const JobResult& result) override;
+
+  private:
+    void finish(CallAnswer answer);
+
+    CallPtr call_;
+    std::string action_;
+};
+
+// The other side: the connection keeps it, as long as the job is followed.
+class Followed final : public OngoingCall {
+  public:
+    Followed(jobs::JobManager& jobs, std::string job, jobs::FollowerId follower)
+        : jobs_(jobs), job_(std::move(job)), follower_(follower) {}
+
+    void await_output(const AwaitOutput& read) override;
+    void left(jobs::Leaving leaving) override;
+
+  private:
+    jobs::JobManager& jobs_;
+    std::string job_;
+    jobs::FollowerId follower_;
+};
+
+// Answers the call with this job, from its beginning: follows it, or gives what is kept of it.
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record);
+
+// What a caller may see of a job of its own.
+JobView view_of(const jobs::Record& record);
+
+}  // namespace postern

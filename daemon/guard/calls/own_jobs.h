@@ -1,0 +1,33 @@
+// Jobs of one's own: only who is the same to every rule (uid, gid, groups, and unit once a rule
+// names one) may look a job up, follow it, or find it by its key. To everybody else it does not
+// exist.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "daemon/guard/calls/call_context.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/record/record.h"
+#include "model/job.h"
+
+namespace postern {
+
+jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jobs,
+                             const std::string& key);
+
+// Whether the job is the caller's; `names_units`: some rule in force names one.
+bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Requester& requester,
+            bool names_units);
+
+// The job that this caller has given the key, but for one that never began through no fault of its
+// own. Absent: none, as far as records are kept. Error: it can't be found out.
+Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs::JobManager& jobs,
+                                             const std::string& key, bool names_units);
+
+// The job, if it is this caller's; else the call is refused and that is audited.
+std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
+                                              const JobId& job, bool names_units);
+
+}  // namespace postern
