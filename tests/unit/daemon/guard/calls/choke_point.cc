@@ -1,0 +1,314 @@
+#include "tests/unit/daemon/guard/calls/choke_point.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+namespace postern {
+namespace {
+
+UniqueFd nothing_to_read() {
+    return UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+class StorySink final : public AuditSink {
+  public:
+    StorySink(Story& story, const bool& full) : story_(story), full_(full) {}
+    bool write(const std::string& line, const AuditFields& /*fields*/,
+               AuditRoom /*room*/) override {
+        const auto event = nlohmann::json::parse(line);
+        std::string text = "audit " + event.at("event").get<std::string>();
+        for (const char* key : {"action", "job", "reason", "rule"}) {
+            if (event.contains(key)) {
+                text += std::string(" ") + key + "=" + event.at(key).get<std::string>();
+            }
+        }
+        story_.push_back(full_ ? text + " (full)" : text);
+        return !full_;
+    }
+    [[nodiscard]] const char* name() const override { return "story"; }
+
+  private:
+    Story& story_;
+    const bool& full_;
+};
+
+std::string refusal_name(Refusal refusal) {
+    constexpr std::array<const char*, 8> names = {
+        "not_granted",  "invalid_argument", "limit_reached", "unavailable",
+        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram"};
+    return names.at(static_cast<std::size_t>(refusal));
+}
+
+std::string say(const Refused& answer) {
+    return "Refused " + refusal_name(answer.refusal) + " [" + answer.subject + "]";
+}
+std::string say(const CheckPassed& /*answer*/) {
+    return "CheckPassed";
+}
+std::string say(const Described& answer) {
+    return "Described " + answer.action.name;
+}
+std::string say(const JobStarted& answer) {
+    return "JobStarted " + answer.job.text();
+}
+std::string say(const JobOutput& /*answer*/) {
+    return "JobOutput";
+}
+std::string say(const JobEnded& answer) {
+    return "JobEnded " + std::to_string(answer.result.status);
+}
+std::string say(const JobFound& answer) {
+    return "JobFound " + answer.job.job.text();
+}
+std::string say(const Detached& answer) {
+    return "Detached " + answer.job.text();
+}
+std::string say(const StatusReport& /*answer*/) {
+    return "StatusReport";
+}
+std::string say(const SocketReport& answer) {
+    return "SocketReport " + answer.path;
+}
+std::string say(const CallerReport& answer) {
+    return "CallerReport " + std::to_string(answer.uid);
+}
+std::string say(const BadFileReport& answer) {
+    return "BadFileReport " + answer.file;
+}
+std::string say(const JobReport& answer) {
+    return "JobReport " + answer.job.text();
+}
+std::string say(const Managed& answer) {
+    return answer.done ? "Managed" : "Managed: " + answer.message;
+}
+
+}  // namespace
+
+std::string in_words(const CallAnswer& answer) {
+    return std::visit([](const auto& one) { return say(one); }, answer);
+}
+
+// ---- FakeLink ----
+
+void FakeLink::answer(CallAnswer answer, std::vector<UniqueFd> files) {
+    // A job comes with its two files, and nothing else does.
+    EXPECT_EQ(files.size(), std::holds_alternative<JobStarted>(answer) ? 2U : 0U);
+    story_.push_back((gone_ ? "to nobody: " : "answer ") + in_words(answer));
+}
+
+void FakeLink::keep(std::unique_ptr<OngoingCall> call) {
+    if (gone_) return call->left(jobs::Leaving::interrupted);
+    kept_[request_] = std::move(call);
+}
+
+OngoingCall* FakeLink::kept() {
+    const auto found = kept_.find(request_);
+    return found == kept_.end() ? nullptr : found->second.get();
+}
+
+// ---- FakeJobs ----
+
+std::uint64_t FakeJobs::digest(std::span<const gid_t> groups) const {
+    std::uint64_t sum = 0;
+    for (const gid_t group : groups) sum = sum * 65'599 + group;
+    return sum;
+}
+
+Result<std::string> FakeJobs::start(const policy::Action& action, const policy::Command& command,
+                                    const jobs::Requester& requester, jobs::Audience audience,
+                                    const std::function<bool(const std::string&)>& admit) {
+    if (!disk_error.empty()) return fail(disk_error);
+    const std::string job = "job" + std::to_string(++started_);
+    story_.push_back("record " + job);
+    if (!admit(job)) {
+        story_.push_back("no record " + job);
+        return fail("it was not admitted");
+    }
+    jobs::Record record;
+    record.job = job;
+    record.action = action.description.name;
+    record.requester = requester;
+    record.arguments = command.shown;
+    records[job] = record;
+    story_.push_back("start " + job);
+    if (audience.follower) followers[job] = std::move(audience.follower);
+    witnesses[job] = std::move(audience.witness);
+    return job;
+}
+
+std::optional<jobs::Record> FakeJobs::find(const std::string& job) const {
+    const auto found = records.find(job);
+    return found == records.end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<std::vector<jobs::Record>> FakeJobs::find_key(const jobs::Requester& who) const {
+    if (!records_error.empty()) return fail(records_error);
+    std::vector<jobs::Record> found;
+    for (const auto& [job, record] : records) {
+        if (owner_of(record.requester) == owner_of(who)) found.push_back(record);
+    }
+    return found;
+}
+
+Result<std::array<UniqueFd, 2>> FakeJobs::open_output(const std::string& /*job*/) const {
+    if (!outputs_readable) return fail("no descriptor is left");
+    return std::array{nothing_to_read(), nothing_to_read()};
+}
+
+Result<jobs::FollowerId> FakeJobs::follow(const std::string& job,
+                                          std::unique_ptr<jobs::Follower> follower) {
+    if (!outputs_readable) return fail("no descriptor is left");
+    story_.push_back("follow " + job);
+    followers[job] = std::move(follower);
+    return jobs::FollowerId{7};
+}
+
+void FakeJobs::leave(const std::string& job, jobs::FollowerId follower, jobs::Leaving leaving) {
+    story_.push_back("leave " + job + " " + std::to_string(follower) +
+                     (leaving == jobs::Leaving::gone ? " gone" : " interrupted"));
+    followers.erase(job);
+}
+
+void FakeJobs::await_output(const std::string& job, jobs::FollowerId follower,
+                            std::uint64_t stdout_offset, std::uint64_t stderr_offset) {
+    story_.push_back("await " + job + " " + std::to_string(follower) + " " +
+                     std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
+}
+
+void FakeJobs::end(const std::string& job, Outcome /*outcome*/) {
+    story_.push_back("end " + job);
+}
+
+std::size_t FakeJobs::active(uid_t uid) const {
+    return running +
+           static_cast<std::size_t>(std::ranges::count_if(records, [&](const auto& entry) {
+               return entry.second.requester.uid == uid && !is_over(entry.second.state);
+           }));
+}
+
+std::size_t FakeJobs::active() const {
+    return running + static_cast<std::size_t>(std::ranges::count_if(
+                         records, [](const auto& entry) { return !is_over(entry.second.state); }));
+}
+
+std::vector<jobs::ActiveJob> FakeJobs::list() const {
+    std::vector<jobs::ActiveJob> all;
+    for (const auto& [job, record] : records) {
+        if (!is_over(record.state)) all.push_back({job, record.action, record.requester, "", 1});
+    }
+    return all;
+}
+
+void FakeJobs::shut_down(std::function<void()> done) {
+    done();
+}
+
+void FakeJobs::tell_started(const std::string& job) {
+    records.at(job).state = jobs::RecordState::running;
+    followers.at(job)->started(job, nothing_to_read(), nothing_to_read());
+}
+
+void FakeJobs::tell_start_failed(const std::string& job, bool again) {
+    jobs::Record& record = records.at(job);
+    record.state = jobs::RecordState::failed;
+    record.told = "it could not";
+    record.again = again;
+    const auto follower = std::move(followers.at(job));
+    followers.erase(job);
+    follower->start_failed(job, {"it could not", "why it could not", again});
+}
+
+void FakeJobs::tell_ended(const std::string& job, const JobResult& result) {
+    jobs::Record& record = records.at(job);
+    record.state = jobs::RecordState::ended;
+    record.result = result;
+    const auto follower = std::move(followers.at(job));
+    followers.erase(job);
+    follower->ended(job, result);
+}
+
+// ---- ChokePoint ----
+
+ChokePoint::ChokePoint()
+    : audit_(
+          std::make_unique<Audit>(loop_.get(), std::make_unique<StorySink>(story_, audit_full_))),
+      administration_(jobs_, {{"/run/s", false, false}},
+                      {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
+                       [this] { return ++reloads_; }, [] { return std::string("info"); },
+                       [this](const std::string& level) {
+                           story_.push_back("log level " + level);
+                           return level == "info" ? Status() : Status(fail("no such level"));
+                       }}),
+      calls_(jobs_, limits_, administration_) {
+    set_actions();
+}
+
+void ChokePoint::set_actions() {
+    const auto rule = [](uid_t uid) {
+        policy::Rule made;
+        made.subject.user = uid;
+        made.text = "allow user " + std::to_string(uid);
+        made.place = "/a.json:1";
+        return made;
+    };
+    policy::Snapshot snapshot;
+    for (const auto& [name, uid] : {std::pair{"hello", anna}, {"shut", anna}, {"berta", berta}}) {
+        policy::Action action;
+        action.description.name = name;
+        action.description.datagram = std::string(name) == "hello";
+        ArgumentSpec argument;
+        argument.name = "n";
+        argument.type = ArgumentType::integer;
+        argument.required = false;
+        action.description.arguments = {argument};
+        action.file = std::string("/") + name + ".json";
+        action.program = "/bin/true";
+        action.allow = {rule(uid)};
+        snapshot.actions.emplace(name, std::move(action));
+    }
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(std::move(snapshot)));
+}
+
+Origin ChokePoint::by(uid_t uid, std::vector<gid_t> groups, Way way) {
+    std::ranges::sort(groups);
+    auto caller = std::make_shared<policy::Caller>();
+    caller->uid = uid;
+    caller->gid = uid;
+    caller->groups = std::move(groups);
+    return {std::move(caller), 4711, std::nullopt, "/run/s", way};
+}
+
+Origin ChokePoint::packet(uid_t uid) {
+    auto caller = std::make_shared<policy::Caller>();
+    caller->uid = uid;
+    caller->gid = uid;
+    caller->groups = {uid};
+    caller->groups_known = false;
+    return {std::move(caller), 4711, std::nullopt, "/run/d", Way::datagram};
+}
+
+Story ChokePoint::call(const Origin& origin, Call asked, std::uint32_t request) {
+    story_.clear();
+    auto link = std::make_unique<FakeLink>(story_, kept_, request, gone_);
+    calls_.handle(std::make_shared<CallContext>(origin, std::move(link), *audit_), asked);
+    return story_;
+}
+
+Story ChokePoint::since() {
+    return std::exchange(story_, {});
+}
+
+jobs::Record ChokePoint::record_of(const std::string& job, jobs::RecordState state) {
+    jobs::Record record;
+    record.job = job;
+    record.action = "hello";
+    record.state = state;
+    record.requester.uid = anna;
+    record.requester.gid = anna;
+    return record;
+}
+
+}  // namespace postern

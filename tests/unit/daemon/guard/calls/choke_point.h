@@ -1,0 +1,135 @@
+// The choke point of the guard with everything around it recorded: no process, no file, no socket.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/limits.h"
+#include "daemon/guard/calls/administration.h"
+#include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/calls/calls.h"
+#include "daemon/guard/calls/job_audit.h"
+#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/record/record.h"
+#include "tests/unit/daemon/event_loop.h"
+
+namespace postern {
+
+// What happened, in its order: "audit job-started", "record", "start", "answer JobStarted", ...
+using Story = std::vector<std::string>;
+
+// "Refused not_granted hello", "Managed", ...
+std::string in_words(const CallAnswer& answer);
+
+// The end of the way back.
+class FakeLink final : public CallLink {
+  public:
+    FakeLink(Story& story, std::map<std::uint32_t, std::unique_ptr<OngoingCall>>& kept,
+             std::uint32_t request, const bool& gone)
+        : story_(story), kept_(kept), request_(request), gone_(gone) {}
+
+    void answer(CallAnswer answer, std::vector<UniqueFd> files) override;
+    void violated(const std::string& how) override { story_.push_back("violated: " + how); }
+    void keep(std::unique_ptr<OngoingCall> call) override;
+    void forget() override { kept_.erase(request_); }
+    OngoingCall* kept() override;
+    [[nodiscard]] std::size_t kept_by_connection() const override { return kept_.size(); }
+
+  private:
+    Story& story_;
+    std::map<std::uint32_t, std::unique_ptr<OngoingCall>>& kept_;
+    std::uint32_t request_;
+    const bool& gone_;
+};
+
+// Jobs that nobody runs.
+class FakeJobs final : public jobs::JobManager {
+  public:
+    explicit FakeJobs(Story& story) : story_(story) {}
+
+    // What start() does and finds.
+    std::string disk_error;  // not empty: no record can be written
+    std::map<std::string, jobs::Record> records;
+    std::string records_error;  // not empty: they can't be read
+    bool outputs_readable = true;
+    std::size_t running = 0;  // besides those that were started here
+    std::map<std::string, std::unique_ptr<jobs::Follower>> followers;
+    std::map<std::string, std::unique_ptr<jobs::Witness>> witnesses;
+
+    [[nodiscard]] std::string_view supervision() const override { return "nobody"; }
+    [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
+    Result<std::string> start(const policy::Action& action, const policy::Command& command,
+                              const jobs::Requester& requester, jobs::Audience audience,
+                              const std::function<bool(const std::string& job)>& admit) override;
+    [[nodiscard]] std::optional<jobs::Record> find(const std::string& job) const override;
+    [[nodiscard]] Result<std::vector<jobs::Record>> find_key(
+        const jobs::Requester& who) const override;
+    [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(
+        const std::string& job) const override;
+    Result<jobs::FollowerId> follow(const std::string& job,
+                                    std::unique_ptr<jobs::Follower> follower) override;
+    void leave(const std::string& job, jobs::FollowerId follower, jobs::Leaving leaving) override;
+    void await_output(const std::string& job, jobs::FollowerId follower,
+                      std::uint64_t stdout_offset, std::uint64_t stderr_offset) override;
+    void end(const std::string& job, Outcome outcome) override;
+    [[nodiscard]] std::size_t active(uid_t uid) const override;
+    [[nodiscard]] std::size_t active() const override;
+    [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
+    void shut_down(std::function<void()> done) override;
+
+    // Tells the follower of a job, as the manager does; its start failed or its end forget it.
+    void tell_started(const std::string& job);
+    void tell_start_failed(const std::string& job, bool again);
+    void tell_ended(const std::string& job, const JobResult& result);
+
+  private:
+    Story& story_;
+    int started_ = 0;
+};
+
+class ChokePoint : public testing::Test {
+  protected:
+    static constexpr uid_t anna = 1000;
+    static constexpr uid_t berta = 1001;
+
+    ChokePoint();
+
+    // Who calls, by which way.
+    static Origin by(uid_t uid, std::vector<gid_t> groups, Way way = Way::stream);
+    static Origin owner(Way way = Way::stream) { return by(anna, {anna, 27}, way); }
+    static Origin administrator() { return by(0, {0}, Way::administrator); }
+    // Of a packet: the kernel says no groups.
+    static Origin packet(uid_t uid);
+
+    // Makes the call; the story of it alone.
+    Story call(const Origin& origin, Call asked, std::uint32_t request = 1);
+    // What has happened since.
+    Story since();
+
+    // Actions: "hello" (anna, and by packet), "shut" (anna, but no packet), "berta" (berta alone).
+    void set_actions();
+    [[nodiscard]] static jobs::Record record_of(const std::string& job, jobs::RecordState state);
+
+    Story story_;
+    bool audit_full_ = false;
+    bool gone_ = false;  // the connection
+    EventLoop loop_ = make_event_loop();
+    std::unique_ptr<Audit> audit_;
+    FakeJobs jobs_{story_};
+    Limits limits_;
+    std::uint64_t reloads_ = 0;
+    Administration administration_;
+    Calls calls_;
+    // Of the one connection.
+    std::map<std::uint32_t, std::unique_ptr<OngoingCall>> kept_;
+};
+
+}  // namespace postern

@@ -1,0 +1,262 @@
+// A Run: the order of what is asked, and each failure in between.
+#include <gtest/gtest.h>
+
+#include "tests/unit/daemon/guard/calls/choke_point.h"
+
+namespace postern {
+namespace {
+
+using testing::ElementsAre;
+
+const Arguments bad_arguments = {{"n", Value("text")}};
+const Arguments good_arguments = {{"n", Value(std::int64_t{1})}};
+
+class RunOrder : public ChokePoint {};
+
+TEST_F(RunOrder, RecordedThenAuditedThenStarted) {
+    EXPECT_THAT(
+        call(owner(), RunCall{"hello", good_arguments, ""}),
+        ElementsAre("record job1", "audit job-started action=hello job=job1 rule=allow user 1000",
+                    "start job1"));
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since().back(), "answer JobStarted job1");
+    jobs_.followers.at("job1")->output("job1");
+    EXPECT_THAT(since(), ElementsAre("answer JobOutput"));
+    EXPECT_EQ(kept_.size(), 1U);
+    JobResult result;
+    result.status = 3;
+    jobs_.tell_ended("job1", result);
+    EXPECT_THAT(since(), ElementsAre("answer JobEnded 3"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+// What is asked first is what the answer is about, however much else is wrong.
+TEST_F(RunOrder, TheRulesComeBeforeTheWay) {
+    EXPECT_THAT(call(packet(berta), RunCall{"shut", bad_arguments, ""}),
+                ElementsAre("audit call-denied action=shut reason=no rule matches",
+                            "answer Refused not_granted [shut]"));
+}
+
+TEST_F(RunOrder, TheRulesComeBeforeTheArguments) {
+    limits_.jobs = 0;
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"hello", bad_arguments, ""}),
+                ElementsAre("audit call-denied action=hello reason=no rule matches",
+                            "answer Refused not_granted [hello]"));
+}
+
+TEST_F(RunOrder, TheWayComesBeforeTheArguments) {
+    EXPECT_THAT(
+        call(packet(anna), RunCall{"shut", bad_arguments, ""}),
+        ElementsAre("audit call-refused action=shut reason=the action is not for the datagram "
+                    "socket",
+                    "answer Refused not_by_datagram [shut]"));
+}
+
+TEST_F(RunOrder, TheArgumentsComeBeforeTheKey) {
+    jobs_.records_error = "no record can be read";
+    EXPECT_THAT(call(owner(), RunCall{"hello", bad_arguments, "k"}).back(),
+                "answer Refused invalid_argument [n]");
+}
+
+TEST_F(RunOrder, TheKeyComesBeforeTheLimits) {
+    limits_.jobs = 0;
+    jobs_.records_error = "no record can be read";
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}),
+                ElementsAre("answer Refused unavailable []"));
+}
+
+TEST_F(RunOrder, TheLimitsComeBeforeTheRecord) {
+    jobs_.disk_error = "the disk is full";
+    limits_.jobs = 0;
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, ""}),
+                ElementsAre("audit call-refused action=hello reason=limit jobs",
+                            "answer Refused limit_reached [jobs]"));
+}
+
+TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
+    limits_.jobs_per_uid = 1;
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2),
+                ElementsAre("audit call-refused action=hello reason=limit jobs-per-uid",
+                            "answer Refused limit_reached [jobs-per-uid]"));
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
+}
+
+// ---- What fails in between ----
+
+class RunFailure : public ChokePoint {};
+
+TEST_F(RunFailure, TheDiskIsFull) {
+    jobs_.disk_error = "the disk is full";
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}),
+                ElementsAre("audit call-refused action=hello reason=the disk is full",
+                            "answer Refused unavailable []"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunFailure, TheAuditIsFull) {
+    audit_full_ = true;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}),
+                ElementsAre("record job1",
+                            "audit job-started action=hello job=job1 rule=allow user 1000 (full)",
+                            "no record job1",
+                            "audit call-refused action=hello reason=it was not admitted (full)",
+                            "answer Refused unavailable []"));
+    EXPECT_TRUE(jobs_.records.empty());
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunFailure, TheAuditIsFullForAPacket) {
+    audit_full_ = true;
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}).back(),
+                "answer Refused unavailable []");
+    EXPECT_TRUE(jobs_.records.empty());
+}
+
+TEST_F(RunFailure, TheStartIsRefused) {
+    call(owner(), RunCall{"hello", {}, ""});
+    since();
+    jobs_.tell_start_failed("job1", false);
+    EXPECT_THAT(since(), ElementsAre("answer Refused start_failed [job1]"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunFailure, AStartThatCameToNothingIsBegunAnewThreeTimesInAll) {
+    call(owner(), RunCall{"hello", {}, ""});
+    since();
+    jobs_.tell_start_failed("job1", true);
+    EXPECT_THAT(since(), ElementsAre("record job2",
+                                     "audit job-started action=hello job=job2 rule=allow user "
+                                     "1000",
+                                     "start job2"));
+    EXPECT_EQ(kept_.size(), 1U);
+    jobs_.tell_start_failed("job2", true);
+    EXPECT_THAT(since().back(), "start job3");
+    jobs_.tell_start_failed("job3", true);
+    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunFailure, WhatIsBegunAnewIsDecidedAnew) {
+    call(owner(), RunCall{"hello", {}, ""});
+    since();
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+    jobs_.tell_start_failed("job1", true);
+    EXPECT_THAT(since(), ElementsAre("audit call-denied action=hello reason=no such action",
+                                     "answer Refused not_granted [hello]"));
+}
+
+TEST_F(RunFailure, OnceItRanItIsNotBegunAnew) {
+    call(owner(), RunCall{"hello", {}, ""});
+    jobs_.tell_started("job1");
+    since();
+    jobs_.tell_start_failed("job1", true);
+    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+}
+
+TEST_F(RunFailure, TheConnectionIsGoneWhileItStarts) {
+    call(owner(), RunCall{"hello", {}, ""});
+    since();
+    gone_ = true;
+    kept_.at(1)->left(jobs::Leaving::gone);
+    EXPECT_THAT(since(), ElementsAre("leave job1 1 gone"));
+    kept_.clear();
+}
+
+TEST_F(RunFailure, TheConnectionIsGoneBeforeItStarts) {
+    gone_ = true;
+    EXPECT_THAT(
+        call(owner(), RunCall{"hello", {}, ""}),
+        ElementsAre("record job1", "audit job-started action=hello job=job1 rule=allow user 1000",
+                    "start job1", "leave job1 1 interrupted"));
+}
+
+TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
+    call(owner(), RunCall{"hello", {}, ""});
+    since();
+    gone_ = true;
+    jobs_.tell_started("job1");
+    jobs_.tell_ended("job1", {});
+    EXPECT_THAT(since(), ElementsAre("to nobody: JobStarted job1", "to nobody: JobEnded 0"));
+}
+
+// ---- Keys ----
+
+class RunKey : public ChokePoint {};
+
+TEST_F(RunKey, TheSameCallIsAnsweredWithItsJob) {
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 1);
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 2),
+                ElementsAre("follow job1"));
+    EXPECT_EQ(kept_.size(), 2U);
+    EXPECT_THAT(call(owner(), AwaitOutput{10, 20}, 2), ElementsAre("await job1 7 10 20"));
+    JobResult result;
+    result.status = 4;
+    jobs_.tell_ended("job1", result);
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 3),
+                ElementsAre("answer JobStarted job1", "answer JobEnded 4"));
+}
+
+TEST_F(RunKey, APacketIsAnsweredWithTheJobAlone) {
+    call(packet(anna), RunCall{"hello", {}, "k"});
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, "k"}), ElementsAre("answer Detached job1"));
+}
+
+TEST_F(RunKey, AnotherCallIsRefused) {
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 1);
+    const Story refused = {"audit call-refused action=hello job=job1 reason=the key is in use",
+                           "answer Refused key_in_use [k]"};
+    EXPECT_EQ(call(owner(), RunCall{"hello", {}, "k"}, 2), refused);
+    EXPECT_THAT(call(owner(), RunCall{"shut", good_arguments, "k"}, 3).back(),
+                "answer Refused key_in_use [k]");
+}
+
+TEST_F(RunKey, TheKeyOfAnotherCallerIsItsOwn) {
+    call(owner(), RunCall{"hello", {}, "k"}, 1);
+    EXPECT_THAT(call(by(anna, {anna}), RunCall{"hello", {}, "k"}, 2).back(), "start job2");
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, "k"}, 3).back(), "start job3");
+}
+
+TEST_F(RunKey, WhatIsTakenAwayIsNotFoundAgain) {
+    call(owner(), RunCall{"hello", {}, "k"}, 1);
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 2).back(),
+                "answer Refused not_granted [hello]");
+}
+
+TEST_F(RunKey, AStartThatFailedIsTheAnswer) {
+    call(owner(), RunCall{"hello", {}, "k"}, 1);
+    jobs_.tell_start_failed("job1", false);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 2),
+                ElementsAre("answer Refused start_failed [job1]"));
+}
+
+TEST_F(RunKey, AStartThatCameToNothingLeavesItFree) {
+    call(packet(anna), RunCall{"hello", {}, "k"}, 1);
+    jobs_.records.at("job1").state = jobs::RecordState::failed;
+    jobs_.records.at("job1").again = true;
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, "k"}, 2).back(), "answer Detached job2");
+}
+
+TEST_F(RunKey, OutputThatCantBeReadIsNoAnswer) {
+    call(owner(), RunCall{"hello", {}, "k"}, 1);
+    jobs_.outputs_readable = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 2),
+                ElementsAre("answer Refused unavailable []"));
+    jobs_.tell_ended("job1", {});
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 3),
+                ElementsAre("answer Refused unavailable []"));
+}
+
+TEST_F(RunKey, AConnectionFollowsSoManyJobs) {
+    for (std::uint32_t i = 1; i <= limits::followed_by_connection; ++i) {
+        limits_.jobs = limits_.jobs_per_uid = i + 1;
+        call(owner(), RunCall{"hello", {}, "k" + std::to_string(i)}, i);
+    }
+    EXPECT_EQ(kept_.size(), limits::followed_by_connection);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k1"}, 100'000),
+                ElementsAre("answer Refused limit_reached [connection]"));
+}
+
+}  // namespace
+}  // namespace postern

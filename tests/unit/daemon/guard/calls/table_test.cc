@@ -1,0 +1,222 @@
+// Every row of the guard's table, for every kind of caller.
+#include <gtest/gtest.h>
+
+#include "tests/unit/daemon/guard/calls/choke_point.h"
+
+namespace postern {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class CallTable : public ChokePoint {
+  protected:
+    CallTable() {
+        jobs::Record job = record_of("theirs", jobs::RecordState::ended);
+        job.requester.groups = jobs_.digest(owner().caller->groups);
+        job.result.outcome = Outcome::exited;
+        job.result.status = 3;
+        jobs_.records["theirs"] = job;
+    }
+
+    // A call of each kind that an honest session would make.
+    static Call honest(std::string_view row) {
+        if (row == "Run") return RunCall{"hello", {}, ""};
+        if (row == "Follow") return FollowCall{JobId("theirs")};
+        if (row == "LookUp") return LookUpCall{JobId("theirs")};
+        if (row == "Check") return CheckCall{"hello", {}};
+        if (row == "Describe") return DescribeCall{"hello"};
+        if (row == "AwaitOutput") return AwaitOutput{1, 2};
+        EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
+        return ManageCall{Management::jobs, ""};
+    }
+};
+
+// What is not an answer is what is written down of it; nothing else happens.
+struct Expected {
+    const char* row;
+    Story owner;
+    Story other_groups;  // the same uid
+    Story other_uid;
+    Story administrator;
+    Story packet;          // of the owner
+    Story foreign_packet;  // of the other uid
+};
+
+const Story started = {
+    "record job1", "audit job-started action=hello job=job1 rule=allow user 1000", "start job1"};
+const Story detached = {"record job1",
+                        "audit job-started action=hello job=job1 rule=allow user 1000",
+                        "start job1", "answer Detached job1"};
+const Story not_granted = {"audit call-denied action=hello reason=no rule matches",
+                           "answer Refused not_granted [hello]"};
+const Story no_such_job = {
+    "audit call-denied action=hello job=theirs reason=the job is another "
+    "caller's",
+    "answer Refused no_such_job [theirs]"};
+const Story as_a_connection = {"violated: it used a packet as if it were a connection"};
+const Story administration = {"violated: it asked for administration on a caller's connection"};
+const Story followed = {"answer JobStarted theirs", "answer JobEnded 3"};
+
+const std::vector<Expected>& expectations() {
+    static const std::vector<Expected> all = {
+        {"Run", started, started, not_granted, not_granted, detached, not_granted},
+        {"Follow", followed, no_such_job, no_such_job, no_such_job, as_a_connection,
+         as_a_connection},
+        {"LookUp",
+         {"answer JobFound theirs"},
+         no_such_job,
+         no_such_job,
+         no_such_job,
+         as_a_connection,
+         as_a_connection},
+        {"Check",
+         {"answer CheckPassed"},
+         {"answer CheckPassed"},
+         not_granted,
+         not_granted,
+         {"answer CheckPassed"},
+         not_granted},
+        {"Describe",
+         {"answer Described hello"},
+         {"answer Described hello"},
+         not_granted,
+         not_granted,
+         {"answer Described hello"},
+         not_granted},
+        // Nobody follows anything: it may have ended while the message was on its way.
+        {"AwaitOutput", {}, {}, {}, {}, as_a_connection, as_a_connection},
+        {"Manage",
+         administration,
+         administration,
+         administration,
+         {"answer Managed"},
+         administration,
+         administration},
+    };
+    return all;
+}
+
+class EveryRow : public CallTable, public testing::WithParamInterface<Expected> {};
+
+TEST_P(EveryRow, ForTheOwnerOfTheJob) {
+    EXPECT_EQ(call(owner(), honest(GetParam().row)), GetParam().owner);
+}
+TEST_P(EveryRow, ForTheSameUidWithOtherGroups) {
+    EXPECT_EQ(call(by(anna, {anna}), honest(GetParam().row)), GetParam().other_groups);
+}
+TEST_P(EveryRow, ForAnotherUid) {
+    EXPECT_EQ(call(by(berta, {berta, 27}), honest(GetParam().row)), GetParam().other_uid);
+}
+TEST_P(EveryRow, ForTheAdministrator) {
+    EXPECT_EQ(call(administrator(), honest(GetParam().row)), GetParam().administrator);
+}
+TEST_P(EveryRow, ForTheOwnersPacket) {
+    EXPECT_EQ(call(packet(anna), honest(GetParam().row)), GetParam().packet);
+}
+TEST_P(EveryRow, ForAForeignPacket) {
+    EXPECT_EQ(call(packet(berta), honest(GetParam().row)), GetParam().foreign_packet);
+}
+
+INSTANTIATE_TEST_SUITE_P(CallTable, EveryRow, testing::ValuesIn(expectations()),
+                         [](const auto& tested) { return std::string(tested.param.row); });
+
+TEST_F(CallTable, TheseTestsKnowEveryRow) {
+    std::vector<std::string> rows;
+    for (const Calls::Row& row : Calls::rows()) rows.emplace_back(row.name());
+    std::vector<std::string> known;
+    for (const Expected& expected : expectations()) known.emplace_back(expected.row);
+    EXPECT_EQ(rows, known);
+}
+
+// ---- A session that is taken over, and claims what it was not given ----
+
+TEST_F(CallTable, ASessionCanTakeNoNumberTwice) {
+    call(owner(), RunCall{"hello", {}, ""}, 5);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 5),
+                ElementsAre("violated: it used the number of a call under way"));
+    EXPECT_THAT(call(owner(), FollowCall{JobId("theirs")}, 5),
+                ElementsAre("violated: it used the number of a call under way"));
+    EXPECT_EQ(jobs_.active(), 1U);
+}
+
+TEST_F(CallTable, ASessionCanSendNoMoreThanACallerCould) {
+    const std::string too_long(limits::json_string_bytes + 1, 'x');
+    const Story expected = {"violated: it asked for more than a message can hold"};
+    EXPECT_EQ(call(owner(), RunCall{too_long, {}, ""}), expected);
+    EXPECT_EQ(call(owner(), CheckCall{too_long, {}}), expected);
+    EXPECT_EQ(call(owner(), DescribeCall{too_long}), expected);
+    EXPECT_EQ(call(owner(), FollowCall{JobId(too_long)}), expected);
+    EXPECT_EQ(call(owner(), LookUpCall{JobId(too_long)}), expected);
+    const Arguments arguments(
+        3, NamedValue{"n", Value(std::string(limits::message_bytes / 3 + 1, 'x'))});
+    EXPECT_EQ(call(owner(), RunCall{"hello", arguments, ""}), expected);
+    const Arguments list = {
+        {"n", Value(std::vector<Scalar>(2, std::string(limits::message_bytes / 2 + 1, 'x')))}};
+    EXPECT_EQ(call(owner(), CheckCall{"hello", list}), expected);
+}
+
+TEST_F(CallTable, ASessionCanSendNoKeyThatIsNone) {
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "a key"}),
+                ElementsAre("violated: it sent a key that is none"));
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, std::string(65, 'k')}),
+                ElementsAre("violated: it sent a key that is none"));
+}
+
+TEST_F(CallTable, AJobThatIsNotThereIsLikeAForeignOne) {
+    const Story missing = call(owner(), LookUpCall{JobId("none")});
+    EXPECT_THAT(missing, ElementsAre("audit call-denied job=none reason=no such job",
+                                     "answer Refused no_such_job [none]"));
+}
+
+TEST_F(CallTable, AJobOfAnotherGidIsAForeignOne) {
+    jobs_.records["theirs"].requester.gid = 5;
+    EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), no_such_job);
+}
+
+TEST_F(CallTable, APacketsJobIsThatOfItsUserAndGroup) {
+    jobs_.records["theirs"].requester.groups_known = false;
+    EXPECT_THAT(call(by(anna, {anna}), LookUpCall{JobId("theirs")}),
+                ElementsAre("answer JobFound theirs"));
+    EXPECT_EQ(call(by(berta, {berta}), LookUpCall{JobId("theirs")}), no_such_job);
+}
+
+TEST_F(CallTable, AUnitCountsOnceARuleNamesOne) {
+    jobs_.records["theirs"].requester.unit = "a.service";
+    EXPECT_THAT(call(owner(), LookUpCall{JobId("theirs")}), ElementsAre("answer JobFound theirs"));
+    policy::Snapshot snapshot;
+    snapshot.names_units = true;
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(std::move(snapshot)));
+    EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), no_such_job);
+}
+
+// ---- The administrator's ----
+
+TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {
+    EXPECT_THAT(call(administrator(), ManageCall{Management::status, ""}),
+                ElementsAre("answer StatusReport", "answer SocketReport /run/s",
+                            "answer CallerReport 1000", "answer Managed"));
+}
+
+TEST_F(CallTable, ALogLevelIsSetOrRefused) {
+    EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "info"}),
+                ElementsAre("log level info", "answer Managed"));
+    EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "x"}),
+                ElementsAre("log level x", "answer Managed: no such level"));
+}
+
+TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
+    EXPECT_THAT(call(administrator(), ManageCall{Management::reload, ""}, 1), IsEmpty());
+    EXPECT_THAT(call(administrator(), ManageCall{Management::reload, ""}, 2), IsEmpty());
+    auto snapshot = std::make_shared<policy::Snapshot>();
+    snapshot->bad = {{"a", "/a.json", "/a.json:1:1: what; do"}};
+    administration_.loaded(policy::SnapshotPtr(snapshot), 1);
+    EXPECT_THAT(since(), ElementsAre("answer BadFileReport /a.json", "answer Managed"));
+    administration_.loaded(fail("can't be read"), 2);
+    EXPECT_THAT(since(), ElementsAre("answer Managed: can't be read"));
+    administration_.loaded(policy::SnapshotPtr(snapshot), 3);
+    EXPECT_THAT(since(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace postern
