@@ -24,7 +24,6 @@
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/service/log.h"
 #include "daemon/guard/sessions/child.h"
-#include "daemon/loop/clock.h"
 
 namespace postern {
 namespace {
@@ -351,7 +350,10 @@ std::uint64_t Manager::reload() {
     if (state_ == State::stopping) return std::numeric_limits<std::uint64_t>::max();
     if (state_ == State::starting) return policy_->load();
     set_state(State::reloading);
-    notice_->say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_usec()));
+    // steady_clock is CLOCK_MONOTONIC, which sd_notify(3) asks for.
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::steady_clock::now().time_since_epoch());
+    notice_->say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.count()));
     return policy_->load();
 }
 

@@ -69,11 +69,9 @@ Result<std::unique_ptr<PolicyStore>> PolicyStore::create(sd_event* event,
     shared->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!shared->done) return fail(std::string("eventfd: ") + std::strerror(errno));
     std::unique_ptr<PolicyStore> store(new PolicyStore(shared, std::move(loaded)));
-    sd_event_source* source = nullptr;
-    const int r =
-        sd_event_add_io(event, &source, shared->done.get(), EPOLLIN, on_loaded, store.get());
+    const int r = add_io(event, store->source_, shared->done.get(), EPOLLIN,
+                         [store = store.get()](std::uint32_t) { store->on_loaded(); });
     if (r < 0) return fail(std::string("action files: ") + std::strerror(-r));
-    store->source_.reset(source);
     try {
         // Detached: a look-up that hangs must not hold up the end of the process.
         std::thread(load_until_stopped<Shared>, shared).detach();
@@ -98,18 +96,15 @@ std::uint64_t PolicyStore::load() {
     return ++shared_->requested;
 }
 
-int PolicyStore::on_loaded(sd_event_source* /*source*/, int fd, std::uint32_t /*revents*/,
-                           void* userdata) {
-    auto* self = static_cast<PolicyStore*>(userdata);
+void PolicyStore::on_loaded() {
     std::uint64_t count = 0;
-    (void)!::read(fd, &count, sizeof count);
+    (void)!::read(shared_->done.get(), &count, sizeof count);
     std::deque<std::pair<Result<policy::SnapshotPtr>, std::uint64_t>> results;
     {
-        const std::lock_guard lock(self->shared_->mutex);
-        results.swap(self->shared_->results);
+        const std::lock_guard lock(shared_->mutex);
+        results.swap(shared_->results);
     }
-    for (auto& [result, request] : results) self->loaded_(std::move(result), request);
-    return 0;
+    for (auto& [result, request] : results) loaded_(std::move(result), request);
 }
 
 }  // namespace postern

@@ -35,7 +35,7 @@ class PolicyStore {
   private:
     struct Shared;
     PolicyStore(std::shared_ptr<Shared> shared, Loaded loaded);
-    static int on_loaded(sd_event_source* source, int fd, std::uint32_t revents, void* userdata);
+    void on_loaded();
 
     std::shared_ptr<Shared> shared_;
     Loaded loaded_;

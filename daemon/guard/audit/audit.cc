@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <ctime>
 #include <nlohmann/json.hpp>
-
-#include "daemon/loop/clock.h"
 
 namespace postern {
 namespace {
@@ -60,7 +59,9 @@ bool tells_of_a_job(AuditEvent::Kind kind) {
            kind == AuditEvent::Kind::job_lost;
 }
 
-std::string timestamp(std::uint64_t usec) {
+std::string timestamp(std::chrono::system_clock::time_point time) {
+    const auto usec =
+        std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
     const auto seconds = static_cast<std::time_t>(usec / 1'000'000);
     std::tm parts{};
     ::gmtime_r(&seconds, &parts);
@@ -122,9 +123,10 @@ std::string describe(const JobResult& result) {
     return text + " (" + std::string(outcome_name(result.outcome)) + ")";
 }
 
-std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count) {
+std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_point time,
+                       std::uint64_t count) {
     OrderedJson json;
-    json["time"] = timestamp(time_usec);
+    json["time"] = timestamp(time);
     json["event"] = name(event.kind);
     if (count > 0) {
         json["event"] = denials_summed.name;
@@ -211,23 +213,25 @@ Result<std::unique_ptr<Audit>> Audit::create(sd_event* event,
 }
 
 Audit::Audit(sd_event* event, std::unique_ptr<AuditSink> sink)
-    : event_(event), sink_(std::move(sink)) {}
+    : sink_(std::move(sink)), timer_(event, [this] { sum_up(); }) {}
 
 bool Audit::write(const AuditEvent& event) {
     if (is_denial(event.kind)) {
         const policy::Caller nobody;
         const policy::Caller& caller = event.caller != nullptr ? *event.caller : nobody;
         const bool was_open = denials_.open();
-        const bool single = denials_.single(
-            caller.uid, caller.gid, static_cast<std::uint8_t>(event.kind), monotonic_usec());
-        if (!was_open) arm(DenialWindow::window_usec);
+        const bool single =
+            denials_.single(caller.uid, caller.gid, static_cast<std::uint8_t>(event.kind),
+                            std::chrono::steady_clock::now());
+        // Without a timer the sum is recorded with the next window's.
+        if (!was_open) (void)timer_.arm(DenialWindow::length);
         if (!single) return true;
     }
     return record(event, 0);
 }
 
 bool Audit::record(const AuditEvent& event, std::uint64_t count) {
-    const std::string line = audit_json(event, wall_clock_usec(), count);
+    const std::string line = audit_json(event, std::chrono::system_clock::now(), count);
     const AuditRoom room = tells_of_a_job(event.kind) ? AuditRoom::reserved : AuditRoom::common;
     if (!sink_->write(line, audit_fields(event, count), room)) {
         ++lost_;
@@ -236,7 +240,7 @@ bool Audit::record(const AuditEvent& event, std::uint64_t count) {
     if (lost_ > 0) {
         const std::uint64_t lost = std::exchange(lost_, 0);
         OrderedJson json;
-        json["time"] = timestamp(wall_clock_usec());
+        json["time"] = timestamp(std::chrono::system_clock::now());
         json["event"] = records_lost.name;
         json["count"] = lost;
         const AuditFields fields = {{"MESSAGE", std::to_string(lost) + " audit records were lost"},
@@ -251,7 +255,7 @@ bool Audit::record(const AuditEvent& event, std::uint64_t count) {
 }
 
 void Audit::sum_up() {
-    for (const auto& sum : denials_.ended(monotonic_usec())) {
+    for (const auto& sum : denials_.ended(std::chrono::steady_clock::now())) {
         policy::Caller caller;
         caller.uid = sum.uid;
         caller.gid = sum.gid;
@@ -260,16 +264,7 @@ void Audit::sum_up() {
         event.caller = &caller;
         record(event, sum.count);
     }
-    if (denials_.open()) arm(DenialWindow::window_usec / 10);
-}
-
-void Audit::arm(std::uint64_t delay_usec) {
-    const auto due = [](sd_event_source* /*source*/, std::uint64_t /*time*/, void* self) {
-        static_cast<Audit*>(self)->sum_up();
-        return 0;
-    };
-    // Without a timer the sum is recorded with the next window's.
-    (void)arm_timer(event_, timer_, delay_usec, due, this);
+    if (denials_.open()) (void)timer_.arm(DenialWindow::length / 10);
 }
 
 }  // namespace postern

@@ -8,6 +8,7 @@
 
 #include <systemd/sd-event.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -67,17 +68,16 @@ class Audit {
   private:
     bool record(const AuditEvent& event, std::uint64_t count);
     void sum_up();
-    void arm(std::uint64_t delay_usec);
 
-    sd_event* event_;
     std::unique_ptr<AuditSink> sink_;
     DenialWindow denials_;
-    EventSource timer_;
+    Timer timer_;
     std::uint64_t lost_ = 0;  // records that could not be written since the last that could
 };
 
 // The record as it is written: exposed for tests.
-std::string audit_json(const AuditEvent& event, std::uint64_t time_usec, std::uint64_t count);
+std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_point time,
+                       std::uint64_t count);
 std::vector<std::pair<std::string, std::string>> audit_fields(const AuditEvent& event,
                                                               std::uint64_t count);
 // How a job ended, in words for log and audit: "exit code 3", "signal 15 (timeout)".

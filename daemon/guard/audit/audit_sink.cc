@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 
@@ -20,7 +21,7 @@ namespace {
 constexpr std::size_t most_queued = 1024;
 // The most that the limit "jobs" can be: as many may end while nothing can be written.
 constexpr std::size_t most_reserved = 16384;
-constexpr std::uint64_t retry_usec = 100'000;
+constexpr std::chrono::microseconds retry_time{100'000};
 
 class FileSink final : public AuditSink {
   public:
@@ -58,7 +59,7 @@ class FileSink final : public AuditSink {
 // Keeps what can't go out now until it can. Packets go whole or not at all.
 class QueueingSink : public AuditSink {
   public:
-    explicit QueueingSink(sd_event* event) : event_(event) {}
+    explicit QueueingSink(sd_event* event) : event_(event), timer_(event, [this] { flush(); }) {}
 
     bool write(const std::string& line, const AuditFields& fields, AuditRoom room) override {
         std::string fresh = packet(line, fields);
@@ -88,13 +89,10 @@ class QueueingSink : public AuditSink {
     bool wait(Sent why) {
         writable_.reset();
         if (why == Sent::full) {
-            sd_event_source* source = nullptr;
-            if (sd_event_add_io(event_, &source, descriptor(), EPOLLOUT, on_writable, this) >= 0) {
-                writable_.reset(source);
-                return true;
-            }
+            const auto go_on = [this](std::uint32_t) { flush(); };
+            if (add_io(event_, writable_, descriptor(), EPOLLOUT, go_on) >= 0) return true;
         }
-        return arm_timer(event_, timer_, retry_usec, on_retry, this) >= 0;
+        return timer_.arm(retry_time) >= 0;
     }
     void flush() {
         while (!queue_.empty()) {
@@ -107,19 +105,9 @@ class QueueingSink : public AuditSink {
         }
         writable_.reset();
     }
-    static int on_writable(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*revents*/,
-                           void* userdata) {
-        static_cast<QueueingSink*>(userdata)->flush();
-        return 0;
-    }
-    static int on_retry(sd_event_source* /*source*/, std::uint64_t /*time*/, void* userdata) {
-        static_cast<QueueingSink*>(userdata)->flush();
-        return 0;
-    }
-
     sd_event* event_;
     EventSource writable_;
-    EventSource timer_;
+    Timer timer_;
     std::deque<std::string> queue_;
 };
 

@@ -2,12 +2,12 @@
 
 namespace postern {
 
-bool DenialWindow::single(uid_t uid, gid_t gid, std::uint8_t kind, std::uint64_t now_usec) {
+bool DenialWindow::single(uid_t uid, gid_t gid, std::uint8_t kind, Time now) {
     std::tuple key{uid, gid, kind};
     if (windows_.size() >= most_windows && !windows_.contains(key)) {
         key = {static_cast<uid_t>(-1), static_cast<gid_t>(-1), kind};
     }
-    Window& window = windows_.try_emplace(key, Window{now_usec}).first->second;
+    Window& window = windows_.try_emplace(key, Window{now}).first->second;
     if (window.singles < most_single) {
         ++window.singles;
         return true;
@@ -16,11 +16,11 @@ bool DenialWindow::single(uid_t uid, gid_t gid, std::uint8_t kind, std::uint64_t
     return false;
 }
 
-std::vector<DenialWindow::Sum> DenialWindow::ended(std::uint64_t now_usec) {
+std::vector<DenialWindow::Sum> DenialWindow::ended(Time now) {
     std::vector<Sum> sums;
     for (auto it = windows_.begin(); it != windows_.end();) {
         const auto& [key, window] = *it;
-        if (now_usec < window.began_usec + window_usec) {
+        if (now < window.began + length) {
             ++it;
             continue;
         }

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <tuple>
@@ -14,7 +15,8 @@ namespace postern {
 
 class DenialWindow {
   public:
-    static constexpr std::uint64_t window_usec = 10'000'000;
+    using Time = std::chrono::steady_clock::time_point;
+    static constexpr std::chrono::seconds length{10};
     static constexpr std::uint64_t most_single = 20;
     // Windows at a time; one user may own many thousand uids, so all beyond share one a kind.
     static constexpr std::size_t most_windows = 1024;
@@ -28,17 +30,17 @@ class DenialWindow {
 
     // Whether this denial is recorded by itself. Kinds are counted apart, so that many of one don't
     // hide the first of another.
-    bool single(uid_t uid, gid_t gid, std::uint8_t kind, std::uint64_t now_usec);
+    bool single(uid_t uid, gid_t gid, std::uint8_t kind, Time now);
 
     // Ends every window that is over and returns what was counted in it.
-    std::vector<Sum> ended(std::uint64_t now_usec);
+    std::vector<Sum> ended(Time now);
 
     // Whether a window is open, so that ended() will be due.
     [[nodiscard]] bool open() const { return !windows_.empty(); }
 
   private:
     struct Window {
-        std::uint64_t began_usec;
+        Time began;
         std::uint64_t singles = 0;
         std::uint64_t summed = 0;
     };

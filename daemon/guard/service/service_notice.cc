@@ -12,12 +12,13 @@
 namespace postern {
 namespace {
 
-constexpr std::uint64_t notice_retry_usec = 100'000;
+constexpr std::chrono::milliseconds notice_retry_time{100};
 constexpr std::size_t most_waiting = 64;
 
 }  // namespace
 
-ServiceNotice::ServiceNotice(sd_event* event) : event_(event) {
+ServiceNotice::ServiceNotice(sd_event* event)
+    : retry_timer_(event, [this] { flush(); }), alive_timer_(event, [this] { say_alive(); }) {
     const char* variable = std::getenv("NOTIFY_SOCKET");
     const std::string_view path = variable == nullptr ? "" : variable;
     // Absolute, or abstract: "@" stands for its NUL (sd_notify(3)).
@@ -47,7 +48,7 @@ void ServiceNotice::flush() {
     }
     if (waiting_.empty() && status_ && send(*status_)) status_.reset();
     if (waiting_.empty() && !status_) return;
-    static_cast<void>(arm_timer(event_, retry_timer_, notice_retry_usec, on_retry, this));
+    (void)retry_timer_.arm(notice_retry_time);
 }
 
 void ServiceNotice::say(std::string text) {
@@ -64,25 +65,17 @@ void ServiceNotice::say_status(std::string text) {
     flush();
 }
 
-int ServiceNotice::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    static_cast<ServiceNotice*>(self)->flush();
-    return 0;
-}
-
 void ServiceNotice::keep_alive() {
     std::uint64_t usec = 0;
     if (!socket_ || ::sd_watchdog_enabled(0, &usec) <= 0) return;
-    alive_usec_ = usec / 2;
-    on_alive(nullptr, 0, this);
+    alive_time_ = std::chrono::microseconds(usec / 2);
+    say_alive();
 }
 
-int ServiceNotice::on_alive(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& notice = *static_cast<ServiceNotice*>(self);
+void ServiceNotice::say_alive() {
     // One that could not be said is as good as the next one.
-    static_cast<void>(notice.send("WATCHDOG=1"));
-    static_cast<void>(
-        arm_timer(notice.event_, notice.alive_timer_, notice.alive_usec_, on_alive, self));
-    return 0;
+    static_cast<void>(send("WATCHDOG=1"));
+    (void)alive_timer_.arm(alive_time_);
 }
 
 }  // namespace postern

@@ -6,7 +6,7 @@
 #include <sys/un.h>
 #include <systemd/sd-event.h>
 
-#include <cstdint>
+#include <chrono>
 #include <deque>
 #include <optional>
 #include <string>
@@ -32,20 +32,18 @@ class ServiceNotice {
     void keep_alive();
 
   private:
-    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
-    static int on_alive(sd_event_source* source, std::uint64_t usec, void* self);
+    void say_alive();
     bool send(const std::string& text);
     void flush();
 
-    sd_event* event_;
     UniqueFd socket_;
     sockaddr_un address_{};
     socklen_t address_length_ = 0;
     std::deque<std::string> waiting_;
     std::optional<std::string> status_;
-    std::uint64_t alive_usec_ = 0;
-    EventSource retry_timer_;
-    EventSource alive_timer_;
+    std::chrono::microseconds alive_time_{0};
+    Timer retry_timer_;
+    Timer alive_timer_;
 };
 
 }  // namespace postern

@@ -2,6 +2,10 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -48,18 +52,7 @@ struct SpawnSetup {
     SpawnSetup& operator=(const SpawnSetup&) = delete;
 };
 
-}  // namespace
-
-Result<UniqueFd> open_helper(const std::string& name) {
-    const std::string beside = own_folder() + "/" + name;
-    if (UniqueFd program = open_program(beside)) return program;
-    const std::string installed = std::string(libexec_directory) + "/" + name;
-    if (UniqueFd program = open_program(installed)) return program;
-    return fail("program " + name + ": neither " + beside + " nor " + installed +
-                " can be opened: " + std::strerror(errno) + "; install the package again");
-}
-
-Result<pid_t> spawn_session(int program, const std::vector<std::string>& arguments, int channel) {
+Result<pid_t> spawn_program(int program, const std::vector<std::string>& arguments, int channel) {
     SpawnSetup setup;
     sigset_t all;
     sigset_t none;
@@ -88,6 +81,65 @@ Result<pid_t> spawn_session(int program, const std::vector<std::string>& argumen
                                     argv.data(), no_environment.data());
     if (error != 0) return fail(arguments.front() + ": " + std::strerror(error));
     return pid;
+}
+
+}  // namespace
+
+Result<UniqueFd> open_helper(const std::string& name) {
+    const std::string beside = own_folder() + "/" + name;
+    if (UniqueFd program = open_program(beside)) return program;
+    const std::string installed = std::string(libexec_directory) + "/" + name;
+    if (UniqueFd program = open_program(installed)) return program;
+    return fail("program " + name + ": neither " + beside + " nor " + installed +
+                " can be opened: " + std::strerror(errno) + "; install the package again");
+}
+
+Result<std::unique_ptr<Child>> Child::spawn(sd_event* event, int program,
+                                            const std::vector<std::string>& arguments, int channel,
+                                            std::uint64_t descriptors,
+                                            std::function<void(const std::string&)> exited) {
+    POSTERN_TRY(const pid_t pid, spawn_program(program, arguments, channel));
+    auto child = std::make_unique<Child>(pid, std::move(exited));
+    // Not reaped yet, so the number is still this child's.
+    child->pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    int r = -errno;
+    if (child->pidfd_) {
+        r = add_io(event, child->source_, child->pidfd_.get(), EPOLLIN,
+                   [self = child.get()](std::uint32_t) { self->on_exit(); });
+    }
+    if (r < 0) {
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+        child->reaped_ = true;
+        return fail(arguments.front() + ": " + std::strerror(-r));
+    }
+    const rlimit most{descriptors, descriptors};
+    (void)::prlimit(pid, RLIMIT_NOFILE, &most, nullptr);
+    return child;
+}
+
+Child::~Child() {
+    if (!reaped_) kill();
+}
+
+void Child::kill() const {
+    // pidfd_send_signal(2), Linux 5.1; glibc 2.36 has no wrapper.
+    (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+void Child::on_exit() {
+    source_.reset();
+    int status = 0;
+    pid_t reaped = 0;
+    do {
+        reaped = ::waitpid(pid_, &status, 0);
+    } while (reaped < 0 && errno == EINTR);
+    reaped_ = true;
+    std::string how = "its process ended with exit code " + std::to_string(WEXITSTATUS(status));
+    if (WIFSIGNALED(status)) {
+        how = "its process died of signal " + std::to_string(WTERMSIG(status));
+    }
+    exited_(how);
 }
 
 }  // namespace postern

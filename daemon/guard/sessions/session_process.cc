@@ -2,15 +2,10 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <string_view>
 #include <type_traits>
@@ -18,7 +13,6 @@
 #include "base/limits.h"
 #include "base/version.h"
 #include "daemon/guard/listen/socket_options.h"
-#include "daemon/guard/sessions/child.h"
 #include "daemon/guard/sessions/session_call.h"
 
 namespace postern {
@@ -34,11 +28,6 @@ constexpr microseconds time_to_leave = std::chrono::seconds(2);
 // Messages of one session that one turn of the loop takes, so that a session that talks without end
 // does not keep the others waiting.
 constexpr int messages_per_turn = 64;
-
-void kill_process(int pidfd) {
-    // pidfd_send_signal(2), Linux 5.1; glibc 2.36 has no wrapper.
-    (void)::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
-}
 
 // The buffer is for one message at a time and the loop is one thread: all sessions share it.
 channel::Receiver& shared_receiver() {
@@ -103,7 +92,6 @@ SessionProcess::~SessionProcess() {
     channel_source_.reset();
     closer_.close(std::move(channel_));
     for (auto& waiting : waiting_) closer_.close(std::move(waiting.connection));
-    if (pidfd_ && state_ != State::gone) kill_process(pidfd_.get());
 }
 
 Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
@@ -112,22 +100,9 @@ Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
         arguments.insert(arguments.end(), {"--uid", std::to_string(settings.ids->first), "--gid",
                                            std::to_string(settings.ids->second)});
     }
-    POSTERN_TRY(pid_, spawn_session(settings.program, arguments, channel_end));
-    // Not reaped yet, so the number is still this child's.
-    pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
-    int r = -errno;
-    if (pidfd_) {
-        r = add_io(event_, exit_source_, pidfd_.get(), EPOLLIN,
-                   [this](std::uint32_t /*revents*/) { on_exit(); });
-    }
-    if (r < 0) {
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-        state_ = State::gone;
-        return fail(std::string("session process: ") + std::strerror(-r));
-    }
-    const rlimit descriptors{settings.descriptors, settings.descriptors};
-    (void)::prlimit(pid_, RLIMIT_NOFILE, &descriptors, nullptr);
+    POSTERN_TRY(child_,
+                Child::spawn(event_, settings.program, arguments, channel_end, settings.descriptors,
+                             [this](const std::string& how) { on_exit(how); }));
     return {};
 }
 
@@ -136,7 +111,7 @@ void SessionProcess::set_state(State state) {
     constexpr std::array<std::string_view, 5> names = {"starting", "serving", "marked", "ending",
                                                        "gone"};
     assert(state > state_);
-    spdlog::debug("session {}: {} -> {}", pid_, names.at(static_cast<std::size_t>(state_)),
+    spdlog::debug("session {}: {} -> {}", pid(), names.at(static_cast<std::size_t>(state_)),
                   names.at(static_cast<std::size_t>(state)));
     state_ = state;
 }
@@ -394,7 +369,7 @@ void SessionProcess::arm_deadline() {
 
 void SessionProcess::on_deadline() {
     if (state_ == State::ending) {
-        kill_process(pidfd_.get());
+        child_->kill();
     } else if (const auto since = waiting_since()) {
         if (steady_clock::now() - *since < patience) return arm_deadline();
         end(state_ == State::starting ? "it did not become ready"
@@ -423,7 +398,7 @@ void SessionProcess::end_now(const std::string& failure) {
     packets_waiting_.clear();
     outbox_.clear();
     // One that broke the rules gets no time; one whose channel ended is about to say how it died.
-    if (!failure_.empty() && !left_by_itself_) kill_process(pidfd_.get());
+    if (!failure_.empty() && !left_by_itself_) child_->kill();
     arm_deadline();
     for (const auto& [id, info] : connections_) {
         for (const auto& [request, call] : info.ongoing) call->left(jobs::Leaving::interrupted);
@@ -433,18 +408,8 @@ void SessionProcess::end_now(const std::string& failure) {
     packets_.remove(packets_.packets(), packets_.bytes());
 }
 
-void SessionProcess::on_exit() {
+void SessionProcess::on_exit(const std::string& how) {
     const auto self = shared_from_this();  // whoever is told may let it go
-    exit_source_.reset();
-    int status = 0;
-    pid_t reaped = 0;
-    do {
-        reaped = ::waitpid(pid_, &status, 0);
-    } while (reaped < 0 && errno == EINTR);
-    std::string how = "its process ended with exit code " + std::to_string(WEXITSTATUS(status));
-    if (WIFSIGNALED(status)) {
-        how = "its process died of signal " + std::to_string(WTERMSIG(status));
-    }
     if (serves()) left_by_itself_ = true;
     end_now(how);
     if (left_by_itself_) failure_ = how;

@@ -24,6 +24,7 @@
 #include "daemon/channel/transport.h"
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/sessions/child.h"
 #include "daemon/guard/sessions/outbox.h"
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
@@ -96,7 +97,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] const std::string& failure() const { return failure_; }
     // When it last got a connection or made a call.
     [[nodiscard]] MonotonicTime last_used() const { return last_used_; }
-    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] pid_t pid() const { return child_->pid(); }
 
     void add_connection(channel::ConnectionId id, UniqueFd connection, ConnectionInfo info);
     // A packet, in the same way; `info` has its origin. Precondition: packets() are not full.
@@ -121,7 +122,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     void set_state(State state);
     void greet(const SessionSettings& settings, policy::SnapshotPtr snapshot);
     void on_channel(std::uint32_t revents);
-    void on_exit();
+    void on_exit(const std::string& how);
     void on_deadline();
     void receive();
     void handle(channel::Envelope<channel::ToGuard>& message);
@@ -147,11 +148,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     std::chrono::microseconds idle_;
     std::shared_ptr<const policy::Caller> caller_;
     State state_ = State::starting;
-    pid_t pid_ = -1;
-    UniqueFd pidfd_;
     UniqueFd channel_;
     EventSource channel_source_;
-    EventSource exit_source_;
     EventSource end_source_;
     Timer deadline_;
     // Why the channel was closed: what it did wrong, nothing, or it closed the channel itself, and
@@ -170,6 +168,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     MonotonicTime acknowledged_;
     // Took a message, or got the first that it did not take at once.
     MonotonicTime taken_;
+    std::unique_ptr<Child> child_;  // there once it is started
 };
 
 }  // namespace postern

@@ -50,6 +50,10 @@ class AuditTest : public testing::Test {
     policy::Caller caller_{1000, 100, {27, 100}};
 };
 
+std::chrono::system_clock::time_point at(std::int64_t microseconds) {
+    return std::chrono::system_clock::time_point(std::chrono::microseconds(microseconds));
+}
+
 AuditEvent denied(const policy::Caller& caller) {
     AuditEvent event;
     event.kind = AuditEvent::Kind::call_denied;
@@ -63,7 +67,7 @@ AuditEvent denied(const policy::Caller& caller) {
 }
 
 TEST_F(AuditTest, ADenialNamesCallerActionRuleAndPlace) {
-    EXPECT_EQ(audit_json(denied(caller_), 1'700'000'000'000'001, 0),
+    EXPECT_EQ(audit_json(denied(caller_), at(1'700'000'000'000'001), 0),
               R"({"time":"2023-11-14T22:13:20.000001Z","event":"call-denied","uid":1000,"gid":100,)"
               R"("groups":[27,100],"pid":77,"action":"web.restart",)"
               R"("rule":"deny group \"www\"","place":"/etc/postern/actions.d/web.restart.json:7",)"
@@ -77,11 +81,11 @@ TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
     event.action = "a";
     event.job = "00ff";
     event.arguments = {{"name", "g1"}, {"password", "(secret)"}};
-    EXPECT_THAT(audit_json(event, 0, 0),
+    EXPECT_THAT(audit_json(event, at(0), 0),
                 HasSubstr(R"x("job":"00ff","arguments":{"name":"g1","password":"(secret)"})x"));
     event.kind = AuditEvent::Kind::job_ended;
     event.result = JobResult{Outcome::timeout, true, 15, 1, 2, 3, 4};
-    EXPECT_THAT(audit_json(event, 0, 0),
+    EXPECT_THAT(audit_json(event, at(0), 0),
                 HasSubstr(R"("result":{"outcome":"timeout","signal":15,"startedAt":1,"endedAt":2,)"
                           R"("cpuMicroseconds":3,"maxResidentKiB":4})"));
 }
@@ -94,7 +98,7 @@ TEST_F(AuditTest, HostileTextIsEscapedInEveryField) {
     event.unit = hostile;
     event.listener = event.action = event.rule = event.place = event.reason = event.job = hostile;
     event.arguments = {{hostile, hostile}};
-    const std::string line = audit_json(event, 0, 0);
+    const std::string line = audit_json(event, at(0), 0);
     for (const char c : line) {
         EXPECT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
     }
@@ -128,7 +132,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
 
 TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {
     for (gid_t group = 200; group < 300; ++group) caller_.groups.push_back(group);
-    const Json json = Json::parse(audit_json(denied(caller_), 0, 0));
+    const Json json = Json::parse(audit_json(denied(caller_), at(0), 0));
     EXPECT_EQ(json["groups"].size(), 64U);
     EXPECT_EQ(json["groupCount"], 102);
 }
