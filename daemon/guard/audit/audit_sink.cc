@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/utf8.h"
+#include "host/unix_address.h"
 
 namespace postern {
 namespace {
@@ -119,8 +120,7 @@ class JournalSink final : public QueueingSink {
     // Connected, so that the kernel tells when there is room again (unix(7), poll(2)).
     bool connect() {
         socket_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        return socket_ && ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address_),
-                                    sizeof address_) == 0;
+        return socket_ && ::connect(socket_.get(), any_address(address_), sizeof address_) == 0;
     }
 
   private:
@@ -191,11 +191,8 @@ Result<std::unique_ptr<AuditSink>> open_audit_file(const std::string& path) {
 }
 
 Result<std::unique_ptr<AuditSink>> open_audit_journal(sd_event* event, const std::string& socket) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (socket.size() >= sizeof address.sun_path) return fail("path too long");
-    std::memcpy(address.sun_path, socket.c_str(), socket.size());
-    auto sink = std::make_unique<JournalSink>(event, address);
+    if (socket.size() > longest_socket_path) return fail("path too long");
+    auto sink = std::make_unique<JournalSink>(event, unix_address(socket));
     if (!sink->connect()) return fail(std::strerror(errno));
     return std::unique_ptr<AuditSink>(std::move(sink));
 }

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/unique_fd.h"
+#include "host/unix_address.h"
 
 namespace postern {
 namespace {
@@ -76,13 +77,10 @@ int DatagramSender::send(int socket, const std::string& path, const std::string&
     if (::fstat(file.get(), &status) != 0) return errno;
     if (!S_ISSOCK(status.st_mode)) return ENOTSOCK;
     if (status.st_uid != (own_ ? ::geteuid() : uid_)) return EPERM;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string same = "/proc/self/fd/" + std::to_string(file.get());
-    same.copy(address.sun_path, sizeof address.sun_path - 1);
+    const sockaddr_un address = unix_address("/proc/self/fd/" + std::to_string(file.get()));
     for (;;) {
         if (::sendto(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-                     reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0) {
+                     any_address(address), sizeof address) >= 0) {
             return 0;
         }
         if (errno != EINTR) return errno;

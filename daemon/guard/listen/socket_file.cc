@@ -13,6 +13,7 @@
 
 #include "base/utf8.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "host/unix_address.h"
 
 namespace postern {
 namespace {
@@ -32,10 +33,9 @@ Status check_path(const std::string& path) {
     }
     if (path.front() != '/') return fail(who + "not an absolute path");
     if (path.back() == '/') return fail(who + "a folder, not a file; name a file in it");
-    constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
-    if (path.size() > longest) {
+    if (path.size() > longest_socket_path) {
         return fail(who + "the path has " + std::to_string(path.size()) +
-                    " bytes; a socket's path may have " + std::to_string(longest));
+                    " bytes; a socket's path may have " + std::to_string(longest_socket_path));
     }
     return {};
 }
@@ -109,7 +109,7 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
     // At a live datagram socket it fails with EPROTOTYPE; a stale one refuses whatever its type.
     UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) return fail(who + std::strerror(errno));
-    if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+    if (::connect(probe.get(), any_address(address), sizeof address) == 0 ||
         errno != ECONNREFUSED) {
         return fail(who + "another program listens there");
     }
@@ -141,9 +141,7 @@ Result<BoundSocket> bind_socket(const BindOptions& options) {
     POSTERN_TRY(check_path(path));
     POSTERN_TRY(check_folder(path));
 
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size());
+    const sockaddr_un address = unix_address(path);
     POSTERN_TRY(auto lock, take_lock(path));
     POSTERN_TRY(remove_stale(path, address));
 
@@ -159,8 +157,7 @@ Result<BoundSocket> bind_socket(const BindOptions& options) {
     // no moment at which it is wider (net/unix/af_unix.c, since Linux 2.6).
     if (::fchmod(socket.get(), options.mode) != 0) return fail(who + std::strerror(errno));
     const mode_t old_mask = ::umask(0);
-    const int bound =
-        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int bound = ::bind(socket.get(), any_address(address), sizeof address);
     const int bind_error = errno;
     ::umask(old_mask);
     if (bound != 0) {

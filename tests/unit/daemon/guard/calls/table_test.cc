@@ -43,6 +43,10 @@ struct Expected {
     Story foreign_packet;  // of the other uid
 };
 
+void PrintTo(const Expected& expected, std::ostream* out) {
+    *out << expected.row;
+}
+
 const Story started = {
     "record job1", "audit job-started action=hello job=job1 rule=allow user 1000", "start job1"};
 const Story detached = {"record job1",
