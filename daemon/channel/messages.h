@@ -8,10 +8,9 @@
 //     byte 4-7    length of the body, little-endian
 //     byte 8-15   the connection that it is about, or 0
 //     byte 16-19  the request that it is about, or 0
-//     byte 20...  body: its `fields` in their order. Integers are little-endian and of fixed size,
-//     a
-//                 string or list is preceded by its 32-bit length, an optional field by one byte
-//                 that is 0 or 1.
+//     byte 20...  body: its `fields` in their order. Integers are little-endian and of fixed
+//                 size, a string or list is preceded by its 32-bit length, an optional field by
+//                 one byte that is 0 or 1.
 //
 // A packet is at most limits::packet_bytes long. Whatever does not decode to its last byte, or
 // names a connection or a request where its kind has none, is no message: the receiver ends the

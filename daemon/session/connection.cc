@@ -4,7 +4,8 @@
 
 #include <utility>
 
-#include "daemon/session/json_values.h"
+#include "base/limits.h"
+#include "protocol/call.h"
 
 namespace postern::session {
 
@@ -19,8 +20,9 @@ constexpr int receives_after_hang_up = 8;
 
 }  // namespace
 
-Connection::Connection(UniqueFd socket, const channel::Connection& about, Shared& shared)
-    : id_(about.connection),
+Connection::Connection(UniqueFd socket, channel::ConnectionId id, const channel::Connection& about,
+                       Shared& shared)
+    : id_(id),
       socket_(std::move(socket)),
       pid_(about.pid),
       unit_(about.unit),
@@ -63,7 +65,7 @@ Connection::Next Connection::turn(std::uint32_t events) {
             input_paused_ = true;
         }
     }
-    const bool more_output = send_output();
+    const bool more_output = proceed();
     const bool more_calls = begin_calls();
     if (state_ == State::gone || !socket_.flush()) return Next::gone;
     if (socket_.backlog() == 0) {
@@ -158,79 +160,45 @@ bool Connection::begin_calls() {
 
 void Connection::begin(const protocol::Frame& frame) {
     last_terminator_ = frame.terminator;
-    auto call = protocol::decode_call(frame.text);
+    const auto call = protocol::decode_call(frame.text);
+    last_oneway_ = call && call->oneway;
     if (!call) {
-        socket_.queue(protocol::encode_error(protocol::errors::invalid_message,
-                                             {{"message", call.error().message}},
-                                             frame.terminator));
-        return;
+        return error(protocol::errors::invalid_message, {{"message", call.error().message}});
     }
-    Answer answer = Rejected{protocol::errors::invalid_parameter, {{"parameter", "upgrade"}}};
-    if (!call->upgrade) {
-        const Context context{shared_.caller, shared_.granted, pid_, unit_, administrator_};
-        answer = dispatch(shared_.methods, context, call->method, call->parameters);
+    if (call->upgrade) {
+        return error(protocol::errors::invalid_parameter, {{"parameter", "upgrade"}});
     }
-    std::visit(
-        [&](auto& a) {
-            using T = std::decay_t<decltype(a)>;
-            if constexpr (std::is_same_v<T, Answered>) {
-                if (call->oneway) return;
-                socket_.queue(protocol::encode_reply(a.parameters, false, frame.terminator));
-            } else if constexpr (std::is_same_v<T, Rejected>) {
-                if (call->oneway) return;
-                socket_.queue(protocol::encode_error(a.error, a.parameters, frame.terminator));
-            } else {
-                ask(*call, frame.terminator, std::move(a));
-            }
-        },
-        answer);
+    const Context context{shared_.caller, shared_.granted, pid_,       unit_,
+                          administrator_, false,           call->more, call->oneway};
+    Answer answer = dispatch(shared_.methods, context, call->method, call->parameters);
+    if (auto* asked = std::get_if<Asked>(&answer)) {
+        call_.emplace(shared_, id_, std::move(*asked), *this);
+    } else if (const auto* rejected = std::get_if<Rejected>(&answer)) {
+        error(rejected->error, rejected->parameters);
+    } else {
+        reply(std::get<Answered>(answer).parameters, false);
+    }
 }
 
-void Connection::ask(const protocol::Call& call, char terminator, AskManage question) {
-    UnderWay& started = start(call, terminator, Waiting::manage, {});
-    started.report = empty_report(question.what);
-    shared_.guard.send(
-        channel::Manage{id_, started.request, question.what, std::move(question.text)});
+// Whether there is more to send as soon as there is room.
+bool Connection::proceed() {
+    const bool more = call_ && call_->proceed();
+    if (call_ && call_->ended()) call_.reset();
+    return more;
 }
 
-UnderWay& Connection::start(const protocol::Call& call, char terminator, Waiting waiting,
-                            std::string action) {
-    UnderWay& started = call_.emplace();
-    started.request = shared_.next_request++;
-    started.waiting = waiting;
-    started.more = call.more;
-    started.oneway = call.oneway;
-    started.terminator = terminator;
-    started.action = std::move(action);
-    return started;
+void Connection::reply(const json& parameters, bool continues) {
+    if (last_oneway_) return;
+    socket_.queue(protocol::encode_reply(parameters, continues, last_terminator_));
 }
 
-void Connection::ask(const protocol::Call& call, char terminator, AskRun question) {
-    const auto& started = start(call, terminator, Waiting::run, std::move(question.action));
-    shared_.guard.send(channel::Run{id_, started.request, started.action,
-                                    std::move(question.arguments), std::move(question.key)});
+void Connection::error(std::string_view error, const json& parameters) {
+    if (last_oneway_) return;
+    socket_.queue(protocol::encode_error(error, parameters, last_terminator_));
 }
 
-void Connection::ask(const protocol::Call& call, char terminator, AskFollow question) {
-    UnderWay& started = start(call, terminator, Waiting::run, {});
-    started.offsets = question.offsets;
-    shared_.guard.send(channel::Follow{id_, started.request, std::move(question.job)});
-}
-
-void Connection::ask(const protocol::Call& call, char terminator, AskLookUp question) {
-    const auto& started = start(call, terminator, Waiting::look_up, {});
-    shared_.guard.send(channel::LookUp{id_, started.request, std::move(question.job)});
-}
-
-void Connection::ask(const protocol::Call& call, char terminator, AskCheck question) {
-    const auto& started = start(call, terminator, Waiting::check, std::move(question.action));
-    shared_.guard.send(
-        channel::Check{id_, started.request, started.action, std::move(question.arguments)});
-}
-
-void Connection::ask(const protocol::Call& call, char terminator, AskDescribe question) {
-    const auto& started = start(call, terminator, Waiting::describe, std::move(question.action));
-    shared_.guard.send(channel::Describe{id_, started.request, started.action});
+bool Connection::full() const {
+    return socket_.backlog() > limits::client_backlog_bytes / 2;
 }
 
 // An error that ends the connection. The client may still be writing: its input is taken and thrown
@@ -238,8 +206,8 @@ void Connection::ask(const protocol::Call& call, char terminator, AskDescribe qu
 // reply along.
 void Connection::send_away(std::string_view message) {
     if (state_ >= State::sent_away) return;
-    socket_.queue(protocol::encode_error(protocol::errors::invalid_message, {{"message", message}},
-                                         last_terminator_));
+    last_oneway_ = false;
+    error(protocol::errors::invalid_message, {{"message", message}});
     set_state(State::sent_away);
     last_input_ = shared_.now();
 }

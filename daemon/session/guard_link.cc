@@ -2,7 +2,7 @@
 
 namespace postern::session {
 
-void GuardLink::send(const channel::ToGuard& message) {
+void GuardLink::send(const channel::Envelope<channel::ToGuard>& message) {
     if (ended_) return;
     channel::Bytes packet = channel::encode(message);
     if (queue_.empty()) {

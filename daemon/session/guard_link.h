@@ -18,7 +18,7 @@ class GuardLink {
     [[nodiscard]] int fd() const { return channel_.get(); }
 
     // Sends now, or keeps the message until the guard reads.
-    void send(const channel::ToGuard& message);
+    void send(const channel::Envelope<channel::ToGuard>& message);
 
     // Sends what waits, as far as the guard takes it.
     void flush();
@@ -26,7 +26,7 @@ class GuardLink {
     // Messages wait: flush() when the channel is writable.
     [[nodiscard]] bool waiting() const { return !queue_.empty(); }
 
-    // So much waits that no new call may be begun. What the calls under way still have to say is
+    // So much waits that no new call may be begun. What pending calls still have to say is
     // small, and there is one for each connection at most.
     [[nodiscard]] bool clogged() const { return queued_bytes_ > clogged_bytes; }
 

@@ -1,5 +1,8 @@
 #include "daemon/session/json_values.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <nlohmann/json.hpp>
 
 #include "protocol/call.h"
@@ -46,30 +49,47 @@ json json_from(const V& value) {
         value);
 }
 
-const char* type_name(ArgumentType type) {
-    switch (type) {
-        case ArgumentType::string:
-            return "string";
-        case ArgumentType::integer:
-            return "integer";
-        case ArgumentType::boolean:
-            return "boolean";
-        case ArgumentType::list:
-            return "list";
-    }
-    return "string";
+// By the values of their enumerations.
+constexpr const char* type_names[] = {"string", "integer", "boolean", "list"};
+constexpr const char* state_names[] = {"starting", "running", "ended", "failed"};
+
+template <typename E, std::size_t count>
+constexpr const char* name_of(const char* const (&names)[count], E value) {
+    return names[std::min(static_cast<std::size_t>(value), count - 1)];
+}
+
+// What a refusal is called, and what its subject is.
+struct RefusalRow {
+    Refusal refusal;
+    std::string_view error;
+    const char* subject;
+};
+constexpr auto refusals = std::to_array<RefusalRow>({
+    {Refusal::not_granted, protocol::errors::not_granted, "action"},
+    {Refusal::invalid_argument, protocol::errors::invalid_argument, "argument"},
+    {Refusal::limit_reached, protocol::errors::limit_reached, "limit"},
+    {Refusal::start_failed, protocol::errors::start_failed, "job"},
+    {Refusal::no_such_job, protocol::errors::no_such_job, "job"},
+    {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
+    {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
+    {Refusal::unavailable, protocol::errors::unavailable, nullptr},
+});
+
+const RefusalRow& row_of(Refusal refusal) {
+    const auto row = std::ranges::find(refusals, refusal, &RefusalRow::refusal);
+    return row == refusals.end() ? refusals.back() : *row;
 }
 
 json argument_json(const ArgumentSpec& spec) {
     json argument = {{"name", spec.name},
-                     {"type", type_name(spec.type)},
+                     {"type", name_of(type_names, spec.type)},
                      {"required", spec.required},
                      {"secret", spec.secret}};
     const auto put = [&argument](const char* key, const auto& optional) {
         if (optional) argument[key] = *optional;
     };
     if (!spec.summary.empty()) argument["summary"] = spec.summary;
-    if (spec.type == ArgumentType::list) argument["items"] = type_name(spec.items);
+    if (spec.type == ArgumentType::list) argument["items"] = name_of(type_names, spec.items);
     if (spec.fallback) argument["default"] = json_from(*spec.fallback);
     if (!spec.values.empty()) argument["values"] = spec.values;
     put("pattern", spec.pattern);
@@ -128,93 +148,25 @@ json result_json(const JobResult& result) {
 }
 
 json job_json(const JobView& job) {
-    const auto state = [&] {
-        switch (job.state) {
-            case JobState::starting:
-                return "starting";
-            case JobState::running:
-                return "running";
-            case JobState::ended:
-                return "ended";
-            case JobState::failed:
-                return "failed";
-        }
-        return "ended";
-    };
-    json object = {{"job", job.job},
+    json object = {{"job", job.job.text()},
                    {"action", job.action},
-                   {"state", state()},
+                   {"state", name_of(state_names, job.state)},
                    {"createdAt", job.created_usec}};
     if (job.result) object["result"] = result_json(*job.result);
     if (!job.message.empty()) object["message"] = job.message;
     return object;
 }
 
-std::string_view refusal_error(channel::Refusal refusal) {
-    switch (refusal) {
-        case channel::Refusal::not_granted:
-            return protocol::errors::not_granted;
-        case channel::Refusal::invalid_argument:
-            return protocol::errors::invalid_argument;
-        case channel::Refusal::limit_reached:
-            return protocol::errors::limit_reached;
-        case channel::Refusal::unavailable:
-            return protocol::errors::unavailable;
-        case channel::Refusal::start_failed:
-            return protocol::errors::start_failed;
-        case channel::Refusal::no_such_job:
-            return protocol::errors::no_such_job;
-        case channel::Refusal::key_in_use:
-            return protocol::errors::key_in_use;
-        case channel::Refusal::not_by_datagram:
-            return protocol::errors::not_by_datagram;
-    }
-    return protocol::errors::unavailable;
+std::string_view refusal_error(Refusal refusal) {
+    return row_of(refusal).error;
 }
 
-json refusal_json(const channel::Refused& refused, const std::string& action) {
+json refusal_json(const Refused& refused, const std::string& action) {
     json parameters = {{"message", refused.message}};
-    switch (refused.refusal) {
-        case channel::Refusal::not_granted:
-            parameters["action"] = refused.subject;
-            break;
-        case channel::Refusal::invalid_argument:
-            parameters["action"] = action;
-            parameters["argument"] = refused.subject;
-            break;
-        case channel::Refusal::limit_reached:
-            parameters["limit"] = refused.subject;
-            break;
-        case channel::Refusal::unavailable:
-            break;
-        case channel::Refusal::start_failed:
-        case channel::Refusal::no_such_job:
-            parameters["job"] = refused.subject;
-            break;
-        case channel::Refusal::key_in_use:
-            parameters["key"] = refused.subject;
-            break;
-        case channel::Refusal::not_by_datagram:
-            break;
-    }
+    if (const char* subject = row_of(refused.refusal).subject)
+        parameters[subject] = refused.subject;
+    if (refused.refusal == Refusal::invalid_argument) parameters["action"] = action;
     return parameters;
-}
-
-json empty_report(channel::Management what) {
-    switch (what) {
-        case channel::Management::status:
-            return {{"sockets", json::array()},
-                    {"callers", json::array()},
-                    {"actions", 0},
-                    {"bad", json::array()}};
-        case channel::Management::reload:
-            return {{"actions", 0}, {"bad", json::array()}};
-        case channel::Management::jobs:
-            return {{"jobs", json::array()}};
-        case channel::Management::log_level:
-            break;
-    }
-    return json::object();
 }
 
 }  // namespace postern::session

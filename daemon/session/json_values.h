@@ -1,13 +1,13 @@
-// Between the channel's typed values and the JSON of the interfaces.
+// Between the typed values of model/ and the JSON of the interfaces.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
-#include "daemon/channel/messages.h"
 #include "model/action.h"
 #include "model/argument.h"
+#include "model/call.h"
 #include "model/job.h"
 
 namespace postern::session {
@@ -21,12 +21,9 @@ nlohmann::json action_json(const ActionDescription& action);   // type Action
 nlohmann::json result_json(const JobResult& result);           // type Result
 nlohmann::json job_json(const JobView& job);                   // type Job
 
-// What the answer to this call has before the guard has reported anything.
-nlohmann::json empty_report(channel::Management what);
-
 // The error that a refusal is to the client, by its full name, and its parameters. `action`: of the
 // call that is refused.
-nlohmann::json refusal_json(const channel::Refused& refused, const std::string& action);
-std::string_view refusal_error(channel::Refusal refusal);
+nlohmann::json refusal_json(const Refused& refused, const std::string& action);
+std::string_view refusal_error(Refusal refusal);
 
 }  // namespace postern::session

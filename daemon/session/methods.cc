@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/version.h"
 #include "daemon/session/json_values.h"
+#include "daemon/session/reports.h"
 #include "protocol/call.h"
 #include "protocol/interfaces.h"
 
@@ -109,35 +110,67 @@ constexpr char interface_parameter[] = "interface";
 constexpr char action_parameter[] = "action";
 constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
-constexpr char job_parameter[] = "job";
 
-struct ActionCall {
-    std::string action;
-    Arguments arguments;
-};
-Result<ActionCall, BadParameter> action_call(const json& parameters) {
+Result<RunCall, BadParameter> run_call(const json& parameters) {
     Fields fields(parameters);
-    ActionCall call;
-    call.action = fields.text("action");
-    call.arguments = fields.arguments("arguments");
-    return checked(fields, std::move(call));
-}
-
-Result<AskRun, BadParameter> run_call(const json& parameters) {
-    Fields fields(parameters);
-    AskRun call;
+    RunCall call;
     call.action = fields.text("action");
     call.arguments = fields.arguments("arguments");
     call.key = fields.key("key");
     return checked(fields, std::move(call));
 }
 
-Result<AskFollow, BadParameter> follow_call(const json& parameters) {
+Result<CheckCall, BadParameter> check_call(const json& parameters) {
     Fields fields(parameters);
-    AskFollow call;
-    call.job = fields.text("job");
-    call.offsets = {fields.offset("stdoutOffset"), fields.offset("stderrOffset")};
+    CheckCall call;
+    call.action = fields.text("action");
+    call.arguments = fields.arguments("arguments");
     return checked(fields, std::move(call));
+}
+
+Result<LookUpCall, BadParameter> look_up_call(const json& parameters) {
+    Fields fields(parameters);
+    LookUpCall call{JobId(fields.text("job"))};
+    return checked(fields, std::move(call));
+}
+
+// A job, and where in its stdout and stderr to begin.
+struct Followed {
+    FollowCall call;
+    std::array<std::uint64_t, 2> offsets{};
+};
+Result<Followed, BadParameter> follow_call(const json& parameters) {
+    Fields fields(parameters);
+    Followed followed;
+    followed.call.job = JobId(fields.text("job"));
+    followed.offsets = {fields.offset("stdoutOffset"), fields.offset("stderrOffset")};
+    return checked(fields, std::move(followed));
+}
+
+// ---- What the guard's answers make of a call ----
+
+// There is one, and it is an Awaited.
+template <typename Awaited, auto make>
+Taken one(json& /*reply*/, const CallAnswer& answer) {
+    const auto* awaited = std::get_if<Awaited>(&answer);
+    return awaited == nullptr ? Taken(NotAwaited{}) : make(*awaited);
+}
+
+Taken passed(const CheckPassed& /*passed*/) {
+    return Answered{json::object()};
+}
+
+Taken described(const Described& described) {
+    return Answered{{{"action", action_json(described.action)}}};
+}
+
+Taken found(const JobFound& found) {
+    return Answered{{{"job", job_json(found.job)}}};
+}
+
+Taken detached(const Detached& detached) {
+    if (detached.job.empty()) return NotAwaited{};
+    return Answered{{{"job", detached.job.text()}}};
 }
 
 // ---- Handlers ----
@@ -170,21 +203,23 @@ Answer describe(const Context& context, std::string action) {
     const auto* description = context.granted.find(action);
     if (description != nullptr) return Answered{{{"action", action_json(*description)}}};
     // A denial comes, like every denial, from the guard, which records it.
-    return AskDescribe{std::move(action)};
+    return Asked{DescribeCall{std::move(action)}, OneReply{one<Described, described>}};
 }
 
-Answer check(const Context& /*context*/, ActionCall call) {
-    return AskCheck{std::move(call.action), std::move(call.arguments)};
+JobReplies job_replies(const Context& context, std::array<std::uint64_t, 2> offsets) {
+    using Output = JobReplies::Output;
+    const Output waited = context.more ? Output::stream : Output::whole;
+    return {context.oneway ? Output::none : waited, offsets, context.caller.reply_output_bytes};
 }
 
-// What only the guard can answer.
-template <typename Question>
-Answer ask(const Context& /*context*/, Question question) {
-    return question;
+Answer run(const Context& context, RunCall call) {
+    // A packet does not wait for its job.
+    if (context.datagram) return Asked{std::move(call), OneReply{one<Detached, detached>}};
+    return Asked{std::move(call), job_replies(context, {})};
 }
 
-Answer look_up(const Context& /*context*/, std::string job) {
-    return AskLookUp{std::move(job)};
+Answer follow(const Context& context, Followed followed) {
+    return Asked{std::move(followed.call), job_replies(context, followed.offsets)};
 }
 
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
@@ -200,13 +235,13 @@ Answer ping(const Context& /*context*/, std::string text) {
     return Answered{{{"pong", std::move(text)}}};
 }
 
-template <channel::Management what>
+template <Management what>
 Answer manage(const Context& /*context*/, Nothing /*parameters*/) {
-    return AskManage{what, {}};
+    return Asked{ManageCall{what, {}}, OneReply{take_report, empty_report(what)}};
 }
 
 Answer set_log_level(const Context& /*context*/, std::string level) {
-    return AskManage{channel::Management::log_level, std::move(level)};
+    return Asked{ManageCall{Management::log_level, std::move(level)}, OneReply{take_report}};
 }
 
 // One decoder and one handler of what it returns.
@@ -220,6 +255,15 @@ Answer serve(const Context& context, const json& parameters) {
     return handle(context, std::move(*decoded));
 }
 
+// A decoder of what only the guard can answer, and what its answers make of the call.
+template <auto decode, auto take>
+Answer ask(const Context& context, const json& parameters) {
+    constexpr auto asked = [](const Context& /*context*/, auto call) -> Answer {
+        return Asked{std::move(call), OneReply{take}};
+    };
+    return serve<decode, asked>(context, parameters);
+}
+
 constexpr auto table = std::to_array<Method>({
     {"org.varlink.service.GetInfo", Access::everyone, serve<nothing, get_info>, By::packet},
     {"org.varlink.service.GetInterfaceDescription", Access::everyone,
@@ -227,19 +271,17 @@ constexpr auto table = std::to_array<Method>({
     {"org.postern.Actions.List", Access::everyone, serve<nothing, list>},
     {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>,
      By::packet},
-    {"org.postern.Actions.Check", Access::everyone, serve<action_call, check>, By::packet},
-    {"org.postern.Actions.Run", Access::everyone, serve<run_call, ask<AskRun>>, By::packet},
-    {"org.postern.Jobs.Get", Access::everyone, serve<one_text<job_parameter>, look_up>},
-    {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, ask<AskFollow>>},
+    {"org.postern.Actions.Check", Access::everyone, ask<check_call, one<CheckPassed, passed>>,
+     By::packet},
+    {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
+    {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
+    {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
-    {"org.postern.Admin.Status", Access::administrator,
-     serve<nothing, manage<channel::Management::status>>},
-    {"org.postern.Admin.Reload", Access::administrator,
-     serve<nothing, manage<channel::Management::reload>>},
+    {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},
+    {"org.postern.Admin.Reload", Access::administrator, serve<nothing, manage<Management::reload>>},
     {"org.postern.Admin.SetLogLevel", Access::administrator,
      serve<one_text<level_parameter>, set_log_level>},
-    {"org.postern.Admin.Jobs", Access::administrator,
-     serve<nothing, manage<channel::Management::jobs>>},
+    {"org.postern.Admin.Jobs", Access::administrator, serve<nothing, manage<Management::jobs>>},
     {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
      By::packet},
 });

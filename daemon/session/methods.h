@@ -1,17 +1,14 @@
 // The methods that clients may call: one table, and one place where access is checked.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 
-#include "daemon/channel/messages.h"
+#include "daemon/session/answer.h"
 #include "daemon/session/caller.h"
-#include "model/argument.h"
 
 namespace postern::session {
 
@@ -24,43 +21,10 @@ struct Context {
     const std::string& unit;
     bool administrator = false;  // the connection is
     bool datagram = false;       // there is no connection: the call is a packet
+    // How it is called.
+    bool more = false;
+    bool oneway = false;
 };
-
-// The reply, or the error, at once...
-struct Answered {
-    nlohmann::json parameters;
-};
-struct Rejected {
-    std::string_view error;
-    nlohmann::json parameters;
-};
-// ... or what the guard is asked.
-struct AskRun {
-    std::string action;
-    Arguments arguments;
-    std::string key;
-};
-struct AskFollow {
-    std::string job;
-    // Where in stdout and stderr to begin.
-    std::array<std::uint64_t, 2> offsets{};
-};
-struct AskLookUp {
-    std::string job;
-};
-struct AskCheck {
-    std::string action;
-    Arguments arguments;
-};
-struct AskDescribe {
-    std::string action;
-};
-struct AskManage {
-    channel::Management what = channel::Management::status;
-    std::string text;
-};
-using Answer = std::variant<Answered, Rejected, AskRun, AskFollow, AskLookUp, AskCheck, AskDescribe,
-                            AskManage>;
 
 // Who may call a method. Being connected is what `everyone` needs, being connected to the
 // administrator's socket what `administrator` does. (The guard looks again.)
@@ -70,7 +34,8 @@ enum class Access : std::uint8_t { everyone, administrator };
 enum class By : std::uint8_t { connection, packet };
 
 // One row of the table. `serve` decodes the parameters and handles the call; it is made from a
-// decoder and a handler, and runs only after the access check.
+// decoder and a handler, or from a decoder and what the guard's answers make of the call, and runs
+// only after the access check.
 class Method {
   public:
     using Serve = Answer (*)(const Context& context, const nlohmann::json& parameters);

@@ -12,10 +12,13 @@
 #include "base/version.h"
 
 namespace postern::session {
+
+using channel::ConnectionId;
+
 namespace {
 
 // In epoll's data; never a connection's id.
-constexpr std::uint64_t guard_token = ~std::uint64_t{0};
+constexpr ConnectionId guard_token{~std::uint64_t{0}};
 // Packets that are taken in one go, so that clients get their turn too; a set of actions that has
 // begun to arrive is taken whole, as far as it is there.
 constexpr int messages_per_turn = 32;
@@ -25,10 +28,10 @@ constexpr std::size_t most_groups = 65537;
 constexpr std::size_t bytes_per_group = 11;
 constexpr std::size_t bytes_around_groups = 4096;
 
-bool control(int epoll, int operation, int fd, std::uint32_t events, std::uint64_t token) {
+bool control(int epoll, int operation, int fd, std::uint32_t events, ConnectionId token) {
     epoll_event event{};
     event.events = events;
-    event.data.u64 = token;
+    event.data.u64 = static_cast<std::uint64_t>(token);
     return ::epoll_ctl(epoll, operation, fd, &event) == 0;
 }
 
@@ -50,10 +53,10 @@ Session::Session(UniqueFd epoll, UniqueFd channel)
       datagrams_(shared_) {}
 
 void Session::ready() {
-    guard_.send(channel::Ready{version});
+    guard_.send({{}, {}, channel::Ready{version}});
 }
 
-const Connection* Session::find(std::uint64_t connection) const {
+const Connection* Session::find(ConnectionId connection) const {
     const auto it = connections_.find(connection);
     return it == connections_.end() ? nullptr : it->second.get();
 }
@@ -69,13 +72,13 @@ Session::State Session::step(int milliseconds) {
     const auto end = begin + std::max(count, 0);
     // The guard first: a call that comes after a reload is answered from the new set of actions.
     for (auto event = begin; event != end; ++event) {
-        if (event->data.u64 != guard_token) continue;
+        if (ConnectionId{event->data.u64} != guard_token) continue;
         if ((event->events & EPOLLOUT) != 0) guard_.flush();
         serve_guard();
     }
     for (auto event = begin; event != end && !broken_; ++event) {
         // A copy: the kernel's structure is packed on x86-64, so no reference may be bound into it.
-        const std::uint64_t token = event->data.u64;
+        const ConnectionId token{event->data.u64};
         if (token == guard_token) continue;
         // It may have gone in this very round.
         const auto it = connections_.find(token);
@@ -106,47 +109,39 @@ void Session::serve_guard() {
             guard_.end();
             return;
         }
-        const auto message = channel::decode_to_session(received.packet);
-        if (!message || !receive(*message, received.descriptors)) {
+        auto message = channel::decode_to_session(received.packet);
+        if (!message || !receive(std::move(*message), received.descriptors)) {
             broken_ = true;
             return;
         }
     }
 }
 
-bool Session::receive(const channel::ToSession& message, std::vector<UniqueFd>& descriptors) {
+bool Session::receive(channel::Envelope<channel::ToSession> message,
+                      std::vector<UniqueFd>& descriptors) {
     std::size_t expected = 0;
-    if (std::holds_alternative<channel::Connection>(message)) expected = 1;
-    if (std::holds_alternative<channel::JobStarted>(message)) expected = 2;
+    if (std::holds_alternative<channel::Connection>(message.body)) expected = 1;
+    if (std::holds_alternative<JobStarted>(message.body)) expected = 2;
     if (descriptors.size() != expected) return false;
     if (!welcomed_ || groups_missing_ > 0) {
-        if (const auto* m = std::get_if<channel::Welcome>(&message)) return welcome(*m);
-        if (const auto* m = std::get_if<channel::Groups>(&message)) return groups(*m);
+        if (const auto* m = std::get_if<channel::Welcome>(&message.body)) return welcome(*m);
+        if (const auto* m = std::get_if<channel::Groups>(&message.body)) return groups(*m);
         return false;
     }
     return std::visit(
-        [&](const auto& m) {
-            using M = std::decay_t<decltype(m)>;
-            if constexpr (std::is_same_v<M, channel::Welcome> ||
-                          std::is_same_v<M, channel::Groups>) {
-                return false;
-            } else if constexpr (std::is_same_v<M, channel::SnapshotBegin> ||
-                                 std::is_same_v<M, channel::SnapshotAction> ||
-                                 std::is_same_v<M, channel::SnapshotEnd>) {
-                return snapshot(message);
-            } else if constexpr (std::is_same_v<M, channel::Connection>) {
-                return receive(m, descriptors);
-            } else if constexpr (std::is_same_v<M, channel::Datagram>) {
-                return datagrams_.receive(m);
-            } else if constexpr (std::is_same_v<M, channel::Detached>) {
-                return datagrams_.answer(m);
-            } else if constexpr (std::is_same_v<M, channel::JobStarted>) {
-                return hand_on(m, std::move(descriptors[0]), std::move(descriptors[1]));
+        [&](auto& body) {
+            using Body = std::decay_t<decltype(body)>;
+            if constexpr (std::is_same_v<Body, channel::Connection>) {
+                return receive(message.connection, body, std::move(descriptors[0]));
+            } else if constexpr (std::is_same_v<Body, channel::Datagram>) {
+                return datagrams_.receive(message.connection, std::move(body));
+            } else if constexpr (std::is_constructible_v<CallAnswer, Body>) {
+                return receive(message.connection, message.request, std::move(body), descriptors);
             } else {
-                return hand_on(m);
+                return snapshot(message.body);
             }
         },
-        message);
+        message.body);
 }
 
 bool Session::welcome(const channel::Welcome& message) {
@@ -181,41 +176,39 @@ bool Session::snapshot(const channel::ToSession& message) {
         snapshot_.push_back(action->action);
         return true;
     }
+    if (!std::holds_alternative<channel::SnapshotEnd>(message)) return false;
     if (snapshot_.size() != *snapshot_count_) return false;
     shared_.granted = Granted(std::exchange(snapshot_, {}));
     snapshot_count_.reset();
     return true;
 }
 
-bool Session::receive(const channel::Connection& message, std::vector<UniqueFd>& descriptors) {
-    if (message.connection == guard_token || connections_.contains(message.connection)) {
-        return false;
-    }
-    auto connection = std::make_unique<Connection>(std::move(descriptors[0]), message, shared_);
-    guard_.send(channel::Accepted{message.connection});
+bool Session::receive(ConnectionId id, const channel::Connection& about, UniqueFd socket) {
+    if (id == guard_token || connections_.contains(id)) return false;
+    auto connection = std::make_unique<Connection>(std::move(socket), id, about, shared_);
+    guard_.send({id, {}, channel::Accepted{}});
     connection->registered_events = connection->wanted_events();
-    const bool watched = control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(),
-                                 connection->registered_events, message.connection);
+    const bool watched =
+        control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), connection->registered_events, id);
     if (watched) {
-        connections_.emplace(message.connection, std::move(connection));
+        connections_.emplace(id, std::move(connection));
     } else {
         // No memory, or no socket at all: this one can't be served, the others can.
-        guard_.send(channel::Closed{message.connection});
+        guard_.send({id, {}, channel::Closed{}});
     }
     return true;
 }
 
-template <typename M, typename... Extra>
-bool Session::hand_on(const M& message, Extra&&... extra) {
-    if constexpr (requires { datagrams_.answer(message); }) {
-        if (datagrams_.awaits(message.connection)) return datagrams_.answer(message);
-    }
-    const auto it = connections_.find(message.connection);
-    // Our Closed and this message have crossed.
-    if (it == connections_.end()) return true;
-    Connection& connection = *it->second;
-    if (!connection.answer(message, std::forward<Extra>(extra)...)) return false;
-    give_turn(connection, 0);
+bool Session::receive(ConnectionId id, channel::RequestId request, const CallAnswer& answer,
+                      std::vector<UniqueFd>& files) {
+    const auto it = connections_.find(id);
+    Connection* const connection = it == connections_.end() ? nullptr : it->second.get();
+    PendingCall* const call =
+        connection == nullptr ? datagrams_.pending(id) : connection->pending();
+    // Without a connection, our Closed and this answer have crossed.
+    if (call == nullptr) return connection == nullptr;
+    if (!call->take(request, answer, files)) return false;
+    if (connection != nullptr) give_turn(*connection, 0);
     return true;
 }
 
@@ -244,18 +237,18 @@ void Session::give_turn(Connection& connection, std::uint32_t events) {
 }
 
 void Session::remove(Connection& connection) {
-    const std::uint64_t id = connection.id();
+    const ConnectionId id = connection.id();
     // By hand: closing does not take it out of epoll as long as the guard holds a copy.
-    control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, 0);
+    control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, id);
     connection.close();
     connections_.erase(id);
-    guard_.send(channel::Closed{id});
+    guard_.send({id, {}, channel::Closed{}});
 }
 
 // Connections that did not finish in their last turn get one each, in turn.
 void Session::serve_ready() {
     for (std::size_t left = ready_.size(); left > 0 && !broken_; --left) {
-        const std::uint64_t id = ready_.front();
+        const ConnectionId id = ready_.front();
         ready_.pop_front();
         const auto it = connections_.find(id);
         if (it == connections_.end()) continue;
@@ -268,7 +261,7 @@ void Session::serve_deadlines() {
     if (deadlines_.empty()) return;
     const auto now = shared_.now();
     while (!deadlines_.empty() && deadlines_.front().first <= now) {
-        const std::uint64_t id = deadlines_.front().second;
+        const ConnectionId id = deadlines_.front().second;
         deadlines_.pop_front();
         const auto it = connections_.find(id);
         if (it == connections_.end()) continue;

@@ -5,8 +5,10 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -16,6 +18,9 @@
 #include "daemon/session/datagrams.h"
 #include "daemon/session/guard_link.h"
 #include "daemon/session/methods.h"
+#include "daemon/session/shared.h"
+#include "model/action.h"
+#include "model/call.h"
 
 namespace postern::session {
 
@@ -39,18 +44,18 @@ class Session {
     // For tests, before the first step.
     void set_methods(std::span<const Method> methods) { shared_.methods = methods; }
     void set_clock(std::function<Clock::time_point()> now) { shared_.now = std::move(now); }
-    [[nodiscard]] const Connection* find(std::uint64_t connection) const;
+    [[nodiscard]] const Connection* find(channel::ConnectionId connection) const;
 
   private:
     Session(UniqueFd epoll, UniqueFd channel);
     void serve_guard();
-    bool receive(const channel::ToSession& message, std::vector<UniqueFd>& descriptors);
-    bool receive(const channel::Connection& message, std::vector<UniqueFd>& descriptors);
+    bool receive(channel::Envelope<channel::ToSession> message, std::vector<UniqueFd>& descriptors);
+    bool receive(channel::ConnectionId id, const channel::Connection& about, UniqueFd socket);
+    bool receive(channel::ConnectionId id, channel::RequestId request, const CallAnswer& answer,
+                 std::vector<UniqueFd>& files);
     bool welcome(const channel::Welcome& message);
     bool groups(const channel::Groups& message);
     bool snapshot(const channel::ToSession& message);
-    template <typename M, typename... Extra>
-    bool hand_on(const M& message, Extra&&... extra);
 
     void give_turn(Connection& connection, std::uint32_t events);
     void remove(Connection& connection);
@@ -72,11 +77,11 @@ class Session {
     std::optional<std::uint32_t> snapshot_count_;
     std::vector<ActionDescription> snapshot_;
 
-    std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+    std::unordered_map<channel::ConnectionId, std::unique_ptr<Connection>> connections_;
     // Connections with work to do at once; and those that may have a deadline, the nearest first
     // (all deadlines are equally long). By id: they may be gone.
-    std::deque<std::uint64_t> ready_;
-    std::deque<std::pair<Clock::time_point, std::uint64_t>> deadlines_;
+    std::deque<channel::ConnectionId> ready_;
+    std::deque<std::pair<Clock::time_point, channel::ConnectionId>> deadlines_;
 };
 
 }  // namespace postern::session

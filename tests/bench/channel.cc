@@ -1,23 +1,23 @@
 // Between session and guard: one call as a packet, and back.
 #include <benchmark/benchmark.h>
 
+#include <utility>
+
 #include "daemon/channel/messages.h"
 
 namespace {
 
 namespace channel = postern::channel;
 
-channel::ToGuard call() {
-    channel::Run run;
-    run.connection = 7;
-    run.request = 9;
+channel::Envelope<channel::ToGuard> call() {
+    postern::RunCall run;
     run.action = "web.restart";
     run.arguments = {{"service", std::string("php-fpm")}, {"count", std::int64_t{3}}};
-    return run;
+    return {channel::ConnectionId{7}, channel::RequestId{9}, std::move(run)};
 }
 
 void encode_run(benchmark::State& state) {
-    const channel::ToGuard message = call();
+    const auto message = call();
     for (auto _ : state) benchmark::DoNotOptimize(channel::encode(message));
 }
 BENCHMARK(encode_run);

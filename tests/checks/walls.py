@@ -38,8 +38,6 @@ DIRECT = {"files", "sockets", "accounts", "addresses", "threads"}
 # Not cut yet: they hold a part of another file's class.
 OVERFLOW = {
     "daemon/guard/sessions/session_packets.cc",
-    "daemon/session/connection_answers.cc",
-    "daemon/session/connection_reports.cc",
 }
 
 

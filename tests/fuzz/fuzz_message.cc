@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/limits.h"
 #include "base/utf8.h"
@@ -31,14 +33,6 @@ void check_reply(const std::string& reply) {
     check(protocol::decode_reply(std::string_view(reply).substr(0, reply.size() - 1)).has_value());
 }
 
-// What is asked fits into a packet, and the guard reads what was written.
-void check_question(const channel::ToGuard& message) {
-    const auto packet = channel::encode(message);
-    check(packet.size() <= limits::packet_bytes);
-    const auto decoded = channel::decode_to_guard(packet);
-    check(decoded.has_value() && channel::encode(*decoded) == packet);
-}
-
 struct Check {
     void operator()(const session::Answered& a) const {
         check_reply(protocol::encode_reply(a.parameters, false, '\n'));
@@ -46,23 +40,15 @@ struct Check {
     void operator()(const session::Rejected& r) const {
         check_reply(protocol::encode_error(r.error, r.parameters, '\n'));
     }
-    void operator()(const session::AskRun& a) const {
-        check_question(channel::Run{1, 2, a.action, a.arguments, a.key});
-    }
-    void operator()(const session::AskFollow& a) const {
-        check_question(channel::Follow{1, 2, a.job});
-    }
-    void operator()(const session::AskLookUp& a) const {
-        check_question(channel::LookUp{1, 2, a.job});
-    }
-    void operator()(const session::AskCheck& a) const {
-        check_question(channel::Check{1, 2, a.action, a.arguments});
-    }
-    void operator()(const session::AskDescribe& a) const {
-        check_question(channel::Describe{1, 2, a.action});
-    }
-    void operator()(const session::AskManage& a) const {
-        check_question(channel::Manage{1, 2, a.what, a.text});
+    // It fits into a packet, and the guard reads what was written.
+    void operator()(const session::Asked& a) const {
+        const auto body =
+            std::visit([](const auto& call) { return channel::ToGuard(call); }, a.call);
+        const auto packet =
+            channel::encode({channel::ConnectionId{1}, channel::RequestId{2}, body});
+        check(packet.size() <= limits::packet_bytes);
+        const auto decoded = channel::decode_to_guard(packet);
+        check(decoded.has_value() && channel::encode(*decoded) == packet);
     }
 };
 
@@ -85,44 +71,50 @@ class Packets {
   public:
     void take(std::string_view bytes) {
         const bool too_long = bytes.size() > limits::message_bytes + 1;
-        check(datagrams_.receive(
-            {++number_, 42, "", std::string(too_long ? "" : bytes), too_long, false}));
+        const channel::ConnectionId id{++number_};
+        check(
+            datagrams_.receive(id, {42, "", std::string(too_long ? "" : bytes), too_long, false}));
         datagrams_.turn();
         const auto said = hear();
-        const auto* reply = std::get_if<channel::Reply>(&said);
+        const auto* reply = std::get_if<channel::Reply>(&said.body);
         if (reply != nullptr) return check_packet_reply(*reply, bytes);
-        check(datagrams_.awaits(number_));
+        auto* const pending = datagrams_.pending(id);
+        check(pending != nullptr);
+        std::vector<UniqueFd> no_files;
+        const auto answer = [&](const CallAnswer& said_back) {
+            check(pending->take(said.request, said_back, no_files) && pending->ended());
+        };
         std::visit(
-            [&](const auto& m) {
-                using M = std::decay_t<decltype(m)>;
-                if constexpr (std::is_same_v<M, channel::Run>) {
-                    check(datagrams_.answer(channel::Detached{number_, m.request, "0123"}));
-                } else if constexpr (std::is_same_v<M, channel::Check>) {
-                    check(datagrams_.answer(channel::CheckPassed{number_, m.request}));
-                } else if constexpr (std::is_same_v<M, channel::Describe>) {
-                    check(datagrams_.answer(channel::Refused{
-                        number_, m.request, channel::Refusal::not_granted, m.action, m.action}));
+            [&](const auto& call) {
+                using C = std::decay_t<decltype(call)>;
+                if constexpr (std::is_same_v<C, RunCall>) {
+                    answer(Detached{JobId("0123")});
+                } else if constexpr (std::is_same_v<C, CheckCall>) {
+                    answer(CheckPassed{});
+                } else if constexpr (std::is_same_v<C, DescribeCall>) {
+                    answer(Refused{Refusal::not_granted, call.action, call.action});
                 } else {
                     check(false);
                 }
             },
-            said);
+            said.body);
         const auto answered = hear();
-        check(std::holds_alternative<channel::Reply>(answered));
-        check_packet_reply(std::get<channel::Reply>(answered), bytes);
+        check(std::holds_alternative<channel::Reply>(answered.body));
+        check_packet_reply(std::get<channel::Reply>(answered.body), bytes);
     }
 
   private:
-    channel::ToGuard hear() {
+    channel::Envelope<channel::ToGuard> hear() {
         const auto received = receiver_.receive(ends_.first.get());
         check(received.state == channel::Received::State::packet);
         const auto message = channel::decode_to_guard(received.packet);
         check(message.has_value());
+        check(message->connection == channel::ConnectionId{number_});
         return *message;
     }
 
     void check_packet_reply(const channel::Reply& reply, std::string_view packet) const {
-        check(reply.connection == number_ && !datagrams_.ready());
+        check(!datagrams_.ready());
         check(reply.bytes.size() <= limits::datagram_reply_bytes);
         if (reply.bytes.empty()) return;  // one-way
         std::string line = reply.bytes;

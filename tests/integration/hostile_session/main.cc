@@ -25,6 +25,8 @@
 namespace {
 
 using namespace postern;
+using channel::ConnectionId;
+using channel::RequestId;
 
 constexpr int guard = channel::session_fd;
 
@@ -42,12 +44,23 @@ void put(const channel::Bytes& packet, const std::vector<int>& descriptors = {})
     }
 }
 
-void say(const channel::ToGuard& message) {
-    put(channel::encode(message));
+void say(ConnectionId connection, RequestId request, channel::ToGuard body) {
+    put(channel::encode({connection, request, std::move(body)}));
+}
+void say(ConnectionId connection, channel::ToGuard body) {
+    say(connection, {}, std::move(body));
+}
+// About no connection.
+void say(channel::ToGuard body) {
+    say(ConnectionId{}, std::move(body));
+}
+
+ConnectionId beside(ConnectionId id, std::int64_t by) {
+    return ConnectionId{static_cast<std::uint64_t>(id) + static_cast<std::uint64_t>(by)};
 }
 
 // The next message; ends with the channel. Descriptors stay open.
-channel::ToSession next() {
+channel::Envelope<channel::ToSession> next() {
     static channel::Receiver receiver;
     static std::vector<UniqueFd> kept;
     for (;;) {
@@ -57,17 +70,19 @@ channel::ToSession next() {
         if (received.state == channel::Received::State::packet) {
             auto message = channel::decode_to_session(received.packet);
             if (!message) std::exit(3);
-            return *message;
+            return std::move(*message);
         }
         wait_for(POLLIN);
     }
 }
 
 template <typename T>
-T next_of() {
+channel::Envelope<T> next_of() {
     for (;;) {
         auto message = next();
-        if (auto* wanted = std::get_if<T>(&message)) return std::move(*wanted);
+        if (auto* wanted = std::get_if<T>(&message.body)) {
+            return {message.connection, message.request, std::move(*wanted)};
+        }
     }
 }
 
@@ -87,7 +102,7 @@ std::optional<std::uint32_t> peek_uid() {
     auto message =
         channel::decode_to_session(std::span(buffer).first(static_cast<std::size_t>(length)));
     if (!message) return std::nullopt;
-    const auto* welcome = std::get_if<channel::Welcome>(&*message);
+    const auto* welcome = std::get_if<channel::Welcome>(&message->body);
     return welcome == nullptr ? std::nullopt : std::optional(welcome->uid);
 }
 
@@ -108,36 +123,36 @@ std::string foreign_job() {
 // What can be done with a packet of the datagram socket.
 void act_on_packet(const std::string& mode) {
     const auto id = next_of<channel::Datagram>().connection;
-    const channel::Reply reply{id, channel::PacketFault::none, "reply"};
+    const channel::Reply reply{channel::PacketFault::none, "reply"};
     if (mode == "packet-silent") {
         drain();  // takes all there are, and answers none
     } else if (mode == "packet-twice") {
-        say(reply);
-        say(reply);
+        say(id, reply);
+        say(id, reply);
     } else if (mode == "packet-foreign-id") {
-        say(channel::Reply{id - 1, channel::PacketFault::none, "stolen"});
+        say(beside(id, -1), channel::Reply{channel::PacketFault::none, "stolen"});
     } else if (mode == "packet-future-id") {
-        say(channel::Reply{id + 1, channel::PacketFault::none, "early"});
+        say(beside(id, 1), channel::Reply{channel::PacketFault::none, "early"});
     } else if (mode == "packet-not-given") {
         // The last of thirty, which wait for us to read: when the test says that they are there.
         while (::access((own_folder() + "/go").c_str(), F_OK) != 0) ::usleep(1000);
-        say(channel::Reply{id + 29, channel::PacketFault::none, "guessed"});
+        say(beside(id, 29), channel::Reply{channel::PacketFault::none, "guessed"});
     } else if (mode == "packet-two-calls") {
-        say(channel::Check{id, 1, "hello", {}});
-        say(channel::Run{id, 2, "hello", {{"name", std::string("x")}}, ""});
+        say(id, RequestId{1}, CheckCall{"hello", {}});
+        say(id, RequestId{2}, RunCall{"hello", {{"name", std::string("x")}}, ""});
     } else if (mode == "packet-call-after-reply") {
-        say(reply);
-        say(channel::Run{id, 1, "hello", {{"name", std::string("x")}}, ""});
+        say(id, reply);
+        say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("x")}}, ""});
     } else if (mode == "packet-accepted") {
-        say(channel::Accepted{id});
+        say(id, channel::Accepted{});
     } else if (mode == "packet-closed") {
-        say(channel::Closed{id});
+        say(id, channel::Closed{});
     } else if (mode == "packet-administration") {
-        say(channel::Manage{id, 1, channel::Management::reload, ""});
+        say(id, RequestId{1}, ManageCall{Management::reload, ""});
     } else if (mode == "packet-long-reply") {
-        say(channel::Reply{id, channel::PacketFault::none, std::string(65537, 'x')});
+        say(id, channel::Reply{channel::PacketFault::none, std::string(65537, 'x')});
     } else if (mode == "packet-any-bytes") {
-        say(channel::Reply{id, channel::PacketFault::none, std::string("\x1b[31m\n\0{", 8)});
+        say(id, channel::Reply{channel::PacketFault::none, std::string("\x1b[31m\n\0{", 8)});
     } else if (mode == "packet-dies") {
         std::exit(0);
     }
@@ -147,7 +162,7 @@ void act_on_packet(const std::string& mode) {
 void act(const std::string& mode) {
     if (mode == "silent") stand_still();  // never becomes ready
     if (mode == "call-before-ready") {
-        say(channel::Describe{1, 1, "hello"});
+        say(ConnectionId{1}, RequestId{1}, DescribeCall{"hello"});
         drain();
     }
     if (mode == "other-version") {
@@ -161,16 +176,15 @@ void act(const std::string& mode) {
     }
     if (mode == "no-acknowledgement") stand_still();  // neither reads nor acknowledges
     if (mode.starts_with("packet-")) act_on_packet(mode);
-    const auto connection = next_of<channel::Connection>();
+    const auto id = next_of<channel::Connection>().connection;
     if (mode == "call-before-acknowledgement") {
-        say(channel::Run{connection.connection, 1, "hello", {{"name", std::string("x")}}, ""});
+        say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("x")}}, ""});
         drain();
     }
-    say(channel::Accepted{connection.connection});
+    say(id, channel::Accepted{});
 
-    const auto id = connection.connection;
     const channel::Bytes good =
-        channel::encode(channel::ToGuard(channel::Describe{id, 1, "hello"}));
+        channel::encode({id, RequestId{1}, channel::ToGuard(DescribeCall{"hello"})});
     channel::Bytes bad = good;
     if (mode == "wrong-length") {
         bad[4] ^= 1;
@@ -185,17 +199,17 @@ void act(const std::string& mode) {
         bad[1] = 250;
         put(bad);
     } else if (mode == "guards-kind") {
-        put(channel::encode(channel::ToSession(channel::JobOutput{id, 1})));
+        put(channel::encode({id, RequestId{1}, channel::ToSession(JobOutput{})}));
     } else if (mode == "acknowledge-twice") {
-        say(channel::Accepted{id});
+        say(id, channel::Accepted{});
     } else if (mode == "foreign-id") {
         // Ids are given in order over all sessions, so this one is another session's.
-        say(channel::Run{id - 1, 1, "hello", {{"name", std::string("stolen")}}, ""});
+        say(beside(id, -1), RequestId{1}, RunCall{"hello", {{"name", std::string("stolen")}}, ""});
     } else if (mode == "answered-connection") {
-        say(channel::Reply{id, channel::PacketFault::none, "reply"});
+        say(id, channel::Reply{channel::PacketFault::none, "reply"});
     } else if (mode == "closed-id") {
-        say(channel::Closed{id});
-        say(channel::Run{id, 1, "hello", {{"name", std::string("ghost")}}, ""});
+        say(id, channel::Closed{});
+        say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("ghost")}}, ""});
     } else if (mode == "descriptors") {
         put(good, {0, 1});
     } else if (mode == "random") {
@@ -204,64 +218,63 @@ void act(const std::string& mode) {
             channel::Bytes noise(random() % 200 + 1);
             for (auto& byte : noise) byte = static_cast<std::uint8_t>(random());
             // Half of them get past the header.
-            if (i % 2 == 0 && noise.size() >= 8) {
+            if (i % 2 == 0 && noise.size() >= 20) {
                 noise[0] = channel::version;
                 noise[1] = static_cast<std::uint8_t>(
                     64 + random() % std::variant_size_v<channel::ToGuard>);
                 noise[2] = noise[3] = 0;
-                noise[4] = static_cast<std::uint8_t>(noise.size() - 8);
+                noise[4] = static_cast<std::uint8_t>(noise.size() - 20);
                 noise[5] = noise[6] = noise[7] = 0;
             }
             put(noise);
         }
     } else if (mode == "same-request") {
-        say(channel::Run{id, 7, "sleep", {}, ""});
-        say(channel::Run{id, 7, "sleep", {}, ""});
+        say(id, RequestId{7}, RunCall{"sleep", {}, ""});
+        say(id, RequestId{7}, RunCall{"sleep", {}, ""});
     } else if (mode == "bad-key") {
-        say(channel::Run{id, 7, "hello", {{"name", std::string("x")}}, "a/b"});
+        say(id, RequestId{7}, RunCall{"hello", {{"name", std::string("x")}}, "a/b"});
     } else if (mode == "long-action") {
-        say(channel::Run{id, 7, std::string(70'000, 'a'), {}, ""});
+        say(id, RequestId{7}, RunCall{std::string(70'000, 'a'), {}, ""});
     } else if (mode == "long-job") {
-        say(channel::Follow{id, 7, std::string(70'000, 'a')});
+        say(id, RequestId{7}, FollowCall{JobId(std::string(70'000, 'a'))});
     } else if (mode == "long-arguments") {
         const std::vector<Scalar> items(20, std::string(4096, 'a'));
-        say(channel::Check{id, 7, "hello", {{"name", Value(items)}}});
+        say(id, RequestId{7}, CheckCall{"hello", {{"name", Value(items)}}});
     } else if (mode == "follows") {
         // One job, followed again and again through one connection.
         std::ofstream answers("/proc/self/fd/9");
-        say(channel::Run{id, 1, "sleep", {}, ""});
-        const auto job = next_of<channel::JobStarted>().job;
+        say(id, RequestId{1}, RunCall{"sleep", {}, ""});
+        const auto job = next_of<JobStarted>().body.job;
         for (std::uint32_t request = 2; request < 5; ++request) {
-            say(channel::Follow{id, request, job});
-            static_cast<void>(next_of<channel::JobStarted>());
+            say(id, RequestId{request}, FollowCall{job});
+            static_cast<void>(next_of<JobStarted>());
         }
-        say(channel::Follow{id, 5, job});
-        answers << next_of<channel::Refused>().message << std::endl;
+        say(id, RequestId{5}, FollowCall{job});
+        answers << next_of<Refused>().body.message << std::endl;
     } else if (mode == "claims") {
         // What its caller may not run, and arguments that nobody may give. The answers go to the
         // file "answers" beside the program, for the test to read.
         std::ofstream answers("/proc/self/fd/9");
-        const auto ask = [&answers](const channel::ToGuard& call) {
-            say(call);
-            const auto refused = next_of<channel::Refused>();
+        const auto ask = [&answers, id](std::uint32_t request, channel::ToGuard call) {
+            say(id, RequestId{request}, std::move(call));
+            const auto refused = next_of<Refused>().body;
             answers << static_cast<int>(refused.refusal) << ' ' << refused.message << std::endl;
         };
-        ask(channel::Run{id, 1, "root-only", {}, ""});
-        ask(channel::Check{id, 2, "root-only", {}});
-        ask(channel::Describe{id, 3, "root-only"});
-        ask(channel::Run{id, 4, "hello", {{"name", std::string("a\nb")}}, ""});
-        ask(channel::Run{id, 5, "hello", {{"name", std::int64_t{5}}}, ""});
-        ask(channel::Run{
-            id, 6, "hello", {{"name", std::string("x")}, {"name", std::string("y")}}, ""});
-        ask(channel::Run{id, 7, std::string("he\0llo", 6), {}, ""});
+        ask(1, RunCall{"root-only", {}, ""});
+        ask(2, CheckCall{"root-only", {}});
+        ask(3, DescribeCall{"root-only"});
+        ask(4, RunCall{"hello", {{"name", std::string("a\nb")}}, ""});
+        ask(5, RunCall{"hello", {{"name", std::int64_t{5}}}, ""});
+        ask(6, RunCall{"hello", {{"name", std::string("x")}, {"name", std::string("y")}}, ""});
+        ask(7, RunCall{std::string("he\0llo", 6), {}, ""});
         // A job of another caller.
-        ask(channel::Follow{id, 8, foreign_job()});
-        ask(channel::LookUp{id, 9, foreign_job()});
-        ask(channel::LookUp{id, 10, "../jobs/" + foreign_job()});
+        ask(8, FollowCall{JobId(foreign_job())});
+        ask(9, LookUpCall{JobId(foreign_job())});
+        ask(10, LookUpCall{JobId("../jobs/" + foreign_job())});
         answers << "done" << std::endl;
     } else if (mode == "flood-unread") {
         // Asks without end and never reads the answers.
-        for (;;) say(channel::Describe{id, 1, "hello"});
+        for (;;) say(id, RequestId{1}, DescribeCall{"hello"});
     }
     drain();
 }

@@ -11,6 +11,12 @@ namespace {
 
 using test::SessionHarness;
 using State = Session::State;
+using test::Envelope;
+
+// An answer to this call of the first connection.
+Envelope to_call(std::uint32_t request, channel::ToSession answer) {
+    return {channel::ConnectionId{1}, channel::RequestId{request}, std::move(answer)};
+}
 
 TEST(SessionChannel, EndsWithTheChannel) {
     SessionHarness harness;
@@ -19,8 +25,11 @@ TEST(SessionChannel, EndsWithTheChannel) {
 }
 
 TEST(SessionChannel, BytesThatAreNoMessageBreakIt) {
-    for (const channel::Bytes& packet : {channel::Bytes{1}, channel::Bytes{2, 5, 0, 0, 0, 0, 0, 0},
-                                         channel::encode(channel::ToGuard(channel::Closed{1}))}) {
+    channel::Bytes other_version = channel::encode({{}, {}, channel::SnapshotEnd{}});
+    other_version[0] = channel::version - 1;
+    for (const channel::Bytes& packet :
+         {channel::Bytes{1}, other_version,
+          channel::encode({channel::ConnectionId{1}, {}, channel::Closed{}})}) {
         SessionHarness harness;
         harness.send_raw(packet);
         EXPECT_EQ(harness.settle(), State::broken);
@@ -28,8 +37,9 @@ TEST(SessionChannel, BytesThatAreNoMessageBreakIt) {
 }
 
 TEST(SessionChannel, NothingIsHeardBeforeTheWelcome) {
-    for (const channel::ToSession& message : std::vector<channel::ToSession>{
-             channel::SnapshotBegin{0}, channel::CheckPassed{1, 1}, channel::Groups{{1}}}) {
+    for (const Envelope& message : std::vector<Envelope>{{{}, {}, channel::SnapshotBegin{0}},
+                                                         to_call(1, CheckPassed{}),
+                                                         {{}, {}, channel::Groups{{1}}}}) {
         auto pair = channel::make_pair();
         ASSERT_TRUE(pair.has_value());
         auto session = Session::create(std::move(pair->second));
@@ -50,7 +60,7 @@ TEST(SessionChannel, MessagesOutOfOrderBreakIt) {
         {channel::SnapshotBegin{0}, channel::SnapshotAction{}},  // more
         {channel::SnapshotBegin{1}, channel::SnapshotBegin{1}, channel::SnapshotEnd{}},
         {channel::SnapshotBegin{limits::actions + 1}},
-        {channel::Connection{1, 2, ""}},  // without its descriptor
+        {channel::Connection{2, ""}},  // without its descriptor
     };
     for (std::size_t i = 0; i < wrong.size(); ++i) {
         SessionHarness harness;
@@ -67,40 +77,37 @@ TEST(SessionChannel, DescriptorsWhereNoneBelongBreakIt) {
         EXPECT_EQ(harness.settle(), State::broken);
     }
     SessionHarness harness;
-    harness.send(channel::Connection{1, 2, ""}, {harness.channel(), harness.channel()});
+    harness.send(1, channel::Connection{2, ""}, {harness.channel(), harness.channel()});
     EXPECT_EQ(harness.settle(), State::broken);
 }
 
 TEST(SessionChannel, AConnectionIdComesOnce) {
     SessionHarness harness;
     auto client = harness.connect(7);
-    harness.send(channel::Connection{7, 2, ""}, {harness.channel()});
+    harness.send(7, channel::Connection{2, ""}, {harness.channel()});
     EXPECT_EQ(harness.settle(), State::broken);
 }
 
 TEST(SessionChannel, AnswersThatNobodyAskedForBreakIt) {
-    const std::vector<channel::ToSession> wrong = {
-        channel::CheckPassed{1, 1},
-        channel::Described{1, 1, {}},
-        channel::JobOutput{1, 1},
-        channel::JobEnded{1, 1, {}},
-        channel::Refused{1, 1, channel::Refusal::unavailable, "", ""},
+    const std::vector<Envelope> wrong = {
+        to_call(1, CheckPassed{}), to_call(1, Described{}), to_call(1, JobOutput{}),
+        to_call(1, JobEnded{}),    to_call(1, Refused{}),
     };
     for (const auto& message : wrong) {
         SessionHarness harness;
         auto client = harness.connect(1);
         harness.send(message);
-        EXPECT_EQ(harness.settle(), State::broken) << message.index();
+        EXPECT_EQ(harness.settle(), State::broken) << message.body.index();
     }
     // ... and answers of the wrong kind, or to another request.
     for (std::size_t i = 0; i < wrong.size(); ++i) {
         SessionHarness harness;
         auto client = harness.connect(1);
         client.send("{\"method\":\"org.postern.Actions.Run\",\"parameters\":{\"action\":\"a\"}}\n");
-        const auto run = harness.expect<channel::Run>();
-        ASSERT_EQ(run.request, 1U);
+        const auto run = harness.expect<RunCall>();
+        ASSERT_EQ(run.request, channel::RequestId{1});
         if (i == 4) {
-            harness.send(channel::Refused{1, 2, channel::Refusal::unavailable, "", ""});
+            harness.send(to_call(2, Refused{}));
         } else {
             harness.send(wrong[i]);
         }
@@ -130,7 +137,7 @@ TEST(SessionChannel, ASnapshotReplacesTheOneBeforeAsAWhole) {
     client.send(list +
                 "{\"method\":\"org.postern.Actions.Describe\",\"parameters\":{\"action\":"
                 "\"web.restart\"}}\n");
-    EXPECT_EQ(harness.expect<channel::Describe>().action, "web.restart");
+    EXPECT_EQ(harness.expect<DescribeCall>().action, "web.restart");
     EXPECT_EQ(client.receive(),
               R"({"parameters":{"actions":[{"name":"hello","summary":"Say \"Hi\""}]}})"
               "\n");
@@ -157,9 +164,9 @@ TEST(SessionChannel, ASetThatIsInterruptedIsDropped) {
 TEST(SessionChannel, AFileInsteadOfASocketIsClosed) {
     SessionHarness harness;
     const test::TestFile file;
-    harness.send(channel::Connection{1, 2, ""}, {file.fd()});
-    EXPECT_EQ(harness.expect<channel::Accepted>().connection, 1U);
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    harness.send(1, channel::Connection{2, ""}, {file.fd()});
+    EXPECT_EQ(harness.expect<channel::Accepted>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     auto client = harness.connect(2);
 }
 

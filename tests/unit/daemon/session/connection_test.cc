@@ -83,17 +83,17 @@ TEST(SessionConnection, CallsWaitForTheOneUnderWay) {
     SessionHarness harness;
     Client client = harness.connect(1);
     client.send(check_call("one") + line(ping) + check_call("two") + line(ping));
-    const auto one = harness.expect<channel::Check>();
-    EXPECT_EQ(one.connection, 1U);
+    const auto one = harness.expect<CheckCall>();
+    EXPECT_EQ(one.connection, channel::ConnectionId{1});
     EXPECT_EQ(one.action, "one");
     EXPECT_TRUE(harness.silent());
     EXPECT_EQ(client.receive(), "");
-    harness.send(channel::CheckPassed{1, one.request});
-    const auto two = harness.expect<channel::Check>();
+    harness.send(1, one.request, CheckPassed{});
+    const auto two = harness.expect<CheckCall>();
     EXPECT_EQ(two.action, "two");
     EXPECT_NE(two.request, one.request);
     EXPECT_EQ(client.receive(), line(R"({"parameters":{}})") + line(pong));
-    harness.send(channel::Refused{1, two.request, channel::Refusal::not_granted, "two", "no"});
+    harness.send(1, two.request, Refused{Refusal::not_granted, "two", "no"});
     harness.settle();
     EXPECT_EQ(client.receive(), line(R"({"error":"org.postern.Actions.NotGranted","parameters":)"
                                      R"({"action":"two","message":"no"}})") +
@@ -105,7 +105,7 @@ TEST(SessionConnection, OneClientsCallDoesNotHoldAnothers) {
     Client slow = harness.connect(1);
     Client quick = harness.connect(2);
     slow.send(check_call("one"));
-    harness.expect<channel::Check>();
+    harness.expect<CheckCall>();
     quick.send(line(ping));
     harness.settle();
     EXPECT_EQ(quick.receive(), line(pong));
@@ -145,7 +145,7 @@ TEST(SessionConnection, AMessageAtTheLimitIsServedOnePastItEndsTheConnection) {
     // It may still write, to be able to read the reply; then it is gone.
     EXPECT_TRUE(harness.silent());
     longer.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 2U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{2});
 }
 
 TEST(SessionConnection, SilenceInsideAMessageEndsTheConnection) {
@@ -174,7 +174,7 @@ TEST(SessionConnection, SilenceInsideAMessageEndsTheConnection) {
     // It does not go by itself: after the same time once more it is closed.
     EXPECT_TRUE(harness.silent());
     harness.advance(std::chrono::milliseconds(10'000));
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
 }
 
 TEST(SessionConnection, SilenceBetweenMessagesIsFine) {
@@ -194,10 +194,10 @@ TEST(SessionConnection, SilenceWhileACallIsUnderWayIsFine) {
     SessionHarness harness;
     Client client = harness.connect(1);
     client.send(check_call("one") + "{\"method\"");
-    const auto check = harness.expect<channel::Check>();
+    const auto check = harness.expect<CheckCall>();
     harness.advance(std::chrono::hours(1));
     harness.settle();
-    harness.send(channel::CheckPassed{1, check.request});
+    harness.send(1, check.request, CheckPassed{});
     harness.settle();
     EXPECT_EQ(client.receive(), line(R"({"parameters":{}})"));
     EXPECT_FALSE(client.ended());
@@ -209,10 +209,10 @@ TEST(SessionConnection, AHalfClosedClientGetsItsReplies) {
     Client client = harness.connect(1);
     client.send(check_call("one") + line(ping));
     client.end_input();
-    const auto check = harness.expect<channel::Check>();
+    const auto check = harness.expect<CheckCall>();
     EXPECT_TRUE(harness.silent());
-    harness.send(channel::CheckPassed{1, check.request});
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    harness.send(1, check.request, CheckPassed{});
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     EXPECT_EQ(client.receive(), line(R"({"parameters":{}})") + line(pong));
     EXPECT_TRUE(client.ended());
 }
@@ -222,7 +222,7 @@ TEST(SessionConnection, InputThatEndsInsideAMessageIsAnError) {
     Client client = harness.connect(1);
     client.send(ping);
     client.end_input();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     EXPECT_EQ(client.receive(),
               nul(R"({"error":"org.postern.Actions.InvalidMessage","parameters":{"message":)"
                   R"("the input ended inside a message: a message ends with NUL or a newline"}})"));
@@ -232,12 +232,12 @@ TEST(SessionConnection, AClientThatGoesIsReportedAtOnce) {
     SessionHarness harness;
     Client client = harness.connect(1);
     client.send(check_call("one"));
-    const auto check = harness.expect<channel::Check>();
+    const auto check = harness.expect<CheckCall>();
     client.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
-    EXPECT_EQ(harness.session().find(1), nullptr);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.session().find(channel::ConnectionId{1}), nullptr);
     // The guard's answer may have crossed it.
-    harness.send(channel::CheckPassed{1, check.request});
+    harness.send(1, check.request, CheckPassed{});
     EXPECT_EQ(harness.settle(), Session::State::running);
     EXPECT_TRUE(harness.silent());
 }
@@ -250,8 +250,8 @@ TEST(SessionConnection, OnewayCallsHaveNoReply) {
         line(R"({"method":"org.postern.Actions.Nothing","oneway":true})") +
         line(R"({"method":"org.postern.Actions.Run","parameters":{"action":"a"},"oneway":true})") +
         line(ping));
-    const auto run = harness.expect<channel::Run>();
-    harness.send(channel::Refused{1, run.request, channel::Refusal::not_granted, "a", "no"});
+    const auto run = harness.expect<RunCall>();
+    harness.send(1, run.request, Refused{Refusal::not_granted, "a", "no"});
     harness.settle();
     EXPECT_EQ(client.receive(), line(pong));
 }
@@ -263,9 +263,9 @@ TEST(SessionConnection, OnewayCallsCountEvenIfTheClientHasGone) {
         line(R"({"method":"org.postern.Actions.Run","parameters":{"action":"a"},"oneway":true})") +
         line(R"({"method":"org.postern.Actions.Run","parameters":{"action":"b"}})"));
     client.close();
-    EXPECT_EQ(harness.expect<channel::Run>().action, "a");
+    EXPECT_EQ(harness.expect<RunCall>().action, "a");
     // Nobody waits for the other one.
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     EXPECT_TRUE(harness.silent());
 }
 
@@ -285,7 +285,7 @@ TEST(SessionConnection, DescriptorsEndTheConnectionAndAreClosed) {
         client.send_with_descriptor("x", null.get());
         harness.settle();
     }
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     EXPECT_EQ(open_descriptors(), before);
 }
 
@@ -322,7 +322,7 @@ TEST(SessionConnection, AClientThatDoesNotReadIsNotServedFurther) {
         harness.settle(4);
         ASSERT_LT(calls, 100'000U);
     }
-    const auto* connection = harness.session().find(1);
+    const auto* connection = harness.session().find(channel::ConnectionId{1});
     ASSERT_NE(connection, nullptr);
     EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 4);
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
@@ -376,13 +376,12 @@ TEST(SessionConnection, AGuardThatDoesNotReadStopsNewCallsOnly) {
     std::uint64_t heard = 0;
     ASSERT_TRUE(harness.until([&] {
         while (auto message = harness.heard()) {
-            if (!std::holds_alternative<channel::Check>(*message)) {
-                ADD_FAILURE() << "message " << message->index();
+            if (!std::holds_alternative<CheckCall>(message->body)) {
+                ADD_FAILURE() << "message " << message->body.index();
                 return true;
             }
             ++heard;
-            const auto& check = std::get<channel::Check>(*message);
-            harness.send(channel::CheckPassed{check.connection, check.request});
+            harness.send({message->connection, message->request, CheckPassed{}});
         }
         return heard == count;
     })) << heard
@@ -401,7 +400,7 @@ TEST(SessionConnection, ADiesAndBDoesNotNotice) {
     b.send("{\"method\":\"org.postern.Actions.Ping\",");
     harness.settle();
     a.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     b.send("\"parameters\":{\"ping\":\"x\"}}\n");
     harness.settle();
     EXPECT_EQ(b.receive(), line(pong));
@@ -414,29 +413,30 @@ TEST(SessionConnection, WhoAmIWithAllGroupsFits) {
     auto session = Session::create(std::move(pair->second));
     ASSERT_TRUE(session.has_value());
     const int guard = pair->first.get();
-    const auto say = [&](const channel::ToSession& message, std::span<const int> descriptors = {}) {
+    const auto say = [&](const test::Envelope& message, std::span<const int> descriptors = {}) {
         ASSERT_EQ(channel::send_packet(guard, channel::encode(message), descriptors),
                   channel::Sent::sent);
         ASSERT_EQ((*session)->step(0), Session::State::running);
     };
     constexpr std::uint32_t count = 65'537;
-    say(channel::Welcome{"0.1", 1, 1, count, 32768});
+    say({{}, {}, channel::Welcome{"0.1", 1, 1, count, 32768}});
     std::vector<std::uint32_t> groups;
     for (std::uint32_t i = 0; i < count; ++i) {
         groups.push_back(4'294'900'000U + i);
         if (groups.size() == channel::groups_per_message || i + 1 == count) {
-            say(channel::Groups{std::exchange(groups, {})});
+            say({{}, {}, channel::Groups{std::exchange(groups, {})}});
         }
     }
     SocketPair sockets;
     Client client(std::move(sockets.here));
     const int served = sockets.there.get();
-    say(channel::Connection{1, 2, ""}, std::span(&served, 1));
+    say({channel::ConnectionId{1}, {}, channel::Connection{2, ""}}, std::span(&served, 1));
     client.send(line(R"({"method":"org.postern.Actions.WhoAmI"})") + line(ping));
     std::string got;
     for (int i = 0; i < 1000 && !got.ends_with(line(pong)); ++i) {
         (*session)->step(0);
-        EXPECT_LE((*session)->find(1)->backlog(), limits::client_backlog_bytes);
+        EXPECT_LE((*session)->find(channel::ConnectionId{1})->backlog(),
+                  limits::client_backlog_bytes);
         got += client.receive();
     }
     EXPECT_THAT(got, HasSubstr("4294965536],\"pid\":2,\"uid\":1}}\n"));

@@ -116,9 +116,10 @@ std::string show(const Value& value) {
 }
 
 // The requests are numbered by the session, one by one: they are part of the record.
-std::string show(const channel::ToGuard& message) {
+std::string show(const channel::Envelope<channel::ToGuard>& message) {
+    const std::string number = std::to_string(static_cast<std::uint32_t>(message.request));
     return std::visit(
-        [](const auto& m) -> std::string {
+        [&](const auto& m) -> std::string {
             using M = std::decay_t<decltype(m)>;
             if constexpr (std::is_same_v<M, channel::Ready>) {
                 return "ready";
@@ -128,33 +129,34 @@ std::string show(const channel::ToGuard& message) {
                 return "closed";
             } else if constexpr (std::is_same_v<M, channel::Reply>) {
                 constexpr const char* faults[] = {"", " (no message)", " (not available)"};
-                return "reply to " + std::to_string(m.connection) +
+                return "reply to " +
+                       std::to_string(static_cast<std::uint64_t>(message.connection)) +
                        faults[static_cast<int>(m.fault)] + " " +
                        (m.bytes.empty() ? "nothing" : without_version(escape(m.bytes)));
-            } else if constexpr (std::is_same_v<M, channel::Describe>) {
-                return "describe #" + std::to_string(m.request) + " " + json(m.action).dump();
-            } else if constexpr (std::is_same_v<M, channel::Manage>) {
-                return "manage #" + std::to_string(m.request) + " " +
-                       std::to_string(static_cast<int>(m.what)) + " " + json(m.text).dump();
-            } else if constexpr (std::is_same_v<M, channel::AwaitOutput>) {
-                return "await #" + std::to_string(m.request) + " " +
-                       std::to_string(m.stdout_offset) + " " + std::to_string(m.stderr_offset);
-            } else if constexpr (std::is_same_v<M, channel::Follow>) {
-                return "follow #" + std::to_string(m.request) + " " + json(m.job).dump();
-            } else if constexpr (std::is_same_v<M, channel::LookUp>) {
-                return "look up #" + std::to_string(m.request) + " " + json(m.job).dump();
+            } else if constexpr (std::is_same_v<M, DescribeCall>) {
+                return "describe #" + number + " " + json(m.action).dump();
+            } else if constexpr (std::is_same_v<M, ManageCall>) {
+                return "manage #" + number + " " + std::to_string(static_cast<int>(m.what)) + " " +
+                       json(m.text).dump();
+            } else if constexpr (std::is_same_v<M, AwaitOutput>) {
+                return "await #" + number + " " + std::to_string(m.stdout_offset) + " " +
+                       std::to_string(m.stderr_offset);
+            } else if constexpr (std::is_same_v<M, FollowCall>) {
+                return "follow #" + number + " " + json(m.job.text()).dump();
+            } else if constexpr (std::is_same_v<M, LookUpCall>) {
+                return "look up #" + number + " " + json(m.job.text()).dump();
             } else {
-                std::string text = std::is_same_v<M, channel::Run> ? "run #" : "check #";
-                text += std::to_string(m.request) + " " + json(m.action).dump();
+                std::string text = std::is_same_v<M, RunCall> ? "run #" : "check #";
+                text += number + " " + json(m.action).dump();
                 for (const auto& [name, value] : m.arguments)
                     text += " " + name + "=" + show(value);
-                if constexpr (std::is_same_v<M, channel::Run>) {
+                if constexpr (std::is_same_v<M, RunCall>) {
                     if (!m.key.empty()) text += " key " + m.key;
                 }
                 return text;
             }
         },
-        message);
+        message.body);
 }
 
 JobResult some_result() {
@@ -182,8 +184,8 @@ class Conversation {
         if (line == ">eof") {
             client_.end_input();
         } else if (line.starts_with(">packet ")) {
-            harness_.send(channel::Datagram{++packet_, 4711, "ci-runner.service",
-                                            unescape(line.substr(8)), false, false});
+            harness_.send(++packet_, channel::Datagram{4711, "ci-runner.service",
+                                                       unescape(line.substr(8)), false, false});
         } else if (line.starts_with("> ")) {
             client_.send(unescape(line.substr(2)));
         } else if (line.starts_with("~ ")) {
@@ -203,24 +205,22 @@ class Conversation {
         std::getline(stream, rest);
         std::istringstream arguments(rest);
         if (verb == "pass") {
-            harness_.send(channel::CheckPassed{asked_, request_});
+            say(CheckPassed{});
         } else if (verb == "described") {
-            harness_.send(channel::Described{asked_, request_, test::some_actions()[1]});
+            say(Described{test::some_actions()[1]});
         } else if (verb == "refuse") {  // KIND SUBJECT MESSAGE
             int kind = 0;
             std::string subject;
             std::string message;
             arguments >> kind >> subject >> std::ws;
             std::getline(arguments, message);
-            harness_.send(channel::Refused{asked_, request_, static_cast<channel::Refusal>(kind),
-                                           subject == "-" ? "" : subject, message});
+            say(Refused{static_cast<Refusal>(kind), subject == "-" ? "" : subject, message});
         } else if (verb == "detach") {
-            harness_.send(channel::Detached{asked_, request_, "00112233445566778899aabbccddeeff"});
+            say(Detached{job_});
         } else if (verb == "start") {
             const UniqueFd out = out_.reader();
             const UniqueFd err = err_.reader();
-            harness_.send(channel::JobStarted{1, request_, "00112233445566778899aabbccddeeff"},
-                          {out.get(), err.get()});
+            say(JobStarted{job_}, {out.get(), err.get()});
         } else if (verb == "stdout") {  // the job writes
             out_.append(unescape(rest));
         } else if (verb == "stderr") {
@@ -232,20 +232,16 @@ class Conversation {
         } else if (verb == "punch") {
             out_.punch(0, std::stoul(rest));
         } else if (verb == "output") {
-            harness_.send(channel::JobOutput{1, request_});
+            say(JobOutput{});
         } else if (verb == "found") {  // STATE MESSAGE
             int state = 0;
-            JobView view{"00112233445566778899aabbccddeeff",
-                         "hello",
-                         JobState::starting,
-                         1'700'000'000'000'000,
-                         std::nullopt,
-                         ""};
+            JobView view{job_,         "hello", JobState::starting, 1'700'000'000'000'000,
+                         std::nullopt, ""};
             arguments >> state >> std::ws;
             std::getline(arguments, view.message);
             view.state = static_cast<JobState>(state);
             if (view.state == JobState::ended) view.result = some_result();
-            harness_.send(channel::JobFound{1, request_, view});
+            say(JobFound{view});
         } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS
             int outcome = 0;
             int by_signal = 0;
@@ -253,28 +249,33 @@ class Conversation {
             arguments >> outcome >> by_signal >> result.status;
             result.outcome = static_cast<Outcome>(outcome);
             result.by_signal = by_signal != 0;
-            harness_.send(channel::JobEnded{1, request_, result});
+            say(JobEnded{result});
         } else {
             ADD_FAILURE() << "the guard does not know how to say " << words;
         }
     }
 
+    // To the call that came last.
+    void say(channel::ToSession answer, std::vector<int> descriptors = {}) {
+        harness_.send({asked_, request_, std::move(answer)}, std::move(descriptors));
+    }
+
     void take_down() {
         while (const auto message = harness_.heard()) {
             record_ += "! " + show(*message) + "\n";
+            if (message->request != channel::RequestId{}) {
+                request_ = message->request;
+                asked_ = message->connection;
+            }
             std::visit(
                 [this](const auto& m) {
-                    if constexpr (requires { m.request; }) {
-                        request_ = m.request;
-                        asked_ = m.connection;
-                    }
                     if constexpr (requires { m.bytes; }) {
                         if (m.bytes.empty()) return;
                         const bool ends = m.bytes.back() == '\n' || m.bytes.back() == '\0';
                         replies_.push_back(m.bytes.substr(0, m.bytes.size() - (ends ? 1 : 0)));
                     }
                 },
-                *message);
+                message->body);
         }
         std::string bytes = client_.receive();
         for (std::size_t begin = 0; begin < bytes.size();) {
@@ -296,8 +297,9 @@ class Conversation {
     test::TestFile out_;
     test::TestFile err_;
     std::uint64_t packet_ = 1;
-    std::uint64_t asked_ = 1;  // who asked last, and by which number
-    std::uint32_t request_ = 0;
+    channel::ConnectionId asked_{1};  // who asked last, and by which number
+    channel::RequestId request_{};
+    const JobId job_{"00112233445566778899aabbccddeeff"};
     bool said_end_ = false;
     std::string record_;
     std::vector<std::string> replies_;

@@ -67,7 +67,22 @@ SessionHarness::SessionHarness(std::vector<ActionDescription> actions) {
     EXPECT_EQ(settle(), Session::State::running);
 }
 
-void SessionHarness::send(const channel::ToSession& message, std::vector<int> descriptors) {
+void SessionHarness::send(channel::ToSession body, std::vector<int> descriptors) {
+    send(Envelope{{}, {}, std::move(body)}, std::move(descriptors));
+}
+
+void SessionHarness::send(std::uint64_t connection, channel::ToSession body,
+                          std::vector<int> descriptors) {
+    send(connection, {}, std::move(body), std::move(descriptors));
+}
+
+void SessionHarness::send(std::uint64_t connection, channel::RequestId request,
+                          channel::ToSession body, std::vector<int> descriptors) {
+    send(Envelope{channel::ConnectionId{connection}, request, std::move(body)},
+         std::move(descriptors));
+}
+
+void SessionHarness::send(const Envelope& message, std::vector<int> descriptors) {
     send_raw(channel::encode(message), std::move(descriptors));
 }
 
@@ -100,8 +115,8 @@ Client SessionHarness::connect_by(std::uint64_t connection, std::int32_t pid, st
                                sizeof(send_buffer)),
                   0);
     }
-    send(channel::Connection{connection, pid, std::move(unit)}, {pair.there.get()});
-    EXPECT_EQ(expect<channel::Accepted>().connection, connection);
+    send(connection, channel::Connection{pid, std::move(unit)}, {pair.there.get()});
+    EXPECT_EQ(expect<channel::Accepted>().connection, channel::ConnectionId{connection});
     return Client(std::move(pair.here));
 }
 
@@ -119,7 +134,7 @@ bool SessionHarness::until(const std::function<bool()>& holds) {
     return false;
 }
 
-std::optional<channel::ToGuard> SessionHarness::heard() {
+std::optional<channel::Envelope<channel::ToGuard>> SessionHarness::heard() {
     const auto received = receiver_->receive(channel_.get());
     EXPECT_TRUE(received.descriptors.empty()) << "a session sends no descriptors";
     if (received.state != channel::Received::State::packet) return std::nullopt;
@@ -136,8 +151,9 @@ bool SessionHarness::silent() {
     return !message;
 }
 
-void SessionHarness::report_unexpected(const std::optional<channel::ToGuard>& message) {
-    ADD_FAILURE() << (message ? "the session said message " + std::to_string(message->index())
+void SessionHarness::report_unexpected(
+    const std::optional<channel::Envelope<channel::ToGuard>>& message) {
+    ADD_FAILURE() << (message ? "the session said message " + std::to_string(message->body.index())
                               : std::string("the session said nothing"));
 }
 

@@ -40,6 +40,15 @@ class Client {
     bool ended_ = false;
 };
 
+using Envelope = channel::Envelope<channel::ToSession>;
+
+// A message of the session, with what it is about.
+template <typename M>
+struct Heard : M {
+    channel::ConnectionId connection{};
+    channel::RequestId request{};
+};
+
 class SessionHarness {
   public:
     // Welcomed, with these actions granted.
@@ -52,7 +61,12 @@ class SessionHarness {
     // The kernel keeps at most about this many bytes that a client has not read. As connect().
     Client connect_small(std::uint64_t connection, int send_buffer);
 
-    void send(const channel::ToSession& message, std::vector<int> descriptors = {});
+    // About nothing, a connection, or a call of one.
+    void send(channel::ToSession body, std::vector<int> descriptors = {});
+    void send(std::uint64_t connection, channel::ToSession body, std::vector<int> descriptors = {});
+    void send(std::uint64_t connection, channel::RequestId request, channel::ToSession body,
+              std::vector<int> descriptors = {});
+    void send(const Envelope& message, std::vector<int> descriptors = {});
     void send_raw(const channel::Bytes& packet, std::vector<int> descriptors = {});
     void send_snapshot(const std::vector<ActionDescription>& actions);
     void close_channel() { channel_.reset(); }
@@ -64,17 +78,17 @@ class SessionHarness {
     bool until(const std::function<bool()>& holds);
 
     // The next message of the session; nothing: none is there.
-    std::optional<channel::ToGuard> heard();
+    std::optional<channel::Envelope<channel::ToGuard>> heard();
     // The next message, which must be of this type.
     template <typename M>
-    M expect() {
+    Heard<M> expect() {
         settle();
         auto message = heard();
-        if (!message || !std::holds_alternative<M>(*message)) {
+        if (!message || !std::holds_alternative<M>(message->body)) {
             report_unexpected(message);
             return {};
         }
-        return std::get<M>(*message);
+        return {std::get<M>(message->body), message->connection, message->request};
     }
     // Settles, and there is no message.
     bool silent();
@@ -83,7 +97,8 @@ class SessionHarness {
     void advance(std::chrono::milliseconds by) { now_ += by; }
 
   private:
-    static void report_unexpected(const std::optional<channel::ToGuard>& message);
+    static void report_unexpected(
+        const std::optional<channel::Envelope<channel::ToGuard>>& message);
     Client connect_by(std::uint64_t connection, std::int32_t pid, std::string unit,
                       int send_buffer);
 

@@ -42,13 +42,13 @@ class SessionJobs : public testing::Test {
     // A Run that has started, up to its first AwaitOutput.
     void start(bool more) {
         client.send(run_call(more));
-        const auto run = harness.expect<channel::Run>();
-        EXPECT_EQ(run.connection, 1U);
+        const auto run = harness.expect<RunCall>();
+        EXPECT_EQ(run.connection, channel::ConnectionId{1});
         EXPECT_EQ(run.action, "hello");
         EXPECT_EQ(run.arguments, (Arguments{{"name", Value("g1")}}));
         request = run.request;
         started();
-        const auto await = harness.expect<channel::AwaitOutput>();
+        const auto await = harness.expect<AwaitOutput>();
         EXPECT_EQ(await.request, request);
         EXPECT_EQ(await.stdout_offset, 0U);
         EXPECT_EQ(await.stderr_offset, 0U);
@@ -56,16 +56,16 @@ class SessionJobs : public testing::Test {
     void started() {
         const UniqueFd out_reader = out.reader();
         const UniqueFd err_reader = err.reader();
-        harness.send(channel::JobStarted{1, request, job_id}, {out_reader.get(), err_reader.get()});
+        harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
     }
-    void output() { harness.send(channel::JobOutput{1, request}); }
-    void end() { harness.send(channel::JobEnded{1, request, exit_3}); }
+    void output() { harness.send(1, request, JobOutput{}); }
+    void end() { harness.send(1, request, JobEnded{exit_3}); }
 
     SessionHarness harness;
     Client client = harness.connect(1);
     TestFile out;
     TestFile err;
-    std::uint32_t request = 0;
+    channel::RequestId request{};
 };
 
 TEST_F(SessionJobs, StreamsOutputAsItComes) {
@@ -74,14 +74,14 @@ TEST_F(SessionJobs, StreamsOutputAsItComes) {
               (std::vector<json>{{{"continues", true}, {"parameters", {{"job", job_id}}}}}));
     out.append("one\n");
     output();
-    auto await = harness.expect<channel::AwaitOutput>();
+    auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, 4U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{
                   {{"continues", true}, {"parameters", {{"job", job_id}, {"stdout", "one\n"}}}}}));
     err.append("\xff");
     output();
-    await = harness.expect<channel::AwaitOutput>();
+    await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stderr_offset, 1U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{{{"continues", true},
@@ -101,7 +101,7 @@ TEST_F(SessionJobs, WithoutMoreThereIsOneReplyAtTheEnd) {
     start(false);
     out.append("Hi, ");
     output();
-    EXPECT_EQ(harness.expect<channel::AwaitOutput>().stdout_offset, 4U);
+    EXPECT_EQ(harness.expect<AwaitOutput>().stdout_offset, 4U);
     EXPECT_EQ(client.receive(), "");
     out.append("g1\n");
     end();
@@ -117,7 +117,7 @@ TEST_F(SessionJobs, WithoutMoreLongOutputIsCutAndSaidSo) {
     out.append(std::string(40'000, 'x'));
     output();
     // Enough of stdout, nothing of stderr yet.
-    const auto await = harness.expect<channel::AwaitOutput>();
+    const auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, not_awaited);
     EXPECT_EQ(await.stderr_offset, 0U);
     err.append(std::string(40'000, 'y'));
@@ -151,8 +151,8 @@ TEST_F(SessionJobs, TheNextCallWaitsForTheEnd) {
 
 TEST_F(SessionJobs, StartFailedNamesTheJob) {
     client.send(run_call(true));
-    const auto run = harness.expect<channel::Run>();
-    harness.send(channel::Refused{1, run.request, channel::Refusal::start_failed, job_id, "why"});
+    const auto run = harness.expect<RunCall>();
+    harness.send(1, run.request, Refused{Refusal::start_failed, job_id, "why"});
     harness.settle();
     EXPECT_EQ(replies(client),
               (std::vector<json>{{{"error", "org.postern.Actions.StartFailed"},
@@ -161,11 +161,11 @@ TEST_F(SessionJobs, StartFailedNamesTheJob) {
 
 TEST_F(SessionJobs, OnewayRunsAreFollowedToTheirEndInSilence) {
     client.send(run_call(false, true) + run_call(false));
-    request = harness.expect<channel::Run>().request;
+    request = harness.expect<RunCall>().request;
     started();
     EXPECT_TRUE(harness.silent());  // not even output is awaited
     end();
-    const auto second = harness.expect<channel::Run>();
+    const auto second = harness.expect<RunCall>();
     EXPECT_NE(second.request, request);
     EXPECT_EQ(client.receive(), "");
 }
@@ -173,7 +173,7 @@ TEST_F(SessionJobs, OnewayRunsAreFollowedToTheirEndInSilence) {
 TEST_F(SessionJobs, TheClientGoesAndTheJobIsForgotten) {
     start(true);
     client.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     output();
     end();
     EXPECT_EQ(harness.settle(), Session::State::running);
@@ -186,7 +186,7 @@ TEST_F(SessionJobs, AHalfClosedClientSeesItsJobToTheEnd) {
     harness.settle();
     out.append("late");
     end();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, 1U);
+    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
     const auto got = replies(client);
     ASSERT_EQ(got.size(), 3U);
     EXPECT_EQ(got[1]["parameters"]["stdout"], "late");
@@ -199,25 +199,24 @@ TEST_F(SessionJobs, OutputWaitsInTheFileForASlowClient) {
     SessionHarness slow_harness;
     Client slow = slow_harness.connect_small(1, 4096);
     slow.send(run_call(true));
-    request = slow_harness.expect<channel::Run>().request;
+    request = slow_harness.expect<RunCall>().request;
     const UniqueFd out_reader = out.reader();
     const UniqueFd err_reader = err.reader();
-    slow_harness.send(channel::JobStarted{1, request, job_id},
-                      {out_reader.get(), err_reader.get()});
-    slow_harness.expect<channel::AwaitOutput>();
+    slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
+    slow_harness.expect<AwaitOutput>();
     constexpr std::size_t total = std::size_t{8} << 20;
     std::string all;
     for (std::size_t i = 0; all.size() < total; ++i) all += std::to_string(i) + '\n';
     all.resize(total);
     out.append(all);
-    slow_harness.send(channel::JobOutput{1, request});
+    slow_harness.send(1, request, JobOutput{});
     slow_harness.settle(2000);
-    const auto* connection = slow_harness.session().find(1);
+    const auto* connection = slow_harness.session().find(channel::ConnectionId{1});
     ASSERT_NE(connection, nullptr);
     EXPECT_GT(connection->backlog(), 0U);
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
     out.punch(0, total / 2);
-    slow_harness.send(channel::JobEnded{1, request, exit_3});
+    slow_harness.send(1, request, JobEnded{exit_3});
 
     std::string bytes;
     ASSERT_TRUE(slow_harness.until([&] {

@@ -68,6 +68,17 @@ std::string bad_parameter(const Answer& answer) {
     return rejected->parameters.at("parameter").get<std::string>();
 }
 
+// Whether the guard is asked this, and what.
+template <typename C>
+bool asks(const Answer& answer) {
+    const auto* asked = std::get_if<Asked>(&answer);
+    return asked != nullptr && std::holds_alternative<C>(asked->call);
+}
+template <typename C>
+const C& asked(const Answer& answer) {
+    return std::get<C>(std::get<Asked>(answer).call);
+}
+
 TEST(MethodTable, HasExactlyTheMethodsOfTheTexts) {
     std::set<std::string> in_table;
     for (const auto& method : methods()) {
@@ -195,18 +206,18 @@ TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
                                 {"o", Value(Unsupported{})},
                                 {"s", Value("t")}};
     const Answer run = call("org.postern.Actions.Run", parameters);
-    ASSERT_TRUE(std::holds_alternative<AskRun>(run));
-    EXPECT_EQ(std::get<AskRun>(run).action, "x");
-    EXPECT_EQ(std::get<AskRun>(run).arguments, expected);
+    ASSERT_TRUE(asks<RunCall>(run));
+    EXPECT_EQ(asked<RunCall>(run).action, "x");
+    EXPECT_EQ(asked<RunCall>(run).arguments, expected);
     const Answer check = call("org.postern.Actions.Check", parameters);
-    ASSERT_TRUE(std::holds_alternative<AskCheck>(check));
-    EXPECT_EQ(std::get<AskCheck>(check).arguments, expected);
+    ASSERT_TRUE(asks<CheckCall>(check));
+    EXPECT_EQ(asked<CheckCall>(check).arguments, expected);
     // Even for an action that it knows: the set may have changed, and the guard decides.
-    EXPECT_TRUE(std::holds_alternative<AskRun>(
+    EXPECT_TRUE(asks<RunCall>(
         call("org.postern.Actions.Run", {{"action", "hello"}, {"arguments", nullptr}})));
     const Answer describe = call("org.postern.Actions.Describe", {{"action", "nothing"}});
-    ASSERT_TRUE(std::holds_alternative<AskDescribe>(describe));
-    EXPECT_EQ(std::get<AskDescribe>(describe).action, "nothing");
+    ASSERT_TRUE(asks<DescribeCall>(describe));
+    EXPECT_EQ(asked<DescribeCall>(describe).action, "nothing");
 }
 
 TEST(JsonValues, ResultsFitTheText) {
@@ -240,13 +251,13 @@ TEST(JsonValues, ResultsFitTheText) {
 
 TEST(JsonValues, RefusalsFitTheText) {
     const auto text = text_of("org.postern.Actions");
-    for (const auto refusal : {channel::Refusal::not_granted, channel::Refusal::invalid_argument,
-                               channel::Refusal::limit_reached, channel::Refusal::unavailable,
-                               channel::Refusal::start_failed}) {
+    for (const auto refusal :
+         {Refusal::not_granted, Refusal::invalid_argument, Refusal::limit_reached,
+          Refusal::unavailable, Refusal::start_failed}) {
         const auto name = std::string(refusal_error(refusal));
         const std::string prefix = "org.postern.Actions.";
         ASSERT_TRUE(name.starts_with(prefix));
-        const channel::Refused refused{1, 2, refusal, "subject", "message"};
+        const Refused refused{refusal, "subject", "message"};
         EXPECT_EQ(
             text.misfit(refusal_json(refused, "x"), text.errors.at(name.substr(prefix.size()))), "")
             << name;

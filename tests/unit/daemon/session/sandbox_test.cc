@@ -134,7 +134,7 @@ class RunningSession {
     void close_channel() { channel_.reset(); }
 
     // Its next message; nothing: none comes.
-    std::optional<channel::ToGuard> hear() {
+    std::optional<channel::Envelope<channel::ToGuard>> hear() {
         if (!readable_within(channel_.get())) return std::nullopt;
         const auto received = receiver_->receive(channel_.get());
         if (received.state != channel::Received::State::packet) return std::nullopt;
@@ -144,7 +144,7 @@ class RunningSession {
     }
     bool wait_ready() {
         const auto message = hear();
-        return message && std::holds_alternative<channel::Ready>(*message);
+        return message && std::holds_alternative<channel::Ready>(message->body);
     }
     int exit_code() { return exit_code_of(end_of(std::exchange(pid_, -1))); }
 
@@ -330,35 +330,35 @@ TEST_F(SessionSandbox, WrongArgumentsAreAUsageError) {
 TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
     RunningSession session({"--uid", "64001", "--gid", "64011"});
     ASSERT_TRUE(session.wait_ready());
-    const auto say = [&](const channel::ToSession& message, std::vector<int> descriptors = {}) {
+    const auto say = [&](const test::Envelope& message, std::vector<int> descriptors = {}) {
         ASSERT_EQ(channel::send_packet(session.channel(), channel::encode(message), descriptors),
                   channel::Sent::sent);
     };
-    say(channel::Welcome{"0.1", caller_uid, caller_uid, 0, 32768});
+    say({{}, {}, channel::Welcome{"0.1", caller_uid, caller_uid, 0, 32768}});
     SocketPair pair;
     const UniqueFd client = std::move(pair.here);
-    say(channel::Connection{1, 2, ""}, {pair.there.get()});
+    say({channel::ConnectionId{1}, {}, channel::Connection{2, ""}}, {pair.there.get()});
     pair.there.reset();
     auto message = session.hear();
-    ASSERT_TRUE(message && std::holds_alternative<channel::Accepted>(*message));
+    ASSERT_TRUE(message && std::holds_alternative<channel::Accepted>(message->body));
 
     const std::string call =
         "{\"method\":\"org.postern.Actions.Run\",\"parameters\":{\"action\":\"x\",\"arguments\":"
         "{\"n\":1.5,\"t\":\"\\u00e9\"}},\"more\":true}\n";
     ASSERT_EQ(::send(client.get(), call.data(), call.size(), 0), static_cast<ssize_t>(call.size()));
     message = session.hear();
-    ASSERT_TRUE(message && std::holds_alternative<channel::Run>(*message));
-    const std::uint32_t request = std::get<channel::Run>(*message).request;
+    ASSERT_TRUE(message && std::holds_alternative<RunCall>(message->body));
+    const channel::RequestId request = message->request;
 
     test::TestFile file;
     file.append(std::string(std::size_t{4} << 20, '\xe9'));
     file.punch(0, 1 << 20);
     const UniqueFd reader = file.reader();
-    say(channel::JobStarted{1, request, "0123456789abcdef0123456789abcdef"},
+    say({channel::ConnectionId{1}, request, JobStarted{JobId("0123456789abcdef0123456789abcdef")}},
         {reader.get(), reader.get()});
     message = session.hear();
-    ASSERT_TRUE(message && std::holds_alternative<channel::AwaitOutput>(*message));
-    say(channel::JobEnded{1, request, {Outcome::exited, false, 0, 1, 2, 3, 4}});
+    ASSERT_TRUE(message && std::holds_alternative<AwaitOutput>(message->body));
+    say({channel::ConnectionId{1}, request, JobEnded{{Outcome::exited, false, 0, 1, 2, 3, 4}}});
 
     std::string all;
     std::vector<char> buffer(std::size_t{1} << 20);
@@ -370,7 +370,7 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
     EXPECT_NE(all.find("\"stdoutMissed\":1048576"), std::string::npos);
     ASSERT_EQ(::shutdown(client.get(), SHUT_WR), 0);
     message = session.hear();
-    ASSERT_TRUE(message && std::holds_alternative<channel::Closed>(*message));
+    ASSERT_TRUE(message && std::holds_alternative<channel::Closed>(message->body));
     session.close_channel();
     EXPECT_EQ(session.exit_code(), 0);
 }

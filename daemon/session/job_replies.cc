@@ -1,0 +1,70 @@
+#include "daemon/session/job_replies.h"
+
+#include <utility>
+
+#include "daemon/session/json_values.h"
+
+namespace postern::session {
+
+using nlohmann::json;
+
+bool JobReplies::take(const CallAnswer& answer, std::vector<UniqueFd>& files) {
+    if (const auto* started = std::get_if<JobStarted>(&answer)) return start(*started, files);
+    if (std::holds_alternative<JobOutput>(answer)) return std::exchange(output_awaited_, false);
+    const auto* ended = std::get_if<JobEnded>(&answer);
+    if (ended == nullptr || !started() || result_) return false;
+    result_ = ended->result;
+    return true;
+}
+
+bool JobReplies::start(const JobStarted& started, std::vector<UniqueFd>& files) {
+    if (!job_.empty() || started.job.empty()) return false;
+    job_ = started.job;
+    if (output_ == Output::stream) {
+        reader_.emplace<JobStream>(std::move(files[0]), std::move(files[1]), offsets_);
+    } else if (output_ == Output::whole) {
+        reader_.emplace<JobSummary>(std::move(files[0]), std::move(files[1]), offsets_, maximum_);
+    }
+    return true;
+}
+
+JobReplies::Next JobReplies::next() {
+    if (waits()) return {};
+    if (output_ == Output::none) return result_ ? Next(reply(json::object(), false)) : Next();
+    if (output_ == Output::stream && !std::exchange(announced_, true)) {
+        return reply(json::object(), true);
+    }
+    // Rather than look into files that are most likely still empty.
+    if (!std::exchange(reading_, true)) return await_output(offsets_);
+    if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream);
+    return next(std::get<JobSummary>(reader_));
+}
+
+JobReplies::Next JobReplies::next(JobStream& stream) {
+    if (auto chunk = stream.next(result_.has_value())) return reply(std::move(*chunk), true);
+    if (result_) return reply({{"result", result_json(*result_)}}, false);
+    return await_output(stream.read_to());
+}
+
+JobReplies::Next JobReplies::next(JobSummary& summary) {
+    if (result_) {
+        json parameters = summary.finish();
+        parameters["result"] = result_json(*result_);
+        return reply(std::move(parameters), false);
+    }
+    summary.read();
+    // Where enough is read, the end is all that is waited for.
+    return summary.full() ? Next() : await_output(summary.read_to());
+}
+
+JobReplies::Reply JobReplies::reply(json parameters, bool continues) const {
+    parameters["job"] = job_.text();
+    return {std::move(parameters), continues};
+}
+
+AwaitOutput JobReplies::await_output(std::array<std::uint64_t, 2> read_to) {
+    output_awaited_ = true;
+    return {read_to[0], read_to[1]};
+}
+
+}  // namespace postern::session

@@ -1,0 +1,66 @@
+// The replies of Run and Follow, made of what the guard says of a job and of what that job writes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/session/job_output.h"
+#include "model/call.h"
+#include "model/job.h"
+
+namespace postern::session {
+
+class JobReplies {
+  public:
+    // What of the job's output the client gets.
+    enum class Output : std::uint8_t {
+        none,    // one-way: it waits for no reply
+        whole,   // one reply at the end
+        stream,  // "more": replies as it comes
+    };
+    // `offsets`: where in stdout and stderr to begin. `maximum`: bytes of each in one reply.
+    JobReplies(Output output, std::array<std::uint64_t, 2> offsets, std::uint64_t maximum)
+        : output_(output), offsets_(offsets), maximum_(maximum) {}
+
+    // The job has: only its end ends the call from now on.
+    [[nodiscard]] bool started() const { return !job_.empty(); }
+
+    // An answer of the guard, with stdout's and stderr's file where it is JobStarted. False: not
+    // what is waited for.
+    bool take(const CallAnswer& answer, std::vector<UniqueFd>& files);
+
+    // Nothing comes next until the guard says more.
+    [[nodiscard]] bool waits() const { return !started() || (output_awaited_ && !result_); }
+
+    struct Reply {
+        nlohmann::json parameters;
+        bool continues = false;
+    };
+    // Nothing, a reply, or what to tell the guard.
+    using Next = std::variant<std::monostate, Reply, AwaitOutput>;
+    Next next();
+
+  private:
+    bool start(const JobStarted& started, std::vector<UniqueFd>& files);
+    Next next(JobStream& stream);
+    Next next(JobSummary& summary);
+    [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
+    AwaitOutput await_output(std::array<std::uint64_t, 2> read_to);
+
+    Output output_;
+    std::array<std::uint64_t, 2> offsets_;
+    std::uint64_t maximum_;
+    JobId job_;
+    std::variant<std::monostate, JobStream, JobSummary> reader_;
+    bool announced_ = false;  // the reply that says which job it is
+    bool reading_ = false;
+    bool output_awaited_ = false;
+    std::optional<JobResult> result_;
+};
+
+}  // namespace postern::session

@@ -1,0 +1,82 @@
+#include "daemon/session/pending_call.h"
+
+#include <utility>
+
+#include "daemon/session/json_values.h"
+
+namespace postern::session {
+namespace {
+
+// Of one turn; a chunk is two reads.
+constexpr int chunks_per_turn = 4;
+
+// The action that a call names, if it names one.
+std::string action_of(const Call& call) {
+    return std::visit(
+        [](const auto& asked) {
+            if constexpr (requires { asked.action; }) {
+                return asked.action;
+            } else {
+                return std::string();
+            }
+        },
+        call);
+}
+
+}  // namespace
+
+PendingCall::PendingCall(Shared& shared, channel::ConnectionId connection, Asked asked,
+                         Replies& replies)
+    : guard_(shared.guard),
+      to_(replies),
+      connection_(connection),
+      request_(shared.new_request()),
+      action_(action_of(asked.call)),
+      replies_(std::move(asked.replies)) {
+    std::visit([this](auto& call) { guard_.send({connection_, request_, std::move(call)}); },
+               asked.call);
+}
+
+bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
+                       std::vector<UniqueFd>& files) {
+    if (request != request_) return false;
+    auto* const job = std::get_if<JobReplies>(&replies_);
+    if (const auto* refused = std::get_if<Refused>(&answer)) {
+        if (job != nullptr && job->started()) return false;
+        to_.error(refusal_error(refused->refusal), refusal_json(*refused, action_));
+        ended_ = true;
+        return true;
+    }
+    if (job != nullptr) return job->take(answer, files);
+    auto& one = std::get<OneReply>(replies_);
+    const Taken taken = one.take(one.reply, answer);
+    if (const auto* answered = std::get_if<Answered>(&taken))
+        to_.reply(answered->parameters, false);
+    if (const auto* rejected = std::get_if<Rejected>(&taken)) {
+        to_.error(rejected->error, rejected->parameters);
+    }
+    ended_ = !std::holds_alternative<Unfinished>(taken);
+    return !std::holds_alternative<NotAwaited>(taken);
+}
+
+bool PendingCall::proceed() {
+    auto* const job = std::get_if<JobReplies>(&replies_);
+    if (job == nullptr) return false;
+    for (int i = 0; i < chunks_per_turn; ++i) {
+        if (job->waits()) return false;
+        if (to_.full()) return true;
+        const JobReplies::Next next = job->next();
+        if (const auto* await = std::get_if<AwaitOutput>(&next)) {
+            guard_.send({connection_, request_, *await});
+            return false;
+        }
+        const auto* reply = std::get_if<JobReplies::Reply>(&next);
+        if (reply == nullptr) return false;
+        to_.reply(reply->parameters, reply->continues);
+        ended_ = !reply->continues;
+        if (ended_) return false;
+    }
+    return true;
+}
+
+}  // namespace postern::session

@@ -1,0 +1,37 @@
+// What all connections and packets of a session have in common.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/limits.h"
+#include "daemon/channel/messages.h"
+#include "daemon/session/caller.h"
+#include "daemon/session/guard_link.h"
+#include "daemon/session/methods.h"
+
+namespace postern::session {
+
+using Clock = std::chrono::steady_clock;
+
+struct Shared {
+    GuardLink& guard;
+    std::span<const Method> methods;
+    Caller caller;
+    Granted granted;
+    // Where input is received, for one connection at a time.
+    std::vector<char> input = std::vector<char>(limits::message_bytes);
+    std::uint32_t requests = 0;
+    // Bytes that the longest reply to this caller may have.
+    std::size_t longest_reply = limits::client_backlog_bytes / 2;
+    // Tells the time; asked only where it matters. Replaced by tests.
+    std::function<Clock::time_point()> now = Clock::now;
+
+    channel::RequestId new_request() { return channel::RequestId{++requests}; }
+};
+
+}  // namespace postern::session
