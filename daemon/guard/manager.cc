@@ -20,10 +20,10 @@
 
 #include "base/utf8.h"
 #include "base/version.h"
-#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/service/log.h"
 #include "daemon/guard/sessions/child.h"
+#include "daemon/jobs/open/open_jobs.h"
 #include "daemon/loop/clock.h"
 
 namespace postern {
@@ -200,28 +200,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
-    settings.adopt = [this](const std::string& job, const std::string& action,
-                            const jobs::Requester& requester) {
-        spdlog::info("job {} of {}, started before this daemon, is taken up", job, action);
-        policy::Caller caller;
-        caller.uid = requester.uid;
-        caller.gid = requester.gid;
-        return std::make_unique<JobAudit>(*audit_,
-                                          std::make_shared<const policy::Caller>(std::move(caller)),
-                                          requester.pid, requester.unit, action);
-    };
-    const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
-        spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);
-        policy::Caller caller;
-        caller.uid = uid;
-        AuditEvent event;
-        event.kind = AuditEvent::Kind::job_lost;
-        event.caller = &caller;
-        event.action = action;
-        event.job = job;
-        audit_->write(event);
-    };
-    POSTERN_TRY(auto manager, jobs::JobManager::create(event_.get(), std::move(settings), lost));
+    job_audit_ = std::make_unique<JobAudit>(*audit_);
+    POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
     return {};
@@ -238,7 +218,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
         POSTERN_TRY(auto ids, session_ids(configuration_.session_user));
         settings.ids = ids;
     }
-    calls_ = std::make_unique<Calls>(*jobs_, *audit_, configuration_.limits);
+    calls_ = std::make_unique<Calls>(*jobs_, *audit_, *job_audit_, configuration_.limits);
     pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
                                           configuration_.limits, settings);
     std::vector<channel::SocketReport> sockets;
@@ -262,7 +242,7 @@ Status Manager::set_up_policy() {
     policy::LoadOptions options;
     options.folders = configuration_.actions;
     options.owner = uid_;
-    options.default_timeout_usec = configuration_.limits.timeout;
+    options.default_timeout = std::chrono::microseconds(configuration_.limits.timeout);
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),

@@ -66,9 +66,9 @@ void Administration::report_status(const Call& call) const {
 
 void Administration::report_jobs(const Call& call) const {
     for (const jobs::ActiveJob& job : jobs_.list()) {
-        call.session->send(channel::JobReport{call.connection, call.request, job.job, job.action,
-                                              job.requester.uid, job.requester.pid, job.unit,
-                                              job.created_usec});
+        call.session->send(channel::JobReport{call.connection, call.request, job.job.text(),
+                                              job.action, job.requester.uid, job.requester.pid,
+                                              job.unit, usec_of(job.created)});
     }
 }
 

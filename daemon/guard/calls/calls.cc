@@ -24,11 +24,11 @@ namespace {
 constexpr int most_starts = 3;
 
 void send_started(SessionProcess& session, std::uint64_t connection, std::uint32_t request,
-                  const std::string& job, std::array<UniqueFd, 2> output) {
+                  const JobId& job, std::array<UniqueFd, 2> output) {
     std::vector<UniqueFd> files;
     files.push_back(std::move(output[0]));
     files.push_back(std::move(output[1]));
-    session.send(channel::JobStarted{connection, request, job}, std::move(files));
+    session.send(channel::JobStarted{connection, request, job.text()}, std::move(files));
 }
 
 std::size_t text_bytes(const Scalar& value) {
@@ -77,9 +77,9 @@ bool same_arguments(std::vector<std::pair<std::string, std::string>> one,
 
 JobView view_of(const jobs::Record& record) {
     JobView view;
-    view.job = record.job;
+    view.job = record.job.text();
     view.action = record.action;
-    view.created_usec = record.created_usec;
+    view.created = record.created;
     switch (record.state) {
         case jobs::RecordState::starting:
             break;
@@ -120,12 +120,12 @@ class Calls::Following final : public jobs::Follower {
 
     // To send may end the session, and with it this.
 
-    void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
+    void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
         call_.reset();  // with its secrets: it is not made again
         send_started(session_, connection_, request_, job,
                      {std::move(stdout_file), std::move(stderr_file)});
     }
-    void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
+    void start_failed(const JobId& job, const jobs::StartFailure& failure) override {
         if (failure.again && call_ && starts_ + 1 < most_starts) {
             calls_.under_way_.erase({&session_, connection_, request_});
             calls_.run(session_, *call_, starts_ + 1);
@@ -133,14 +133,14 @@ class Calls::Following final : public jobs::Follower {
             finish(channel::Refused{connection_, request_, channel::Refusal::unavailable, "",
                                     action_ + ": " + failure.message + "; try again"});
         } else {
-            finish(channel::Refused{connection_, request_, channel::Refusal::start_failed, job,
-                                    action_ + ": " + failure.message});
+            finish(channel::Refused{connection_, request_, channel::Refusal::start_failed,
+                                    job.text(), action_ + ": " + failure.message});
         }
     }
-    void output(const std::string& /*job*/) override {
+    void output(const JobId& /*job*/) override {
         session_.send(channel::JobOutput{connection_, request_});
     }
-    void ended(const std::string& /*job*/, const JobResult& result) override {
+    void ended(const JobId& /*job*/, const JobResult& result) override {
         finish(channel::JobEnded{connection_, request_, result});
     }
 
@@ -159,8 +159,8 @@ class Calls::Following final : public jobs::Follower {
     int starts_ = 0;
 };
 
-Calls::Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits)
-    : jobs_(jobs), audit_(audit), limits_(limits) {}
+Calls::Calls(jobs::JobManager& jobs, Audit& audit, JobAudit& job_audit, const Limits& limits)
+    : jobs_(jobs), audit_(audit), job_audit_(job_audit), limits_(limits) {}
 
 Calls::~Calls() = default;
 
@@ -286,17 +286,17 @@ void Calls::run(SessionProcess& session, const channel::Run& call, int starts) {
     if (!known) {
         if (has_room_or_refuse(session, call)) start(session, call, verdict, *command, starts);
     } else if (known->action == call.action && same_arguments(known->arguments, command->shown)) {
-        spdlog::debug("job {}: found again by its key", known->job);
+        spdlog::debug("job {}: found again by its key", known->job.text());
         answer_with(session, call, *known);
     } else {
         AuditEvent event =
             audit_event(AuditEvent::Kind::call_refused, session, call.connection, call.action);
         event.reason = "the key is in use";
-        event.job = known->job;
+        event.job = known->job.text();
         audit_.write(event);
         refuse(session, call, channel::Refusal::key_in_use, call.key,
                "the key " + call.key + " was given to another call, which started job " +
-                   known->job + " (" + known->action + "); a new call needs a new key");
+                   known->job.text() + " (" + known->action + "); a new call needs a new key");
     }
 }
 
@@ -318,27 +318,27 @@ bool Calls::has_room_or_refuse(SessionProcess& session, const channel::Run& call
 void Calls::start(SessionProcess& session, const channel::Run& call, const policy::Verdict& verdict,
                   const policy::Command& command, int starts) {
     const ConnectionInfo& connection = session.connections().at(call.connection);
-    jobs::Audience audience;
-    audience.witness = std::make_unique<JobAudit>(audit_, session.caller(), connection.pid,
-                                                  connection.unit, call.action);
+    std::unique_ptr<jobs::Follower> follower;
     // Nobody waits for the end of a job that a packet has started.
     if (!connection.packet) {
-        auto follower =
+        auto following =
             std::make_unique<Following>(*this, session, call.connection, call.request, call.action);
-        follower->set_call(call, starts);
-        audience.follower = std::move(follower);
+        following->set_call(call, starts);
+        follower = std::move(following);
     }
-    const auto admit = [&](const std::string& job) {
+    const auto admit = [&](const JobId& job) {
         AuditEvent event =
             audit_event(AuditEvent::Kind::job_started, session, call.connection, call.action);
         event.rule = verdict.rule;
         event.place = verdict.place;
-        event.job = job;
+        event.job = job.text();
         event.arguments = command.shown;
-        return audit_.write(event);
+        if (!audit_.write(event)) return false;
+        job_audit_.remember(job, session.caller());
+        return true;
     };
     const auto job = jobs_.start(*verdict.action, command, requester_of(session, call),
-                                 std::move(audience), admit);
+                                 std::move(follower), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", call.action, job.error().message);
         AuditEvent event =
@@ -350,7 +350,7 @@ void Calls::start(SessionProcess& session, const channel::Run& call, const polic
                       "written; try again later, the administrator finds more in the log");
     }
     if (connection.packet) {
-        return session.send(channel::Detached{call.connection, call.request, *job});
+        return session.send(channel::Detached{call.connection, call.request, job->text()});
     }
     under_way_.emplace(Key{&session, call.connection, call.request},
                        Followed{*job, jobs::first_follower});
@@ -386,7 +386,7 @@ jobs::Requester Calls::requester_of(const SessionProcess& session, const channel
 
 template <typename Call>
 std::optional<jobs::Record> Calls::own_job_or_refuse(SessionProcess& session, const Call& call) {
-    std::optional<jobs::Record> record = jobs_.find(call.job);
+    std::optional<jobs::Record> record = jobs_.find(JobId(call.job));
     if (record && is_own(session, record->requester)) return record;
     AuditEvent event = audit_event(AuditEvent::Kind::call_denied, session, call.connection,
                                    record ? record->action : "");
@@ -404,11 +404,11 @@ std::optional<jobs::Record> Calls::own_job_or_refuse(SessionProcess& session, co
 template <typename Call>
 void Calls::answer_with(SessionProcess& session, const Call& call, const jobs::Record& record) {
     if (record.state == jobs::RecordState::failed) {
-        return refuse(session, call, channel::Refusal::start_failed, record.job,
+        return refuse(session, call, channel::Refusal::start_failed, record.job.text(),
                       record.action + ": " + record.told);
     }
     if (session.connections().at(call.connection).packet) {
-        return session.send(channel::Detached{call.connection, call.request, record.job});
+        return session.send(channel::Detached{call.connection, call.request, record.job.text()});
     }
     if (follows(session, call.connection) >= limits::followed_by_connection) {
         return refuse(session, call, channel::Refusal::limit_reached, "connection",
@@ -424,15 +424,16 @@ void Calls::answer_with(SessionProcess& session, const Call& call, const jobs::R
                                Followed{record.job, *follower});
             return;
         }
-        spdlog::error("job {} can't be followed: {}", record.job, follower.error().message);
+        spdlog::error("job {} can't be followed: {}", record.job.text(), follower.error().message);
     } else if (auto output = jobs_.open_output(record.job)) {
         send_started(session, call.connection, call.request, record.job, std::move(*output));
         return session.send(channel::JobEnded{call.connection, call.request, record.result});
     } else {
-        spdlog::error("the output of job {} can't be read: {}", record.job, output.error().message);
+        spdlog::error("the output of job {} can't be read: {}", record.job.text(),
+                      output.error().message);
     }
     refuse(session, call, channel::Refusal::unavailable, "",
-           "the output of job " + record.job +
+           "the output of job " + record.job.text() +
                " can't be read at the moment; try again later, the "
                "administrator finds more in the log");
 }

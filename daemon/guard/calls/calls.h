@@ -18,6 +18,7 @@
 
 #include "daemon/channel/messages.h"
 #include "daemon/guard/audit/audit.h"
+#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/limits.h"
 #include "daemon/guard/sessions/session_process.h"
 #include "daemon/jobs/job_manager.h"
@@ -28,7 +29,7 @@ namespace postern {
 
 class Calls {
   public:
-    Calls(jobs::JobManager& jobs, Audit& audit, const Limits& limits);
+    Calls(jobs::JobManager& jobs, Audit& audit, JobAudit& job_audit, const Limits& limits);
     ~Calls();
     Calls(const Calls&) = delete;
     Calls& operator=(const Calls&) = delete;
@@ -49,7 +50,7 @@ class Calls {
     // A call that is under way. Session numbers are not used again while the session lives.
     using Key = std::tuple<const SessionProcess*, std::uint64_t, std::uint32_t>;
     struct Followed {
-        std::string job;
+        JobId job;
         jobs::FollowerId follower = 0;
     };
 
@@ -107,6 +108,7 @@ class Calls {
 
     jobs::JobManager& jobs_;
     Audit& audit_;
+    JobAudit& job_audit_;
     const Limits& limits_;
     policy::SnapshotPtr snapshot_;
     std::map<Key, Followed> under_way_;  // the job manager owns the followers

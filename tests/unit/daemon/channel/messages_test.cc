@@ -10,7 +10,13 @@ namespace postern::channel {
 namespace {
 
 JobResult some_result() {
-    return {Outcome::timeout, true, -9, 0x0102030405060708, 0xfedcba9876543210, 3, 4};
+    return {Outcome::timeout,
+            true,
+            -9,
+            time_of(0x0102030405060708),
+            time_of(0xfedcba9876543210),
+            std::chrono::microseconds(3),
+            4};
 }
 
 ActionDescription some_action() {
@@ -37,7 +43,7 @@ ActionDescription some_action() {
     action.name = "web.restart";
     action.summary = "Restart";
     action.description = std::string("d\0e", 3);
-    action.timeout_usec = 30'000'000;
+    action.timeout = std::chrono::seconds(30);
     action.kill_on_disconnect = true;
     action.datagram = true;
     action.arguments = {text, numbers};
@@ -58,7 +64,7 @@ std::vector<ToSession> all_to_session() {
             JobStarted{1, 2, "0123456789abcdef0123456789abcdef"},
             JobOutput{3, 4},
             JobEnded{1, 2, some_result()},
-            JobFound{1, 2, {"j", "a", JobState::ended, 5, some_result(), "why"}},
+            JobFound{1, 2, {"j", "a", JobState::ended, time_of(5), some_result(), "why"}},
             StatusReport{1, 2, "0.1", 7, 1795525093704675, "debug", "systemd", 3},
             SocketReport{1, 2, "/run/s", true, true},
             CallerReport{1, 2, 1000, 4294967294, "x.service", -1, 256},
@@ -137,7 +143,7 @@ TEST(ChannelMessages, FieldsComeBack) {
     EXPECT_EQ(std::get<channel::Run>(*run).arguments, original.arguments);
     EXPECT_EQ(std::get<channel::Run>(*run).key, "key");
 
-    const JobView view{"j", "a", JobState::failed, 5, some_result(), "why"};
+    const JobView view{"j", "a", JobState::failed, time_of(5), some_result(), "why"};
     const auto found = decode_to_session(encode(ToSession(JobFound{1, 2, view})));
     ASSERT_TRUE(found.has_value());
     EXPECT_EQ(std::get<JobFound>(*found).job, view);
@@ -221,7 +227,7 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     Bytes refused = encode(ToSession(Refused{1, 2, Refusal::not_by_datagram, "", ""}));
     refused[8 + 12] = 8;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
-    Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, 0, 0, 0, 0}}));
+    Bytes ended = encode(ToSession(JobEnded{1, 2, {Outcome::lost, false, 0, {}, {}, {}, 0}}));
     ended[8 + 12] = 7;
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "an outcome that there is not";
     ended[8 + 12] = 5;

@@ -158,7 +158,13 @@ std::string show(const channel::ToGuard& message) {
 }
 
 JobResult some_result() {
-    return {Outcome::exited, false, 0, 1'700'000'000'000'000, 1'700'000'001'000'000, 2500, 3072};
+    return {Outcome::exited,
+            false,
+            0,
+            time_of(1'700'000'000'000'000),
+            time_of(1'700'000'001'000'000),
+            std::chrono::microseconds(2500),
+            3072};
 }
 
 class Conversation {
@@ -235,12 +241,8 @@ class Conversation {
             harness_.send(channel::JobOutput{1, request_});
         } else if (verb == "found") {  // STATE MESSAGE
             int state = 0;
-            JobView view{"00112233445566778899aabbccddeeff",
-                         "hello",
-                         JobState::starting,
-                         1'700'000'000'000'000,
-                         std::nullopt,
-                         ""};
+            JobView view{"00112233445566778899aabbccddeeff", "hello",      JobState::starting,
+                         time_of(1'700'000'000'000'000),     std::nullopt, ""};
             arguments >> state >> std::ws;
             std::getline(arguments, view.message);
             view.state = static_cast<JobState>(state);

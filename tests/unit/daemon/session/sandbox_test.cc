@@ -358,7 +358,10 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
         {reader.get(), reader.get()});
     message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::AwaitOutput>(*message));
-    say(channel::JobEnded{1, request, {Outcome::exited, false, 0, 1, 2, 3, 4}});
+    say(channel::JobEnded{
+        1,
+        request,
+        {Outcome::exited, false, 0, time_of(1), time_of(2), std::chrono::microseconds(3), 4}});
 
     std::string all;
     std::vector<char> buffer(std::size_t{1} << 20);
