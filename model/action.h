@@ -1,7 +1,7 @@
 // An action, as caller, guard, session and posternctl all mean it.
 #pragma once
 
-#include <cstdint>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -14,7 +14,7 @@ struct ActionDescription {
     std::string name;
     std::string summary;
     std::string description;
-    std::uint64_t timeout_usec = 0;
+    std::chrono::microseconds timeout{};
     bool kill_on_disconnect = false;  // "onDisconnect": "kill"
     bool datagram = false;            // may be run by a packet of the datagram socket
     std::vector<ArgumentSpec> arguments;

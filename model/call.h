@@ -145,12 +145,12 @@ struct Detached {
 struct StatusReport {
     std::string guard_version;
     std::int32_t pid = 0;
-    std::uint64_t started_usec = 0;  // wall clock
+    Time started;
     std::string log_level;
     std::string supervision;  // "systemd", "cgroups", "process groups"
     std::uint32_t jobs = 0;
     static constexpr auto fields =
-        std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started_usec,
+        std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
                    &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs);
 };
 struct SocketReport {
@@ -184,10 +184,10 @@ struct JobReport {
     std::uint32_t uid = 0;  // the requester's
     std::int32_t pid = 0;
     std::string unit;  // of systemd's; empty: the guard started it itself
-    std::uint64_t created_usec = 0;
+    Time created;
     static constexpr auto fields =
         std::tuple(&JobReport::job, &JobReport::action, &JobReport::uid, &JobReport::pid,
-                   &JobReport::unit, &JobReport::created_usec);
+                   &JobReport::unit, &JobReport::created);
 };
 struct Managed {
     bool done = false;

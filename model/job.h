@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,15 @@
 #include <utility>
 
 namespace postern {
+
+// By the wall clock; in messages and files the microseconds since the epoch.
+using Time = std::chrono::sys_time<std::chrono::microseconds>;
+constexpr std::uint64_t usec_of(Time time) {
+    return static_cast<std::uint64_t>(time.time_since_epoch().count());
+}
+constexpr Time time_of(std::uint64_t usec) {
+    return Time(std::chrono::microseconds(static_cast<std::int64_t>(usec)));
+}
 
 // Which job. Its text is 32 hexadecimal digits where we gave it, and anything where a caller named
 // one that need not exist.
@@ -63,11 +73,10 @@ struct JobResult {
     // 0.
     bool by_signal = false;
     std::int32_t status = 0;
-    // Wall clock, microseconds since the epoch.
-    std::uint64_t started_usec = 0;
-    std::uint64_t ended_usec = 0;
+    Time started;
+    Time ended;
     // Of the main process and its waited-for children (getrusage(2), RUSAGE_CHILDREN's way).
-    std::uint64_t cpu_usec = 0;
+    std::chrono::microseconds cpu{};
     std::uint64_t max_resident_kib = 0;
     friend bool operator==(const JobResult&, const JobResult&) = default;
 };
@@ -83,7 +92,7 @@ struct JobView {
     JobId job;
     std::string action;
     JobState state = JobState::starting;
-    std::uint64_t created_usec = 0;
+    Time created;
     std::optional<JobResult> result;
     std::string message;
     friend bool operator==(const JobView&, const JobView&) = default;

@@ -77,7 +77,7 @@ Result<ActionDescription> decode_action(const nlohmann::json& action) {
     constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 1'000'000;
     const auto seconds =
         std::clamp<std::int64_t>(integer_field(action, "timeoutSeconds").value_or(0), 0, most);
-    description.timeout_usec = static_cast<std::uint64_t>(seconds) * 1'000'000;
+    description.timeout = std::chrono::seconds(seconds);
     description.kill_on_disconnect = string_field(action, "onDisconnect") == "kill";
     description.datagram = flag_field(action, "datagram");
     for (const auto& argument : array_field(action, "arguments")) {

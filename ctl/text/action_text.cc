@@ -131,8 +131,8 @@ std::string describe_action(const ActionDescription& action) {
     }
     text += two_columns(rows, 0);
     text += '\n';
-    if (action.timeout_usec > 0) {
-        const auto seconds = static_cast<long>(action.timeout_usec / 1'000'000);
+    if (action.timeout.count() > 0) {
+        const auto seconds = std::chrono::floor<std::chrono::seconds>(action.timeout).count();
         text += "Ended after " + duration_text(seconds) + ". ";
     }
     text +=

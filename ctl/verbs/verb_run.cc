@@ -254,8 +254,8 @@ int Running::finished(const nlohmann::json& parameters) {
     const auto end = decode_job_end(*result);
     if (!end) return nonsense(connection_, end.error().message).code;
     std::optional<long> seconds;
-    if (call_.description && call_.description->timeout_usec > 0) {
-        seconds = static_cast<long>(call_.description->timeout_usec / 1'000'000);
+    if (call_.description && call_.description->timeout.count() > 0) {
+        seconds = std::chrono::floor<std::chrono::seconds>(call_.description->timeout).count();
     }
     const auto line = describe_job_end(call_.action, job_, *end, seconds);
     if (!line.empty() && !json_) complain(line);

@@ -1,6 +1,7 @@
 #include "daemon/channel/messages.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <optional>
 #include <tuple>
@@ -41,17 +42,16 @@ void fields(A& archive, T& m) {
     } else if constexpr (std::is_same_v<S, NamedValue>) {
         archive(m.name, m.value);
     } else if constexpr (std::is_same_v<S, JobView>) {
-        archive(m.job, m.action, m.state, m.created_usec, m.result, m.message);
+        archive(m.job, m.action, m.state, m.created, m.result, m.message);
     } else if constexpr (std::is_same_v<S, JobResult>) {
-        archive(m.outcome, m.by_signal, m.status, m.started_usec, m.ended_usec, m.cpu_usec,
-                m.max_resident_kib);
+        archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
                 m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum, m.maximum,
                 m.min_items, m.max_items);
     } else {
         static_assert(std::is_same_v<S, ActionDescription>);
-        archive(m.name, m.summary, m.description, m.timeout_usec, m.kill_on_disconnect, m.datagram,
+        archive(m.name, m.summary, m.description, m.timeout, m.kill_on_disconnect, m.datagram,
                 m.arguments);
     }
 }
@@ -120,6 +120,8 @@ class Writer {
         put(static_cast<std::uint8_t>(value.index()));
         std::visit([this](const auto& alternative) { this->put(alternative); }, value);
     }
+    void put(std::chrono::microseconds span) { put(static_cast<std::uint64_t>(span.count())); }
+    void put(Time time) { put(usec_of(time)); }
     void put(const Unsupported&) {}
 
     Bytes& out_;
@@ -212,6 +214,16 @@ class Reader {
         std::variant_alternative_t<I, V> item{};
         get(item);
         value = std::move(item);
+    }
+    void get(std::chrono::microseconds& span) {
+        std::uint64_t usec = 0;
+        get(usec);
+        span = time_of(usec).time_since_epoch();
+    }
+    void get(Time& time) {
+        std::uint64_t usec = 0;
+        get(usec);
+        time = time_of(usec);
     }
     void get(Unsupported&) {}
 

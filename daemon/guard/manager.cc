@@ -20,10 +20,10 @@
 
 #include "base/utf8.h"
 #include "base/version.h"
-#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/service/log.h"
 #include "daemon/guard/sessions/child.h"
+#include "daemon/jobs/open/open_jobs.h"
 
 namespace postern {
 namespace {
@@ -196,28 +196,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
-    settings.adopt = [this](const std::string& job, const std::string& action,
-                            const jobs::Requester& requester) {
-        spdlog::info("job {} of {}, started before this daemon, is taken up", job, action);
-        policy::Caller caller;
-        caller.uid = requester.uid;
-        caller.gid = requester.gid;
-        return std::make_unique<JobAudit>(*audit_,
-                                          std::make_shared<const policy::Caller>(std::move(caller)),
-                                          requester.pid, requester.unit, action);
-    };
-    const auto lost = [this](const std::string& job, const std::string& action, uid_t uid) {
-        spdlog::warn("job {} of {} is lost: the daemon that ran it died", job, action);
-        policy::Caller caller;
-        caller.uid = uid;
-        AuditEvent event;
-        event.kind = AuditEvent::Kind::job_lost;
-        event.caller = &caller;
-        event.action = action;
-        event.job = job;
-        audit_->write(event);
-    };
-    POSTERN_TRY(auto manager, jobs::JobManager::create(event_.get(), std::move(settings), lost));
+    job_audit_ = std::make_unique<JobAudit>(*audit_);
+    POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
     return {};
@@ -243,7 +223,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
         *jobs_, std::move(sockets),
         Administration::Hooks{[this] { return pool_->report(); }, [this] { return reload(); },
                               log_level, set_log_level});
-    calls_ = std::make_unique<Calls>(*jobs_, configuration_.limits, *administration_);
+    calls_ = std::make_unique<Calls>(*jobs_, *job_audit_, configuration_.limits, *administration_);
     PacketHooks packets;
     packets.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
         datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
@@ -271,7 +251,7 @@ Status Manager::set_up_policy() {
     policy::LoadOptions options;
     options.folders = configuration_.actions;
     options.owner = uid_;
-    options.default_timeout_usec = configuration_.limits.timeout;
+    options.default_timeout = std::chrono::microseconds(configuration_.limits.timeout);
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),

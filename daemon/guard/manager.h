@@ -14,6 +14,7 @@
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/administration.h"
 #include "daemon/guard/calls/calls.h"
+#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/datagram/datagrams.h"
 #include "daemon/guard/listen/acceptor.h"
@@ -73,6 +74,7 @@ class Manager {
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
+    std::unique_ptr<JobAudit> job_audit_;
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Administration> administration_;
     std::unique_ptr<Calls> calls_;

@@ -20,11 +20,9 @@ Result<std::unique_ptr<FileWatcher>> FileWatcher::create(sd_event* event,
     }
     std::unique_ptr<FileWatcher> watcher(
         new FileWatcher(std::move(inotify), std::move(changed), std::move(overflow)));
-    sd_event_source* source = nullptr;
-    const int added = sd_event_add_io(event, &source, watcher->inotify_.get(), EPOLLIN, on_readable,
-                                      watcher.get());
+    const int added = add_io(event, watcher->source_, watcher->inotify_.get(), EPOLLIN,
+                             [raw = watcher.get()](std::uint32_t) { raw->read_events(); });
     if (added < 0) return fail(std::string("event loop: ") + std::strerror(-added));
-    watcher->source_.reset(source);
     return watcher;
 }
 
@@ -35,12 +33,6 @@ int FileWatcher::watch(const std::string& path, Times times) {
 
 void FileWatcher::forget(int watch) {
     inotify_rm_watch(inotify_.get(), watch);
-}
-
-int FileWatcher::on_readable(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/,
-                             void* self) {
-    static_cast<FileWatcher*>(self)->read_events();
-    return 0;
 }
 
 // One buffer a round, so that other sources get their turn; the loop comes back.

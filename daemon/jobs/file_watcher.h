@@ -32,7 +32,6 @@ class FileWatcher {
         : inotify_(std::move(inotify)),
           changed_(std::move(changed)),
           overflow_(std::move(overflow)) {}
-    static int on_readable(sd_event_source* source, int fd, std::uint32_t events, void* self);
     void read_events();
 
     UniqueFd inotify_;

@@ -37,14 +37,14 @@ bool Followers::any_awaits(const HasMore& has_more) const {
     });
 }
 
-void Followers::started(const std::string& job) {
+void Followers::started(const JobId& job) {
     for_each([&](Entry& entry) {
         if (std::exchange(entry.told, true)) return;
         entry.follower->started(job, std::move(entry.files[0]), std::move(entry.files[1]));
     });
 }
 
-void Followers::output(const std::string& job, const HasMore& has_more) {
+void Followers::output(const JobId& job, const HasMore& has_more) {
     for_each([&](Entry& entry) {
         if (!entry.awaits || !has_more(entry.offsets)) return;
         entry.awaits = false;
@@ -52,11 +52,11 @@ void Followers::output(const std::string& job, const HasMore& has_more) {
     });
 }
 
-void Followers::start_failed(const std::string& job, const StartFailure& failure) {
+void Followers::start_failed(const JobId& job, const StartFailure& failure) {
     for_each([&](Entry& entry) { entry.follower->start_failed(job, failure); });
 }
 
-void Followers::ended(const std::string& job, const JobResult& result) {
+void Followers::ended(const JobId& job, const JobResult& result) {
     started(job);
     for_each([&](Entry& entry) { entry.follower->ended(job, result); });
 }

@@ -6,11 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/follower.h"
+#include "daemon/jobs/start_failure.h"
 #include "model/job.h"
 
 namespace postern::jobs {
@@ -35,12 +35,12 @@ class Followers {
     [[nodiscard]] bool any_awaits(const HasMore& has_more) const;
 
     // Who was not told yet is told that the job runs.
-    void started(const std::string& job);
+    void started(const JobId& job);
     // Who waits, and for whom there is more, is told so, and waits no more.
-    void output(const std::string& job, const HasMore& has_more);
-    void start_failed(const std::string& job, const StartFailure& failure);
+    void output(const JobId& job, const HasMore& has_more);
+    void start_failed(const JobId& job, const StartFailure& failure);
     // Whoever was not told that it ran is told that first.
-    void ended(const std::string& job, const JobResult& result);
+    void ended(const JobId& job, const JobResult& result);
 
   private:
     struct Entry {

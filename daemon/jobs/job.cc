@@ -2,6 +2,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "daemon/loop/clock.h"
@@ -10,16 +12,16 @@ namespace postern::jobs {
 namespace {
 
 // Finer than sd-event's own 250 ms: callers wait for the end of their jobs.
-constexpr std::uint64_t timer_accuracy_usec = 1'000;
+constexpr std::chrono::milliseconds timer_accuracy{1};
 
 }  // namespace
 
-Job::Job(JobHost& host, Record record, JobFiles files, Audience audience)
+Job::Job(JobHost& host, JobParts parts)
     : host_(host),
-      record_(std::move(record)),
-      files_(std::move(files)),
-      witness_(std::move(audience.witness)) {
-    if (audience.follower) followers_.add(std::move(audience.follower), std::move(files_.readers));
+      record_(std::move(parts.record)),
+      files_(std::move(parts.files)),
+      return_timer_(make_timer([this] { end(Outcome::disconnected); })) {
+    if (parts.follower) followers_.add(std::move(parts.follower), std::move(files_.readers));
 }
 
 Job::~Job() {
@@ -28,12 +30,12 @@ Job::~Job() {
     }
 }
 
-void Job::arm(sd_event* event, EventSource& timer, std::uint64_t usec,
-              sd_event_time_handler_t handler, void* userdata) {
-    // Fails only where there is no memory or the kernel has no timer (one serves the whole loop);
-    // the job then goes on without.
-    if (arm_timer(event, timer, usec, handler, userdata) < 0) return;
-    sd_event_source_set_time_accuracy(timer.get(), timer_accuracy_usec);
+Timer Job::make_timer(std::function<void()> what) {
+    return Timer(host_.event(), std::move(what), timer_accuracy);
+}
+
+void Job::moved(std::string_view from, std::string_view to) {
+    host_.observer().moved(id(), from, to);
 }
 
 void Job::program_runs() {
@@ -42,19 +44,22 @@ void Job::program_runs() {
     tell_started();
 }
 
-void Job::fail_start(StartFailure failure) {
+void Job::fail_later(StartFailure failure) {
+    host_.later(*this, [failure = std::move(failure)](Job& job) { job.fail_start(failure); });
+}
+
+void Job::fail_start(const StartFailure& failure) {
     clean_up();
     for (const OutputFile& output : files_.output) output.close_to_writing();
     record_.state = RecordState::failed;
     record_.message = failure.detail;
     record_.told = failure.message;
     record_.again = failure.again;
-    record_.result.ended_usec = wall_clock_usec();
-    if (const Status written = host_.records().write_last(record_);
-        !written && host_.settings().notice) {
-        host_.settings().notice(written.error().message);
+    record_.result.ended = wall_clock();
+    if (const Status written = host_.records().write_last(record_); !written) {
+        host_.notice(written.error().message);
     }
-    host_.over(*this, std::move(failure), std::nullopt);
+    host_.over(*this, failure);
 }
 
 void Job::finish() {
@@ -64,14 +69,13 @@ void Job::finish() {
         static_cast<void>(output.trim(host_.settings().stored_output_bytes));
         output.close_to_writing();
     }
-    JobResult& result = record_.result;
-    result.ended_usec = wall_clock_usec();
-    record_.state = result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
-    if (const Status written = host_.records().write_last(record_);
-        !written && host_.settings().notice) {
-        host_.settings().notice("the end of job " + id() + ": " + written.error().message);
+    record_.result.ended = wall_clock();
+    record_.state =
+        record_.result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
+    if (const Status written = host_.records().write_last(record_); !written) {
+        host_.notice("the end of job " + id().text() + ": " + written.error().message);
     }
-    host_.over(*this, std::nullopt, result);
+    host_.over(*this, std::nullopt);
 }
 
 // ---- Output ----
@@ -118,10 +122,7 @@ bool Job::look_at_output() {
         const int error = trims_ ? output.trim(host_.settings().stored_output_bytes) : 0;
         if (error == 0) continue;
         trims_ = false;
-        if (host_.settings().notice) {
-            host_.settings().notice("output of job " + id() +
-                                    " can't be bounded: " + std::strerror(error));
-        }
+        host_.notice("output of job " + id().text() + " can't be bounded: " + std::strerror(error));
     }
     const auto more = [this](const Offsets& offsets) { return has_more(offsets); };
     if (followers_.any_awaits(more)) host_.later(*this, &Job::tell_output);
@@ -140,7 +141,7 @@ Result<FollowerId> Job::follow(std::unique_ptr<Follower> follower) {
         files[stream] = files_.output[stream].open_reader();
         if (!files[stream]) return fail(std::string("output: ") + std::strerror(errno));
     }
-    return_timer_.reset();
+    return_timer_.disarm();
     if (runs_) host_.later(*this, &Job::tell_started);
     return followers_.add(std::move(follower), std::move(files));
 }
@@ -160,13 +161,7 @@ void Job::leave(FollowerId follower, Leaving leaving) {
 }
 
 void Job::expect_return() {
-    arm(host_.event(), return_timer_,
-        static_cast<std::uint64_t>(host_.settings().return_patience.count()), on_nobody_came, this);
-}
-
-int Job::on_nobody_came(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    static_cast<Job*>(self)->end(Outcome::disconnected);
-    return 0;
+    arm(return_timer_, host_.settings().return_patience);
 }
 
 }  // namespace postern::jobs

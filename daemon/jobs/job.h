@@ -2,50 +2,33 @@
 // watched and ended is for the kinds of jobs: DirectJob and UnitJob.
 #pragma once
 
-#include <systemd/sd-event.h>
-
 #include <array>
-#include <cstdint>
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
+#include <string_view>
+#include <utility>
 
-#include "base/unique_fd.h"
-#include "daemon/jobs/file_watcher.h"
+#include "base/result.h"
+#include "daemon/jobs/follower.h"
 #include "daemon/jobs/followers.h"
-#include "daemon/jobs/job_manager.h"
-#include "daemon/jobs/record/output_file.h"
+#include "daemon/jobs/job_files.h"
+#include "daemon/jobs/job_host.h"
 #include "daemon/jobs/record/record.h"
-#include "daemon/jobs/record/record_store.h"
+#include "daemon/jobs/start_failure.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/policy/arguments.h"
+#include "daemon/policy/snapshot.h"
+#include "model/job.h"
 
 namespace postern::jobs {
 
-class Job;
-
-// What a job needs of its surroundings.
-class JobHost {
-  public:
-    virtual ~JobHost() = default;
-    [[nodiscard]] virtual sd_event* event() const = 0;
-    [[nodiscard]] virtual const Settings& settings() const = 0;
-    virtual RecordStore& records() = 0;
-    // As FileWatcher::watch; a change comes as Job::file_changed().
-    virtual int watch(Job& job, const std::string& path, FileWatcher::Times times) = 0;
-    virtual void unwatch(int watch) = 0;
-    // Calls Job::look_at_output() soon, and again until it says that there is no need.
-    virtual void look_soon(Job& job) = 0;
-    // Calls it from the loop, if the job is not over by then.
-    virtual void later(Job& job, void (Job::*what)()) = 0;
-    // The job is over, its audience told nothing yet. Destroys it. Exactly one of both is set.
-    virtual void over(Job& job, std::optional<StartFailure> failure,
-                      std::optional<JobResult> result) = 0;
-};
-
-struct JobFiles {
-    std::array<OutputFile, 2> output;  // stdout, stderr
-    std::array<UniqueFd, 2> readers;   // for the first follower
+// What a job is made of.
+struct JobParts {
+    Record record;
+    JobFiles files;
+    std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
 };
 
 class Job {
@@ -55,13 +38,12 @@ class Job {
     Job& operator=(const Job&) = delete;
 
     [[nodiscard]] const Record& record() const { return record_; }
-    [[nodiscard]] const std::string& id() const { return record_.job; }
-    std::unique_ptr<Witness> take_witness() { return std::move(witness_); }
+    [[nodiscard]] const JobId& id() const { return record_.job; }
     Followers take_followers() { return std::move(followers_); }
 
-    // Nothing was started, or it came to nothing. Calls JobHost::over().
-    void fail_start(StartFailure failure);
-
+    // Its record is written and it was admitted. What goes wrong comes as start_failed, from the
+    // loop.
+    virtual void start(const policy::Action& action, const policy::Command& command) = 0;
     // As in JobManager. Never calls back.
     virtual void end(Outcome outcome) = 0;
     void await_output(FollowerId follower, const Offsets& offsets);
@@ -77,18 +59,29 @@ class Job {
     bool look_at_output();
 
   protected:
-    Job(JobHost& host, Record record, JobFiles files, Audience audience);
+    Job(JobHost& host, JobParts parts);
 
     JobHost& host() { return host_; }
     Record& own_record() { return record_; }
+    [[nodiscard]] const JobFiles& files() const { return files_; }
+    // A step of its states, for the observer.
+    void moved(std::string_view from, std::string_view to);
     // Precondition: no descriptor is open for writing that the program does not have.
     void program_runs();
+    // Nothing was started, or it came to nothing. Calls JobHost::over().
+    void fail_start(const StartFailure& failure);
+    // The same, from the loop.
+    void fail_later(StartFailure failure);
     // Nothing of it runs any more; how it ended stands in the record's result, but for when. Calls
     // JobHost::over().
     void finish();
-    // A timer with the accuracy that callers who wait for a job are owed.
-    static void arm(sd_event* event, EventSource& timer, std::uint64_t usec,
-                    sd_event_time_handler_t handler, void* userdata);
+    // A timer as exact as callers who wait for a job are owed.
+    Timer make_timer(std::function<void()> what);
+    // Fails only where there is no memory or the kernel has no timer (one serves the whole loop);
+    // the job then goes on without.
+    static void arm(Timer& timer, std::chrono::microseconds delay) {
+        static_cast<void>(timer.arm(delay));
+    }
     // What else there is to let go when it is over.
     virtual void clean_up() {}
 
@@ -97,14 +90,12 @@ class Job {
     [[nodiscard]] bool has_more(const Offsets& offsets) const;
     void tell_started();
     void tell_output();
-    static int on_nobody_came(sd_event_source* source, std::uint64_t usec, void* self);
 
     JobHost& host_;
     Record record_;
     JobFiles files_;
-    std::unique_ptr<Witness> witness_;
     Followers followers_;
-    EventSource return_timer_;
+    Timer return_timer_;  // until somebody comes
 
     bool runs_ = false;  // its followers were told so, and it is not over
     bool trims_ = true;

@@ -1,6 +1,7 @@
 // The two clocks of the daemon, in microseconds.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 
@@ -23,6 +24,9 @@ inline std::uint64_t monotonic_usec() {
 // For people and records: since the epoch (CLOCK_REALTIME).
 inline std::uint64_t wall_clock_usec() {
     return detail::clock_usec(CLOCK_REALTIME);
+}
+inline std::chrono::sys_time<std::chrono::microseconds> wall_clock() {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
 }  // namespace postern

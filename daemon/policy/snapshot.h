@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-#include <cstdint>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -68,7 +68,7 @@ struct Action {
     std::string working_directory = "/";
     bool merge_stderr = false;  // "stderr": "stdout"
     std::vector<UnitProperty> sandbox;
-    std::uint64_t timeout_usec = 0;
+    std::chrono::microseconds timeout{};
 };
 
 // What is not in force, and why.

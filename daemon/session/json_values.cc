@@ -120,13 +120,12 @@ json summary_json(const ActionDescription& action) {
 json action_json(const ActionDescription& action) {
     json arguments = json::array();
     for (const auto& spec : action.arguments) arguments.push_back(argument_json(spec));
-    constexpr std::uint64_t second = 1'000'000;
     json described = {
         {"name", action.name},
         {"summary", action.summary},
         {"arguments", std::move(arguments)},
         // A part of a second counts as one: 0 would say that the job has no time at all.
-        {"timeoutSeconds", action.timeout_usec / second + (action.timeout_usec % second ? 1 : 0)},
+        {"timeoutSeconds", std::chrono::ceil<std::chrono::seconds>(action.timeout).count()},
         {"onDisconnect", action.kill_on_disconnect ? "kill" : "keep"}};
     if (!action.description.empty()) described["description"] = action.description;
     if (action.datagram) described["datagram"] = true;
@@ -135,9 +134,9 @@ json action_json(const ActionDescription& action) {
 
 json result_json(const JobResult& result) {
     json object = {{"outcome", outcome_name(result.outcome)},
-                   {"startedAt", result.started_usec},
-                   {"endedAt", result.ended_usec},
-                   {"cpuMicroseconds", result.cpu_usec},
+                   {"startedAt", usec_of(result.started)},
+                   {"endedAt", usec_of(result.ended)},
+                   {"cpuMicroseconds", result.cpu.count()},
                    {"maxResidentKiB", result.max_resident_kib}};
     if (result.by_signal) {
         object["signal"] = result.status;
@@ -151,7 +150,7 @@ json job_json(const JobView& job) {
     json object = {{"job", job.job.text()},
                    {"action", job.action},
                    {"state", name_of(state_names, job.state)},
-                   {"createdAt", job.created_usec}};
+                   {"createdAt", usec_of(job.created)}};
     if (job.result) object["result"] = result_json(*job.result);
     if (!job.message.empty()) object["message"] = job.message;
     return object;

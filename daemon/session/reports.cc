@@ -23,7 +23,7 @@ struct TakeReport {
         if (!reply.contains("sockets")) return NotAwaited{};
         reply.update({{"version", status.guard_version},
                       {"pid", status.pid},
-                      {"startedAt", status.started_usec},
+                      {"startedAt", usec_of(status.started)},
                       {"logLevel", status.log_level},
                       {"supervision", status.supervision},
                       {"jobs", status.jobs}});
@@ -52,7 +52,7 @@ struct TakeReport {
                      {"action", job.action},
                      {"uid", job.uid},
                      {"pid", job.pid},
-                     {"createdAt", job.created_usec}};
+                     {"createdAt", usec_of(job.created)}};
         if (!job.unit.empty()) item["unit"] = job.unit;
         return add("jobs", std::move(item));
     }

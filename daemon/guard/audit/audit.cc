@@ -91,9 +91,9 @@ OrderedJson to_json(const JobResult& result) {
     } else if (result.outcome != Outcome::lost) {
         json["exitCode"] = result.status;
     }
-    json["startedAt"] = result.started_usec;
-    json["endedAt"] = result.ended_usec;
-    json["cpuMicroseconds"] = result.cpu_usec;
+    json["startedAt"] = usec_of(result.started);
+    json["endedAt"] = usec_of(result.ended);
+    json["cpuMicroseconds"] = result.cpu.count();
     json["maxResidentKiB"] = result.max_resident_kib;
     return json;
 }

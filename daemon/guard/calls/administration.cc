@@ -12,10 +12,7 @@ namespace postern {
 
 Administration::Administration(const jobs::JobManager& jobs, std::vector<SocketReport> sockets,
                                Hooks hooks)
-    : jobs_(jobs),
-      sockets_(std::move(sockets)),
-      hooks_(std::move(hooks)),
-      started_usec_(wall_clock_usec()) {}
+    : jobs_(jobs), sockets_(std::move(sockets)), hooks_(std::move(hooks)), started_(wall_clock()) {}
 
 void Administration::handle(const CallPtr& call, const ManageCall& asked) {
     const pid_t pid = call->origin().pid;
@@ -43,7 +40,7 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
 }
 
 void Administration::report_status(CallContext& call) const {
-    call.answer(StatusReport{version, ::getpid(), started_usec_, hooks_.log_level(),
+    call.answer(StatusReport{version, ::getpid(), started_, hooks_.log_level(),
                              std::string(jobs_.supervision()),
                              static_cast<std::uint32_t>(jobs_.active())});
     for (const SocketReport& socket : sockets_) call.answer(socket);
@@ -52,8 +49,8 @@ void Administration::report_status(CallContext& call) const {
 
 void Administration::report_jobs(CallContext& call) const {
     for (const jobs::ActiveJob& job : jobs_.list()) {
-        call.answer(JobReport{JobId(job.job), job.action, job.requester.uid, job.requester.pid,
-                              job.unit, job.created_usec});
+        call.answer(JobReport{job.job, job.action, job.requester.uid, job.requester.pid, job.unit,
+                              job.created});
     }
 }
 

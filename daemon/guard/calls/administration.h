@@ -44,7 +44,7 @@ class Administration {
     const jobs::JobManager& jobs_;
     std::vector<SocketReport> sockets_;
     Hooks hooks_;
-    std::uint64_t started_usec_;
+    Time started_;
     policy::SnapshotPtr snapshot_;
     std::multimap<std::uint64_t, CallPtr> reloads_;  // by the request that they wait for
 };

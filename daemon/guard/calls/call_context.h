@@ -13,7 +13,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/guard/audit/audit.h"
-#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/follower.h"
 #include "daemon/policy/verdict.h"
 #include "model/call.h"
 
@@ -87,7 +87,6 @@ class CallContext {
     [[nodiscard]] AuditEvent event(AuditEvent::Kind kind, const std::string& action) const;
     // As Audit::write().
     bool audit(const AuditEvent& event) { return audit_.write(event); }
-    [[nodiscard]] Audit& audit() { return audit_; }
 
   private:
     Origin origin_;

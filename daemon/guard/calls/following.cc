@@ -10,33 +10,33 @@
 namespace postern {
 namespace {
 
-void answer_started(CallContext& call, const std::string& job, UniqueFd stdout_file,
+void answer_started(CallContext& call, const JobId& job, UniqueFd stdout_file,
                     UniqueFd stderr_file) {
     std::vector<UniqueFd> files;
     files.push_back(std::move(stdout_file));
     files.push_back(std::move(stderr_file));
-    call.answer(JobStarted{JobId(job)}, std::move(files));
+    call.answer(JobStarted{job}, std::move(files));
 }
 
 }  // namespace
 
-void Following::started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) {
+void Following::started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) {
     answer_started(*call_, job, std::move(stdout_file), std::move(stderr_file));
 }
 
-void Following::start_failed(const std::string& job, const jobs::StartFailure& failure) {
+void Following::start_failed(const JobId& job, const jobs::StartFailure& failure) {
     if (failure.again) {
         finish(Refused{Refusal::unavailable, "", action_ + ": " + failure.message + "; try again"});
     } else {
-        finish(Refused{Refusal::start_failed, job, action_ + ": " + failure.message});
+        finish(Refused{Refusal::start_failed, job.text(), action_ + ": " + failure.message});
     }
 }
 
-void Following::output(const std::string& /*job*/) {
+void Following::output(const JobId& /*job*/) {
     call_->answer(JobOutput{});
 }
 
-void Following::ended(const std::string& /*job*/, const JobResult& result) {
+void Following::ended(const JobId& /*job*/, const JobResult& result) {
     finish(JobEnded{result});
 }
 
@@ -55,9 +55,10 @@ void Followed::left(jobs::Leaving leaving) {
 
 void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record) {
     if (record.state == jobs::RecordState::failed) {
-        return call->refuse(Refusal::start_failed, record.job, record.action + ": " + record.told);
+        return call->refuse(Refusal::start_failed, record.job.text(),
+                            record.action + ": " + record.told);
     }
-    if (call->is_packet()) return call->answer(Detached{JobId(record.job)});
+    if (call->is_packet()) return call->answer(Detached{record.job});
     if (call->link().kept_by_connection() >= limits::followed_by_connection) {
         return call->refuse(Refusal::limit_reached, "connection",
                             "this connection follows " +
@@ -69,24 +70,25 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
         if (follower) {
             return call->link().keep(std::make_unique<Followed>(jobs, record.job, *follower));
         }
-        spdlog::error("job {} can't be followed: {}", record.job, follower.error().message);
+        spdlog::error("job {} can't be followed: {}", record.job.text(), follower.error().message);
     } else if (auto output = jobs.open_output(record.job)) {
         answer_started(*call, record.job, std::move((*output)[0]), std::move((*output)[1]));
         return call->answer(JobEnded{record.result});
     } else {
-        spdlog::error("the output of job {} can't be read: {}", record.job, output.error().message);
+        spdlog::error("the output of job {} can't be read: {}", record.job.text(),
+                      output.error().message);
     }
     call->refuse(Refusal::unavailable, "",
-                 "the output of job " + record.job +
+                 "the output of job " + record.job.text() +
                      " can't be read at the moment; try again later, the "
                      "administrator finds more in the log");
 }
 
 JobView view_of(const jobs::Record& record) {
     JobView view;
-    view.job = JobId(record.job);
+    view.job = record.job;
     view.action = record.action;
-    view.created_usec = record.created_usec;
+    view.created = record.created;
     switch (record.state) {
         case jobs::RecordState::starting:
             break;

@@ -18,10 +18,10 @@ class Following : public jobs::Follower {
     Following(CallPtr call, std::string action)
         : call_(std::move(call)), action_(std::move(action)) {}
 
-    void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
-    void start_failed(const std::string& job, const jobs::StartFailure& failure) override;
-    void output(const std::string& job) override;
-    void ended(const std::string& job, const JobResult& result) override;
+    void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
+    void start_failed(const JobId& job, const jobs::StartFailure& failure) override;
+    void output(const JobId& job) override;
+    void ended(const JobId& job, const JobResult& result) override;
 
   private:
     void finish(CallAnswer answer);
@@ -33,7 +33,7 @@ class Following : public jobs::Follower {
 // The other side: the connection keeps it, as long as the job is followed.
 class Followed final : public OngoingCall {
   public:
-    Followed(jobs::JobManager& jobs, std::string job, jobs::FollowerId follower)
+    Followed(jobs::JobManager& jobs, JobId job, jobs::FollowerId follower)
         : jobs_(jobs), job_(std::move(job)), follower_(follower) {}
 
     void await_output(const AwaitOutput& read) override;
@@ -41,7 +41,7 @@ class Followed final : public OngoingCall {
 
   private:
     jobs::JobManager& jobs_;
-    std::string job_;
+    JobId job_;
     jobs::FollowerId follower_;
 };
 

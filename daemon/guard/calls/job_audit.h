@@ -2,31 +2,34 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <string>
+#include <string_view>
+#include <unordered_map>
 
 #include "daemon/guard/audit/audit.h"
-#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/observer.h"
 #include "daemon/policy/verdict.h"
 
 namespace postern {
 
-class JobAudit final : public jobs::Witness {
+class JobAudit final : public jobs::Observer {
   public:
-    JobAudit(Audit& audit, std::shared_ptr<const policy::Caller> caller, pid_t pid,
-             std::optional<std::string> unit, std::string action);
+    explicit JobAudit(Audit& audit) : audit_(audit) {}
 
-    void start_failed(const std::string& job, const jobs::StartFailure& failure) override;
-    void ended(const std::string& job, const JobResult& result) override;
+    // Whose job it is, with all groups, of which its record has only a digest. Until it is over.
+    void remember(const JobId& job, std::shared_ptr<const policy::Caller> caller);
+
+    void resumed(const jobs::Record& job) override;
+    void lost(const jobs::Record& job) override;
+    void start_failed(const jobs::Record& job, const jobs::StartFailure& failure) override;
+    void ended(const jobs::Record& job) override;
+    void moved(const JobId& job, std::string_view from, std::string_view to) override;
 
   private:
-    AuditEvent audit_event(AuditEvent::Kind kind, const std::string& job) const;
+    // What is the same in all that is written of how it ended. Forgets its caller.
+    bool write(AuditEvent event, const jobs::Record& job);
 
     Audit& audit_;
-    std::shared_ptr<const policy::Caller> caller_;
-    pid_t pid_;
-    std::optional<std::string> unit_;
-    std::string action_;
+    std::unordered_map<JobId, std::shared_ptr<const policy::Caller>> callers_;
 };
 
 }  // namespace postern

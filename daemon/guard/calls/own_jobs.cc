@@ -39,7 +39,7 @@ Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs
 
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
                                               const JobId& job, bool names_units) {
-    std::optional<jobs::Record> record = jobs.find(job.text());
+    std::optional<jobs::Record> record = jobs.find(job);
     if (record && is_own(call, jobs, record->requester, names_units)) return record;
     AuditEvent event =
         call.event(AuditEvent::Kind::call_denied, record ? record->action : std::string());

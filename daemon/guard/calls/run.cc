@@ -13,7 +13,6 @@
 #include "daemon/guard/calls/admission.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
-#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/calls/own_jobs.h"
 
 namespace postern {
@@ -39,13 +38,13 @@ class Starter final : public Following {
     Starter(CallPtr call, std::string action, std::shared_ptr<Run> run)
         : Following(std::move(call), std::move(action)), run_(std::move(run)) {}
 
-    void started(const std::string& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
+    void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
         // Once, whatever else is told later; and its secrets go.
         if (run_) run_->started();
         run_.reset();
         Following::started(job, std::move(stdout_file), std::move(stderr_file));
     }
-    void start_failed(const std::string& job, const jobs::StartFailure& failure) override {
+    void start_failed(const JobId& job, const jobs::StartFailure& failure) override {
         const std::shared_ptr<Run> run = std::move(run_);
         if (!run || !run->start_again(failure)) Following::start_failed(job, failure);
     }
@@ -98,38 +97,36 @@ bool Run::answered_by_key(const policy::Command& command) {
     const std::optional<jobs::Record>& known = *found;
     if (!known) return false;
     if (known->action == asked_.action && same_arguments(known->arguments, command.shown)) {
-        spdlog::debug("job {}: found again by its key", known->job);
+        spdlog::debug("job {}: found again by its key", known->job.text());
         answer_with(call_, environment_.jobs, *known);
         return true;
     }
-    refuse("the key is in use", known->job, Refusal::key_in_use, asked_.key,
-           "the key " + asked_.key + " was given to another call, which started job " + known->job +
-               " (" + known->action + "); a new call needs a new key");
+    refuse("the key is in use", known->job.text(), Refusal::key_in_use, asked_.key,
+           "the key " + asked_.key + " was given to another call, which started job " +
+               known->job.text() + " (" + known->action + "); a new call needs a new key");
     return true;
 }
 
 void Run::start(const policy::Verdict& verdict, const policy::Command& command) {
-    jobs::Audience audience;
-    audience.witness =
-        std::make_unique<JobAudit>(call_->audit(), call_->origin().caller, call_->origin().pid,
-                                   call_->origin().unit, asked_.action);
+    std::unique_ptr<jobs::Follower> follower;
     // Nobody waits for the end of a job that a packet has started.
     if (!call_->is_packet()) {
-        audience.follower = std::make_unique<Starter>(call_, asked_.action, shared_from_this());
+        follower = std::make_unique<Starter>(call_, asked_.action, shared_from_this());
     }
-    const auto admit = [&](const std::string& job) {
+    const auto admit = [&](const JobId& job) {
         AuditEvent event = call_->event(AuditEvent::Kind::job_started, asked_.action);
         event.rule = verdict.rule;
         event.place = verdict.place;
-        event.job = job;
+        event.job = job.text();
         event.arguments = command.shown;
         if (!call_->audit(event)) return false;
+        environment_.job_audit.remember(job, call_->origin().caller);
         set_state(State::recorded);
         return true;
     };
     const auto job = environment_.jobs.start(*verdict.action, command,
                                              requester_of(*call_, environment_.jobs, asked_.key),
-                                             std::move(audience), admit);
+                                             std::move(follower), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
         refuse(job.error().message, "", Refusal::unavailable, "",
@@ -140,7 +137,7 @@ void Run::start(const policy::Verdict& verdict, const policy::Command& command) 
     set_state(State::starting);
     ++starts_;
     if (call_->is_packet()) {
-        call_->answer(Detached{JobId(*job)});
+        call_->answer(Detached{*job});
     } else {
         call_->link().keep(
             std::make_unique<Followed>(environment_.jobs, *job, jobs::first_follower));

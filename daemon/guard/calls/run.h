@@ -10,6 +10,7 @@
 #include <string>
 
 #include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/limits.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/policy/arguments.h"
@@ -22,6 +23,7 @@ namespace postern {
 // What calls are served with. `snapshot` is what is in force.
 struct CallEnvironment {
     jobs::JobManager& jobs;
+    JobAudit& job_audit;
     const Limits& limits;
     policy::SnapshotPtr snapshot;
 };

@@ -196,8 +196,8 @@ Result<CgroupPlace> make_jobs_cgroup(std::string_view state_folder) {
     return *place;
 }
 
-bool is_job_cgroup(std::string_view folder, std::string_view state_folder, std::string_view job) {
-    const std::string suffix = "/" + jobs_folder_name(state_folder) + "/" + std::string(job);
+bool is_job_cgroup(std::string_view folder, std::string_view state_folder, const JobId& job) {
+    const std::string suffix = "/" + jobs_folder_name(state_folder) + "/" + job.text();
     const std::vector<std::string_view> parts = split(folder, '/');
     return folder.starts_with("/") && folder.ends_with(suffix) &&
            std::ranges::find(parts, "..") == parts.end();
@@ -231,8 +231,8 @@ Cgroup::~Cgroup() {
     if (!removed_) remove_tree(place_.folder);
 }
 
-Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupPlace& jobs, const std::string& job) {
-    CgroupPlace place{jobs.folder + "/" + job, jobs.path + "/" + job};
+Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupPlace& jobs, const JobId& job) {
+    CgroupPlace place{jobs.folder + "/" + job.text(), jobs.path + "/" + job.text()};
     int made = mkdir(place.folder.c_str(), 0755);
     if (made < 0 && errno == ENOENT) {
         // An administrator may have removed the empty one that all are in.

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "daemon/jobs/direct/processes.h"
+#include "model/job.h"
 
 namespace postern::jobs {
 
@@ -32,7 +33,7 @@ Result<CgroupPlace> make_jobs_cgroup(std::string_view state_folder);
 // Whether this is the path of a cgroup which make_jobs_cgroup() and Cgroup::make() of the same
 // state folder could have made for this job, perhaps in an earlier run: the only ones that are
 // killed on the word of a record.
-bool is_job_cgroup(std::string_view folder, std::string_view state_folder, std::string_view job);
+bool is_job_cgroup(std::string_view folder, std::string_view state_folder, const JobId& job);
 
 // Kills all in a cgroup and below, waits until they are gone, and removes it. False: not all went
 // in that time.
@@ -46,7 +47,7 @@ class Cgroup final : public Processes {
     Cgroup(const Cgroup&) = delete;
     Cgroup& operator=(const Cgroup&) = delete;
 
-    static Result<std::unique_ptr<Cgroup>> make(const CgroupPlace& jobs, const std::string& job);
+    static Result<std::unique_ptr<Cgroup>> make(const CgroupPlace& jobs, const JobId& job);
 
     [[nodiscard]] const std::string& folder() const { return place_.folder; }
 

@@ -5,12 +5,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <cassert>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <utility>
 
+#include "daemon/jobs/direct/launch_job.h"
 #include "daemon/jobs/direct/proc.h"
 #include "daemon/loop/clock.h"
 
@@ -18,23 +20,21 @@ namespace postern::jobs {
 namespace {
 
 // Where no file tells when the last process is gone.
-constexpr std::uint64_t poll_usec = 50'000;
+constexpr std::chrono::milliseconds poll_interval{50};
 // After KILL, where it is not certain that all go.
-constexpr std::uint64_t kill_patience_usec = 2'000'000;
+constexpr std::chrono::seconds kill_patience{2};
 
-std::uint64_t usec_of(const timeval& time) {
-    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
-           static_cast<std::uint64_t>(time.tv_usec);
+std::chrono::microseconds span_of(const timeval& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
 }  // namespace
 
-DirectJob::DirectJob(JobHost& host, Record record, JobFiles files,
-                     std::unique_ptr<Processes> processes, std::uint64_t timeout_usec,
-                     Audience audience)
-    : Job(host, std::move(record), std::move(files), std::move(audience)),
+DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes)
+    : Job(host, std::move(parts)),
       processes_(std::move(processes)),
-      timeout_usec_(timeout_usec) {}
+      timer_(make_timer([this] { time_is_up(); })),
+      poll_timer_(make_timer([this] { poll(); })) {}
 
 DirectJob::~DirectJob() {
     if (cgroup_watch_ >= 0) host().unwatch(cgroup_watch_);
@@ -44,52 +44,45 @@ DirectJob::~DirectJob() {
     // Not waited for: it may take its time. The guard ends, and init reaps.
 }
 
-void DirectJob::arm(EventSource& timer, std::uint64_t usec, sd_event_time_handler_t handler) {
-    Job::arm(host().event(), timer, usec, handler, this);
-}
-
 void DirectJob::clean_up() {
     set_state(State::ended);
     processes_->remove();
 }
 
 void DirectJob::set_state(State state) {
+    constexpr std::array<const char*, 6> names = {"starting",    "released", "running",
+                                                  "terminating", "killing",  "ended"};
     // Only forward.
     assert(state > state_);
+    moved(names[static_cast<std::size_t>(state_)], names[static_cast<std::size_t>(state)]);
     state_ = state;
 }
 
-bool DirectJob::begin(Launched launched) {
+void DirectJob::start(const policy::Action& action, const policy::Command& command) {
+    timeout_ = action.description.timeout;
+    Result<Launched> launched = launch_job(host().settings(), action, command, record(), files());
+    if (!launched) {
+        fail_later({"the program could not be started", launched.error().message});
+    } else if (!watch(std::move(*launched))) {
+        fail_later({"the program could not be started", "the event loop is full"});
+    }
+}
+
+bool DirectJob::watch(Launched launched) {
     launched_ = std::move(launched);
     processes_->set_main(launched_.pid);
-    sd_event_source* control = nullptr;
-    sd_event_source* exit = nullptr;
-    const int control_added = sd_event_add_io(host().event(), &control, launched_.control.get(),
-                                              EPOLLIN, on_control, this);
-    control_source_.reset(control);
-    const int exit_added =
-        sd_event_add_io(host().event(), &exit, launched_.process.get(), EPOLLIN, on_exit, this);
-    exit_source_.reset(exit);
-    if (control_added < 0 || exit_added < 0) {
+    const int control = add_io(host().event(), control_source_, launched_.control.get(), EPOLLIN,
+                               [this](std::uint32_t) { read_control(); });
+    const int exit = add_io(host().event(), exit_source_, launched_.process.get(), EPOLLIN,
+                            [this](std::uint32_t) { main_gone(); });
+    if (control < 0 || exit < 0) {
         // It has not run anything and dies at once: no harm in waiting for it.
         signal_process(launched_.process, SIGKILL);
         reap();
         return false;
     }
-    arm(timer_, static_cast<std::uint64_t>(host().settings().start_patience.count()), on_timer);
+    arm(timer_, host().settings().start_patience);
     return true;
-}
-
-int DirectJob::on_control(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/,
-                          void* self) {
-    static_cast<DirectJob*>(self)->read_control();
-    return 0;
-}
-
-int DirectJob::on_exit(sd_event_source* /*source*/, int /*fd*/, std::uint32_t /*events*/,
-                       void* self) {
-    static_cast<DirectJob*>(self)->main_gone();
-    return 0;
 }
 
 void DirectJob::read_control() {
@@ -127,7 +120,7 @@ void DirectJob::release() {
     own_record().state = RecordState::running;
     own_record().pid = launched_.pid;
     own_record().pid_start = stat_of(launched_.pid).value_or(ProcessStat{}).start;
-    own_record().result.started_usec = wall_clock_usec();
+    own_record().result.started = wall_clock();
     if (const Status written = host().records().write(own_record()); !written) {
         own_record().state = RecordState::starting;
         give_up({"the job's record can't be written", written.error().message});
@@ -141,10 +134,10 @@ void DirectJob::release() {
 
 void DirectJob::run() {
     set_state(State::running);
-    if (timeout_usec_ != 0) {
-        arm(timer_, timeout_usec_, on_timer);
+    if (timeout_.count() != 0) {
+        arm(timer_, timeout_);
     } else {
-        timer_.reset();
+        timer_.disarm();
     }
     program_runs();
     // Asked to end between the word and the exec.
@@ -189,7 +182,7 @@ void DirectJob::reap() {
     JobResult& result = own_record().result;
     result.by_signal = WIFSIGNALED(status);
     result.status = result.by_signal ? WTERMSIG(status) : WEXITSTATUS(status);
-    result.cpu_usec = usec_of(usage.ru_utime) + usec_of(usage.ru_stime);
+    result.cpu = span_of(usage.ru_utime) + span_of(usage.ru_stime);
     result.max_resident_kib = static_cast<std::uint64_t>(usage.ru_maxrss);
 }
 
@@ -204,53 +197,48 @@ void DirectJob::look_at_processes() {
 
 void DirectJob::terminate() {
     set_state(State::terminating);
-    arm(timer_, static_cast<std::uint64_t>(host().settings().kill_grace.count()), on_timer);
+    arm(timer_, host().settings().kill_grace);
     const std::string file = processes_->watched_file();
     if (!file.empty()) cgroup_watch_ = host().watch(*this, file, FileWatcher::Times::always);
     processes_->terminate();
     // At once, if there is no watch; with one, since the last may have gone before it was there.
-    arm(poll_timer_, 0, on_poll);
+    arm(poll_timer_, std::chrono::microseconds(0));
 }
 
 void DirectJob::kill_all() {
     set_state(State::killing);
     const bool all = processes_->kill();
-    if (!processes_->kill_is_certain()) arm(timer_, kill_patience_usec, on_timer);
-    if (!all || cgroup_watch_ < 0) arm(poll_timer_, 0, on_poll);
+    if (!processes_->kill_is_certain()) arm(timer_, kill_patience);
+    if (!all || cgroup_watch_ < 0) arm(poll_timer_, std::chrono::microseconds(0));
 }
 
-int DirectJob::on_timer(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    DirectJob& job = *static_cast<DirectJob*>(self);
-    switch (job.state_) {
+void DirectJob::time_is_up() {
+    switch (state_) {
         case State::starting:
         case State::released:
-            job.give_up(
-                {"the program could not be started in time",
-                 "the launcher was not ready in time: was its user's every process stopped?"});
+            give_up({"the program could not be started in time",
+                     "the launcher was not ready in time: was its user's every process stopped?"});
             break;
         case State::running:
-            job.cause_ = Outcome::timeout;
-            job.terminate();
+            cause_ = Outcome::timeout;
+            terminate();
             break;
         case State::terminating:
-            job.kill_all();
+            kill_all();
             break;
         case State::killing:
             // What is left runs as another user, and the guard may not end it.
-            if (job.main_gone_) job.conclude();
+            if (main_gone_) conclude();
             break;
         case State::ended:
             break;
     }
-    return 0;
 }
 
-int DirectJob::on_poll(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    DirectJob& job = *static_cast<DirectJob*>(self);
-    const bool all_killed = job.state_ != State::killing || job.processes_->kill();
-    if (!all_killed || job.cgroup_watch_ < 0) job.arm(job.poll_timer_, poll_usec, on_poll);
-    job.look_at_processes();
-    return 0;
+void DirectJob::poll() {
+    const bool all_killed = state_ != State::killing || processes_->kill();
+    if (!all_killed || cgroup_watch_ < 0) arm(poll_timer_, poll_interval);
+    look_at_processes();
 }
 
 void DirectJob::end(Outcome outcome) {

@@ -10,6 +10,7 @@
 // Main process gone, others of the job not: terminating as well.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -24,23 +25,20 @@ namespace postern::jobs {
 
 class DirectJob final : public Job {
   public:
-    DirectJob(JobHost& host, Record record, JobFiles files, std::unique_ptr<Processes> processes,
-              std::uint64_t timeout_usec, Audience audience);
+    DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes);
     // Kills what still runs.
     ~DirectJob() override;
     DirectJob(const DirectJob&) = delete;
     DirectJob& operator=(const DirectJob&) = delete;
 
-    // Its launcher stands. False: the event loop takes no more (it is killed and reaped then).
-    bool begin(Launched launched);
-
+    void start(const policy::Action& action, const policy::Command& command) override;
     void end(Outcome outcome) override;
     [[nodiscard]] bool outlives_the_guard() const override { return false; }
     void file_changed(int watch) override;
 
   private:
     enum class State : std::uint8_t {
-        starting,     // the launcher prepares
+        starting,     // the launcher prepares, if it has begun
         released,     // it was told to go
         running,      // the program runs
         terminating,  // TERM was sent
@@ -48,11 +46,8 @@ class DirectJob final : public Job {
         ended,
     };
 
-    static int on_control(sd_event_source* source, int fd, std::uint32_t events, void* self);
-    static int on_exit(sd_event_source* source, int fd, std::uint32_t events, void* self);
-    static int on_timer(sd_event_source* source, std::uint64_t usec, void* self);
-    static int on_poll(sd_event_source* source, std::uint64_t usec, void* self);
-
+    // Its launcher stands. False: the event loop takes no more (it is killed and reaped then).
+    bool watch(Launched launched);
     void clean_up() override;
     void set_state(State state);
     void read_control();
@@ -64,12 +59,13 @@ class DirectJob final : public Job {
     void reap();
     void terminate();
     void kill_all();
+    void time_is_up();
+    void poll();
     void look_at_processes();
     void conclude();
-    void arm(EventSource& timer, std::uint64_t usec, sd_event_time_handler_t handler);
 
     std::unique_ptr<Processes> processes_;
-    std::uint64_t timeout_usec_;
+    std::chrono::microseconds timeout_{};
 
     State state_ = State::starting;
     std::optional<Outcome> cause_;           // why we end it, if we do
@@ -80,8 +76,8 @@ class DirectJob final : public Job {
     Launched launched_;
     EventSource control_source_;
     EventSource exit_source_;
-    EventSource timer_;
-    EventSource poll_timer_;
+    Timer timer_;
+    Timer poll_timer_;
     int cgroup_watch_ = -1;
 };
 

@@ -33,7 +33,7 @@ void end_group(const Record& record) {
         ::kill(-leader, SIGKILL);
         signal_process(process, SIGKILL);
     }
-    const std::string mark = std::string("POSTERN_JOB=") + record.job;
+    const std::string mark = "POSTERN_JOB=" + record.job.text();
     constexpr std::size_t environment_bytes = 8 * 1024 * 1024;
     for (const pid_t pid : all_processes()) {
         if (pid == getpid()) continue;
@@ -76,22 +76,22 @@ void end_all_in(const std::string& folder, const RecordStore::Notice& notice) {
 }  // namespace
 
 void recover(RecordStore& store, std::vector<Record> unfinished,
-             const std::optional<CgroupPlace>& jobs_cgroup,
-             const std::function<void(const Record&)>& lost, const RecordStore::Notice& notice) {
+             const std::optional<CgroupPlace>& jobs_cgroup, Observer& observer,
+             const RecordStore::Notice& notice) {
     const std::string boot = boot_id();
     for (Record& record : unfinished) {
         const bool same_boot = record.boot == boot && !boot.empty();
         if (same_boot && !record.unit.empty()) {
             if (notice) {
-                notice("job " + record.job + " of " + record.action + ": its unit " + record.unit +
-                       " may still run; without systemd its result can't be known");
+                notice("job " + record.job.text() + " of " + record.action + ": its unit " +
+                       record.unit + " may still run; without systemd its result can't be known");
             }
         } else if (same_boot && record.cgroup.empty()) {
             end_group(record);
         } else if (same_boot && is_job_cgroup(record.cgroup, store.state_folder(), record.job)) {
             // The guard may have been in another cgroup than now.
             if (!end_cgroup(record.cgroup, patience) && notice) {
-                notice("job " + record.job + " of " + record.action +
+                notice("job " + record.job.text() + " of " + record.action +
                        ": could not be ended after a guard died; its cgroup is " + record.cgroup);
             }
         }
@@ -100,12 +100,12 @@ void recover(RecordStore& store, std::vector<Record> unfinished,
                              : "the guard ended while the job ran";
         record.state = RecordState::lost;
         record.result.outcome = Outcome::lost;
-        record.result.ended_usec = wall_clock_usec();
+        record.result.ended = wall_clock();
         store.close_output(record.job);
         if (const Status written = store.write_last(record); !written && notice) {
-            notice("record of the lost job " + record.job + ": " + written.error().message);
+            notice("record of the lost job " + record.job.text() + ": " + written.error().message);
         }
-        if (lost) lost(record);
+        observer.lost(record);
     }
     if (jobs_cgroup) end_all_in(jobs_cgroup->folder, notice);
 }

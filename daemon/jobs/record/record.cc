@@ -63,6 +63,7 @@ class Fields {
         }
         return static_cast<Integer>(value->get<std::uint64_t>());
     }
+    Time time(const char* name) { return time_of(number<std::uint64_t>(name)); }
     bool boolean(const char* name) {
         const json* value = member(name);
         if (value != nullptr && !value->is_boolean()) fails(name, "is neither true nor false");
@@ -106,7 +107,7 @@ std::string to_json(const Record& record) {
     for (const auto& [name, text] : record.arguments) arguments[name] = text;
     json object = {
         {"version", version},
-        {"job", record.job},
+        {"job", record.job.text()},
         {"action", record.action},
         {"state", name_in(states, record.state)},
         {"boot", record.boot},
@@ -120,7 +121,7 @@ std::string to_json(const Record& record) {
         {"uid", record.uid},
         {"gid", record.gid},
         {"arguments", std::move(arguments)},
-        {"created_usec", record.created_usec},
+        {"created_usec", usec_of(record.created)},
         {"pid", static_cast<std::uint32_t>(record.pid)},
         {"pid_start", record.pid_start},
         {"cgroup", record.cgroup},
@@ -133,15 +134,15 @@ std::string to_json(const Record& record) {
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
-        object["started_usec"] = record.result.started_usec;
+        object["started_usec"] = usec_of(record.result.started);
     }
     if (is_over(record.state) || record.result_known) {
         object["result"] = {
             {"outcome", name_of(record.result.outcome)},
             {"by_signal", record.result.by_signal},
             {"status", static_cast<std::uint32_t>(record.result.status)},
-            {"ended_usec", record.result.ended_usec},
-            {"cpu_usec", record.result.cpu_usec},
+            {"ended_usec", usec_of(record.result.ended)},
+            {"cpu_usec", record.result.cpu.count()},
             {"max_resident_kib", record.result.max_resident_kib},
         };
     }
@@ -159,13 +160,13 @@ Result<Record> from_json(std::string_view text) {
         return fail("it is of another version of Postern");
     }
     Record record;
-    record.job = fields.text("job");
+    record.job = JobId(fields.text("job"));
     record.action = fields.text("action");
     record.state = fields.one_of("state", states);
     record.boot = fields.text("boot");
     record.uid = fields.number<uid_t>("uid");
     record.gid = fields.number<gid_t>("gid");
-    record.created_usec = fields.number<std::uint64_t>("created_usec");
+    record.created = fields.time("created_usec");
     record.pid = fields.number<pid_t>("pid");
     record.pid_start = fields.number<std::uint64_t>("pid_start");
     record.cgroup = fields.text("cgroup");
@@ -195,7 +196,7 @@ Result<Record> from_json(std::string_view text) {
         fields.fails("arguments", "is no object");
     }
     if (record.state != RecordState::starting && error.empty()) {
-        record.result.started_usec = fields.number<std::uint64_t>("started_usec");
+        record.result.started = fields.time("started_usec");
     }
     record.result_known = record.state == RecordState::running && object.contains("result");
     if ((is_over(record.state) || record.result_known) && error.empty()) {
@@ -204,8 +205,8 @@ Result<Record> from_json(std::string_view text) {
             record.result.outcome = how.one_of("outcome", outcome_names);
             record.result.by_signal = how.boolean("by_signal");
             record.result.status = how.number<std::int32_t>("status");
-            record.result.ended_usec = how.number<std::uint64_t>("ended_usec");
-            record.result.cpu_usec = how.number<std::uint64_t>("cpu_usec");
+            record.result.ended = how.time("ended_usec");
+            record.result.cpu = how.time("cpu_usec").time_since_epoch();
             record.result.max_resident_kib = how.number<std::uint64_t>("max_resident_kib");
         }
     }

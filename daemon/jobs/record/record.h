@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/record/requester.h"
 #include "model/job.h"
 
 namespace postern::jobs {
@@ -26,7 +26,7 @@ enum class RecordState : std::uint8_t {
 };
 
 struct Record {
-    std::string job;  // 32 hexadecimal digits
+    JobId job;
     std::string action;
     RecordState state = RecordState::starting;
     std::string boot;  // boot id of the start
@@ -35,7 +35,7 @@ struct Record {
     gid_t gid = 0;
     // As policy::Command::shown: without secrets.
     std::vector<std::pair<std::string, std::string>> arguments;
-    std::uint64_t created_usec = 0;
+    Time created;
     // Of the main process, from state `running` on; start in clock ticks after boot.
     pid_t pid = 0;
     std::uint64_t pid_start = 0;

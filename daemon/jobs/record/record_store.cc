@@ -116,26 +116,26 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, const Ret
     return store;
 }
 
-Result<UniqueFd> RecordStore::make_folder(const std::string& job) const {
-    if (mkdirat(jobs_.get(), job.c_str(), 0700) < 0) {
-        return fail(why(state_folder_ + "/jobs/" + job));
+Result<UniqueFd> RecordStore::make_folder(const JobId& job) const {
+    if (mkdirat(jobs_.get(), job.text().c_str(), 0700) < 0) {
+        return fail(why(state_folder_ + "/jobs/" + job.text()));
     }
     UniqueFd folder = open_folder(job);
     if (!folder || fchmod(folder.get(), 0700) < 0) {
-        const Unexpected<Error> failure = fail(why(state_folder_ + "/jobs/" + job));
+        const Unexpected<Error> failure = fail(why(state_folder_ + "/jobs/" + job.text()));
         remove(job);
         return failure;
     }
     return folder;
 }
 
-UniqueFd RecordStore::open_folder(const std::string& job) const {
+UniqueFd RecordStore::open_folder(const JobId& job) const {
     return UniqueFd(
-        openat(jobs_.get(), job.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        openat(jobs_.get(), job.text().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 Status RecordStore::write(const Record& record) const {
-    const std::string name = state_folder_ + "/jobs/" + record.job + "/" + record_name;
+    const std::string name = state_folder_ + "/jobs/" + record.job.text() + "/" + record_name;
     const UniqueFd folder = open_folder(record.job);
     if (!folder) return fail(why(name));
     const UniqueFd file(openat(folder.get(), new_record_name,
@@ -165,12 +165,12 @@ Status RecordStore::write_last(const Record& record) {
     return written;
 }
 
-std::uint64_t RecordStore::output_bytes(const std::string& job) const {
+std::uint64_t RecordStore::output_bytes(const JobId& job) const {
     constexpr std::uint64_t block = 512;  // of st_blocks (stat(3type)); holes take none
     std::uint64_t bytes = 0;
     for (const char* name : {"/stdout", "/stderr"}) {
         struct stat status{};
-        if (fstatat(jobs_.get(), (job + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (fstatat(jobs_.get(), (job.text() + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
             bytes += static_cast<std::uint64_t>(status.st_blocks) * block;
         }
     }
@@ -194,7 +194,7 @@ void RecordStore::drop(const Age& age) {
 }
 
 void RecordStore::keep(const Record& record) {
-    const Age age(record.result.ended_usec, record.job);
+    const Age age(record.result.ended, record.job);
     const uid_t uid = record.requester.uid;
     const std::uint64_t bytes = output_bytes(record.job);
     OfUid& of_uid = over_of_uid_[uid];
@@ -212,46 +212,47 @@ void RecordStore::keep(const Record& record) {
     }
 }
 
-void RecordStore::remove(const std::string& job) const {
+void RecordStore::remove(const JobId& job) const {
     const UniqueFd folder = open_folder(job);
     if (!folder) return;
     for (const char* name : {"stdout", "stderr", new_record_name, bad_record_name, record_name}) {
         unlinkat(folder.get(), name, 0);
     }
-    if (unlinkat(jobs_.get(), job.c_str(), AT_REMOVEDIR) < 0 && notice_) {
-        notice_(why(state_folder_ + "/jobs/" + job + " can't be removed"));
+    if (unlinkat(jobs_.get(), job.text().c_str(), AT_REMOVEDIR) < 0 && notice_) {
+        notice_(why(state_folder_ + "/jobs/" + job.text() + " can't be removed"));
     }
 }
 
-std::vector<std::string> RecordStore::list() const {
-    std::vector<std::string> jobs;
+std::vector<JobId> RecordStore::list() const {
+    std::vector<JobId> jobs;
     const int copy = openat(jobs_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const Directory folder(copy < 0 ? nullptr : fdopendir(copy));
     if (!folder) return jobs;
     while (const dirent* entry = readdir(folder.get())) {
         const std::string_view name(static_cast<const char*>(entry->d_name));
-        if (is_job_id(name)) jobs.emplace_back(name);
+        if (is_job_id(name)) jobs.emplace_back(std::string(name));
     }
     return jobs;
 }
 
-void RecordStore::set_aside(const std::string& job, const std::string& reason) const {
+void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
     const UniqueFd folder = open_folder(job);
     const bool renamed =
         folder && renameat(folder.get(), record_name, folder.get(), bad_record_name) == 0;
     if (!notice_) return;
-    notice_("record " + state_folder_ + "/jobs/" + job + "/" + record_name + " is not believed: " +
-            reason + (renamed ? std::string("; it is now ") + bad_record_name : "") +
+    notice_("record " + state_folder_ + "/jobs/" + job.text() + "/" + record_name +
+            " is not believed: " + reason +
+            (renamed ? std::string("; it is now ") + bad_record_name : "") +
             "; look at it, then remove its folder");
 }
 
-Result<std::string, int> RecordStore::read_text(const std::string& job) const {
-    return read_file(state_folder_ + "/jobs/" + job + "/" + record_name, record_bytes);
+Result<std::string, int> RecordStore::read_text(const JobId& job) const {
+    return read_file(state_folder_ + "/jobs/" + job.text() + "/" + record_name, record_bytes);
 }
 
-std::optional<Record> RecordStore::read(const std::string& job) const {
+std::optional<Record> RecordStore::read(const JobId& job) const {
     // The name comes from a caller: nothing else is a path.
-    if (!is_job_id(job)) return std::nullopt;
+    if (!is_job_id(job.text())) return std::nullopt;
     const auto text = read_text(job);
     if (!text) return std::nullopt;
     Result<Record> record = from_json(*text);
@@ -259,8 +260,8 @@ std::optional<Record> RecordStore::read(const std::string& job) const {
     return std::move(*record);
 }
 
-std::vector<std::string> RecordStore::find_key(const Requester& who) const {
-    std::vector<std::string> jobs;
+std::vector<JobId> RecordStore::find_key(const Requester& who) const {
+    std::vector<JobId> jobs;
     const auto [first, last] = by_key_.equal_range(owner_of(who));
     for (auto entry = first; entry != last; ++entry) jobs.push_back(entry->second);
     return jobs;
@@ -272,7 +273,7 @@ void RecordStore::remember_key(const Record& record) {
 
 std::vector<Record> RecordStore::load() {
     std::vector<Record> unfinished;
-    for (const std::string& job : list()) {
+    for (const JobId& job : list()) {
         const auto text = read_text(job);
         if (!text && text.error() == ENOENT) {
             const UniqueFd folder = open_folder(job);
@@ -299,7 +300,7 @@ std::vector<Record> RecordStore::load() {
     return unfinished;
 }
 
-void RecordStore::close_output(const std::string& job) const {
+void RecordStore::close_output(const JobId& job) const {
     const UniqueFd folder = open_folder(job);
     if (!folder) return;
     for (const char* name : {"stdout", "stderr"}) {

@@ -18,6 +18,8 @@
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/group_digest.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/jobs/record/requester.h"
+#include "daemon/jobs/record/retention.h"
 
 namespace postern::jobs {
 
@@ -36,9 +38,9 @@ class RecordStore {
     [[nodiscard]] const GroupDigest& digest() const { return digest_; }
 
     // The job's own, empty folder, 0700. Error: why not.
-    [[nodiscard]] Result<UniqueFd> make_folder(const std::string& job) const;
+    [[nodiscard]] Result<UniqueFd> make_folder(const JobId& job) const;
     // It again. Invalid: errno.
-    [[nodiscard]] UniqueFd open_folder(const std::string& job) const;
+    [[nodiscard]] UniqueFd open_folder(const JobId& job) const;
     // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
     // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one
     // before is still there.
@@ -48,24 +50,24 @@ class RecordStore {
     // limits go.
     Status write_last(const Record& record);
     // All of the job.
-    void remove(const std::string& job) const;
+    void remove(const JobId& job) const;
 
     // The jobs of all folders: those that are over are counted for the limits, the others returned.
     // A record that can't be believed is renamed to record.json.bad, and told.
     std::vector<Record> load();
     // The record of a job. Absent: there is none, or it can't be believed.
-    [[nodiscard]] std::optional<Record> read(const std::string& job) const;
+    [[nodiscard]] std::optional<Record> read(const JobId& job) const;
     // The jobs that are over, or remembered, which this owner had given this key.
-    [[nodiscard]] std::vector<std::string> find_key(const Requester& who) const;
+    [[nodiscard]] std::vector<JobId> find_key(const Requester& who) const;
     void remember_key(const Record& record);
     // No job writes these files any more: 0600.
-    void close_output(const std::string& job) const;
+    void close_output(const JobId& job) const;
 
   private:
     explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
-    [[nodiscard]] std::vector<std::string> list() const;
-    void set_aside(const std::string& job, const std::string& why) const;
-    [[nodiscard]] std::uint64_t output_bytes(const std::string& job) const;
+    [[nodiscard]] std::vector<JobId> list() const;
+    void set_aside(const JobId& job, const std::string& why) const;
+    [[nodiscard]] std::uint64_t output_bytes(const JobId& job) const;
     void keep(const Record& record);
 
     GroupDigest digest_;
@@ -76,17 +78,17 @@ class RecordStore {
     Notice notice_;
 
     // Those that are over, oldest first: by time of the end, then by job.
-    using Age = std::pair<std::uint64_t, std::string>;
+    using Age = std::pair<Time, JobId>;
     struct OfUid {
         std::map<Age, std::uint64_t> output_bytes;
         std::uint64_t total_bytes = 0;
     };
     void drop(const Age& age);
     // Error: errno.
-    [[nodiscard]] Result<std::string, int> read_text(const std::string& job) const;
+    [[nodiscard]] Result<std::string, int> read_text(const JobId& job) const;
     std::map<Age, Owner> over_;
     std::unordered_map<uid_t, OfUid> over_of_uid_;
-    std::multimap<Owner, std::string> by_key_;  // of those that have a key
+    std::multimap<Owner, JobId> by_key_;  // of those that have a key
 };
 
 }  // namespace postern::jobs

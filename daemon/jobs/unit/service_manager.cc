@@ -21,9 +21,9 @@ constexpr const char* service_interface = "org.freedesktop.systemd1.Service";
 constexpr const char* properties_interface = "org.freedesktop.DBus.Properties";
 constexpr const char* unit_path_prefix = "/org/freedesktop/systemd1/unit";
 
-constexpr std::uint64_t retry_usec = 100'000;
+constexpr std::chrono::milliseconds retry_interval{100};
 // A systemd that does not answer for so long is as good as gone.
-constexpr std::uint64_t call_usec = 30'000'000;
+constexpr std::chrono::microseconds call_patience = std::chrono::seconds(30);
 
 // What systemd adds to the environment of a service by itself (systemd.exec(5), ENVIRONMENT
 // VARIABLES IN SPAWNED PROCESSES), but for what a sandbox asks for (directories, credentials).
@@ -141,15 +141,15 @@ constexpr std::string_view job_unit_suffix = ".service";
 
 }  // namespace
 
-std::string job_unit(std::string_view job) {
-    return std::string(job_unit_prefix).append(job).append(job_unit_suffix);
+std::string job_unit(const JobId& job) {
+    return std::string(job_unit_prefix).append(job.text()).append(job_unit_suffix);
 }
 
-std::string job_of_unit(std::string_view unit) {
+JobId job_of_unit(std::string_view unit) {
     if (!unit.starts_with(job_unit_prefix) || !unit.ends_with(job_unit_suffix)) return {};
     unit.remove_prefix(job_unit_prefix.size());
     unit.remove_suffix(std::min(unit.size(), job_unit_suffix.size()));
-    return std::string(unit);
+    return JobId(std::string(unit));
 }
 
 Result<std::unique_ptr<ServiceManager>> ServiceManager::connect(sd_event* event, std::string socket,
@@ -173,7 +173,11 @@ Result<std::unique_ptr<ServiceManager>> ServiceManager::connect(sd_event* event,
 }
 
 ServiceManager::ServiceManager(sd_event* event, std::string socket, Events events)
-    : event_(sd_event_ref(event)), socket_(std::move(socket)), events_(std::move(events)) {}
+    : event_(sd_event_ref(event)),
+      socket_(std::move(socket)),
+      events_(std::move(events)),
+      retry_timer_(event, [this] { reconnect(); }),
+      unsent_timer_(event, [this] { answer_unsent(); }) {}
 
 ServiceManager::~ServiceManager() = default;
 
@@ -186,18 +190,18 @@ int ServiceManager::open() {
              sd_bus_set_description(bus, "systemd"),
              sd_bus_set_address(bus, address.c_str()),
              sd_bus_negotiate_fds(bus, 1),
-             sd_bus_set_method_call_timeout(bus, call_usec),
+             sd_bus_set_method_call_timeout(bus, static_cast<std::uint64_t>(call_patience.count())),
              sd_bus_add_match(bus, nullptr,
                               "type='signal',interface='org.freedesktop.DBus.Properties',"
                               "member='PropertiesChanged'",
-                              on_properties, this),
+                              forward<&ServiceManager::properties_changed>, this),
              sd_bus_add_match(bus, nullptr,
                               "type='signal',interface='org.freedesktop.systemd1.Manager',"
                               "member='JobRemoved'",
-                              on_job_removed, this),
+                              forward<&ServiceManager::job_removed>, this),
              sd_bus_match_signal(bus, nullptr, nullptr, "/org/freedesktop/DBus/Local",
-                                 "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,
-                                 this),
+                                 "org.freedesktop.DBus.Local", "Disconnected",
+                                 forward<&ServiceManager::disconnected>, this),
              sd_bus_start(bus),
          }) {
         if (r < 0) return r;
@@ -205,47 +209,40 @@ int ServiceManager::open() {
     return 0;
 }
 
-int ServiceManager::on_disconnected(sd_bus_message* /*message*/, void* self,
-                                    sd_bus_error* /*error*/) {
-    auto& manager = *static_cast<ServiceManager*>(self);
-    static_cast<void>(arm_timer(manager.event_.get(), manager.retry_timer_, 0, on_retry, self));
+template <void (ServiceManager::*method)(sd_bus_message*)>
+int ServiceManager::forward(sd_bus_message* message, void* self, sd_bus_error* /*error*/) {
+    (static_cast<ServiceManager*>(self)->*method)(message);
     return 0;
 }
 
-int ServiceManager::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& manager = *static_cast<ServiceManager*>(self);
-    const auto again = [&manager] {
-        static_cast<void>(
-            arm_timer(manager.event_.get(), manager.retry_timer_, retry_usec, on_retry, &manager));
-    };
-    manager.bus_.reset();
-    if (manager.open() < 0 ||
-        sd_bus_attach_event(manager.bus_.get(), manager.event_.get(), 0) < 0) {
-        manager.bus_.reset();
-        again();
-        return 0;
+void ServiceManager::disconnected(sd_bus_message* /*message*/) {
+    static_cast<void>(retry_timer_.arm(std::chrono::microseconds(0)));
+}
+
+void ServiceManager::reconnect() {
+    bus_.reset();
+    if (open() < 0 || sd_bus_attach_event(bus_.get(), event_.get(), 0) < 0) {
+        bus_.reset();
+        static_cast<void>(retry_timer_.arm(retry_interval));
+        return;
     }
-    manager.get(manager_path, manager_interface, "Version", [&manager](sd_bus_message* answer) {
+    get(manager_path, manager_interface, "Version", [this](sd_bus_message* answer) {
         // Where it failed the connection broke again, and that is tried again by itself.
-        if (!error_of(answer)) manager.events_.connected();
+        if (!error_of(answer)) events_.connected();
     });
-    return 0;
 }
 
-int ServiceManager::on_properties(sd_bus_message* message, void* self, sd_bus_error* /*error*/) {
+void ServiceManager::properties_changed(sd_bus_message* message) {
     const char* path = sd_bus_message_get_path(message);
     const std::string unit = path == nullptr ? "" : unit_of(path);
-    if (!unit.empty())
-        static_cast<ServiceManager*>(self)->events_.changed(unit, changes_in(message));
-    return 0;
+    if (!unit.empty()) events_.changed(unit, changes_in(message));
 }
 
-int ServiceManager::on_job_removed(sd_bus_message* message, void* self, sd_bus_error* /*error*/) {
+void ServiceManager::job_removed(sd_bus_message* message) {
     const char* unit = nullptr;
     if (sd_bus_message_read(message, "uoss", nullptr, nullptr, &unit, nullptr) >= 0) {
-        static_cast<ServiceManager*>(self)->events_.changed(unit, {});
+        events_.changed(unit, {});
     }
-    return 0;
 }
 
 // ---- Calls ----
@@ -257,7 +254,7 @@ void ServiceManager::call(sd_bus_message* message,
     if (!bus_ || sd_bus_call_async(bus_.get(), &slot, message, on_answer, pending.get(), 0) < 0) {
         // Not connected at the moment. Not from inside: from the loop, like every answer.
         unsent_.push_back(std::move(pending->reply));
-        static_cast<void>(arm_timer(event_.get(), unsent_timer_, retry_usec, on_unsent, this));
+        static_cast<void>(unsent_timer_.arm(retry_interval));
         return;
     }
     sd_bus_slot_set_destroy_callback(slot, drop_pending);
@@ -266,11 +263,10 @@ void ServiceManager::call(sd_bus_message* message,
     sd_bus_slot_unref(slot);
 }
 
-int ServiceManager::on_unsent(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
+void ServiceManager::answer_unsent() {
     std::vector<std::function<void(sd_bus_message*)>> now;
-    now.swap(static_cast<ServiceManager*>(self)->unsent_);
+    now.swap(unsent_);
     for (const auto& reply : now) reply(nullptr);
-    return 0;
 }
 
 void ServiceManager::get(const std::string& path, const char* interface, const char* property,
@@ -338,8 +334,19 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
     const auto text = [](std::string& target) {
         return [&target](sd_bus_message* answer) { read_text(answer, target); };
     };
-    const auto number = [](auto& target, const char* type) {
-        return [&target, type](sd_bus_message* answer) { read_number(answer, type, target); };
+    const auto number = [](std::int32_t& target) {
+        return [&target](sd_bus_message* answer) { read_number(answer, "i", target); };
+    };
+    // One that is not known is the highest of all.
+    const auto count = [](auto set) {
+        return [set](sd_bus_message* answer) {
+            std::uint64_t read = UINT64_MAX;
+            read_number(answer, "t", read);
+            if (read != UINT64_MAX) set(read);
+        };
+    };
+    const auto span = [&count](std::chrono::microseconds& target) {
+        return count([&target](std::uint64_t usec) { target = time_of(usec).time_since_epoch(); });
     };
     // The states first: what is read after a final one can't change any more.
     const std::array<Wanted, 13> wanted = {{
@@ -347,14 +354,18 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         {unit_interface, "LoadState", text(state.load)},
         {unit_interface, "ActiveState", text(state.active)},
         {unit_interface, "SubState", text(state.sub)},
-        {unit_interface, "ActiveEnterTimestampMonotonic", number(state.active_since_usec, "t")},
+        {unit_interface, "ActiveEnterTimestampMonotonic", span(state.active_since)},
         {service_interface, "Result", text(state.result)},
-        {service_interface, "ExecMainCode", number(state.main_code, "i")},
-        {service_interface, "ExecMainStatus", number(state.main_status, "i")},
-        {service_interface, "ExecMainStartTimestamp", number(state.main_started_usec, "t")},
-        {service_interface, "ExecMainHandoffTimestampMonotonic", number(state.executed_usec, "t")},
-        {service_interface, "CPUUsageNSec", number(state.cpu_nsec, "t")},
-        {service_interface, "MemoryPeak", number(state.memory_peak_bytes, "t")},
+        {service_interface, "ExecMainCode", number(state.main_code)},
+        {service_interface, "ExecMainStatus", number(state.main_status)},
+        {service_interface, "ExecMainStartTimestamp",
+         count([&state](std::uint64_t usec) { state.main_started = time_of(usec); })},
+        {service_interface, "ExecMainHandoffTimestampMonotonic", span(state.executed)},
+        {service_interface, "CPUUsageNSec", count([&state](std::uint64_t nsec) {
+             state.cpu = std::chrono::nanoseconds(static_cast<std::int64_t>(nsec));
+         })},
+        {service_interface, "MemoryPeak",
+         count([&state](std::uint64_t bytes) { state.memory_peak_bytes = bytes; })},
         {unit_interface, "ActiveState", text(state.active_afterwards)},
     }};
     gathering->left = wanted.size();
@@ -404,7 +415,7 @@ void ServiceManager::failed_units(std::function<void(const std::vector<std::stri
     }
     const Message message(raw);
     if (message) {
-        const std::string pattern = job_unit("*");
+        const std::string pattern = job_unit(JobId("*"));
         sd_bus_message_append(message.get(), "asas", 1, "failed", 1, pattern.c_str());
     }
     call(message.get(), [reply = std::move(reply)](sd_bus_message* answer) {

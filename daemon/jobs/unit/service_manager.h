@@ -9,6 +9,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,29 +20,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/loop/event_source.h"
-#include "daemon/policy/unit_property.h"
+#include "model/job.h"
 
 namespace postern::jobs {
-
-// A service to be started, but for what is the same for all jobs. Descriptors stay the caller's.
-struct UnitSpec {
-    std::string name;
-    std::string description;
-    std::string program;
-    std::vector<std::string> argv;
-    std::vector<std::string> environment;  // NAME=text
-    std::string working_directory;
-    std::string user;   // empty: the manager's own
-    std::string group;  // empty: the user's own
-    std::vector<std::string> groups;
-    std::uint64_t timeout_usec = 0;     // 0: none
-    std::uint64_t kill_grace_usec = 0;  // between TERM and KILL
-    int stdin_file = -1;
-    int stdout_file = -1;
-    int stderr_file = -1;
-    std::vector<policy::UnitProperty> sandbox;
-};
 
 // Of a unit, as far as a job's result hangs on it.
 struct UnitState {
@@ -54,12 +37,12 @@ struct UnitState {
     std::string result;            // "success", "exit-code", "signal", "timeout", "oom-kill", ...
     std::int32_t main_code = 0;    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: it has not ended
     std::int32_t main_status = 0;  // exit code or signal
-    std::uint64_t main_started_usec = 0;  // wall clock; 0: it has not
+    Time main_started;             // the epoch: it has not
     // CLOCK_MONOTONIC; 0: never. With Type=exec active means that the program was executed.
-    std::uint64_t active_since_usec = 0;
-    std::uint64_t executed_usec = 0;  // 0 also where systemd does not know (before 256)
-    std::uint64_t cpu_nsec = UINT64_MAX;
-    std::uint64_t memory_peak_bytes = UINT64_MAX;  // unknown before systemd 255
+    std::chrono::microseconds active_since{};
+    std::chrono::microseconds executed{};  // 0 also where systemd does not know (before 256)
+    std::optional<std::chrono::nanoseconds> cpu;
+    std::optional<std::uint64_t> memory_peak_bytes;  // unknown before systemd 255
 };
 
 // What a signal told of a unit: may come when the unit itself can't be asked any more.
@@ -75,12 +58,9 @@ struct CallError {
     std::string message;
 };
 
-// Description= of what ServiceManager::fence() starts.
-inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
-
 // The name of a job's unit, and the job of a unit of that name. Empty: it is no job's.
-std::string job_unit(std::string_view job);
-std::string job_of_unit(std::string_view unit);
+std::string job_unit(const JobId& job);
+JobId job_of_unit(std::string_view unit);
 
 class ServiceManager {
   public:
@@ -137,20 +117,23 @@ class ServiceManager {
     // A Manager's method whose answer is of no interest: what came of it shows in the unit.
     template <typename... Arguments>
     void tell(const char* method, const char* types, Arguments... arguments);
-    static int on_disconnected(sd_bus_message* message, void* self, sd_bus_error* error);
-    static int on_properties(sd_bus_message* message, void* self, sd_bus_error* error);
-    static int on_job_removed(sd_bus_message* message, void* self, sd_bus_error* error);
-    static int on_unsent(sd_event_source* source, std::uint64_t usec, void* self);
-    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
+    void disconnected(sd_bus_message* message);
+    void properties_changed(sd_bus_message* message);
+    void job_removed(sd_bus_message* message);
+    // A method as what sd-bus calls with a message.
+    template <void (ServiceManager::*method)(sd_bus_message*)>
+    static int forward(sd_bus_message* message, void* self, sd_bus_error* error);
+    void reconnect();
+    void answer_unsent();
 
     EventLoop event_;
     std::string socket_;
     Events events_;
     Bus bus_;
-    EventSource retry_timer_;
+    Timer retry_timer_;
     // Calls that could not even be sent, until they are answered so.
     std::vector<std::function<void(sd_bus_message* answer)>> unsent_;
-    EventSource unsent_timer_;
+    Timer unsent_timer_;
 };
 
 }  // namespace postern::jobs

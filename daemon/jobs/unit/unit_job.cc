@@ -1,20 +1,28 @@
 #include "daemon/jobs/unit/unit_job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <chrono>
 #include <csignal>
 #include <string_view>
 #include <utility>
 
 #include "base/utf8.h"
+#include "daemon/jobs/job_command.h"
+#include "daemon/jobs/unit/unit_message.h"
 #include "daemon/jobs/unit/unit_result.h"
+#include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/loop/clock.h"
+#include "host/safe_file.h"
 
 namespace postern::jobs {
 namespace {
 
 // How long until systemd is asked again that gave no answer.
-constexpr std::uint64_t ask_again_usec = 500'000;
+constexpr std::chrono::milliseconds ask_again_interval{500};
 
 bool names_property(std::string_view message, std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
@@ -37,18 +45,27 @@ auto UnitJob::guarded(void (UnitJob::*method)(Argument)) {
     };
 }
 
-UnitJob::UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
-                 Audience audience)
-    : Job(host, std::move(record), std::move(files), std::move(audience)),
+UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobParts parts)
+    : Job(host, std::move(parts)),
       services_(services),
+      all_(all),
       cause_(this->record().ending),
-      self_(std::make_shared<UnitJob*>(this)) {}
+      retry_timer_(make_timer([this] { ask_again(); })),
+      kill_timer_(make_timer([this] { services_.kill(this->record().unit, SIGKILL); })),
+      self_(std::make_shared<UnitJob*>(this)) {
+    all_.emplace(this->record().unit, this);
+}
 
-UnitJob::~UnitJob() = default;
+UnitJob::~UnitJob() {
+    all_.erase(record().unit);
+}
 
 void UnitJob::set_state(State state) {
+    constexpr std::array<const char*, 5> names = {"submitting", "fencing", "watching", "stopping",
+                                                  "ended"};
     // Only forward.
     assert(state > state_);
+    moved(names[static_cast<std::size_t>(state_)], names[static_cast<std::size_t>(state)]);
     state_ = state;
 }
 
@@ -57,18 +74,29 @@ void UnitJob::clean_up() {
 }
 
 void UnitJob::write_record(const char* what) {
-    const Status written = host().records().write(record());
-    if (!written && host().settings().notice) {
-        host().settings().notice(std::string(what) + " of job " + id() + ": " +
-                                 written.error().message);
+    if (const Status written = host().records().write(record()); !written) {
+        host().notice(std::string(what) + " of job " + id().text() + ": " +
+                      written.error().message);
     }
 }
 
 // ---- Start ----
 
-void UnitJob::begin(UnitSpec spec, UniqueFd stdin_file) {
-    stdin_file_ = std::move(stdin_file);
+void UnitJob::start(const policy::Action& action, const policy::Command& command) {
+    // Judged again, as before each start; systemd then takes it by its path, which only root can
+    // change.
+    const auto program = open_safe(action.program, geteuid(), Use::execute);
+    auto stdin_file = stdin_of(command);
+    if (!program || !stdin_file) {
+        return fail_later({"the program could not be started",
+                           program ? stdin_file.error().message : program.error().message});
+    }
+    stdin_file_ = std::move(*stdin_file);
+    UnitSpec spec = unit_spec(action, command, record());
+    spec.kill_grace = host().settings().kill_grace;
     spec.stdin_file = stdin_file_.get();
+    spec.stdout_file = files().output[0].fd();
+    spec.stderr_file = files().output[error_stream(action)].fd();
     sandbox_ = spec.sandbox;
     services_.start(spec, guarded(&UnitJob::answered));
 }
@@ -114,7 +142,7 @@ void UnitJob::accepted() {
     stdin_file_.reset();
     sandbox_.clear();
     own_record().state = RecordState::running;
-    own_record().result.started_usec = wall_clock_usec();
+    own_record().result.started = wall_clock();
     // Where that fails the old record says that it was being started, and that is found out later.
     write_record("the start");
     look();
@@ -131,19 +159,18 @@ void UnitJob::fenced(const std::optional<CallError>& error) {
     } else if (error->name == "org.freedesktop.systemd1.UnitExists") {
         services_.state(record().unit, guarded(&UnitJob::recognised));
     } else {
-        if (!error->name.empty() && host().settings().notice) {
-            host().settings().notice(
-                "job " + id() +
-                ": whether it was started can't be found out: " + printable(error->message));
+        if (!error->name.empty()) {
+            host().notice("job " + id().text() + ": whether it was started can't be found out: " +
+                          printable(error->message));
         }
-        arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
+        arm(retry_timer_, ask_again_interval);
     }
 }
 
 // The unit that is there is the job, or a fence that we, or a guard before us, put up already.
 void UnitJob::recognised(const std::optional<UnitState>& state) {
     if (!state) {
-        arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
+        arm(retry_timer_, ask_again_interval);
     } else if (state->description == fence_description) {
         never_began();
     } else {
@@ -156,14 +183,12 @@ void UnitJob::never_began() {
                 "the connection to systemd broke before it took the job's unit", true});
 }
 
-int UnitJob::on_retry(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& job = *static_cast<UnitJob*>(self);
-    if (job.state_ == State::fencing) {
-        job.fence();
+void UnitJob::ask_again() {
+    if (state_ == State::fencing) {
+        fence();
     } else {
-        job.look();
+        look();
     }
-    return 0;
 }
 
 // ---- Its life ----
@@ -194,7 +219,7 @@ void UnitJob::look() {
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
-    if (!state) return arm(host().event(), retry_timer_, ask_again_usec, on_retry, this);
+    if (!state) return arm(retry_timer_, ask_again_interval);
     // As long as it waits for its turn it is inactive as well.
     // What has ignored TERM leaves the unit failed.
     const bool over = state_ == State::stopping
@@ -210,7 +235,7 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
     }
     if (state_ == State::watching && is_final(*state)) {
         set_state(State::stopping);
-        kill_timer_.reset();
+        kill_timer_.disarm();
         if (told_) {
             // On disk before systemd may forget it: a guard that dies now leaves no riddle.
             take_result();
@@ -235,9 +260,9 @@ void UnitJob::gone() {
 }
 
 void UnitJob::take_result() {
-    const std::uint64_t started = record().result.started_usec;
+    const Time started = record().result.started;
     own_record().result = result_of(last_, cause_);
-    if (record().result.started_usec == 0) own_record().result.started_usec = started;
+    if (record().result.started == Time{}) own_record().result.started = started;
 }
 
 void UnitJob::conclude() {
@@ -271,14 +296,7 @@ void UnitJob::end(Outcome outcome) {
 void UnitJob::terminate() {
     services_.kill(record().unit, SIGTERM);
     services_.kill(record().unit, SIGCONT);
-    arm(host().event(), kill_timer_,
-        static_cast<std::uint64_t>(host().settings().kill_grace.count()), on_kill, this);
-}
-
-int UnitJob::on_kill(sd_event_source* /*source*/, std::uint64_t /*usec*/, void* self) {
-    auto& job = *static_cast<UnitJob*>(self);
-    job.services_.kill(job.record().unit, SIGKILL);
-    return 0;
+    arm(kill_timer_, host().settings().kill_grace);
 }
 
 }  // namespace postern::jobs

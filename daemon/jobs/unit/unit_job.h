@@ -13,6 +13,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/job.h"
@@ -21,19 +23,21 @@
 
 namespace postern::jobs {
 
+class UnitJob;
+// Those that are not over, by the names of their units.
+using UnitJobs = std::unordered_map<std::string, UnitJob*>;
+
 class UnitJob final : public Job {
   public:
-    UnitJob(JobHost& host, ServiceManager& services, Record record, JobFiles files,
-            Audience audience);
+    UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobParts parts);
     ~UnitJob() override;
     UnitJob(const UnitJob&) = delete;
     UnitJob& operator=(const UnitJob&) = delete;
 
-    // Starts it. The descriptors of the spec that are not our output files': `stdin_file`.
-    void begin(UnitSpec spec, UniqueFd stdin_file);
-    // Takes up what a guard that died left.
+    // What a guard that died left goes on from there.
     void resume();
 
+    void start(const policy::Action& action, const policy::Command& command) override;
     void end(Outcome outcome) override;
     [[nodiscard]] bool outlives_the_guard() const override { return true; }
 
@@ -61,13 +65,13 @@ class UnitJob final : public Job {
     void take_result();
     void terminate();
     void write_record(const char* what);
-    static int on_retry(sd_event_source* source, std::uint64_t usec, void* self);
-    static int on_kill(sd_event_source* source, std::uint64_t usec, void* self);
+    void ask_again();
     // A callback that does nothing once this job is no more.
     template <typename Argument>
     auto guarded(void (UnitJob::*method)(Argument));
 
     ServiceManager& services_;
+    UnitJobs& all_;
     State state_ = State::submitting;
     std::vector<policy::UnitProperty> sandbox_;
     UniqueFd stdin_file_;
@@ -77,8 +81,8 @@ class UnitJob final : public Job {
     bool missed_ = false;   // what systemd said for a while
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since
-    EventSource retry_timer_;
-    EventSource kill_timer_;
+    Timer retry_timer_;
+    Timer kill_timer_;
     std::shared_ptr<UnitJob*> self_;  // for guarded(): the others are weak
 };
 

@@ -1,5 +1,6 @@
 #include "daemon/jobs/unit/unit_message.h"
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -214,6 +215,10 @@ Result<Message> build(sd_bus* bus, const std::string& name, const Properties& ad
     return message;
 }
 
+std::uint64_t count(std::chrono::microseconds span) {
+    return static_cast<std::uint64_t>(span.count());
+}
+
 void add_identity(Writer& writer, const UnitSpec& spec) {
     if (!spec.user.empty()) writer.property("User", "s", spec.user);
     if (!spec.group.empty()) writer.property("Group", "s", spec.group);
@@ -236,8 +241,8 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         writer.property("After", "as", std::vector<std::string>{"posternd.service"});
         writer.property("CPUAccounting", "b", true);
         writer.property("MemoryAccounting", "b", true);
-        if (spec.timeout_usec != 0) writer.property("RuntimeMaxUSec", "t", spec.timeout_usec);
-        writer.property("TimeoutStopUSec", "t", spec.kill_grace_usec);
+        if (spec.timeout.count() != 0) writer.property("RuntimeMaxUSec", "t", count(spec.timeout));
+        writer.property("TimeoutStopUSec", "t", count(spec.kill_grace));
         add_identity(writer, spec);
         writer.property("WorkingDirectory", "s", spec.working_directory);
         writer.property("Environment", "as", spec.environment);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/unit_spec.h"
 
 namespace postern::jobs {
 
@@ -22,6 +22,8 @@ using Message = std::unique_ptr<sd_bus_message, UnrefMessage>;
 Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
                               const std::vector<std::string>& unset);
 
+// Description= of such a one.
+inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
 // A unit of this name that does nothing, for some seconds.
 Result<Message> fence_message(sd_bus* bus, const std::string& name);
 

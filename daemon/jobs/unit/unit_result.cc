@@ -1,6 +1,7 @@
 #include "daemon/jobs/unit/unit_result.h"
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <string>
 #include <string_view>
@@ -42,8 +43,6 @@ constexpr std::array<SetUpStep, 22> set_up_steps = {{
     {243, "CREDENTIALS", "its credentials can't be set up"},
 }};
 
-constexpr std::uint64_t unknown = UINT64_MAX;
-
 }  // namespace
 
 bool is_final(const UnitState& state) {
@@ -51,7 +50,7 @@ bool is_final(const UnitState& state) {
 }
 
 bool was_executed(const UnitState& state) {
-    if (state.executed_usec != 0 || state.active_since_usec != 0) return true;
+    if (state.executed.count() != 0 || state.active_since.count() != 0) return true;
     if (state.main_code == 0) return false;
     // It ended before systemd looked; systemd's own codes are all that tell.
     return state.main_code != CLD_EXITED || state.main_status < first_set_up_status ||
@@ -79,11 +78,9 @@ JobResult result_of(const UnitState& state, std::optional<Outcome> cause) {
     JobResult result;
     result.by_signal = state.main_code == CLD_KILLED || state.main_code == CLD_DUMPED;
     result.status = state.main_status;
-    result.started_usec = state.main_started_usec;
-    if (state.cpu_nsec != unknown) result.cpu_usec = state.cpu_nsec / 1000;
-    if (state.memory_peak_bytes != unknown) {
-        result.max_resident_kib = state.memory_peak_bytes / 1024;
-    }
+    result.started = state.main_started;
+    if (state.cpu) result.cpu = std::chrono::floor<std::chrono::microseconds>(*state.cpu);
+    result.max_resident_kib = state.memory_peak_bytes.value_or(0) / 1024;
     if (cause) {
         result.outcome = *cause;
     } else if (state.result == "timeout") {

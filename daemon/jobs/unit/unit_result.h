@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/start_failure.h"
 #include "daemon/jobs/unit/service_manager.h"
 #include "model/job.h"
 

@@ -367,16 +367,16 @@ class Parser {
     }
 
     void read_timeout() {
-        action_.timeout_usec = options_.default_timeout_usec;
+        action_.timeout = options_.default_timeout;
         if (const auto node = member("timeout")) {
             if (const auto duration = read_duration(*node)) {
                 if (*duration == 0 || *duration > max_timeout_usec) {
                     document_.report(*node, "is out of range; use more than 0 and at most 30d");
                 }
-                action_.timeout_usec = *duration;
+                action_.timeout = std::chrono::microseconds(*duration);
             }
         }
-        action_.description.timeout_usec = action_.timeout_usec;
+        action_.description.timeout = action_.timeout;
     }
 
     void read_on_disconnect() {

@@ -24,7 +24,7 @@ struct LoadOptions {
     // Whether systemd supervises jobs: else there is no sandbox for them.
     bool systemd = false;
     // Timeout of an action that names none.
-    std::uint64_t default_timeout_usec = 3'600'000'000;
+    std::chrono::microseconds default_timeout = std::chrono::hours(1);
 };
 
 }  // namespace postern::policy

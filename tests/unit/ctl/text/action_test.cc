@@ -75,7 +75,7 @@ TEST(CtlAction, IsDecodedWhole) {
     expected.name = "n";
     expected.summary = "s";
     expected.description = "d";
-    expected.timeout_usec = 7'000'000;
+    expected.timeout = std::chrono::seconds(7);
     expected.kill_on_disconnect = true;
     expected.arguments = {list, text};
     EXPECT_EQ(*decoded, expected);
@@ -91,7 +91,7 @@ TEST(CtlAction, OfADaemonThatSaysNonsenseIsRefusedAndNeverThrows) {
     }
     const auto odd = decode_action({{"name", "n"}, {"timeoutSeconds", -5}, {"arguments", "none"}});
     ASSERT_TRUE(odd.has_value());
-    EXPECT_EQ(odd->timeout_usec, 0U);
+    EXPECT_EQ(odd->timeout.count(), 0);
     EXPECT_TRUE(odd->arguments.empty());
     EXPECT_TRUE(decode_action({{"name", "n"}, {"timeoutSeconds", INT64_MAX}}).has_value());
 }

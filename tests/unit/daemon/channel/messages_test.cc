@@ -36,7 +36,13 @@ constexpr RequestId request{0xfedcba98};
 const JobId job("0123456789abcdef0123456789abcdef");
 
 JobResult some_result() {
-    return {Outcome::timeout, true, -9, 0x0102030405060708, 0xfedcba9876543210, 3, 4};
+    return {Outcome::timeout,
+            true,
+            -9,
+            time_of(0x0102030405060708),
+            time_of(0xfedcba9876543210),
+            std::chrono::microseconds(3),
+            4};
 }
 
 ActionDescription some_action() {
@@ -63,7 +69,7 @@ ActionDescription some_action() {
     action.name = "web.restart";
     action.summary = "Restart";
     action.description = std::string("d\0e", 3);
-    action.timeout_usec = 30'000'000;
+    action.timeout = std::chrono::seconds(30);
     action.kill_on_disconnect = true;
     action.datagram = true;
     action.arguments = {text, numbers};
@@ -72,7 +78,7 @@ ActionDescription some_action() {
 
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
-    const JobView view{JobId("j"), "a", JobState::ended, 5, some_result(), "why"};
+    const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
     return {{{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
             {{}, {}, Groups{{1, 2147483648, 4294967294}}},
             {{}, {}, SnapshotBegin{7}},
@@ -88,11 +94,11 @@ std::vector<Envelope<ToSession>> all_to_session() {
             {connection, request, JobEnded{some_result()}},
             {connection, request, JobFound{view}},
             {connection, request, Detached{job}},
-            {connection, request, StatusReport{"0.1", 7, 1795525093704675, "debug", "systemd", 3}},
+            {connection, request, StatusReport{"0.1", 7, time_of(1795525093704675), "debug", "systemd", 3}},
             {connection, request, SocketReport{"/run/s", true, true}},
             {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
             {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
-            {connection, request, JobReport{job, "a", 1000, 42, "u.service", 9}},
+            {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
             {connection, request, Managed{true, "why", 5}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
@@ -193,7 +199,7 @@ TEST(ChannelMessages, FieldsComeBack) {
     };
     EXPECT_EQ(std::get<Described>(to_session(Described{some_action()})).action, some_action());
     EXPECT_EQ(std::get<JobEnded>(to_session(JobEnded{some_result()})).result, some_result());
-    const JobView view{JobId("j"), "a", JobState::failed, 5, some_result(), "why"};
+    const JobView view{JobId("j"), "a", JobState::failed, time_of(5), some_result(), "why"};
     EXPECT_EQ(std::get<JobFound>(to_session(JobFound{view})).job, view);
     EXPECT_EQ(std::get<JobStarted>(to_session(JobStarted{job})).job, job);
 
@@ -362,7 +368,7 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     Bytes refused = encode({connection, request, Refused{Refusal::not_by_datagram, "", ""}});
     refused[header_size] = 8;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
-    Bytes ended = encode({connection, request, JobEnded{{Outcome::lost, false, 0, 0, 0, 0, 0}}});
+    Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
     ended[header_size] = 7;
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "an outcome that there is not";
     ended[header_size] = 5;

@@ -37,7 +37,7 @@ class JobsEnd : public JobsTest {
 
 // The time that a job has which is ended by it: enough for a shell to have begun, also on a busy
 // machine.
-constexpr std::uint64_t short_time_usec = 1'000'000;
+constexpr std::chrono::seconds short_time{1};
 
 // A shell that waits for ever and can be woken by signals.
 constexpr const char* wait_for_ever = "while :; do sleep 100 & wait $!; done";
@@ -45,11 +45,11 @@ constexpr const char* wait_for_ever = "while :; do sleep 100 & wait $!; done";
 TEST_F(JobsEnd, TheTimeIsUpTermThenTheOutcomeIsTimeout) {
     use(endless_grace);
     policy::Action slow = shell_action(anna);
-    slow.description.timeout_usec = short_time_usec;
+    slow.description.timeout = short_time;
     const auto before = Clock::now();
     const StoryPtr story = run(slow, shell("echo begun; exec sleep 100"));
     EXPECT_THAT(story, EndedBySignal(Outcome::timeout, SIGTERM));
-    EXPECT_GE(Clock::now() - before, std::chrono::microseconds(short_time_usec));
+    EXPECT_GE(Clock::now() - before, short_time);
     EXPECT_EQ(read_all(story->out), "begun\n");
     EXPECT_EQ(record_of(story).result, *story->result);
 }
@@ -57,7 +57,7 @@ TEST_F(JobsEnd, TheTimeIsUpTermThenTheOutcomeIsTimeout) {
 TEST_F(JobsEnd, AJobThatExitsOnTermIsStillATimeout) {
     use(endless_grace);
     policy::Action slow = shell_action(anna);
-    slow.description.timeout_usec = short_time_usec;
+    slow.description.timeout = short_time;
     const StoryPtr story =
         run(slow, shell(std::string("trap 'echo term; exit 3' TERM; ") + wait_for_ever));
     ASSERT_TRUE(story->result);
@@ -70,11 +70,11 @@ TEST_F(JobsEnd, AJobThatExitsOnTermIsStillATimeout) {
 TEST_F(JobsEnd, AJobThatIgnoresTermIsKilledAfterTheGrace) {
     use(short_grace);
     policy::Action slow = shell_action(anna);
-    slow.description.timeout_usec = short_time_usec;
+    slow.description.timeout = short_time;
     const auto before = Clock::now();
     const StoryPtr story = run(slow, shell(std::string("trap '' TERM; ") + wait_for_ever));
     EXPECT_THAT(story, EndedBySignal(Outcome::timeout, SIGKILL));
-    EXPECT_GE(Clock::now() - before, std::chrono::microseconds(short_time_usec) + short_grace);
+    EXPECT_GE(Clock::now() - before, short_time + short_grace);
 }
 
 TEST_F(JobsEnd, AStoppedJobGetsItsTerm) {
@@ -101,7 +101,7 @@ TEST_F(JobsEnd, TheFirstReasonToEndAJobCounts) {
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
     EXPECT_THAT(story, EndedBySignal(Outcome::disconnected, SIGTERM));
     manager_->end(story->job, Outcome::stopped);
-    manager_->end("no such job", Outcome::stopped);
+    manager_->end(JobId("no such job"), Outcome::stopped);
 }
 
 TEST_F(JobsEnd, EndedFromInsideStarted) {
@@ -153,7 +153,7 @@ TEST_F(JobsEnd, TheOutputOfABackgroundChildBelongsToTheJob) {
 TEST_F(JobsEnd, AForkBombIsEndedWhole) {
     use(short_grace);
     policy::Action bomb = shell_action(anna);
-    bomb.description.timeout_usec = short_time_usec;
+    bomb.description.timeout = short_time;
     const StoryPtr story =
         run(bomb,
             shell("trap '' TERM; spread() { i=0; while [ $i -lt 40 ]; do (sleep 100 & sleep 0.01; "
@@ -161,7 +161,7 @@ TEST_F(JobsEnd, AForkBombIsEndedWhole) {
     EXPECT_THAT(story, EndedBySignal(Outcome::timeout, SIGKILL));
     for (const pid_t pid : all_processes()) {
         EXPECT_THAT(read_path("/proc/" + std::to_string(pid) + "/environ"),
-                    Not(HasSubstr(story->job)));
+                    Not(HasSubstr(story->job.text())));
     }
 }
 
@@ -188,7 +188,7 @@ TEST_F(JobsEnd, TheCgroupGoesWithTheJob) {
     use(endless_grace);
     const StoryPtr story = run_shell("exit 0");
     const std::string cgroup = record_of(story).cgroup;
-    EXPECT_TRUE(cgroup.ends_with(story->job)) << cgroup;
+    EXPECT_TRUE(cgroup.ends_with(story->job.text())) << cgroup;
     EXPECT_NE(access(cgroup.c_str(), F_OK), 0);
     manager_.reset();
     EXPECT_NE(access(std::filesystem::path(cgroup).parent_path().c_str(), F_OK), 0);
@@ -211,8 +211,8 @@ TEST_F(JobsEnd, ShutDownEndsAllAndThenSaysSo) {
         ++done;
     });
     EXPECT_EQ(done, 0) << "called from inside shut_down()";
-    const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
-                                         [](const std::string&) { return true; });
+    const auto refused =
+        manager_->start(shell_action(), shell("true"), {}, {}, [](const JobId&) { return true; });
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "the guard is stopping");
     ASSERT_TRUE(loop_until([&] { return done > 0; }));
@@ -270,7 +270,7 @@ TEST_F(JobsEndGroup, TimeoutEndsTheWholeGroup) {
     without_cgroups([&] {
         const std::string pid = open_folder_ + "/pid";
         policy::Action slow = shell_action(anna);
-        slow.description.timeout_usec = short_time_usec;
+        slow.description.timeout = short_time;
         const StoryPtr story =
             run(slow, shell("trap '' TERM; sh -c 'echo $$ >" + pid +
                             "; while :; do sleep 1; done' & while :; do sleep 1; done"));

@@ -12,6 +12,7 @@
 #include <ostream>
 
 #include "daemon/jobs/direct/proc.h"
+#include "daemon/jobs/open/open_jobs.h"
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/event_loop.h"
 #include "tests/unit/daemon/readable.h"
@@ -23,7 +24,7 @@ class Recorder final : public Follower {
   public:
     explicit Recorder(StoryPtr story) : story_(std::move(story)) {}
 
-    void started(const std::string& job, UniqueFd out, UniqueFd err) override {
+    void started(const JobId& job, UniqueFd out, UniqueFd err) override {
         EXPECT_EQ(job, story_->job);
         EXPECT_FALSE(story_->started);
         EXPECT_FALSE(story_->over());
@@ -32,20 +33,20 @@ class Recorder final : public Follower {
         story_->err = std::move(err);
         if (story_->on_started) story_->on_started();
     }
-    void start_failed(const std::string& job, const StartFailure& failure) override {
+    void start_failed(const JobId& job, const StartFailure& failure) override {
         EXPECT_EQ(job, story_->job);
         EXPECT_FALSE(story_->started);
         EXPECT_FALSE(story_->over());
         story_->failure = failure;
     }
-    void output(const std::string& job) override {
+    void output(const JobId& job) override {
         EXPECT_EQ(job, story_->job);
         EXPECT_TRUE(story_->started);
         EXPECT_FALSE(story_->over());
         ++story_->outputs;
         if (story_->on_output) story_->on_output();
     }
-    void ended(const std::string& job, const JobResult& result) override {
+    void ended(const JobId& job, const JobResult& result) override {
         EXPECT_EQ(job, story_->job);
         EXPECT_TRUE(story_->started);
         EXPECT_FALSE(story_->over());
@@ -103,6 +104,32 @@ bool in_child(const std::function<void()>& what) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+void Book::clear() {
+    for (auto* jobs : {&resumed_jobs, &lost_jobs, &failed_jobs, &ended_jobs}) jobs->clear();
+    states.clear();
+}
+
+void Book::resumed(const Record& job) {
+    resumed_jobs.push_back(job);
+    states.erase(job.job);  // it begins anew
+}
+
+void Book::start_failed(const Record& job, const StartFailure& failure) {
+    EXPECT_EQ(job.message, failure.detail);
+    failed_jobs.push_back(job);
+}
+
+void Book::ended(const Record& job) {
+    ended_jobs.push_back(job);
+}
+
+void Book::moved(const JobId& job, std::string_view from, std::string_view to) {
+    std::string& all = states[job];
+    if (all.empty()) all = from;
+    EXPECT_TRUE(all.ends_with(from));
+    all.append(" ").append(to);
+}
+
 void JobsTest::SetUp() {
     if (geteuid() != 0) GTEST_SKIP() << "needs root: it starts jobs of several users";
     // As the guard does: a job costs it some descriptors.
@@ -136,11 +163,8 @@ void JobsTest::create() {
     settings.retention = settings_.retention;
     settings.job_open_files = settings_.job_open_files;
     settings.notice = settings_.notice;
-    auto created = JobManager::create(
-        loop_.get(), std::move(settings),
-        [this](const std::string& job, const std::string& action_name, uid_t uid) {
-            lost_.push_back(job + " " + action_name + " " + std::to_string(uid));
-        });
+    settings.systemd_socket = settings_.systemd_socket;
+    auto created = open_jobs(loop_.get(), std::move(settings), book_);
     ASSERT_TRUE(created) << created.error().message;
     manager_ = std::move(*created);
 }
@@ -162,7 +186,7 @@ bool JobsTest::loop_until_written(const std::string& path) {
 policy::Action JobsTest::action(const std::string& program, uid_t uid) const {
     policy::Action made;
     made.description.name = "test.action";
-    made.description.timeout_usec = 600'000'000;  // longer than any test waits
+    made.description.timeout = std::chrono::minutes(10);  // longer than any test waits
     made.program = program;
     made.uid = uid;
     made.gid = uid;
@@ -181,14 +205,14 @@ policy::Command JobsTest::command(std::vector<std::string> argv) {
 StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with,
                          const Requester& requester) {
     auto story = std::make_shared<Story>();
-    const auto id = manager_->start(what, with, requester, {nullptr, follower(story)},
-                                    [&story](const std::string& job) {
-                                        story->job = job;
-                                        return true;
-                                    });
+    const auto id =
+        manager_->start(what, with, requester, follower(story), [&story](const JobId& job) {
+            story->job = job;
+            return true;
+        });
     EXPECT_TRUE(id) << (id ? "" : id.error().message);
     EXPECT_FALSE(story->started || story->over()) << "called from inside start()";
-    EXPECT_EQ(id ? *id : "", story->job);
+    EXPECT_EQ(id ? *id : JobId(), story->job);
     return story;
 }
 
@@ -209,7 +233,7 @@ Record JobsTest::record_of(const StoryPtr& story) const {
 }
 
 void PrintTo(const StoryPtr& story, std::ostream* out) {
-    *out << "job " << story->job << (story->started ? ", started" : "");
+    *out << "job " << story->job.text() << (story->started ? ", started" : "");
     if (story->failure) *out << ", failed: " << story->failure->detail;
     if (story->result) {
         *out << ", " << name_of(story->result->outcome) << " "

@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +14,9 @@
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/observer.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/jobs/settings.h"
 #include "daemon/loop/event_source.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
@@ -26,7 +29,7 @@ inline constexpr uid_t berta = 64002;
 
 // What a job's follower was told.
 struct Story {
-    std::string job;
+    JobId job;
     bool started = false;
     int outputs = 0;
     std::optional<StartFailure> failure;
@@ -51,12 +54,28 @@ pid_t pid_in(const std::string& path);
 // Runs it in a forked process. True: nothing failed in there.
 bool in_child(const std::function<void()>& what);
 
+// What a manager's observer was told.
+struct Book final : Observer {
+    void clear();
+    void resumed(const Record& job) override;
+    void lost(const Record& job) override { lost_jobs.push_back(job); }
+    void start_failed(const Record& job, const StartFailure& failure) override;
+    void ended(const Record& job) override;
+    void moved(const JobId& job, std::string_view from, std::string_view to) override;
+
+    std::vector<Record> resumed_jobs;
+    std::vector<Record> lost_jobs;
+    std::vector<Record> failed_jobs;
+    std::vector<Record> ended_jobs;
+    std::map<JobId, std::string> states;  // "starting released running ..."
+};
+
 class JobsTest : public testing::Test {
   protected:
     void SetUp() override;
     void TearDown() override;
 
-    // With settings_, whose state folder is folder_/state. Each `lost` goes into lost_.
+    // With settings_, whose state folder is folder_/state. What was lost goes into book_.
     void create();
     // Runs the loop until it is so; false after that time, which is for what does not come at all.
     bool loop_until(const std::function<bool()>& so, int seconds = 50);
@@ -88,7 +107,7 @@ class JobsTest : public testing::Test {
     // Runs the loop until the file is there and ends in a newline.
     bool loop_until_written(const std::string& path);
     [[nodiscard]] std::string job_folder(const StoryPtr& story) const {
-        return folder_ / "state/jobs/" + story->job;
+        return settings_.state_folder + "/jobs/" + story->job.text();
     }
     [[nodiscard]] Record record_of(const StoryPtr& story) const;
 
@@ -96,8 +115,8 @@ class JobsTest : public testing::Test {
     std::string open_folder_;                // in it, 0777: jobs may write there
     Settings settings_;
     EventLoop loop_;
+    Book book_;
     std::unique_ptr<JobManager> manager_;
-    std::vector<std::string> lost_;  // "JOB ACTION UID"
     std::vector<std::string> notices_;
 };
 

@@ -140,9 +140,9 @@ TEST_F(JobsFollowers, WhatIsOverIsReadFromItsRecord) {
 TEST_F(JobsFollowers, OnlyTheNameOfAJobFindsOne) {
     const StoryPtr story = run_shell("exit 0");
     for (const std::string& name :
-         {std::string(), std::string("."), std::string("../jobs/") + story->job, story->job + "/",
-          story->job + std::string(1, '\0'), std::string(32, 'f')}) {
-        EXPECT_FALSE(manager_->find(name)) << name;
+         {std::string(), std::string("."), "../jobs/" + story->job.text(), story->job.text() + "/",
+          story->job.text() + std::string(1, '\0'), std::string(32, 'f')}) {
+        EXPECT_FALSE(manager_->find(JobId(name))) << name;
     }
 }
 
@@ -152,7 +152,7 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     requester.unit = "ci.service";
     requester.key = "deploy-1";
     const auto jobs_of = [&](uid_t uid, const std::string& key) {
-        std::vector<std::string> jobs;
+        std::vector<JobId> jobs;
         Requester who = requester;
         who.uid = uid;
         who.key = key;

@@ -77,7 +77,10 @@ TEST_F(Restart, LeftoversAreEndedAndRecordedAsLost) {
     EXPECT_TRUE(gone_within(main, 0));
     EXPECT_TRUE(gone_within(escaped, 0));
     EXPECT_NE(access(cgroup.c_str(), F_OK), 0);
-    EXPECT_THAT(lost_, ElementsAre(job + " test.action 64001"));
+    ASSERT_EQ(book_.lost_jobs.size(), 1U);
+    EXPECT_EQ(book_.lost_jobs[0].job.text(), job);
+    EXPECT_EQ(book_.lost_jobs[0].action, "test.action");
+    EXPECT_EQ(book_.lost_jobs[0].requester.uid, anna);
     EXPECT_THAT(notices_, IsEmpty());
     const Record lost = record(job);
     EXPECT_EQ(lost.state, RecordState::lost);
@@ -93,9 +96,9 @@ TEST_F(Restart, LeftoversAreEndedAndRecordedAsLost) {
 
     // Lost once, not again.
     manager_.reset();
-    lost_.clear();
+    book_.lost_jobs.clear();
     create();
-    EXPECT_THAT(lost_, IsEmpty());
+    EXPECT_THAT(book_.lost_jobs, IsEmpty());
     EXPECT_EQ(record(job).state, RecordState::lost);
 }
 
@@ -106,7 +109,7 @@ TEST_F(Restart, AJobWhoseGuardDiedBeforeItsLauncherWasReadyNeverRuns) {
         // Not one round of the loop: no go.
     });
     create();
-    ASSERT_EQ(lost_.size(), 1U);
+    ASSERT_EQ(book_.lost_jobs.size(), 1U);
     EXPECT_EQ(record(jobs().at(0)).message, "the guard ended before the program was run");
     EXPECT_NE(access(path("mark").c_str(), F_OK), 0);
 }
@@ -122,7 +125,7 @@ TEST_F(Restart, OfAnotherBootNothingIsEnded) {
     change_record(cgroup, "");
     change_record(boot_id(), "another-boot");
     create();
-    EXPECT_EQ(lost_.size(), 1U);
+    EXPECT_EQ(book_.lost_jobs.size(), 1U);
     EXPECT_FALSE(gone_within(main, 0));
     kill(main, SIGKILL);
 }
@@ -137,7 +140,7 @@ TEST_F(Restart, AForgedCgroupInARecordIsNotEnded) {
     killed_guard([&] { guard_with_a_job(); });
     change_record(record(jobs()[0]).cgroup, cgroup);
     create();
-    EXPECT_EQ(lost_.size(), 1U);
+    EXPECT_EQ(book_.lost_jobs.size(), 1U);
     int status = 0;
     EXPECT_EQ(waitpid(bystander, &status, WNOHANG), 0) << "the bystander is gone";
     // The job itself is ended all the same: its cgroup is in our folder.
@@ -193,7 +196,7 @@ TEST_F(Restart, ACorruptRecordIsSetAsideToldAndStopsNothing) {
     EXPECT_THAT(notices_[0], HasSubstr(folder + "/record.json is not believed"));
     EXPECT_EQ(read_path(folder + "/record.json.bad"), "{ half");
     EXPECT_NE(access((folder + "/record.json").c_str(), F_OK), 0);
-    EXPECT_THAT(lost_, IsEmpty());
+    EXPECT_THAT(book_.lost_jobs, IsEmpty());
     // What it was about is ended all the same.
     EXPECT_TRUE(gone_within(pid_in(path("main")), 0));
     struct stat status{};
@@ -234,7 +237,7 @@ TEST_F(Restart, ADestroyedManagerLeavesNothingRunning) {
     EXPECT_TRUE(gone_within(main, 50));
     EXPECT_TRUE(gone_within(escaped, 50));
     create();
-    EXPECT_EQ(lost_.size(), 1U);
+    EXPECT_EQ(book_.lost_jobs.size(), 1U);
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ TEST_F(JobsRun, TheEnvironmentIsTheDeclaredListByteForByte) {
     for (const std::string& variable :
          {std::string("EMPTY="), std::string("PATH=/usr/bin:/bin"),
           std::string("POSTERN_ACTION=web.restart"), std::string("POSTERN_GID=64006"),
-          "POSTERN_JOB=" + story->job, std::string("POSTERN_UID=64005"),
+          "POSTERN_JOB=" + story->job.text(), std::string("POSTERN_UID=64005"),
           std::string("ZEBRA=a=b \n%n $(id)")}) {
         expected += variable + '\0';
     }
@@ -53,7 +53,7 @@ TEST_F(JobsRun, AFileCantDeclareOurOwnVariables) {
     policy::Action env = action("/usr/bin/env");
     env.environment = {{"POSTERN_JOB", "forged"}};
     const StoryPtr story = run(env, command({"/usr/bin/env"}));
-    EXPECT_THAT(read_all(story->out), HasSubstr("POSTERN_JOB=" + story->job + "\n"));
+    EXPECT_THAT(read_all(story->out), HasSubstr("POSTERN_JOB=" + story->job.text() + "\n"));
     EXPECT_THAT(read_all(story->out), Not(HasSubstr("forged")));
 }
 
@@ -143,13 +143,13 @@ TEST_F(JobsRun, ExitCodesAndSignalsAreTold) {
 }
 
 TEST_F(JobsRun, TimesAndUseAreTold) {
-    const std::uint64_t before = wall_clock_usec();
+    const Time before = wall_clock();
     const StoryPtr story = run_shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
     ASSERT_THAT(story, Exited(0));
-    EXPECT_GE(story->result->started_usec, before);
-    EXPECT_GE(story->result->ended_usec, story->result->started_usec);
-    EXPECT_LE(story->result->ended_usec, wall_clock_usec());
-    EXPECT_GT(story->result->cpu_usec, 1'000U);
+    EXPECT_GE(story->result->started, before);
+    EXPECT_GE(story->result->ended, story->result->started);
+    EXPECT_LE(story->result->ended, wall_clock());
+    EXPECT_GT(story->result->cpu, std::chrono::milliseconds(1));
     EXPECT_GT(story->result->max_resident_kib, 100U);
     EXPECT_EQ(record_of(story).result, *story->result);
 }
@@ -201,10 +201,10 @@ TEST_F(JobsRun, AProgramThatOnlyRootMayReadIsStillExecuted) {
 TEST_F(JobsRun, WithoutAdmissionNothingIsStartedAndNothingStays) {
     const std::string mark = open_folder_ + "/mark";
     bool record_was_there = false;
-    const auto result = manager_->start(
-        shell_action(), shell("touch " + mark), {}, {}, [&](const std::string& job) {
+    const auto result =
+        manager_->start(shell_action(), shell("touch " + mark), {}, {}, [&](const JobId& job) {
             const auto record =
-                from_json(read_path(folder_ / "state/jobs/" + job + "/record.json"));
+                from_json(read_path(folder_ / "state/jobs/" + job.text() + "/record.json"));
             record_was_there = record && record->state == RecordState::starting;
             return false;
         });

@@ -103,7 +103,7 @@ TEST_F(Strain, TheJobsOfAUserWhoStopsAllItsProcessesEndAllTheSame) {
     create();
     const pid_t stopper = stopper_of(stopper_uid);
     policy::Action own = shell_action(stopper_uid);
-    own.description.timeout_usec = 300'000;
+    own.description.timeout = std::chrono::milliseconds(300);
     std::vector<StoryPtr> stories;
     for (int i = 0; i < 5; ++i) stories.push_back(start(own, shell("sleep 100")));
     // Its own end by force, at whichever point they stood.

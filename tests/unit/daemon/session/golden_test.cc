@@ -235,7 +235,7 @@ class Conversation {
             say(JobOutput{});
         } else if (verb == "found") {  // STATE MESSAGE
             int state = 0;
-            JobView view{job_,         "hello", JobState::starting, 1'700'000'000'000'000,
+            JobView view{job_,         "hello", JobState::starting, time_of(1'700'000'000'000'000),
                          std::nullopt, ""};
             arguments >> state >> std::ws;
             std::getline(arguments, view.message);

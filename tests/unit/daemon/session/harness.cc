@@ -184,7 +184,7 @@ std::vector<ActionDescription> some_actions() {
     restart.name = "web.restart";
     restart.summary = "Restart a web service";
     restart.description = "Stops it and starts it again.";
-    restart.timeout_usec = 30'500'000;
+    restart.timeout = std::chrono::milliseconds(30'500);
     ArgumentSpec service;
     service.name = "service";
     service.summary = "Which one";
@@ -202,7 +202,7 @@ std::vector<ActionDescription> some_actions() {
     ActionDescription hello;
     hello.name = "hello";
     hello.summary = "Say \"Hi\"";
-    hello.timeout_usec = 60'000'000;
+    hello.timeout = std::chrono::minutes(1);
     return {restart, hello};
 }
 

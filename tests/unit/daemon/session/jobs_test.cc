@@ -33,7 +33,8 @@ std::vector<json> replies(Client& client) {
     return all;
 }
 
-const JobResult exit_3{Outcome::exited, false, 3, 10, 20, 30, 40};
+const JobResult exit_3{
+    Outcome::exited, false, 3, time_of(10), time_of(20), std::chrono::microseconds(30), 40};
 const json exit_3_json = {{"outcome", "exited"}, {"exitCode", 3},         {"startedAt", 10},
                           {"endedAt", 20},       {"cpuMicroseconds", 30}, {"maxResidentKiB", 40}};
 

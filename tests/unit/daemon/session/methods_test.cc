@@ -224,7 +224,8 @@ TEST(JsonValues, ResultsFitTheText) {
     const auto text = text_of("org.postern.Actions");
     const auto& fields = text.types.at("Result");
     const auto made = [&](Outcome outcome, bool by_signal, std::int32_t status) {
-        json result = result_json({outcome, by_signal, status, 1, 2, 3, 4});
+        json result = result_json(
+            {outcome, by_signal, status, time_of(1), time_of(2), std::chrono::microseconds(3), 4});
         EXPECT_EQ(text.misfit(result, fields), "");
         for (const char* key : {"startedAt", "endedAt", "cpuMicroseconds", "maxResidentKiB"}) {
             result.erase(key);
@@ -242,7 +243,8 @@ TEST(JsonValues, ResultsFitTheText) {
     EXPECT_EQ(made(Outcome::lost, false, 0), json({{"outcome", "lost"}}));
     EXPECT_EQ(made(Outcome::out_of_memory, true, 9),
               json({{"outcome", "out-of-memory"}, {"signal", 9}}));
-    const json full = result_json({Outcome::exited, false, 0, 1, 2, 3, 4});
+    const json full = result_json(
+        {Outcome::exited, false, 0, time_of(1), time_of(2), std::chrono::microseconds(3), 4});
     EXPECT_EQ(full["startedAt"], 1);
     EXPECT_EQ(full["endedAt"], 2);
     EXPECT_EQ(full["cpuMicroseconds"], 3);

@@ -84,7 +84,8 @@ TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
     EXPECT_THAT(audit_json(event, at(0), 0),
                 HasSubstr(R"x("job":"00ff","arguments":{"name":"g1","password":"(secret)"})x"));
     event.kind = AuditEvent::Kind::job_ended;
-    event.result = JobResult{Outcome::timeout, true, 15, 1, 2, 3, 4};
+    event.result = JobResult{
+        Outcome::timeout, true, 15, time_of(1), time_of(2), std::chrono::microseconds(3), 4};
     EXPECT_THAT(audit_json(event, at(0), 0),
                 HasSubstr(R"("result":{"outcome":"timeout","signal":15,"startedAt":1,"endedAt":2,)"
                           R"("cpuMicroseconds":3,"maxResidentKiB":4})"));

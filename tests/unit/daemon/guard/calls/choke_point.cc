@@ -117,14 +117,15 @@ std::uint64_t FakeJobs::digest(std::span<const gid_t> groups) const {
     return sum;
 }
 
-Result<std::string> FakeJobs::start(const policy::Action& action, const policy::Command& command,
-                                    const jobs::Requester& requester, jobs::Audience audience,
-                                    const std::function<bool(const std::string&)>& admit) {
+Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Command& command,
+                              const jobs::Requester& requester,
+                              std::unique_ptr<jobs::Follower> follower,
+                              const std::function<bool(const JobId&)>& admit) {
     if (!disk_error.empty()) return fail(disk_error);
-    const std::string job = "job" + std::to_string(++started_);
-    story_.push_back("record " + job);
+    const JobId job("job" + std::to_string(++started_));
+    story_.push_back("record " + job.text());
     if (!admit(job)) {
-        story_.push_back("no record " + job);
+        story_.push_back("no record " + job.text());
         return fail("it was not admitted");
     }
     jobs::Record record;
@@ -133,13 +134,12 @@ Result<std::string> FakeJobs::start(const policy::Action& action, const policy::
     record.requester = requester;
     record.arguments = command.shown;
     records[job] = record;
-    story_.push_back("start " + job);
-    if (audience.follower) followers[job] = std::move(audience.follower);
-    witnesses[job] = std::move(audience.witness);
+    story_.push_back("start " + job.text());
+    if (follower) followers[job] = std::move(follower);
     return job;
 }
 
-std::optional<jobs::Record> FakeJobs::find(const std::string& job) const {
+std::optional<jobs::Record> FakeJobs::find(const JobId& job) const {
     const auto found = records.find(job);
     return found == records.end() ? std::nullopt : std::optional(found->second);
 }
@@ -153,33 +153,33 @@ Result<std::vector<jobs::Record>> FakeJobs::find_key(const jobs::Requester& who)
     return found;
 }
 
-Result<std::array<UniqueFd, 2>> FakeJobs::open_output(const std::string& /*job*/) const {
+Result<std::array<UniqueFd, 2>> FakeJobs::open_output(const JobId& /*job*/) const {
     if (!outputs_readable) return fail("no descriptor is left");
     return std::array{nothing_to_read(), nothing_to_read()};
 }
 
-Result<jobs::FollowerId> FakeJobs::follow(const std::string& job,
+Result<jobs::FollowerId> FakeJobs::follow(const JobId& job,
                                           std::unique_ptr<jobs::Follower> follower) {
     if (!outputs_readable) return fail("no descriptor is left");
-    story_.push_back("follow " + job);
+    story_.push_back("follow " + job.text());
     followers[job] = std::move(follower);
     return jobs::FollowerId{7};
 }
 
-void FakeJobs::leave(const std::string& job, jobs::FollowerId follower, jobs::Leaving leaving) {
-    story_.push_back("leave " + job + " " + std::to_string(follower) +
+void FakeJobs::leave(const JobId& job, jobs::FollowerId follower, jobs::Leaving leaving) {
+    story_.push_back("leave " + job.text() + " " + std::to_string(follower) +
                      (leaving == jobs::Leaving::gone ? " gone" : " interrupted"));
     followers.erase(job);
 }
 
-void FakeJobs::await_output(const std::string& job, jobs::FollowerId follower,
+void FakeJobs::await_output(const JobId& job, jobs::FollowerId follower,
                             std::uint64_t stdout_offset, std::uint64_t stderr_offset) {
-    story_.push_back("await " + job + " " + std::to_string(follower) + " " +
+    story_.push_back("await " + job.text() + " " + std::to_string(follower) + " " +
                      std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
 }
 
-void FakeJobs::end(const std::string& job, Outcome /*outcome*/) {
-    story_.push_back("end " + job);
+void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
+    story_.push_back("end " + job.text());
 }
 
 std::size_t FakeJobs::active(uid_t uid) const {
@@ -197,7 +197,8 @@ std::size_t FakeJobs::active() const {
 std::vector<jobs::ActiveJob> FakeJobs::list() const {
     std::vector<jobs::ActiveJob> all;
     for (const auto& [job, record] : records) {
-        if (!is_over(record.state)) all.push_back({job, record.action, record.requester, "", 1});
+        if (!is_over(record.state))
+            all.push_back({job, record.action, record.requester, "", time_of(1)});
     }
     return all;
 }
@@ -206,12 +207,14 @@ void FakeJobs::shut_down(std::function<void()> done) {
     done();
 }
 
-void FakeJobs::tell_started(const std::string& job) {
+void FakeJobs::tell_started(const std::string& id) {
+    const JobId job(id);
     records.at(job).state = jobs::RecordState::running;
     followers.at(job)->started(job, nothing_to_read(), nothing_to_read());
 }
 
-void FakeJobs::tell_start_failed(const std::string& job, bool again) {
+void FakeJobs::tell_start_failed(const std::string& id, bool again) {
+    const JobId job(id);
     jobs::Record& record = records.at(job);
     record.state = jobs::RecordState::failed;
     record.told = "it could not";
@@ -221,7 +224,8 @@ void FakeJobs::tell_start_failed(const std::string& job, bool again) {
     follower->start_failed(job, {"it could not", "why it could not", again});
 }
 
-void FakeJobs::tell_ended(const std::string& job, const JobResult& result) {
+void FakeJobs::tell_ended(const std::string& id, const JobResult& result) {
+    const JobId job(id);
     jobs::Record& record = records.at(job);
     record.state = jobs::RecordState::ended;
     record.result = result;
@@ -235,6 +239,7 @@ void FakeJobs::tell_ended(const std::string& job, const JobResult& result) {
 ChokePoint::ChokePoint()
     : audit_(
           std::make_unique<Audit>(loop_.get(), std::make_unique<StorySink>(story_, audit_full_))),
+      job_audit_(*audit_),
       administration_(jobs_, {{"/run/s", false, false}},
                       {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
                        [this] { return ++reloads_; }, [] { return std::string("info"); },
@@ -242,7 +247,7 @@ ChokePoint::ChokePoint()
                            story_.push_back("log level " + level);
                            return level == "info" ? Status() : Status(fail("no such level"));
                        }}),
-      calls_(jobs_, limits_, administration_) {
+      calls_(jobs_, job_audit_, limits_, administration_) {
     set_actions();
 }
 
@@ -303,7 +308,7 @@ Story ChokePoint::since() {
 
 jobs::Record ChokePoint::record_of(const std::string& job, jobs::RecordState state) {
     jobs::Record record;
-    record.job = job;
+    record.job = JobId(job);
     record.action = "hello";
     record.state = state;
     record.requester.uid = anna;

@@ -57,38 +57,36 @@ class FakeJobs final : public jobs::JobManager {
 
     // What start() does and finds.
     std::string disk_error;  // not empty: no record can be written
-    std::map<std::string, jobs::Record> records;
+    std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
     std::size_t running = 0;  // besides those that were started here
-    std::map<std::string, std::unique_ptr<jobs::Follower>> followers;
-    std::map<std::string, std::unique_ptr<jobs::Witness>> witnesses;
+    std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
 
     [[nodiscard]] std::string_view supervision() const override { return "nobody"; }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
-    Result<std::string> start(const policy::Action& action, const policy::Command& command,
-                              const jobs::Requester& requester, jobs::Audience audience,
-                              const std::function<bool(const std::string& job)>& admit) override;
-    [[nodiscard]] std::optional<jobs::Record> find(const std::string& job) const override;
+    Result<JobId> start(const policy::Action& action, const policy::Command& command,
+                        const jobs::Requester& requester, std::unique_ptr<jobs::Follower> follower,
+                        const std::function<bool(const JobId& job)>& admit) override;
+    [[nodiscard]] std::optional<jobs::Record> find(const JobId& job) const override;
     [[nodiscard]] Result<std::vector<jobs::Record>> find_key(
         const jobs::Requester& who) const override;
-    [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(
-        const std::string& job) const override;
-    Result<jobs::FollowerId> follow(const std::string& job,
+    [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(const JobId& job) const override;
+    Result<jobs::FollowerId> follow(const JobId& job,
                                     std::unique_ptr<jobs::Follower> follower) override;
-    void leave(const std::string& job, jobs::FollowerId follower, jobs::Leaving leaving) override;
-    void await_output(const std::string& job, jobs::FollowerId follower,
-                      std::uint64_t stdout_offset, std::uint64_t stderr_offset) override;
-    void end(const std::string& job, Outcome outcome) override;
+    void leave(const JobId& job, jobs::FollowerId follower, jobs::Leaving leaving) override;
+    void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
+                      std::uint64_t stderr_offset) override;
+    void end(const JobId& job, Outcome outcome) override;
     [[nodiscard]] std::size_t active(uid_t uid) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;
 
     // Tells the follower of a job, as the manager does; its start failed or its end forget it.
-    void tell_started(const std::string& job);
-    void tell_start_failed(const std::string& job, bool again);
-    void tell_ended(const std::string& job, const JobResult& result);
+    void tell_started(const std::string& id);
+    void tell_start_failed(const std::string& id, bool again);
+    void tell_ended(const std::string& id, const JobResult& result);
 
   private:
     Story& story_;
@@ -123,6 +121,7 @@ class ChokePoint : public testing::Test {
     bool gone_ = false;  // the connection
     EventLoop loop_ = make_event_loop();
     std::unique_ptr<Audit> audit_;
+    JobAudit job_audit_;
     FakeJobs jobs_{story_};
     Limits limits_;
     std::uint64_t reloads_ = 0;

@@ -20,7 +20,7 @@ TEST_F(RunOrder, RecordedThenAuditedThenStarted) {
                     "start job1"));
     jobs_.tell_started("job1");
     EXPECT_THAT(since().back(), "answer JobStarted job1");
-    jobs_.followers.at("job1")->output("job1");
+    jobs_.followers.at(JobId("job1"))->output(JobId("job1"));
     EXPECT_THAT(since(), ElementsAre("answer JobOutput"));
     EXPECT_EQ(kept_.size(), 1U);
     JobResult result;
@@ -233,8 +233,8 @@ TEST_F(RunKey, AStartThatFailedIsTheAnswer) {
 
 TEST_F(RunKey, AStartThatCameToNothingLeavesItFree) {
     call(packet(anna), RunCall{"hello", {}, "k"}, 1);
-    jobs_.records.at("job1").state = jobs::RecordState::failed;
-    jobs_.records.at("job1").again = true;
+    jobs_.records.at(JobId("job1")).state = jobs::RecordState::failed;
+    jobs_.records.at(JobId("job1")).again = true;
     EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, "k"}, 2).back(), "answer Detached job2");
 }
 

@@ -16,7 +16,7 @@ class CallTable : public ChokePoint {
         job.requester.groups = jobs_.digest(owner().caller->groups);
         job.result.outcome = Outcome::exited;
         job.result.status = 3;
-        jobs_.records["theirs"] = job;
+        jobs_.records[JobId("theirs")] = job;
     }
 
     // A call of each kind that an honest session would make.
@@ -174,19 +174,19 @@ TEST_F(CallTable, AJobThatIsNotThereIsLikeAForeignOne) {
 }
 
 TEST_F(CallTable, AJobOfAnotherGidIsAForeignOne) {
-    jobs_.records["theirs"].requester.gid = 5;
+    jobs_.records[JobId("theirs")].requester.gid = 5;
     EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), no_such_job);
 }
 
 TEST_F(CallTable, APacketsJobIsThatOfItsUserAndGroup) {
-    jobs_.records["theirs"].requester.groups_known = false;
+    jobs_.records[JobId("theirs")].requester.groups_known = false;
     EXPECT_THAT(call(by(anna, {anna}), LookUpCall{JobId("theirs")}),
                 ElementsAre("answer JobFound theirs"));
     EXPECT_EQ(call(by(berta, {berta}), LookUpCall{JobId("theirs")}), no_such_job);
 }
 
 TEST_F(CallTable, AUnitCountsOnceARuleNamesOne) {
-    jobs_.records["theirs"].requester.unit = "a.service";
+    jobs_.records[JobId("theirs")].requester.unit = "a.service";
     EXPECT_THAT(call(owner(), LookUpCall{JobId("theirs")}), ElementsAre("answer JobFound theirs"));
     policy::Snapshot snapshot;
     snapshot.names_units = true;

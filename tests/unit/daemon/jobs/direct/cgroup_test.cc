@@ -71,16 +71,16 @@ TEST(CgroupPlaces, TheJobsFolderIsOfOneStateFolder) {
 TEST(CgroupPlaces, OnlyAJobsOwnCgroupIsEndedOnTheWordOfItsRecord) {
     const std::string job(32, 'a');
     const std::string jobs = jobs_folder_name("/state");
-    EXPECT_TRUE(is_job_cgroup("/sys/fs/cgroup/x/" + jobs + "/" + job, "/state", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup", "/state", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs, "/state", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + job, "/state", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + job, "/other", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + job + "/..", "/state", job));
-    EXPECT_FALSE(is_job_cgroup("/sys/../x/" + jobs + "/" + job, "/state", job));
-    EXPECT_FALSE(is_job_cgroup(jobs + "/" + job, "/state", job));
+    EXPECT_TRUE(is_job_cgroup("/sys/fs/cgroup/x/" + jobs + "/" + job, "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup", "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs, "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + job, "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + job, "/other", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + job + "/..", "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup("/sys/../x/" + jobs + "/" + job, "/state", JobId(job)));
+    EXPECT_FALSE(is_job_cgroup(jobs + "/" + job, "/state", JobId(job)));
     EXPECT_FALSE(
-        is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + std::string(32, 'b'), "/state", job));
+        is_job_cgroup("/sys/fs/cgroup/" + jobs + "/" + std::string(32, 'b'), "/state", JobId(job)));
 }
 
 TEST(CgroupPlaces, EndingOneWaitsUntilAllInItAreGone) {

@@ -19,7 +19,7 @@ using testing::UnorderedElementsAre;
 
 Record example() {
     Record record;
-    record.job = "0123456789abcdef0123456789abcdef";
+    record.job = JobId("0123456789abcdef0123456789abcdef");
     record.action = "web.restart";
     record.state = RecordState::ended;
     record.boot = "c0ffee";
@@ -27,13 +27,18 @@ Record example() {
     record.uid = 33;
     record.gid = 34;
     record.arguments = {{"list", "a b"}, {"password", "(secret)"}, {"service", "\"\\\n\x1b"}};
-    record.created_usec = 1'700'000'000'000'000;
+    record.created = time_of(1'700'000'000'000'000);
     record.pid = 12;
     record.pid_start = 1ULL << 40;
     record.cgroup = "/sys/fs/cgroup/x";
     record.message = "why";
-    record.result = {Outcome::signaled,     true, 9, 1'700'000'000'000'001,
-                     1'700'000'000'000'002, 3,    4};
+    record.result = {Outcome::signaled,
+                     true,
+                     9,
+                     time_of(1'700'000'000'000'001),
+                     time_of(1'700'000'000'000'002),
+                     std::chrono::microseconds(3),
+                     4};
     return record;
 }
 
@@ -50,7 +55,7 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->uid, 33U);
     EXPECT_EQ(back->gid, 34U);
     EXPECT_EQ(back->arguments, example().arguments);
-    EXPECT_EQ(back->created_usec, example().created_usec);
+    EXPECT_EQ(back->created, example().created);
     EXPECT_EQ(back->pid, 12);
     EXPECT_EQ(back->pid_start, 1ULL << 40);
     EXPECT_EQ(back->cgroup, "/sys/fs/cgroup/x");
@@ -125,9 +130,9 @@ class Store : public JobsTest {
     Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
         return RecordStore::open(folder_ / "state", {per_uid, in_all, 1 << 20}, settings_.notice);
     }
-    static std::string id(int number) {
+    static JobId id(int number) {
         std::string text = std::to_string(number);
-        return std::string(32 - text.size(), '0') + text;
+        return JobId(std::string(32 - text.size(), '0') + text);
     }
     static void add(RecordStore& store, int number, uid_t uid, std::uint64_t ended) {
         const auto folder = store.make_folder(id(number));
@@ -135,7 +140,7 @@ class Store : public JobsTest {
         Record record = example();
         record.job = id(number);
         record.requester.uid = uid;
-        record.result.ended_usec = ended;
+        record.result.ended = time_of(ended);
         ASSERT_TRUE(store.write_last(record));
     }
     [[nodiscard]] std::vector<int> there() const {
@@ -166,11 +171,12 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     ASSERT_TRUE(store);
     const auto add_with_output = [&](int number, std::size_t bytes, uid_t uid) {
         ASSERT_TRUE(store->make_folder(id(number)));
-        write_path(folder_ / "state/jobs/" + id(number) + "/stdout", std::string(bytes, 'x'), 0600);
+        write_path(folder_ / "state/jobs/" + id(number).text() + "/stdout", std::string(bytes, 'x'),
+                   0600);
         Record record = example();
         record.job = id(number);
         record.requester.uid = uid;
-        record.result.ended_usec = static_cast<std::uint64_t>(number);
+        record.result.ended = time_of(static_cast<std::uint64_t>(number));
         ASSERT_TRUE(store->write_last(record));
     };
     add_with_output(1, 400 << 10, anna);
@@ -211,8 +217,8 @@ TEST_F(Store, AFolderWithoutARecordNeverStartedAnythingAndGoes) {
     auto store = open(2, 3);
     ASSERT_TRUE(store);
     ASSERT_TRUE(store->make_folder(id(1)));
-    write_path(folder_ / "state/jobs/" + id(1) + "/stdout", "", 0622);
-    write_path(folder_ / "state/jobs/" + id(1) + "/record.json.new", "{", 0600);
+    write_path(folder_ / "state/jobs/" + id(1).text() + "/stdout", "", 0622);
+    write_path(folder_ / "state/jobs/" + id(1).text() + "/record.json.new", "{", 0600);
     EXPECT_TRUE(store->load().empty());
     EXPECT_TRUE(there().empty());
 }
@@ -300,7 +306,7 @@ TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
     fill();
     bool asked = false;
     const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
-                                         [&](const std::string&) { return asked = true; });
+                                         [&](const JobId&) { return asked = true; });
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("No space left on device"));
     EXPECT_FALSE(asked);

@@ -17,14 +17,14 @@ UnitState ended(const std::string& active, const std::string& result, std::int32
     state.result = result;
     state.main_code = code;
     state.main_status = status;
-    state.active_since_usec = was_active ? 1 : 0;
-    state.cpu_nsec = 2'000'000;
+    state.active_since = std::chrono::microseconds(was_active ? 1 : 0);
+    state.cpu = std::chrono::milliseconds(2);
     state.memory_peak_bytes = 4096;
     return state;
 }
 
 JobResult made(Outcome outcome, bool by_signal, std::int32_t status) {
-    return {outcome, by_signal, status, 0, 0, 2000, 4};
+    return {outcome, by_signal, status, {}, {}, std::chrono::milliseconds(2), 4};
 }
 
 TEST(UnitResult, FinalStates) {
@@ -62,9 +62,9 @@ TEST(UnitResult, Results) {
 
 TEST(UnitResult, WhatSystemdDoesNotKnowIsZero) {
     UnitState state = ended("active", "success", CLD_EXITED, 0);
-    state.cpu_nsec = UINT64_MAX;
-    state.memory_peak_bytes = UINT64_MAX;
-    EXPECT_EQ(result_of(state, {}), (JobResult{Outcome::exited, false, 0, 0, 0, 0, 0}));
+    state.cpu.reset();
+    state.memory_peak_bytes.reset();
+    EXPECT_EQ(result_of(state, {}), (JobResult{Outcome::exited, false, 0, {}, {}, {}, 0}));
 }
 
 TEST(UnitResult, ExecutedOrNot) {
@@ -76,7 +76,7 @@ TEST(UnitResult, ExecutedOrNot) {
     EXPECT_TRUE(was_executed(ended("failed", "signal", CLD_KILLED, 9, false)));
     EXPECT_FALSE(was_executed(ended("failed", "resources", 0, 0, false)));
     UnitState told = ended("failed", "exit-code", CLD_EXITED, 203, false);
-    told.executed_usec = 1;  // systemd 256 and later
+    told.executed = std::chrono::microseconds(1);  // systemd 256 and later
     EXPECT_TRUE(was_executed(told));
 }
 

@@ -40,8 +40,8 @@ TEST(ActionParser, EveryKey) {
     EXPECT_EQ(action.description.name, "web.restart");
     EXPECT_EQ(action.description.summary, "Restart a service");
     EXPECT_EQ(action.description.description, "Long.\nText.");
-    EXPECT_EQ(action.description.timeout_usec, 60'000'000U);
-    EXPECT_EQ(action.timeout_usec, 60'000'000U);
+    EXPECT_EQ(action.description.timeout, std::chrono::minutes(1));
+    EXPECT_EQ(action.timeout, std::chrono::minutes(1));
     EXPECT_EQ(action.file, "/x/web.restart.json");
     EXPECT_EQ(action.program, "/usr/bin/env");
     ASSERT_EQ(action.command.size(), 3U);
@@ -98,10 +98,10 @@ TEST(ActionParser, EveryKey) {
 
 TEST(ActionParser, WhatHoldsWithoutBeingSaid) {
     LoadOptions options = own_options();
-    options.default_timeout_usec = 77;
+    options.default_timeout = std::chrono::microseconds(77);
     const Action action = parse(action_text(), options);
-    EXPECT_EQ(action.timeout_usec, 77U);
-    EXPECT_EQ(action.description.timeout_usec, 77U);
+    EXPECT_EQ(action.timeout, std::chrono::microseconds(77));
+    EXPECT_EQ(action.description.timeout, std::chrono::microseconds(77));
     EXPECT_EQ(action.working_directory, "/");
     EXPECT_FALSE(action.description.kill_on_disconnect);
     EXPECT_FALSE(action.description.datagram);
@@ -109,7 +109,7 @@ TEST(ActionParser, WhatHoldsWithoutBeingSaid) {
     EXPECT_FALSE(action.stdin_text);
     EXPECT_TRUE(action.deny.empty());
     EXPECT_TRUE(action.description.arguments.empty());
-    EXPECT_EQ(parse(action_text("\"timeout\": 5")).timeout_usec, 5'000'000U);
+    EXPECT_EQ(parse(action_text("\"timeout\": 5")).timeout, std::chrono::seconds(5));
     EXPECT_FALSE(parse(action_text("\"onDisconnect\": \"keep\"")).description.kill_on_disconnect);
     // Nobody is a legal answer to who may.
     EXPECT_TRUE(parse(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": []})").allow.empty());

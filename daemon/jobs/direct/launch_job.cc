@@ -1,0 +1,44 @@
+#include "daemon/jobs/direct/launch_job.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "daemon/jobs/job_command.h"
+#include "daemon/launcher/order.h"
+#include "host/memory_file.h"
+#include "host/safe_file.h"
+
+namespace postern::jobs {
+
+Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
+                            const policy::Command& command, const Record& record,
+                            const JobFiles& files) {
+    const auto program = open_safe(action.program, geteuid(), Use::execute);
+    if (!program) return fail(program.error().message);
+    launcher::Order order;
+    order.uid = action.uid;
+    order.gid = action.gid;
+    order.groups.assign(action.groups.begin(), action.groups.end());
+    order.join_cgroup = !record.cgroup.empty();
+    order.open_files = settings.job_open_files;
+    order.program = action.program;
+    order.working_directory = action.working_directory;
+    order.argv = command.argv;
+    order.environment = environment_of(action, record);
+    POSTERN_TRY(const std::vector<std::uint8_t> bytes, launcher::encode(order));
+    POSTERN_TRY(const UniqueFd order_file, sealed_file("postern-order", bytes));
+    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command));
+    UniqueFd procs;
+    if (order.join_cgroup) {
+        procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
+    }
+    return launch({settings.launcher.get(), stdin_file.get(), files.output[0].fd(),
+                   files.output[error_stream(action)].fd(), order_file.get(), program->get(),
+                   procs.get()});
+}
+
+}  // namespace postern::jobs

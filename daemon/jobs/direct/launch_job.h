@@ -1,0 +1,20 @@
+// The launcher of one job, with what its action, its command and its record say.
+#pragma once
+
+#include "base/result.h"
+#include "daemon/jobs/direct/launch.h"
+#include "daemon/jobs/job_files.h"
+#include "daemon/jobs/record/record.h"
+#include "daemon/jobs/settings.h"
+#include "daemon/policy/arguments.h"
+#include "daemon/policy/snapshot.h"
+
+namespace postern::jobs {
+
+// Spawns the launcher, which waits to be let go. Error: the program is not safe any more, or there
+// is no descriptor, process or memory to be had.
+Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
+                            const policy::Command& command, const Record& record,
+                            const JobFiles& files);
+
+}  // namespace postern::jobs

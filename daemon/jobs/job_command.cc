@@ -1,0 +1,40 @@
+#include "daemon/jobs/job_command.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "host/memory_file.h"
+
+namespace postern::jobs {
+
+std::vector<std::string> environment_of(const policy::Action& action, const Record& record) {
+    std::vector<std::pair<std::string, std::string>> variables;
+    for (const auto& variable : action.environment) {
+        if (!variable.first.starts_with("POSTERN_")) variables.push_back(variable);
+    }
+    variables.emplace_back("POSTERN_ACTION", action.description.name);
+    variables.emplace_back("POSTERN_JOB", record.job.text());
+    variables.emplace_back("POSTERN_UID", std::to_string(record.requester.uid));
+    variables.emplace_back("POSTERN_GID", std::to_string(record.requester.gid));
+    std::ranges::sort(variables);
+    std::vector<std::string> texts;
+    texts.reserve(variables.size());
+    for (const auto& [name, text] : variables) {
+        texts.emplace_back(name).append("=").append(text);
+    }
+    return texts;
+}
+
+Result<UniqueFd> stdin_of(const policy::Command& command) {
+    if (!command.stdin_text) return null_file();
+    const std::string& text = *command.stdin_text;
+    return sealed_file("postern-stdin",
+                       {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
+
+std::size_t error_stream(const policy::Action& action) {
+    return action.merge_stderr ? 0 : 1;
+}
+
+}  // namespace postern::jobs

@@ -1,0 +1,25 @@
+// What a job's program is given, whoever supervises it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/jobs/record/record.h"
+#include "daemon/policy/arguments.h"
+#include "daemon/policy/snapshot.h"
+
+namespace postern::jobs {
+
+// Its whole environment, sorted by name: NAME=text.
+std::vector<std::string> environment_of(const policy::Action& action, const Record& record);
+
+// Its standard input: /dev/null, or a sealed file. Error: no descriptor or memory is to be had.
+Result<UniqueFd> stdin_of(const policy::Command& command);
+
+// Which of the output files is its standard error.
+std::size_t error_stream(const policy::Action& action);
+
+}  // namespace postern::jobs

@@ -1,0 +1,86 @@
+// The jobs that are active, and what all of them share: the records, the files that are watched,
+// and what is to be done from the loop.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/jobs/file_watcher.h"
+#include "daemon/jobs/job.h"
+#include "daemon/jobs/job_host.h"
+#include "daemon/loop/event_source.h"
+
+namespace postern::jobs {
+
+class JobTable final : public JobHost {
+  public:
+    using Jobs = std::unordered_map<JobId, std::unique_ptr<Job>>;
+
+    // `observer` outlives it.
+    static Result<std::unique_ptr<JobTable>> create(sd_event* event, Settings settings,
+                                                    RecordStore records, Observer& observer);
+
+    [[nodiscard]] sd_event* event() const override { return event_.get(); }
+    [[nodiscard]] const Settings& settings() const override { return settings_; }
+    [[nodiscard]] const RecordStore& records() const { return records_; }
+    RecordStore& records() override { return records_; }
+    Observer& observer() override { return observer_; }
+    void notice(const std::string& message) const override;
+    void add(std::unique_ptr<Job> job) override;
+    int watch(Job& job, const std::string& path, FileWatcher::Times times) override;
+    void unwatch(int watch) override;
+    void look_soon(Job& job) override;
+    void later(const Job& job, std::function<void(Job&)> what) override;
+    void over(Job& job, const std::optional<StartFailure>& failure) override;
+
+    [[nodiscard]] const Jobs& jobs() const { return jobs_; }
+    // Null: it is not active.
+    [[nodiscard]] Job* find(const JobId& job) const;
+    // By their requester.
+    [[nodiscard]] std::size_t active_of(uid_t uid) const;
+
+    // As JobManager::shut_down().
+    void shut_down(std::function<void()> done);
+    [[nodiscard]] bool shuts_down() const { return static_cast<bool>(shut_down_); }
+    // Drops all jobs. What the guard started itself is killed.
+    void clear() { jobs_.clear(); }
+
+  private:
+    JobTable(sd_event* event, Settings settings, RecordStore records, Observer& observer);
+    void later(std::function<void()> what);
+    void do_what_is_due();
+    void look_at_outputs();
+    void changed(int watch);
+    void any_changed();
+    [[nodiscard]] bool nothing_to_wait_for() const;
+
+    EventLoop event_;
+    Settings settings_;
+    RecordStore records_;
+    Observer& observer_;
+    std::unique_ptr<FileWatcher> watcher_;
+    // A timer that is due at once, and no defer source: that one counts as the longest waiting of
+    // all whenever it is enabled, and a session that asks again and again would have the loop to
+    // itself.
+    Timer later_timer_;
+    Timer look_timer_;
+
+    std::unordered_map<int, Job*> watches_;
+    std::unordered_set<Job*> look_at_;
+    std::unordered_map<uid_t, std::size_t> active_of_uid_;
+    std::vector<std::function<void()>> later_;
+    std::function<void()> shut_down_;  // set: it shuts down
+    Jobs jobs_;                        // last, so that jobs go first: they use the others
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,24 @@
+// Whose job it is: for the record, the job's environment, and for who may follow it later on.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace postern::jobs {
+
+struct Requester {
+    uid_t uid = 0;
+    gid_t gid = 0;
+    pid_t pid = 0;
+    std::uint64_t groups = 0;  // JobManager::digest() of them
+    bool groups_known = true;  // they are all of them; not so for who sent a packet
+    std::optional<std::string> unit = std::nullopt;  // the system's unit, where it was known
+    // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string key = {};
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,35 @@
+// What the guard sets for its jobs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/jobs/record/retention.h"
+
+namespace postern::jobs {
+
+struct Settings {
+    std::string state_folder;  // absolute; made 0700 where it is missing
+    // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
+    std::string systemd_socket;
+    UniqueFd launcher;  // the program postern-launcher, opened when the guard started
+    std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL
+    // How long a launcher may take until its program runs; then it is killed and the start failed.
+    std::chrono::microseconds start_patience = std::chrono::seconds(10);
+    // Of each job's stream, softly: the newest stay.
+    std::uint64_t stored_output_bytes = 64ULL << 20;
+    Retention retention;
+    // How long a job that ends with its caller waits for one who was interrupted.
+    std::chrono::microseconds return_patience = std::chrono::seconds(5);
+    // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own
+    // (select(2) breaks with more than 1024). 0: the guard's present one.
+    std::uint64_t job_open_files = 0;
+    // Told in words what went wrong beside a job's own story and is for the administrator: a record
+    // that can't be read or written, a file system without hole punching. May be empty.
+    std::function<void(const std::string& message)> notice;
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,49 @@
+// The manager of jobs, made of a table of them and of who supervises them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/job_table.h"
+#include "daemon/jobs/supervisor.h"
+
+namespace postern::jobs {
+
+class SupervisedJobs final : public JobManager {
+  public:
+    SupervisedJobs(std::unique_ptr<JobTable> table, std::unique_ptr<Supervisor> supervisor);
+    ~SupervisedJobs() override;
+    SupervisedJobs(const SupervisedJobs&) = delete;
+    SupervisedJobs& operator=(const SupervisedJobs&) = delete;
+
+    [[nodiscard]] std::string_view supervision() const override { return supervisor_->name(); }
+    [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
+    Result<JobId> start(const policy::Action& action, const policy::Command& command,
+                        const Requester& requester, std::unique_ptr<Follower> follower,
+                        const std::function<bool(const JobId& job)>& admit) override;
+    [[nodiscard]] std::optional<Record> find(const JobId& job) const override;
+    [[nodiscard]] Result<std::vector<Record>> find_key(const Requester& who) const override;
+    [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(const JobId& job) const override;
+    Result<FollowerId> follow(const JobId& job, std::unique_ptr<Follower> follower) override;
+    void leave(const JobId& job, FollowerId follower, Leaving leaving) override;
+    void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                      std::uint64_t stderr_offset) override;
+    void end(const JobId& job, Outcome outcome) override;
+    [[nodiscard]] std::size_t active(uid_t uid) const override { return table_->active_of(uid); }
+    [[nodiscard]] std::size_t active() const override { return table_->jobs().size(); }
+    [[nodiscard]] std::vector<ActiveJob> list() const override;
+    void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }
+
+  private:
+    // A job with its record on the disk, admitted but not started.
+    Result<std::unique_ptr<Job>> make(Record record, int folder, std::unique_ptr<Follower> follower,
+                                      const std::function<bool(const JobId& job)>& admit);
+    [[nodiscard]] const RecordStore& records() const { return std::as_const(*table_).records(); }
+
+    std::unique_ptr<JobTable> table_;
+    std::unique_ptr<Supervisor> supervisor_;
+    std::string boot_;
+};
+
+}  // namespace postern::jobs
