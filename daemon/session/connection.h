@@ -22,7 +22,7 @@
 
 namespace postern::session {
 
-class Connection : public Replies {
+class Connection final : public Replies {
   public:
     // `shared` outlives the connection.
     Connection(UniqueFd socket, channel::ConnectionId id, const channel::Connection& about,

@@ -28,11 +28,11 @@ bool Datagrams::receive(channel::ConnectionId id, channel::Datagram packet) {
 }
 
 PendingCall* Datagrams::pending(channel::ConnectionId id) {
-    return waits() && id_ == id ? &*call_ : nullptr;
+    return call_ && !call_->ended() && id_ == id ? &*call_ : nullptr;
 }
 
 bool Datagrams::ready() const {
-    return !waits() && !queue_.empty() && !shared_.guard.clogged();
+    return (!call_ || call_->ended()) && !queue_.empty() && !shared_.guard.clogged();
 }
 
 void Datagrams::turn() {

@@ -18,7 +18,7 @@
 
 namespace postern::session {
 
-class Datagrams : public Replies {
+class Datagrams final : public Replies {
   public:
     // `shared` outlives it.
     explicit Datagrams(Shared& shared) : shared_(shared) {}
@@ -35,7 +35,6 @@ class Datagrams : public Replies {
     [[nodiscard]] bool ready() const;
 
   private:
-    [[nodiscard]] bool waits() const { return call_ && !call_->ended(); }
     void begin(const channel::Datagram& packet);
     void reply(const nlohmann::json& parameters, bool continues) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;

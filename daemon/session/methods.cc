@@ -5,7 +5,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/result.h"
 #include "base/version.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
@@ -17,11 +16,6 @@ namespace postern::session {
 using nlohmann::json;
 
 namespace {
-
-// The parameter that is missing, unknown, or of the wrong type.
-struct BadParameter {
-    std::string name;
-};
 
 // Takes the parameters of one call out of its object, and notices what is left over.
 class Fields {
@@ -63,10 +57,11 @@ class Fields {
         note(name);
         return 0;
     }
-    std::optional<BadParameter> bad() {
+    // The first one that is missing or of the wrong type, or one that was not taken.
+    [[nodiscard]] std::optional<std::string> bad() const {
         if (bad_) return bad_;
         for (const auto& [name, value] : object_.items()) {
-            if (std::ranges::find(taken_, name) == taken_.end()) return BadParameter{name};
+            if (std::ranges::find(taken_, name) == taken_.end()) return name;
         }
         return std::nullopt;
     }
@@ -78,60 +73,40 @@ class Fields {
         return it == object_.end() ? nullptr : &*it;
     }
     void note(const char* name) {
-        if (!bad_) bad_ = BadParameter{name};
+        if (!bad_) bad_ = name;
     }
 
     const json& object_;
     std::vector<std::string> taken_;
-    std::optional<BadParameter> bad_;
+    std::optional<std::string> bad_;
 };
-
-template <typename T>
-Result<T, BadParameter> checked(Fields& fields, T value) {
-    if (auto bad = fields.bad()) return Unexpected(std::move(*bad));
-    return value;
-}
 
 // ---- Decoders ----
 
 struct Nothing {};
-Result<Nothing, BadParameter> nothing(const json& parameters) {
-    Fields fields(parameters);
-    return checked(fields, Nothing{});
+Nothing nothing(const Fields& /*fields*/) {
+    return {};
 }
 
 template <const char* name>
-Result<std::string, BadParameter> one_text(const json& parameters) {
-    Fields fields(parameters);
-    std::string value = fields.text(name);
-    return checked(fields, std::move(value));
+std::string one_text(Fields& fields) {
+    return fields.text(name);
 }
 constexpr char interface_parameter[] = "interface";
 constexpr char action_parameter[] = "action";
 constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
 
-Result<RunCall, BadParameter> run_call(const json& parameters) {
-    Fields fields(parameters);
-    RunCall call;
-    call.action = fields.text("action");
-    call.arguments = fields.arguments("arguments");
-    call.key = fields.key("key");
-    return checked(fields, std::move(call));
+RunCall run_call(Fields& fields) {
+    return {fields.text("action"), fields.arguments("arguments"), fields.key("key")};
 }
 
-Result<CheckCall, BadParameter> check_call(const json& parameters) {
-    Fields fields(parameters);
-    CheckCall call;
-    call.action = fields.text("action");
-    call.arguments = fields.arguments("arguments");
-    return checked(fields, std::move(call));
+CheckCall check_call(Fields& fields) {
+    return {fields.text("action"), fields.arguments("arguments")};
 }
 
-Result<LookUpCall, BadParameter> look_up_call(const json& parameters) {
-    Fields fields(parameters);
-    LookUpCall call{JobId(fields.text("job"))};
-    return checked(fields, std::move(call));
+LookUpCall look_up_call(Fields& fields) {
+    return {JobId(fields.text("job"))};
 }
 
 // A job, and where in its stdout and stderr to begin.
@@ -139,12 +114,9 @@ struct Followed {
     FollowCall call;
     std::array<std::uint64_t, 2> offsets{};
 };
-Result<Followed, BadParameter> follow_call(const json& parameters) {
-    Fields fields(parameters);
-    Followed followed;
-    followed.call.job = JobId(fields.text("job"));
-    followed.offsets = {fields.offset("stdoutOffset"), fields.offset("stderrOffset")};
-    return checked(fields, std::move(followed));
+Followed follow_call(Fields& fields) {
+    return {{JobId(fields.text("job"))},
+            {fields.offset("stdoutOffset"), fields.offset("stderrOffset")}};
 }
 
 // ---- What the guard's answers make of a call ----
@@ -247,12 +219,12 @@ Answer set_log_level(const Context& /*context*/, std::string level) {
 // One decoder and one handler of what it returns.
 template <auto decode, auto handle>
 Answer serve(const Context& context, const json& parameters) {
-    auto decoded = decode(parameters);
-    if (!decoded) {
-        return Rejected{protocol::errors::invalid_parameter,
-                        {{"parameter", std::move(decoded).error().name}}};
+    Fields fields(parameters);
+    auto decoded = decode(fields);
+    if (auto bad = fields.bad()) {
+        return Rejected{protocol::errors::invalid_parameter, {{"parameter", std::move(*bad)}}};
     }
-    return handle(context, std::move(*decoded));
+    return handle(context, std::move(decoded));
 }
 
 // A decoder of what only the guard can answer, and what its answers make of the call.

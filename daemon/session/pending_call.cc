@@ -50,8 +50,9 @@ bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
     if (job != nullptr) return job->take(answer, files);
     auto& one = std::get<OneReply>(replies_);
     const Taken taken = one.take(one.reply, answer);
-    if (const auto* answered = std::get_if<Answered>(&taken))
+    if (const auto* answered = std::get_if<Answered>(&taken)) {
         to_.reply(answered->parameters, false);
+    }
     if (const auto* rejected = std::get_if<Rejected>(&taken)) {
         to_.error(rejected->error, rejected->parameters);
     }

@@ -99,6 +99,9 @@ class Pending {
     }
     Session::State answer(const CallAnswer& given) { return answer(given, request_); }
 
+    // Something came of it: for the client, or for the packet's sender.
+    bool replied() { return !client_.receive().empty() || harness_.heard().has_value(); }
+
   private:
     SessionHarness harness_;
     SocketPair pair_;
@@ -134,8 +137,9 @@ TEST(PendingCall, AnAnswerToNobodyIsPassedOver) {
     for (const auto& call : all_calls()) {
         Pending pending(call);
         EXPECT_EQ(pending.answer(Refused{}, pending.request(), id + 1), Session::State::running);
-        // What is awaited is awaited still.
+        EXPECT_FALSE(pending.replied()) << call.method;
         EXPECT_EQ(pending.answer(Refused{}), Session::State::running) << call.method;
+        EXPECT_TRUE(pending.replied()) << call.method;
     }
 }
 
