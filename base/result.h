@@ -85,6 +85,7 @@ using Status = Result<void, Error>;
 //     POSTERN_TRY(const auto id, random_id());   // and takes the value otherwise
 //
 // The second form is two statements: it stands in a block of its own.
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration in parentheses is none
 #define POSTERN_TRY(...) \
     POSTERN_TRY_CHOSEN(__VA_ARGS__, POSTERN_TRY_VALUE, POSTERN_TRY_STATUS, )(__VA_ARGS__)
 #define POSTERN_TRY_CHOSEN(first, second, chosen, ...) chosen
@@ -99,3 +100,4 @@ using Status = Result<void, Error>;
     declaration = *std::move(tried)
 #define POSTERN_TRY_JOIN(one, other) POSTERN_TRY_JOINED(one, other)
 #define POSTERN_TRY_JOINED(one, other) one##other
+// NOLINTEND(bugprone-macro-parentheses)

@@ -160,7 +160,13 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
 }
 
 JobResult some_result() {
-    return {Outcome::exited, false, 0, 1'700'000'000'000'000, 1'700'000'001'000'000, 2500, 3072};
+    return {Outcome::exited,
+            false,
+            0,
+            time_of(1'700'000'000'000'000),
+            time_of(1'700'000'001'000'000),
+            std::chrono::microseconds(2500),
+            3072};
 }
 
 class Conversation {

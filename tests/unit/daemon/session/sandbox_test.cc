@@ -358,7 +358,9 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
         {reader.get(), reader.get()});
     message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<AwaitOutput>(message->body));
-    say({channel::ConnectionId{1}, request, JobEnded{{Outcome::exited, false, 0, 1, 2, 3, 4}}});
+    say({channel::ConnectionId{1}, request,
+         JobEnded{{Outcome::exited, false, 0, time_of(1), time_of(2), std::chrono::microseconds(3),
+                   4}}});
 
     std::string all;
     std::vector<char> buffer(std::size_t{1} << 20);
