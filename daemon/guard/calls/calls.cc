@@ -120,9 +120,9 @@ std::span<const Calls::Row> Calls::rows() {
 void Calls::handle(const CallPtr& call, const Call& asked) {
     const Row& row = Table::rows.at(asked.index());
     if (!row.allows(call->origin().way)) {
-        return call->link().violated(row.who() == Who::administrator
-                                         ? "it asked for administration on a caller's connection"
-                                         : "it used a packet as if it were a connection");
+        return call->link().violated(call->is_packet()
+                                         ? "it used a packet as if it were a connection"
+                                         : "it asked for administration on a caller's connection");
     }
     if (!could_be_a_callers(asked)) {
         return call->link().violated("it asked for more than a message can hold");

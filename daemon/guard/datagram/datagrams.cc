@@ -209,9 +209,8 @@ void Datagrams::on_timer() {
 // Those that are late are ended in the next turn of the loop, which makes room.
 void Datagrams::look_for_the_late() {
     pool_.end_those_with_packets_since(steady_clock::now() - reply_patience);
-    go_on();
     // Those that there are get on.
-    if (held_) (void)arm(reply_patience / 4);
+    (void)arm(reply_patience / 4);
 }
 
 void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {

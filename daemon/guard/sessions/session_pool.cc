@@ -62,8 +62,15 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
                                       const Peer& peer, const std::string& listener,
                                       std::string& reason) {
     if (packet_load_.is_full()) return Taken::full;
+    const policy::Caller caller = key_of(peer);
+    const auto found = by_caller_.find(caller);
+    // Once the loop has ended it, what is known of it is known of its user.
+    if (found != by_caller_.end() && !found->second->serves() &&
+        found->second->packets().packets() > 0) {
+        return Taken::full;
+    }
     SessionProcess* session = nullptr;
-    reason = find_session(key_of(peer), session);
+    reason = find_session(caller, session);
     if (session == nullptr) return Taken::refused;
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);

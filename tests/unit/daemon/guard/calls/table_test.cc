@@ -95,8 +95,8 @@ const std::vector<Expected>& expectations() {
          administration,
          administration,
          {"answer Managed"},
-         administration,
-         administration},
+         as_a_connection,
+         as_a_connection},
     };
     return all;
 }
