@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdint>
 #include <limits>
 #include <system_error>
 
@@ -12,14 +13,14 @@ namespace {
 
 struct TimeUnit {
     std::string_view name;
-    std::uint64_t usec;
+    std::int64_t usec;
 };
 // Largest first: the order in which they are written.
 constexpr std::array time_units = {
     TimeUnit{"d", 86'400'000'000}, TimeUnit{"h", 3'600'000'000}, TimeUnit{"min", 60'000'000},
     TimeUnit{"s", 1'000'000},      TimeUnit{"ms", 1'000},        TimeUnit{"us", 1},
 };
-constexpr std::uint64_t max_usec = std::numeric_limits<std::uint64_t>::max();
+constexpr std::int64_t max_usec = std::numeric_limits<std::int64_t>::max();
 
 Unexpected<Error> not_a_duration(std::string_view text) {
     return fail(in_quotes(text) +
@@ -36,17 +37,17 @@ bool is_letter(char c) {
 
 }  // namespace
 
-Result<std::uint64_t> parse_duration(std::string_view text) {
-    std::uint64_t total = 0;
+Result<std::chrono::microseconds> parse_duration(std::string_view text) {
+    std::int64_t total = 0;
     std::size_t next_unit = 0;
     std::string_view rest = text;
     do {
-        std::uint64_t number = 0;
+        std::int64_t number = 0;
         const char* const begin = rest.data();
         const char* const end = begin + rest.size();
         const auto [after, error] = std::from_chars(begin, end, number);
         if (error == std::errc::result_out_of_range) return too_long(text);
-        if (error != std::errc{}) return not_a_duration(text);
+        if (error != std::errc{} || number < 0) return not_a_duration(text);
         const bool plain = begin == text.data() && after == end;
         rest.remove_prefix(static_cast<std::size_t>(after - begin));
 
@@ -64,14 +65,15 @@ Result<std::uint64_t> parse_duration(std::string_view text) {
 
         if (rest.size() > 1 && rest.front() == ' ') rest.remove_prefix(1);
     } while (!rest.empty());
-    return total;
+    return std::chrono::microseconds(total);
 }
 
-std::string show_duration(std::uint64_t usec) {
+std::string show_duration(std::chrono::microseconds span) {
+    std::int64_t usec = span.count();
     if (usec == 0) return "0s";
     std::string text;
     for (const TimeUnit& unit : time_units) {
-        const std::uint64_t count = usec / unit.usec;
+        const std::int64_t count = usec / unit.usec;
         if (count == 0) continue;
         usec %= unit.usec;
         if (!text.empty()) text += ' ';

@@ -191,7 +191,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.state_folder = configuration_.state;
     settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;
-    settings.kill_grace = std::chrono::microseconds(limits.kill_grace);
+    settings.kill_grace = limits.kill_grace;
     settings.stored_output_bytes = limits.stored_output;
     settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
     settings.job_open_files = open_files;
@@ -209,7 +209,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     SessionSettings settings;
     settings.program = session_program_.get();
     settings.reply_output_bytes = configuration_.limits.reply_output;
-    settings.idle = std::chrono::microseconds(configuration_.limits.session_idle);
+    settings.idle = configuration_.limits.session_idle;
     if (uid_ == 0) {
         POSTERN_TRY(auto ids, session_ids(configuration_.session_user));
         settings.ids = ids;
@@ -239,7 +239,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{pool_->connections(), pool_->sessions(), pool_->packets(),
                                      jobs_->active()};
         },
-        std::chrono::microseconds(started_by_its_sockets_ ? configuration_.limits.idle_exit : 0),
+        started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] {
             spdlog::info("nothing to do: leaving, the next call starts the daemon again");
             leave();
@@ -251,7 +251,7 @@ Status Manager::set_up_policy() {
     policy::LoadOptions options;
     options.folders = configuration_.actions;
     options.owner = uid_;
-    options.default_timeout = std::chrono::microseconds(configuration_.limits.timeout);
+    options.default_timeout = configuration_.limits.timeout;
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),

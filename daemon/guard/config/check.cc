@@ -39,8 +39,7 @@ void print(const policy::Action& action) {
     std::printf("%s: %s\n  file %s\n  runs %s as uid %u, gid %u, at most %s\n",
                 action.description.name.c_str(), printable(action.description.summary).c_str(),
                 printable(action.file).c_str(), printable(action.program).c_str(), action.uid,
-                action.gid,
-                show_duration(static_cast<std::uint64_t>(action.timeout.count())).c_str());
+                action.gid, show_duration(action.timeout).c_str());
     for (const auto* list : {&action.allow, &action.deny}) {
         for (const policy::Rule& rule : *list) {
             std::printf("  %s (%s)\n", printable(rule.text).c_str(), printable(rule.place).c_str());
@@ -55,7 +54,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     policy::LoadOptions options;
     options.folders = configuration.actions;
     options.owner = uid;
-    options.default_timeout = std::chrono::microseconds(configuration.limits.timeout);
+    options.default_timeout = configuration.limits.timeout;
     const auto systemd = systemd_socket(configuration.jobs, uid);
     options.systemd = systemd && !systemd->empty();
     auto snapshot = policy::load(options);

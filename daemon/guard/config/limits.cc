@@ -2,6 +2,8 @@
 
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <variant>
 
 #include "base/duration.h"
 #include "base/size.h"
@@ -10,43 +12,54 @@
 namespace postern {
 namespace {
 
-enum class Kind : std::uint8_t { count, duration, bytes };
+using std::chrono::days;
+using std::chrono::hours;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
 
-struct Row {
-    std::string_view name;
-    Kind kind;
+struct Count {
     std::uint64_t Limits::* value;
     std::uint64_t least;
     std::uint64_t most;
 };
+struct Bytes {
+    std::uint64_t Limits::* value;
+    std::uint64_t least;
+    std::uint64_t most;
+};
+struct Span {
+    microseconds Limits::* value;
+    microseconds least;
+    microseconds most;
+};
+struct Row {
+    std::string_view name;
+    std::variant<Count, Bytes, Span> kind;
+};
 
-constexpr std::uint64_t second = 1'000'000;
 constexpr std::uint64_t kib = 1024;
 
 constexpr std::array<Row, 15> rows = {{
-    {"connections-per-uid", Kind::count, &Limits::connections_per_uid, 1, 4096},
-    {"connections", Kind::count, &Limits::connections, 1, 1'000'000},
-    {"sessions-per-uid", Kind::count, &Limits::sessions_per_uid, 1, 1024},
-    {"sessions", Kind::count, &Limits::sessions, 1, 16384},
-    {"session-idle", Kind::duration, &Limits::session_idle, second / 10, 86400 * second},
-    {"idle-exit", Kind::duration, &Limits::idle_exit, 0, 86400 * second},
-    {"jobs-per-uid", Kind::count, &Limits::jobs_per_uid, 1, 4096},
-    {"jobs", Kind::count, &Limits::jobs, 1, 16384},
-    {"records-per-uid", Kind::count, &Limits::records_per_uid, 1, 100'000},
-    {"records", Kind::count, &Limits::records, 1, 1'000'000},
-    {"kill-grace", Kind::duration, &Limits::kill_grace, 0, 3600 * second},
+    {"connections-per-uid", Count{&Limits::connections_per_uid, 1, 4096}},
+    {"connections", Count{&Limits::connections, 1, 1'000'000}},
+    {"sessions-per-uid", Count{&Limits::sessions_per_uid, 1, 1024}},
+    {"sessions", Count{&Limits::sessions, 1, 16384}},
+    {"session-idle", Span{&Limits::session_idle, milliseconds(100), days(1)}},
+    {"idle-exit", Span{&Limits::idle_exit, microseconds(0), days(1)}},
+    {"jobs-per-uid", Count{&Limits::jobs_per_uid, 1, 4096}},
+    {"jobs", Count{&Limits::jobs, 1, 16384}},
+    {"records-per-uid", Count{&Limits::records_per_uid, 1, 100'000}},
+    {"records", Count{&Limits::records, 1, 1'000'000}},
+    {"kill-grace", Span{&Limits::kill_grace, microseconds(0), hours(1)}},
     // Both streams, with every byte escaped as \u00XX, must fit into half of what is held for a
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
-    {"reply-output", Kind::bytes, &Limits::reply_output, 0, 40 * kib},
-    {"stored-output", Kind::bytes, &Limits::stored_output, 4 * kib, kib* kib* kib* kib},
-    {"stored-output-per-uid", Kind::bytes, &Limits::stored_output_per_uid, 4 * kib,
-     kib* kib* kib* kib},
-    {"timeout", Kind::duration, &Limits::timeout, second / 1000, 30ULL * 86400 * second},
+    {"reply-output", Bytes{&Limits::reply_output, 0, 40 * kib}},
+    {"stored-output", Bytes{&Limits::stored_output, 4 * kib, kib* kib* kib* kib}},
+    {"stored-output-per-uid", Bytes{&Limits::stored_output_per_uid, 4 * kib, kib* kib* kib* kib}},
+    {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 }};
 
-Result<std::uint64_t> parse(Kind kind, std::string_view text) {
-    if (kind == Kind::duration) return parse_duration(text);
-    if (kind == Kind::bytes) return parse_size(text);
+Result<std::uint64_t> parse(const Count& /*kind*/, std::string_view text) {
     std::uint64_t count = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     if (error != std::errc{} || end != text.data() + text.size()) {
@@ -54,11 +67,34 @@ Result<std::uint64_t> parse(Kind kind, std::string_view text) {
     }
     return count;
 }
+Result<std::uint64_t> parse(const Bytes& /*kind*/, std::string_view text) {
+    return parse_size(text);
+}
+Result<microseconds> parse(const Span& /*kind*/, std::string_view text) {
+    return parse_duration(text);
+}
 
-std::string show(Kind kind, std::uint64_t value) {
-    if (kind == Kind::duration) return show_duration(value);
-    if (kind == Kind::bytes) return show_size(value);
+std::string show(const Count& /*kind*/, std::uint64_t value) {
     return std::to_string(value);
+}
+std::string show(const Bytes& /*kind*/, std::uint64_t value) {
+    return show_size(value);
+}
+std::string show(const Span& /*kind*/, microseconds value) {
+    return show_duration(value);
+}
+
+template <typename Kind>
+Status set(Limits& limits, const Kind& kind, std::string_view name, std::string_view value) {
+    const auto parsed = parse(kind, value);
+    const std::string what = "limit " + std::string(name) + ": \"" + printable(value) + "\" ";
+    if (!parsed) return fail(what + "is " + parsed.error().message);
+    if (*parsed < kind.least || *parsed > kind.most) {
+        return fail(what + "is out of bounds; take a value from " + show(kind, kind.least) +
+                    " to " + show(kind, kind.most));
+    }
+    limits.*kind.value = *parsed;
+    return {};
 }
 
 }  // namespace
@@ -71,15 +107,8 @@ Status set_limit(Limits& limits, std::string_view name, std::string_view value) 
             names += row.name;
             continue;
         }
-        auto parsed = parse(row.kind, value);
-        const std::string what = "limit " + std::string(name) + ": \"" + printable(value) + "\" ";
-        if (!parsed) return fail(what + "is " + parsed.error().message);
-        if (*parsed < row.least || *parsed > row.most) {
-            return fail(what + "is out of bounds; take a value from " + show(row.kind, row.least) +
-                        " to " + show(row.kind, row.most));
-        }
-        limits.*row.value = *parsed;
-        return {};
+        return std::visit([&](const auto& kind) { return set(limits, kind, name, value); },
+                          row.kind);
     }
     return fail("limit \"" + printable(name) + "\": no such limit; there are " + names);
 }
@@ -88,7 +117,9 @@ std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limit
     std::vector<std::pair<std::string, std::string>> shown;
     shown.reserve(rows.size());
     for (const Row& row : rows) {
-        shown.emplace_back(row.name, show(row.kind, limits.*row.value));
+        std::visit(
+            [&](const auto& kind) { shown.emplace_back(row.name, show(kind, limits.*kind.value)); },
+            row.kind);
     }
     return shown;
 }

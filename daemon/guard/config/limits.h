@@ -2,6 +2,7 @@
 // configuration). Fixed ones are in base/limits.h.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,11 +23,11 @@ struct Limits {
     std::uint64_t jobs = 512;
     std::uint64_t records_per_uid = 256;
     std::uint64_t records = 4096;
-    // Microseconds.
-    std::uint64_t session_idle = 30'000'000;
-    std::uint64_t idle_exit = 60'000'000;  // 0: never
-    std::uint64_t kill_grace = 10'000'000;
-    std::uint64_t timeout = 3'600'000'000;
+    // Spans of time.
+    std::chrono::microseconds session_idle = std::chrono::seconds(30);
+    std::chrono::microseconds idle_exit = std::chrono::minutes(1);  // 0: never
+    std::chrono::microseconds kill_grace = std::chrono::seconds(10);
+    std::chrono::microseconds timeout = std::chrono::hours(1);
     // Bytes.
     std::uint64_t reply_output = 32ULL << 10;
     std::uint64_t stored_output = 64ULL << 20;

@@ -25,8 +25,7 @@
 namespace postern::policy {
 namespace {
 
-constexpr std::uint64_t second_usec = 1'000'000;
-constexpr std::uint64_t max_timeout_usec = 30 * 24 * 3600 * second_usec;
+constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
 
 constexpr std::array<Key, 18> top_keys = {{
     {"summary", {}},
@@ -345,13 +344,12 @@ class Parser {
         action_.working_directory = *text;
     }
 
-    std::optional<std::uint64_t> read_duration(const Node& node) {
+    std::optional<std::chrono::microseconds> read_duration(const Node& node) {
         if (node.value->is_number_integer()) {
-            const auto seconds = node.value->get<std::int64_t>();
-            if (seconds < 0) return 0;  // refused like 0
-            return static_cast<std::uint64_t>(seconds) > max_timeout_usec / second_usec
-                       ? max_timeout_usec + 1
-                       : static_cast<std::uint64_t>(seconds) * second_usec;
+            // Far beyond what is refused, and far from what can't be counted in microseconds.
+            constexpr std::int64_t enough = std::chrono::seconds(std::chrono::days(365)).count();
+            return std::chrono::seconds(
+                std::clamp(node.value->get<std::int64_t>(), -enough, enough));
         }
         if (!node.value->is_string()) {
             document_.report(node, "must be a span of time, not " + kind_of(*node.value) +
@@ -360,7 +358,7 @@ class Parser {
         }
         const auto text = document_.text(node);
         if (!text) return std::nullopt;
-        Result<std::uint64_t> duration = parse_duration(*text);
+        const auto duration = parse_duration(*text);
         if (duration) return *duration;
         document_.report(node, duration.error().message);
         return std::nullopt;
@@ -370,10 +368,10 @@ class Parser {
         action_.timeout = options_.default_timeout;
         if (const auto node = member("timeout")) {
             if (const auto duration = read_duration(*node)) {
-                if (*duration == 0 || *duration > max_timeout_usec) {
+                if (*duration <= std::chrono::seconds(0) || *duration > longest_timeout) {
                     document_.report(*node, "is out of range; use more than 0 and at most 30d");
                 }
-                action_.timeout = std::chrono::microseconds(*duration);
+                action_.timeout = *duration;
             }
         }
         action_.description.timeout = action_.timeout;

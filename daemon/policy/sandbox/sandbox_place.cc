@@ -141,8 +141,9 @@ Parsed parse_device_weight(std::string_view name, std::string_view text) {
 Parsed parse_device_latency(std::string_view /*name*/, std::string_view text) {
     const auto parts = device_and_rest(text);
     if (!parts) return no(text, R"(is no path and time; write for example "/dev/sda 25ms")");
-    POSTERN_TRY(const std::uint64_t span, parse_duration(parts->second));
-    return device_and_number("IODeviceLatencyTargetUSec", parts->first, span);
+    POSTERN_TRY(const auto span, parse_duration(parts->second));
+    return device_and_number("IODeviceLatencyTargetUSec", parts->first,
+                             static_cast<std::uint64_t>(span.count()));
 }
 
 Parsed parse_addresses(std::string_view name, std::string_view text) {

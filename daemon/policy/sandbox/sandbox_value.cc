@@ -71,10 +71,12 @@ std::optional<std::uint64_t> limit_of(Counts counts, std::string_view text) {
     if (counts == Counts::bytes) return size_of(text);
     const auto number = number_of<std::uint64_t>(text);
     if (number || counts == Counts::things) return number;
-    const Result<std::uint64_t> span = parse_duration(text);
+    const auto span = parse_duration(text);
     if (!span) return std::nullopt;
-    constexpr std::uint64_t second = 1'000'000;
-    return counts == Counts::seconds ? (*span + second - 1) / second : *span;
+    const auto count = counts == Counts::seconds
+                           ? std::chrono::ceil<std::chrono::seconds>(*span).count()
+                           : span->count();
+    return static_cast<std::uint64_t>(count);
 }
 
 }  // namespace
@@ -228,14 +230,14 @@ Parsed parse_pressure_limit(std::string_view name, std::string_view text) {
 Parsed parse_span(std::string_view name, std::string_view text) {
     const std::string travels = std::string(name.substr(0, name.size() - 3)) + "USec";
     if (text == "infinity") return one(travels, unlimited);
-    POSTERN_TRY(const std::uint64_t span, parse_duration(text));
-    return one(travels, span);
+    POSTERN_TRY(const auto span, parse_duration(text));
+    return one(travels, static_cast<std::uint64_t>(span.count()));
 }
 
 Parsed parse_nanoseconds(std::string_view name, std::string_view text) {
     if (const auto number = number_of<std::uint64_t>(text)) return one(name, *number);
-    POSTERN_TRY(const std::uint64_t span, parse_duration(text));
-    return one(name, span * 1000);
+    POSTERN_TRY(const auto span, parse_duration(text));
+    return one(name, static_cast<std::uint64_t>(span.count()) * 1000);
 }
 
 Parsed parse_resource_limit(std::string_view name, std::string_view text) {

@@ -55,7 +55,7 @@ TEST_F(ConfigurationTest, TheFileSetsEverything) {
     EXPECT_EQ(configuration.log_level, "debug");
     EXPECT_EQ(configuration.session_user, "nobody");
     EXPECT_EQ(configuration.limits.sessions, 3U);
-    EXPECT_EQ(configuration.limits.timeout, 300'000'000U);
+    EXPECT_EQ(configuration.limits.timeout.count(), 300'000'000);
 }
 
 TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {

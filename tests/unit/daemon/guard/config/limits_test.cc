@@ -31,7 +31,7 @@ TEST(Limits, AreSetByName) {
     EXPECT_TRUE(set_limit(limits, "session-idle", "500ms"));
     EXPECT_TRUE(set_limit(limits, "stored-output", "1MiB"));
     EXPECT_EQ(limits.connections_per_uid, 12U);
-    EXPECT_EQ(limits.session_idle, 500'000U);
+    EXPECT_EQ(limits.session_idle.count(), 500'000);
     EXPECT_EQ(limits.stored_output, 1U << 20);
 }
 
