@@ -67,6 +67,7 @@ class CallContext {
     // `audit` outlives it.
     CallContext(Origin origin, std::unique_ptr<CallLink> link, Audit& audit)
         : origin_(std::move(origin)), link_(std::move(link)), audit_(audit) {}
+    ~CallContext() = default;
     CallContext(const CallContext&) = delete;
     CallContext& operator=(const CallContext&) = delete;
 

@@ -75,9 +75,8 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);
     session->add_packet(channel::ConnectionId{++last_connection_}, std::move(packet),
-                        {{session->caller(), peer.pid, peer.unit, listener, Way::datagram},
-                         true,
-                         std::move(origin)});
+                        {session->caller(), peer.pid, peer.unit, listener, Way::datagram},
+                        std::move(origin));
     return Taken::taken;
 }
 

@@ -141,9 +141,10 @@ ConnectionInfo* SessionProcess::connection(channel::ConnectionId id) {
 std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
     if (packets_.packets() == 0) return std::nullopt;
     // They are numbered in the order in which they came, and so are connections.
-    const auto oldest = std::ranges::find_if(
-        connections_, [](const auto& entry) { return entry.second.packet.has_value(); });
-    return oldest->second.packet->received;
+    for (const auto& [id, info] : connections_) {
+        if (info.packet) return info.packet->received;
+    }
+    return std::nullopt;
 }
 
 bool SessionProcess::has_ongoing_calls() const {
@@ -161,11 +162,11 @@ void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connectio
     pump();
 }
 
-void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet,
-                                ConnectionInfo info) {
-    last_used_ = info.packet->received;
-    packets_.add(info.packet->bytes);
-    connections_.emplace(id, std::move(info));
+void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet, Origin origin,
+                                PacketOrigin about) {
+    last_used_ = about.received;
+    packets_.add(about.bytes);
+    connections_.emplace(id, ConnectionInfo{std::move(origin), true, std::move(about)});
     packets_waiting_.emplace_back(id, std::move(packet));
     pump();
 }
@@ -281,7 +282,7 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     }
     if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
         if (!info->packet) return end("it answered a connection as if it were a packet");
-        return handle_reply(message.connection, *reply);
+        return handle_reply(message.connection, *info->packet, *reply);
     }
     std::optional<Call> asked = call_in(message.body);
     if (!asked && info->packet) return end("it used a packet as if it were a connection");
@@ -330,16 +331,17 @@ void SessionProcess::handle_closed(channel::ConnectionId id) {
     events_.connection_closed(*this);
 }
 
-void SessionProcess::handle_reply(channel::ConnectionId id, channel::Reply& reply) {
+void SessionProcess::handle_reply(channel::ConnectionId id, PacketOrigin& packet,
+                                  channel::Reply& reply) {
     if (reply.bytes.size() > limits::datagram_reply_bytes) {
         return end("its reply to a packet is too long");
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
-    auto answered = connections_.extract(id);
-    ConnectionInfo& info = answered.mapped();
-    packets_.remove(1, info.packet->bytes);
-    events_.packet_answered(info.origin, *std::move(info.packet), std::move(reply));
+    packets_.remove(1, packet.bytes);
+    PacketOrigin answered = std::move(packet);
+    const auto known = connections_.extract(id);
+    events_.packet_answered(known.mapped().origin, std::move(answered), std::move(reply));
 }
 
 // ---- Its end ----

@@ -100,8 +100,9 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] pid_t pid() const { return child_->pid(); }
 
     void add_connection(channel::ConnectionId id, UniqueFd connection, ConnectionInfo info);
-    // A packet, in the same way; `info` has its origin. Precondition: packets() are not full.
-    void add_packet(channel::ConnectionId id, channel::Datagram packet, ConnectionInfo info);
+    // A packet, in the same way. Precondition: packets() are not full.
+    void add_packet(channel::ConnectionId id, channel::Datagram packet, Origin origin,
+                    PacketOrigin about);
     // Never ends it at once: what goes wrong marks it.
     void send(channel::Envelope<channel::ToSession> message,
               std::vector<UniqueFd> descriptors = {});
@@ -129,7 +130,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     void handle_ready(const channel::Ready& ready);
     void handle_accepted(channel::ConnectionId id, ConnectionInfo& info);
     void handle_closed(channel::ConnectionId id);
-    void handle_reply(channel::ConnectionId id, channel::Reply& reply);
+    void handle_reply(channel::ConnectionId id, PacketOrigin& packet, channel::Reply& reply);
     void pump();
     bool pump_packet();
     bool pump_connection();
