@@ -1,0 +1,169 @@
+// A session that says nothing and reads nothing: whatever the guard sends, its end comes from the
+// loop.
+#include "daemon/guard/sessions/session_process.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <systemd/sd-event.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "tests/unit/daemon/event_loop.h"
+
+namespace postern {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class SilentSink final : public AuditSink {
+  public:
+    bool write(const std::string& /*line*/, const AuditFields& /*fields*/,
+               AuditRoom /*room*/) override {
+        return true;
+    }
+    [[nodiscard]] const char* name() const override { return "silent"; }
+};
+
+class Ongoing final : public OngoingCall {
+  public:
+    explicit Ongoing(std::vector<std::string>& story) : story_(story) {}
+    ~Ongoing() override { story_.emplace_back("call dropped"); }
+    Ongoing(const Ongoing&) = delete;
+    Ongoing& operator=(const Ongoing&) = delete;
+    void await_output(const AwaitOutput& /*read*/) override {}
+    void left(jobs::Leaving leaving) override {
+        story_.emplace_back(leaving == jobs::Leaving::interrupted ? "call interrupted"
+                                                                  : "call gone");
+    }
+
+  private:
+    std::vector<std::string>& story_;
+};
+
+class SessionProcessTest : public testing::Test, public SessionEvents {
+  protected:
+    SessionProcessTest() {
+        // Runs until it is killed, and never speaks of its channel.
+        program_.reset(open("/usr/bin/yes", O_PATH | O_CLOEXEC));
+        settings_.program = program_.get();
+        settings_.descriptors = 64;
+        settings_.idle = std::chrono::seconds(30);
+        auto snapshot = std::make_shared<const policy::Snapshot>();
+        auto started = SessionProcess::start(loop_.get(), closer_, audit_, *this, settings_,
+                                             {1000, 1000, {1000}}, std::move(snapshot));
+        EXPECT_TRUE(started) << started.error().message;
+        session_ = std::move(*started);
+    }
+
+    void session_called(const CallPtr& /*call*/, const Call& /*asked*/) override {
+        story_.emplace_back("called");
+    }
+    void connection_closed(SessionProcess& /*session*/) override { story_.emplace_back("closed"); }
+    void packet_answered(const Origin& /*origin*/, PacketOrigin /*packet*/,
+                         channel::Reply /*reply*/) override {
+        story_.emplace_back("answered");
+    }
+    void session_ended(SessionProcess& session) override {
+        story_.push_back("ended with " + std::to_string(session.connections().size()) +
+                         " connections, " + std::to_string(session.packets().packets()) +
+                         " packets");
+    }
+    void session_gone(SessionProcess& /*session*/, const std::string& failure) override {
+        story_.push_back("gone: " + failure);
+        gone_ = true;
+    }
+
+    static channel::Envelope<channel::ToSession> message(std::size_t bytes) {
+        return {channel::ConnectionId{1}, channel::RequestId{1},
+                Refused{Refusal::unavailable, std::string(bytes, 'x'), ""}};
+    }
+    static Origin origin() {
+        return {std::make_shared<policy::Caller>(policy::Caller{1000, 1000, {1000}}), 4711,
+                std::nullopt, "/run/s", Way::stream};
+    }
+    void run_until_gone() {
+        while (!gone_) ASSERT_GT(sd_event_run(loop_.get(), 50'000'000), 0);
+    }
+    std::vector<std::string> since() { return std::exchange(story_, {}); }
+
+    EventLoop loop_ = make_event_loop();
+    Closer closer_;
+    Audit audit_{loop_.get(), std::make_unique<SilentSink>()};
+    UniqueFd program_;
+    SessionSettings settings_;
+    std::vector<std::string> story_;
+    bool gone_ = false;
+    std::shared_ptr<SessionProcess> session_;
+};
+
+TEST_F(SessionProcessTest, WhatItDoesNotReadMarksItAndTheLoopEndsIt) {
+    while (session_->serves()) session_->send(message(limits::packet_bytes / 2));
+    EXPECT_EQ(session_->state(), SessionProcess::State::marked);
+    EXPECT_THAT(since(), IsEmpty());
+    run_until_gone();
+    EXPECT_THAT(since(), ElementsAre("ended with 0 connections, 0 packets",
+                                     "gone: it does not read what it is sent"));
+}
+
+TEST_F(SessionProcessTest, AMessageThatIsTooLongMarksIt) {
+    session_->send(message(limits::packet_bytes));
+    EXPECT_EQ(session_->state(), SessionProcess::State::marked);
+    run_until_gone();
+    EXPECT_THAT(since(), ElementsAre("ended with 0 connections, 0 packets",
+                                     "gone: an answer to it is too long"));
+}
+
+TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
+    session_->add_connection(channel::ConnectionId{1}, UniqueFd(open("/dev/null", O_RDONLY)),
+                             {origin()});
+    PacketOrigin packet;
+    packet.bytes = 10;
+    packet.received = std::chrono::steady_clock::now();
+    session_->add_packet(channel::ConnectionId{2}, {}, origin(), packet);
+    session_->connection(channel::ConnectionId{1})->ongoing[channel::RequestId{7}] =
+        std::make_unique<Ongoing>(story_);
+    EXPECT_TRUE(session_->has_ongoing_calls());
+    EXPECT_EQ(session_->oldest_packet(), packet.received);
+    session_->end("it was asked to");
+    EXPECT_THAT(since(), IsEmpty());
+    EXPECT_EQ(session_->connections().size(), 2U);
+    run_until_gone();
+    EXPECT_THAT(since(), ElementsAre("call interrupted", "ended with 2 connections, 1 packets",
+                                     "call dropped", "gone: it was asked to"));
+    EXPECT_TRUE(session_->connections().empty());
+    EXPECT_EQ(session_->packets().packets(), 0U);
+}
+
+TEST_F(SessionProcessTest, AtOnceIsAtOnceAndOnlyOnce) {
+    session_->end_now("");
+    EXPECT_EQ(session_->state(), SessionProcess::State::ending);
+    EXPECT_THAT(since(), ElementsAre("ended with 0 connections, 0 packets"));
+    session_->end_now("again");
+    session_->end("again");
+    session_->send(message(10));
+    EXPECT_THAT(since(), IsEmpty());
+}
+
+TEST_F(SessionProcessTest, TheFirstReasonIsTheReason) {
+    session_->end("the first");
+    session_->end("the second");
+    session_->end_now("the third");
+    EXPECT_EQ(session_->failure(), "the first");
+}
+
+TEST_F(SessionProcessTest, WhoeverIsToldThatItIsGoneMayLetItGo) {
+    session_->end("it was asked to");
+    const std::weak_ptr<SessionProcess> seen = session_;
+    session_.reset();
+    EXPECT_TRUE(seen.expired());  // its sources went with it, before the loop came to them
+    EXPECT_GE(sd_event_run(loop_.get(), 0), 0);
+    EXPECT_THAT(since(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace postern
