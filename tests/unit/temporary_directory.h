@@ -12,11 +12,12 @@
 
 namespace postern {
 
-// Below /tmp (sticky and root's, so safe), with exactly this mode; goes with its owner, with all
-// that is in it.
+// Below /tmp or another such place (sticky and root's, so safe), with exactly this mode; goes with
+// its owner, with all that is in it.
 class TemporaryDirectory {
   public:
-    explicit TemporaryDirectory(mode_t mode = 0700) : path_("/tmp/postern-unit-XXXXXX") {
+    explicit TemporaryDirectory(mode_t mode = 0700, const std::string& below = "/tmp")
+        : path_(below + "/postern-unit-XXXXXX") {
         if (::mkdtemp(path_.data()) == nullptr) ADD_FAILURE() << "mkdtemp failed";
         EXPECT_EQ(::chmod(path_.c_str(), mode), 0) << path_;
     }

@@ -207,6 +207,9 @@ void UnitJob::changed(const UnitChanges& changes) {
 
 void UnitJob::reconnected() {
     missed_ = true;
+    // What was said last may not have been heard.
+    if (state_ == State::stopping) services_.stop(record().unit);
+    if (state_ == State::watching && cause_) terminate();
     changed({});
 }
 
@@ -219,7 +222,7 @@ void UnitJob::look() {
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
-    if (!state) return arm(retry_timer_, ask_again_interval);
+    if (!state) return again_ ? look() : arm(retry_timer_, ask_again_interval);
     // As long as it waits for its turn it is inactive as well.
     // What has ignored TERM leaves the unit failed.
     const bool over = state_ == State::stopping

@@ -1,0 +1,459 @@
+// Jobs under a systemd that says what it has to say in every order, and whose connection breaks.
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/daemon/jobs/unit/unit_fixture.h"
+
+namespace postern::jobs {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using Version = FakeSystemd::Version;
+using Unread = FakeSystemd::Unread;
+
+// What becomes of a job whose unit has this life.
+struct Expected {
+    Life life;
+    Outcome outcome = Outcome::exited;
+    const char* failure = "";  // of one that is not executed
+};
+
+const std::vector<Expected> executed_lives = {
+    {{"exit 0", CLD_EXITED, 0}, Outcome::exited},
+    {{"exit 7", CLD_EXITED, 7, "exit-code"}, Outcome::exited},
+    {{"segv", CLD_KILLED, SIGSEGV, "signal"}, Outcome::signaled},
+    {{"abort", CLD_DUMPED, SIGABRT, "core-dump"}, Outcome::signaled},
+    {{"time is up", CLD_KILLED, SIGTERM, "timeout"}, Outcome::timeout},
+    {{"out of memory", CLD_KILLED, SIGKILL, "oom-kill"}, Outcome::out_of_memory},
+    {{"stopped by somebody", CLD_KILLED, SIGTERM, "success", true, true}, Outcome::signaled},
+};
+const std::vector<Expected> failing_lives = {
+    {{"no program", CLD_EXITED, 203, "exit-code", false}, Outcome::lost, "can't be executed"},
+    {{"no user", CLD_EXITED, 217, "exit-code", false}, Outcome::lost, "its user can't be set"},
+    {{"no resources", 0, 0, "resources", false}, Outcome::lost, "could not run its unit"},
+};
+
+// In the order in which they come by nature.
+std::vector<Event> events_of(const Life& life) {
+    if (life.code == 0) return {Event::answer, Event::job_removed, Event::settles};
+    if (!life.executed) {
+        return {Event::answer, Event::forked, Event::exits, Event::job_removed, Event::settles};
+    }
+    return {Event::answer,      Event::forked, Event::executed,
+            Event::job_removed, Event::exits,  Event::settles};
+}
+
+// Every order of them in which what happens to the process itself comes as it must; the answer to
+// the call and the news of systemd's own job come anywhere between.
+std::vector<std::vector<Event>> orders_of(const Life& life) {
+    std::vector<Event> order = events_of(life);
+    std::ranges::sort(order);
+    std::vector<std::vector<Event>> orders;
+    do {
+        std::vector<Event> process = order;
+        std::erase(process, Event::answer);
+        std::erase(process, Event::job_removed);
+        if (std::ranges::is_sorted(process)) orders.push_back(order);
+    } while (std::ranges::next_permutation(order).found);
+    return orders;
+}
+
+std::string text_of(const Life& life, const std::vector<Event>& events) {
+    std::string text = std::string(life.name) + ":";
+    for (const Event event : events) text.append(" ").append(name_of(event));
+    return text;
+}
+
+class UnitJobs : public UnitJobsTest {
+  protected:
+    StoryPtr begin_job(const Expected& expected, const std::vector<Event>& events,
+                       Version version = Version::v252) {
+        begin(version);
+        systemd_->set_life(expected.life, events);
+        return start_job();
+    }
+
+    // Its follower, its record and the book of all jobs say the same of its end.
+    void expect_end(const StoryPtr& story, const Expected& expected) {
+        expect_nothing_left();
+        ASSERT_TRUE(story->over());
+        const Record record = record_of(story);
+        const auto found = found_by_key();
+        ASSERT_TRUE(found);
+        EXPECT_EQ(found->job, story->job);
+        EXPECT_FALSE(found->again);
+        if (!expected.life.executed) {
+            ASSERT_TRUE(story->failure) << story;
+            EXPECT_THAT(story->failure->detail, HasSubstr(expected.failure));
+            EXPECT_EQ(record.state, RecordState::failed);
+            EXPECT_EQ(book_.failed_jobs.size(), 1U);
+            return;
+        }
+        ASSERT_TRUE(story->result) << story;
+        EXPECT_EQ(systemd_->executions(), 1);
+        expect_result(*story->result, expected);
+        EXPECT_EQ(record.result, *story->result);
+        EXPECT_EQ(record.state, RecordState::ended);
+        ASSERT_EQ(book_.ended_jobs.size(), 1U);
+        EXPECT_EQ(book_.ended_jobs[0].result, *story->result);
+    }
+    static void expect_result(const JobResult& result, const Expected& expected) {
+        EXPECT_EQ(outcome_name(result.outcome), outcome_name(expected.outcome));
+        EXPECT_EQ(result.by_signal, expected.life.code != CLD_EXITED);
+        EXPECT_EQ(result.status, expected.life.status);
+    }
+
+    void run_orders(const Expected& expected, Version version, Pace pace) {
+        for (const std::vector<Event>& order : orders_of(expected.life)) {
+            SCOPED_TRACE(text_of(expected.life, order));
+            const StoryPtr story = begin_job(expected, order, version);
+            ASSERT_TRUE(go_on([&] { return story->over(); }, pace)) << book_.states[story->job];
+            // Of one that is forgotten before its start is answered nobody has heard anything.
+            const auto at = [&](Event event) { return std::ranges::find(order, event); };
+            if (expected.life.stopped && story->result && story->result->outcome == Outcome::lost) {
+                EXPECT_GT(at(Event::answer), at(Event::executed));
+                continue;
+            }
+            expect_end(story, expected);
+        }
+    }
+};
+
+TEST_F(UnitJobs, EveryOrderOfWhatSystemdSays) {
+    for (const Version version : {Version::v252, Version::v257}) {
+        for (const Pace pace : {Pace::calm, Pace::eager}) {
+            for (const Expected& expected : executed_lives) run_orders(expected, version, pace);
+            for (const Expected& expected : failing_lives) run_orders(expected, version, pace);
+        }
+    }
+}
+
+TEST_F(UnitJobs, WhatSystemdKnowsIsInTheResult) {
+    for (const Version version : {Version::v252, Version::v257}) {
+        const Expected& expected = executed_lives[1];
+        const StoryPtr story = begin_job(expected, events_of(expected.life), version);
+        ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+        settle();
+        EXPECT_EQ(story->result->cpu, std::chrono::milliseconds(5));
+        EXPECT_EQ(story->result->max_resident_kib, version == Version::v257 ? 1024U : 0U);
+        EXPECT_EQ(story->result->started, time_of(1'700'000'000'000'000));
+        EXPECT_EQ(book_.states[story->job], "submitting watching stopping ended");
+        EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start", "reset"));
+    }
+}
+
+// ---- The connection ----
+
+TEST_F(UnitJobs, TheConnectionBreaksBetweenAnyTwoThingsThatHappen) {
+    std::vector<Expected> lives = executed_lives;
+    lives.insert(lives.end(), failing_lives.begin(), failing_lives.end());
+    for (const Expected& expected : lives) {
+        // Nobody has heard how it ended who was not there.
+        if (expected.life.stopped) continue;
+        const std::vector<Event> natural = events_of(expected.life);
+        for (std::size_t at = 1; at <= natural.size(); ++at) {
+            for (const Pace pace : {Pace::calm, Pace::eager}) {
+                std::vector<Event> events = natural;
+                events.insert(events.begin() + static_cast<std::ptrdiff_t>(at), Event::disconnect);
+                SCOPED_TRACE(text_of(expected.life, events));
+                const StoryPtr story = begin_job(expected, events);
+                ASSERT_TRUE(go_on([&] { return story->over(); }, pace)) << book_.states[story->job];
+                expect_end(story, expected);
+            }
+        }
+    }
+}
+
+TEST_F(UnitJobs, AStartWithoutAnAnswerIsFoundAgain) {
+    for (const Pace pace : {Pace::calm, Pace::eager}) {
+        const Expected& expected = executed_lives[1];
+        std::vector<Event> events = events_of(expected.life);
+        events.front() = Event::disconnect;
+        const StoryPtr story = begin_job(expected, events);
+        ASSERT_TRUE(go_on([&] { return story->over(); }, pace));
+        expect_end(story, expected);
+        EXPECT_THAT(book_.states[story->job], HasSubstr("submitting fencing watching"));
+        EXPECT_THAT(systemd_->calls(), Not(Contains("fence"))) << "the unit is there";
+    }
+}
+
+TEST_F(UnitJobs, AStartThatNeverCameToSystemdNeverBegan) {
+    begin(Version::v257);
+    systemd_->break_at_start();
+    const StoryPtr story = start_job();
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    expect_nothing_left();
+    ASSERT_TRUE(story->failure);
+    EXPECT_TRUE(story->failure->again);
+    EXPECT_TRUE(record_of(story).again);
+    EXPECT_EQ(systemd_->executions(), 0);
+    EXPECT_EQ(book_.states[story->job], "submitting fencing ended");
+    EXPECT_THAT(systemd_->calls(), Contains("fence"));
+}
+
+TEST_F(UnitJobs, AReloadOfSystemdChangesNothing) {
+    const Expected& expected = executed_lives[1];
+    const std::vector<Event> natural = events_of(expected.life);
+    for (std::size_t at = 0; at <= natural.size(); ++at) {
+        std::vector<Event> events = natural;
+        events.insert(events.begin() + static_cast<std::ptrdiff_t>(at), Event::reload);
+        const StoryPtr story = begin_job(expected, events);
+        ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+        expect_end(story, expected);
+    }
+}
+
+// At each step of a run: whatever was under way then, either way.
+TEST_F(UnitJobs, TheConnectionBreaksAtAnyPoint) {
+    std::size_t cases = 0;
+    for (const Expected& expected : {executed_lives[0], executed_lives[1]}) {
+        for (const Unread unread : {Unread::lost, Unread::done}) {
+            for (std::size_t steps = 0;; ++steps) {
+                SCOPED_TRACE(std::string(expected.life.name) + ", after " + std::to_string(steps) +
+                             " steps, unread " + std::to_string(static_cast<int>(unread)));
+                const StoryPtr story = begin_job(expected, events_of(expected.life));
+                if (go_on([&] { return story->over(); }, Pace::calm, steps)) break;
+                systemd_->end_connection(unread);
+                ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm))
+                    << book_.states[story->job];
+                ++cases;
+                if (systemd_->executions() == 0) {
+                    expect_nothing_left();
+                    ASSERT_TRUE(story->failure);
+                    EXPECT_TRUE(story->failure->again);
+                } else {
+                    expect_end(story, expected);
+                }
+                if (HasFailure()) return;
+            }
+        }
+    }
+    RecordProperty("cases", static_cast<int>(cases));
+    EXPECT_GT(cases, 100U);
+}
+
+// ---- Refusals ----
+
+TEST_F(UnitJobs, ARefusedStartIsTheAdministrators) {
+    begin(Version::v252);
+    systemd_->refuse("org.freedesktop.DBus.Error.InvalidArgs", "Value specified is wrong.");
+    const StoryPtr story = start_job();
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    expect_nothing_left();
+    ASSERT_TRUE(story->failure);
+    EXPECT_EQ(story->failure->message,
+              "the program could not be started: systemd refuses its unit");
+    EXPECT_THAT(story->failure->detail, HasSubstr("Value specified is wrong."));
+    EXPECT_FALSE(story->failure->again);
+    EXPECT_EQ(book_.states[story->job], "submitting ended");
+}
+
+TEST_F(UnitJobs, ARefusalThatNamesAPropertySaysWhereItStands) {
+    begin(Version::v252);
+    policy::Action made = shell_action(anna);
+    made.sandbox.push_back({"CPUQuotaPerSecUSec", std::uint64_t{5}, "CPUQuota", "a.json:7"});
+    systemd_->refuse("org.freedesktop.DBus.Error.InvalidArgs", "CPUQuotaPerSecUSec= is wrong");
+    const StoryPtr story = start(made, shell("true"));
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    ASSERT_TRUE(story->failure);
+    EXPECT_THAT(story->failure->detail, HasSubstr("a.json:7: sandbox.CPUQuota: systemd refuses"));
+}
+
+// ---- Its end, where it is ours ----
+
+TEST_F(UnitJobs, EndedAtAnyPoint) {
+    const Expected& expected = executed_lives[1];
+    std::size_t ours = 0;
+    for (std::size_t steps = 0;; ++steps) {
+        SCOPED_TRACE(steps);
+        const StoryPtr story = begin_job(expected, events_of(expected.life));
+        if (go_on([&] { return story->over(); }, Pace::calm, steps)) break;
+        manager_->end(story->job, Outcome::disconnected);
+        ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm)) << book_.states[story->job];
+        if (story->result && story->result->outcome == Outcome::exited) {
+            expect_end(story, expected);
+            continue;
+        }
+        ++ours;
+        expect_nothing_left();
+        ASSERT_TRUE(story->result) << story;
+        EXPECT_EQ(outcome_name(story->result->outcome), "disconnected");
+        EXPECT_EQ(record_of(story).ending, Outcome::disconnected);
+        EXPECT_EQ(record_of(story).result, *story->result);
+    }
+    EXPECT_GT(ours, 10U);
+}
+
+TEST_F(UnitJobs, OneThatIgnoresTermIsKilled) {
+    const Expected& expected = executed_lives[1];
+    const StoryPtr story =
+        begin_job(expected, {Event::answer, Event::forked, Event::executed, Event::job_removed});
+    systemd_->ignore_signal(SIGTERM);
+    ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
+    manager_->end(story->job, Outcome::disconnected);
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    EXPECT_THAT(story, EndedBySignal(Outcome::disconnected, SIGKILL));
+    expect_nothing_left();
+    EXPECT_THAT(systemd_->calls(),
+                ElementsAre("list", "start", "kill 15", "kill 18", "kill 9", "reset"));
+}
+
+TEST_F(UnitJobs, WhatABrokenConnectionSwallowedIsSaidAgain) {
+    // Only the word that comes again ends it in time.
+    settings_.kill_grace = std::chrono::minutes(10);
+    const StoryPtr story = begin_job(
+        executed_lives[1], {Event::answer, Event::forked, Event::executed, Event::job_removed});
+    ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
+    settle();
+    manager_->end(story->job, Outcome::disconnected);
+    systemd_->end_connection(Unread::lost);
+    EXPECT_THAT(systemd_->calls(), Not(Contains("kill 15")));
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    EXPECT_THAT(story, EndedBySignal(Outcome::disconnected, SIGTERM));
+    expect_nothing_left();
+}
+
+// ---- The guard is killed ----
+
+class GuardKilled : public UnitJobs {
+  protected:
+    // What a next guard makes of it: it ran once and its record says how it ended, or it never
+    // began and may be started again.
+    void expect_once(const StoryPtr& story, const Expected& expected) {
+        expect_nothing_left();
+        const Record record = record_of(story);
+        const auto found = found_by_key();
+        ASSERT_TRUE(found);
+        EXPECT_EQ(found->job, story->job);
+        EXPECT_LE(systemd_->starts(), 1);
+        if (systemd_->executions() == 0) {
+            EXPECT_EQ(record.state, RecordState::failed);
+            EXPECT_TRUE(record.again);
+            return;
+        }
+        EXPECT_EQ(systemd_->executions(), 1);
+        EXPECT_EQ(record.state, RecordState::ended);
+        expect_result(record.result, expected);
+        EXPECT_GT(record.result.ended, record.result.started);
+    }
+
+    struct Case {
+        Expected expected;
+        Version version = Version::v252;
+        Unread unread = Unread::lost;
+        bool happens_meanwhile = false;
+        bool lost_start = false;
+    };
+    // Kills it after so many steps. False: the run has fewer.
+    bool kill_after(std::size_t steps, const Case& one) {
+        const StoryPtr story = begin_job(one.expected, events_of(one.expected.life), one.version);
+        if (one.lost_start) systemd_->break_at_start();
+        bool whole = false;
+        // One step longer than the job: what it said last may still be on its way.
+        if (go_on([&] { return std::exchange(whole, story->over()); }, Pace::calm, steps)) {
+            return false;
+        }
+        kill_guard(one.unread);
+        while (one.happens_meanwhile && systemd_->happen()) {
+        }
+        open();
+        EXPECT_TRUE(go_on([&] { return idle(); }, Pace::calm));
+        // What it forgets of those that are over it does without being asked.
+        settle();
+        expect_once(story, one.expected);
+        return true;
+    }
+    std::size_t kill_at_each_point(const Case& one) {
+        std::size_t steps = 0;
+        for (bool more = true; more && !HasFailure(); ++steps) {
+            SCOPED_TRACE(std::string(one.expected.life.name) + ", after " + std::to_string(steps) +
+                         " steps, unread " + std::to_string(static_cast<int>(one.unread)) +
+                         (one.happens_meanwhile ? ", without a guard meanwhile" : ""));
+            more = kill_after(steps, one);
+        }
+        return steps;
+    }
+};
+
+TEST_F(GuardKilled, AtAnyPointItRunsOnce) {
+    std::size_t cases = 0;
+    // What systemd has not read when its sender dies, and whether a job goes on without a guard.
+    constexpr std::array<std::pair<Unread, bool>, 4> ways = {{{Unread::lost, false},
+                                                              {Unread::lost, true},
+                                                              {Unread::last_lost, false},
+                                                              {Unread::done, true}}};
+    for (const Expected& expected : {executed_lives[0], executed_lives[1]}) {
+        for (const auto& [unread, meanwhile] : ways) {
+            const Version version = meanwhile ? Version::v257 : Version::v252;
+            cases += kill_at_each_point({expected, version, unread, meanwhile});
+        }
+    }
+    RecordProperty("cases", static_cast<int>(cases));
+    EXPECT_GT(cases, 500U);
+}
+
+TEST_F(GuardKilled, WhileItFindsOutWhetherAJobWasStarted) {
+    kill_at_each_point({executed_lives[1], Version::v252, Unread::last_lost, false, true});
+}
+
+TEST_F(GuardKilled, AFailedUnitOfAJobThatIsOverIsForgotten) {
+    const Expected& expected = executed_lives[1];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    // The word that forgets it is still unread.
+    ASSERT_EQ(systemd_->units().size(), 1U);
+    kill_guard(Unread::lost);
+    ASSERT_EQ(systemd_->units().size(), 1U);
+    open();
+    expect_nothing_left();
+    expect_end(story, expected);
+}
+
+TEST_F(GuardKilled, UnitsOfOthersStay) {
+    begin(Version::v252);
+    const std::string other = "postern-job-" + std::string(32, 'a') + ".service";
+    systemd_->leave_failed_unit(other);
+    systemd_->leave_failed_unit("postern-job-.service");
+    manager_.reset();
+    open();
+    settle();
+    EXPECT_EQ(systemd_->units().size(), 2U);
+    EXPECT_THAT(systemd_->calls(), Contains("list"));
+    EXPECT_THAT(systemd_->calls(), Not(Contains("reset")));
+}
+
+TEST_F(GuardKilled, AFailedUnitIsForgottenWhenSystemdIsThereAgain) {
+    const Expected& expected = executed_lives[1];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    systemd_->end_connection(Unread::lost);
+    ASSERT_EQ(systemd_->units().size(), 1U);
+    EXPECT_TRUE(go_on([&] { return systemd_->units().empty(); }, Pace::calm));
+}
+
+TEST_F(GuardKilled, TheNextOneResumesAndTheObserverHearsIt) {
+    const Expected& expected = executed_lives[1];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
+    kill_guard(Unread::lost);
+    open();
+    ASSERT_EQ(book_.resumed_jobs.size(), 1U);
+    EXPECT_EQ(book_.resumed_jobs[0].job, story->job);
+    EXPECT_EQ(book_.resumed_jobs[0].requester.key, "deploy-1");
+    EXPECT_EQ(manager_->active(anna), 1U);
+    ASSERT_TRUE(go_on([&] { return idle(); }, Pace::calm));
+    EXPECT_EQ(book_.ended_jobs.size(), 1U);
+    EXPECT_THAT(book_.lost_jobs, IsEmpty());
+    EXPECT_EQ(book_.states[story->job], "submitting watching stopping ended");
+}
+
+}  // namespace
+}  // namespace postern::jobs
