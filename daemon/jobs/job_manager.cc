@@ -314,9 +314,9 @@ void Manager::resume(Record record) {
     job.resume();
 }
 
-// A call that systemd has not dealt with when the guard dies is lost, since systemd can't ask any more
-// who made it; and so a unit may be left whose job is over. Others' units stay: they may be jobs of
-// another guard, which has not seen yet how they ended.
+// A call that systemd has not dealt with when the guard dies is lost, since systemd can't ask any
+// more who made it; and so a unit may be left whose job is over. Others' units stay: they may be
+// jobs of another guard, which has not seen yet how they ended.
 void Manager::forget_units() {
     services_->failed_units([this](const std::vector<std::string>& names) {
         for (const std::string& name : names) {
