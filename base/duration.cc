@@ -42,12 +42,13 @@ Result<std::chrono::microseconds> parse_duration(std::string_view text) {
     std::size_t next_unit = 0;
     std::string_view rest = text;
     do {
+        if (rest.empty() || rest.front() < '0' || rest.front() > '9') return not_a_duration(text);
         std::int64_t number = 0;
         const char* const begin = rest.data();
         const char* const end = begin + rest.size();
         const auto [after, error] = std::from_chars(begin, end, number);
         if (error == std::errc::result_out_of_range) return too_long(text);
-        if (error != std::errc{} || number < 0) return not_a_duration(text);
+        if (error != std::errc{}) return not_a_duration(text);
         const bool plain = begin == text.data() && after == end;
         rest.remove_prefix(static_cast<std::size_t>(after - begin));
 

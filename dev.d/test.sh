@@ -49,7 +49,7 @@ run_tests() {
     if ((status != 0)); then
         # ctest names its entries alone; which case it was, and why, stands far above.
         say "What failed"
-        grep -E '^(FAILED|ERROR) |^\[  FAILED  \]|^E  ' build/tests/Testing/Temporary/LastTest.log |
+        grep -E '^(FAILED|ERROR) |^\[  FAILED  \]|^E  |: error: ' build/tests/Testing/Temporary/LastTest.log |
             sort -u >&2 || true
         exit "$status"
     fi

@@ -1,4 +1,4 @@
-// Who keeps book of all jobs, whether or not anybody follows them.
+// Keeps account of all jobs, whether or not anybody follows them.
 #pragma once
 
 #include <string_view>
@@ -22,7 +22,7 @@ class Observer {
     virtual void lost(const Record& job) = 0;
 
     // How a job that was admitted or resumed came to its end: one of both and once, before its
-    // followers are told. They may call the manager.
+    // followers are told. The observer may call the manager.
     virtual void start_failed(const Record& job, const StartFailure& failure) = 0;
     virtual void ended(const Record& job) = 0;  // `result` is how
 

@@ -64,20 +64,4 @@ class Timer {
     EventSource source_;
 };
 
-// Arms a one-shot timer `delay` microseconds from now (CLOCK_MONOTONIC), making the source the
-// first time. Returns a negative errno where the kernel has no timer left.
-inline int arm_timer(sd_event* event, EventSource& timer, std::uint64_t delay,
-                     sd_event_time_handler_t handler, void* userdata) {
-    if (timer) {
-        if (const int r = sd_event_source_set_time_relative(timer.get(), delay); r < 0) return r;
-        return sd_event_source_set_enabled(timer.get(), SD_EVENT_ONESHOT);
-    }
-    sd_event_source* source = nullptr;
-    const int r =
-        sd_event_add_time_relative(event, &source, CLOCK_MONOTONIC, delay, 0, handler, userdata);
-    if (r < 0) return r;
-    timer.reset(source);
-    return 0;
-}
-
 }  // namespace postern

@@ -36,8 +36,8 @@ def assert_served(guard, as_, count=1):
         for i in range(count):
             try:
                 assert sender.call("Ping", {"ping": str(i)}) == {"parameters": {"pong": str(i)}}
-            except BlockingIOError:
-                raise AssertionError(f"no reply number {i} to {as_}: {guard.doing()}") from None
+            except BlockingIOError as error:
+                raise AssertionError(f"no reply number {i} to {as_}: {guard.doing()}") from error
 
 
 @pytest.mark.parametrize("forged", [

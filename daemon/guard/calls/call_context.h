@@ -52,7 +52,7 @@ class CallLink {
     CallLink(const CallLink&) = delete;
     CallLink& operator=(const CallLink&) = delete;
     virtual void answer(CallAnswer answer, std::vector<UniqueFd> files) = 0;
-    // Who asks so is no session of ours any more: it is ended.
+    // A session that asks for this is hostile: it is ended.
     virtual void violated(const std::string& how) = 0;
     virtual void keep(std::unique_ptr<OngoingCall> call) = 0;
     virtual void forget() = 0;

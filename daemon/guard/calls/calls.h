@@ -2,8 +2,8 @@
 // allowed or denied.
 //
 // Each row says who may make the call and by which ways it may come; that is checked before
-// anything of it is looked at. The session's own table has said the same to its callers already:
-// who breaks it here is a session that is not ours any more.
+// anything of it is looked at. The session's own table has said the same to its callers already, so
+// a session that breaks it here is hostile.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class Calls final : public CallHandler {
         administrator,  // on a connection of the administrator's socket
     };
 
-    // All or it does not compile: a row without access is no row.
+    // A row without access does not compile.
     class Row {
       public:
         using Serve = void (*)(Calls& calls, const CallPtr& call, const Call& asked);

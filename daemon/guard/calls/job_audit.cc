@@ -24,7 +24,7 @@ bool JobAudit::write(AuditEvent event, const jobs::Record& job) {
 }
 
 void JobAudit::resumed(const jobs::Record& job) {
-    spdlog::info("job {} of {}, started before this daemon, is taken up", job.job.text(),
+    spdlog::info("job {} of {}, started before this daemon, is resumed", job.job.text(),
                  job.action);
 }
 

@@ -39,7 +39,7 @@ class Starter final : public Following {
         : Following(std::move(call), std::move(action)), run_(std::move(run)) {}
 
     void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
-        // Once, whatever else is told later; and its secrets go.
+        // Nothing more is asked of it: its secrets are let go.
         if (run_) run_->started();
         run_.reset();
         Following::started(job, std::move(stdout_file), std::move(stderr_file));

@@ -53,8 +53,6 @@ class Run : public std::enable_shared_from_this<Run> {
     // True: it never began through no fault of its own, and is begun anew.
     bool start_again(const jobs::StartFailure& failure);
 
-    [[nodiscard]] State state() const { return state_; }
-
   private:
     void set_state(State state);
     // The job that the key stands for answers the call. True: it did, or the call is refused.

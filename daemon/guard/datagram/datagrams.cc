@@ -70,6 +70,10 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
 }
 
 Status Datagrams::start() {
+    if (const int r = add_defer(event_, again_, [this] { go_on(); }); r < 0) {
+        return fail(std::string("packets: ") + std::strerror(-r));
+    }
+    sd_event_source_set_enabled(again_.get(), SD_EVENT_OFF);
     for (std::size_t number = 0; number < listeners_.size(); ++number) {
         const Listener& listener = listeners_[number];
         EventSource source;
@@ -178,10 +182,14 @@ bool Datagrams::hand_over(Held& held) {
     return taken != SessionPool::Taken::full;
 }
 
+// From the loop: who tells of an answer or an end may be about to start a session itself.
+void Datagrams::go_on_soon() {
+    if (held_) sd_event_source_set_enabled(again_.get(), SD_EVENT_ONESHOT);
+}
+
 // There may be room for the packet that is held.
 void Datagrams::go_on() {
     if (!held_) return;
-    // Handing it over may end a session, which comes back here.
     Held held = *std::move(held_);
     held_.reset();
     if (!hand_over(held)) {
@@ -228,7 +236,7 @@ void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, chann
         }
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
     }
-    go_on();
+    go_on_soon();
 }
 
 void Datagrams::packets_dropped(const SessionProcess& session) {
@@ -242,7 +250,7 @@ void Datagrams::packets_dropped(const SessionProcess& session) {
         std::erase_if(refused_until_, [now](const auto& entry) { return entry.second <= now; });
         refused_until_[session.caller()->uid] = now + penalty;
     }
-    go_on();
+    go_on_soon();
 }
 
 bool Datagrams::refused_for_now(uid_t uid) {

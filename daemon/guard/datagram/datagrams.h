@@ -70,6 +70,7 @@ class Datagrams {
     // False: there is no room for it yet.
     bool hand_over(Held& held);
     void go_on();
+    void go_on_soon();
     void look_for_the_late();
     void set_enabled(bool enabled);
     bool refused_for_now(uid_t uid);
@@ -90,6 +91,7 @@ class Datagrams {
     // While there is one, or after the kernel refused to give one, nothing is received.
     std::optional<Held> held_;
     std::map<uid_t, MonotonicTime> refused_until_;
+    EventSource again_;
     Timer timer_;
     MonotonicTime timer_due_;
     int failing_ = 0;  // errno of the last attempt to receive, if it failed

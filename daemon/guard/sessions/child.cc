@@ -139,7 +139,8 @@ void Child::on_exit() {
     if (WIFSIGNALED(status)) {
         how = "its process died of signal " + std::to_string(WTERMSIG(status));
     }
-    exited_(how);
+    const auto exited = std::move(exited_);  // may let this go
+    exited(how);
 }
 
 }  // namespace postern

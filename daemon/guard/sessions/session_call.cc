@@ -21,15 +21,17 @@ void SessionCall::violated(const std::string& how) {
 
 void SessionCall::keep(std::unique_ptr<OngoingCall> call) {
     const auto session = session_.lock();
-    ConnectionInfo* const connection = session ? session->connection(connection_) : nullptr;
-    if (connection == nullptr) return call->left(jobs::Leaving::interrupted);
-    connection->ongoing[request_] = std::move(call);
+    if (!session || session->connection(connection_) == nullptr) {
+        return call->left(jobs::Leaving::interrupted);
+    }
+    session->keep(connection_, request_, std::move(call));
 }
 
 void SessionCall::forget() {
     const auto session = session_.lock();
-    ConnectionInfo* const connection = session ? session->connection(connection_) : nullptr;
-    if (connection != nullptr) connection->ongoing.erase(request_);
+    if (session && session->connection(connection_) != nullptr) {
+        session->forget(connection_, request_);
+    }
 }
 
 OngoingCall* SessionCall::kept() {

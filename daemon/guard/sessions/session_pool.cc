@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <cassert>
+#include <tuple>
 #include <utility>
 
 #include "base/limits.h"
@@ -33,8 +36,14 @@ void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::strin
 
 void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
     const uid_t uid = peer.caller.uid;
-    const auto counted = by_uid_.find(uid);
-    if (counted != by_uid_.end() && counted->second.connections >= limits_.connections_per_uid) {
+    const auto is_over = [this, uid] {
+        const auto counted = by_uid_.find(uid);
+        return counted != by_uid_.end() &&
+               counted->second.connections >= limits_.connections_per_uid;
+    };
+    while (is_over() && end_marked(&uid)) {
+    }
+    if (is_over()) {
         return refuse(std::move(connection), &peer, listener.name, "limit connections-per-uid");
     }
     if (connection_count_ >= limits_.connections && !evict(true, nullptr)) {
@@ -64,7 +73,7 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
     if (packet_load_.is_full()) return Taken::full;
     const policy::Caller caller = key_of(peer);
     const auto found = by_caller_.find(caller);
-    // Once the loop has ended it, what is known of it is known of its user.
+    // Once the loop has ended it, its user has to wait for its penalty.
     if (found != by_caller_.end() && !found->second->serves() &&
         found->second->packets().packets() > 0) {
         return Taken::full;
@@ -119,7 +128,10 @@ std::string SessionPool::find_session(const policy::Caller& caller, SessionProce
     }
     session = started->get();
     processes_.emplace(session, std::move(*started));
-    by_caller_.emplace(caller, session);
+    // What was ended above told nobody who could have started another one.
+    const bool only_one = by_caller_.emplace(caller, session).second;
+    assert(only_one);
+    std::ignore = only_one;
     ++by_uid_[caller.uid].sessions;
     spdlog::debug("session {} for uid {} started", session->pid(), caller.uid);
     return {};
@@ -136,7 +148,17 @@ std::vector<CallerReport> SessionPool::report() const {
     return reports;
 }
 
+bool SessionPool::end_marked(const uid_t* uid) {
+    const auto marked = std::ranges::find_if(by_caller_, [uid](const auto& entry) {
+        return !entry.second->serves() && (uid == nullptr || entry.first.uid == *uid);
+    });
+    if (marked == by_caller_.end()) return false;
+    marked->second->end_now("");
+    return true;
+}
+
 bool SessionPool::evict(bool connected, const uid_t* uid) {
+    if (end_marked(uid)) return true;
     SessionProcess* oldest = nullptr;
     for (const auto& [caller, session] : by_caller_) {
         if (uid != nullptr && caller.uid != *uid) continue;
@@ -144,7 +166,7 @@ bool SessionPool::evict(bool connected, const uid_t* uid) {
         if (oldest == nullptr || session->last_used() < oldest->last_used()) oldest = session;
     }
     if (oldest == nullptr) return false;
-    spdlog::info("session {} of uid {} gives way: a limit is reached", oldest->pid(),
+    spdlog::info("session {} of uid {} is evicted: a limit is reached", oldest->pid(),
                  oldest->caller()->uid);
     oldest->end_now("");
     return true;

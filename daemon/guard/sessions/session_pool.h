@@ -85,6 +85,9 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     // Ends the session that was not used for longest: of those without a connection or, if
     // `connected`, of those without a job. False: there is none.
     bool evict(bool connected, const uid_t* uid);
+    // Ends one that is marked at once, of this uid or of any, which makes room. False: there is
+    // none.
+    bool end_marked(const uid_t* uid);
     void forget_connections(uid_t uid, std::size_t count);
     void forget_if_unused(uid_t uid);
 

@@ -139,17 +139,20 @@ ConnectionInfo* SessionProcess::connection(channel::ConnectionId id) {
 }
 
 std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
-    if (packets_.packets() == 0) return std::nullopt;
-    // They are numbered in the order in which they came, and so are connections.
-    for (const auto& [id, info] : connections_) {
-        if (info.packet) return info.packet->received;
-    }
-    return std::nullopt;
+    if (packet_ids_.empty()) return std::nullopt;
+    const auto& packet = connections_.at(*packet_ids_.begin()).packet;
+    return packet ? std::optional(packet->received) : std::nullopt;
 }
 
-bool SessionProcess::has_ongoing_calls() const {
-    return std::ranges::any_of(connections_,
-                               [](const auto& entry) { return !entry.second.ongoing.empty(); });
+void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
+                          std::unique_ptr<OngoingCall> call) {
+    const bool added = connections_.at(id).ongoing.emplace(request, std::move(call)).second;
+    assert(added);
+    if (added) ++ongoing_calls_;
+}
+
+void SessionProcess::forget(channel::ConnectionId id, channel::RequestId request) {
+    ongoing_calls_ -= connections_.at(id).ongoing.erase(request);
 }
 
 // ---- To the session ----
@@ -166,6 +169,7 @@ void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram pack
                                 PacketOrigin about) {
     last_used_ = about.received;
     packets_.add(about.bytes);
+    packet_ids_.insert(id);
     connections_.emplace(id, ConnectionInfo{std::move(origin), true, std::move(about)});
     packets_waiting_.emplace_back(id, std::move(packet));
     pump();
@@ -327,6 +331,7 @@ void SessionProcess::handle_accepted(channel::ConnectionId id, ConnectionInfo& i
 
 void SessionProcess::handle_closed(channel::ConnectionId id) {
     const auto closed = connections_.extract(id);
+    ongoing_calls_ -= closed.mapped().ongoing.size();
     for (const auto& [request, call] : closed.mapped().ongoing) call->left(jobs::Leaving::gone);
     events_.connection_closed(*this);
 }
@@ -339,6 +344,7 @@ void SessionProcess::handle_reply(channel::ConnectionId id, PacketOrigin& packet
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
     packets_.remove(1, packet.bytes);
+    packet_ids_.erase(id);
     PacketOrigin answered = std::move(packet);
     const auto known = connections_.extract(id);
     events_.packet_answered(known.mapped().origin, std::move(answered), std::move(reply));
@@ -407,6 +413,8 @@ void SessionProcess::end_now(const std::string& failure) {
     }
     events_.session_ended(*this);
     connections_.clear();
+    ongoing_calls_ = 0;
+    packet_ids_.clear();
     packets_.remove(packets_.packets(), packets_.bytes());
 }
 

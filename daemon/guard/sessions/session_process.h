@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,12 +88,17 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     }
     // Null: it has no such one.
     [[nodiscard]] ConnectionInfo* connection(channel::ConnectionId id);
+
+    // Calls that go on are kept by their connection, which must be there.
+    void keep(channel::ConnectionId id, channel::RequestId request,
+              std::unique_ptr<OngoingCall> call);
+    void forget(channel::ConnectionId id, channel::RequestId request);
     // Those of them that are packets.
     [[nodiscard]] const PacketLoad& packets() const { return packets_; }
     // When the oldest of them was received.
     [[nodiscard]] std::optional<MonotonicTime> oldest_packet() const;
     // Whether a call of it goes on: a job is followed.
-    [[nodiscard]] bool has_ongoing_calls() const;
+    [[nodiscard]] bool has_ongoing_calls() const { return ongoing_calls_ > 0; }
     // Why it was ended; empty: it did nothing wrong.
     [[nodiscard]] const std::string& failure() const { return failure_; }
     // When it last got a connection or made a call.
@@ -162,7 +168,9 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     std::deque<Waiting> waiting_;  // accepted, not handed over yet
     std::size_t unacknowledged_ = 0;
     std::deque<std::pair<channel::ConnectionId, channel::Datagram>> packets_waiting_;
+    std::set<channel::ConnectionId> packet_ids_;  // numbered in the order in which they came
     PacketLoad packets_;
+    std::size_t ongoing_calls_ = 0;  // of all connections
     Outbox outbox_;
     MonotonicTime last_used_;
     // Started, acknowledged, or got the first of what it has to acknowledge.

@@ -51,7 +51,7 @@ UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobPart
       all_(all),
       cause_(this->record().ending),
       retry_timer_(make_timer([this] { ask_again(); })),
-      kill_timer_(make_timer([this] { services_.kill(this->record().unit, SIGKILL); })),
+      kill_timer_(make_timer([this] { kill(); })),
       self_(std::make_shared<UnitJob*>(this)) {
     all_.emplace(this->record().unit, this);
 }
@@ -209,8 +209,14 @@ void UnitJob::reconnected() {
     missed_ = true;
     // What was said last may not have been heard.
     if (state_ == State::stopping) services_.stop(record().unit);
-    if (state_ == State::watching && cause_) terminate();
+    // The time that it has goes on, however often a connection breaks.
+    if (state_ == State::watching && cause_) killed_ ? kill() : ask_to_end();
     changed({});
+}
+
+void UnitJob::kill() {
+    killed_ = true;
+    services_.kill(record().unit, SIGKILL);
 }
 
 void UnitJob::look() {
@@ -297,9 +303,13 @@ void UnitJob::end(Outcome outcome) {
 
 // By signals and not by stopping the unit: so it keeps its result until we have read it.
 void UnitJob::terminate() {
+    ask_to_end();
+    arm(kill_timer_, host().settings().kill_grace);
+}
+
+void UnitJob::ask_to_end() {
     services_.kill(record().unit, SIGTERM);
     services_.kill(record().unit, SIGCONT);
-    arm(kill_timer_, host().settings().kill_grace);
 }
 
 }  // namespace postern::jobs

@@ -64,6 +64,8 @@ class UnitJob final : public Job {
     void conclude();
     void take_result();
     void terminate();
+    void ask_to_end();
+    void kill();
     void write_record(const char* what);
     void ask_again();
     // A callback that does nothing once this job is no more.
@@ -78,6 +80,7 @@ class UnitJob final : public Job {
     std::optional<Outcome> cause_;
     UnitState last_;
     bool told_ = false;     // that the program runs
+    bool killed_ = false;   // KILL was said: the time after TERM is over
     bool missed_ = false;   // what systemd said for a while
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since

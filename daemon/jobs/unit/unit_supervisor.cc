@@ -35,7 +35,7 @@ void UnitSupervisor::resume(Record record) {
     const UniqueFd folder = host_.records().open_folder(record.job);
     auto files = JobFiles::open(folder.get());
     if (!files) {
-        host_.notice("job " + record.job.text() + " can't be taken up: " + files.error().message);
+        host_.notice("job " + record.job.text() + " can't be resumed: " + files.error().message);
         // Whoever asks for it again must not start another.
         host_.records().remember_key(record);
         return;

@@ -40,9 +40,29 @@ TEST(Duration, Read) {
 }
 
 TEST(Duration, RefusedWithTheReason) {
-    for (const char* text : {"",      " ",     "s",     "-1s",  "+1s",    "1.5s",     "30 s",
-                             "30s ",  " 30s",  "1m",    "1w",   "30S",    "30sec",    "1min 1h",
-                             "1s 1s", "30 10", "1h 30", "0x10", "1s,2ms", "1h  30min"}) {
+    for (const char* text : {"",
+                             " ",
+                             "s",
+                             "-1s",
+                             "+1s",
+                             "1.5s",
+                             "30 s",
+                             "30s ",
+                             " 30s",
+                             "1m",
+                             "1w",
+                             "30S",
+                             "30sec",
+                             "1min 1h",
+                             "-0",
+                             "1h -0min",
+                             "-99999999999999999999",
+                             "1s 1s",
+                             "30 10",
+                             "1h 30",
+                             "0x10",
+                             "1s,2ms",
+                             "1h  30min"}) {
         const auto duration = parse_duration(text);
         ASSERT_FALSE(duration) << text;
         EXPECT_EQ(duration.error().message,

@@ -125,8 +125,8 @@ TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
     packet.bytes = 10;
     packet.received = std::chrono::steady_clock::now();
     session_->add_packet(channel::ConnectionId{2}, {}, origin(), packet);
-    session_->connection(channel::ConnectionId{1})->ongoing[channel::RequestId{7}] =
-        std::make_unique<Ongoing>(story_);
+    session_->keep(channel::ConnectionId{1}, channel::RequestId{7},
+                   std::make_unique<Ongoing>(story_));
     EXPECT_TRUE(session_->has_ongoing_calls());
     EXPECT_EQ(session_->oldest_packet(), packet.received);
     session_->end("it was asked to");
