@@ -1,5 +1,7 @@
 #include "daemon/session/json_values.h"
 
+#include <chrono>
+
 #include <nlohmann/json.hpp>
 
 #include "protocol/call.h"
