@@ -1,6 +1,7 @@
 #include "ctl/text/action.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
 

@@ -1,8 +1,16 @@
 // The manager of jobs, made of a table of them and of who supervises them.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "daemon/jobs/job_manager.h"
 #include "daemon/jobs/job_table.h"

@@ -1,5 +1,6 @@
 #include "daemon/guard/config/check.h"
 
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "daemon/jobs/job_command.h"
 #include "daemon/launcher/order.h"

@@ -5,6 +5,8 @@
 #include "ctl/text/action.h"
 #include "ctl/text/action_text.h"
 
+#include <chrono>
+
 namespace postern::ctl {
 namespace {
 

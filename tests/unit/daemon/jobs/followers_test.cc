@@ -1,6 +1,7 @@
 // Those who follow a job: several, from later on, and what becomes of it when nobody does.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>

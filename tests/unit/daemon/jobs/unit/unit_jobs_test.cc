@@ -1,6 +1,7 @@
 // Jobs under a systemd that says what it has to say in every order, and whose connection breaks.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <string>
 #include <utility>

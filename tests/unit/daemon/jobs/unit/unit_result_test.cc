@@ -1,6 +1,7 @@
 // How a job ended, from its unit's last state.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 
 #include "daemon/jobs/unit/unit_result.h"
