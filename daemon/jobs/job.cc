@@ -31,7 +31,7 @@ Job::~Job() {
 }
 
 Timer Job::make_timer(std::function<void()> what) {
-    return Timer(host_.event(), std::move(what), timer_accuracy);
+    return {host_.event(), std::move(what), timer_accuracy};
 }
 
 void Job::moved(std::string_view from, std::string_view to) {

@@ -23,7 +23,7 @@ constexpr const char* unit_path_prefix = "/org/freedesktop/systemd1/unit";
 
 constexpr std::chrono::milliseconds retry_interval{100};
 // Callers wait for what systemd says: finer than sd-event's own 250 ms.
-constexpr std::chrono::milliseconds timer_accuracy{1};
+constexpr std::chrono::milliseconds bus_timer_accuracy{1};
 // A systemd that does not answer for so long is as good as gone.
 constexpr std::chrono::microseconds call_patience = std::chrono::seconds(30);
 
@@ -179,8 +179,8 @@ ServiceManager::ServiceManager(sd_event* event, std::string socket, Events event
       socket_(std::move(socket)),
       events_(std::move(events)),
       retry_timer_(
-          event, [this] { reconnect(); }, timer_accuracy),
-      unsent_timer_(event, [this] { answer_unsent(); }, timer_accuracy) {}
+          event, [this] { reconnect(); }, bus_timer_accuracy),
+      unsent_timer_(event, [this] { answer_unsent(); }, bus_timer_accuracy) {}
 
 ServiceManager::~ServiceManager() = default;
 

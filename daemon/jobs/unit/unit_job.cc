@@ -285,7 +285,7 @@ void UnitJob::conclude() {
         StartFailure failure = start_failure(last_, record().unit);
         // It was waiting for its turn and went: a process would have been told of before.
         failure.again = last_.main_code == 0 && last_.result == "success" && !missed_;
-        return fail_start(std::move(failure));
+        return fail_start(failure);
     }
     take_result();
     finish();
