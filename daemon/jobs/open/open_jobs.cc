@@ -1,8 +1,6 @@
 #include "daemon/jobs/open/open_jobs.h"
 
-#include <algorithm>
 #include <csignal>
-#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -34,13 +32,14 @@ void keep_children_waitable() {
 // Takes those out whose units systemd has kept. They can only be resumed where it supervises.
 std::vector<Record> take_units(std::vector<Record>& unfinished) {
     const std::string boot = boot_id();
-    const auto units = std::ranges::stable_partition(unfinished, [&](const Record& record) {
-        return record.unit.empty() || record.boot != boot || boot.empty();
-    });
-    std::vector<Record> taken(std::make_move_iterator(units.begin()),
-                              std::make_move_iterator(units.end()));
-    unfinished.erase(units.begin(), units.end());
-    return taken;
+    std::vector<Record> units;
+    std::vector<Record> others;
+    for (Record& record : unfinished) {
+        const bool kept = !record.unit.empty() && record.boot == boot && !boot.empty();
+        (kept ? units : others).push_back(std::move(record));
+    }
+    unfinished = std::move(others);
+    return units;
 }
 
 std::optional<CgroupPlace> find_place(const JobTable& table) {
