@@ -228,6 +228,8 @@ def set_descriptor_limit(guard, more):
     return before
 
 
+# A sanitizer that sees a type for the first time looks at it through a pipe of its own.
+@pytest.mark.shipped_build
 def test_a_guard_without_descriptors_waits_and_does_not_spin(start_guard):
     guard = start_guard(ACTIONS)
     line = "accept: Too many open files; tried again every 200 ms, callers wait meanwhile"
