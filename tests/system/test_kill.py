@@ -34,7 +34,7 @@ def traced(host, *options):
         try:
             with open(f"/proc/{pid}/status", encoding="ascii") as status:
                 return any(line.split()[1] != "0" for line in status if line.startswith("TracerPid:"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return True  # at its first call already it was killed
 
     booted_host.wait_until(attached, 10, "strace has the guard")
