@@ -285,7 +285,7 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
         spdlog::error("{}; what was in force stays in force", snapshot.error().message);
     } else {
         for (const policy::BadFile& bad : (*snapshot)->bad) report_off(bad);
-        if ((*snapshot)->names_units && !units_are_known()) {
+        if (!(*snapshot)->units.empty() && !units_are_known()) {
             spdlog::warn(
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
                 "that name one never hold, deny rules that name one always do");

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,8 +84,8 @@ struct BadFile {
 
 struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
-    std::vector<BadFile> bad;  // by file
-    bool names_units = false;  // some rule asks for the caller's unit
+    std::vector<BadFile> bad;                  // by file
+    std::set<std::string, std::less<>> units;  // those that some rule names
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

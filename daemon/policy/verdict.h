@@ -18,15 +18,16 @@ struct Caller {
     uid_t uid = static_cast<uid_t>(-1);
     gid_t gid = static_cast<gid_t>(-1);
     std::vector<gid_t> groups;  // the gid included, ascending
-    // The system's unit that the caller is in. Absent where it is not known or no rule asks: an
-    // allow rule that names a unit then does not hold, and a deny rule that names one does.
-    std::optional<std::string> unit = std::nullopt;
     // Whether `groups` is all of them. The kernel does not say who sends a datagram beyond the uid
     // and gid: an allow rule that names another group then does not hold, and a deny rule that
     // names one does.
     bool groups_known = true;
     auto operator<=>(const Caller&) const = default;
 };
+
+// The system's unit that a caller is in. Absent where it is not known: an allow rule that names a
+// unit then does not hold, and a deny rule that names one does.
+using Unit = std::optional<std::string>;
 
 struct Verdict {
     const Action* action = nullptr;  // granted, and belongs to the snapshot; null: denied
@@ -36,9 +37,14 @@ struct Verdict {
     std::string place;   // its FILE:LINE, else the action's file, else empty
 };
 
-Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view action);
+Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view action,
+               const Unit& unit = std::nullopt);
 
 // What this caller may run, by name.
-std::vector<const Action*> granted(const Snapshot& snapshot, const Caller& caller);
+std::vector<const Action*> granted(const Snapshot& snapshot, const Caller& caller,
+                                   const Unit& unit = std::nullopt);
+
+// Whether some rule of the action asks for the caller's unit.
+bool names_a_unit(const Action& action);
 
 }  // namespace postern::policy

@@ -6,6 +6,7 @@ import pytest
 
 import booted_host
 import guard
+from jobs import records
 
 pytestmark = pytest.mark.needs_root
 
@@ -115,3 +116,35 @@ def test_the_audit_names_the_unit(host):
         lambda: host.run("journalctl", "--no-pager", "-o", "json", "POSTERN_UNIT=ci-runner.service",
                          "POSTERN_EVENT=job-started").stdout, 10, "the entry")
     assert json.loads(found.splitlines()[-1])["POSTERN_RULE"] == r'allow unit \"ci-runner.service\"'
+
+
+def test_units_that_no_rule_names_share_one_session(host):
+    guard.restart(host)
+    uid = int(host.run("id", "-u", "member").stdout)
+    for number in range(10):
+        done = in_unit(host, "posternctl", "run", "notci", unit=f"worker{number}.service",
+                       properties=["User=member"])
+        assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+    in_unit(host, "posternctl", "ping", unit="ci-runner.service", properties=["User=member"], check=True)
+    callers = json.loads(host.run("posternctl", "--json", "status").stdout)["callers"]
+    # One for all of them, and one for the unit that a rule names.
+    assert sorted(caller.get("unit", "") for caller in callers if caller["uid"] == uid) == [
+        "", "ci-runner.service"]
+
+
+def test_a_unit_in_the_file_of_another_action_changes_nobodys_jobs(host, declare):
+    declare(plain={"exec": ["/bin/true"]}, bound={"exec": ["/bin/true"], "deny": [{"unit": "x.service"}]})
+    jobs = {}
+    for action in ("plain", "bound"):
+        done = in_unit(host, "posternctl", "run", action, unit="a.service", properties=["User=member"])
+        assert done.returncode == 0, done.stderr
+        jobs[action] = records(host, action)[-1]["job"]
+
+    def found(action, unit):
+        call = ["posternctl", "call", "org.postern.Jobs.Get", json.dumps({"job": jobs[action]})]
+        done = in_unit(host, *call, unit=unit, properties=["User=member"])
+        assert done.returncode == 0 or "NoSuchJob" in done.stdout + done.stderr, done.stderr
+        return done.returncode == 0
+
+    assert found("plain", "a.service") and found("plain", "b.service")
+    assert found("bound", "a.service") and not found("bound", "b.service")

@@ -78,7 +78,7 @@ void Calls::serve(Calls& calls, const CallPtr& call, const Call& asked) {
 template <typename Asked, auto handler>
 void Calls::serve_owner(Calls& calls, const CallPtr& call, const Call& asked) {
     const auto job = own_job_or_refuse(*call, calls.environment_.jobs, std::get<Asked>(asked).job,
-                                       calls.environment_.snapshot->names_units);
+                                       *calls.environment_.snapshot);
     if (job) (calls.*handler)(call, *job);
 }
 

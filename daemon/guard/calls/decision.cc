@@ -9,7 +9,7 @@ namespace postern {
 
 policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snapshot,
                                  const std::string& action) {
-    policy::Verdict verdict = policy::decide(snapshot, call.caller(), action);
+    policy::Verdict verdict = policy::decide(snapshot, call.caller(), action, call.origin().unit);
     if (verdict.action != nullptr) return verdict;
     AuditEvent event = call.event(AuditEvent::Kind::call_denied, action);
     event.rule = verdict.rule;

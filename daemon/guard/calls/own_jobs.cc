@@ -1,6 +1,7 @@
 #include "daemon/guard/calls/own_jobs.h"
 
 #include "base/utf8.h"
+#include "daemon/policy/verdict.h"
 
 namespace postern {
 
@@ -16,21 +17,26 @@ jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jo
             key};
 }
 
-bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Requester& requester,
-            bool names_units) {
+bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record,
+            const policy::Snapshot& snapshot) {
     const policy::Caller& caller = call.caller();
+    const jobs::Requester& requester = record.requester;
     // What a packet has started, whoever of its user and group could have started.
     const bool groups_fit = !requester.groups_known ||
                             (caller.groups_known && jobs.digest(caller.groups) == requester.groups);
-    return caller.uid == requester.uid && caller.gid == requester.gid && groups_fit &&
-           (!names_units || caller.unit == requester.unit);
+    if (caller.uid != requester.uid || caller.gid != requester.gid || !groups_fit) return false;
+    const auto action = snapshot.actions.find(record.action);
+    const bool unit_counts =
+        action != snapshot.actions.end() && policy::names_a_unit(action->second);
+    return !unit_counts || call.origin().unit == requester.unit;
 }
 
 Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs::JobManager& jobs,
-                                             const std::string& key, bool names_units) {
+                                             const std::string& key,
+                                             const policy::Snapshot& snapshot) {
     POSTERN_TRY(auto records, jobs.find_key(requester_of(call, jobs, key)));
     for (jobs::Record& record : records) {
-        if (!record.again && is_own(call, jobs, record.requester, names_units)) {
+        if (!record.again && is_own(call, jobs, record, snapshot)) {
             return std::optional(std::move(record));
         }
     }
@@ -38,9 +44,9 @@ Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs
 }
 
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
-                                              const JobId& job, bool names_units) {
+                                              const JobId& job, const policy::Snapshot& snapshot) {
     std::optional<jobs::Record> record = jobs.find(job);
-    if (record && is_own(call, jobs, record->requester, names_units)) return record;
+    if (record && is_own(call, jobs, *record, snapshot)) return record;
     AuditEvent event =
         call.event(AuditEvent::Kind::call_denied, record ? record->action : std::string());
     event.job = job.text();

@@ -10,6 +10,7 @@
 #include "daemon/guard/calls/call_context.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/policy/snapshot.h"
 #include "model/job.h"
 
 namespace postern {
@@ -17,17 +18,18 @@ namespace postern {
 jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jobs,
                              const std::string& key);
 
-// Whether the job is the caller's; `names_units`: some rule in force names one.
-bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Requester& requester,
-            bool names_units);
+// Whether the job is the caller's, by the rules in force.
+bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record,
+            const policy::Snapshot& snapshot);
 
 // The job that this caller has given the key, but for one that never began through no fault of its
 // own. Absent: none, as far as records are kept. Error: it can't be found out.
 Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs::JobManager& jobs,
-                                             const std::string& key, bool names_units);
+                                             const std::string& key,
+                                             const policy::Snapshot& snapshot);
 
 // The job, if it is this caller's; else the call is refused and that is audited.
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
-                                              const JobId& job, bool names_units);
+                                              const JobId& job, const policy::Snapshot& snapshot);
 
 }  // namespace postern

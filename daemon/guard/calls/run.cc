@@ -85,8 +85,7 @@ void Run::begin() {
 }
 
 bool Run::answered_by_key(const policy::Command& command) {
-    const auto found =
-        find_own(*call_, environment_.jobs, asked_.key, environment_.snapshot->names_units);
+    const auto found = find_own(*call_, environment_.jobs, asked_.key, *environment_.snapshot);
     if (!found) {
         spdlog::error("{}: {}", asked_.action, found.error().message);
         call_->refuse(Refusal::unavailable, "",

@@ -16,9 +16,10 @@ const char* Outbox::add(channel::Bytes message, std::vector<UniqueFd> descriptor
     return too_much ? "it does not read what it is sent" : nullptr;
 }
 
-const char* Outbox::add_snapshot(policy::SnapshotPtr snapshot, const policy::Caller& caller) {
+const char* Outbox::add_snapshot(policy::SnapshotPtr snapshot, const policy::Caller& caller,
+                                 const policy::Unit& unit) {
     snapshot_ = std::move(snapshot);
-    actions_ = policy::granted(*snapshot_, caller);
+    actions_ = policy::granted(*snapshot_, caller, unit);
     sent_ = 0;
     const auto count = static_cast<std::uint32_t>(actions_.size());
     return add(channel::encode({{}, {}, channel::SnapshotBegin{count}}), {});

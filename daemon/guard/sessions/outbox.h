@@ -22,7 +22,8 @@ class Outbox {
 
     // The set that this caller may run from now on, in the place of one that is still being sent.
     // It is too large for the queue, so one action goes at a time as there is room.
-    const char* add_snapshot(policy::SnapshotPtr snapshot, const policy::Caller& caller);
+    const char* add_snapshot(policy::SnapshotPtr snapshot, const policy::Caller& caller,
+                             const policy::Unit& unit);
 
     // As far as the channel takes it. `sent`: nothing is left. `progress` becomes true where any
     // was taken.

@@ -50,7 +50,7 @@ void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& l
         return refuse(std::move(connection), &peer, listener.name, "limit connections");
     }
     SessionProcess* session = nullptr;
-    const std::string reason = find_session(key_of(peer), session);
+    const std::string reason = find_session(key_of(peer, listener.administrator), session);
     if (session == nullptr) return refuse(std::move(connection), &peer, listener.name, reason);
     ++by_uid_[uid].connections;
     ++connection_count_;
@@ -59,27 +59,28 @@ void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& l
                               listener.administrator ? Way::administrator : Way::stream}});
 }
 
-policy::Caller SessionPool::key_of(const Peer& peer) const {
-    // Two processes of one user may be in different units: where a rule asks for that, they have
-    // sessions of their own. Sessions from before such a rule count as of an unknown unit.
-    policy::Caller caller = peer.caller;
-    if (snapshot_->names_units) caller.unit = peer.unit;
-    return caller;
+SessionKey SessionPool::key_of(const Peer& peer, bool administrator) const {
+    SessionKey key{peer.caller, std::nullopt, administrator};
+    // Sessions from before a rule that names a unit count as of an unknown one.
+    if (!snapshot_->units.empty() && peer.unit) {
+        key.unit = snapshot_->units.contains(*peer.unit) ? *peer.unit : "";
+    }
+    return key;
 }
 
 SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& origin,
                                       const Peer& peer, const std::string& listener,
                                       std::string& reason) {
     if (packet_load_.is_full()) return Taken::full;
-    const policy::Caller caller = key_of(peer);
-    const auto found = by_caller_.find(caller);
+    const SessionKey key = key_of(peer, false);
+    const auto found = by_key_.find(key);
     // Once the loop has ended it, its user has to wait for its penalty.
-    if (found != by_caller_.end() && !found->second->serves() &&
+    if (found != by_key_.end() && !found->second->serves() &&
         found->second->packets().packets() > 0) {
         return Taken::full;
     }
     SessionProcess* session = nullptr;
-    reason = find_session(caller, session);
+    reason = find_session(key, session);
     if (session == nullptr) return Taken::refused;
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);
@@ -90,15 +91,16 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
 }
 
 void SessionPool::end_those_with_packets_since(MonotonicTime since) {
-    for (const auto& [caller, session] : by_caller_) {
+    for (const auto& [key, session] : by_key_) {
         if (session->oldest_packet().value_or(since) < since) {
             session->end("it does not answer packets");
         }
     }
 }
 
-std::string SessionPool::find_session(const policy::Caller& caller, SessionProcess*& session) {
-    if (const auto found = by_caller_.find(caller); found != by_caller_.end()) {
+std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& session) {
+    const uid_t uid = key.caller.uid;
+    if (const auto found = by_key_.find(key); found != by_key_.end()) {
         if (found->second->serves()) {
             session = found->second;
             return {};
@@ -107,52 +109,51 @@ std::string SessionPool::find_session(const policy::Caller& caller, SessionProce
         found->second->end_now("");
     }
     if (when_empty_) return "the daemon stops";
-    const auto counted = by_uid_.find(caller.uid);
+    const auto counted = by_uid_.find(uid);
     if (counted != by_uid_.end()) {
         const PerUid& of_uid = counted->second;
-        if (of_uid.sessions >= limits_.sessions_per_uid && !evict(false, &caller.uid)) {
+        if (of_uid.sessions >= limits_.sessions_per_uid && !evict(false, &uid)) {
             return "limit sessions-per-uid";
         }
         // Those that don't go away are held back by descriptors that their caller sent; that stays
         // its own affair.
         if (of_uid.ending >= 2 * limits_.sessions_per_uid) return "limit sessions-per-uid (ending)";
     }
-    if (by_caller_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
+    if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return "limit sessions";
     }
-    auto started =
-        SessionProcess::start(event_, closer_, audit_, *this, settings_, caller, snapshot_);
+    auto started = SessionProcess::start(event_, closer_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
-        spdlog::error("session for uid {}: {}", caller.uid, started.error().message);
+        spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;
     }
     session = started->get();
     processes_.emplace(session, std::move(*started));
     // What was ended above told nobody who could have started another one.
-    const bool only_one = by_caller_.emplace(caller, session).second;
+    const bool only_one = by_key_.emplace(key, session).second;
     assert(only_one);
     std::ignore = only_one;
-    ++by_uid_[caller.uid].sessions;
-    spdlog::debug("session {} for uid {} started", session->pid(), caller.uid);
+    ++by_uid_[uid].sessions;
+    spdlog::debug("session {} for uid {} started", session->pid(), uid);
     return {};
 }
 
 std::vector<CallerReport> SessionPool::report() const {
     std::vector<CallerReport> reports;
-    reports.reserve(by_caller_.size());
-    for (const auto& [caller, session] : by_caller_) {
+    reports.reserve(by_key_.size());
+    for (const auto& [key, session] : by_key_) {
         const std::size_t count = session->connections().size() - session->packets().packets();
-        reports.push_back({caller.uid, caller.gid, caller.unit.value_or(""), session->pid(),
+        reports.push_back({key.caller.uid, key.caller.gid, key.unit.value_or(""), session->pid(),
                            static_cast<std::uint32_t>(count)});
     }
     return reports;
 }
 
 bool SessionPool::end_marked(const uid_t* uid) {
-    const auto marked = std::ranges::find_if(by_caller_, [uid](const auto& entry) {
-        return !entry.second->serves() && (uid == nullptr || entry.first.uid == *uid);
+    const auto marked = std::ranges::find_if(by_key_, [uid](const auto& entry) {
+        return !entry.second->serves() && (uid == nullptr || entry.first.caller.uid == *uid);
     });
-    if (marked == by_caller_.end()) return false;
+    if (marked == by_key_.end()) return false;
     marked->second->end_now("");
     return true;
 }
@@ -160,8 +161,8 @@ bool SessionPool::end_marked(const uid_t* uid) {
 bool SessionPool::evict(bool connected, const uid_t* uid) {
     if (end_marked(uid)) return true;
     SessionProcess* oldest = nullptr;
-    for (const auto& [caller, session] : by_caller_) {
-        if (uid != nullptr && caller.uid != *uid) continue;
+    for (const auto& [key, session] : by_key_) {
+        if (uid != nullptr && key.caller.uid != *uid) continue;
         if (connected ? session->has_ongoing_calls() : !session->connections().empty()) continue;
         if (oldest == nullptr || session->last_used() < oldest->last_used()) oldest = session;
     }
@@ -174,7 +175,7 @@ bool SessionPool::evict(bool connected, const uid_t* uid) {
 
 void SessionPool::set_snapshot(const policy::SnapshotPtr& snapshot) {
     snapshot_ = snapshot;
-    for (const auto& [caller, session] : by_caller_) session->set_snapshot(snapshot);
+    for (const auto& [key, session] : by_key_) session->set_snapshot(snapshot);
 }
 
 void SessionPool::session_called(const CallPtr& call, const Call& asked) {
@@ -207,10 +208,11 @@ void SessionPool::forget_if_unused(uid_t uid) {
 
 void SessionPool::session_ended(SessionProcess& session) {
     const policy::Caller& caller = *session.caller();
-    const auto found = by_caller_.find(caller);
+    const auto found = std::ranges::find_if(
+        by_key_, [&session](const auto& entry) { return entry.second == &session; });
     // One that failed while it was being started is not counted yet.
-    if (found == by_caller_.end() || found->second != &session) return;
-    by_caller_.erase(found);
+    if (found == by_key_.end()) return;
+    by_key_.erase(found);
     PerUid& of_uid = by_uid_[caller.uid];
     --of_uid.sessions;
     ++of_uid.ending;

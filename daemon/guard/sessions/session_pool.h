@@ -58,7 +58,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     [[nodiscard]] std::size_t connections() const { return connection_count_; }
     // Handed to sessions and not answered.
     [[nodiscard]] std::size_t packets() const { return packet_load_.packets(); }
-    [[nodiscard]] std::size_t sessions() const { return by_caller_.size(); }
+    [[nodiscard]] std::size_t sessions() const { return by_key_.size(); }
     // One for each identity, in their order.
     [[nodiscard]] std::vector<CallerReport> report() const;
 
@@ -79,9 +79,9 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     void session_gone(SessionProcess& session, const std::string& failure) override;
 
     // Whom the session is for, among all that have the peer's ids.
-    [[nodiscard]] policy::Caller key_of(const Peer& peer) const;
+    [[nodiscard]] SessionKey key_of(const Peer& peer, bool administrator) const;
     // Empty: found or made; else the reason why there is none.
-    std::string find_session(const policy::Caller& caller, SessionProcess*& session);
+    std::string find_session(const SessionKey& key, SessionProcess*& session);
     // Ends the session that was not used for longest: of those without a connection or, if
     // `connected`, of those without a job. False: there is none.
     bool evict(bool connected, const uid_t* uid);
@@ -100,7 +100,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     SessionSettings settings_;
     policy::SnapshotPtr snapshot_;
     std::map<const SessionProcess*, std::shared_ptr<SessionProcess>> processes_;
-    std::map<policy::Caller, SessionProcess*> by_caller_;  // until their channel is closed
+    std::map<SessionKey, SessionProcess*> by_key_;  // until their channel is closed
     std::map<uid_t, PerUid> by_uid_;
     std::size_t connection_count_ = 0;
     PacketLoad packet_load_;

@@ -53,14 +53,13 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closer& closer,
                                                               Audit& audit, SessionEvents& events,
                                                               const SessionSettings& settings,
-                                                              policy::Caller caller,
+                                                              const SessionKey& key,
                                                               policy::SnapshotPtr snapshot) {
     POSTERN_TRY(auto pair, channel::make_pair());
     auto& [guard_end, session_end] = pair;
     refuse_descriptors(guard_end.get());
 
-    auto session =
-        std::make_shared<SessionProcess>(event, closer, audit, events, settings, std::move(caller));
+    auto session = std::make_shared<SessionProcess>(event, closer, audit, events, settings, key);
     SessionProcess& self = *session;
     self.channel_ = std::move(guard_end);
     int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN,
@@ -78,13 +77,14 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
 }
 
 SessionProcess::SessionProcess(sd_event* event, Closer& closer, Audit& audit, SessionEvents& events,
-                               const SessionSettings& settings, policy::Caller caller)
+                               const SessionSettings& settings, const SessionKey& key)
     : event_(event),
       closer_(closer),
       audit_(audit),
       events_(events),
       idle_(settings.idle),
-      caller_(std::make_shared<const policy::Caller>(std::move(caller))),
+      caller_(std::make_shared<const policy::Caller>(key.caller)),
+      unit_(key.unit),
       deadline_(event, [this] { on_deadline(); }),
       packets_(limits::datagrams_in_session, limits::datagram_bytes_in_session) {}
 
@@ -188,7 +188,7 @@ void SessionProcess::send(channel::Envelope<channel::ToSession> message,
 void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
     if (!serves()) return;
     if (outbox_.empty()) taken_ = steady_clock::now();
-    if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_)) {
+    if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_, unit_)) {
         return end(fault);
     }
     pump();

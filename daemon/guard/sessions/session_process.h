@@ -46,6 +46,15 @@ struct ConnectionInfo {
     std::map<channel::RequestId, std::unique_ptr<OngoingCall>> ongoing = {};
 };
 
+// Whom a session is for: callers that differ in any of this never share one. Two processes of one
+// user may be in different units: only where some rule names that very unit it makes a difference.
+struct SessionKey {
+    policy::Caller caller;
+    policy::Unit unit = std::nullopt;  // named by a rule; "": known, and named by none
+    bool administrator = false;        // of the administrator's socket
+    auto operator<=>(const SessionKey&) const = default;
+};
+
 // What sessions are started with.
 struct SessionSettings {
     int program = -1;  // postern-session, opened when the guard started
@@ -71,10 +80,10 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Closer& closer,
                                                          Audit& audit, SessionEvents& events,
                                                          const SessionSettings& settings,
-                                                         policy::Caller caller,
+                                                         const SessionKey& key,
                                                          policy::SnapshotPtr snapshot);
     SessionProcess(sd_event* event, Closer& closer, Audit& audit, SessionEvents& events,
-                   const SessionSettings& settings, policy::Caller caller);
+                   const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
     SessionProcess(const SessionProcess&) = delete;
     SessionProcess& operator=(const SessionProcess&) = delete;
@@ -154,6 +163,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     SessionEvents& events_;
     std::chrono::microseconds idle_;
     std::shared_ptr<const policy::Caller> caller_;
+    policy::Unit unit_;
     State state_ = State::starting;
     UniqueFd channel_;
     EventSource channel_source_;

@@ -160,7 +160,7 @@ class Loader {
         if (!action) return add_bad(name, source, action.error().message);
         for (const auto* const rules : {&action->allow, &action->deny}) {
             for (const Rule& rule : *rules) {
-                if (rule.subject.unit) snapshot_.names_units = true;
+                if (rule.subject.unit) snapshot_.units.insert(*rule.subject.unit);
             }
         }
         snapshot_.actions.emplace(name, std::move(action).value());

@@ -214,8 +214,8 @@ TEST(Verdict, UnitsAreKnownOrTheRuleFailsClosed) {
         action("both", {unit("ci.service", 1000)}),
         action("denied", {everyone()}, {unit("ci.service")}),
     });
-    const auto may = [&](const char* name, uid_t uid, std::optional<std::string> in) {
-        return decide(snapshot, {uid, 1000, {1000}, std::move(in)}, name).action != nullptr;
+    const auto may = [&](const char* name, uid_t uid, const Unit& in) {
+        return decide(snapshot, {uid, 1000, {1000}}, name, in).action != nullptr;
     };
     EXPECT_TRUE(may("allowed", 1000, "ci.service"));
     EXPECT_FALSE(may("allowed", 1000, "ci.service2"));
@@ -228,8 +228,9 @@ TEST(Verdict, UnitsAreKnownOrTheRuleFailsClosed) {
     EXPECT_FALSE(may("denied", 1000, "ci.service"));
     EXPECT_TRUE(may("denied", 1000, "x.service"));
     EXPECT_FALSE(may("denied", 1000, std::nullopt)) << "not known";
-    // Who differs in the unit differs, so that they never share a session.
-    EXPECT_NE((Caller{1000, 1000, {1000}, "ci.service"}), (Caller{1000, 1000, {1000}, {}}));
+    EXPECT_TRUE(names_a_unit(snapshot.actions.at("allowed")));
+    EXPECT_TRUE(names_a_unit(snapshot.actions.at("denied")));
+    EXPECT_FALSE(names_a_unit(action("a", {everyone()}, {user(5)})));
 }
 
 // Of the sender of a packet the kernel says the gid alone.

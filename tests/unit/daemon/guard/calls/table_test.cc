@@ -185,13 +185,43 @@ TEST_F(CallTable, APacketsJobIsThatOfItsUserAndGroup) {
     EXPECT_EQ(call(by(berta, {berta}), LookUpCall{JobId("theirs")}), no_such_job);
 }
 
-TEST_F(CallTable, AUnitCountsOnceARuleNamesOne) {
+// A `unit` in the file of another action changes nobody's jobs.
+TEST_F(CallTable, AUnitCountsWhereTheJobsOwnActionNamesOne) {
     jobs_.records[JobId("theirs")].requester.unit = "a.service";
-    EXPECT_THAT(call(owner(), LookUpCall{JobId("theirs")}), ElementsAre("answer JobFound theirs"));
+    const Story found = {"answer JobFound theirs"};
+    EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), found);
+    policy::Rule rule;
+    rule.subject.unit = "a.service";
     policy::Snapshot snapshot;
-    snapshot.names_units = true;
-    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(std::move(snapshot)));
+    snapshot.units = {"a.service"};
+    snapshot.actions["another"].allow = {rule};
+    snapshot.actions["hello"].allow = {};
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(snapshot));
+    EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), found);
+    snapshot.actions["hello"].deny = {rule};
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(snapshot));
     EXPECT_EQ(call(owner(), LookUpCall{JobId("theirs")}), no_such_job);
+    Origin same = owner();
+    same.unit = "a.service";
+    EXPECT_EQ(call(same, LookUpCall{JobId("theirs")}), found);
+    same.unit = "b.service";
+    EXPECT_EQ(call(same, LookUpCall{JobId("theirs")}), no_such_job);
+}
+
+// A session may be for callers of several units: what counts is that of the connection.
+TEST_F(CallTable, ARuleAsksForTheUnitOfTheConnection) {
+    policy::Rule rule;
+    rule.subject.unit = "a.service";
+    policy::Snapshot snapshot;
+    snapshot.actions["hello"].description.name = "hello";
+    snapshot.actions["hello"].allow = {rule};
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(snapshot));
+    Origin origin = owner();
+    EXPECT_THAT(call(origin, CheckCall{"hello", {}}).back(), "answer Refused not_granted [hello]");
+    origin.unit = "b.service";
+    EXPECT_THAT(call(origin, CheckCall{"hello", {}}).back(), "answer Refused not_granted [hello]");
+    origin.unit = "a.service";
+    EXPECT_THAT(call(origin, CheckCall{"hello", {}}), ElementsAre("answer CheckPassed"));
 }
 
 // ---- The administrator's ----

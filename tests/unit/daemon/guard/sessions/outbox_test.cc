@@ -87,7 +87,7 @@ class OutboxTest : public testing::Test {
 };
 
 TEST_F(OutboxTest, MessagesGoBeforeTheSet) {
-    EXPECT_EQ(outbox_.add_snapshot(snapshot({"a", "b"}), caller()), nullptr);
+    EXPECT_EQ(outbox_.add_snapshot(snapshot({"a", "b"}), caller(), std::nullopt), nullptr);
     EXPECT_EQ(outbox_.add(message("first"), {}), nullptr);
     EXPECT_FALSE(outbox_.empty());
     EXPECT_EQ(flush(), channel::Sent::sent);
@@ -97,8 +97,8 @@ TEST_F(OutboxTest, MessagesGoBeforeTheSet) {
 }
 
 TEST_F(OutboxTest, ANewSetTakesThePlaceOfOneThatIsBeingSent) {
-    EXPECT_EQ(outbox_.add_snapshot(snapshot({"old"}), caller()), nullptr);
-    EXPECT_EQ(outbox_.add_snapshot(snapshot({"new"}), caller()), nullptr);
+    EXPECT_EQ(outbox_.add_snapshot(snapshot({"old"}), caller(), std::nullopt), nullptr);
+    EXPECT_EQ(outbox_.add_snapshot(snapshot({"new"}), caller(), std::nullopt), nullptr);
     EXPECT_EQ(flush(), channel::Sent::sent);
     EXPECT_THAT(received(), ElementsAre("begin 1", "begin 1", "action new", "end"));
 }

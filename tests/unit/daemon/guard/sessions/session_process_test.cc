@@ -55,7 +55,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         settings_.idle = std::chrono::seconds(30);
         auto snapshot = std::make_shared<const policy::Snapshot>();
         auto started = SessionProcess::start(loop_.get(), closer_, audit_, *this, settings_,
-                                             {1000, 1000, {1000}}, std::move(snapshot));
+                                             {{1000, 1000, {1000}}}, std::move(snapshot));
         EXPECT_TRUE(started) << started.error().message;
         session_ = std::move(*started);
     }
