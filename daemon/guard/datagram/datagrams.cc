@@ -222,18 +222,19 @@ void Datagrams::look_for_the_late() {
 }
 
 void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
-    const Peer peer{*origin.caller, origin.pid, origin.unit};
+    // Only where there is something to refuse: a caller may have 65,536 groups.
+    const auto refuse_it = [&](const std::string& reason) {
+        const Peer peer{*origin.caller, origin.pid, origin.unit};
+        refuse(origin.listener, &peer, reason);
+    };
     if (reply.fault != channel::PacketFault::none && !packet.recorded) {
-        refuse(origin.listener, &peer,
-               reply.fault == channel::PacketFault::no_message ? "the packet is no message"
-                                                               : "the call needs a connection");
+        refuse_it(reply.fault == channel::PacketFault::no_message ? "the packet is no message"
+                                                                  : "the call needs a connection");
     }
     if (!packet.reply_path.empty() && !reply.bytes.empty()) {
-        const bool sent = replier_->send({packet.socket, peer.caller.uid, peer.caller.gid,
+        const bool sent = replier_->send({packet.socket, origin.caller->uid, origin.caller->gid,
                                           std::move(packet.reply_path), std::move(reply.bytes)});
-        if (!sent) {
-            refuse(origin.listener, &peer, "its reply was dropped: too many wait to be sent");
-        }
+        if (!sent) refuse_it("its reply was dropped: too many wait to be sent");
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
     }
     go_on_soon();

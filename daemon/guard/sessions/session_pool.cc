@@ -208,10 +208,9 @@ void SessionPool::forget_if_unused(uid_t uid) {
 
 void SessionPool::session_ended(SessionProcess& session) {
     const policy::Caller& caller = *session.caller();
-    const auto found = std::ranges::find_if(
-        by_key_, [&session](const auto& entry) { return entry.second == &session; });
+    const auto found = by_key_.find(session.key());
     // One that failed while it was being started is not counted yet.
-    if (found == by_key_.end()) return;
+    if (found == by_key_.end() || found->second != &session) return;
     by_key_.erase(found);
     PerUid& of_uid = by_uid_[caller.uid];
     --of_uid.sessions;

@@ -83,8 +83,8 @@ SessionProcess::SessionProcess(sd_event* event, Closer& closer, Audit& audit, Se
       audit_(audit),
       events_(events),
       idle_(settings.idle),
-      caller_(std::make_shared<const policy::Caller>(key.caller)),
-      unit_(key.unit),
+      key_(std::make_shared<const SessionKey>(key)),
+      caller_(key_, &key_->caller),
       deadline_(event, [this] { on_deadline(); }),
       packets_(limits::datagrams_in_session, limits::datagram_bytes_in_session) {}
 
@@ -188,7 +188,7 @@ void SessionProcess::send(channel::Envelope<channel::ToSession> message,
 void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
     if (!serves()) return;
     if (outbox_.empty()) taken_ = steady_clock::now();
-    if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_, unit_)) {
+    if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_, key_->unit)) {
         return end(fault);
     }
     pump();

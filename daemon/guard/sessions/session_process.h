@@ -91,6 +91,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] State state() const { return state_; }
     // Whether it is to be given anything.
     [[nodiscard]] bool serves() const { return state_ <= State::serving; }
+    [[nodiscard]] const SessionKey& key() const { return *key_; }
     [[nodiscard]] const std::shared_ptr<const policy::Caller>& caller() const { return caller_; }
     [[nodiscard]] const std::map<channel::ConnectionId, ConnectionInfo>& connections() const {
         return connections_;
@@ -162,8 +163,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     Audit& audit_;
     SessionEvents& events_;
     std::chrono::microseconds idle_;
-    std::shared_ptr<const policy::Caller> caller_;
-    policy::Unit unit_;
+    std::shared_ptr<const SessionKey> key_;
+    std::shared_ptr<const policy::Caller> caller_;  // the key's own
     State state_ = State::starting;
     UniqueFd channel_;
     EventSource channel_source_;
