@@ -22,6 +22,9 @@ struct Caller {
     // and gid: an allow rule that names another group then does not hold, and a deny rule that
     // names one does.
     bool groups_known = true;
+    // Who pays for what it uses, where that is not its own uid.
+    std::optional<uid_t> paid_by = std::nullopt;
+    [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
     auto operator<=>(const Caller&) const = default;
 };
 

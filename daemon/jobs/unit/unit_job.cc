@@ -197,12 +197,21 @@ void UnitJob::changed(const UnitChanges& changes) {
     if (state_ != State::watching && state_ != State::stopping) return;
     // A unit that somebody stops is gone before it can be asked how its process ended. What comes
     // when we stop it is not about its process.
-    if (state_ == State::watching) {
-        if (changes.main_code) last_.main_code = *changes.main_code;
-        if (changes.main_status) last_.main_status = *changes.main_status;
-        if (changes.result) last_.result = *changes.result;
-    }
+    if (state_ == State::watching) take(changes);
     look();
+}
+
+// What is known of the end of its process is only added to: what is read now may have been asked
+// for before the end, though the news of it came first.
+void UnitJob::take(const UnitChanges& changes) {
+    if (changes.main_code.value_or(0) != 0) {
+        last_.main_code = *changes.main_code;
+        last_.main_status = changes.main_status.value_or(0);
+    }
+    if (changes.result && !changes.result->empty() &&
+        (last_.result.empty() || *changes.result != "success")) {
+        last_.result = *changes.result;
+    }
 }
 
 void UnitJob::reconnected() {
@@ -235,7 +244,11 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
                           ? state->active == "inactive" || state->active == "failed"
                           : state->main_code != 0 && state->active_afterwards == "inactive";
     if (state->load == "not-found" || over) return gone();
-    if (state_ == State::watching) last_ = *state;
+    if (state_ == State::watching) {
+        const UnitChanges heard{last_.main_code, last_.main_status, last_.result};
+        last_ = *state;
+        take(heard);
+    }
     if (state_ == State::watching && !told_ && was_executed(*state)) {
         told_ = true;
         program_runs();

@@ -58,6 +58,7 @@ class UnitJob final : public Job {
     void fenced(const std::optional<CallError>& error);
     void recognised(const std::optional<UnitState>& state);
     void never_began();
+    void take(const UnitChanges& changes);
     void look();
     void seen(const std::optional<UnitState>& state);
     void gone();

@@ -87,6 +87,9 @@ JobResult result_of(const UnitState& state, std::optional<Outcome> cause) {
         result.outcome = Outcome::timeout;
     } else if (state.result == "oom-kill") {
         result.outcome = Outcome::out_of_memory;
+    } else if (state.main_code == 0) {
+        result.outcome =
+            Outcome::lost;  // nobody has seen how: never to be taken for an exit with 0
     } else {
         result.outcome = result.by_signal ? Outcome::signaled : Outcome::exited;
     }

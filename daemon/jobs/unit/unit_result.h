@@ -19,7 +19,8 @@ bool was_executed(const UnitState& state);
 // Precondition: is_final() and not was_executed(). `unit` is for the administrator's eyes.
 StartFailure start_failure(const UnitState& state, const std::string& unit);
 
-// Precondition: is_final(). Without the time of the end. `cause` is why we ended it, if we did.
+// Precondition: was_executed(), and the unit is final or gone. Without the time of the end. `cause`
+// is why we ended it, if we did.
 JobResult result_of(const UnitState& state, std::optional<Outcome> cause);
 
 }  // namespace postern::jobs

@@ -137,6 +137,32 @@ TEST_F(UnitJobs, EveryOrderOfWhatSystemdSays) {
     }
 }
 
+// However many of the answers that tell its state have come before its end, and after it.
+TEST_F(UnitJobs, AnEndInTheMiddleOfALookAtTheUnit) {
+    constexpr std::array<std::size_t, 4> paces = {0, 1, 3, 8};
+    std::size_t cases = 0;
+    for (const Expected& expected : {executed_lives[1], executed_lives.back()}) {
+        for (const std::size_t pace : paces) {
+            for (std::size_t steps = 0;; ++steps) {
+                SCOPED_TRACE(std::string(expected.life.name) + ", after " + std::to_string(steps) +
+                             " steps, one event every " + std::to_string(pace));
+                const StoryPtr story = begin_job(expected, events_of(expected.life));
+                const auto over = [&] { return story->over(); };
+                if (go_on(over, Pace::calm, steps)) break;
+                while (systemd_->happen()) {
+                    for (std::size_t left = pace; left > 0 && step(); --left) {
+                    }
+                }
+                ASSERT_TRUE(go_on(over, Pace::calm)) << book_.states[story->job];
+                ++cases;
+                expect_end(story, expected);
+                if (HasFailure()) return;
+            }
+        }
+    }
+    EXPECT_GT(cases, 200U);
+}
+
 TEST_F(UnitJobs, WhatSystemdKnowsIsInTheResult) {
     for (const Version version : {Version::v252, Version::v257}) {
         const Expected& expected = executed_lives[1];

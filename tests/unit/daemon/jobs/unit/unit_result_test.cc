@@ -54,6 +54,10 @@ TEST(UnitResult, Results) {
               made(Outcome::timeout, false, 0));
     EXPECT_EQ(result_of(ended("failed", "oom-kill", CLD_KILLED, SIGKILL), {}),
               made(Outcome::out_of_memory, true, SIGKILL));
+    // Nobody has seen its end.
+    EXPECT_EQ(result_of(ended("active", "success", 0, 0), {}), made(Outcome::lost, false, 0));
+    EXPECT_EQ(result_of(ended("active", "success", 0, 0), Outcome::timeout),
+              made(Outcome::timeout, false, 0));
     // Stopped, it counts as a success for systemd.
     EXPECT_EQ(result_of(ended("active", "success", CLD_KILLED, SIGTERM), {}),
               made(Outcome::signaled, true, SIGTERM));
