@@ -34,7 +34,12 @@ Sent send_packet(int channel, std::span<const std::uint8_t> packet,
         std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
     }
     for (;;) {
-        if (::sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return Sent::sent;
+        // A session may not call sendmsg(2).
+        const ssize_t sent =
+            descriptors.empty()
+                ? ::send(channel, packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
+                : ::sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0) return Sent::sent;
         if (errno == EINTR) continue;
         // ENOBUFS and ENOMEM pass: the kernel is short of memory for the moment.
         if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) return Sent::full;
@@ -64,8 +69,10 @@ Received Receiver::receive(int channel) {
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    if (descriptors_ == Descriptors::taken) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+    }
     ssize_t length = 0;
     do {
         length = ::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -75,7 +82,11 @@ Received Receiver::receive(int channel) {
         received.state = passes ? Received::State::nothing : Received::State::ended;
         return received;
     }
-    received.descriptors = take_descriptors(message);
+    if (descriptors_ == Descriptors::taken) {
+        received.descriptors = take_descriptors(message);
+    } else {
+        received.refused_descriptors = (message.msg_flags & MSG_CTRUNC) != 0;
+    }
     // No message of ours is empty: zero bytes are the end.
     if (length == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
         received.state = Received::State::ended;

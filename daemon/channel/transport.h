@@ -38,25 +38,33 @@ struct Received {
     };
     State state = State::nothing;
     std::span<const std::uint8_t> packet;  // into the receiver's buffer, until the next call
-    // Whatever arrived, in every state. Closing a stranger's descriptor can block (close(2), a TCP
-    // socket with SO_LINGER): the guard gives them to its closer.
+    // Whatever arrived, in every state, where they are taken.
     std::vector<UniqueFd> descriptors;
+    // There were some, and they are not taken: the kernel has dropped them.
+    bool refused_descriptors = false;
 };
 
-// Descriptors that one message can carry: the kernel's own maximum (SCM_MAX_FD). With room for all
-// of them in the control buffer none is ever dropped inside recvmsg(2), where closing it could
-// block.
+// Descriptors that one message can carry: the kernel's own maximum (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
 // Those in the control data of a received message, each with its owner.
 std::vector<UniqueFd> take_descriptors(msghdr& message);
 
+// What becomes of descriptors that come along. The guard takes none from a session: whatever a
+// stranger made could stand still when it is closed. That dropping them stands still instead is
+// seen to by the session's list of system calls, by which none can be sent
+// (daemon/session/system_calls.cc).
+enum class Descriptors : std::uint8_t { taken, refused };
+
 class Receiver {
   public:
+    explicit Receiver(Descriptors descriptors) : descriptors_(descriptors) {}
+
     // Never blocks.
     Received receive(int channel);
 
   private:
+    Descriptors descriptors_;
     std::array<std::uint8_t, limits::packet_bytes> buffer_{};
 };
 

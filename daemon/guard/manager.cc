@@ -178,8 +178,8 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
     acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
-    POSTERN_TRY(auto datagrams, Datagrams::create(event_.get(), std::move(packets), *pool_, closer_,
-                                                  *audit_, only_uid));
+    POSTERN_TRY(auto datagrams,
+                Datagrams::create(event_.get(), std::move(packets), *pool_, *audit_, only_uid));
     datagrams_ = std::move(datagrams);
     return {};
 }
@@ -231,7 +231,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     packets.dropped = [this](const SessionProcess& session) {
         datagrams_->packets_dropped(session);
     };
-    pool_ = std::make_unique<SessionPool>(event_.get(), closer_, *audit_, *calls_,
+    pool_ = std::make_unique<SessionPool>(event_.get(), closers_, *audit_, *calls_,
                                           std::move(packets), configuration_.limits, settings);
     activity_ = std::make_unique<Activity>(
         event_.get(), *notice_,

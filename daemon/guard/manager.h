@@ -70,7 +70,7 @@ class Manager {
     EventLoop event_;
     std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
-    Closer closer_;
+    Closers closers_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does

@@ -1,16 +1,21 @@
 #include "daemon/loop/closer.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "daemon/loop/thread_interrupt.h"
+
 namespace postern {
 namespace {
 
-constexpr std::size_t most_threads = 64;
+// Until a timer is tried to be had again.
+constexpr std::chrono::milliseconds retry_time{200};
 
 }  // namespace
 
@@ -18,33 +23,42 @@ struct Closer::State {
     std::mutex mutex;
     std::condition_variable work;
     std::deque<UniqueFd> queue;
-    std::size_t threads = 0;
-    std::size_t idle = 0;
-    std::size_t closing = 0;
+    bool started = false;
+    bool closing = false;
     bool stopping = false;
+
+    void run();
 };
 
-namespace {
-
-template <typename S>
-void close_until_stopped(const std::shared_ptr<S>& state) {
-    std::unique_lock lock(state->mutex);
-    for (;;) {
-        ++state->idle;
-        state->work.wait(lock, [&] { return state->stopping || !state->queue.empty(); });
-        --state->idle;
-        if (state->stopping) return;
-        UniqueFd descriptor = std::move(state->queue.front());
-        state->queue.pop_front();
-        ++state->closing;
+void Closer::State::run() {
+    std::optional<ThreadInterrupt> interrupt;
+    bool armed = false;
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+        if (!interrupt) {
+            if (auto made = ThreadInterrupt::create()) {
+                interrupt.emplace(std::move(*made));
+            } else {
+                work.wait_for(lock, retry_time);
+            }
+            continue;
+        }
+        if (queue.empty()) {
+            interrupt->disarm();
+            armed = false;
+            work.wait(lock, [&] { return stopping || !queue.empty(); });
+            continue;
+        }
+        if (!std::exchange(armed, true)) interrupt->arm();
+        UniqueFd descriptor = std::move(queue.front());
+        queue.pop_front();
+        closing = true;
         lock.unlock();
-        descriptor.reset();  // may stand still
+        descriptor.reset();  // may linger
         lock.lock();
-        --state->closing;
+        closing = false;
     }
 }
-
-}  // namespace
 
 Closer::Closer() : state_(std::make_shared<State>()) {}
 
@@ -58,16 +72,14 @@ void Closer::close(UniqueFd descriptor) {
     if (!descriptor) return;
     const std::lock_guard lock(state_->mutex);
     state_->queue.push_back(std::move(descriptor));
-    if (state_->queue.size() > state_->idle && state_->threads < most_threads) {
+    if (!state_->started) {
         try {
-            // Detached, since one that stands still must not hold up the end of the process; the
-            // state is shared with it.
-            std::thread(close_until_stopped<State>, state_).detach();
-            ++state_->threads;
+            // Detached, since it shares the state and has nothing to say at its end.
+            std::thread([state = state_] { state->run(); }).detach();
+            state_->started = true;
             // NOLINTNEXTLINE(bugprone-empty-catch): there is nothing to do, see inside
         } catch (const std::system_error&) {
-            // No more threads to be had: those that there are take it in turn. With none at all it
-            // waits for the next call, which tries again.
+            // No thread to be had: what waits, waits for the next call, which tries again.
         }
     }
     state_->work.notify_one();
@@ -75,7 +87,7 @@ void Closer::close(UniqueFd descriptor) {
 
 std::size_t Closer::pending() const {
     const std::lock_guard lock(state_->mutex);
-    return state_->queue.size() + state_->closing;
+    return state_->queue.size() + (state_->closing ? 1 : 0);
 }
 
 }  // namespace postern

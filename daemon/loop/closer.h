@@ -1,9 +1,8 @@
-// Closes descriptors beside the loop.
+// Closes descriptors beside the loop, in a thread that nobody can make wait for long.
 //
-// Whoever drops the last reference to a TCP socket with SO_LINGER and unsent data stands still in
-// close(2) for as long as whoever made the socket chose. Such a socket can sit inside an unread
-// message of a connection or a channel, so the loop never closes what came from outside: it hands
-// it to these threads. More are started while those that there are stand still, up to a bound.
+// Such a socket as ThreadInterrupt tells of can sit inside an unread message of a connection, and
+// goes with it. Nothing that a stranger made is ever a descriptor of the guard itself, so that what
+// can't be interrupted (the flush of a file on a hung FUSE) does not come to be waited for here.
 #pragma once
 
 #include <memory>
@@ -15,12 +14,12 @@ namespace postern {
 class Closer {
   public:
     Closer();
-    // Does not wait for descriptors that are being closed; those that are queued go with the
-    // process.
+    // Does not wait for what is not closed yet: it goes with the process, where nothing lingers.
     ~Closer();
     Closer(const Closer&) = delete;
     Closer& operator=(const Closer&) = delete;
 
+    // One after the other, in order. One that lingers takes ThreadInterrupt::interval.
     void close(UniqueFd descriptor);
 
     // Descriptors that are not closed yet.
@@ -29,6 +28,12 @@ class Closer {
   private:
     struct State;
     std::shared_ptr<State> state_;
+};
+
+// Each has a thread of its own, so that what strangers fill keeps nothing else from being closed.
+struct Closers {
+    Closer refused;  // connections that nobody serves
+    Closer ours;     // copies of connections that were handed over, ends of channels
 };
 
 }  // namespace postern

@@ -2,20 +2,14 @@
 
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
-
-#include "daemon/channel/transport.h"
 
 namespace postern::session {
 ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
     iovec data{buffer.data(), buffer.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(channel::most_descriptors * sizeof(int))> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
     ssize_t count = 0;
     do {
         count = ::recvmsg(fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -24,9 +18,9 @@ ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
         const bool passes = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
         return {passes ? Input::State::nothing : Input::State::ended, 0};
     }
-    const bool lost = (message.msg_flags & MSG_CTRUNC) != 0;
-    // Never kept: closed at once.
-    if (!channel::take_descriptors(message).empty() || lost) return {Input::State::descriptors, 0};
+    // Without room for them the kernel drops them (recvmsg(2)), and there is nothing else that this
+    // socket was asked to receive (daemon/guard/listen/socket_options.h).
+    if ((message.msg_flags & MSG_CTRUNC) != 0) return {Input::State::descriptors, 0};
     if (count == 0) return {Input::State::ended, 0};
     return {Input::State::bytes, static_cast<std::size_t>(count)};
 }

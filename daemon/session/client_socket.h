@@ -22,14 +22,16 @@ class ClientSocket {
             bytes,
             nothing,      // no input waits
             ended,        // the client has shut down its sending side, or is gone
-            descriptors,  // it sent descriptors: they are closed, and its bytes are not to be used
+            descriptors,  // it sent descriptors: they are gone, and its bytes are not to be used
         };
         State state = State::nothing;
         std::size_t count = 0;  // bytes in the buffer
     };
 
-    // One recvmsg(2). Descriptors that come along are closed here: that can take as long as their
-    // sender chose (a TCP socket with SO_LINGER), at the cost of this session's own caller alone.
+    // One recvmsg(2). Descriptors that come along never become this process's own: closing one
+    // could stand still so that nothing ends it, not even SIGKILL (a file on a hung FUSE). That the
+    // kernel drops them can take as long as their sender chose (a TCP socket with SO_LINGER), at
+    // the cost of this session's own caller alone, and until the guard kills it.
     Input receive(std::span<char> buffer);
 
     // Adds to what waits; flush() sends it.

@@ -45,7 +45,7 @@ class GuardLink {
 
   private:
     UniqueFd channel_;
-    channel::Receiver receiver_;
+    channel::Receiver receiver_{channel::Descriptors::taken};
     std::deque<channel::Bytes> queue_;
     std::size_t queued_bytes_ = 0;
     bool was_clogged_ = false;

@@ -39,7 +39,9 @@ int add_rules(scmp_filter_ctx filter) {
         filter,
         {// The loop.
          SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg),
-         SCMP_SYS(sendmsg), SCMP_SYS(sendto), SCMP_SYS(shutdown), SCMP_SYS(close),
+         SCMP_SYS(shutdown), SCMP_SYS(close),
+         // Not sendmsg: no descriptor goes from here to anybody.
+         SCMP_SYS(sendto),
          // The output of jobs.
          SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(_llseek),
          // Memory.
@@ -72,9 +74,9 @@ int add_rules(scmp_filter_ctx filter) {
 constexpr std::uint32_t otherwise = SCMP_ACT_ALLOW;
 
 int add_rules(scmp_filter_ctx filter) {
-    for (const int call :
-         {SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen), SCMP_SYS(execve),
-          SCMP_SYS(execveat), SCMP_SYS(kill), SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_open)}) {
+    for (const int call : {SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
+                           SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(sendmmsg), SCMP_SYS(kill),
+                           SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_open)}) {
         const int error = ::seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, call, 0);
         if (error != 0) return error;
     }

@@ -128,7 +128,7 @@ class Packets {
     }
 
     std::pair<UniqueFd, UniqueFd> ends_ = std::move(channel::make_pair()).value();
-    channel::Receiver receiver_;
+    channel::Receiver receiver_{channel::Descriptors::taken};
     session::GuardLink guard_{std::move(ends_.second)};
     session::Shared shared_{guard_, session::methods(), some_caller(), some_actions()};
     session::Datagrams datagrams_{shared_};

@@ -38,6 +38,8 @@ def lingering_tcp():
         lingering = socket.create_connection(listener.getsockname())
         taken, _ = listener.accept()
         lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        # What fills it is no more than it must be: there may be hundreds.
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         lingering.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:

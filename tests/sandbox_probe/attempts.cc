@@ -49,6 +49,8 @@ constexpr auto table = std::to_array<Attempt>({
     {"connect", [] { call(SYS_connect, 3, nullptr, 0); }},
     {"bind", [] { call(SYS_bind, 3, nullptr, 0); }},
     {"listen", [] { call(SYS_listen, 3, 1); }},
+    {"sendmsg", [] { call(SYS_sendmsg, 3, nullptr, 0); }},
+    {"sendmmsg", [] { call(SYS_sendmmsg, 3, nullptr, 0, 0); }},
     {"accept4", [] { call(SYS_accept4, 3, nullptr, nullptr, 0); }},
     // Programs and processes.
     {"execve", [] { call(SYS_execve, "/bin/true", nullptr, nullptr); }},

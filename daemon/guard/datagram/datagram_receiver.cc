@@ -8,15 +8,14 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/unique_fd.h"
 #include "daemon/guard/listen/socket_options.h"
 
 namespace postern {
 namespace {
 
-// Room for all that the kernel may send along with a packet: nothing is then ever dropped inside
-// recvmsg(2), where closing a descriptor could block.
-constexpr std::size_t control_bytes = CMSG_SPACE(channel::most_descriptors * sizeof(int)) +
-                                      CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int)) + 256;
+constexpr std::size_t control_for_ids = CMSG_SPACE(sizeof(ucred));
+constexpr std::size_t control_for_all = control_for_ids + CMSG_SPACE(sizeof(int));  // a pidfd
 
 struct Sender {
     std::optional<ucred> credentials;
@@ -49,10 +48,36 @@ std::string path_of(const sockaddr_storage& address, socklen_t length) {
 
 }  // namespace
 
-DatagramReceiver::Received DatagramReceiver::receive(int socket) {
+DatagramReceiver::DatagramReceiver(int socket)
+    : socket_(socket),
+      descriptors_(refuses_descriptors(socket) ? Descriptors::refused_from_now
+                                               : Descriptors::dropped) {
+    ask_for_pidfds(false);
+}
+
+void DatagramReceiver::ask_for_pidfds(bool wanted) const {
+    const int on = wanted ? 1 : 0;
+    // Before Linux 6.5 there are none: then units are not known.
+    (void)::setsockopt(socket_, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on);
+}
+
+// Of the next packet. Looking at it leaves them where they are.
+bool DatagramReceiver::carries_descriptors() const {
+    alignas(cmsghdr) std::array<char, control_for_ids> control;
+    msghdr message{};
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    return ::recvmsg(socket_, &message, MSG_PEEK | MSG_DONTWAIT) >= 0 &&
+           (message.msg_flags & MSG_CTRUNC) != 0;
+}
+
+DatagramReceiver::Received DatagramReceiver::receive() {
+    const bool looks_first = descriptors_ == Descriptors::refused_from_now;
+    const bool with_pidfd =
+        descriptors_ == Descriptors::refused || (looks_first && !carries_descriptors());
     Received received;
     iovec data{buffer_.data(), buffer_.size()};
-    alignas(cmsghdr) std::array<char, control_bytes> control;
+    alignas(cmsghdr) std::array<char, control_for_all> control;
     // Of a path that fills its place the kernel gives one byte more than a sockaddr_un has
     // (unix(7), BUGS).
     sockaddr_storage address{};
@@ -62,26 +87,31 @@ DatagramReceiver::Received DatagramReceiver::receive(int socket) {
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_controllen = with_pidfd ? control_for_all : control_for_ids;
+    if (looks_first && with_pidfd) ask_for_pidfds(true);
     ssize_t length = 0;
     do {
-        length = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        length = ::recvmsg(socket_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (length < 0 && errno == EINTR);
+    const int error = errno;
+    if (looks_first && length < 0 && error == EAGAIN) {
+        descriptors_ = Descriptors::refused;  // whatever comes now was refused its descriptors
+    } else if (looks_first && with_pidfd) {
+        ask_for_pidfds(false);
+    }
     if (length < 0) {
-        received.error = errno;
+        received.error = error;
         using State = Received::State;
-        received.state = errno == EAGAIN ? State::nothing : State::failed;
+        received.state = error == EAGAIN ? State::nothing : State::failed;
         return received;
     }
     received.state = Received::State::packet;
-    received.descriptors = channel::take_descriptors(message);
     const Sender sender = take_sender(message);
 
     DatagramPacket& packet = received.packet;
     packet.peer = sender.credentials ? identify_sender(*sender.credentials, sender.pidfd.get())
                                      : fail("the kernel does not say who sent it");
-    packet.descriptors = !received.descriptors.empty();
-    packet.incomplete = (message.msg_flags & MSG_CTRUNC) != 0;
+    packet.descriptors = (message.msg_flags & MSG_CTRUNC) != 0;
     const auto size = static_cast<std::size_t>(length);
     packet.too_long = (message.msg_flags & MSG_TRUNC) != 0 || size == buffer_.size();
     if (!packet.too_long) packet.payload.assign(buffer_.data(), size);

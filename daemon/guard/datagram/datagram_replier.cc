@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <future>
 #include <map>
 #include <mutex>
 #include <system_error>
@@ -19,7 +20,6 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t most_threads = 64;
 // Sockets of reserve, one for each uid: see send_one().
 constexpr std::size_t most_reserves = 256;
 constexpr std::size_t most_lanes = 4096;
@@ -27,10 +27,16 @@ constexpr std::size_t most_failures = 32;  // kept, until somebody asks
 
 using Ids = std::pair<uid_t, gid_t>;
 
+std::string text_of(int error) {
+    if (error == ENOLINK) return "to look it up could take long";
+    if (error == EREMOTE) return "it is not on a file system of this machine's own";
+    return std::strerror(error);
+}
+
 }  // namespace
 
 struct DatagramReplier::State {
-    // The replies to one identity; at most one thread sends them at a time.
+    // The replies to one identity.
     struct Lane {
         std::deque<DatagramReply> replies;
         std::size_t bytes = 0;
@@ -42,16 +48,17 @@ struct DatagramReplier::State {
     std::mutex mutex;
     std::condition_variable work;
     std::map<Ids, Lane> lanes;  // those with a reply that waits or is being sent
-    std::deque<Ids> ready;      // lanes that no thread is at
+    std::deque<Ids> ready;      // those of them that nothing is being sent of
     std::map<uid_t, UniqueFd> reserves;
-    std::size_t threads = 0;
-    std::size_t idle = 0;
     std::size_t pending = 0;
     std::size_t pending_bytes = 0;
     std::vector<std::string> failures;
     bool stopping = false;
+    std::thread thread;
 
-    void run();
+    ~State();
+    Status begin();
+    void run(std::promise<Status> begun);
     int send_one(DatagramSender& sender, const DatagramReply& reply);
     int reserve(uid_t uid);
 };
@@ -67,8 +74,7 @@ int DatagramReplier::State::send_one(DatagramSender& sender, const DatagramReply
     return other < 0 ? error : sender.send(other, reply.path, reply.bytes);
 }
 
-// Negative: none to be had. Only lanes of this uid use it, and none is taken away while there is
-// one.
+// Negative: none to be had. None is taken away while there is a lane of its uid.
 int DatagramReplier::State::reserve(uid_t uid) {
     const std::lock_guard lock(mutex);
     if (const auto found = reserves.find(uid); found != reserves.end()) return found->second.get();
@@ -84,13 +90,35 @@ int DatagramReplier::State::reserve(uid_t uid) {
     return reserves.emplace(uid, std::move(socket)).first->second.get();
 }
 
-void DatagramReplier::State::run() {
+DatagramReplier::State::~State() {
+    {
+        const std::lock_guard lock(mutex);
+        stopping = true;
+        work.notify_all();
+    }
+    if (thread.joinable()) thread.join();
+}
+
+Status DatagramReplier::State::begin() {
+    std::promise<Status> begun;
+    auto answer = begun.get_future();
+    try {
+        thread = std::thread(&State::run, this, std::move(begun));
+    } catch (const std::system_error& error) {
+        return fail(std::string("no thread: ") + error.what());
+    }
+    return answer.get();
+}
+
+void DatagramReplier::State::run(std::promise<Status> begun) {
     auto sender = DatagramSender::create(own);
+    if (!sender) return begun.set_value(Unexpected(std::move(sender).error()));
+    // The ids that it takes on: it can here, or there is no use in starting.
+    constexpr Ids somebody{1, 1};
+    begun.set_value(own ? Status() : sender->become(somebody.first, somebody.second));
     std::unique_lock lock(mutex);
     for (;;) {
-        ++idle;
         work.wait(lock, [&] { return stopping || !ready.empty(); });
-        --idle;
         if (stopping) return;
         const Ids ids = ready.front();
         ready.pop_front();
@@ -98,11 +126,11 @@ void DatagramReplier::State::run() {
         const DatagramReply reply = std::move(lane.replies.front());
         lane.replies.pop_front();
         lock.unlock();
-        const int error = sender ? send_one(*sender, reply) : EPERM;  // may stand still
+        const int error = send_one(*sender, reply);
         lock.lock();
         if (error != 0 && failures.size() < most_failures) {
             failures.push_back("no reply to uid " + std::to_string(reply.uid) + " at " +
-                               reply.path + ": " + std::strerror(error));
+                               reply.path + ": " + text_of(error));
         }
         lane.bytes -= reply.bytes.size();
         pending_bytes -= reply.bytes.size();
@@ -117,33 +145,22 @@ void DatagramReplier::State::run() {
 
 Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vector<int>& sockets,
                                                                  bool own) {
-    // What a thread must give up before it sends anything, and the ids that it takes on: it can
-    // here, or there is no use in starting.
-    constexpr Ids somebody{1, 1};
-    Status tried;
-    std::thread([&] {
-        auto sender = DatagramSender::create(own);
-        if (sender && !own) tried = sender->become(somebody.first, somebody.second);
-        if (!sender) tried = fail(sender.error().message);
-    }).join();
-    if (!tried) return fail("replies to packets: " + tried.error().message);
-    auto state = std::make_shared<State>();
+    auto state = std::make_unique<State>();
     state->own = own;
     for (const int socket : sockets) {
         UniqueFd copy(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
         if (!copy) return fail(std::string("datagram socket: ") + std::strerror(errno));
         state->sockets.push_back(std::move(copy));
     }
+    if (const Status begun = state->begin(); !begun) {
+        return fail("replies to packets: " + begun.error().message);
+    }
     return std::unique_ptr<DatagramReplier>(new DatagramReplier(std::move(state)));
 }
 
-DatagramReplier::DatagramReplier(std::shared_ptr<State> state) : state_(std::move(state)) {}
+DatagramReplier::DatagramReplier(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-DatagramReplier::~DatagramReplier() {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
-    state_->work.notify_all();
-}
+DatagramReplier::~DatagramReplier() = default;
 
 bool DatagramReplier::send(DatagramReply reply) {
     const Ids ids{reply.uid, reply.gid};
@@ -161,17 +178,6 @@ bool DatagramReplier::send(DatagramReply reply) {
     lane.replies.push_back(std::move(reply));
     ++state_->pending;
     if (found == state_->lanes.end()) state_->ready.push_back(ids);
-    if (state_->ready.size() > state_->idle && state_->threads < most_threads) {
-        try {
-            // Detached, since one that stands still must not hold up the end of the process; the
-            // state is shared with it.
-            std::thread([state = state_] { state->run(); }).detach();
-            ++state_->threads;
-            // NOLINTNEXTLINE(bugprone-empty-catch): there is nothing to do, see inside
-        } catch (const std::system_error&) {
-            // No more threads to be had: those that there are take it in turn.
-        }
-    }
     state_->work.notify_one();
     return true;
 }

@@ -4,12 +4,11 @@
 // put a symbolic link there, or mount a file system that never answers. So a reply is sent with the
 // sender's fsuid and fsgid, no supplementary group and no capability that opens doors
 // (path_resolution(7)), to a socket that is the sender's own file, and so reaches only what the
-// sender could have reached (datagram_sender.h); and it is sent by a thread, since looking a path
-// up can take as long as a stranger likes. At once or never: where the receiver's queue is full,
-// there is no reply.
+// sender could have reached; and without waiting for anybody (datagram_sender.h). It is a thread of
+// its own because those ids are a thread's own. At once or never: where the receiver's queue is
+// full, there is no reply.
 //
-// The replies to one identity are sent one after the other, so they stay in their order. More
-// threads are started while those that there are stand still, up to a bound.
+// The replies to one identity are sent one after the other, so they stay in their order.
 #pragma once
 
 #include <sys/types.h>
@@ -34,11 +33,11 @@ struct DatagramReply {
 class DatagramReplier {
   public:
     // `sockets`: datagram sockets, of which it keeps copies. `own`: a guard of an ordinary user,
-    // which replies to that user alone and as itself. Errors: no descriptor to be had; what the
-    // threads have to give up can't be given up.
+    // which replies to that user alone and as itself. Errors: no descriptor or thread to be had;
+    // what the thread has to give up can't be given up.
     static Result<std::unique_ptr<DatagramReplier>> create(const std::vector<int>& sockets,
                                                            bool own);
-    // Does not wait: what has not been sent is not sent any more.
+    // What has not been sent is not sent any more.
     ~DatagramReplier();
     DatagramReplier(const DatagramReplier&) = delete;
     DatagramReplier& operator=(const DatagramReplier&) = delete;
@@ -54,8 +53,8 @@ class DatagramReplier {
 
   private:
     struct State;
-    explicit DatagramReplier(std::shared_ptr<State> state);
-    std::shared_ptr<State> state_;
+    explicit DatagramReplier(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace postern

@@ -23,8 +23,10 @@ constexpr microseconds reply_patience = limits::datagram_patience;
 constexpr microseconds penalty = limits::datagram_penalty;
 // Packets that one turn of the loop takes from one socket.
 constexpr int datagrams_per_turn = 32;
-// How long nothing is received after the kernel had no memory for it.
-constexpr milliseconds failure_time{200};
+// How long a sender is put aside whose packets carry descriptors: twice as long each time that it
+// does so again soon.
+constexpr microseconds first_time_aside = std::chrono::seconds(1);
+constexpr microseconds longest_time_aside = std::chrono::seconds(64);
 // How long the guard's end waits for answers, and for replies to be sent.
 constexpr milliseconds stop_time{2000};
 constexpr milliseconds stop_poll_time{2};
@@ -44,21 +46,20 @@ void take_own_groups(policy::Caller& caller) {
 }  // namespace
 
 Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool,
-                     Closer& closer, Audit& audit, std::optional<uid_t> only_uid)
+                     Audit& audit, std::optional<uid_t> only_uid)
     : event_(event),
       listeners_(std::move(listeners)),
       pool_(pool),
-      closer_(closer),
       audit_(audit),
       only_uid_(only_uid),
       timer_(event, [this] { on_timer(); }) {}
 
 Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
                                                      std::vector<Listener> listeners,
-                                                     SessionPool& pool, Closer& closer,
-                                                     Audit& audit, std::optional<uid_t> only_uid) {
+                                                     SessionPool& pool, Audit& audit,
+                                                     std::optional<uid_t> only_uid) {
     std::unique_ptr<Datagrams> datagrams(
-        new Datagrams(event, std::move(listeners), pool, closer, audit, only_uid));
+        new Datagrams(event, std::move(listeners), pool, audit, only_uid));
     if (datagrams->listeners_.empty()) return datagrams;
     std::vector<int> sockets;
     for (const Listener& listener : datagrams->listeners_) {
@@ -66,6 +67,7 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
     }
     POSTERN_TRY(auto replier, DatagramReplier::create(sockets, only_uid.has_value()));
     datagrams->replier_ = std::move(replier);
+    POSTERN_TRY(datagrams->inbox_, DatagramInbox::create(sockets));
     return datagrams;
 }
 
@@ -74,23 +76,18 @@ Status Datagrams::start() {
         return fail(std::string("packets: ") + std::strerror(-r));
     }
     sd_event_source_set_enabled(again_.get(), SD_EVENT_OFF);
-    for (std::size_t number = 0; number < listeners_.size(); ++number) {
-        const Listener& listener = listeners_[number];
-        EventSource source;
-        const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
-                             [this, number](std::uint32_t) { on_packets(number); });
-        if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
-        // After the sessions, as new connections.
-        sd_event_source_set_priority(source.get(), SD_EVENT_PRIORITY_NORMAL + 10);
-        sources_.push_back(std::move(source));
+    if (!inbox_) return {};
+    if (const int r = add_io(event_, packets_, inbox_->descriptor(), EPOLLIN,
+                             [this](std::uint32_t) { on_packets(); });
+        r < 0) {
+        return fail(std::string("packets: ") + std::strerror(-r));
     }
+    inbox_->start();
     return {};
 }
 
 void Datagrams::set_enabled(bool enabled) {
-    for (const auto& source : sources_) {
-        sd_event_source_set_enabled(source.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
-    }
+    if (packets_) sd_event_source_set_enabled(packets_.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 int Datagrams::arm(microseconds delay) {
@@ -98,27 +95,25 @@ int Datagrams::arm(microseconds delay) {
     return timer_.arm(delay);
 }
 
-void Datagrams::on_packets(std::size_t number) {
-    const int socket = listeners_[number].socket.get();
-    for (int i = 0; i < datagrams_per_turn && !held_ && !stopped_; ++i) {
-        auto received = receiver_.receive(socket);
-        for (auto& descriptor : received.descriptors) closer_.close(std::move(descriptor));
+void Datagrams::on_packets() {
+    for (int i = 0; i < datagrams_per_turn && !held_; ++i) {
+        auto item = inbox_->take();
+        if (!item) return;
         using State = DatagramReceiver::Received::State;
-        if (received.state == State::nothing) return;
-        if (received.state == State::failed) {
-            // Once, however long it lasts.
-            if (std::exchange(failing_, received.error) != received.error) {
-                spdlog::error(
-                    "receiving packets: {}; tried again every {} ms, senders wait meanwhile",
-                    std::strerror(received.error), failure_time.count());
-            }
-            set_enabled(false);
-            if (arm(failure_time) < 0) set_enabled(true);
-            return;
+        if (item->received.state == State::failed) {
+            receive_failed(item->received.error);
+            continue;
         }
         if (std::exchange(failing_, 0) != 0) spdlog::info("receiving packets: works again");
-        take(number, std::move(received.packet));
+        take(item->socket, std::move(item->received.packet));
     }
+}
+
+void Datagrams::receive_failed(int error) {
+    // Once, however long it lasts.
+    if (std::exchange(failing_, error) == error) return;
+    spdlog::error("receiving packets: {}; tried again all the time, senders wait meanwhile",
+                  std::strerror(error));
 }
 
 void Datagrams::take(std::size_t number, DatagramPacket packet) {
@@ -138,7 +133,6 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     // A reply of ours never comes back to us, since it goes to files of its receiver's own. Were
     // there a way, it would have our credentials.
     if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");
-    if (packet.incomplete) return refuse(listener, &peer, "what came along did not fit");
 
     held.packet.pid = peer.pid;
     held.packet.unit = peer.unit.value_or("");
@@ -149,6 +143,10 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     origin.reply_path = std::move(packet.reply_path);
     origin.bytes = packet.payload.size();
     origin.received = steady_clock::now();
+    if (const char* const put_aside = refused_for_now(peer.caller.payer())) {
+        if (packet.descriptors) sent_descriptors(peer.caller.payer());
+        return refuse(listener, &peer, put_aside);
+    }
     const char* const fault = packet.descriptors       ? "descriptors came along"
                               : packet.too_long        ? "the packet is too long"
                               : packet.payload.empty() ? "the packet is empty"
@@ -156,6 +154,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     held.packet.payload = std::move(packet.payload);
     if (fault != nullptr) {
         refuse(listener, &peer, fault);
+        if (packet.descriptors) sent_descriptors(peer.caller.payer());
         if (origin.reply_path.empty()) return;  // there is nobody to tell
         origin.recorded = true;
         // The session knows what to say.
@@ -170,10 +169,10 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
 }
 
 bool Datagrams::hand_over(Held& held) {
-    const uid_t uid = held.peer.caller.uid;
-    if (refused_for_now(uid)) {
-        refuse(held.listener, &held.peer,
-               "refused for a while: a session of this user ended with packets unanswered");
+    // It may have been held since.
+    const char* const put_aside = refused_for_now(held.peer.caller.payer());
+    if (put_aside != nullptr && !held.origin.recorded) {
+        refuse(held.listener, &held.peer, put_aside);
         return true;
     }
     std::string reason;
@@ -196,7 +195,7 @@ void Datagrams::go_on() {
         held_ = std::move(held);
         return;
     }
-    if (!stopped_) set_enabled(true);
+    set_enabled(true);
 }
 
 void Datagrams::on_timer() {
@@ -209,8 +208,6 @@ void Datagrams::on_timer() {
         finish_stopping();
     } else if (held_) {
         look_for_the_late();
-    } else if (!stopped_) {
-        set_enabled(true);
     }
 }
 
@@ -247,19 +244,33 @@ void Datagrams::packets_dropped(const SessionProcess& session) {
         refuse(info.origin.listener, &peer, "dropped: its session ended");
     }
     if (!session.failure().empty()) {
-        const auto now = steady_clock::now();
-        std::erase_if(refused_until_, [now](const auto& entry) { return entry.second <= now; });
-        refused_until_[session.caller()->uid] = now + penalty;
+        refuse_for_now(session.caller()->payer(), penalty,
+                       "refused for a while: a session of this user ended with packets unanswered");
     }
     go_on_soon();
 }
 
-bool Datagrams::refused_for_now(uid_t uid) {
-    const auto found = refused_until_.find(uid);
-    if (found == refused_until_.end()) return false;
-    if (steady_clock::now() < found->second) return true;
-    refused_until_.erase(found);
-    return false;
+const char* Datagrams::refused_for_now(uid_t payer) {
+    const auto found = refused_.find(payer);
+    return found != refused_.end() && steady_clock::now() < found->second.until
+               ? found->second.reason
+               : nullptr;
+}
+
+void Datagrams::refuse_for_now(uid_t payer, microseconds span, const char* reason) {
+    refused_[payer] = {steady_clock::now() + span, span, reason};
+}
+
+// Each of its packets may have made all others wait (datagram_inbox.h).
+void Datagrams::sent_descriptors(uid_t payer) {
+    // Whoever was put aside lately is remembered for it.
+    std::erase_if(refused_, [now = steady_clock::now()](const auto& entry) {
+        return entry.second.until + longest_time_aside <= now;
+    });
+    const auto found = refused_.find(payer);
+    const microseconds last = found == refused_.end() ? microseconds(0) : found->second.span;
+    refuse_for_now(payer, std::clamp(last * 2, first_time_aside, longest_time_aside),
+                   "refused for a while: packets of this user carry descriptors");
 }
 
 void Datagrams::refuse(const std::string& listener, const Peer* peer, const std::string& reason) {
@@ -268,7 +279,7 @@ void Datagrams::refuse(const std::string& listener, const Peer* peer, const std:
 
 void Datagrams::stop(std::function<void()> done) {
     stopped_ = true;
-    set_enabled(false);
+    if (inbox_) inbox_->stop();
     if (is_idle()) return done();
     when_stopped_ = std::move(done);
     stop_until_ = steady_clock::now() + stop_time;
@@ -277,15 +288,23 @@ void Datagrams::stop(std::function<void()> done) {
 
 // Nothing that was received is still to be answered, nor a reply to be sent.
 bool Datagrams::is_idle() const {
-    return !held_ && pool_.packets() == 0 && (!replier_ || replier_->pending() == 0);
+    const bool received_all = !inbox_ || (inbox_->stopped() && inbox_->is_empty());
+    return received_all && !held_ && pool_.packets() == 0 &&
+           (!replier_ || replier_->pending() == 0);
 }
 
 void Datagrams::finish_stopping() {
     if (!is_idle() && steady_clock::now() < stop_until_ && arm(stop_poll_time) >= 0) {
         return;
     }
-    if (held_) refuse(held_->listener, &held_->peer, "dropped: the daemon stops");
+    constexpr const char* reason = "dropped: the daemon stops";
+    if (held_) refuse(held_->listener, &held_->peer, reason);
     held_.reset();
+    set_enabled(false);
+    while (const auto item = inbox_ ? inbox_->take() : std::nullopt) {
+        const auto& peer = item->received.packet.peer;
+        refuse(listeners_[item->socket].name, peer ? &*peer : nullptr, reason);
+    }
     std::exchange(when_stopped_, {})();
 }
 

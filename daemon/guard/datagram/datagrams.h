@@ -20,12 +20,11 @@
 
 #include "base/result.h"
 #include "daemon/guard/audit/audit.h"
-#include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/guard/datagram/datagram_inbox.h"
 #include "daemon/guard/datagram/datagram_replier.h"
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_pool.h"
-#include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern {
@@ -35,8 +34,8 @@ class Datagrams {
     // `only_uid` as of Acceptor. Errors: as of DatagramReplier::create().
     static Result<std::unique_ptr<Datagrams>> create(sd_event* event,
                                                      std::vector<Listener> listeners,
-                                                     SessionPool& pool, Closer& closer,
-                                                     Audit& audit, std::optional<uid_t> only_uid);
+                                                     SessionPool& pool, Audit& audit,
+                                                     std::optional<uid_t> only_uid);
     ~Datagrams() = default;
     Datagrams(const Datagrams&) = delete;
     Datagrams& operator=(const Datagrams&) = delete;
@@ -62,9 +61,17 @@ class Datagrams {
         Peer peer;
     };
 
-    Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool, Closer& closer,
-              Audit& audit, std::optional<uid_t> only_uid);
-    void on_packets(std::size_t number);
+    // Senders whose packets are refused for a while.
+    struct Refused {
+        MonotonicTime until;
+        std::chrono::microseconds span{0};
+        const char* reason = "";
+    };
+
+    Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool, Audit& audit,
+              std::optional<uid_t> only_uid);
+    void on_packets();
+    void receive_failed(int error);
     void on_timer();
     void take(std::size_t number, DatagramPacket packet);
     // False: there is no room for it yet.
@@ -73,7 +80,10 @@ class Datagrams {
     void go_on_soon();
     void look_for_the_late();
     void set_enabled(bool enabled);
-    bool refused_for_now(uid_t uid);
+    // Null: they are not.
+    const char* refused_for_now(uid_t payer);
+    void refuse_for_now(uid_t payer, std::chrono::microseconds span, const char* reason);
+    void sent_descriptors(uid_t payer);
     void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
     int arm(std::chrono::microseconds delay);
     [[nodiscard]] bool is_idle() const;
@@ -82,15 +92,14 @@ class Datagrams {
     sd_event* event_;
     std::vector<Listener> listeners_;
     SessionPool& pool_;
-    Closer& closer_;
     Audit& audit_;
     std::optional<uid_t> only_uid_;
     std::unique_ptr<DatagramReplier> replier_;
-    DatagramReceiver receiver_;
-    std::vector<EventSource> sources_;
-    // While there is one, or after the kernel refused to give one, nothing is received.
+    std::unique_ptr<DatagramInbox> inbox_;  // null: there are no listeners
+    EventSource packets_;
+    // While there is one nothing more is taken from the inbox.
     std::optional<Held> held_;
-    std::map<uid_t, MonotonicTime> refused_until_;
+    std::map<uid_t, Refused> refused_;
     EventSource again_;
     Timer timer_;
     MonotonicTime timer_due_;

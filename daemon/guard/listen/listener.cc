@@ -52,6 +52,7 @@ std::string not_stream(int fd) {
     if (socket_option(fd, SO_ACCEPTCONN) != 1) {
         return "not listening; use ListenStream= with Accept=no";
     }
+    ask_for_bytes_alone(fd);
     return {};
 }
 

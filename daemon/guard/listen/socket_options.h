@@ -19,18 +19,38 @@
 
 namespace postern {
 
-// Whoever sends descriptors to this socket gets EPERM, where the kernel can do that; accepted
-// sockets inherit it. Elsewhere they arrive, and whoever receives must close them.
+// Whoever sends descriptors to this socket from now on gets EPERM, where the kernel can do that;
+// accepted sockets inherit it. Elsewhere they arrive.
 inline void refuse_descriptors(int socket) {
     const int off = 0;
     (void)::setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off);
 }
 
-// Each datagram is received with the uid, gid and pid of its sender (unix(7), SCM_CREDENTIALS) and,
-// where the kernel can do that, with a pidfd of it. False: the first could not be had.
+// Whether that was done.
+inline bool refuses_descriptors(int socket) {
+    int on = 1;
+    socklen_t length = sizeof on;
+    return ::getsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &on, &length) == 0 && on == 0;
+}
+
+// Nothing but bytes is received from connections that this socket takes (they inherit what is asked
+// of it), whatever its socket unit asked for.
+inline void ask_for_bytes_alone(int socket) {
+    const int off = 0;
+    for (const int option : {SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC, SO_TIMESTAMP, SO_TIMESTAMPNS}) {
+        (void)::setsockopt(socket, SOL_SOCKET, option, &off, sizeof off);
+    }
+}
+
+// Each datagram is received with the uid, gid and pid of its sender (unix(7), SCM_CREDENTIALS), and
+// with nothing that could take the room of those, whatever its socket unit asked for. False: the
+// first could not be had.
 inline bool ask_for_senders(int socket) {
+    const int off = 0;
+    for (const int option : {SO_PASSSEC, SO_TIMESTAMP, SO_TIMESTAMPNS}) {
+        (void)::setsockopt(socket, SOL_SOCKET, option, &off, sizeof off);
+    }
     const int on = 1;
-    (void)::setsockopt(socket, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on);
     return ::setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0;
 }
 

@@ -12,10 +12,10 @@
 
 namespace postern {
 
-SessionPool::SessionPool(sd_event* event, Closer& closer, Audit& audit, CallHandler& calls,
+SessionPool::SessionPool(sd_event* event, Closers& closers, Audit& audit, CallHandler& calls,
                          PacketHooks packets, const Limits& limits, SessionSettings settings)
     : event_(event),
-      closer_(closer),
+      closers_(closers),
       audit_(audit),
       calls_(calls),
       packet_hooks_(std::move(packets)),
@@ -31,7 +31,7 @@ SessionPool::~SessionPool() = default;
 void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                          const std::string& reason) {
     audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, reason);
-    closer_.close(std::move(connection));
+    closers_.refused.close(std::move(connection));
 }
 
 void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
@@ -122,7 +122,8 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return "limit sessions";
     }
-    auto started = SessionProcess::start(event_, closer_, audit_, *this, settings_, key, snapshot_);
+    auto started =
+        SessionProcess::start(event_, closers_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;

@@ -30,7 +30,7 @@ namespace postern {
 class SessionPool final : public SessionEvents, public ConnectionTaker {
   public:
     // All of these outlive it; nobody is told anything before the first connection.
-    SessionPool(sd_event* event, Closer& closer, Audit& audit, CallHandler& calls,
+    SessionPool(sd_event* event, Closers& closers, Audit& audit, CallHandler& calls,
                 PacketHooks packets, const Limits& limits, SessionSettings settings);
     ~SessionPool() override;
     SessionPool(const SessionPool&) = delete;
@@ -92,7 +92,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     void forget_if_unused(uid_t uid);
 
     sd_event* event_;
-    Closer& closer_;
+    Closers& closers_;
     Audit& audit_;
     CallHandler& calls_;
     PacketHooks packet_hooks_;

@@ -31,7 +31,7 @@ constexpr int messages_per_turn = 64;
 
 // The buffer is for one message at a time and the loop is one thread: all sessions share it.
 channel::Receiver& shared_receiver() {
-    static channel::Receiver receiver;
+    static channel::Receiver receiver(channel::Descriptors::refused);
     return receiver;
 }
 
@@ -50,7 +50,7 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 
 }  // namespace
 
-Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closer& closer,
+Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closers& closers,
                                                               Audit& audit, SessionEvents& events,
                                                               const SessionSettings& settings,
                                                               const SessionKey& key,
@@ -59,7 +59,7 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
     auto& [guard_end, session_end] = pair;
     refuse_descriptors(guard_end.get());
 
-    auto session = std::make_shared<SessionProcess>(event, closer, audit, events, settings, key);
+    auto session = std::make_shared<SessionProcess>(event, closers, audit, events, settings, key);
     SessionProcess& self = *session;
     self.channel_ = std::move(guard_end);
     int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN,
@@ -76,10 +76,11 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
     return session;
 }
 
-SessionProcess::SessionProcess(sd_event* event, Closer& closer, Audit& audit, SessionEvents& events,
-                               const SessionSettings& settings, const SessionKey& key)
+SessionProcess::SessionProcess(sd_event* event, Closers& closers, Audit& audit,
+                               SessionEvents& events, const SessionSettings& settings,
+                               const SessionKey& key)
     : event_(event),
-      closer_(closer),
+      closers_(closers),
       audit_(audit),
       events_(events),
       idle_(settings.idle),
@@ -90,8 +91,8 @@ SessionProcess::SessionProcess(sd_event* event, Closer& closer, Audit& audit, Se
 
 SessionProcess::~SessionProcess() {
     channel_source_.reset();
-    closer_.close(std::move(channel_));
-    for (auto& waiting : waiting_) closer_.close(std::move(waiting.connection));
+    closers_.ours.close(std::move(channel_));
+    for (auto& waiting : waiting_) closers_.refused.close(std::move(waiting.connection));
 }
 
 Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
@@ -231,7 +232,7 @@ bool SessionProcess::pump_connection() {
     const int descriptor = connection.get();
     if (!send_now(channel::encode({id, {}, about}), std::span(&descriptor, 1))) return false;
     // The session may have it and be done with it already, so this may be the last reference.
-    closer_.close(std::move(connection));
+    closers_.ours.close(std::move(connection));
     waiting_.pop_front();
     if (unacknowledged_++ == 0) acknowledged_ = steady_clock::now();
     return true;
@@ -260,10 +261,8 @@ void SessionProcess::on_channel(std::uint32_t revents) {
 void SessionProcess::receive() {
     for (int i = 0; i < messages_per_turn && serves(); ++i) {
         channel::Received received = shared_receiver().receive(channel_.get());
-        const bool descriptors = !received.descriptors.empty();
-        for (auto& descriptor : received.descriptors) closer_.close(std::move(descriptor));
-        if (received.state == channel::Received::State::nothing && !descriptors) return;
-        if (descriptors) return end("it sent descriptors");
+        if (received.state == channel::Received::State::nothing) return;
+        if (received.refused_descriptors) return end("it sent descriptors");
         if (received.state == channel::Received::State::ended) {
             left_by_itself_ = true;
             return end("it closed its channel");
@@ -400,8 +399,8 @@ void SessionProcess::end_now(const std::string& failure) {
     set_state(State::ending);
     end_source_.reset();
     channel_source_.reset();
-    closer_.close(std::move(channel_));
-    for (auto& waiting : waiting_) closer_.close(std::move(waiting.connection));
+    closers_.ours.close(std::move(channel_));
+    for (auto& waiting : waiting_) closers_.refused.close(std::move(waiting.connection));
     waiting_.clear();
     packets_waiting_.clear();
     outbox_.clear();

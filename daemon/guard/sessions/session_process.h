@@ -77,12 +77,12 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     };
 
     // Spawns one. Errors: no descriptor, process or memory to be had.
-    static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Closer& closer,
+    static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Closers& closers,
                                                          Audit& audit, SessionEvents& events,
                                                          const SessionSettings& settings,
                                                          const SessionKey& key,
                                                          policy::SnapshotPtr snapshot);
-    SessionProcess(sd_event* event, Closer& closer, Audit& audit, SessionEvents& events,
+    SessionProcess(sd_event* event, Closers& closers, Audit& audit, SessionEvents& events,
                    const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
     SessionProcess(const SessionProcess&) = delete;
@@ -159,7 +159,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] std::optional<MonotonicTime> waiting_since() const;
 
     sd_event* event_;
-    Closer& closer_;
+    Closers& closers_;
     Audit& audit_;
     SessionEvents& events_;
     std::chrono::microseconds idle_;

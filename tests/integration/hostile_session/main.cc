@@ -61,7 +61,7 @@ ConnectionId beside(ConnectionId id, std::int64_t by) {
 
 // The next message; ends with the channel. Descriptors stay open.
 channel::Envelope<channel::ToSession> next() {
-    static channel::Receiver receiver;
+    static channel::Receiver receiver(channel::Descriptors::taken);
     static std::vector<UniqueFd> kept;
     for (;;) {
         auto received = receiver.receive(guard);

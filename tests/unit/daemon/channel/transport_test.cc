@@ -25,7 +25,7 @@ struct Pair {
     UniqueFd here;
     UniqueFd there;
     // Large: on the heap.
-    std::unique_ptr<Receiver> receiver = std::make_unique<Receiver>();
+    std::unique_ptr<Receiver> receiver = std::make_unique<Receiver>(Descriptors::taken);
 };
 
 bool close_on_exec(int fd) {
@@ -99,6 +99,24 @@ TEST(Transport, ReceivesAsManyDescriptorsAsTheKernelCarries) {
     const auto received = pair.receiver->receive(pair.there.get());
     EXPECT_EQ(received.state, State::packet);
     EXPECT_EQ(received.descriptors.size(), many.size());
+}
+
+// Who takes none: they never become descriptors of this process.
+TEST(Transport, RefusesDescriptors) {
+    Pair pair;
+    const auto strict = std::make_unique<Receiver>(Descriptors::refused);
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int lowest_free = UniqueFd(::dup(null.get())).get();
+    ASSERT_EQ(send_with(pair.here.get(), "x", std::array{null.get(), null.get()}), 1);
+    const auto received = strict->receive(pair.there.get());
+    EXPECT_EQ(received.state, State::ended);
+    EXPECT_TRUE(received.refused_descriptors);
+    EXPECT_THAT(received.descriptors, testing::IsEmpty());
+    EXPECT_EQ(UniqueFd(::dup(null.get())).get(), lowest_free);
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{1}, {}), Sent::sent);
+    const auto next = strict->receive(pair.there.get());
+    EXPECT_EQ(next.state, State::packet);
+    EXPECT_FALSE(next.refused_descriptors);
 }
 
 TEST(Transport, SaysWhenThePeerDoesNotReadAndWhenItIsGone) {

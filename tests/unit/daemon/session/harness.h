@@ -103,7 +103,8 @@ class SessionHarness {
                       int send_buffer);
 
     UniqueFd channel_;
-    std::unique_ptr<channel::Receiver> receiver_ = std::make_unique<channel::Receiver>();
+    std::unique_ptr<channel::Receiver> receiver_ =
+        std::make_unique<channel::Receiver>(channel::Descriptors::refused);
     std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
     std::unique_ptr<session::Session> session_;
 };

@@ -176,7 +176,8 @@ class RunningSession {
 
     pid_t pid_ = -1;
     UniqueFd channel_;
-    std::unique_ptr<channel::Receiver> receiver_ = std::make_unique<channel::Receiver>();
+    std::unique_ptr<channel::Receiver> receiver_ =
+        std::make_unique<channel::Receiver>(channel::Descriptors::refused);
 };
 
 std::string proc(pid_t pid, const char* what) {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,13 @@ class DatagramReceiverTest : public testing::Test {
         auto listener = bind_listener({folder_ / "server", 0600, std::nullopt, true});
         ASSERT_TRUE(listener) << listener.error().message;
         listener_ = std::move(*listener);
+        receiver_.emplace(listener_.socket.get());
+    }
+    // As on a kernel that can't refuse descriptors to their sender (before 6.16), or before that
+    // was asked of it.
+    void let_descriptors_through(bool let) {
+        const int on = let ? 1 : 0;
+        (void)::setsockopt(listener_.socket.get(), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on);
     }
 
     // A socket, bound where `address` is not empty.
@@ -54,12 +62,12 @@ class DatagramReceiverTest : public testing::Test {
         const sockaddr_un to = address_of(folder_ / "server", &length);
         return send_with(socket, bytes, descriptors, MSG_DONTWAIT, &to, length);
     }
-    DatagramReceiver::Received receive() { return receiver_.receive(listener_.socket.get()); }
+    DatagramReceiver::Received receive() { return receiver_->receive(); }
 
     using State = DatagramReceiver::Received::State;
     const TemporaryDirectory folder_;
     Listener listener_;
-    DatagramReceiver receiver_;
+    std::optional<DatagramReceiver> receiver_;
 };
 
 TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
@@ -76,8 +84,7 @@ TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
     EXPECT_EQ(packet.peer->pid, ::getpid());
     EXPECT_EQ(packet.payload, "hello");
     EXPECT_EQ(packet.reply_path, folder_ / "client");
-    EXPECT_FALSE(packet.too_long || packet.descriptors || packet.incomplete);
-    EXPECT_TRUE(received.descriptors.empty());
+    EXPECT_FALSE(packet.too_long || packet.descriptors);
     EXPECT_EQ(receive().state, State::nothing);
 }
 
@@ -122,22 +129,55 @@ TEST_F(DatagramReceiverTest, TellsTheLongestPacketFromOneThatIsTooLong) {
     EXPECT_FALSE(received.packet.too_long);
 }
 
-TEST_F(DatagramReceiverTest, HandsOnEveryDescriptorThatComesAlong) {
-    // As on a kernel that can't refuse them to the sender (before 6.16).
-    const int on = 1;
-    (void)::setsockopt(listener_.socket.get(), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on);
+// They are gone, and the guard never had them.
+TEST_F(DatagramReceiverTest, LetsNoDescriptorIn) {
+    let_descriptors_through(true);
+    receiver_.emplace(listener_.socket.get());
+    EXPECT_TRUE(receiver_->may_linger());
     const UniqueFd unbound = sender("");
     const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-    for (const std::size_t count : {1U, 253U}) {
+    const int lowest_free = UniqueFd(::dup(null.get())).get();
+    for (const std::size_t count : {1U, 2U, 253U}) {
         EXPECT_EQ(send(unbound.get(), "x", std::vector<int>(count, null.get())), 1);
         const auto received = receive();
         ASSERT_EQ(received.state, State::packet);
-        EXPECT_EQ(received.descriptors.size(), count);
         EXPECT_TRUE(received.packet.descriptors);
-        EXPECT_FALSE(received.packet.incomplete);
         EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());
         EXPECT_EQ(received.packet.payload, "x");
+        EXPECT_EQ(UniqueFd(::dup(null.get())).get(), lowest_free);
     }
+    EXPECT_EQ(send(unbound.get(), "y"), 1);
+    EXPECT_FALSE(receive().packet.descriptors);
+}
+
+// Whoever holds the socket before the guard is started does not refuse them.
+TEST_F(DatagramReceiverTest, LetsNoDescriptorInThatWasSentBeforeTheyWereRefused) {
+    let_descriptors_through(true);
+    const UniqueFd unbound = sender("");
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    for (const char* const bytes : {"a", "b"}) {
+        EXPECT_EQ(send(unbound.get(), bytes, {null.get()}), 1);
+        EXPECT_EQ(send(unbound.get(), bytes), 1);
+    }
+    let_descriptors_through(false);
+    receiver_.emplace(listener_.socket.get());
+    const bool refuses = refuses_descriptors(listener_.socket.get());
+    const int lowest_free = UniqueFd(::dup(null.get())).get();
+    for (const char* const bytes : {"a", "b"}) {
+        for (const bool with : {true, false}) {
+            const auto received = receive();
+            ASSERT_EQ(received.state, State::packet);
+            EXPECT_EQ(received.packet.payload, bytes);
+            EXPECT_EQ(received.packet.descriptors, with);
+            EXPECT_TRUE(received.packet.peer);
+            EXPECT_EQ(UniqueFd(::dup(null.get())).get(), lowest_free);
+        }
+    }
+    EXPECT_TRUE(receiver_->may_linger());
+    EXPECT_EQ(receive().state, State::nothing);
+    EXPECT_EQ(receiver_->may_linger(), !refuses);
+    EXPECT_EQ(send(unbound.get(), "c"), 1);
+    EXPECT_FALSE(receive().packet.descriptors);
 }
 
 TEST_F(DatagramReceiverTest, RefusesASenderThatTheKernelDoesNotName) {

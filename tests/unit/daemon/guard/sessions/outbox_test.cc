@@ -82,7 +82,7 @@ class OutboxTest : public testing::Test {
 
     UniqueFd guard_;
     UniqueFd session_;
-    channel::Receiver receiver_;
+    channel::Receiver receiver_{channel::Descriptors::taken};
     Outbox outbox_;
 };
 

@@ -1,0 +1,158 @@
+#include "daemon/guard/datagram/datagram_inbox.h"
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace postern {
+namespace {
+
+constexpr std::size_t most_items = 32;
+// Packets that are taken from one socket before the others are looked at.
+constexpr int packets_in_turn = 16;
+// How long nothing is received after the kernel had no memory for it.
+constexpr std::chrono::milliseconds failure_time{200};
+
+void raise_event(const UniqueFd& event) {
+    (void)::eventfd_write(event.get(), 1);
+}
+
+void lower_event(const UniqueFd& event) {
+    eventfd_t count = 0;
+    (void)::eventfd_read(event.get(), &count);
+}
+
+}  // namespace
+
+DatagramInbox::DatagramInbox(const std::vector<int>& sockets)
+    : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      ready_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    for (const int socket : sockets) {
+        receivers_.push_back(std::make_unique<DatagramReceiver>(socket));
+    }
+}
+
+Result<std::unique_ptr<DatagramInbox>> DatagramInbox::create(const std::vector<int>& sockets) {
+    std::unique_ptr<DatagramInbox> inbox(new DatagramInbox(sockets));
+    if (const Status begun = inbox->begin(); !begun) {
+        return fail("receiving packets: " + begun.error().message);
+    }
+    return inbox;
+}
+
+DatagramInbox::~DatagramInbox() {
+    stop();
+    if (thread_.joinable()) thread_.join();
+}
+
+Status DatagramInbox::begin() {
+    if (!wake_ || !ready_) return fail(std::string("eventfd: ") + std::strerror(errno));
+    std::promise<Status> begun;
+    auto answer = begun.get_future();
+    try {
+        thread_ = std::thread(&DatagramInbox::run, this, std::move(begun));
+    } catch (const std::system_error& error) {
+        return fail(std::string("no thread: ") + error.what());
+    }
+    return answer.get();
+}
+
+void DatagramInbox::start() {
+    const std::lock_guard lock(mutex_);
+    started_ = true;
+    raise_event(wake_);
+}
+
+void DatagramInbox::stop() {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    raise_event(wake_);
+}
+
+bool DatagramInbox::stopped() const {
+    const std::lock_guard lock(mutex_);
+    return stopped_;
+}
+
+bool DatagramInbox::is_empty() const {
+    const std::lock_guard lock(mutex_);
+    return items_.empty();
+}
+
+std::optional<DatagramInbox::Item> DatagramInbox::take() {
+    const std::lock_guard lock(mutex_);
+    if (items_.empty()) return std::nullopt;
+    if (items_.size() == most_items) raise_event(wake_);
+    Item item = std::move(items_.front());
+    items_.pop_front();
+    if (items_.empty()) lower_event(ready_);
+    return item;
+}
+
+// ---- In the thread ----
+
+void DatagramInbox::run(std::promise<Status> begun) {
+    auto interrupt = ThreadInterrupt::create();
+    if (!interrupt) return begun.set_value(Unexpected(std::move(interrupt).error()));
+    begun.set_value({});
+    std::vector<pollfd> fds;
+    while (wait(fds)) {
+        for (std::size_t number = 0; number < receivers_.size(); ++number) {
+            if (fds[number].revents != 0) receive_from(number, *interrupt);
+        }
+    }
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+}
+
+// False: it is to stop.
+bool DatagramInbox::wait(std::vector<pollfd>& fds) {
+    bool receives = false;
+    {
+        const std::lock_guard lock(mutex_);
+        receives = started_ && !failing_ && items_.size() < most_items;
+    }
+    fds.clear();
+    for (const auto& receiver : receivers_) {
+        fds.push_back({receives ? receiver->socket() : -1, POLLIN, 0});
+    }
+    fds.push_back({wake_.get(), POLLIN, 0});
+    const int patience = failing_ ? static_cast<int>(failure_time.count()) : -1;
+    failing_ = false;
+    if (::poll(fds.data(), fds.size(), patience) <= 0) {
+        for (pollfd& one : fds) one.revents = 0;
+    } else if (fds.back().revents != 0) {
+        lower_event(wake_);
+    }
+    const std::lock_guard lock(mutex_);
+    return !stopping_;
+}
+
+void DatagramInbox::receive_from(std::size_t number, ThreadInterrupt& interrupt) {
+    DatagramReceiver& receiver = *receivers_[number];
+    const bool may_linger = receiver.may_linger();
+    if (may_linger) interrupt.arm();
+    for (int i = 0; i < packets_in_turn; ++i) {
+        Item item{number, receiver.receive()};
+        using State = DatagramReceiver::Received::State;
+        if (item.received.state == State::nothing) break;
+        failing_ = item.received.state == State::failed;
+        if (!keep(std::move(item)) || failing_) break;
+    }
+    if (may_linger) interrupt.disarm();
+}
+
+// False: no more can be kept now.
+bool DatagramInbox::keep(Item item) {
+    const std::lock_guard lock(mutex_);
+    if (items_.empty()) raise_event(ready_);
+    items_.push_back(std::move(item));
+    return items_.size() < most_items && !stopping_;
+}
+
+}  // namespace postern

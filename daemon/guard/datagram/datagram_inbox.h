@@ -1,0 +1,72 @@
+// Receives packets in a thread of its own, which a stranger can make wait for a moment, and keeps
+// them until the loop takes them. It keeps few: where the loop does not get on, packets wait in the
+// kernel's queue, and when that is full, their senders do.
+#pragma once
+
+#include <poll.h>
+
+#include <cstddef>
+#include <deque>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/loop/thread_interrupt.h"
+
+namespace postern {
+
+class DatagramInbox {
+  public:
+    struct Item {
+        std::size_t socket = 0;  // which one of those of create()
+        DatagramReceiver::Received received;
+    };
+
+    // The sockets as of DatagramReceiver. Nothing is received before start(). Errors: no thread,
+    // descriptor or timer to be had.
+    static Result<std::unique_ptr<DatagramInbox>> create(const std::vector<int>& sockets);
+    // Waits until nothing more is being received.
+    ~DatagramInbox();
+    DatagramInbox(const DatagramInbox&) = delete;
+    DatagramInbox& operator=(const DatagramInbox&) = delete;
+
+    void start();
+    // Receives no more: stopped() says when it is so. What was received is still there.
+    void stop();
+    [[nodiscard]] bool stopped() const;
+    [[nodiscard]] bool is_empty() const;
+
+    // Readable while there is something to take.
+    [[nodiscard]] int descriptor() const { return ready_.get(); }
+    // Absent: nothing is there.
+    std::optional<Item> take();
+
+  private:
+    explicit DatagramInbox(const std::vector<int>& sockets);
+    Status begin();
+    void run(std::promise<Status> begun);
+    bool wait(std::vector<pollfd>& fds);
+    void receive_from(std::size_t number, ThreadInterrupt& interrupt);
+    bool keep(Item item);
+
+    // The thread's own.
+    std::vector<std::unique_ptr<DatagramReceiver>> receivers_;
+    bool failing_ = false;  // the last attempt to receive
+
+    UniqueFd wake_;   // an event(fd): the thread has to look again
+    UniqueFd ready_;  // another one
+    mutable std::mutex mutex_;
+    std::deque<Item> items_;
+    bool started_ = false;
+    bool stopping_ = false;
+    bool stopped_ = false;
+    std::thread thread_;
+};
+
+}  // namespace postern

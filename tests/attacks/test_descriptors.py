@@ -1,0 +1,182 @@
+"""Descriptors of strangers: a close that stands still, and a path that leads nowhere for ever.
+
+Whoever may send to a socket can send descriptors along, on kernels that do not refuse them (before 6.16,
+which a newer one plays here). Nobody else is to notice, and the guard is to end when it is told to.
+"""
+
+import contextlib
+import os
+import socket
+import time
+
+import pytest
+
+import harness
+import hung_fuse
+from crowd import Process
+from identity import ALICE, BOB, CAROL, Identity
+from packets import Sender, message
+from processes import stopped
+from sent_descriptors import OLDER, lingering_tcp
+from wire import WireClient
+
+pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: senders of other uids")
+needs_fuse = pytest.mark.skipif(not hung_fuse.available(), reason="needs /dev/fuse")
+
+TRUE = {"summary": "True", "exec": ["/bin/true"], "allow": [{"everyone": True}], "datagram": True}
+PING = message("Ping", {"ping": "x"})
+MANY = 100
+REFUSED = "refused for a while: packets of this user carry descriptors"
+
+
+@pytest.fixture
+def guard(start_guard, folder):
+    """On a kernel that lets descriptors through: the first options that it sets on its sockets fail."""
+    older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
+    return start_guard({"true": TRUE}, datagrams=True, under=older)
+
+
+def assert_served(guard, *identities):
+    """By a packet, by a connection of their own, and with a job."""
+    for identity in identities:
+        with Sender(guard.datagram_path, identity) as sender:
+            for i in range(5):
+                assert sender.call("Ping", {"ping": str(i)}) == {"parameters": {"pong": str(i)}}
+        with guard.connect(as_=identity) as client:
+            reply = client.call("Run", {"action": "true"})
+            assert reply["parameters"]["result"]["exitCode"] == 0, reply
+
+
+def newcomers():
+    """Users who have no session yet."""
+    return [Identity(65100 + i, 65100 + i) for i in range(4)]
+
+
+@contextlib.contextmanager
+def many_lingering():
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(lingering_tcp()) for _ in range(MANY)]
+
+
+def assert_ends(guard):
+    """Within its time, and another one takes its place; and once more after kill -9."""
+    guard.stop()
+    guard.restart()
+    guard.kill()
+    guard.restart()
+    assert_served(guard, BOB)
+
+
+def test_hundreds_of_lingering_sockets_in_packets(guard):
+    assert_served(guard, BOB)
+    with contextlib.ExitStack() as stack:
+        with stopped(guard.pid):
+            for number in range(4):
+                sender = stack.enter_context(Sender(guard.datagram_path, Identity(64500 + number, 64500)))
+                sockets = stack.enter_context(many_lingering())
+                sender.send(PING, [one.fileno() for one in sockets])
+                for one in sockets:
+                    one.close()
+        assert_served(guard, BOB, *newcomers())
+        assert_ends(guard)
+
+
+def test_who_sends_descriptors_is_put_aside(guard):
+    with open("/dev/null", "rb") as null, Sender(guard.datagram_path, ALICE) as sender:
+        sender.send(PING, [null.fileno()])
+        assert b"no file descriptors may be sent along" in sender.receive()
+        sender.send(PING)
+        assert_served(guard, BOB)
+        refused = guard.wait_audit(event="packet-refused", reason=REFUSED)
+        assert [entry["uid"] for entry in refused] == [ALICE.uid]
+        # For a second.
+        def served():
+            sender.send(PING)
+            with contextlib.suppress(BlockingIOError):
+                return sender.socket.recv(1000, socket.MSG_DONTWAIT)
+            return None
+        assert harness.wait_until(served, what="ALICE is served again")
+
+
+def test_lingering_sockets_in_connections_that_are_refused(start_guard, folder):
+    older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
+    guard = start_guard({"true": TRUE}, datagrams=True, under=older,
+                        options=["--limit", "connections-per-uid=1"])
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(guard.connect(as_=ALICE))
+        assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
+        for _ in range(4):
+            sockets = stack.enter_context(many_lingering())
+            with stopped(guard.pid):
+                client = stack.enter_context(guard.connect(as_=ALICE))
+                socket.send_fds(client.socket, [PING], [one.fileno() for one in sockets])
+                for one in sockets:
+                    one.close()
+        guard.wait_audit(event="connection-refused", count=4)
+        assert_served(guard, BOB, *newcomers())
+        guard.stop()
+
+
+def send_hung(path, mount, count, by_connection):
+    """Never ends once it has closed one of its own."""
+    files = [os.open(f"{mount}/f{number}", os.O_RDONLY) for number in range(count)]
+    if by_connection:
+        client = WireClient(path)
+        socket.send_fds(client.socket, [PING], files)
+    else:
+        sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sender.connect(path)
+        socket.send_fds(sender, [PING], files)
+    time.sleep(3600)
+
+
+@needs_fuse
+@pytest.mark.parametrize("by_connection", [False, True], ids=["packet", "connection"])
+def test_descriptors_of_a_hung_fuse(guard, folder, by_connection):
+    assert_served(guard, BOB)
+    path = str(guard.socket_path if by_connection else guard.datagram_path)
+    folder.chmod(0o755)
+    with hung_fuse.mounted(folder / "mount") as mount, contextlib.ExitStack() as stack:
+        stack.callback(mount.end)
+        process = stack.enter_context(Process(ALICE, send_hung, path, str(mount.path), 70, by_connection))
+        if by_connection:
+            harness.wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) > 70, what="it has sent")
+        else:
+            guard.wait_audit(event="packet-refused", reason="descriptors came along")
+        assert_served(guard, BOB, *newcomers())
+        assert_ends(guard)
+        mount.end()
+
+
+@needs_fuse
+def test_replies_to_paths_of_a_hung_fuse(guard, folder):
+    """From as many identities as the sender has groups: each could hold up a place of its own."""
+    folder.chmod(0o777)
+    with hung_fuse.mounted(folder / "mount", CAROL.uid) as mount, contextlib.ExitStack() as stack:
+        stack.callback(mount.end)
+        # Known to the kernel, and CAROL's own; whether it may be written to its server would say.
+        os.lstat(mount.path / "s")
+        for number in range(70):
+            place = folder / str(number)
+            place.mkdir()
+            place.chmod(0o777)
+            identity = Identity(CAROL.uid, 66000 + number)
+            sender = stack.enter_context(Sender(guard.datagram_path, identity, address=str(place / "s")))
+            # By the time of the reply its path leads to a lookup that never ends, or to that socket.
+            place.rename(folder / f"{number}.moved")
+            place.symlink_to(mount.path / "h" if number % 2 else mount.path)
+            sender.send(PING)
+        assert_served(guard, BOB, *newcomers())
+        assert_ends(guard)
+
+
+@needs_fuse
+def test_no_reply_leaves_a_local_file_system(guard, folder):
+    """Whatever is known of it: what it is asked next may never be answered."""
+    folder.chmod(0o755)
+    with hung_fuse.mounted(folder / "mount", ALICE.uid) as mount:
+        address = str(mount.path / "n")
+        with Sender(guard.datagram_path, ALICE, address=address) as sender:
+            sender.send(PING)
+            assert_served(guard, BOB)
+            assert sender.nothing()

@@ -1,0 +1,142 @@
+// Packets wait for the loop, a few of them, and who sends what lingers keeps nobody waiting.
+#include "daemon/guard/datagram/datagram_inbox.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/guard/listen/listener.h"
+#include "daemon/guard/listen/socket_options.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace postern {
+namespace {
+
+class DatagramInboxTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        for (const char* const name : {"one", "other"}) {
+            auto listener = bind_listener({folder_ / name, 0600, std::nullopt, true});
+            ASSERT_TRUE(listener) << listener.error().message;
+            listeners_.push_back(std::move(*listener));
+        }
+    }
+    void create() {
+        auto inbox = DatagramInbox::create({socket(0), socket(1)});
+        ASSERT_TRUE(inbox) << inbox.error().message;
+        inbox_ = std::move(*inbox);
+    }
+    [[nodiscard]] int socket(std::size_t number) const { return listeners_[number].socket.get(); }
+    // Whether the kernel had room for it.
+    bool send(std::size_t number, const std::string& bytes, const std::vector<int>& along = {}) {
+        const sockaddr_un to = unix_address(folder_ / (number == 0 ? "one" : "other"));
+        return send_with(client_.get(), bytes, along, MSG_DONTWAIT, &to, sizeof to) >= 0;
+    }
+    [[nodiscard]] bool is_ready(int wait_ms = 0) const {
+        pollfd ready{inbox_->descriptor(), POLLIN, 0};
+        return ::poll(&ready, 1, wait_ms) == 1;
+    }
+    // Waits for the next one.
+    std::string take(std::size_t from) {
+        EXPECT_TRUE(is_ready(50'000));
+        const auto item = inbox_->take();
+        if (!item) return "nothing";
+        EXPECT_EQ(item->socket, from);
+        return item->received.packet.payload;
+    }
+
+    const TemporaryDirectory folder_;
+    std::vector<Listener> listeners_;
+    UniqueFd client_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    std::unique_ptr<DatagramInbox> inbox_;
+};
+
+TEST_F(DatagramInboxTest, TakesThemOnceItIsStarted) {
+    create();
+    EXPECT_TRUE(send(0, "a"));
+    EXPECT_FALSE(is_ready());
+    inbox_->start();
+    EXPECT_EQ(take(0), "a");
+    EXPECT_FALSE(is_ready());
+    EXPECT_TRUE(inbox_->is_empty());
+    EXPECT_TRUE(send(1, "b"));
+    EXPECT_EQ(take(1), "b");
+}
+
+TEST_F(DatagramInboxTest, KeepsFewAndLetsTheOthersWait) {
+    create();
+    inbox_->start();
+    int sent = 0;
+    // Until neither the inbox nor the kernel takes more.
+    while (send(0, std::to_string(sent)) && sent < 10'000) ++sent;
+    // The thread may still have been making room.
+    while (send(0, std::to_string(sent)) && sent < 10'000) ++sent;
+    ASSERT_LT(sent, 10'000);
+    for (int i = 0; i < sent; ++i) ASSERT_EQ(take(0), std::to_string(i));
+    EXPECT_FALSE(is_ready());
+}
+
+TEST_F(DatagramInboxTest, WhatComesAfterItsEndWaitsForTheNextGuard) {
+    create();
+    inbox_->start();
+    EXPECT_TRUE(send(0, "a"));
+    EXPECT_TRUE(is_ready(50'000));
+    inbox_->stop();
+    while (!inbox_->stopped()) std::this_thread::yield();
+    EXPECT_TRUE(send(0, "b"));
+    EXPECT_EQ(take(0), "a");
+    EXPECT_FALSE(is_ready());
+    create();
+    inbox_->start();
+    EXPECT_EQ(take(0), "b");
+}
+
+// A hundred sockets whose last close stands still for an hour, in each of some packets.
+TEST_F(DatagramInboxTest, WhatLingersKeepsNobodyWaiting) {
+    UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listener.get(), any, sizeof address), 0);
+    ASSERT_EQ(::listen(listener.get(), 1024), 0);
+    ASSERT_EQ(::getsockname(listener.get(), any, &length), 0);
+    const auto lingering = [&] {
+        UniqueFd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        EXPECT_EQ(::connect(made.get(), any, sizeof address), 0);
+        const std::vector<char> data(1 << 20);
+        while (::send(made.get(), data.data(), data.size(), MSG_DONTWAIT) > 0) {
+        }
+        const linger wait{1, 3600};
+        EXPECT_EQ(::setsockopt(made.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait), 0);
+        return made;
+    };
+    const int on = 1;
+    (void)::setsockopt(socket(0), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on);
+    create();
+    for (int packet = 0; packet < 4; ++packet) {
+        std::vector<UniqueFd> sockets;
+        std::vector<int> numbers;
+        for (int i = 0; i < 100; ++i) {
+            sockets.push_back(lingering());
+            numbers.push_back(sockets.back().get());
+        }
+        EXPECT_TRUE(send(0, "hostile", numbers));
+    }
+    EXPECT_TRUE(send(0, "other"));
+    inbox_->start();
+    for (int packet = 0; packet < 4; ++packet) EXPECT_EQ(take(0), "hostile");
+    EXPECT_EQ(take(0), "other");
+}
+
+}  // namespace
+}  // namespace postern
