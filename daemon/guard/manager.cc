@@ -82,6 +82,7 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->notice_->keep_alive();
 
     POSTERN_TRY(manager->watch_signals());
+    POSTERN_TRY(manager->spawner_, Spawner::create());
     POSTERN_TRY(auto listeners, manager->open_listeners());
     POSTERN_TRY(auto audit, Audit::create(event, configuration.audit));
     manager->audit_ = std::move(audit);
@@ -189,6 +190,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     const Limits& limits = configuration_.limits;
     jobs::Settings settings;
     settings.state_folder = configuration_.state;
+    settings.spawner = spawner_.get();
     settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;
     settings.kill_grace = limits.kill_grace;
@@ -207,6 +209,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     POSTERN_TRY(auto program, open_helper("postern-session"));
     session_program_ = std::move(program);
     SessionSettings settings;
+    settings.spawner = spawner_.get();
     settings.program = session_program_.get();
     settings.reply_output_bytes = configuration_.limits.reply_output;
     settings.idle = configuration_.limits.session_idle;

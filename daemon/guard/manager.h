@@ -25,6 +25,7 @@
 #include "daemon/jobs/job_manager.h"
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/spawner.h"
 
 namespace postern {
 
@@ -70,6 +71,7 @@ class Manager {
     EventLoop event_;
     std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
+    std::unique_ptr<Spawner> spawner_;
     Closers closers_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;

@@ -8,6 +8,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/retention.h"
+#include "daemon/loop/spawner.h"
 
 namespace postern::jobs {
 
@@ -15,7 +16,8 @@ struct Settings {
     std::string state_folder;  // absolute; made 0700 where it is missing
     // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
     std::string systemd_socket;
-    UniqueFd launcher;  // the program postern-launcher, opened when the guard started
+    Spawner* spawner = nullptr;  // outlives all jobs
+    UniqueFd launcher;           // the program postern-launcher, opened when the guard started
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL
     // How long a launcher may take until its program runs; then it is killed and the start failed.
     std::chrono::microseconds start_patience = std::chrono::seconds(10);

@@ -7,6 +7,7 @@ which a newer one plays here). Nobody else is to notice, and the guard is to end
 import contextlib
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -115,6 +116,46 @@ def test_lingering_sockets_in_connections_that_are_refused(start_guard, folder):
         guard.wait_audit(event="connection-refused", count=4)
         assert_served(guard, BOB, *newcomers())
         guard.stop()
+
+
+def flood_with_lingering(path, ready):
+    """Connection after connection that is refused, each with sockets that linger; for ever."""
+    with WireClient(path) as first:
+        assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
+        kept = []
+        while True:
+            stack = contextlib.ExitStack()
+            sockets = [stack.enter_context(lingering_tcp()) for _ in range(3)]
+            with WireClient(path) as client, contextlib.suppress(OSError):  # it was refused before
+                socket.send_fds(client.socket, [PING], [one.fileno() for one in sockets])
+            # Where the guard was quicker, it is this close that stands still.
+            for one in sockets:
+                threading.Thread(target=one.close, daemon=True).start()
+            # Their other ends are there for a while: until then closing them stands still.
+            kept.append(stack)
+            if len(kept) > 50:
+                kept.pop(0).close()
+                os.write(ready, b"x")
+
+
+def test_a_flood_of_connections_that_are_refused_with_lingering_sockets(start_guard, folder):
+    """While a session or a job is being started, its process has all that the guard has: were it the last
+    to let go of such a connection, it would stand still."""
+    older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
+    guard = start_guard({"true": TRUE}, datagrams=True, under=older,
+                        options=["--limit", "connections-per-uid=1"])
+    began, ready = os.pipe()
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, began)
+        for number in range(2):
+            flooder = Identity(64700 + number, 64700)
+            stack.enter_context(Process(flooder, flood_with_lingering, str(guard.socket_path), ready))
+        os.close(ready)
+        os.read(began, 1)
+        assert_served(guard, *(Identity(65200 + i, 65200 + i) for i in range(20)))
+        assert guard.process.poll() is None
+    refused = [entry for entry in guard.audit() if entry["event"] == "connection-refused"]
+    assert {entry["reason"] for entry in refused} == {"limit connections-per-uid"}
 
 
 def send_hung(path, mount, count, by_connection):

@@ -1,7 +1,6 @@
 #include "daemon/guard/sessions/child.h"
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -36,53 +35,6 @@ UniqueFd open_program(const std::string& path) {
     return UniqueFd(::fcntl(low.get(), F_DUPFD_CLOEXEC, lowest_program_fd));
 }
 
-// Owns what posix_spawn(3) wants to be destroyed.
-struct SpawnSetup {
-    posix_spawn_file_actions_t actions{};
-    posix_spawnattr_t attributes{};
-    SpawnSetup() {
-        ::posix_spawn_file_actions_init(&actions);
-        ::posix_spawnattr_init(&attributes);
-    }
-    ~SpawnSetup() {
-        ::posix_spawn_file_actions_destroy(&actions);
-        ::posix_spawnattr_destroy(&attributes);
-    }
-    SpawnSetup(const SpawnSetup&) = delete;
-    SpawnSetup& operator=(const SpawnSetup&) = delete;
-};
-
-Result<pid_t> spawn_program(int program, const std::vector<std::string>& arguments, int channel) {
-    SpawnSetup setup;
-    sigset_t all;
-    sigset_t none;
-    sigfillset(&all);
-    sigemptyset(&none);
-    ::posix_spawnattr_setsigdefault(&setup.attributes, &all);
-    ::posix_spawnattr_setsigmask(&setup.attributes, &none);
-    ::posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    ::posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDWR, 0);
-    ::posix_spawn_file_actions_adddup2(&setup.actions, 0, 1);
-#ifndef POSTERN_SANITIZED
-    ::posix_spawn_file_actions_adddup2(&setup.actions, 0, 2);
-#endif  // else a sanitizer's report must reach somebody
-    ::posix_spawn_file_actions_adddup2(&setup.actions, channel, channel::session_fd);
-
-    std::vector<char*> argv;
-    argv.reserve(arguments.size() + 1);
-    for (const std::string& argument : arguments) {
-        argv.push_back(const_cast<char*>(argument.c_str()));  // posix_spawn only reads
-    }
-    argv.push_back(nullptr);
-    std::array<char*, 1> no_environment{};
-    const std::string path = "/proc/self/fd/" + std::to_string(program);
-    pid_t pid = -1;
-    const int error = ::posix_spawn(&pid, path.c_str(), &setup.actions, &setup.attributes,
-                                    argv.data(), no_environment.data());
-    if (error != 0) return fail(arguments.front() + ": " + std::strerror(error));
-    return pid;
-}
-
 }  // namespace
 
 Result<UniqueFd> open_helper(const std::string& name) {
@@ -94,11 +46,18 @@ Result<UniqueFd> open_helper(const std::string& name) {
                 " can be opened: " + std::strerror(errno) + "; install the package again");
 }
 
-Result<std::unique_ptr<Child>> Child::spawn(sd_event* event, int program,
+Result<std::unique_ptr<Child>> Child::spawn(sd_event* event, Spawner& spawner, int program,
                                             const std::vector<std::string>& arguments, int channel,
                                             std::uint64_t descriptors,
                                             std::function<void(const std::string&)> exited) {
-    POSTERN_TRY(const pid_t pid, spawn_program(program, arguments, channel));
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) return fail(std::string("/dev/null: ") + std::strerror(errno));
+    Program started{program, arguments, {{null.get(), 0}, {null.get(), 1}}};
+#ifndef POSTERN_SANITIZED
+    started.descriptors.emplace_back(null.get(), 2);
+#endif  // else a sanitizer's report must reach somebody
+    started.descriptors.emplace_back(channel, channel::session_fd);
+    POSTERN_TRY(const pid_t pid, spawner.spawn(started));
     auto child = std::make_unique<Child>(pid, std::move(exited));
     // Not reaped yet, so the number is still this child's.
     child->pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

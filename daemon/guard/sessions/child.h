@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/spawner.h"
 
 namespace postern {
 
@@ -29,7 +30,7 @@ class Child {
     // Starts it with /dev/null as 0, 1 and 2 and `channel` as 3, no environment, default signals,
     // and at most so many descriptors. `exited` is called from the loop once it is reaped, with how
     // it ended, in words. Errors: no descriptor, process or memory to be had.
-    static Result<std::unique_ptr<Child>> spawn(sd_event* event, int program,
+    static Result<std::unique_ptr<Child>> spawn(sd_event* event, Spawner& spawner, int program,
                                                 const std::vector<std::string>& arguments,
                                                 int channel, std::uint64_t descriptors,
                                                 std::function<void(const std::string& how)> exited);

@@ -101,9 +101,9 @@ Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
         arguments.insert(arguments.end(), {"--uid", std::to_string(settings.ids->first), "--gid",
                                            std::to_string(settings.ids->second)});
     }
-    POSTERN_TRY(child_,
-                Child::spawn(event_, settings.program, arguments, channel_end, settings.descriptors,
-                             [this](const std::string& how) { on_exit(how); }));
+    POSTERN_TRY(child_, Child::spawn(event_, *settings.spawner, settings.program, arguments,
+                                     channel_end, settings.descriptors,
+                                     [this](const std::string& how) { on_exit(how); }));
     return {};
 }
 

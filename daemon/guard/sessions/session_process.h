@@ -31,6 +31,7 @@
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/spawner.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/policy/verdict.h"
 
@@ -57,7 +58,8 @@ struct SessionKey {
 
 // What sessions are started with.
 struct SessionSettings {
-    int program = -1;  // postern-session, opened when the guard started
+    Spawner* spawner = nullptr;  // outlives them
+    int program = -1;            // postern-session, opened when the guard started
     // The ids to drop to; absent in user mode, where there is nothing to drop to.
     std::optional<std::pair<uid_t, gid_t>> ids;
     std::uint64_t reply_output_bytes = 0;

@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/loop/spawner.h"
 
 namespace postern::jobs {
 
@@ -28,6 +29,6 @@ struct Launched {
 // Waits only for the exec of our own program, which still runs as the guard's user: nobody else can
 // stop it before. The child is not reaped by anybody else (SIGCHLD must not be ignored). Error: why
 // not; then there is no child.
-Result<Launched> launch(const LaunchFiles& files);
+Result<Launched> launch(Spawner& spawner, const LaunchFiles& files);
 
 }  // namespace postern::jobs

@@ -38,9 +38,9 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
-    return launch({settings.launcher.get(), stdin_file.get(), files.output[0].fd(),
-                   files.output[error_stream(action)].fd(), order_file.get(), program->get(),
-                   procs.get()});
+    return launch(*settings.spawner, {settings.launcher.get(), stdin_file.get(),
+                                      files.output[0].fd(), files.output[error_stream(action)].fd(),
+                                      order_file.get(), program->get(), procs.get()});
 }
 
 }  // namespace postern::jobs

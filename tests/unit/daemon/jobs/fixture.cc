@@ -140,6 +140,8 @@ void JobsTest::SetUp() {
     open_folder_ = folder_.make_folder("open", 0777);
     settings_.state_folder = folder_ / "state";
     // As root: the build may be below a folder that nobody else may enter.
+    spawner_ = std::move(Spawner::create()).value();
+    settings_.spawner = spawner_.get();
     settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
     ASSERT_TRUE(settings_.launcher);
     settings_.notice = [this](const std::string& message) { notices_.push_back(message); };
@@ -154,6 +156,7 @@ void JobsTest::create() {
     loop_ = make_event_loop();
     Settings settings;
     settings.state_folder = settings_.state_folder;
+    settings.spawner = spawner_.get();
     settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
     ASSERT_TRUE(settings.launcher);
     settings.kill_grace = settings_.kill_grace;

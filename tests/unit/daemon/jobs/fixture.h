@@ -113,6 +113,7 @@ class JobsTest : public testing::Test {
 
     const TemporaryDirectory folder_{0755};  // root's
     std::string open_folder_;                // in it, 0777: jobs may write there
+    std::unique_ptr<Spawner> spawner_;
     Settings settings_;
     EventLoop loop_;
     Book book_;

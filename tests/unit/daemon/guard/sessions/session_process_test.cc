@@ -50,6 +50,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     SessionProcessTest() {
         // Runs until it is killed, and never speaks of its channel.
         program_.reset(open("/usr/bin/yes", O_PATH | O_CLOEXEC));
+        settings_.spawner = spawner_.get();
         settings_.program = program_.get();
         settings_.descriptors = 64;
         settings_.idle = std::chrono::seconds(30);
@@ -92,6 +93,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     std::vector<std::string> since() { return std::exchange(story_, {}); }
 
     EventLoop loop_ = make_event_loop();
+    std::unique_ptr<Spawner> spawner_ = std::move(Spawner::create()).value();
     Closers closers_;
     Audit audit_{loop_.get(), std::make_unique<SilentSink>()};
     UniqueFd program_;

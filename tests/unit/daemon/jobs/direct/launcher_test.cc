@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "daemon/jobs/direct/launch.h"
 #include "daemon/jobs/direct/proc.h"
@@ -43,8 +44,8 @@ class Launcher : public JobsTest {
         const auto null = null_file();
         const auto file = sealed_file("order", order);
         EXPECT_TRUE(file);
-        auto launched = launch({launcher.get(), null->get(), output.get(), output.get(),
-                                file->get(), program.get(), -1});
+        auto launched = launch(*spawner_, {launcher.get(), null->get(), output.get(), output.get(),
+                                           file->get(), program.get(), -1});
         EXPECT_TRUE(launched);
         return std::move(*launched);
     }
@@ -93,6 +94,9 @@ TEST_F(Launcher, TheGuardDiesBetweenReadyAndGoAndNothingRuns) {
     // The launcher is this process's child when its guard has died.
     ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
     const int status = end_of(fork_child([&] {
+        // The threads stay with the parent; the child ends without letting anything go.
+        (void)spawner_.release();
+        spawner_ = std::move(Spawner::create()).value();
         const Launched launched = launch_with(*encode(order_to_touch(mark)));
         const auto report = next_report(launched);
         if (report && report->stage == launcher::Stage::ready) {
@@ -172,11 +176,13 @@ class KilledLauncher : public JobsTest {};
 // destroyed left its dead to init.)
 std::vector<pid_t> children() {
     std::vector<pid_t> pids;
-    const std::string self = std::to_string(getpid());
-    std::istringstream text(read_path("/proc/self/task/" + self + "/children"));
-    for (pid_t pid = 0; text >> pid;) {
-        const auto stat = stat_of(pid);
-        if (stat && !stat->zombie) pids.push_back(pid);
+    // Each is its thread's that started it.
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::istringstream text(read_path(task.path().string() + "/children"));
+        for (pid_t pid = 0; text >> pid;) {
+            const auto stat = stat_of(pid);
+            if (stat && !stat->zombie) pids.push_back(pid);
+        }
     }
     return pids;
 }

@@ -1,0 +1,216 @@
+#include "daemon/loop/spawner.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
+#include <future>
+#include <system_error>
+#include <thread>
+
+#include "base/unique_fd.h"
+
+namespace postern {
+namespace {
+
+// Above all that a program is given: dup2(2) to one never hits the source of another.
+constexpr int lowest_source = 32;
+// With its program.
+constexpr std::size_t most_descriptors = 16;
+
+// What posix_spawn(3) is told.
+struct SpawnPlan {
+    posix_spawn_file_actions_t actions{};
+    posix_spawnattr_t attributes{};
+
+    SpawnPlan() {
+        ::posix_spawn_file_actions_init(&actions);
+        ::posix_spawnattr_init(&attributes);
+        sigset_t all;
+        sigset_t none;
+        sigfillset(&all);
+        sigemptyset(&none);
+        ::posix_spawnattr_setsigdefault(&attributes, &all);
+        ::posix_spawnattr_setsigmask(&attributes, &none);
+        ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    }
+    ~SpawnPlan() {
+        ::posix_spawn_file_actions_destroy(&actions);
+        ::posix_spawnattr_destroy(&attributes);
+    }
+    SpawnPlan(const SpawnPlan&) = delete;
+    SpawnPlan& operator=(const SpawnPlan&) = delete;
+};
+
+// `sources`: the program, then each descriptor of it. 0 or errno.
+int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid_t& pid) {
+    SpawnPlan plan;
+    for (std::size_t i = 0; i < program.descriptors.size(); ++i) {
+        const int error = ::posix_spawn_file_actions_adddup2(&plan.actions, sources[i + 1].get(),
+                                                             program.descriptors[i].second);
+        if (error != 0) return error;
+    }
+    std::vector<char*> arguments;
+    for (const std::string& argument : program.arguments) {
+        arguments.push_back(const_cast<char*>(argument.c_str()));  // posix_spawn(3) only reads
+    }
+    arguments.push_back(nullptr);
+    std::array<char*, 1> no_environment{};
+    // Of the process that is started: its own descriptors.
+    const std::string path = "/proc/self/fd/" + std::to_string(sources.front().get());
+    return ::posix_spawn(&pid, path.c_str(), &plan.actions, &plan.attributes, arguments.data(),
+                         no_environment.data());
+}
+
+// The control data of a message with descriptors.
+struct Control {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_descriptors * sizeof(int))> bytes{};
+};
+
+bool send_descriptors(int socket, const std::vector<int>& descriptors) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    Control control;
+    const std::size_t size = descriptors.size() * sizeof(int);
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes.data();
+    message.msg_controllen = CMSG_SPACE(size);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+    return ::sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+}
+
+// Each with a number that no program is given. Empty: the other end is closed. An errno in `error`.
+std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    Control control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes.data();
+    message.msg_controllen = control.bytes.size();
+    ssize_t length = 0;
+    do {
+        length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    } while (length < 0 && errno == EINTR);
+    std::vector<UniqueFd> received;
+    error = length < 0 || (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : 0;
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (length <= 0 || header == nullptr) return received;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+        int number = -1;
+        std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
+        const UniqueFd low(number);
+        received.emplace_back(::fcntl(number, F_DUPFD_CLOEXEC, lowest_source));
+        if (!received.back()) error = errno;
+    }
+    return received;
+}
+
+// From here on the thread has these alone.
+Status have_descriptors_of_its_own(int kept) {
+    if (::unshare(CLONE_FILES) != 0) return fail(std::string("unshare: ") + std::strerror(errno));
+    const auto first = static_cast<unsigned>(kept);
+    if ((first > 3 && ::close_range(3, first - 1, 0) != 0) ||
+        ::close_range(first + 1, UINT_MAX, 0) != 0) {
+        return fail(std::string("close_range: ") + std::strerror(errno));
+    }
+    return {};
+}
+
+// What became of an order.
+struct SpawnReply {
+    int error = 0;
+    pid_t pid = -1;
+};
+
+}  // namespace
+
+struct Spawner::State {
+    UniqueFd ours;                   // closed to end the thread
+    const Program* order = nullptr;  // goes with the descriptors, until the reply is there
+    std::thread thread;
+
+    ~State() {
+        ours.reset();
+        if (thread.joinable()) thread.join();
+    }
+    void run(int socket, std::promise<Status> begun) const;
+};
+
+void Spawner::State::run(int socket, std::promise<Status> begun) const {
+    if (auto own = have_descriptors_of_its_own(socket); !own) {
+        return begun.set_value(std::move(own));
+    }
+    begun.set_value({});
+    const UniqueFd channel(socket);
+    for (;;) {
+        SpawnReply reply;
+        const std::vector<UniqueFd> sources = receive_descriptors(channel.get(), reply.error);
+        if (sources.empty() && reply.error == 0) return;
+        if (reply.error == 0) reply.error = spawn_here(*order, sources, reply.pid);
+        (void)::send(channel.get(), &reply, sizeof reply, MSG_NOSIGNAL);
+    }
+}
+
+Spawner::Spawner(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Spawner::~Spawner() = default;
+
+Result<std::unique_ptr<Spawner>> Spawner::create() {
+    std::array<int, 2> pair{-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+        return fail(std::string("socketpair: ") + std::strerror(errno));
+    }
+    auto state = std::make_unique<State>();
+    state->ours.reset(pair[0]);
+    UniqueFd theirs(pair[1]);
+    std::promise<Status> begun;
+    auto answer = begun.get_future();
+    try {
+        state->thread = std::thread(&State::run, state.get(), theirs.get(), std::move(begun));
+    } catch (const std::system_error& error) {
+        return fail(std::string("no thread to start programs from: ") + error.what());
+    }
+    // It has a copy of its own now.
+    POSTERN_TRY(answer.get());
+    return std::unique_ptr<Spawner>(new Spawner(std::move(state)));
+}
+
+Result<pid_t> Spawner::spawn(const Program& program) {
+    std::vector<int> descriptors{program.file};
+    for (const auto& [own, as] : program.descriptors) descriptors.push_back(own);
+    assert(descriptors.size() <= most_descriptors);
+    state_->order = &program;
+    SpawnReply reply;
+    if (!send_descriptors(state_->ours.get(), descriptors)) {
+        reply.error = errno;
+    } else {
+        ssize_t length = 0;
+        do {
+            length = ::recv(state_->ours.get(), &reply, sizeof reply, 0);
+        } while (length < 0 && errno == EINTR);
+        if (length != sizeof reply) reply.error = EPIPE;
+    }
+    if (reply.error != 0) {
+        return fail(program.arguments.front() + ": " + std::strerror(reply.error));
+    }
+    return reply.pid;
+}
+
+}  // namespace postern
