@@ -1,0 +1,117 @@
+"""One user sends descriptors that are slow to close, or never are: what becomes of all the others.
+
+Each check begins with a guard that serves, and leaves whatever is left.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+
+import machine
+
+UNITS = ("posternd.socket", "posternd-datagram.socket", "posternd-admin.socket", "posternd.service")
+# Longer than systemd takes for a service that does not end: TimeoutStopSec= twice.
+STOP_PATIENCE = 150
+# How often another user calls. Each call costs the guard a descriptor until it is closed.
+KNOCKS = 40
+
+
+def begin():
+    machine.run("systemctl", "stop", *UNITS, timeout=STOP_PATIENCE)
+    machine.run("systemctl", "reset-failed", *UNITS)
+    machine.run("systemctl", "start", "posternd.socket", check=True)
+    seen = serves()
+    if seen != SERVES:
+        raise RuntimeError(f"no guard serves before the attack: {seen}")
+
+
+@contextlib.contextmanager
+def attack(kind, way):
+    """mallory has sent what he sends, and has it open until the end of the block."""
+    begin()
+    process = machine.spawn(*machine.program("attack.py"), kind, way, user="mallory")
+    try:
+        if not select.select([process.stdout], [], [], machine.PATIENCE)[0]:
+            raise TimeoutError("the attack has not begun")
+        said = process.stdout.readline()
+        if said.strip() != b"sent":
+            raise RuntimeError(f"the attack failed: {(said + process.stdout.read()).decode()}")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(machine.PATIENCE)
+
+
+def outcome(*words):
+    """The exit code of posternctl as the other user, or that it did not end."""
+    try:
+        return machine.call(*words, user="other", timeout=30)["code"]
+    except subprocess.TimeoutExpired:
+        return "did not end"
+
+
+def serves():
+    return {"run": outcome("run", "hello", "name=g1"), "datagram": outcome("ping", "--datagram")}
+
+
+SERVES = {"run": 0, "datagram": 0}
+
+
+def descriptors():
+    return len(os.listdir(f"/proc/{machine.guard_pid()}/fd"))
+
+
+def knock():
+    done = machine.run(*machine.program("knock.py"), str(KNOCKS), user="other", timeout=90)
+    return json.loads(done.stdout)
+
+
+def served(kind, way):
+    """Calls of another user meanwhile, and how many descriptors more the guard has after them."""
+    with attack(kind, way):
+        before = descriptors()
+        seen = {**serves(), "answered": knock()}
+        more = descriptors() - before
+        with contextlib.suppress(TimeoutError):
+            machine.wait_until(lambda: descriptors() - before < KNOCKS // 4, "few descriptors", 10)
+        return {**seen, "descriptors": [more, descriptors() - before]}
+
+
+def killed(kind, way):
+    """The guard is killed meanwhile: whether the next one is there, and serves."""
+    with attack(kind, way):
+        before = machine.guard_pid()
+        os.kill(before, signal.SIGKILL)
+
+        def again():
+            return (machine.unit_property("ActiveState") == "active" and
+                    machine.guard_pid() not in (0, before))
+
+        try:
+            machine.wait_until(again, "another guard", STOP_PATIENCE)
+        except TimeoutError:
+            return {"again": False, "state": machine.unit_property("ActiveState")}
+        return {"again": True, **serves()}
+
+
+def stopped(kind, way):
+    """The guard is stopped meanwhile: whether it ended by itself, and what is left of it."""
+    with attack(kind, way):
+        machine.run("systemctl", "stop", *UNITS, timeout=STOP_PATIENCE)
+        return {"result": machine.unit_property("Result"),
+                "state": machine.unit_property("ActiveState"),
+                "left": [name for name in ("posternd", "postern-session")
+                         for _ in machine.processes(name)]}
+
+
+def check(seen, kind, way):
+    return lambda: seen(kind, way)
+
+
+CHECKS = {f"{seen.__name__} {kind} {way}": check(seen, kind, way)
+          for kind in ("lingering", "hung") for way in ("datagram", "stream")
+          for seen in (served, killed, stopped)}
