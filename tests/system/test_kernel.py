@@ -63,18 +63,20 @@ def test_users_and_their_groups(report):
 
 def test_rules_that_name_a_unit(report, suite):
     seen = report.saw("units")
+    rule = r'deny unit \"runner.service\"'
     if TELLS_UNITS[suite]:
         assert seen == {
             "codes": {"runner.service": {"runner": 0, "others": 126},
                       "else.service": {"runner": 126, "others": 0}},
-            "whoami": "runner.service", "said": [], "denied": ["runner.service"]}
+            "whoami": "runner.service", "said": [],
+            "denials": [["runner.service", rule]]}
         return
     # An allow rule never holds, a deny rule always does, and the daemon says so.
     (said,) = seen.pop("said")
     assert "this kernel (before 6.5) can't tell a caller's" in said
     assert seen == {"codes": {unit: {"runner": 126, "others": 126}
                               for unit in ("runner.service", "else.service")},
-                    "whoami": None, "denied": [None, None]}
+                    "whoami": None, "denials": [["", rule]]}
 
 
 # ---- What a sandbox does ----

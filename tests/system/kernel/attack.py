@@ -7,7 +7,6 @@ the FUSE is mounted in a user namespace of its own.
 
 import contextlib
 import fcntl
-import os
 import signal
 import socket
 import struct
@@ -25,7 +24,7 @@ HUNG = 70
 
 
 def lingering():
-    """Four lists of descriptors, and what keeps their closing from ending.
+    """Four lists of sockets, and what keeps their closing from ending.
 
     Half of them are inside an unread message of a socket pair that is sent in their place: nobody
     receives those, and who closes the pair closes them.
@@ -36,7 +35,9 @@ def lingering():
     listener.listen(LINGERING)
     sent, peers = [], [listener]
     for number in range(LINGERING):
-        one = socket.create_connection(listener.getsockname())
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        one.connect(listener.getsockname())
         peers.append(listener.accept()[0])
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
         one.setblocking(False)
@@ -56,7 +57,7 @@ def lingering():
 def hung():
     path = tempfile.mkdtemp(prefix="hung-")
     hung_fuse.mount(path)
-    return [[os.open(f"{path}/file", os.O_RDONLY) for _ in range(HUNG)]], None
+    return [[open(f"{path}/file", "rb", buffering=0) for _ in range(HUNG)]], None
 
 
 def connection(way):
@@ -76,22 +77,23 @@ def main():
     lists, held = {"lingering": lingering, "hung": hung}[kind]()
     one = connection(way)
     end = b"" if way == "datagram" else b"\0"
-    for descriptors in lists:
-        # A guard that refuses them may close the connection: then the rest goes by the next.
+    for files in lists:
+        descriptors = [file.fileno() for file in files]
+        # A guard that refuses them may close the connection: then they go by the next.
         try:
             socket.send_fds(one, [CALL + end], descriptors)
         except (BrokenPipeError, ConnectionResetError):
             one = connection(way)
             socket.send_fds(one, [CALL + end], descriptors)
         if kind == "lingering":
-            for descriptor in descriptors:
-                descriptor.close()  # so that the other close is the last one
+            for file in files:
+                file.close()  # so that the other close is the last one
     deadline = time.monotonic() + 10
     while unreceived(one) and time.monotonic() < deadline:
         time.sleep(0.05)
     print("sent", flush=True)
-    signal.pause()
-    del held
+    signal.pause()  # with `lists` and `held` alive
+    del lists, held
 
 
 if __name__ == "__main__":

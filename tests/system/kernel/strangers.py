@@ -38,6 +38,8 @@ def attack(kind, way):
             raise TimeoutError("the attack has not begun")
         said = process.stdout.readline()
         if said.strip() != b"sent":
+            # Its own exit may stand still in a close, unless it is killed.
+            os.killpg(process.pid, signal.SIGKILL)
             raise RuntimeError(f"the attack failed: {(said + process.stdout.read()).decode()}")
         yield
     finally:
