@@ -1,5 +1,6 @@
 """What the kernel is, and that the product does there what it is for."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -13,29 +14,25 @@ SO_PASSRIGHTS = 83
 
 
 def kernel():
+    """Its version, and which of the options it has that the daemon asks for."""
     def has(option):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+        one, other = socket.socketpair()
+        with one, other:
             try:
-                one.getsockopt(socket.SOL_SOCKET, option)
+                value = one.getsockopt(socket.SOL_SOCKET, option)
             except OSError as error:
-                return os.strerror(error.errno)
-        return True
+                return errno.errorcode[error.errno]
+        if option == SO_PEERPIDFD:
+            os.close(value)
+        return "yes"
 
-    one, other = socket.socketpair()
-    with one, other:
-        try:
-            os.close(one.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD))
-            peer_pidfd = True
-        except OSError as error:
-            peer_pidfd = error.strerror
-    return {"release": platform.release().split("-")[0].split("+")[0], "SO_PEERPIDFD": peer_pidfd,
+    return {"release": platform.release(), "SO_PEERPIDFD": has(SO_PEERPIDFD),
             "SO_PASSRIGHTS": has(SO_PASSRIGHTS)}
 
 
 def start():
     """The socket waits, the first call wakes the guard, and nothing of the boot has failed."""
     before = machine.unit_property("ActiveState")
-    machine.run("cp", "/usr/share/doc/postern/examples/hello.json", str(machine.ACTIONS), check=True)
     said = machine.call("run", "hello", "name=g1")
     failed = machine.run("systemctl", "--failed", "--no-legend", "--plain", check=True).stdout
     return {"before": before, "hello": said, "after": machine.unit_property("ActiveState"),

@@ -20,7 +20,7 @@ import strangers
 
 # The last ones may leave a machine on which nothing works.
 CHECKS = {**basics.CHECKS, **callers.CHECKS, **sandbox.CHECKS, **apparmor.CHECKS, **strangers.CHECKS}
-MOST_SECONDS = 300
+MOST_SECONDS = 600
 
 
 def give_up(*_):

@@ -1,11 +1,7 @@
 """What a job's sandbox does, and what sessions have."""
 
 import json
-import os
 import pathlib
-import signal
-import socket
-import time
 
 import machine
 

@@ -1,6 +1,6 @@
 """One user sends descriptors that are slow to close, or never are: what becomes of all the others.
 
-Each check begins with a guard that serves, and leaves whatever is left.
+Each check begins with a guard that serves, and leaves whatever is left of it.
 """
 
 import contextlib
@@ -31,7 +31,6 @@ def begin():
 @contextlib.contextmanager
 def attack(kind, way):
     """mallory has sent what he sends, and has it open until the end of the block."""
-    begin()
     process = machine.spawn(*machine.program("attack.py"), kind, way, user="mallory")
     try:
         if not select.select([process.stdout], [], [], machine.PATIENCE)[0]:
@@ -51,7 +50,7 @@ def attack(kind, way):
 def outcome(*words):
     """The exit code of posternctl as the other user, or that it did not end."""
     try:
-        return machine.call(*words, user="other", timeout=30)["code"]
+        return machine.call(*words, user="other")["code"]
     except subprocess.TimeoutExpired:
         return "did not end"
 
@@ -68,52 +67,56 @@ def descriptors():
 
 
 def knock():
-    done = machine.run(*machine.program("knock.py"), str(KNOCKS), user="other", timeout=90)
+    done = machine.run(*machine.program("knock.py"), str(KNOCKS), user="other", timeout=STOP_PATIENCE)
     return json.loads(done.stdout)
 
 
-def served(kind, way):
+def served():
     """Calls of another user meanwhile, and how many descriptors more the guard has after them."""
+    before = descriptors()
+    seen = {**serves(), "answered": knock()}
+    more = [descriptors() - before]
+    with contextlib.suppress(TimeoutError):
+        machine.wait_until(lambda: descriptors() - before < KNOCKS // 4, "few descriptors", 30)
+    more.append(descriptors() - before)
+    return {**seen, "more descriptors": more}
+
+
+def killed():
+    """The guard is killed: whether the next one is there, and serves."""
+    before = machine.guard_pid()
+    os.kill(before, signal.SIGKILL)
+
+    def again():
+        return (machine.unit_property("ActiveState") == "active" and
+                machine.guard_pid() not in (0, before))
+
+    try:
+        machine.wait_until(again, "another guard", STOP_PATIENCE)
+    except TimeoutError:
+        return {"again": False, "state": machine.unit_property("ActiveState")}
+    return {"again": True, **serves()}
+
+
+def stopped():
+    """The guard is stopped: whether it ended by itself, and what is left of it."""
+    machine.run("systemctl", "stop", *UNITS, timeout=STOP_PATIENCE)
+    return {"result": machine.unit_property("Result"), "state": machine.unit_property("ActiveState"),
+            "left": [name for name in ("posternd", "postern-session") for _ in machine.processes(name)]}
+
+
+def during(kind, way):
+    begin()
+    seen = {}
     with attack(kind, way):
-        before = descriptors()
-        seen = {**serves(), "answered": knock()}
-        more = descriptors() - before
-        with contextlib.suppress(TimeoutError):
-            machine.wait_until(lambda: descriptors() - before < KNOCKS // 4, "few descriptors", 10)
-        return {**seen, "descriptors": [more, descriptors() - before]}
-
-
-def killed(kind, way):
-    """The guard is killed meanwhile: whether the next one is there, and serves."""
+        seen["served"] = served()
+        seen["killed"] = killed()
+    if serves() != SERVES:
+        begin()
     with attack(kind, way):
-        before = machine.guard_pid()
-        os.kill(before, signal.SIGKILL)
-
-        def again():
-            return (machine.unit_property("ActiveState") == "active" and
-                    machine.guard_pid() not in (0, before))
-
-        try:
-            machine.wait_until(again, "another guard", STOP_PATIENCE)
-        except TimeoutError:
-            return {"again": False, "state": machine.unit_property("ActiveState")}
-        return {"again": True, **serves()}
+        seen["stopped"] = stopped()
+    return seen
 
 
-def stopped(kind, way):
-    """The guard is stopped meanwhile: whether it ended by itself, and what is left of it."""
-    with attack(kind, way):
-        machine.run("systemctl", "stop", *UNITS, timeout=STOP_PATIENCE)
-        return {"result": machine.unit_property("Result"),
-                "state": machine.unit_property("ActiveState"),
-                "left": [name for name in ("posternd", "postern-session")
-                         for _ in machine.processes(name)]}
-
-
-def check(seen, kind, way):
-    return lambda: seen(kind, way)
-
-
-CHECKS = {f"{seen.__name__} {kind} {way}": check(seen, kind, way)
-          for kind in ("lingering", "hung") for way in ("datagram", "stream")
-          for seen in (served, killed, stopped)}
+CHECKS = {f"{kind} by {way}": lambda kind=kind, way=way: during(kind, way)
+          for kind in ("lingering", "hung") for way in ("datagram", "stream")}
