@@ -57,7 +57,7 @@ def lingering():
 def hung():
     path = tempfile.mkdtemp(prefix="hung-")
     hung_fuse.mount(path)
-    return [[open(f"{path}/file", "rb", buffering=0) for _ in range(HUNG)]], None
+    return [[open(f"{path}/hung-file", "rb", buffering=0) for _ in range(HUNG)]], None
 
 
 def connection(way):

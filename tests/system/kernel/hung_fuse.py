@@ -29,7 +29,7 @@ def _map_self(name, number):
 
 
 def mount(path):
-    """Mounts it at `path`, with one file named file; a child serves it until it is killed."""
+    """Mounts it at `path`, where any name is the same file; a child serves it until it is killed."""
     uid, gid = os.getuid(), os.getgid()
     _checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS), "unshare")
     with open("/proc/self/setgroups", "w", encoding="ascii") as file:

@@ -6,6 +6,7 @@ Each check begins with a guard that serves, and leaves whatever is left of it.
 import contextlib
 import json
 import os
+import pathlib
 import select
 import signal
 import subprocess
@@ -66,6 +67,18 @@ def descriptors():
     return len(os.listdir(f"/proc/{machine.guard_pid()}/fd"))
 
 
+def installed():
+    """How many of the guard's descriptors are TCP sockets, or of the file system that hangs."""
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        tcp = {f"socket:[{line.split()[9]}]" for line in list(lines)[1:]}
+    count = 0
+    for descriptor in pathlib.Path(f"/proc/{machine.guard_pid()}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            target = os.readlink(descriptor)
+            count += target in tcp or target.endswith("/hung-file")
+    return count
+
+
 def knock():
     done = machine.run(*machine.program("knock.py"), str(KNOCKS), user="other", timeout=STOP_PATIENCE)
     return json.loads(done.stdout)
@@ -74,7 +87,7 @@ def knock():
 def served():
     """Calls of another user meanwhile, and how many descriptors more the guard has after them."""
     before = descriptors()
-    seen = {**serves(), "answered": knock()}
+    seen = {"installed": installed(), **serves(), "answered": knock()}
     more = [descriptors() - before]
     with contextlib.suppress(TimeoutError):
         machine.wait_until(lambda: descriptors() - before < KNOCKS // 4, "few descriptors", 30)
