@@ -42,7 +42,7 @@ def test_the_first_call_wakes_the_guard(report):
 
 def test_exit_codes(report):
     assert report.saw("exit-codes") == {
-        "seven": {"code": 7, "out": "out\n", "err": "err\n"}, "killed": 137, "absent": 126}
+        "seven": {"code": 7, "out": "out\n", "err": "err\n"}, "killed": 137, "ungranted": 126}
 
 
 def test_a_megabyte_of_output(report):

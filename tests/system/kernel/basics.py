@@ -42,8 +42,8 @@ def start():
 def exit_codes():
     machine.declare(seven={"exec": ["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]},
                     killed={"exec": ["/bin/sh", "-c", "kill -KILL $$"]},
-                    absent={"exec": ["/usr/bin/false"], "allow": [{"user": "other"}]})
-    return {name: machine.call("run", name)["code"] for name in ("killed", "absent")} | {
+                    ungranted={"exec": ["/usr/bin/false"], "allow": [{"user": "other"}]})
+    return {name: machine.call("run", name)["code"] for name in ("killed", "ungranted")} | {
         "seven": machine.call("run", "seven")}
 
 
