@@ -130,7 +130,7 @@ class TestStrangersDescriptors:
         # Of 40 connections that have ended none stays open behind the stranger's; what there is
         # besides may be of his session.
         assert seen.pop("more descriptors")[-1] < 10
-        assert seen == {"installed": 0, "run": 0, "datagram": 0, "answered": 40}
+        assert seen == {"installed": 0, "run": 0, "datagram": 0, "answered": 40, "newcomer": 0}
 
     def test_a_guard_that_is_killed_has_a_successor(self, report, kind, way):
         assert report.saw(f"{kind} by {way}")["killed"] == {"again": True, "run": 0, "datagram": 0}

@@ -48,10 +48,10 @@ def attack(kind, way):
         process.wait(machine.PATIENCE)
 
 
-def outcome(*words):
-    """The exit code of posternctl as the other user, or that it did not end."""
+def outcome(*words, user="other"):
+    """The exit code of posternctl as a user, or that it did not end."""
     try:
-        return machine.call(*words, user="other")["code"]
+        return machine.call(*words, user=user)["code"]
     except subprocess.TimeoutExpired:
         return "did not end"
 
@@ -87,7 +87,9 @@ def knock():
 def served():
     """Calls of another user meanwhile, and how many descriptors more the guard has after them."""
     before = descriptors()
-    seen = {"installed": installed(), **serves(), "answered": knock()}
+    # The other user has a session already; for the member one is started.
+    seen = {"installed": installed(), **serves(), "answered": knock(),
+            "newcomer": outcome("ping", user="member")}
     more = [descriptors() - before]
     with contextlib.suppress(TimeoutError):
         machine.wait_until(lambda: descriptors() - before < KNOCKS // 4, "few descriptors", 30)
