@@ -13,9 +13,11 @@ test_packages=(
 bench_packages=(libbenchmark-dev python3)
 coverage_packages=(llvm-19)
 package_packages=(python3 debootstrap zstd)
-# The booted host. What only root can use is only asked of root.
+long_test_packages=()
+# The booted host, and with --long other kernels. What only root can use is only asked of root.
 if ((EUID == 0)); then
     test_packages+=(systemd systemd-container "${package_packages[@]}")
+    long_test_packages+=(qemu-system-x86 e2fsprogs)
 fi
 
 missing_packages() {

@@ -3,6 +3,7 @@
 the root file systems. The tests make for themselves what is not there, and report what fails here."""
 
 import concurrent.futures
+import os
 import pathlib
 import sys
 
@@ -10,14 +11,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "packaging"
 
 import booted_host  # noqa: E402
 import build_deb  # noqa: E402
+import kernel_host  # noqa: E402
 import root_fs  # noqa: E402
 
 
 def prepare(suite):
     try:
         package = build_deb.build(suite)
-        with root_fs.unpacked(suite, booted_host.packages(suite, build_deb.dependencies(package))):
-            return package
+        needed = [booted_host.packages]
+        if os.environ.get("POSTERN_LONG") == "1":
+            needed.append(kernel_host.packages)
+        for packages in needed:
+            with root_fs.unpacked(suite, packages(suite, build_deb.dependencies(package))):
+                pass
+        return package
     except RuntimeError as error:
         return error
 
