@@ -184,7 +184,7 @@ class Walk {
         }
         const std::string next_path = path_ == "/" ? path_ + name : path_ + '/' + name;
         UniqueFd next(open_at(at_.get(), name.c_str(), O_PATH));
-        if (!next) return failed(next_path, errno);
+        if (!next) return not_opened(next_path, errno);
         struct stat status{};
         if (fstat(next.get(), &status) != 0) return failed(next_path, errno);
         if (S_ISLNK(status.st_mode)) return follow(next.get(), next_path, status, last);
@@ -194,6 +194,15 @@ class Walk {
         path_ = name == ".." ? parent(path_) : next_path;
         status_ = status;
         return {};
+    }
+
+    // Also where only a directory on the way is missing.
+    [[nodiscard]] Unexpected<OpenError> not_opened(const std::string& path, int error) const {
+        OpenError result = failed(path, error).error();
+        if (const auto problem = judge_.problem(path_, status_); error == ENOENT && problem) {
+            result.others_could_create = printable(path_ + ' ' + *problem);
+        }
+        return Unexpected(std::move(result));
     }
 
     Result<void, OpenError> follow(int link, const std::string& path, const struct stat& status,

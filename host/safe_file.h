@@ -26,6 +26,8 @@ struct OpenError {
     Kind kind = Kind::failed;
     std::string message;  // with the path of the component at fault
     std::string problem;  // without it: "is a symbolic link; replace it by the file itself"
+    // Of what is missing: why others than root and the owner could put it there, if they could.
+    std::string others_could_create = {};
 };
 
 // Opens an absolute path whose file is regular, owned by root or `owner`, not group- or
