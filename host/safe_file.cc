@@ -87,7 +87,7 @@ class Judge {
     // A folder that does not itself hold the file.
     [[nodiscard]] std::optional<std::string> problem_above(const std::string& path,
                                                            const struct stat& status) const {
-        if (status.st_uid == 0 && (status.st_mode & S_ISVTX) != 0) return std::nullopt;
+        if (trusts(status.st_uid) && (status.st_mode & S_ISVTX) != 0) return std::nullopt;
         return problem(path, status);
     }
 
@@ -281,6 +281,16 @@ Result<UniqueFd, OpenError> open_safe_folder(const std::string& path, uid_t owne
     UniqueFd folder(open_at(found->get(), ".", O_RDONLY | O_DIRECTORY));
     if (!folder) return failed(walk.path(), errno);
     return folder;
+}
+
+Result<void, OpenError> check_safe_place(const std::string& path, uid_t owner) {
+    Walk walk(owner, Walk::To::folder);
+    POSTERN_TRY(walk.go(path));
+    if (!S_ISDIR(walk.status().st_mode)) return failed(walk.path(), ENOTDIR);
+    if (const auto problem = Judge(owner).problem_above(walk.path(), walk.status())) {
+        return unsafe(walk.path(), *problem);
+    }
+    return {};
 }
 
 Result<UniqueFd, OpenError> open_safe_in(int folder, const std::string& name,

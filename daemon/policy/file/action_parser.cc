@@ -86,6 +86,7 @@ class Parser {
             read_datagram();
         }
         if (auto error = document_.first_error()) return Unexpected(*std::move(error));
+        action_.warnings = document_.warnings();
         return std::move(action_);
     }
 
@@ -306,6 +307,7 @@ class Parser {
         action_.uid = run_as->account.uid;
         action_.gid = run_as->gid;
         action_.groups = run_as->groups;
+        if (run_as->by_name) action_.account = run_as->account.name;
         environment_ = {
             {"HOME", run_as->account.home},
             {"LANG", "C.UTF-8"},
