@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -27,7 +28,7 @@ struct OpenError {
     std::string message;  // with the path of the component at fault
     std::string problem;  // without it: "is a symbolic link; replace it by the file itself"
     // Of what is missing: why others than root and the owner could put it there, if they could.
-    std::string others_could_create = {};
+    std::optional<std::string> others_could_create = std::nullopt;
 };
 
 // Opens an absolute path whose file is regular, owned by root or `owner`, not group- or

@@ -162,17 +162,17 @@ class ProgramJudge {
         std::string_view rest = search_path_;
         while (true) {
             const std::size_t colon = rest.find(':');
-            const std::string directory(rest.substr(0, colon));
             // An empty one is the working directory: no absolute path, and refused as such.
-            const auto found = open(directory.empty() ? name : directory + '/' + name, before);
+            std::string path(rest.substr(0, colon));
+            if (!path.empty()) path += '/';
+            path += name;
+            const auto found = open(path, before);
             if (found) {
                 is_there = true;
             } else if (found.error().kind != OpenError::Kind::missing) {
                 return Unexpected(found.error());
-            } else if (!found.error().others_could_create.empty()) {
-                return Unexpected(OpenError{OpenError::Kind::unsafe,
-                                            found.error().others_could_create,
-                                            found.error().others_could_create});
+            } else if (const auto& why = found.error().others_could_create) {
+                return Unexpected(OpenError{OpenError::Kind::unsafe, *why, *why});
             }
             if (colon == std::string_view::npos) break;
             rest.remove_prefix(colon + 1);

@@ -1,13 +1,15 @@
-"""Names that could be taken for something else: digits, two accounts of one uid, sockets' directories."""
+"""Names that could be taken for something else: of accounts, units and sockets."""
 
 import json
 import os
+import pathlib
 import subprocess
 
 import pytest
 
+import cgroup
 import harness
-from actions import EVERYONE, script
+from actions import script
 from harness import program
 from identity import ALICE, BOB
 
@@ -125,3 +127,45 @@ def test_the_owner_of_a_directory_can_not_put_a_socket_in_the_place_of_ours(fold
         f'posternd: critical: socket "{own}/s": {own} is not owned by root (owned by uid 64001, mode 0755); '
         f"run: chown -h root {own}; or give another path, others could take the socket away there\n")
     assert os.listdir(own) == []
+
+
+@pytest.fixture
+def in_cgroup():
+    """Runs posternctl as ALICE in a cgroup of this path below a slice of our own, and returns its exit code."""
+    base = cgroup.root()
+    if base is None:
+        pytest.skip("needs a cgroup file system to write to")
+    slice_ = pathlib.Path(base, f"posterntest{os.getpid()}.slice")
+    slice_.mkdir()
+
+    def run(below, guard, action):
+        place = slice_ / below.format(slice=slice_.stem)
+        place.mkdir(parents=True, exist_ok=True)
+
+        def become():
+            (place / "cgroup.procs").write_text("0")
+            ALICE.take()
+
+        return subprocess.run([program("posternctl"), "--socket", guard.socket_path, "run", action],
+                              preexec_fn=become, cwd="/", capture_output=True, timeout=60).returncode
+
+    yield run
+    for path, _, _ in os.walk(slice_, topdown=False):
+        os.rmdir(path)
+
+
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5),
+                    reason="needs Linux 6.5: which unit a caller is in")
+def test_a_unit_has_the_name_that_systemd_gives_it(start_guard, in_cgroup):
+    guard = start_guard({
+        "denied": script("true", deny=[{"unit": "io.service"}, {"unit": "_x.service"}]),
+        "ci": script("true", allow=[{"unit": "ci-runner.service"}]),
+    })
+    assert in_cgroup("_io.service", guard, "denied") == 126
+    assert in_cgroup("__x.service/payload", guard, "denied") == 126
+    assert in_cgroup("io2.service", guard, "denied") == 0
+    assert in_cgroup("ci-runner.service", guard, "ci") == 0
+    assert in_cgroup("{slice}-a.slice/ci-runner.service", guard, "ci") == 0
+    # What a container's own systemd might make.
+    for below in ("system.slice", "x.slice", "{slice}.slice", "{slice}-a-b.slice", "-.slice", ".slice"):
+        assert in_cgroup(f"{below}/ci-runner.service", guard, "ci") == 126, below
