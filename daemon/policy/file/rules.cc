@@ -94,9 +94,11 @@ std::optional<std::string> read_unit(Document& document, const Node& node) {
 
 // The kernel knows the uid of a caller and no name.
 void warn_of_shared_uid(Document& document, const Node& node, const Account& account) {
-    const Result<std::optional<Account>> first = find_user(account.uid);
-    if (!first || !first->has_value() || (*first)->name == account.name) return;
-    document.warn(node, in_quotes(account.name) + " and " + in_quotes((*first)->name) +
+    const Result<std::optional<Account>> looked_up = find_user(account.uid);
+    if (!looked_up) return;
+    const std::optional<Account>& first = *looked_up;
+    if (!first || first->name == account.name) return;
+    document.warn(node, in_quotes(account.name) + " and " + in_quotes(first->name) +
                             " are both uid " + std::to_string(account.uid) +
                             ", so the rule holds for both of them");
 }
@@ -179,14 +181,15 @@ std::optional<gid_t> read_group(Document& document, const Node& node) {
     if (node.value->is_number_integer()) return read_id(document, node);
     const auto name = document.text(node);
     if (!name) return std::nullopt;
-    const Result<std::optional<gid_t>> gid = find_group(*name);
-    if (!gid) {
-        document.report(node, not_known("group", *name, gid.error()));
+    const Result<std::optional<gid_t>> looked_up = find_group(*name);
+    if (!looked_up) {
+        document.report(node, not_known("group", *name, looked_up.error()));
         return std::nullopt;
     }
-    if (!*gid) return read_number_of(document, node, *name, "group", "gid");
-    warn_of_number(document, node, *name, **gid, "group", "gid");
-    return **gid;
+    const std::optional<gid_t>& gid = *looked_up;
+    if (!gid) return read_number_of(document, node, *name, "group", "gid");
+    warn_of_number(document, node, *name, *gid, "group", "gid");
+    return gid;
 }
 
 }  // namespace postern::policy
