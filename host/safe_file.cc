@@ -87,7 +87,7 @@ class Judge {
     // A folder that does not itself hold the file.
     [[nodiscard]] std::optional<std::string> problem_above(const std::string& path,
                                                            const struct stat& status) const {
-        if (status.st_uid == 0 && (status.st_mode & S_ISVTX) != 0) return std::nullopt;
+        if (trusts(status.st_uid) && (status.st_mode & S_ISVTX) != 0) return std::nullopt;
         return problem(path, status);
     }
 
@@ -184,7 +184,7 @@ class Walk {
         }
         const std::string next_path = path_ == "/" ? path_ + name : path_ + '/' + name;
         UniqueFd next(open_at(at_.get(), name.c_str(), O_PATH));
-        if (!next) return failed(next_path, errno);
+        if (!next) return not_opened(next_path, errno);
         struct stat status{};
         if (fstat(next.get(), &status) != 0) return failed(next_path, errno);
         if (S_ISLNK(status.st_mode)) return follow(next.get(), next_path, status, last);
@@ -194,6 +194,15 @@ class Walk {
         path_ = name == ".." ? parent(path_) : next_path;
         status_ = status;
         return {};
+    }
+
+    // Also where only a directory on the way is missing.
+    [[nodiscard]] Unexpected<OpenError> not_opened(const std::string& path, int error) const {
+        OpenError result = failed(path, error).error();
+        if (const auto problem = judge_.problem(path_, status_); error == ENOENT && problem) {
+            result.others_could_create = printable(path_ + ' ' + *problem);
+        }
+        return Unexpected(std::move(result));
     }
 
     Result<void, OpenError> follow(int link, const std::string& path, const struct stat& status,
@@ -272,6 +281,16 @@ Result<UniqueFd, OpenError> open_safe_folder(const std::string& path, uid_t owne
     UniqueFd folder(open_at(found->get(), ".", O_RDONLY | O_DIRECTORY));
     if (!folder) return failed(walk.path(), errno);
     return folder;
+}
+
+Result<void, OpenError> check_safe_place(const std::string& path, uid_t owner) {
+    Walk walk(owner, Walk::To::folder);
+    POSTERN_TRY(walk.go(path));
+    if (!S_ISDIR(walk.status().st_mode)) return failed(walk.path(), ENOTDIR);
+    if (const auto problem = Judge(owner).problem_above(walk.path(), walk.status())) {
+        return unsafe(walk.path(), *problem);
+    }
+    return {};
 }
 
 Result<UniqueFd, OpenError> open_safe_in(int folder, const std::string& name,

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -26,13 +27,15 @@ struct OpenError {
     Kind kind = Kind::failed;
     std::string message;  // with the path of the component at fault
     std::string problem;  // without it: "is a symbolic link; replace it by the file itself"
+    // Of what is missing: why others than root and the owner could put it there, if they could.
+    std::optional<std::string> others_could_create = std::nullopt;
 };
 
 // Opens an absolute path whose file is regular, owned by root or `owner`, not group- or
 // world-writable, has one link (a program may have several: distributions ship such) and no
 // symbolic link as its last component (a program may be one: /bin/sh), and of which the same
 // holds for every folder on the way. A folder above the one that holds the file may be
-// world-writable if it is sticky and root's (/tmp): nobody else can rename what is in it. Symbolic
+// world-writable if it is sticky (/tmp): nobody else can rename what is in it. Symbolic
 // links on the way are followed by hand, each owned by root or `owner` and each target checked like
 // the rest. Never blocks on a FIFO or device, and never opens one.
 // The error names the component that is not safe, its owner and mode, and what to do.
@@ -41,6 +44,11 @@ Result<UniqueFd, OpenError> open_safe(const std::string& path, uid_t owner, Use 
 // The same for a folder: the error says why its files can't be believed. The descriptor can be
 // read.
 Result<UniqueFd, OpenError> open_safe_folder(const std::string& path, uid_t owner);
+
+// What is wrong with a folder as a place for what `owner` makes in it: as open_safe_folder() sees
+// it, but that others may write to it if it is sticky, since they can't take away or rename there
+// what is not theirs.
+Result<void, OpenError> check_safe_place(const std::string& path, uid_t owner);
 
 // The file `name` in an open folder that open_safe_folder() gave; `path` is for messages. The file
 // is judged as open_safe() does it for Use::read.

@@ -178,6 +178,12 @@ struct BadFileReport {
     static constexpr auto fields =
         std::tuple(&BadFileReport::action, &BadFileReport::file, &BadFileReport::message);
 };
+// Of an action that is in force.
+struct WarningReport {
+    std::string action;
+    std::string message;
+    static constexpr auto fields = std::tuple(&WarningReport::action, &WarningReport::message);
+};
 struct JobReport {
     JobId job;
     std::string action;
@@ -198,6 +204,6 @@ struct Managed {
 
 using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
                                 JobFound, Detached, StatusReport, SocketReport, CallerReport,
-                                BadFileReport, JobReport, Managed>;
+                                BadFileReport, JobReport, Managed, WarningReport>;
 
 }  // namespace postern

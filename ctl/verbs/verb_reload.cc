@@ -20,6 +20,9 @@ int run_reload(const Invocation& invocation) {
     if (invocation.target.json) {
         printed = finish_json(*reply);
     } else {
+        for (const auto& warning : array_field(*reply, "warnings")) {
+            complain("warning: " + text_of(warning, "message"));
+        }
         for (const auto& file : bad) complain("not in force: " + text_of(file, "message"));
         printed = finish(std::to_string(number_of(*reply, "actions")) + " actions in force, " +
                          std::to_string(bad.size()) + " files bad\n");

@@ -55,6 +55,9 @@ int run_status(const Invocation& invocation) {
     for (const auto& file : array_field(*reply, "bad")) {
         rows.emplace_back("not in force", text_of(file, "message"));
     }
+    for (const auto& warning : array_field(*reply, "warnings")) {
+        rows.emplace_back("warning", text_of(warning, "message"));
+    }
     return finish(two_columns(rows, 0));
 }
 

@@ -288,6 +288,9 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
         spdlog::error("{}; what was in force stays in force", snapshot.error().message);
     } else {
         for (const policy::BadFile& bad : (*snapshot)->bad) report_off(bad);
+        for (const auto& [name, action] : (*snapshot)->actions) {
+            for (const std::string& warning : action.warnings) spdlog::warn("{}", warning);
+        }
         if (!(*snapshot)->units.empty() && !units_are_known()) {
             spdlog::warn(
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "

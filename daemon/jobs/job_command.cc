@@ -1,10 +1,13 @@
 #include "daemon/jobs/job_command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 
 #include "host/memory_file.h"
+#include "host/safe_program.h"
 
 namespace postern::jobs {
 
@@ -24,6 +27,15 @@ std::vector<std::string> environment_of(const policy::Action& action, const Reco
         texts.emplace_back(name).append("=").append(text);
     }
     return texts;
+}
+
+Result<UniqueFd> program_of(const policy::Action& action) {
+    const auto path =
+        std::ranges::find(action.environment, "PATH", &std::pair<std::string, std::string>::first);
+    auto opened = open_safe_program(action.program, geteuid(),
+                                    path == action.environment.end() ? "" : path->second);
+    if (!opened) return fail(std::move(opened).error().message);
+    return std::move(opened).value();
 }
 
 Result<UniqueFd> stdin_of(const policy::Command& command) {

@@ -16,6 +16,10 @@ namespace postern::jobs {
 // Its whole environment, sorted by name: NAME=text.
 std::vector<std::string> environment_of(const policy::Action& action, const Record& record);
 
+// The program itself, judged again with its interpreters, as before each start. Error: it is not
+// safe any more.
+Result<UniqueFd> program_of(const policy::Action& action);
+
 // Its standard input: /dev/null, or a sealed file. Error: no descriptor or memory is to be had.
 Result<UniqueFd> stdin_of(const policy::Command& command);
 

@@ -63,6 +63,8 @@ struct Action {
     uid_t uid = 0;
     gid_t gid = 0;
     std::vector<gid_t> groups;
+    // The user's account, where another one is what systemd would take the uid for; else empty.
+    std::string account;
     // HOME, USER, LOGNAME, SHELL come from the account, PATH and LANG are fixed, then what the file
     // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
     std::vector<std::pair<std::string, std::string>> environment;
@@ -70,6 +72,8 @@ struct Action {
     bool merge_stderr = false;  // "stderr": "stdout"
     std::vector<UnitProperty> sandbox;
     std::chrono::microseconds timeout{};
+    // Of the file, which is in force all the same. FILE:LINE:COLUMN: what.
+    std::vector<std::string> warnings;
 };
 
 // What is not in force, and why.

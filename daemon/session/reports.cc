@@ -47,6 +47,9 @@ struct TakeReport {
         if (!bad.action.empty()) item["action"] = bad.action;
         return add("bad", std::move(item));
     }
+    Taken operator()(const WarningReport& warning) const {
+        return add("warnings", {{"action", warning.action}, {"message", warning.message}});
+    }
     Taken operator()(const JobReport& job) const {
         json item = {{"job", job.job.text()},
                      {"action", job.action},
@@ -74,9 +77,10 @@ json empty_report(Management what) {
             return {{"sockets", json::array()},
                     {"callers", json::array()},
                     {"actions", 0},
-                    {"bad", json::array()}};
+                    {"bad", json::array()},
+                    {"warnings", json::array()}};
         case Management::reload:
-            return {{"actions", 0}, {"bad", json::array()}};
+            return {{"actions", 0}, {"bad", json::array()}, {"warnings", json::array()}};
         case Management::jobs:
             return {{"jobs", json::array()}};
         case Management::log_level:

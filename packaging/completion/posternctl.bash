@@ -1,8 +1,10 @@
 # Completion of posternctl(1) for bash.
 
-# Runs posternctl for its JSON output, against the socket that the command line names so far.
+# Runs posternctl for its JSON output, against the socket that the command line names so far. It is the
+# one in PATH, whatever the command line begins with: "./posternctl" may be a stranger's, and completing
+# must not start it before its user does.
 _posternctl_ask() {
-    timeout 2 "${COMP_WORDS[0]}" "${_posternctl_socket[@]}" --json "$@" 2>/dev/null </dev/null
+    timeout 2 posternctl "${_posternctl_socket[@]}" --json "$@" 2>/dev/null </dev/null
 }
 
 # The values of "name" in JSON on standard input. Only what a name can consist of: bash expands the

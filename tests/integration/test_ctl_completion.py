@@ -13,10 +13,11 @@ COMPLETE = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _post
            'printf "%s\\n" "${COMPREPLY[@]}"'
 
 
-def complete(*words, cwd="/"):
-    done = subprocess.run(["bash", "-c", COMPLETE, "bash", SCRIPT, program("posternctl"), *words],
+def complete(*words, cwd="/", begins="posternctl"):
+    installed = os.path.dirname(program("posternctl"))
+    done = subprocess.run(["bash", "-c", COMPLETE, "bash", SCRIPT, begins, *words],
                           text=True, capture_output=True, timeout=60, check=True, cwd=cwd,
-                          env={"PATH": "/usr/bin:/bin"})
+                          env={"PATH": f"{installed}:/usr/bin:/bin"})
     # compopt says so outside a real completion.
     assert done.stderr.replace("bash: line 1: ", "") in ("", "not currently executing completion\n")
     return done.stdout.split()
@@ -78,3 +79,14 @@ def test_a_name_is_never_run(folder):
                     ) as daemon:
         assert complete("--socket", daemon.path, "run", "", cwd=folder) == ["a"]
     assert os.listdir(folder) == ["fake.sock"]
+
+
+def test_a_program_of_that_name_in_the_directory_is_never_run(folder):
+    evil = folder / "posternctl"
+    evil.write_text("#!/bin/sh\ntouch made\n")
+    evil.chmod(0o755)
+    with FakeDaemon(folder, SCRIPTED) as daemon:
+        for begins in ("./posternctl", str(evil)):
+            assert complete("--socket", daemon.path, "run", "", cwd=folder, begins=begins) == [
+                "web.restart", "web.stop"]
+    assert sorted(os.listdir(folder)) == ["fake.sock", "posternctl"]

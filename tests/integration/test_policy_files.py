@@ -105,6 +105,48 @@ def test_a_program_that_others_could_have_made_is_not_run(start_guard, folder, s
         event="job-not-started")[0]["reason"]
 
 
+@pytest.mark.parametrize("first_line, led", [
+    ("#!{interpreter}", "{script} is started by {interpreter}, as its first line says: "),
+    ("#! {interpreter} -e", "{script} is started by {interpreter}, as its first line says: "),
+    ("#!/usr/bin/env interpreter", "{script} is started by /usr/bin/env, which looks for \"interpreter\" "
+                                   "in PATH: "),
+    ("#!/usr/bin/env {interpreter}", "{script} is started by /usr/bin/env, which looks for "
+                                     "\"{interpreter}\" in PATH: "),
+])
+@pytest.mark.parametrize("spoil, problem", [
+    (lambda p: os.chown(p, ALICE.uid, 0), "{path} is not owned by root (owned by uid 64001, mode 0755); "
+                                          "run: chown -h root {path}"),
+    (lambda p: os.chown(p.parent, ALICE.uid, 0), "{folder} is not owned by root (owned by uid 64001, mode "
+                                                 "0755); run: chown -h root {folder}"),
+    (lambda p: p.chmod(0o775), "{path} can be written by others than its owner (owned by uid 0, mode "
+                               "0775); run: chmod go-w {path}"),
+])
+def test_an_interpreter_that_others_could_have_made_runs_nothing(start_guard, folder, first_line, led,
+                                                                 spoil, problem):
+    interpreter = folder / "bin/interpreter"
+    interpreter.parent.mkdir()
+    shutil.copy2("/bin/sh", interpreter)
+    script = folder / "script"
+    script.write_text(first_line.format(interpreter=interpreter) + "\necho ran as $(id -u)\n")
+    script.chmod(0o755)
+    action = {**GOOD, "exec": [str(script)], "environment": {"PATH": f"{interpreter.parent}:/usr/bin"}}
+    guard = start_guard({"own": action, "good": GOOD})
+    with guard.connect(as_=ALICE) as client:
+        reply = client.call("Run", {"action": "own"})
+        assert reply["parameters"]["stdout"] == "ran as 0\n"
+        spoil(interpreter)
+        # Before a reload already: it is looked at when the job is started.
+        reply = client.call("Run", {"action": "own"})
+        assert reply["error"] == "org.postern.Actions.StartFailed"
+        assert str(folder) not in reply["parameters"]["message"]
+        guard.reload()
+        assert client.granted() == ["good"]
+    said = (led + problem).format(script=script, interpreter=interpreter, path=interpreter,
+                                  folder=interpreter.parent)
+    assert f": exec[0]: {said}\n" in guard.stderr()
+    assert guard.wait_audit(event="job-not-started")[0]["reason"].endswith(said)
+
+
 def test_a_file_replaced_again_and_again_is_old_or_new_and_never_mixed(start_guard):
     def version(number):
         # Program argument, environment and summary all say which version they are of.

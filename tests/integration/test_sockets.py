@@ -53,8 +53,8 @@ def refusal(path, reason):
     ("./postern.sock", "not an absolute path"),
     ("@postern", "abstract addresses have no owner and no mode; give an absolute path"),
     ("/run/postern-none/", "a folder, not a file; name a file in it"),
-    ("/run/postern-none/s", "folder /run/postern-none: No such file or directory; create it first"),
-    ("/etc/passwd/s", "/etc/passwd is no folder"),
+    ("/run/postern-none/s", "/run/postern-none does not exist; create it or correct the path"),
+    ("/etc/passwd/s", "/etc/passwd can't be opened: Not a directory"),
     ("/run/" + "x" * 103, "the path has 108 bytes; a socket's path may have 107"),
 ])
 def test_an_address_that_can_not_be_bound_safely_is_refused(folder, path, reason):
@@ -69,19 +69,47 @@ def test_the_longest_path_that_fits_is_served(start_guard, folder):
     assert len(path) == 107
 
 
-def test_a_folder_that_everyone_may_write_is_refused_unless_sticky(folder, start_guard):
+ELSEWHERE = "; or give another path, others could take the socket away there"
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
+@pytest.mark.parametrize("option", ["--socket", "--datagram", "--admin-socket"])
+def test_a_folder_that_others_may_write_is_refused_unless_sticky(folder, start_guard, mode, option):
     loose = folder / "loose"
     loose.mkdir()
-    loose.chmod(0o777)
+    loose.chmod(mode)
     path = loose / "s"
-    assert posternd(folder, "--socket", path) == refusal(
-        path, f"folder {loose} (mode 0777) is writable by everyone and not sticky, so anyone could "
-        "replace the socket; use a folder of its own, mode 0755")
-    loose.chmod(0o1777)
-    guard = start_guard({"hello": HELLO}, options=["--socket", str(path)])
+    words = ["--socket", str(folder / "first"), option, path]
+    assert posternd(folder, *words) == refusal(
+        path, f"{loose} can be written by others than its owner (owned by uid {os.geteuid()}, mode "
+              f"0{mode:o}); run: chmod go-w {loose}{ELSEWHERE}")
+    loose.chmod(mode | 0o1000)
+    guard = start_guard({"hello": HELLO}, options=[option, str(path)])
     assert stat.S_ISSOCK(path.lstat().st_mode)
     guard.stop()
     assert not path.exists()
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("mode", [0o755, 0o1755, 0o1777])
+def test_a_folder_of_another_user_is_refused(folder, mode):
+    foreign = folder / "foreign"
+    foreign.mkdir()
+    os.chown(foreign, ALICE.uid, ALICE.gid)
+    foreign.chmod(mode)
+    (foreign / "below").mkdir()
+    for path in (foreign / "s", foreign / "below/s"):
+        code, error = posternd(folder, "--socket", path)
+        assert (code, error) == refusal(
+            path, f"{foreign} is not owned by root (owned by uid 64001, mode 0{mode:o}); run: chown -h root "
+                  f"{foreign}{ELSEWHERE}")
+    # A link of another's leads elsewhere whenever its owner likes.
+    link = folder / "link"
+    link.symlink_to(folder)
+    os.lchown(link, ALICE.uid, ALICE.gid)
+    code, error = posternd(folder, "--socket", link / "s")
+    assert code == 1 and f"{link} is not owned by root (owned by uid 64001, mode 0777)" in error
+    assert os.listdir(foreign) == ["below"] and "s" not in os.listdir(folder)
 
 
 @ROOT_ONLY

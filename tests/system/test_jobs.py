@@ -59,6 +59,29 @@ def test_whom_it_runs_as(host, declare):
     assert set(lines[2].split()) == {"8", "1", lent}
 
 
+def test_of_two_accounts_of_one_uid_a_job_has_all_of_the_one_that_is_named(host, declare):
+    """By a uid alone systemd would take the first for the second, and give the job its groups."""
+    host.run("groupadd", "ofone")
+    host.run("groupadd", "ofother")
+    host.run("useradd", "-G", "ofone", "one")
+    uid = host.run("id", "-u", "one").stdout.strip()
+    host.run("useradd", "-o", "-u", uid, "-G", "ofother", "other")
+    try:
+        declare(**{name: shell("id -u; id -g; id -G; echo $USER $LOGNAME $HOME", user=name)
+                   for name in ("one", "other")})
+        for name in ("one", "other"):
+            code, out, err = run(host, name)
+            lines = out.splitlines()
+            assert (code, err, lines[0]) == (0, "", uid)
+            assert lines[1] == host.run("id", "-g", name).stdout.strip()
+            assert sorted(lines[2].split()) == sorted(host.run("id", "-G", name).stdout.split())
+            assert lines[3] == f"{name} {name} /home/{name}"
+    finally:
+        for words in (("userdel", "other"), ("userdel", "one"), ("groupdel", "ofother"),
+                      ("groupdel", "ofone")):
+            host.run(*words, check=False)
+
+
 def test_groups_that_systemd_would_give_all_the_same_make_a_bad_file(host, declare):
     declare(fewer=shell("id", user="member", groups=["member"], allow=[{"user": "root"}]))
     said = host.run("posternd", "--check", check=False)

@@ -19,7 +19,7 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
     switch (asked.what) {
         case Management::status:
             report_status(*call);
-            report_bad(*call);
+            report_files(*call);
             finish(*call, {});
             break;
         case Management::reload:
@@ -54,10 +54,14 @@ void Administration::report_jobs(CallContext& call) const {
     }
 }
 
-void Administration::report_bad(CallContext& call) const {
+void Administration::report_files(CallContext& call) const {
     if (!snapshot_) return;
     for (const policy::BadFile& bad : snapshot_->bad) {
         call.answer(BadFileReport{bad.action, bad.file, bad.message});
+    }
+    for (const auto& [name, action] : snapshot_->actions) {
+        for (const std::string& warning : action.warnings)
+            call.answer(WarningReport{name, warning});
     }
 }
 
@@ -70,7 +74,7 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
     if (snapshot) snapshot_ = *snapshot;
     const auto end = reloads_.upper_bound(request);
     for (auto it = reloads_.begin(); it != end; ++it) {
-        if (snapshot) report_bad(*it->second);
+        if (snapshot) report_files(*it->second);
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));
     }
     reloads_.erase(reloads_.begin(), end);

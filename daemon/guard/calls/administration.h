@@ -38,7 +38,7 @@ class Administration {
   private:
     void report_status(CallContext& call) const;
     void report_jobs(CallContext& call) const;
-    void report_bad(CallContext& call) const;
+    void report_files(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 
     const jobs::JobManager& jobs_;

@@ -33,7 +33,8 @@ OrderedJson to_json(const policy::Action& action) {
             {"gid", action.gid},
             {"groups", action.groups},
             {"timeoutMicroseconds", action.timeout.count()},
-            {"rules", rules}};
+            {"rules", rules},
+            {"warnings", action.warnings}};
 }
 
 void print(const policy::Action& action) {
@@ -47,6 +48,12 @@ void print(const policy::Action& action) {
         }
     }
     if (action.allow.empty()) std::printf("  nobody may run it\n");
+}
+
+void print_warnings(const policy::Action& action) {
+    for (const std::string& warning : action.warnings) {
+        std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    }
 }
 
 }  // namespace
@@ -80,6 +87,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
                                 .c_str());
     } else {
         for (const auto& [name, action] : snapshot->actions) print(action);
+        for (const auto& [name, action] : snapshot->actions) print_warnings(action);
         for (const auto& file : snapshot->bad) {
             std::fprintf(stderr, "%s\n", file.message.c_str());
         }
@@ -103,7 +111,11 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
             continue;
         }
         OrderedJson entry = {{"file", printable(file)}};
-        if (const auto& found = *action) entry["action"] = found->description.name;
+        if (const auto& found = *action) {
+            entry["action"] = found->description.name;
+            if (!found->warnings.empty()) entry["warnings"] = found->warnings;
+            if (!json) print_warnings(*found);
+        }
         good.push_back(std::move(entry));
     }
     if (json) {

@@ -84,6 +84,16 @@ std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
     return unit_of_cgroup(*path);
 }
 
+// Whether systemd puts this slice right into that one: a-b-c in a-b, a in the root
+// (systemd.slice(5)). Slices are never templates.
+bool nests(std::string_view stem, std::string_view above) {
+    if (!above.empty()) {
+        if (!stem.starts_with(above) || stem.substr(above.size(), 1) != "-") return false;
+        stem.remove_prefix(above.size() + 1);
+    }
+    return !stem.empty() && stem.find_first_of("-@") == std::string_view::npos;
+}
+
 bool is_known(const ucred& credentials) {
     return credentials.pid > 0 && credentials.uid != no_id && credentials.gid != no_id;
 }
@@ -153,14 +163,22 @@ bool units_are_known() {
 }
 
 std::optional<std::string> unit_of_cgroup(std::string_view path) {
+    std::string_view above;  // the slice that we are in, without ".slice"; empty: the root
     while (path.starts_with('/')) {
         path.remove_prefix(1);
-        const std::string_view component = path.substr(0, path.find('/'));
+        std::string_view component = path.substr(0, path.find('/'));
         path.remove_prefix(component.size());
-        if (component.ends_with(".slice")) continue;
-        if (component.ends_with(".service") || component.ends_with(".scope")) {
-            return std::string(component);
+        // Of what could be taken for a file of the kernel's (cpu.service) or itself begins so.
+        if (component.starts_with('_')) component.remove_prefix(1);
+        const std::string_view stem = component.substr(0, component.rfind('.'));
+        const std::string_view kind = component.substr(stem.size());
+        if (stem.empty()) return std::nullopt;
+        if (kind == ".slice") {
+            if (!nests(stem, above)) return std::nullopt;
+            above = stem;
+            continue;
         }
+        if (kind == ".service" || kind == ".scope") return std::string(component);
         return std::nullopt;
     }
     return std::nullopt;

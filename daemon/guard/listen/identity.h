@@ -51,7 +51,10 @@ bool units_are_known();
 // The unit in the path of a process's cgroup, e.g. "/system.slice/ci.service/payload" ->
 // ci.service. Read from the front: slices are skipped, the next component must be a service or a
 // scope. What is below user@UID.service is made by that user, so it counts as that service and as
-// nothing else.
+// nothing else. Slices must nest as systemd nests them, by their names: what a container's own
+// systemd makes below a cgroup that merely ends in ".slice" is no unit of the system (but right
+// below one at the top, which nests whatever its name: the manual says so). One "_" in front of a
+// name is systemd's escape (cg_escape() in its src/basic/cgroup-util.c) and is taken off.
 std::optional<std::string> unit_of_cgroup(std::string_view path);
 
 // For messages to the caller: `uid 1000, gid 1000, groups 27 1000`; at most 32 groups are named.

@@ -6,25 +6,18 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "base/utf8.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "host/safe_file.h"
 #include "host/unix_address.h"
 
 namespace postern {
 namespace {
 
 constexpr int backlog = 4096;  // the kernel cuts it to net.core.somaxconn
-
-std::string octal(mode_t mode) {
-    std::array<char, 8> text{};
-    std::snprintf(text.data(), text.size(), "%04o", mode & 07777U);
-    return text.data();
-}
 
 Status check_path(const std::string& path) {
     const std::string who = "socket \"" + printable(path) + "\": ";
@@ -40,23 +33,16 @@ Status check_path(const std::string& path) {
     return {};
 }
 
-// Whoever may write to the folder may take the socket away and put another there.
+// Whoever may write to the folder, or owns it, may take the socket away and put another there:
+// then callers and their secrets go to that one.
 Status check_folder(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     const std::string folder = slash == 0 ? "/" : path.substr(0, slash);
-    const std::string who = "socket \"" + printable(path) + "\": ";
-    struct stat status{};
-    if (::stat(folder.c_str(), &status) != 0) {
-        return fail(who + "folder " + printable(folder) + ": " + std::strerror(errno) +
-                    (errno == ENOENT ? "; create it first" : ""));
-    }
-    if (!S_ISDIR(status.st_mode)) return fail(who + printable(folder) + " is no folder");
-    if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
-        return fail(who + "folder " + printable(folder) + " (mode " + octal(status.st_mode) +
-                    ") is writable by everyone and not sticky, so anyone could replace the socket;"
-                    " use a folder of its own, mode 0755");
-    }
-    return {};
+    const auto safe = check_safe_place(folder, ::geteuid());
+    if (safe) return {};
+    const bool unsafe = safe.error().kind == OpenError::Kind::unsafe;
+    return fail("socket \"" + printable(path) + "\": " + safe.error().message +
+                (unsafe ? "; or give another path, others could take the socket away there" : ""));
 }
 
 // A lock file beside the socket, held as long as the socket: between "is it stale?" and bind(2)

@@ -42,7 +42,9 @@ struct BoundSocket {
 
 // Binds, and listens where it is a stream socket. The mode is right before anyone can connect. A
 // stale socket of our own is replaced; anything else at the path is left alone and is an error, as
-// is a path that is relative, longer than sun_path, or in a folder where others could take it away.
+// is a path that is relative, longer than sun_path, or in a folder where others could take it away:
+// as a policy's it must belong to root or the guard's own user and be writable by nobody else, if
+// not sticky.
 Result<BoundSocket> bind_socket(const BindOptions& options);
 
 }  // namespace postern

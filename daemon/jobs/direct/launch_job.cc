@@ -1,7 +1,6 @@
 #include "daemon/jobs/direct/launch_job.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -11,15 +10,13 @@
 #include "daemon/jobs/job_command.h"
 #include "daemon/launcher/order.h"
 #include "host/memory_file.h"
-#include "host/safe_file.h"
 
 namespace postern::jobs {
 
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
                             const JobFiles& files) {
-    const auto program = open_safe(action.program, geteuid(), Use::execute);
-    if (!program) return fail(program.error().message);
+    POSTERN_TRY(const UniqueFd program, program_of(action));
     launcher::Order order;
     order.uid = action.uid;
     order.gid = action.gid;
@@ -40,7 +37,7 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     }
     return launch(*settings.spawner, {settings.launcher.get(), stdin_file.get(),
                                       files.output[0].fd(), files.output[error_stream(action)].fd(),
-                                      order_file.get(), program->get(), procs.get()});
+                                      order_file.get(), program.get(), procs.get()});
 }
 
 }  // namespace postern::jobs

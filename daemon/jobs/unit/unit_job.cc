@@ -1,7 +1,5 @@
 #include "daemon/jobs/unit/unit_job.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -16,7 +14,6 @@
 #include "daemon/jobs/unit/unit_result.h"
 #include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/loop/clock.h"
-#include "host/safe_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -85,7 +82,7 @@ void UnitJob::write_record(const char* what) {
 void UnitJob::start(const policy::Action& action, const policy::Command& command) {
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
-    const auto program = open_safe(action.program, geteuid(), Use::execute);
+    const auto program = program_of(action);
     auto stdin_file = stdin_of(command);
     if (!program || !stdin_file) {
         return fail_later({"the program could not be started",

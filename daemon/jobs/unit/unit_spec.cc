@@ -30,8 +30,11 @@ UnitSpec unit_spec(const policy::Action& action, const policy::Command& command,
     spec.sandbox = action.sandbox;
     // A user's own manager runs everything as that user.
     if (geteuid() != 0) return spec;
-    // By number: they are the ones that were looked up when the file was loaded.
-    if (action.uid != 0) spec.user = std::to_string(action.uid);
+    // By number: they are the ones that were looked up when the file was loaded. The user by name
+    // only where systemd would find another account of that number, and give the job its groups.
+    if (action.uid != 0) {
+        spec.user = action.account.empty() ? std::to_string(action.uid) : action.account;
+    }
     if (action.uid != 0 || action.gid != 0) spec.group = std::to_string(action.gid);
     spec.groups = texts_of(action.groups, action.gid);
     return spec;

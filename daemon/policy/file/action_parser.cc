@@ -21,12 +21,15 @@
 #include "daemon/policy/file/run_as.h"
 #include "daemon/policy/file/sandbox.h"
 #include "daemon/policy/template.h"
-#include "host/safe_file.h"
+#include "host/safe_program.h"
 
 namespace postern::policy {
 namespace {
 
 constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
+
+constexpr std::string_view default_search_path =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 constexpr std::array<Key, 18> top_keys = {{
     {"summary", {}},
@@ -76,12 +79,14 @@ class Parser {
             read_sandbox();
             read_rules_and_user();
             read_environment();
+            check_program();
             read_working_directory();
             read_timeout();
             read_on_disconnect();
             read_datagram();
         }
         if (auto error = document_.first_error()) return Unexpected(*std::move(error));
+        action_.warnings = document_.warnings();
         return std::move(action_);
     }
 
@@ -201,8 +206,17 @@ class Parser {
                                        " is not absolute; write the program's path from / on");
             return;
         }
-        const auto opened = open_safe(action_.program, options_.owner, Use::execute);
-        if (!opened) document_.report(node, opened.error().message);
+        program_node_ = node;
+    }
+
+    // When the environment is known: its PATH may count.
+    void check_program() {
+        if (!program_node_) return;
+        const auto path = environment_.find("PATH");
+        const auto opened =
+            open_safe_program(action_.program, options_.owner,
+                              path == environment_.end() ? default_search_path : path->second);
+        if (!opened) document_.report(*program_node_, opened.error().message);
     }
 
     void read_element(const Node& node) {
@@ -293,11 +307,12 @@ class Parser {
         action_.uid = run_as->account.uid;
         action_.gid = run_as->gid;
         action_.groups = run_as->groups;
+        if (run_as->by_name) action_.account = run_as->account.name;
         environment_ = {
             {"HOME", run_as->account.home},
             {"LANG", "C.UTF-8"},
             {"LOGNAME", run_as->account.name},
-            {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            {"PATH", std::string(default_search_path)},
             {"SHELL", run_as->account.shell.empty() ? "/bin/sh" : run_as->account.shell},
             {"USER", run_as->account.name},
         };
@@ -403,6 +418,7 @@ class Parser {
     Document& document_;
     const LoadOptions& options_;
     Node root_;
+    std::optional<Node> program_node_;
     Action action_;
     std::map<std::string, Node, std::less<>> argument_nodes_;
     std::set<std::string, std::less<>> used_;

@@ -70,16 +70,31 @@ std::size_t Document::line(const Node& node) const {
 }
 
 void Document::report(const Node& node, const std::string& what) {
-    add_error(content_->json.offsets.at(node.pointer), node.path, what);
+    add(errors_, content_->json.offsets.at(node.pointer), node.path, what);
 }
 
 void Document::report_key(const Node& node, const std::string& what) {
-    add_error(content_->json.key_offsets.at(node.pointer), node.path, what);
+    add(errors_, content_->json.key_offsets.at(node.pointer), node.path, what);
 }
 
-void Document::add_error(std::size_t offset, const std::string& path, const std::string& what) {
+void Document::warn(const Node& node, const std::string& what) {
+    add(warnings_, content_->json.offsets.at(node.pointer), node.path, what);
+}
+
+std::vector<std::string> Document::warnings() const {
+    Remarks sorted = warnings_;
+    std::ranges::sort(sorted);
+    const auto twice = std::ranges::unique(sorted);
+    sorted.erase(twice.begin(), twice.end());
+    std::vector<std::string> texts;
+    for (auto& [offset, text] : sorted) texts.push_back(std::move(text));
+    return texts;
+}
+
+void Document::add(Remarks& remarks, std::size_t offset, const std::string& path,
+                   const std::string& what) const {
     // Here and nowhere else, so that no report can forget it: text of the file stands in `what`.
-    errors_.emplace_back(
+    remarks.emplace_back(
         offset, place(offset) + ": " + printable((path.empty() ? "" : path + ": ") + what));
 }
 

@@ -50,6 +50,10 @@ class Document {
     // `what` says what is wrong and what to do; the place is the value's, or its key's.
     void report(const Node& node, const std::string& what);
     void report_key(const Node& node, const std::string& what);
+    // What does not make the file bad, and the administrator should know.
+    void warn(const Node& node, const std::string& what);
+    // In the order of the file, each once, however often its value was read.
+    [[nodiscard]] std::vector<std::string> warnings() const;
     // The error that stands first in the file.
     [[nodiscard]] std::optional<Error> first_error() const;
 
@@ -74,12 +78,15 @@ class Document {
     struct Content;
     explicit Document(std::string file);
     [[nodiscard]] std::string place(std::size_t offset) const;  // FILE:LINE:COLUMN
-    void add_error(std::size_t offset, const std::string& path, const std::string& what);
+    // By offset.
+    using Remarks = std::vector<std::pair<std::size_t, std::string>>;
+    void add(Remarks& remarks, std::size_t offset, const std::string& path,
+             const std::string& what) const;
 
     std::string file_;
     std::unique_ptr<Content> content_;
-    // By offset: the first one counts.
-    std::vector<std::pair<std::size_t, std::string>> errors_;
+    Remarks errors_;  // the first one counts
+    Remarks warnings_;
 };
 
 // What a JSON value is, with its article: "a string", "an integer".

@@ -14,33 +14,6 @@ namespace {
 constexpr std::array<Key, 4> subject_keys = {
     {{"user", {}}, {"group", {}}, {"everyone", {}}, {"unit", {}}}};
 
-// A number for a user or group, or nothing where it is a name. `bad` says that it was reported.
-std::optional<id_t> read_number(Document& document, const Node& node, bool* bad) {
-    *bad = false;
-    if (node.value->is_number_integer()) {
-        const auto number = node.value->get<std::int64_t>();
-        if (number >= 0 && number < std::numeric_limits<id_t>::max()) {
-            return static_cast<id_t>(number);
-        }
-        document.report(node, std::to_string(number) +
-                                  " is no id that anybody can have; use one from 0 to 4294967294");
-        *bad = true;
-        return std::nullopt;
-    }
-    const auto text = document.text(node);
-    *bad = !text;
-    if (!text) return std::nullopt;
-    if (const auto id = parse_id(*text)) return id;
-    const bool decimal =
-        !text->empty() && text->find_first_not_of("0123456789") == std::string::npos;
-    if (decimal || text->empty()) {
-        document.report(node,
-                        in_quotes(*text) + " is neither a name nor an id from 0 to 4294967294");
-        *bad = true;
-    }
-    return std::nullopt;
-}
-
 std::string not_known(std::string_view what, const std::string& name, const Error& error) {
     return "the " + std::string(what) + ' ' + in_quotes(name) + " can't be looked up (" +
            error.message + "); reload when it can";
@@ -49,6 +22,42 @@ std::string not_known(std::string_view what, const std::string& name, const Erro
 std::string unknown(std::string_view what, const std::string& name) {
     return "there is no " + std::string(what) + ' ' + in_quotes(name) +
            "; correct the name or create the " + std::string(what);
+}
+
+// A number of JSON. Absent: reported.
+std::optional<id_t> read_id(Document& document, const Node& node) {
+    const auto number = node.value->get<std::int64_t>();
+    if (number >= 0 && number < std::numeric_limits<id_t>::max()) return static_cast<id_t>(number);
+    document.report(node, std::to_string(number) +
+                              " is no id that anybody can have; use one from 0 to 4294967294");
+    return std::nullopt;
+}
+
+// A text that nobody's name is. Absent: reported.
+std::optional<id_t> read_number_of(Document& document, const Node& node, const std::string& text,
+                                   std::string_view what, std::string_view id_name) {
+    if (const auto id = parse_id(text)) {
+        document.warn(node, "no " + std::string(what) + " has the name " + in_quotes(text) +
+                                ", so it is taken for a " + std::string(id_name) +
+                                "; write the number without quotes");
+        return id;
+    }
+    const bool decimal = text.find_first_not_of("0123456789") == std::string::npos;
+    document.report(node,
+                    decimal ? in_quotes(text) + " is neither a name nor an id from 0 to 4294967294"
+                            : unknown(what, text));
+    return std::nullopt;
+}
+
+// A text that somebody's name is, whose id is `id`.
+void warn_of_number(Document& document, const Node& node, const std::string& text, id_t id,
+                    std::string_view what, const std::string& id_name) {
+    const auto number = parse_id(text);
+    if (!number || *number == id) return;
+    document.warn(node, in_quotes(text) + " is taken for the " + std::string(what) +
+                            " of that name, " + id_name + ' ' + std::to_string(id) +
+                            ", and not for " + id_name + ' ' + text +
+                            "; if that one is meant, write the number without quotes");
 }
 
 // As the administrator wrote it: "deploy" or 1000.
@@ -83,6 +92,17 @@ std::optional<std::string> read_unit(Document& document, const Node& node) {
     return text;
 }
 
+// The kernel knows the uid of a caller and no name.
+void warn_of_shared_uid(Document& document, const Node& node, const Account& account) {
+    const Result<std::optional<Account>> looked_up = find_user(account.uid);
+    if (!looked_up) return;
+    const std::optional<Account>& first = *looked_up;
+    if (!first || first->name == account.name) return;
+    document.warn(node, in_quotes(account.name) + " and " + in_quotes(first->name) +
+                            " are both uid " + std::to_string(account.uid) +
+                            ", so the rule holds for both of them");
+}
+
 std::optional<Rule> read_rule(Document& document, const Node& node, std::string_view verb) {
     if (!document.check_keys(node, subject_keys)) return std::nullopt;
 
@@ -94,7 +114,9 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
     const auto unit = document.member(node, "unit");
     const auto everyone = document.member(node, "everyone");
     if (user) {
-        rule.subject.user = read_user(document, *user);
+        const auto named = read_user(document, *user);
+        if (named) rule.subject.user = named->uid;
+        if (named && named->account) warn_of_shared_uid(document, *user, *named->account);
         rule.text += " user " + shown(*user);
     }
     if (group) {
@@ -135,31 +157,39 @@ std::vector<Rule> read_rules(Document& document, const Node& list, std::string_v
     return rules;
 }
 
-std::optional<uid_t> read_user(Document& document, const Node& node) {
-    bool bad = false;
-    if (const auto id = read_number(document, node, &bad)) return id;
-    if (bad) return std::nullopt;
-    const auto name = node.value->get<std::string>();
-    const Result<std::optional<Account>> account = find_user(name);
+std::optional<NamedUser> read_user(Document& document, const Node& node) {
+    if (node.value->is_number_integer()) {
+        const auto id = read_id(document, node);
+        return id ? std::optional(NamedUser{*id, std::nullopt}) : std::nullopt;
+    }
+    const auto name = document.text(node);
+    if (!name) return std::nullopt;
+    const Result<std::optional<Account>> account = find_user(*name);
     if (!account) {
-        document.report(node, not_known("user", name, account.error()));
+        document.report(node, not_known("user", *name, account.error()));
         return std::nullopt;
     }
-    const std::optional<Account>& found = *account;
-    if (found) return found->uid;
-    document.report(node, unknown("user", name));
-    return std::nullopt;
+    if (const std::optional<Account>& found = *account) {
+        warn_of_number(document, node, *name, found->uid, "user", "uid");
+        return NamedUser{found->uid, found};
+    }
+    const auto number = read_number_of(document, node, *name, "user", "uid");
+    return number ? std::optional(NamedUser{*number, std::nullopt}) : std::nullopt;
 }
 
 std::optional<gid_t> read_group(Document& document, const Node& node) {
-    bool bad = false;
-    if (const auto id = read_number(document, node, &bad)) return id;
-    if (bad) return std::nullopt;
-    const auto name = node.value->get<std::string>();
-    const Result<std::optional<gid_t>> gid = find_group(name);
-    if (gid && gid->has_value()) return *gid;
-    document.report(node, gid ? unknown("group", name) : not_known("group", name, gid.error()));
-    return std::nullopt;
+    if (node.value->is_number_integer()) return read_id(document, node);
+    const auto name = document.text(node);
+    if (!name) return std::nullopt;
+    const Result<std::optional<gid_t>> looked_up = find_group(*name);
+    if (!looked_up) {
+        document.report(node, not_known("group", *name, looked_up.error()));
+        return std::nullopt;
+    }
+    const std::optional<gid_t>& gid = *looked_up;
+    if (!gid) return read_number_of(document, node, *name, "group", "gid");
+    warn_of_number(document, node, *name, *gid, "group", "gid");
+    return gid;
 }
 
 }  // namespace postern::policy

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "base/utf8.h"
 #include "daemon/policy/file/rules.h"
 
 namespace postern::policy {
@@ -14,6 +16,10 @@ void sort_unique(std::vector<gid_t>& groups) {
     std::ranges::sort(groups);
     const auto rest = std::ranges::unique(groups);
     groups.erase(rest.begin(), rest.end());
+}
+
+bool contains(const std::vector<gid_t>& groups, gid_t gid) {
+    return std::ranges::binary_search(groups, gid);
 }
 
 // "groups" of the file with `gid`, or `otherwise` where it declares none.
@@ -40,11 +46,14 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
     run_as.groups.push_back(options.gid);
     sort_unique(run_as.groups);
 
+    std::optional<Account> named;
     if (const auto node = document.member(root, "user")) {
         const auto user = read_user(document, *node);
-        if (user && *user != options.owner) {
-            document.report(*node, "uid " + std::to_string(*user) + " is another user than uid " +
-                                       uid + ", which this guard runs every job as; remove it");
+        if (user) named = user->account;
+        if (user && user->uid != options.owner) {
+            document.report(*node, "uid " + std::to_string(user->uid) +
+                                       " is another user than uid " + uid +
+                                       ", which this guard runs every job as; remove it");
         }
     }
     if (const auto node = document.member(root, "group")) {
@@ -63,26 +72,60 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
         }
     }
 
+    if (!named) {
+        const Result<std::optional<Account>> found = find_user(options.owner);
+        if (found) named = *found;
+    }
     // A container's user may have no account.
-    const Result<std::optional<Account>> found = find_user(options.owner);
-    const std::optional<Account> account = found ? *found : std::nullopt;
-    run_as.account = account.value_or(Account{uid, options.owner, options.gid, "/", "/bin/sh"});
+    run_as.account = named.value_or(Account{uid, options.owner, options.gid, "/", "/bin/sh"});
     return run_as;
 }
 
-std::optional<Account> read_account(Document& document) {
-    const auto node = document.member(document.root(), "user");
-    std::optional<uid_t> uid = 0;
-    if (node) uid = read_user(document, *node);
-    if (!uid) return std::nullopt;
-    const Result<std::optional<Account>> account = find_user(*uid);
+// What can't be looked up, or has no account, is reported.
+std::optional<Account> account_of(Document& document, const Node& node, uid_t uid) {
+    const Result<std::optional<Account>> account = find_user(uid);
     if (account && account->has_value()) return *account;
-    document.report(node ? *node : document.root(),
-                    "uid " + std::to_string(*uid) +
+    document.report(node,
+                    "uid " + std::to_string(uid) +
                         (account ? " has no account; create one, its groups and home are needed"
                                  : " can't be looked up (" + account.error().message +
                                        "); reload when it can"));
     return std::nullopt;
+}
+
+std::optional<Account> read_account(Document& document) {
+    const auto node = document.member(document.root(), "user");
+    if (!node) return account_of(document, document.root(), 0);
+    const auto user = read_user(document, *node);
+    if (!user) return std::nullopt;
+    // Another account may have the same uid, and other groups and another home.
+    return user->account ? user->account : account_of(document, *node, user->uid);
+}
+
+// By a uid systemd finds the first of its accounts, and gives the job the groups of that one. By a
+// name it finds the right one, but looks it up once more at each start: with groups that its user
+// does not have this is not allowed, since by then the name may be that of another uid, whom nobody
+// has kept from tracing the job.
+bool needs_name(Document& document, const Account& account, gid_t gid,
+                const std::vector<gid_t>& groups) {
+    const auto node = document.member(document.root(), "user");
+    if (!node || !node->value->is_string() || account.uid == 0) return false;
+    const auto first = account_of(document, *node, account.uid);
+    if (!first || first->name == account.name) return false;
+    const std::string both = "is uid " + std::to_string(account.uid) + " like " +
+                             in_quotes(first->name) + ", which is found first";
+    if (account.name.find_first_not_of("0123456789") == std::string::npos) {
+        document.report(*node, both +
+                                   ", and systemd takes its name for a number; give it a uid of "
+                                   "its own");
+    }
+    const std::vector<gid_t> own = groups_of(account.name, account.gid);
+    if (!contains(own, gid) || !std::ranges::includes(own, groups)) {
+        document.report(*node, both +
+                                   "; systemd can then give its jobs no group that it does not "
+                                   "have, so remove those, or give it a uid of its own");
+    }
+    return true;
 }
 
 // systemd gives the job of a user all groups of that user, and those of the action on top.
@@ -96,10 +139,6 @@ void check_own_groups(Document& document, const Node& node, const Account& accou
                                   "or use another user");
         return;
     }
-}
-
-bool contains(const std::vector<gid_t>& groups, gid_t gid) {
-    return std::ranges::binary_search(groups, gid);
 }
 
 // Whether the subject lets in this user, as far as the rule alone tells.
@@ -133,7 +172,9 @@ std::optional<RunAs> read_run_as(Document& document, const LoadOptions& options)
         groups && options.systemd && account->uid != 0) {
         check_own_groups(document, *groups, *account, *gid);
     }
-    return RunAs{*account, *gid, read_groups(document, *gid, groups_of(account->name, *gid))};
+    RunAs run_as{*account, *gid, read_groups(document, *gid, groups_of(account->name, *gid))};
+    run_as.by_name = options.systemd && needs_name(document, *account, run_as.gid, run_as.groups);
+    return run_as;
 }
 
 void check_lent_groups(Document& document, const RunAs& run_as, const std::vector<Rule>& allow,

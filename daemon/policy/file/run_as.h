@@ -17,6 +17,8 @@ struct RunAs {
     Account account;  // home and shell are those of the job's environment
     gid_t gid = 0;
     std::vector<gid_t> groups;  // complete, ascending
+    // systemd must be told the account's name: it would take the uid for another account.
+    bool by_name = false;
 };
 
 // Absent: reported to the document.

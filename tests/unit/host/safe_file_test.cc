@@ -209,6 +209,36 @@ TEST_F(SafeFileAsRoot, ForeignOwners) {
 }
 
 // What is no regular file is not even opened: a FIFO blocks nobody.
+// Where a socket is made: what is in a sticky folder can't be taken away by others.
+TEST_F(SafeFile, APlaceMayBeStickyAndNobodyElses) {
+    const auto place_error = [this](const std::string& path) {
+        const auto checked = check_safe_place(path, owner_);
+        return checked ? "" : error_of(Unexpected(checked.error()));
+    };
+    EXPECT_EQ(place_error("/tmp"), "");
+    EXPECT_EQ(place_error(folder_.path()), "");
+    for (const mode_t mode : {0775U, 0757U}) {
+        const std::string path = folder_.make_folder(std::to_string(mode), mode);
+        EXPECT_NE(place_error(path).find("can be written by others than its owner"),
+                  std::string::npos);
+        EXPECT_NE(place_error(path + "/none").find("can be written by others than its owner"),
+                  std::string::npos);
+        ASSERT_EQ(chmod(path.c_str(), mode | S_ISVTX), 0);
+        EXPECT_EQ(place_error(path), "");
+    }
+    EXPECT_EQ(place_error(folder_.write("file", "x")), "T/file can't be opened: Not a directory");
+    EXPECT_EQ(place_error(folder_ / "none"),
+              "T/none does not exist; create it or correct the path");
+    if (geteuid() != 0) return;
+    for (const mode_t mode : {0755U, 01777U}) {
+        const std::string path = folder_.make_folder("foreign" + std::to_string(mode), mode);
+        ASSERT_EQ(chown(path.c_str(), 1234, 0), 0);
+        ASSERT_EQ(chmod(path.c_str(), mode), 0);
+        EXPECT_NE(place_error(path).find("is not owned by root (owned by uid 1234"),
+                  std::string::npos);
+    }
+}
+
 TEST_F(SafeFile, SpecialFiles) {
     ASSERT_EQ(mkfifo((folder_ / "fifo").c_str(), 0644), 0);
     EXPECT_EQ(read_error(folder_ / "fifo"),

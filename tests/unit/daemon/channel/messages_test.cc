@@ -101,7 +101,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
             {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
             {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
             {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
-            {connection, request, Managed{true, "why", 5}}};
+            {connection, request, Managed{true, "why", 5}},
+            {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},

@@ -175,6 +175,26 @@ TEST_F(JobsRun, AProgramThatIsNotSafeIsNotStarted) {
     EXPECT_EQ(manager_->active(), 0U);
 }
 
+TEST_F(JobsRun, AnInterpreterThatIsNotSafeStartsNothing) {
+    const std::string script = folder_ / "script";
+    const std::string interpreter = folder_ / "interpreter";
+    ASSERT_EQ(std::system(("cp /bin/true " + interpreter).c_str()), 0);
+    ASSERT_EQ(chmod(interpreter.c_str(), 0755), 0);
+    write_path(script, "#!/usr/bin/env interpreter\n", 0755);
+    policy::Action by_env = action(script);
+    by_env.environment = {{"PATH", folder_.path()}};
+    EXPECT_THAT(run(by_env, command({script})), Exited(0));
+    ASSERT_EQ(chmod(interpreter.c_str(), 0775), 0);
+    const StoryPtr story = run(by_env, command({script}));
+    ASSERT_TRUE(story->failure);
+    EXPECT_EQ(story->failure->message, "the program could not be started");
+    EXPECT_THAT(story->failure->detail,
+                HasSubstr(script +
+                          " is started by /usr/bin/env, which looks for \"interpreter\" in "
+                          "PATH: " +
+                          interpreter + " can be written by others than its owner"));
+}
+
 TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {
     const std::string garbage = folder_ / "garbage";
     write_path(garbage, "\177ELF and nothing more", 0755);
@@ -185,8 +205,9 @@ TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {
     EXPECT_TRUE(run(action(plain, anna), command({plain}))->failure);
     const std::string orphan = folder_ / "orphan";
     write_path(orphan, "#!/nonexistent/interpreter\n", 0755);
-    EXPECT_THAT(run(action(orphan, anna), command({orphan}))->failure->message,
-                HasSubstr("No such file or directory while executing the program"));
+    EXPECT_THAT(run(action(orphan, anna), command({orphan}))->failure->detail,
+                HasSubstr("orphan is started by /nonexistent/interpreter, as its first line says: "
+                          "/nonexistent does not exist"));
     EXPECT_THAT(run(shell_action(), shell(std::string(300'000, 'x')))->failure->message,
                 HasSubstr("Argument list too long while executing the program"));
     EXPECT_TRUE(run(shell_action(), shell(std::string("a\0b", 3)))->failure);

@@ -244,8 +244,10 @@ TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
     EXPECT_THAT(call(administrator(), ManageCall{Management::reload, ""}, 2), IsEmpty());
     auto snapshot = std::make_shared<policy::Snapshot>();
     snapshot->bad = {{"a", "/a.json", "/a.json:1:1: what; do"}};
+    snapshot->actions["b"].warnings = {"/b.json:1:1: what"};
     administration_.loaded(policy::SnapshotPtr(snapshot), 1);
-    EXPECT_THAT(since(), ElementsAre("answer BadFileReport /a.json", "answer Managed"));
+    EXPECT_THAT(since(), ElementsAre("answer BadFileReport /a.json",
+                                     "answer WarningReport /b.json:1:1: what", "answer Managed"));
     administration_.loaded(fail("can't be read"), 2);
     EXPECT_THAT(since(), ElementsAre("answer Managed: can't be read"));
     administration_.loaded(policy::SnapshotPtr(snapshot), 3);

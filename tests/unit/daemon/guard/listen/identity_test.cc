@@ -220,7 +220,7 @@ TEST(UnitOfCgroup, IsReadFromTheFront) {
     const std::vector<std::pair<std::string, std::optional<std::string>>> rows = {
         {"/system.slice/nginx.service", "nginx.service"},
         {"/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"},
-        {"/a.slice/b.slice/ci.service/payload/evil.service", "ci.service"},
+        {"/a.slice/a-b.slice/ci.service/payload/evil.service", "ci.service"},
         {"/user.slice/user-1000.slice/session-3.scope", "session-3.scope"},
         // A user makes what it likes below its own manager.
         {"/user.slice/user-1000.slice/user@1000.service/app.slice/backup.service",
@@ -234,6 +234,50 @@ TEST(UnitOfCgroup, IsReadFromTheFront) {
         {"/../nginx.service", std::nullopt},
         {"nginx.service", std::nullopt},
         {"//nginx.service", std::nullopt},
+    };
+    for (const auto& [path, unit] : rows) EXPECT_EQ(unit_of_cgroup(path), unit) << path;
+}
+
+// Another's name, or a file of the kernel's, might stand there: systemd puts a "_" in front.
+TEST(UnitOfCgroup, NamesAreTakenOutOfTheirEscape) {
+    const std::vector<std::pair<std::string, std::optional<std::string>>> rows = {
+        {"/system.slice/_io.service", "io.service"},
+        {"/system.slice/_cpu.service/payload", "cpu.service"},
+        {"/system.slice/_memory.high.service", "memory.high.service"},
+        {"/system.slice/_cgroup.scope", "cgroup.scope"},
+        {"/system.slice/__x.service", "_x.service"},
+        {"/system.slice/___x.service", "__x.service"},
+        {"/system.slice/x_y.service", "x_y.service"},
+        {"/_io.slice/io-a.slice/x.service", "x.service"},
+        {"/system.slice/_", std::nullopt},
+        {"/system.slice/_.service", std::nullopt},
+    };
+    for (const auto& [path, unit] : rows) EXPECT_EQ(unit_of_cgroup(path), unit) << path;
+}
+
+// a-b.slice is in a.slice and nowhere else (systemd.slice(5)): what does not nest is not of the
+// system's systemd, and so neither is what is in it.
+TEST(UnitOfCgroup, SlicesNestByTheirNames) {
+    const std::vector<std::pair<std::string, std::optional<std::string>>> rows = {
+        {"/a.slice/a-b.slice/a-b-c.slice/x.service", "x.service"},
+        {"/a\\x2db.slice/a\\x2db-c.slice/x.service", "x.service"},
+        {"/x.service", "x.service"},
+        {"/a.slice/x.slice/ci.service", std::nullopt},
+        {"/a.slice/system.slice/ci.service", std::nullopt},
+        {"/machine.slice/system.slice/ci.service", std::nullopt},
+        {"/a.slice/a.slice/ci.service", std::nullopt},
+        {"/a.slice/a-b-c.slice/ci.service", std::nullopt},
+        {"/a.slice/ab.slice/ci.service", std::nullopt},
+        {"/a-b.slice/ci.service", std::nullopt},
+        {"/a.slice/a-.slice/ci.service", std::nullopt},
+        {"/a.slice/a--b.slice/ci.service", std::nullopt},
+        {"/-.slice/ci.service", std::nullopt},
+        {"/-a.slice/ci.service", std::nullopt},
+        {"/.slice/ci.service", std::nullopt},
+        {"/a.slice/a-b@c.slice/ci.service", std::nullopt},
+        {"/lxc.payload.x/system.slice/ci.service", std::nullopt},
+        {"/lxc.payload.x.slice/system.slice/ci.service", std::nullopt},
+        {"/user.slice/user-1000.slice/user@1000.service/app.slice/ci.service", "user@1000.service"},
     };
     for (const auto& [path, unit] : rows) EXPECT_EQ(unit_of_cgroup(path), unit) << path;
 }

@@ -148,15 +148,20 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
     EXPECT_EQ(error_of(longest + "x"),
               "socket \"" + longest + "x\": the path has 108 bytes; a socket's path may have 107");
     const std::string none = folder_ / "none";
-    EXPECT_EQ(error_of(none + "/s"), "socket \"" + none + "/s\": folder " + none +
-                                         ": No such file or directory; create it first");
-    ASSERT_EQ(::chmod(folder_.path().c_str(), 0777), 0);
-    EXPECT_EQ(error_of(path_),
-              "socket \"" + path_ + "\": folder " + folder_.path() +
-                  " (mode 0777) is writable by everyone and not sticky, so anyone could replace "
-                  "the socket; use a folder of its own, mode 0755");
-    ASSERT_EQ(::chmod(folder_.path().c_str(), 01777), 0);
-    EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
+    EXPECT_EQ(error_of(none + "/s"), "socket \"" + none + "/s\": " + none +
+                                         " does not exist; create it or correct the path");
+    for (const auto& [mode, shown] : {std::pair(0777, "0777"), {0775, "0775"}, {0757, "0757"}}) {
+        ASSERT_EQ(::chmod(folder_.path().c_str(), static_cast<mode_t>(mode)), 0);
+        EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": " + folder_.path() +
+                                       " can be written by others than its owner (owned by uid " +
+                                       std::to_string(::geteuid()) + ", mode " + shown +
+                                       "); run: chmod go-w " + folder_.path() +
+                                       "; or give another path, others could take the socket away "
+                                       "there");
+        ASSERT_EQ(::chmod(folder_.path().c_str(), static_cast<mode_t>(mode | S_ISVTX)), 0);
+        EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
+    }
+    ASSERT_EQ(::chmod(folder_.path().c_str(), 0700), 0);
 }
 
 TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {

@@ -3,6 +3,7 @@
 // The accounts are those of FakeAccounts and no others: daemon (1), bin (2), sys (3), and member
 // (1001), who is in the group extra (2000) too.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,15 +22,28 @@ struct RunAsOutcome {
     Action action;
 };
 
-RunAsOutcome parse_run_as(const std::string& more, const LoadOptions& options,
-                          const std::string& allow = "[]") {
-    const FakeAccounts accounts;
+// With the accounts that there are.
+RunAsOutcome parse_among(const std::string& more, const LoadOptions& options,
+                         const std::string& allow = "[]") {
     const std::string text =
         "{\"summary\": \"s\", \"exec\": [\"/usr/bin/true\"], \"allow\": " + allow +
         (more.empty() ? "" : ",\n" + more) + "}";
     auto action = parse_action("a", "/f.json", text, options);
     if (!action) return {action.error().message, {}};
     return {"", std::move(action).value()};
+}
+
+RunAsOutcome parse_run_as(const std::string& more, const LoadOptions& options,
+                          const std::string& allow = "[]") {
+    const FakeAccounts accounts;
+    return parse_among(more, options, allow);
+}
+
+std::string variable_of(const Action& action, const std::string& name) {
+    for (const auto& [variable, text] : action.environment) {
+        if (variable == name) return text;
+    }
+    return "none";
 }
 
 using Groups = std::vector<gid_t>;
@@ -69,6 +83,138 @@ TEST(RunAs, ByNameAndNumber) {
     const RunAsOutcome none = parse_run_as(R"("groups": [])", root_options());
     ASSERT_EQ(none.error, "");
     EXPECT_EQ(none.action.groups, Groups{0});
+}
+
+// An account of digits is that account, and a group of digits that group.
+TEST(RunAs, ATextIsANameFirst) {
+    const FakeAccounts accounts(
+        {{"root", 0, 0, "/root", "/bin/sh"},
+         {"20231234", 5001, 5001, "/home/student", "/bin/sh"},
+         {"other", 20231234, 6001, "/home/other", "/bin/sh"},
+         {"5002", 5002, 5002, "/home/same", "/bin/sh"}},
+        {{"root", 0, {}}, {"77", 7001, {}}, {"6001", 6001, {}}, {"students", 7002, {"20231234"}}});
+    const auto user = [](const std::string& text) {
+        const RunAsOutcome got = parse_among("\"user\": " + text, root_options());
+        EXPECT_EQ(got.error, "") << text;
+        return got.action;
+    };
+    const Action named = user("\"20231234\"");
+    EXPECT_EQ(named.uid, 5001U);
+    EXPECT_EQ(named.gid, 5001U);
+    EXPECT_EQ(named.groups, (Groups{5001, 7002}));
+    EXPECT_EQ(variable_of(named, "HOME"), "/home/student");
+    EXPECT_EQ(variable_of(named, "USER"), "20231234");
+    EXPECT_THAT(named.warnings,
+                testing::ElementsAre(
+                    "/f.json:2:9: user: \"20231234\" is taken for the user of that name, uid 5001, "
+                    "and not for uid 20231234; if that one is meant, write the number without "
+                    "quotes"));
+    const Action numbered = user("20231234");
+    EXPECT_EQ(numbered.uid, 20231234U);
+    EXPECT_EQ(variable_of(numbered, "USER"), "other");
+    EXPECT_THAT(numbered.warnings, testing::IsEmpty());
+    // Both readings are one.
+    const Action same = user("\"5002\"");
+    EXPECT_EQ(same.uid, 5002U);
+    EXPECT_THAT(same.warnings, testing::IsEmpty());
+    // Nobody's name.
+    const Action nobody = user("\"5001\"");
+    EXPECT_EQ(nobody.uid, 5001U);
+    EXPECT_EQ(variable_of(nobody, "USER"), "20231234");
+    EXPECT_THAT(nobody.warnings,
+                testing::ElementsAre("/f.json:2:9: user: no user has the name \"5001\", so it is "
+                                     "taken for a uid; write the number without quotes"));
+
+    const RunAsOutcome groups =
+        parse_among(R"("group": "77", "groups": [77, "6001", "78"])", root_options());
+    ASSERT_EQ(groups.error, "");
+    EXPECT_EQ(groups.action.gid, 7001U);
+    EXPECT_EQ(groups.action.groups, (Groups{77, 78, 6001, 7001}));
+    EXPECT_THAT(
+        groups.action.warnings,
+        testing::ElementsAre(
+            "/f.json:2:10: group: \"77\" is taken for the group of that name, gid 7001, and not "
+            "for gid 77; if that one is meant, write the number without quotes",
+            "/f.json:2:39: groups[2]: no group has the name \"78\", so it is taken for a gid; "
+            "write the number without quotes"));
+
+    const RunAsOutcome rules = parse_among(
+        "\"deny\": [{\"group\": \"77\"}]", root_options(),
+        R"([{"user": "20231234"}, {"user": 20231234}, {"user": "20231234", "group": "6001"}])");
+    ASSERT_EQ(rules.error, "");
+    EXPECT_EQ(rules.action.allow[0].subject.user, 5001U);
+    EXPECT_EQ(rules.action.allow[1].subject.user, 20231234U);
+    EXPECT_EQ(rules.action.allow[2].subject.user, 5001U);
+    EXPECT_EQ(rules.action.allow[2].subject.group, 6001U);
+    EXPECT_EQ(rules.action.deny[0].subject.group, 7001U);
+    EXPECT_EQ(rules.action.warnings.size(), 3U);
+}
+
+// Two accounts of one uid: the one that the file names counts, wherever it stands.
+TEST(RunAs, AnAccountIsItselfAndNotTheFirstOfItsUid) {
+    const FakeAccounts accounts(
+        {{"root", 0, 0, "/root", "/bin/bash"},
+         {"toor", 0, 9, "/toor", "/bin/sh"},
+         {"backup", 34, 34, "/var/backups", "/bin/no"},
+         {"backup2", 34, 35, "/srv/backup2", "/bin/sh"},
+         {"4711", 34, 36, "/srv/4711", "/bin/sh"}},
+        {{"root", 0, {}}, {"disk", 6, {"backup"}}, {"tape", 26, {"backup2", "toor"}}});
+    for (const bool systemd : {false, true}) {
+        LoadOptions options = root_options();
+        options.systemd = systemd;
+        const RunAsOutcome second = parse_among(R"("user": "backup2")", options);
+        ASSERT_EQ(second.error, "");
+        EXPECT_EQ(second.action.uid, 34U);
+        EXPECT_EQ(second.action.gid, 35U);
+        EXPECT_EQ(second.action.groups, (Groups{26, 35}));
+        EXPECT_EQ(variable_of(second.action, "HOME"), "/srv/backup2");
+        EXPECT_EQ(variable_of(second.action, "USER"), "backup2");
+        EXPECT_EQ(variable_of(second.action, "LOGNAME"), "backup2");
+        EXPECT_EQ(variable_of(second.action, "SHELL"), "/bin/sh");
+        EXPECT_EQ(second.action.account, systemd ? "backup2" : "");
+        for (const char* const first : {"\"backup\"", "34"}) {
+            const RunAsOutcome got = parse_among("\"user\": " + std::string(first), options);
+            ASSERT_EQ(got.error, "");
+            EXPECT_EQ(got.action.groups, (Groups{6, 34}));
+            EXPECT_EQ(variable_of(got.action, "USER"), "backup");
+            EXPECT_EQ(got.action.account, "");
+        }
+        const RunAsOutcome toor = parse_among(R"("user": "toor")", options);
+        ASSERT_EQ(toor.error, "");
+        EXPECT_EQ(toor.action.groups, (Groups{9, 26}));
+        EXPECT_EQ(variable_of(toor.action, "HOME"), "/toor");
+        EXPECT_EQ(toor.action.account, "");  // nothing is looked up for uid 0
+        // What systemd can't be told.
+        const std::string both =
+            "/f.json:2:9: user: is uid 34 like \"backup\", which is found first";
+        EXPECT_EQ(parse_among(R"("user": "4711")", options).error,
+                  systemd ? both +
+                                ", and systemd takes its name for a number; give it a uid of its "
+                                "own"
+                          : "");
+        EXPECT_EQ(
+            parse_among(R"("user": "backup2", "groups": ["tape", "disk", 35])", options).error,
+            systemd ? both +
+                          "; systemd can then give its jobs no group that it does not have, so "
+                          "remove those, or give it a uid of its own"
+                    : "");
+        EXPECT_EQ(parse_among(R"("user": "backup2", "group": "tape", "groups": [])", options).error,
+                  "");
+    }
+    // The kernel can't tell them apart.
+    const RunAsOutcome rule = parse_among("", root_options(), R"([{"user": "backup2"}])");
+    ASSERT_EQ(rule.error, "");
+    EXPECT_EQ(rule.action.allow[0].subject.user, 34U);
+    EXPECT_THAT(rule.action.warnings,
+                testing::ElementsAre("/f.json:1:64: allow[0].user: \"backup2\" and \"backup\" are "
+                                     "both uid 34, so the rule holds for both of them"));
+    LoadOptions own = root_options();
+    own.owner = 34;
+    own.gid = 34;
+    own.groups = {34};
+    const RunAsOutcome mine = parse_among(R"("user": "backup2")", own);
+    ASSERT_EQ(mine.error, "");
+    EXPECT_EQ(variable_of(mine.action, "HOME"), "/srv/backup2");
 }
 
 TEST(RunAs, Mistakes) {
