@@ -25,6 +25,7 @@
 #include "daemon/jobs/job_manager.h"
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/turn_loop.h"
 
 namespace postern {
 
@@ -68,6 +69,7 @@ class Manager {
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
+    std::unique_ptr<TurnLoop> turns_;
     std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
     Closer closer_;

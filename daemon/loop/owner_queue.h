@@ -69,10 +69,14 @@ class OwnerQueue {
         return found == owners_.end() ? 0 : found->second.items.size();
     }
 
-    // Lets all go.
-    void clear() {
-        owners_.clear();
+    // Takes all out: `each` is called with every item.
+    template <typename Each>
+    void drain(Each each) {
+        auto owners = std::exchange(owners_, {});
         size_ = 0;
+        for (auto& [owner, waiting] : owners) {
+            for (auto& [item, bytes] : waiting.items) each(item);
+        }
     }
 
   private:

@@ -80,8 +80,6 @@ Status Datagrams::start() {
         const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
                              [this, number](std::uint32_t) { on_packets(number); });
         if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
-        // After the sessions, as new connections.
-        sd_event_source_set_priority(source.get(), SD_EVENT_PRIORITY_NORMAL + 10);
         sources_.push_back(std::move(source));
     }
     return {};

@@ -12,9 +12,11 @@
 
 namespace postern {
 
-SessionPool::SessionPool(sd_event* event, Closer& closer, Audit& audit, CallHandler& calls,
-                         PacketHooks packets, const Limits& limits, SessionSettings settings)
+SessionPool::SessionPool(sd_event* event, Turns& turns, Closer& closer, Audit& audit,
+                         CallHandler& calls, PacketHooks packets, const Limits& limits,
+                         SessionSettings settings)
     : event_(event),
+      turns_(turns),
       closer_(closer),
       audit_(audit),
       calls_(calls),
@@ -122,7 +124,8 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return "limit sessions";
     }
-    auto started = SessionProcess::start(event_, closer_, audit_, *this, settings_, key, snapshot_);
+    auto started =
+        SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;

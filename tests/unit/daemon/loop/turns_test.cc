@@ -282,9 +282,13 @@ TEST_F(OwnerQueueTest, WhatIsPutOffHoldsUpItsOwnerAlone) {
     EXPECT_THAT(served_, ElementsAre("b1", "a1", "a2", "a3"));
 }
 
-TEST_F(OwnerQueueTest, WhatIsClearedIsNotServed) {
+TEST_F(OwnerQueueTest, WhatIsTakenOutIsNotServed) {
     add(1, "a1");
-    queue_.clear();
+    add(2, "b1");
+    add(1, "a2");
+    std::vector<std::string> taken;
+    queue_.drain([&taken](const std::string& item) { taken.push_back(item); });
+    EXPECT_THAT(taken, ElementsAre("a1", "a2", "b1"));
     EXPECT_EQ(queue_.size(), 0U);
     run_all();
     EXPECT_THAT(served_, IsEmpty());

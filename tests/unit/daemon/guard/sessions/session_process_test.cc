@@ -54,7 +54,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         settings_.descriptors = 64;
         settings_.idle = std::chrono::seconds(30);
         auto snapshot = std::make_shared<const policy::Snapshot>();
-        auto started = SessionProcess::start(loop_.get(), closer_, audit_, *this, settings_,
+        auto started = SessionProcess::start(loop_.get(), turns_, closer_, audit_, *this, settings_,
                                              {{1000, 1000, {1000}}}, std::move(snapshot));
         EXPECT_TRUE(started) << started.error().message;
         session_ = std::move(*started);
@@ -92,6 +92,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     std::vector<std::string> since() { return std::exchange(story_, {}); }
 
     EventLoop loop_ = make_event_loop();
+    Turns turns_{[] { return std::chrono::nanoseconds(0); }, [] {}};
     Closer closer_;
     Audit audit_{loop_.get(), std::make_unique<SilentSink>()};
     UniqueFd program_;
