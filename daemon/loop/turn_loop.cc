@@ -6,24 +6,14 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <ctime>
 #include <utility>
 
 namespace postern {
-namespace {
-
-std::chrono::nanoseconds thread_time() {
-    timespec now{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
-
-}  // namespace
-
 // eventfd(2): neither call can fail, since the counter is 0 or 1.
 TurnLoop::TurnLoop(UniqueFd work)
     : work_(std::move(work)),
-      turns_(thread_time, [this] { (void)::eventfd_write(work_.get(), 1); }) {}
+      turns_([] { return std::chrono::steady_clock::now().time_since_epoch(); },
+             [this] { (void)::eventfd_write(work_.get(), 1); }) {}
 
 Result<std::unique_ptr<TurnLoop>> TurnLoop::create(sd_event* event) {
     UniqueFd work(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));

@@ -88,7 +88,7 @@ void Turns::serve(Owner& owner) {
         bytes += step.bytes;
         used = clock_() - began;
     }
-    owner.credit -= used;
+    owner.credit = std::max(owner.credit - used, -most_debt);
 }
 
 }  // namespace postern

@@ -1,10 +1,10 @@
 // Whose turn it is: what the loop does for its users, in turn by owner.
 //
 // An owner is whoever pays for what is done (a uid). All that waits for one owner has one queue,
-// however many sessions it has, and owners are served one after the other: each for a millisecond
-// of processor time, 64 KiB or 16 messages. Who used more, since a single step can take longer, is
-// in debt: it is passed over until it has paid, but for as long as nobody else waits (deficit
-// round robin, Shreedhar and Varghese 1995). An owner that left a turn out comes before those that
+// however many sessions it has, and owners are served one after the other: each for a millisecond,
+// 64 KiB or 16 messages. Who used more, because a single step can take longer, is in debt: it is
+// passed over until it has paid, except while nobody else waits (deficit round robin, Shreedhar
+// and Varghese 1995). An owner that left a turn out comes before those that
 // always have something (as in RFC 8290, section 4.2).
 //
 // Pure: the time comes from outside, and run() is called by whoever has the loop (turn_loop.h).
@@ -29,7 +29,11 @@ class Turns {
     static constexpr std::size_t turn_bytes = std::size_t{64} * 1024;
     static constexpr std::size_t turn_messages = 16;
 
-    // The processor time that this thread has used: what others take from it is nobody's debt.
+    // The most that one is in debt, so that nobody pays long for the machine having stood still.
+    static constexpr std::chrono::nanoseconds most_debt = 64 * turn_time;
+
+    // The time that passes for those who wait (CLOCK_MONOTONIC): a step that waits for a file
+    // system or for a process to start keeps them waiting like one that computes.
     using Clock = std::function<std::chrono::nanoseconds()>;
     // `work`: called when there is something to do, where there was nothing.
     Turns(Clock clock, std::function<void()> work);

@@ -124,7 +124,7 @@ def many_uids(path, connections):
             os.close(clients.pop(0))
 
 
-# name, processes, function, its arguments. `hold` wants the hostile session in the place of ALICE's.
+# name, identities of the processes, function, its arguments
 FLOODS = [
     ("Jobs.Get, 60 KB of arguments, 8 sessions x 8", identities(8), look_up, 8),
     ("Run of true, 4 sessions x 8", identities(4), run, 8),
@@ -132,6 +132,12 @@ FLOODS = [
     ("Check, 60 KB of arguments, 8 sessions x 8", identities(8), check_big, 8),
     ("connections without end", identities(1), connect, 64),
     ("many uids", [ROOT], many_uids, 400),
+]
+
+# Modes of tests/integration/hostile_session in the place of ALICE's session; hold() is the flood.
+TAKEN_OVER = [
+    ("many-values", "taken over: packets of 120 KB, 120,000 values"),
+    ("heavy", "taken over: packets of 64 KB, 4,000 values"),
 ]
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """What one user's flood costs another user: as root.
 
-    attacks.py BUILD [SECONDS]    the folder of a build, and how long each figure is measured
+    attacks.py BUILD [SECONDS [ROW]]    the folder of a build; how long each figure is measured; only
+                                        the rows whose names have this in them
 
 One guard for each flood. Beside it another user, who has been there before, measures a Check on an old
 connection, a new connection with its first reply, and a Run of /bin/true. The first row has no flood.
@@ -10,9 +11,7 @@ connection, a new connection with its first reply, and a Run of /bin/true. The f
 import contextlib
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -21,6 +20,7 @@ sys.path[:0] = [str(REPOSITORY / "tests/attacks"), str(REPOSITORY / "tests/integ
 import crowd  # noqa: E402
 import floods  # noqa: E402
 import harness  # noqa: E402
+import taken_over  # noqa: E402
 import wire  # noqa: E402
 from identity import ALICE, BOB  # noqa: E402
 
@@ -106,28 +106,17 @@ def guard_seconds(guard):
 
 def measure_taken_over(mode, name, seconds):
     """ALICE's session is tests/integration/hostile_session."""
-    programs = harness._programs
-    with tempfile.TemporaryDirectory(prefix="postern-bench-", dir="/run") as folder:
-        place = pathlib.Path(folder)
-        place.chmod(0o755)
-        for program in ("posternd", "postern-launcher", "posternctl"):
-            shutil.copy2(programs / program, place)
-        shutil.copy2(programs / "postern-session", place / "real-session")
-        shutil.copy2(programs / "tests/hostile-session", place / "postern-session")
-        (place / "mode").write_text(f"{ALICE.uid} {mode} {place}/real-session\n")
-        harness._programs = place
-        try:
-            measure(name, seconds, floods.identities(1), floods.hold)
-        finally:
-            harness._programs = programs
+    with harness.private_folder() as folder, taken_over.programs(folder / "bin", ALICE.uid, mode):
+        measure(name, seconds, floods.identities(1), floods.hold)
 
 
 def main():
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (2, 3, 4):
         sys.exit(__doc__)
     if not harness.IS_ROOT:
         sys.exit("needs root, for callers of other uids: sudo ./dev bench attacks")
-    seconds = float(sys.argv[2]) if len(sys.argv) == 3 else 5
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 5
+    wanted = sys.argv[3] if len(sys.argv) > 3 else ""
     os.environ["POSTERN_BIN"] = str(pathlib.Path(sys.argv[1]).resolve() / "bin")
     harness._programs = pathlib.Path(os.environ["POSTERN_BIN"])
     columns = "  |".join(f"{'p50':>8} {'p99':>8} {'max':>8}" for _ in range(3))
@@ -136,9 +125,11 @@ def main():
     with harness.reachable_programs():
         measure("no flood", seconds, [], None)
         for name, *flood in floods.FLOODS:
-            measure(name, seconds, *flood)
-        measure_taken_over("many-values", "taken over: 120 KB, 120,000 values", seconds)
-        measure_taken_over("heavy", "taken over: 64 KB, 4,000 values", seconds)
+            if wanted in name:
+                measure(name, seconds, *flood)
+        for mode, name in floods.TAKEN_OVER:
+            if wanted in name:
+                measure_taken_over(mode, name, seconds)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ TEST_F(TurnsTest, WhoTakesTwentyTimesTooLongHasTheTwentiethTurn) {
     Flow a(*this, 1, "a", 100, milliseconds(20));
     Flow b(*this, 2, "b", 10'000, microseconds(100));
     while (count("a") < 5) turns_.run();
-    // In processor time they are equal.
+    // In time they are equal.
     EXPECT_NEAR(static_cast<double>(count("b")), 4 * 200, 20);
 }
 
@@ -150,6 +150,15 @@ TEST_F(TurnsTest, NobodyPaysADebtWhereNobodyElseWaits) {
     for (int run = 0; run < 5; ++run) turns_.run();
     EXPECT_EQ(count("a"), 5);
     EXPECT_FALSE(turns_.has_work());
+}
+
+TEST_F(TurnsTest, NobodyPaysLongForAMachineThatStoodStill) {
+    Flow b(*this, 2, "b", 10'000, microseconds(500));
+    Flow a(*this, 1, "a", 2, std::chrono::seconds(10));
+    while (count("a") == 0) turns_.run();
+    served_.clear();
+    while (count("a") == 0) turns_.run();
+    EXPECT_NEAR(static_cast<double>(count("b")), 2 * 64, 4);
 }
 
 TEST_F(TurnsTest, ADebtOutlivesTheEndOfTheQueue) {
