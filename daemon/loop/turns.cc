@@ -32,15 +32,17 @@ void Turns::add(std::shared_ptr<Task::State> task) {
     const auto [owner, is_new] = owners_.try_emplace(uid);
     if (is_new) fresh_.push_back(uid);
     owner->second.queue.push_back(std::move(task));
-    if (waiting_++ == 0) work_();
+    if (waiting_++ == 0 && !running_) work_();
 }
 
 void Turns::run() {
+    running_ = true;
     const auto until = clock_() + turn_time;
     while (has_work()) {
         serve_next();
         if (clock_() >= until) break;
     }
+    running_ = false;
     if (has_work()) return;
     // Debts are to nobody.
     owners_.clear();

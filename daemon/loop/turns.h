@@ -35,7 +35,8 @@ class Turns {
     // The time that passes for those who wait (CLOCK_MONOTONIC): a step that waits for a file
     // system or for a process to start keeps them waiting like one that computes.
     using Clock = std::function<std::chrono::nanoseconds()>;
-    // `work`: called when there is something to do, where there was nothing.
+    // `work`: called when there is something to do, where there was nothing; not from inside of
+    // run(), after which has_work() says so.
     Turns(Clock clock, std::function<void()> work);
     ~Turns() = default;
     Turns(const Turns&) = delete;
@@ -88,6 +89,7 @@ class Turns {
     Clock clock_;
     std::function<void()> work_;
     std::size_t waiting_ = 0;  // in all queues
+    bool running_ = false;
     // Those with work or in debt, or that were served in this round; each in one of the lists.
     std::unordered_map<uid_t, Owner> owners_;
     std::deque<uid_t> fresh_;  // had no work when it came: before the others

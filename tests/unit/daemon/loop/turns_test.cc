@@ -65,11 +65,11 @@ class TurnsTest : public testing::Test {
 
 TEST_F(TurnsTest, WakesTheLoopOnceForAllThatComes) {
     Flow a(*this, 1, "a", 1, microseconds(1));
-    Flow b(*this, 2, "b", 1, microseconds(1));
+    Flow b(*this, 2, "b", 2, microseconds(1));
     a.task.ready();
     EXPECT_EQ(woken_, 1);
     run_all();
-    EXPECT_THAT(served_, ElementsAre("a", "b"));
+    EXPECT_THAT(served_, ElementsAre("a", "b", "b"));
     a.add(1);
     EXPECT_EQ(woken_, 2);
 }
