@@ -66,6 +66,14 @@ def check_big(path, connections):
     pipeline(path, wire.message("Check", {"action": "note", "arguments": {"t": BIG}}, b"\0"), connections)
 
 
+def run_again(path, connections):
+    """Run with a key that is known: no job starts."""
+    call = {"action": "note", "arguments": {"t": BIG}, "key": "known"}
+    with wire.WireClient(path) as client:
+        client.call("Run", call)
+    pipeline(path, wire.message("Run", call, b"\0"), connections)
+
+
 def run(path, connections):
     """One job after the other on each connection."""
     call = wire.message("Run", {"action": "true"}, b"\0")
@@ -130,6 +138,7 @@ FLOODS = [
     ("Run of true, 4 sessions x 8", identities(4), run, 8),
     ("denied Describe, 8 sessions x 4", identities(8), describe_denied, 4),
     ("Check, 60 KB of arguments, 8 sessions x 8", identities(8), check_big, 8),
+    ("Run with a known key, 60 KB, 8 sessions x 4", identities(8), run_again, 4),
     ("connections without end", identities(1), connect, 64),
     ("many uids", [ROOT], many_uids, 400),
 ]

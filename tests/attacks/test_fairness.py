@@ -46,7 +46,8 @@ def assert_serves_bob(guard):
 
 @pytest.mark.parametrize("name, who, flood", [
     pytest.param(name, who, flood, id=flood[0].__name__) for name, who, *flood in floods.FLOODS
-    if flood[0] in (floods.look_up, floods.check_big, floods.describe_denied, floods.connect)])
+    if flood[0] in (floods.look_up, floods.check_big, floods.describe_denied, floods.run_again,
+                    floods.connect)])
 def test_others_are_served_beside_a_flood(start_guard, name, who, flood):
     guard = start_guard(floods.ACTIONS)
     with floods.flooding(guard.socket_path, who, *flood):
