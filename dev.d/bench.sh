@@ -1,10 +1,20 @@
 # The benchmarks: parts by Google Benchmark, then the whole programs.
 
-bench() {
+build_bench() {
     configure bench -DPOSTERN_BENCH=ON "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG"
     compile bench
+}
+
+bench() {
+    build_bench
     run build/bench/bin/postern_bench
     run /usr/bin/python3 tests/bench/requests.py build/bench
+}
+
+# One user's floods, and what they cost another.
+bench_attacks() {
+    build_bench
+    run /usr/bin/python3 tests/bench/attacks.py build/bench "$@"
 }
 
 # The package on booted hosts: jobs as units, beside other ways to become root.

@@ -129,7 +129,9 @@ class Writer {
 
 class Reader {
   public:
-    explicit Reader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
+    // `most_values`: items of all lists together.
+    Reader(std::span<const std::uint8_t> bytes, std::size_t most_values)
+        : bytes_(bytes), values_(most_values) {}
 
     template <typename... Ts>
     void operator()(Ts&... values) {
@@ -184,7 +186,8 @@ class Reader {
         std::uint32_t count = 0;
         get(count);
         // Every item takes at least one byte, so a count that lies is refused before it allocates.
-        if (count > bytes_.size()) good_ = false;
+        if (count > bytes_.size() || count > values_) good_ = false;
+        if (good_) values_ -= count;
         for (std::uint32_t i = 0; good_ && i < count; ++i) get(items.emplace_back());
     }
     template <typename T>
@@ -228,6 +231,7 @@ class Reader {
     void get(Unsupported&) {}
 
     std::span<const std::uint8_t> bytes_;
+    std::size_t values_;
     bool good_ = true;
 };
 
@@ -284,11 +288,12 @@ const char* read_body(Envelope<V>& message, std::size_t index, Reader& reader,
 }
 
 template <typename V>
-Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind) {
+Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind,
+                                std::size_t most_values) {
     if (packet.size() > limits::packet_bytes) return fail("packet too long");
     if (packet.size() < header_bytes) return fail("packet too short");
     Header header;
-    Reader header_reader(packet.first(header_bytes));
+    Reader header_reader(packet.first(header_bytes), 0);
     fields(header_reader, header);
     if (header.version != version) return fail("wrong version");
     if (header.zero != 0) return fail("reserved bytes are not zero");
@@ -299,7 +304,7 @@ Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8
     Envelope<V> message;
     message.connection = ConnectionId{header.connection};
     message.request = RequestId{header.request};
-    Reader reader(packet.subspan(header_bytes));
+    Reader reader(packet.subspan(header_bytes), most_values);
     const char* const error =
         read_body(message, index, reader, std::make_index_sequence<std::variant_size_v<V>>{});
     if (error != nullptr) return fail(error);
@@ -316,10 +321,11 @@ Bytes encode(const Envelope<ToGuard>& message) {
 }
 
 Result<Envelope<ToSession>> decode_to_session(std::span<const std::uint8_t> packet) {
-    return decode_from<ToSession>(packet, first_to_session);
+    return decode_from<ToSession>(packet, first_to_session, packet.size());
 }
 Result<Envelope<ToGuard>> decode_to_guard(std::span<const std::uint8_t> packet) {
-    return decode_from<ToGuard>(packet, first_to_guard);
+    // A caller can't have sent more.
+    return decode_from<ToGuard>(packet, first_to_guard, limits::json_values);
 }
 
 }  // namespace postern::channel

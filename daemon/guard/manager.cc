@@ -78,6 +78,8 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
         return fail(std::string("event loop: ") + std::strerror(-r));
     }
     manager->event_.reset(event);
+    POSTERN_TRY(auto turns, TurnLoop::create(event));
+    manager->turns_ = std::move(turns);
     manager->notice_ = std::make_unique<ServiceNotice>(event);
     manager->notice_->keep_alive();
 
@@ -178,7 +180,11 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     for (Listener& listener : listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
-    acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
+    const Limits& limits = configuration_.limits;
+    acceptor_ = std::make_unique<Acceptor>(
+        event_.get(), turns_->turns(), std::move(streams), *pool_,
+        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
+        only_uid);
     POSTERN_TRY(auto datagrams,
                 Datagrams::create(event_.get(), std::move(packets), *pool_, *audit_, only_uid));
     datagrams_ = std::move(datagrams);
@@ -234,13 +240,13 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     packets.dropped = [this](const SessionProcess& session) {
         datagrams_->packets_dropped(session);
     };
-    pool_ = std::make_unique<SessionPool>(event_.get(), closers_, *audit_, *calls_,
+    pool_ = std::make_unique<SessionPool>(event_.get(), turns_->turns(), closers_, *audit_, *calls_,
                                           std::move(packets), configuration_.limits, settings);
     activity_ = std::make_unique<Activity>(
         event_.get(), *notice_,
         [this] {
-            return Activity::Figures{pool_->connections(), pool_->sessions(), pool_->packets(),
-                                     jobs_->active()};
+            return Activity::Figures{pool_->connections() + acceptor_->waiting(), pool_->sessions(),
+                                     pool_->packets(), jobs_->active()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] {

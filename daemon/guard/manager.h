@@ -26,6 +26,7 @@
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/spawner.h"
+#include "daemon/loop/turn_loop.h"
 
 namespace postern {
 
@@ -69,6 +70,7 @@ class Manager {
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
+    std::unique_ptr<TurnLoop> turns_;
     std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
     std::unique_ptr<Spawner> spawner_;

@@ -71,7 +71,8 @@ class JobManager {
                                 const Requester& requester, std::unique_ptr<Follower> follower,
                                 const std::function<bool(const JobId& job)>& admit) = 0;
 
-    // The job, running or over, for as long as its record is kept.
+    // The job, running or over, for as long as its record is kept. Of one that is over from memory:
+    // without its arguments.
     [[nodiscard]] virtual std::optional<Record> find(const JobId& job) const = 0;
     // The jobs that a caller with these ids and groups was given this key for. Error: a record
     // can't be read.

@@ -64,7 +64,8 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
 
 std::optional<Record> SupervisedJobs::find(const JobId& job) const {
     if (const Job* active = table_->find(job)) return active->record();
-    return records().read(job);
+    const Record* over = records().find(job);
+    return over != nullptr ? std::optional(*over) : std::nullopt;
 }
 
 Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const {

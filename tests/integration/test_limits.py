@@ -95,6 +95,8 @@ def test_connections_in_all_the_least_recently_used_session_gives_way(start_guar
         # Calls that the guard hears of count as use.
         assert alice[0].call("Check", {"action": "hello"}) == {"parameters": {}}
         carol = connected(guard, stack, CAROL)
+        # Until it has seen that it is to leave, BOB's answers Pings by itself.
+        harness.wait_until(lambda: len(sessions(guard)) == 2, what="BOB's session is gone")
         assert [is_open(client) for client in (*alice, *bob, carol)] == [
             True, True, False, False, True]
         # Whose call is under way does not give way.

@@ -61,6 +61,8 @@ def test_a_session_has_nothing(start_guard):
         # Its channel, its loop, the one connection.
         assert descriptors(pid) == {0: "/dev/null", 1: "/dev/null", 2: "/dev/null", 3: "socket:",
                                     4: "anon_inode:", 5: "socket:"}
+        nice = [os.getpriority(os.PRIO_PROCESS, which) for which in (guard.pid, pid)]
+        assert nice[1] == min(nice[0] + 5, 19)
         limits = (process / "limits").read_text()
         for name in ("Max file size", "Max core file size"):
             line = next(line for line in limits.splitlines() if line.startswith(name))

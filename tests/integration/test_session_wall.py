@@ -7,12 +7,12 @@ there is one audit line about it.
 
 import contextlib
 import os
-import shutil
 import time
 
 import pytest
 
 import harness
+import taken_over
 from identity import ALICE, BOB
 from packets import Sender, message
 from processes import sessions
@@ -26,23 +26,18 @@ ROOT_ONLY = {"summary": "Root", "exec": ["/bin/true"], "allow": [{"user": "root"
 
 
 @pytest.fixture
-def hostile(folder, programs, start_guard, monkeypatch):
+def hostile(folder, programs, start_guard):
     """hostile(mode): a guard in whose place of ALICE's session that mode is played."""
+    with contextlib.ExitStack() as stack:
 
-    def start(mode, **kwargs):
-        place = folder / "bin"
-        place.mkdir()
-        for name in ("posternd", "postern-launcher", "posternctl"):
-            shutil.copy2(programs / name, place)
-        shutil.copy2(programs / "postern-session", place / "real-session")
-        shutil.copy2(programs / "tests/hostile-session", place / "postern-session")
-        (place / "mode").write_text(f"{ALICE.uid} {mode} {place}/real-session\n")
-        monkeypatch.setattr(harness, "_programs", place)
-        guard = start_guard({"hello": HELLO, "sleep": SLEEP, "root-only": ROOT_ONLY}, **kwargs)
-        guard.answers = place / "answers"
-        return guard
+        def start(mode, **kwargs):
+            place = folder / "bin"
+            stack.enter_context(taken_over.programs(place, ALICE.uid, mode))
+            guard = start_guard({"hello": HELLO, "sleep": SLEEP, "root-only": ROOT_ONLY}, **kwargs)
+            guard.answers = place / "answers"
+            return guard
 
-    return start
+        yield start
 
 
 def assert_only_that_session_ended(guard, reason):
@@ -58,6 +53,7 @@ def assert_only_that_session_ended(guard, reason):
 
 @pytest.mark.parametrize("mode, reason", [
     ("wrong-length", "it sent no valid message: wrong length"),
+    ("many-values", "it sent no valid message: malformed body"),
     ("truncated", "it sent no valid message: wrong length"),
     ("wrong-version", "it sent no valid message: wrong version"),
     ("wrong-kind", "it sent no valid message: unknown kind"),

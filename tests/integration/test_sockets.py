@@ -252,7 +252,7 @@ def test_there_is_no_moment_at_which_the_mode_is_wider(start_guard, folder):
     assert re.match(rf"fchmod\({number}<.*>, 0600\) += 0$", calls[first - 1]), calls
     assert re.match(rf"bind\({number}<.*>, {{sa_family=AF_UNIX, sun_path=\"{path}\"}}, 110\) += 0$",
                     calls[first]), calls
-    assert re.match(rf"listen\({number}<.*>, 4096\) += 0$", calls[first + 1]), calls
+    assert re.match(rf"listen\({number}<.*>, 256\) += 0$", calls[first + 1]), calls
     assert not [call for call in calls if "chmod" in call and path in call.partition("bind")[0]
                 and not call.startswith(f"fchmod({number}<")]
 

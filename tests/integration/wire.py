@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import struct
 
 import identity as identities
 
@@ -32,12 +33,14 @@ class WireClient:
         self._peer = None
         if as_ is None:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.socket.settimeout(timeout)
+            # With a timeout of Python's, connect fails at once where the guard's backlog is full.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", timeout, 0))
             try:
                 self.socket.connect(str(path))
             except OSError:
                 self.socket.close()
                 raise
+            self.socket.settimeout(timeout)
         else:
             self._peer = identities.ConnectedAs(as_, str(path), timeout)
             self.socket = self._peer.socket

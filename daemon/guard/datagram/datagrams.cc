@@ -21,8 +21,8 @@ using std::chrono::steady_clock;
 
 constexpr microseconds reply_patience = limits::datagram_patience;
 constexpr microseconds penalty = limits::datagram_penalty;
-// Packets that one turn of the loop takes from one socket.
-constexpr int datagrams_per_turn = 32;
+// Packets that one turn of the loop takes.
+constexpr int datagrams_per_turn = 16;
 // How long a sender is put aside whose packets carry descriptors: twice as long each time that it
 // does so again soon.
 constexpr microseconds first_time_aside = std::chrono::seconds(1);

@@ -1,4 +1,5 @@
-// Takes connections from the listeners: accept, who is it, and on to its session.
+// Takes connections from the listeners: accept, who is it, and, in the turn of whoever pays for it,
+// on to its session.
 #pragma once
 
 #include <sys/types.h>
@@ -13,6 +14,8 @@
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/listen/listener.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/owner_queue.h"
+#include "daemon/loop/turns.h"
 
 namespace postern {
 
@@ -31,18 +34,29 @@ class ConnectionTaker {
 
 class Acceptor {
   public:
-    // `only_uid`: whom a guard of an ordinary user serves; everybody else is refused, root
-    // included.
-    Acceptor(sd_event* event, std::vector<Listener> listeners, ConnectionTaker& taker,
-             std::optional<uid_t> only_uid);
-    ~Acceptor() = default;
+    // An accepted connection that waits for its turn.
+    struct Waiting {
+        UniqueFd connection;
+        Peer peer;
+        const Listener* listener = nullptr;
+    };
+
+    // `bounds`: of those that wait; beyond, one is refused. `only_uid`: whom a guard of an ordinary
+    // user serves; everybody else is refused, root included.
+    Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listeners, ConnectionTaker& taker,
+             OwnerQueue<Waiting>::Bounds bounds, std::optional<uid_t> only_uid);
+    // What still waits for its turn is refused.
+    ~Acceptor();
     Acceptor(const Acceptor&) = delete;
     Acceptor& operator=(const Acceptor&) = delete;
 
     // Begins to accept. Error: the loop takes no more sources.
     Status start();
-    // Accepts no more; the listeners stay open, so that nobody is turned away.
+    // Accepts no more; the listeners stay open, so that nobody is turned away. What was accepted
+    // goes on to its session.
     void stop();
+    // How many that is.
+    [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
     [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
 
@@ -56,6 +70,7 @@ class Acceptor {
     std::vector<Listener> listeners_;
     ConnectionTaker& taker_;
     std::optional<uid_t> only_uid_;
+    OwnerQueue<Waiting> waiting_;
     std::vector<EventSource> sources_;
     Timer resume_;
     bool stopped_ = false;

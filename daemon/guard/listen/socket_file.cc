@@ -17,7 +17,10 @@
 namespace postern {
 namespace {
 
-constexpr int backlog = 4096;  // the kernel cuts it to net.core.somaxconn
+// Connections that may wait to be accepted. All users wait in this one queue, and one of them can
+// keep it full: so it is no longer than what is accepted in some 50 ms. Who finds it full waits in
+// connect(2), as long as it likes. (As Backlog= in systemd/posternd.socket.)
+constexpr int backlog = 256;
 
 Status check_path(const std::string& path) {
     const std::string who = "socket \"" + printable(path) + "\": ";

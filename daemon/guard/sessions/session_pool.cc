@@ -12,9 +12,11 @@
 
 namespace postern {
 
-SessionPool::SessionPool(sd_event* event, Closers& closers, Audit& audit, CallHandler& calls,
-                         PacketHooks packets, const Limits& limits, SessionSettings settings)
+SessionPool::SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
+                         CallHandler& calls, PacketHooks packets, const Limits& limits,
+                         SessionSettings settings)
     : event_(event),
+      turns_(turns),
       closers_(closers),
       audit_(audit),
       calls_(calls),
@@ -123,7 +125,7 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
         return "limit sessions";
     }
     auto started =
-        SessionProcess::start(event_, closers_, audit_, *this, settings_, key, snapshot_);
+        SessionProcess::start(event_, turns_, closers_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;

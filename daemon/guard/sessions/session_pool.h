@@ -23,6 +23,7 @@
 #include "daemon/guard/sessions/session_process.h"
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
 
 namespace postern {
@@ -30,7 +31,7 @@ namespace postern {
 class SessionPool final : public SessionEvents, public ConnectionTaker {
   public:
     // All of these outlive it; nobody is told anything before the first connection.
-    SessionPool(sd_event* event, Closers& closers, Audit& audit, CallHandler& calls,
+    SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit& audit, CallHandler& calls,
                 PacketHooks packets, const Limits& limits, SessionSettings settings);
     ~SessionPool() override;
     SessionPool(const SessionPool&) = delete;
@@ -92,6 +93,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     void forget_if_unused(uid_t uid);
 
     sd_event* event_;
+    Turns& turns_;
     Closers& closers_;
     Audit& audit_;
     CallHandler& calls_;

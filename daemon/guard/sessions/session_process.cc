@@ -25,9 +25,6 @@ using std::chrono::steady_clock;
 constexpr microseconds patience = limits::session_patience;
 // Between the end of the channel and SIGKILL: what a session in order needs to leave by itself.
 constexpr microseconds time_to_leave = std::chrono::seconds(2);
-// Messages of one session that one turn of the loop takes, so that a session that talks without end
-// does not keep the others waiting.
-constexpr int messages_per_turn = 64;
 
 // The buffer is for one message at a time and the loop is one thread: all sessions share it.
 channel::Receiver& shared_receiver() {
@@ -50,20 +47,19 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 
 }  // namespace
 
-Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, Closers& closers,
-                                                              Audit& audit, SessionEvents& events,
-                                                              const SessionSettings& settings,
-                                                              const SessionKey& key,
-                                                              policy::SnapshotPtr snapshot) {
+Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
+    sd_event* event, Turns& turns, Closers& closers, Audit& audit, SessionEvents& events,
+    const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot) {
     POSTERN_TRY(auto pair, channel::make_pair());
     auto& [guard_end, session_end] = pair;
     refuse_descriptors(guard_end.get());
 
-    auto session = std::make_shared<SessionProcess>(event, closers, audit, events, settings, key);
+    auto session =
+        std::make_shared<SessionProcess>(event, turns, closers, audit, events, settings, key);
     SessionProcess& self = *session;
     self.channel_ = std::move(guard_end);
-    int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN,
-                   [&self](std::uint32_t revents) { self.on_channel(revents); });
+    int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN | EPOLLET,
+                   [&self](std::uint32_t /*revents*/) { self.turn_.ready(); });
     // There before it is needed: what marks a session must not fail.
     if (r >= 0) {
         r = add_defer(event, self.end_source_, [&self] { self.end_now(self.failure_); });
@@ -76,7 +72,7 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(sd_event* event, C
     return session;
 }
 
-SessionProcess::SessionProcess(sd_event* event, Closers& closers, Audit& audit,
+SessionProcess::SessionProcess(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
                                SessionEvents& events, const SessionSettings& settings,
                                const SessionKey& key)
     : event_(event),
@@ -86,6 +82,7 @@ SessionProcess::SessionProcess(sd_event* event, Closers& closers, Audit& audit,
       idle_(settings.idle),
       key_(std::make_shared<const SessionKey>(key)),
       caller_(key_, &key_->caller),
+      turn_(turns, key_->caller.payer(), [this] { return on_turn(); }),
       deadline_(event, [this] { on_deadline(); }),
       packets_(limits::datagrams_in_session, limits::datagram_bytes_in_session) {}
 
@@ -211,7 +208,12 @@ void SessionProcess::pump() {
     if (!serves()) return;
     const bool blocked =
         !outbox_.empty() || (state_ == State::serving && !packets_waiting_.empty());
-    sd_event_source_set_io_events(channel_source_.get(), EPOLLIN | (blocked ? EPOLLOUT : 0U));
+    // Where it is blocked, each time: the kernel looks anew then (epoll_ctl(2), EPOLL_CTL_MOD), and
+    // what it was short of, if it was memory, it may have by now.
+    if (std::exchange(blocked_, blocked) || blocked) {
+        sd_event_source_set_io_events(channel_source_.get(),
+                                      EPOLLIN | EPOLLET | (blocked ? EPOLLOUT : 0U));
+    }
     arm_deadline();
 }
 
@@ -253,24 +255,29 @@ void SessionProcess::channel_broke() {
 
 // ---- From the session ----
 
-void SessionProcess::on_channel(std::uint32_t revents) {
-    if ((revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) receive();
+// There is a message, the end, or room to send; or there was.
+Turns::Step SessionProcess::on_turn() {
+    if (!serves()) return {};
+    const std::optional<std::size_t> bytes = receive();
     pump();
+    return {bytes.value_or(0), bytes.has_value() && serves()};
 }
 
-void SessionProcess::receive() {
-    for (int i = 0; i < messages_per_turn && serves(); ++i) {
-        channel::Received received = shared_receiver().receive(channel_.get());
-        if (received.state == channel::Received::State::nothing) return;
-        if (received.refused_descriptors) return end("it sent descriptors");
-        if (received.state == channel::Received::State::ended) {
-            left_by_itself_ = true;
-            return end("it closed its channel");
-        }
-        auto message = channel::decode_to_guard(received.packet);
-        if (!message) return end("it sent no valid message: " + message.error().message);
+std::optional<std::size_t> SessionProcess::receive() {
+    channel::Received received = shared_receiver().receive(channel_.get());
+    if (received.state == channel::Received::State::nothing) return std::nullopt;
+    const std::size_t bytes = received.packet.size();
+    if (received.refused_descriptors) {
+        end("it sent descriptors");
+    } else if (received.state == channel::Received::State::ended) {
+        left_by_itself_ = true;
+        end("it closed its channel");
+    } else if (auto message = channel::decode_to_guard(received.packet)) {
         handle(*message);
+    } else {
+        end("it sent no valid message: " + message.error().message);
     }
+    return bytes;
 }
 
 void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
@@ -311,7 +318,7 @@ void SessionProcess::handle_ready(const channel::Ready& ready) {
     if (ready.session_version != version) return end("it is of another version");
     set_state(State::serving);
     acknowledged_ = steady_clock::now();
-    // on_channel() pumps
+    // on_turn() pumps
 }
 
 bool SessionProcess::was_handed_over(channel::ConnectionId id, const ConnectionInfo& info) const {

@@ -1,6 +1,8 @@
 // One postern-session, as the guard sees it: a process that speaks for one caller, and whose every
 // packet is hostile.
 //
+// What it sends is dealt with one message at a time, in the turns of whoever pays for its caller.
+//
 // The guard never waits for it. Messages to it wait in a bounded queue, connections in their own,
 // and a session that makes no progress for limits::session_patience is ended.
 #pragma once
@@ -32,6 +34,7 @@
 #include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/spawner.h"
+#include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/policy/verdict.h"
 
@@ -79,13 +82,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     };
 
     // Spawns one. Errors: no descriptor, process or memory to be had.
-    static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Closers& closers,
-                                                         Audit& audit, SessionEvents& events,
-                                                         const SessionSettings& settings,
-                                                         const SessionKey& key,
-                                                         policy::SnapshotPtr snapshot);
-    SessionProcess(sd_event* event, Closers& closers, Audit& audit, SessionEvents& events,
-                   const SessionSettings& settings, const SessionKey& key);
+    static Result<std::shared_ptr<SessionProcess>> start(
+        sd_event* event, Turns& turns, Closers& closers, Audit& audit, SessionEvents& events,
+        const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot);
+    SessionProcess(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
+                   SessionEvents& events, const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
     SessionProcess(const SessionProcess&) = delete;
     SessionProcess& operator=(const SessionProcess&) = delete;
@@ -140,10 +141,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     Status spawn(const SessionSettings& settings, int channel_end);
     void set_state(State state);
     void greet(const SessionSettings& settings, policy::SnapshotPtr snapshot);
-    void on_channel(std::uint32_t revents);
+    Turns::Step on_turn();
     void on_exit(const std::string& how);
     void on_deadline();
-    void receive();
+    // One message: its bytes. Absent: none waits.
+    std::optional<std::size_t> receive();
     void handle(channel::Envelope<channel::ToGuard>& message);
     void handle_ready(const channel::Ready& ready);
     void handle_accepted(channel::ConnectionId id, ConnectionInfo& info);
@@ -169,7 +171,10 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     std::shared_ptr<const policy::Caller> caller_;  // the key's own
     State state_ = State::starting;
     UniqueFd channel_;
+    // Edge-triggered, so that what waits for its turn does not wake the loop again and again.
     EventSource channel_source_;
+    bool blocked_ = false;  // the channel took less than there is to send
+    Turns::Task turn_;
     EventSource end_source_;
     Timer deadline_;
     // Why the channel was closed: what it did wrong, nothing, or it closed the channel itself, and

@@ -75,6 +75,15 @@ Result<GroupDigest::Key> load_key(int state_folder) {
     return key;
 }
 
+// Some hundred bytes, where the arguments alone may be 64 KiB: there are thousands.
+Record for_memory(Record record) {
+    decltype(record.arguments)().swap(record.arguments);
+    for (std::string* text : {&record.boot, &record.cgroup, &record.unit, &record.message}) {
+        std::string().swap(*text);
+    }
+    return record;
+}
+
 }  // namespace
 
 Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
@@ -181,6 +190,7 @@ void RecordStore::drop(const Age& age) {
     const auto over = over_.find(age);
     const Owner& owner = over->second;
     remove(age.second);
+    in_memory_.erase(age.second);
     OfUid& of_uid = over_of_uid_.at(std::get<0>(owner));
     const auto found = of_uid.output_bytes.find(age);
     of_uid.total_bytes -= found->second;
@@ -199,6 +209,7 @@ void RecordStore::keep(const Record& record) {
     const std::uint64_t bytes = output_bytes(record.job);
     OfUid& of_uid = over_of_uid_[uid];
     over_.emplace(age, owner_of(record.requester));
+    in_memory_.insert_or_assign(record.job, for_memory(record));
     remember_key(record);
     of_uid.output_bytes.emplace(age, bytes);
     of_uid.total_bytes += bytes;
@@ -258,6 +269,11 @@ std::optional<Record> RecordStore::read(const JobId& job) const {
     Result<Record> record = from_json(*text);
     if (!record || record->job != job) return std::nullopt;
     return std::move(*record);
+}
+
+const Record* RecordStore::find(const JobId& job) const {
+    const auto found = in_memory_.find(job);
+    return found == in_memory_.end() ? nullptr : &found->second;
 }
 
 std::vector<JobId> RecordStore::find_key(const Requester& who) const {

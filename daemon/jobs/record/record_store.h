@@ -57,6 +57,9 @@ class RecordStore {
     std::vector<Record> load();
     // The record of a job. Absent: there is none, or it can't be believed.
     [[nodiscard]] std::optional<Record> read(const JobId& job) const;
+    // The record of a job that is over, from memory: without its arguments, and without what it
+    // ran in. Null: it is not over, or its record is no longer kept. Until the next write_last().
+    [[nodiscard]] const Record* find(const JobId& job) const;
     // The jobs that are over, or remembered, which this owner had given this key.
     [[nodiscard]] std::vector<JobId> find_key(const Requester& who) const;
     void remember_key(const Record& record);
@@ -87,6 +90,7 @@ class RecordStore {
     // Error: errno.
     [[nodiscard]] Result<std::string, int> read_text(const JobId& job) const;
     std::map<Age, Owner> over_;
+    std::unordered_map<JobId, Record> in_memory_;  // the same jobs
     std::unordered_map<uid_t, OfUid> over_of_uid_;
     std::multimap<Owner, JobId> by_key_;  // of those that have a key
 };

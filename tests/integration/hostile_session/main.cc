@@ -272,6 +272,19 @@ void act(const std::string& mode) {
         ask(9, LookUpCall{JobId(foreign_job())});
         ask(10, LookUpCall{JobId("../jobs/" + foreign_job())});
         answers << "done" << std::endl;
+    } else if (mode == "many-values" || mode == "heavy") {
+        // The dearest packets that there are, without end: of more values than a caller can send,
+        // and of as many.
+        std::vector<Scalar> items(mode == "heavy" ? 4000 : 120'000);
+        for (std::size_t i = 0; mode == "heavy" && i < 14; ++i) items[i] = std::string(4000, 'x');
+        const channel::Bytes packet = channel::encode(
+            {id, RequestId{1}, channel::ToGuard(CheckCall{"note", {{"t", Value(items)}}})});
+        for (;;) {
+            pollfd ready{guard, POLLIN | POLLOUT, 0};
+            ::poll(&ready, 1, -1);
+            if ((ready.revents & POLLIN) != 0) static_cast<void>(next());
+            if (channel::send_packet(guard, packet, {}) == channel::Sent::ended) std::exit(0);
+        }
     } else if (mode == "flood-unread") {
         // Asks without end and never reads the answers.
         for (;;) say(id, RequestId{1}, DescribeCall{"hello"});

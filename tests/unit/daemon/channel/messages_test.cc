@@ -400,6 +400,24 @@ TEST(ChannelMessages, TooLongPacketsAreRefused) {
               "packet too long");
 }
 
+// More values than a caller can have sent: read no further than to their number.
+TEST(ChannelMessages, TooManyValuesAreRefused) {
+    const auto check = [](std::size_t in_list, std::size_t arguments) {
+        const Value list{std::vector<Scalar>(in_list)};
+        return encode(
+            {connection, request, CheckCall{"a", Arguments(arguments, NamedValue{"t", list})}});
+    };
+    EXPECT_TRUE(decode_to_guard(check(limits::json_values - 1, 1)).has_value());
+    EXPECT_EQ(error_of(decode_to_guard(check(limits::json_values, 1))), "malformed body");
+    EXPECT_TRUE(decode_to_guard(check(limits::json_values / 16 - 1, 16)).has_value());
+    EXPECT_EQ(error_of(decode_to_guard(check(limits::json_values / 16, 16))), "malformed body");
+    const Bytes worst = check(120'000, 1);
+    ASSERT_LE(worst.size(), limits::packet_bytes);
+    longest_allocation = 0;
+    EXPECT_FALSE(decode_to_guard(worst).has_value());
+    EXPECT_LT(longest_allocation, 1024U);
+}
+
 // Packets of any bytes, and packets that were messages before some of their bytes were changed:
 // none does harm, and what decodes encodes to itself again.
 TEST(ChannelMessages, RandomPacketsDoNoHarm) {

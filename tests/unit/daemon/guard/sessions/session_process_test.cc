@@ -1,17 +1,26 @@
 // A session that says nothing and reads nothing: whatever the guard sends, its end comes from the
-// loop.
+// loop. And one that the test speaks for: what it says waits for its turn.
 #include "daemon/guard/sessions/session_process.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/limits.h"
+#include "base/version.h"
+#include "daemon/channel/messages.h"
+#include "daemon/channel/transport.h"
 #include "tests/unit/daemon/event_loop.h"
 
 namespace postern {
@@ -55,14 +64,16 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         settings_.descriptors = 64;
         settings_.idle = std::chrono::seconds(30);
         auto snapshot = std::make_shared<const policy::Snapshot>();
-        auto started = SessionProcess::start(loop_.get(), closers_, audit_, *this, settings_,
-                                             {{1000, 1000, {1000}}}, std::move(snapshot));
+        auto started =
+            SessionProcess::start(loop_.get(), turns_, closers_, audit_, *this, settings_,
+                                  {{1000, 1000, {1000}}}, std::move(snapshot));
         EXPECT_TRUE(started) << started.error().message;
         session_ = std::move(*started);
     }
 
     void session_called(const CallPtr& /*call*/, const Call& /*asked*/) override {
         story_.emplace_back("called");
+        now_ += std::chrono::milliseconds(1);
     }
     void connection_closed(SessionProcess& /*session*/) override { story_.emplace_back("closed"); }
     void packet_answered(const Origin& /*origin*/, PacketOrigin /*packet*/,
@@ -90,9 +101,43 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     void run_until_gone() {
         while (!gone_) ASSERT_GT(sd_event_run(loop_.get(), 50'000'000), 0);
     }
+    // The session's own end of its channel, by which the test speaks for it.
+    UniqueFd other_end() {
+        const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, session_->pid(), 0)));
+        UniqueFd end(
+            static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), channel::session_fd, 0)));
+        EXPECT_TRUE(end) << std::strerror(errno);
+        return end;
+    }
+    static void say(const UniqueFd& end, channel::ConnectionId id, channel::RequestId request,
+                    channel::ToGuard body) {
+        ASSERT_EQ(
+            channel::send_packet(end.get(), channel::encode({id, request, std::move(body)}), {}),
+            channel::Sent::sent);
+    }
+    // It is ready, and has this connection.
+    void serve(const UniqueFd& end, channel::ConnectionId id) {
+        session_->add_connection(id, UniqueFd(open("/dev/null", O_RDONLY)), {origin()});
+        say(end, {}, {}, channel::Ready{version});
+        run_loop();
+        turns_.run();
+        say(end, id, {}, channel::Accepted{});
+        run_loop();
+        turns_.run();
+        ASSERT_EQ(session_->state(), SessionProcess::State::serving);
+    }
+    // All that it has, but no turn.
+    void run_loop() {
+        int done = 0;
+        while ((done = sd_event_run(loop_.get(), 0)) > 0) {
+        }
+        ASSERT_EQ(done, 0);
+    }
     std::vector<std::string> since() { return std::exchange(story_, {}); }
 
     EventLoop loop_ = make_event_loop();
+    std::chrono::nanoseconds now_{0};
+    Turns turns_{[this] { return now_; }, [] {}};
     std::unique_ptr<Spawner> spawner_ = std::move(Spawner::create()).value();
     Closers closers_;
     Audit audit_{loop_.get(), std::make_unique<SilentSink>()};
@@ -156,6 +201,66 @@ TEST_F(SessionProcessTest, TheFirstReasonIsTheReason) {
     session_->end("the second");
     session_->end_now("the third");
     EXPECT_EQ(session_->failure(), "the first");
+}
+
+TEST_F(SessionProcessTest, WhatItSaysWaitsForItsTurn) {
+    const UniqueFd end = other_end();
+    say(end, {}, {}, channel::Ready{version});
+    run_loop();  // comes to an end, though there is something to read
+    EXPECT_EQ(session_->state(), SessionProcess::State::starting);
+    EXPECT_TRUE(turns_.has_work());
+    turns_.run();
+    EXPECT_EQ(session_->state(), SessionProcess::State::serving);
+    EXPECT_FALSE(turns_.has_work());
+}
+
+TEST_F(SessionProcessTest, BetweenItsMessagesOthersHaveTheirTurns) {
+    const UniqueFd end = other_end();
+    const channel::ConnectionId id{1};
+    serve(end, id);
+    for (std::uint32_t request = 1; request <= 3; ++request) {
+        say(end, id, channel::RequestId{request}, CheckCall{"a", {}});
+    }
+    run_loop();
+    Turns::Task other(turns_, 4711, [this] {
+        story_.emplace_back("other");
+        now_ += std::chrono::milliseconds(1);
+        return Turns::Step{0, true};
+    });
+    other.ready();
+    for (int run = 0; run < 6; ++run) turns_.run();
+    EXPECT_THAT(since(), ElementsAre("called", "other", "called", "other", "called", "other"));
+}
+
+TEST_F(SessionProcessTest, WhatItSaidIsNotHeardOnceItIsMarked) {
+    const UniqueFd end = other_end();
+    serve(end, channel::ConnectionId{1});
+    say(end, channel::ConnectionId{1}, channel::RequestId{1}, CheckCall{"a", {}});
+    run_loop();
+    session_->end("it was asked to");
+    turns_.run();
+    EXPECT_FALSE(turns_.has_work());
+    EXPECT_THAT(since(), IsEmpty());
+}
+
+TEST_F(SessionProcessTest, OneThatReadsAgainGetsAllThatWaited) {
+    const UniqueFd end = other_end();
+    serve(end, channel::ConnectionId{1});
+    constexpr int count = 20;  // the channel takes two or three
+    for (int i = 0; i < count; ++i) session_->send(message(100'000));
+    int received = 0;
+    channel::Receiver receiver;
+    while (received < count) {
+        const auto got = receiver.receive(end.get());
+        if (got.state == channel::Received::State::packet) {
+            if (got.packet.size() > 100'000) ++received;
+            continue;
+        }
+        ASSERT_EQ(got.state, channel::Received::State::nothing);
+        ASSERT_GT(sd_event_run(loop_.get(), 10'000'000), 0);
+        turns_.run();
+    }
+    EXPECT_TRUE(session_->serves());
 }
 
 TEST_F(SessionProcessTest, WhoeverIsToldThatItIsGoneMayLetItGo) {

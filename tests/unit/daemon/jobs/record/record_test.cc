@@ -167,6 +167,35 @@ TEST_F(Store, TheOldestGoOfEachUidAndOfAll) {
     EXPECT_TRUE(notices_.empty());
 }
 
+TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
+    auto store = open(2, 3);
+    ASSERT_TRUE(store);
+    add(*store, 1, anna, 100);
+    const auto expect_known = [](const Record* record) {
+        ASSERT_NE(record, nullptr);
+        EXPECT_EQ(record->action, "web.restart");
+        EXPECT_EQ(record->state, RecordState::ended);
+        EXPECT_EQ(record->requester.uid, anna);
+        EXPECT_EQ(record->created, example().created);
+        EXPECT_EQ(record->result.status, example().result.status);
+        EXPECT_TRUE(record->arguments.empty());
+    };
+    expect_known(store->find(id(1)));
+    EXPECT_EQ(store->find(id(2)), nullptr);
+    // The next guard knows it as well.
+    store = fail("the lock is free");
+    store = open(2, 3);
+    ASSERT_TRUE(store);
+    EXPECT_TRUE(store->load().empty());
+    std::filesystem::remove(folder_ / "state/jobs/" + id(1).text() + "/record.json");
+    expect_known(store->find(id(1)));
+    // It goes with its record.
+    add(*store, 2, anna, 200);
+    add(*store, 3, anna, 300);
+    EXPECT_EQ(store->find(id(1)), nullptr);
+    EXPECT_NE(store->find(id(2)), nullptr);
+}
+
 TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     auto store = open(100, 100);  // 1 MiB
     ASSERT_TRUE(store);

@@ -1,0 +1,27 @@
+"""Programs of which one caller's session is hostile: tests/integration/hostile_session in its place."""
+
+import contextlib
+import shutil
+
+import harness
+
+
+@contextlib.contextmanager
+def programs(place, uid, mode):
+    """Copies of the programs in the new folder `place`; guards that are started meanwhile are of them.
+
+    The session of `uid` plays that mode, everybody else's is the real one. What the hostile one writes down
+    is in place/"answers".
+    """
+    ours = harness._programs
+    place.mkdir()
+    for name in ("posternd", "postern-launcher", "posternctl"):
+        shutil.copy2(ours / name, place)
+    shutil.copy2(ours / "postern-session", place / "real-session")
+    shutil.copy2(ours / "tests/hostile-session", place / "postern-session")
+    (place / "mode").write_text(f"{uid} {mode} {place}/real-session\n")
+    harness._programs = place
+    try:
+        yield
+    finally:
+        harness._programs = ours

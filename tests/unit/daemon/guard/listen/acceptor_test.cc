@@ -1,0 +1,148 @@
+// Connections from a real listener, up to whoever takes them: each in its turn.
+#include "daemon/guard/listen/acceptor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/loop/turn_loop.h"
+#include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace postern {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr std::size_t most_waiting = 20;
+
+class AcceptorTest : public testing::Test, public ConnectionTaker {
+  protected:
+    AcceptorTest() {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path_.copy(address.sun_path, sizeof address.sun_path - 1);
+        Listener listener;
+        listener.name = "the listener";
+        listener.socket.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        EXPECT_EQ(
+            ::bind(listener.socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address),
+            0);
+        EXPECT_EQ(::listen(listener.socket.get(), 64), 0);
+        std::vector<Listener> listeners;
+        listeners.push_back(std::move(listener));
+        acceptor_ = std::make_unique<Acceptor>(
+            loop_.get(), turns_, std::move(listeners), *this,
+            OwnerQueue<Acceptor::Waiting>::Bounds{most_waiting, 100}, std::nullopt);
+        EXPECT_TRUE(acceptor_->start());
+        clients_.reserve(100);
+    }
+
+    void admit(UniqueFd connection, const Peer& peer, const Listener& listener) override {
+        EXPECT_TRUE(connection);
+        EXPECT_EQ(peer.caller.uid, ::getuid());
+        EXPECT_EQ(listener.name, "the listener");
+        ++admitted_;
+        now_ += std::chrono::milliseconds(1);
+    }
+    void refuse(UniqueFd /*connection*/, const Peer* peer, const std::string& listener,
+                const std::string& reason) override {
+        EXPECT_NE(peer, nullptr);
+        EXPECT_EQ(listener, "the listener");
+        refused_.push_back(reason);
+    }
+
+    void connect(std::size_t count) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path_.copy(address.sun_path, sizeof address.sun_path - 1);
+        for (std::size_t i = 0; i < count; ++i) {
+            clients_.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+            ASSERT_EQ(::connect(clients_.back().get(), reinterpret_cast<sockaddr*>(&address),
+                                sizeof address),
+                      0);
+        }
+    }
+    void run_loop() { ASSERT_GE(sd_event_run(loop_.get(), 0), 0); }
+
+    TemporaryDirectory folder_;
+    std::string path_ = folder_ / "s.sock";
+    EventLoop loop_ = make_event_loop();
+    std::chrono::nanoseconds now_{0};
+    Turns turns_{[this] { return now_; }, [] {}};
+    std::vector<UniqueFd> clients_;
+    int admitted_ = 0;
+    std::vector<std::string> refused_;
+    std::unique_ptr<Acceptor> acceptor_;
+};
+
+TEST_F(AcceptorTest, TakesEightInATurnOfTheLoop) {
+    connect(10);
+    run_loop();
+    EXPECT_EQ(acceptor_->waiting(), 8U);
+    run_loop();
+    EXPECT_EQ(acceptor_->waiting(), 10U);
+    EXPECT_EQ(admitted_, 0);
+}
+
+TEST_F(AcceptorTest, HandsEachOnInItsOwnersTurn) {
+    connect(2);
+    run_loop();
+    // Somebody else is before it, and then between the two.
+    int others = 0;
+    Turns::Task other(turns_, ::getuid() + 1, [&] {
+        ++others;
+        now_ += std::chrono::milliseconds(1);
+        return Turns::Step{0, true};
+    });
+    other.ready();
+    turns_.run();
+    turns_.run();
+    turns_.run();
+    EXPECT_EQ(admitted_, 2);
+    EXPECT_EQ(others, 1);
+    EXPECT_EQ(acceptor_->waiting(), 0U);
+}
+
+TEST_F(AcceptorTest, RefusesWhatIsTooMuchAtOnce) {
+    connect(most_waiting + 2);
+    for (int turn = 0; turn < 4; ++turn) run_loop();
+    EXPECT_EQ(acceptor_->waiting(), most_waiting);
+    EXPECT_THAT(refused_,
+                ElementsAre("too many connections at once", "too many connections at once"));
+}
+
+TEST_F(AcceptorTest, WhatWasAcceptedGoesOnWhenItStops) {
+    connect(1);
+    run_loop();
+    acceptor_->stop();
+    connect(1);  // stays in the backlog
+    run_loop();
+    turns_.run();
+    EXPECT_EQ(admitted_, 1);
+    EXPECT_THAT(refused_, IsEmpty());
+}
+
+TEST_F(AcceptorTest, WhatStillWaitsAtItsEndIsRefused) {
+    connect(3);
+    run_loop();
+    acceptor_.reset();
+    EXPECT_EQ(refused_.size(), 3U);
+    EXPECT_THAT(refused_, Each("the daemon stops"));
+    EXPECT_EQ(admitted_, 0);
+}
+
+}  // namespace
+}  // namespace postern
