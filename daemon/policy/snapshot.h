@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/policy/people.h"
 #include "daemon/policy/unit_property.h"
 #include "model/action.h"
 
@@ -63,6 +64,9 @@ struct Action {
     uid_t uid = 0;
     gid_t gid = 0;
     std::vector<gid_t> groups;
+    // Those of them that the user itself does not have, who could take them from the job; root's
+    // jobs lend nothing.
+    std::vector<gid_t> lent;
     // HOME, USER, LOGNAME, SHELL come from the account, PATH and LANG are fixed, then what the file
     // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
     std::vector<std::pair<std::string, std::string>> environment;
@@ -86,6 +90,7 @@ struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
     std::vector<BadFile> bad;                  // by file
     std::set<std::string, std::less<>> units;  // those that some rule names
+    People people;
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

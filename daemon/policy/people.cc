@@ -1,0 +1,38 @@
+#include "daemon/policy/people.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace postern::policy {
+
+UidRanges::UidRanges(std::vector<UidRange> ranges) : ranges_(std::move(ranges)) {
+    std::ranges::sort(ranges_);
+    const auto twice = std::ranges::unique(ranges_);
+    ranges_.erase(twice.begin(), twice.end());
+    uid_t highest = 0;
+    for (const UidRange& range : ranges_) {
+        highest_.push_back(highest = std::max(highest, range.last));
+    }
+}
+
+std::vector<UidRange> UidRanges::at(uid_t uid) const {
+    std::vector<UidRange> found;
+    auto after = std::ranges::upper_bound(ranges_, uid, {}, &UidRange::first) - ranges_.begin();
+    while (after > 0 && highest_[static_cast<std::size_t>(after - 1)] >= uid) {
+        const UidRange& range = ranges_[static_cast<std::size_t>(--after)];
+        if (range.last >= uid) found.push_back(range);
+    }
+    return found;
+}
+
+bool People::has_account(uid_t uid) const {
+    return std::ranges::binary_search(accounts, uid);
+}
+
+void People::keep_ranges_of(const People& before) {
+    std::vector<UidRange> both = ranges.all();
+    both.insert(both.end(), before.ranges.all().begin(), before.ranges.all().end());
+    ranges = UidRanges(std::move(both));
+}
+
+}  // namespace postern::policy
