@@ -255,9 +255,19 @@ Status Manager::set_up_policy() {
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),
-        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); });
+        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); },
+        [this](const policy::SnapshotPtr& snapshot) {
+            if (state_ == State::stopping) return;
+            spdlog::info("users, groups or subordinate ids have changed: read again");
+            put_in_force(snapshot);
+        });
     if (!store) return Unexpected(std::move(store).error());
     policy_ = std::move(*store);
+    if (!policy_->sees_changes()) {
+        spdlog::warn(
+            "changes of users, groups and subordinate ids are not seen before the next "
+            "reload: no inotify; see fs.inotify.max_user_instances");
+    }
     policy_->load();
     return {};
 }
@@ -290,8 +300,7 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
                 "that name one never hold, deny rules that name one always do");
         }
-        calls_->set_snapshot(*snapshot);
-        pool_->set_snapshot(*snapshot);
+        put_in_force(*snapshot);
         spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
                      (*snapshot)->bad.size());
     }
@@ -319,6 +328,16 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
     administration_->loaded(snapshot, request);
     notice_->say("READY=1");
     notice_->say_status(activity_->text());
+}
+
+void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
+    // Each once, for as long as it holds.
+    for (const std::string& warning : snapshot->people.warnings) {
+        if (std::ranges::find(warnings_, warning) == warnings_.end()) spdlog::warn("{}", warning);
+    }
+    warnings_ = snapshot->people.warnings;
+    calls_->set_snapshot(snapshot);
+    pool_->set_snapshot(snapshot);
 }
 
 int Manager::run() {

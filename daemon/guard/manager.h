@@ -58,6 +58,7 @@ class Manager {
     void leave();
     void report_off(const policy::BadFile& bad);
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
+    void put_in_force(const policy::SnapshotPtr& snapshot);
     std::uint64_t reload();
     void stop();
     void on_signal(int signal);
@@ -65,6 +66,7 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
+    std::vector<std::string> warnings_;    // of the snapshot in force
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;

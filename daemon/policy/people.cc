@@ -1,6 +1,7 @@
 #include "daemon/policy/people.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace postern::policy {
@@ -31,7 +32,9 @@ bool People::has_account(uid_t uid) const {
 
 void People::keep_ranges_of(const People& before) {
     std::vector<UidRange> both = ranges.all();
-    both.insert(both.end(), before.ranges.all().begin(), before.ranges.all().end());
+    // One whose owner could not be told then is told now, or is nobody's.
+    std::ranges::copy_if(before.ranges.all(), std::back_inserter(both),
+                         [](const UidRange& range) { return range.owner.has_value(); });
     ranges = UidRanges(std::move(both));
 }
 

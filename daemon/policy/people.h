@@ -50,7 +50,7 @@ struct People {
     std::vector<std::string> warnings;
 
     [[nodiscard]] bool has_account(uid_t uid) const;
-    // Ranges that were there before stay: processes and setuid files of them do, too.
+    // Ranges that were somebody's before stay: processes and setuid files of them do, too.
     void keep_ranges_of(const People& before);
 };
 

@@ -135,6 +135,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
         // have them too, since nobody's would else be allowed.
         take_own_groups(peer.caller);
     }
+    pool_.charge(peer.caller);
     // A reply of ours never comes back to us, since it goes to files of its receiver's own. Were
     // there a way, it would have our credentials.
     if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");
@@ -170,7 +171,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
 }
 
 bool Datagrams::hand_over(Held& held) {
-    const uid_t uid = held.peer.caller.uid;
+    const uid_t uid = held.peer.caller.payer();
     if (refused_for_now(uid)) {
         refuse(held.listener, &held.peer,
                "refused for a while: a session of this user ended with packets unanswered");
@@ -249,7 +250,7 @@ void Datagrams::packets_dropped(const SessionProcess& session) {
     if (!session.failure().empty()) {
         const auto now = steady_clock::now();
         std::erase_if(refused_until_, [now](const auto& entry) { return entry.second <= now; });
-        refused_until_[session.caller()->uid] = now + penalty;
+        refused_until_[session.caller()->payer()] = now + penalty;
     }
     go_on_soon();
 }

@@ -179,13 +179,13 @@ std::uint64_t RecordStore::output_bytes(const JobId& job) const {
 
 void RecordStore::drop(const Age& age) {
     const auto over = over_.find(age);
-    const Owner& owner = over->second;
+    const auto& [owner, payer] = over->second;
     remove(age.second);
-    OfUid& of_uid = over_of_uid_.at(std::get<0>(owner));
+    OfUid& of_uid = over_of_uid_.at(payer);
     const auto found = of_uid.output_bytes.find(age);
     of_uid.total_bytes -= found->second;
     of_uid.output_bytes.erase(found);
-    if (of_uid.output_bytes.empty()) over_of_uid_.erase(std::get<0>(owner));
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(payer);
     const auto [first, last] = by_key_.equal_range(owner);
     const auto keyed =
         std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
@@ -195,10 +195,10 @@ void RecordStore::drop(const Age& age) {
 
 void RecordStore::keep(const Record& record) {
     const Age age(record.result.ended, record.job);
-    const uid_t uid = record.requester.uid;
+    const uid_t payer = record.requester.payer();
     const std::uint64_t bytes = output_bytes(record.job);
-    OfUid& of_uid = over_of_uid_[uid];
-    over_.emplace(age, owner_of(record.requester));
+    OfUid& of_uid = over_of_uid_[payer];
+    over_.emplace(age, std::pair(owner_of(record.requester), payer));
     remember_key(record);
     of_uid.output_bytes.emplace(age, bytes);
     of_uid.total_bytes += bytes;
