@@ -1,15 +1,13 @@
 """Callers with subordinate ids: in user namespaces whose maps are those that newuidmap(1) and newgidmap(1)
 write, and accounts of the test's own for the guard."""
 
-import contextlib
 import ctypes
 import dataclasses
 import os
 import shutil
 import sys
 
-import harness
-from identity import Identity, popen_as, run_as
+from identity import Identity, run_as
 
 CLONE_NEWUSER = 0x10000000
 PR_SET_DUMPABLE = 4
@@ -55,9 +53,8 @@ class InNamespace(Identity):
             os.close(fd)
         if not self.uid_map:
             return
-        with contextlib.suppress(OverflowError):
-            if set(self.groups) != set(self.outer.groups):
-                os.setgroups([inside(self.gid_map, gid) for gid in self.groups])
+        if set(self.groups) != set(self.outer.groups):
+            os.setgroups([inside(self.gid_map, gid) for gid in self.groups])
         gid, uid = inside(self.gid_map, self.gid), inside(self.uid_map, self.uid)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
@@ -133,7 +130,7 @@ def setuid_interpreter(folder, uid):
     """A python3 that runs as `uid`, whoever starts it: what a user leaves behind as a subordinate uid."""
     path = folder / f"python-{uid}"
     shutil.copy(os.path.realpath(sys.executable), path)
-    os.chown(path, uid, -1)
+    os.chown(path, uid, uid)  # a namespace must know both
     path.chmod(0o4755)
     return str(path)
 
@@ -144,7 +141,3 @@ def call_as_setuid(guard, interpreter, identity, *calls):
                   input=b"".join(call + b"\n" for call in calls), text=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
-
-
-__all__ = ["Accounts", "InNamespace", "call_as_setuid", "harness", "popen_as", "setuid_interpreter",
-           "subordinate"]
