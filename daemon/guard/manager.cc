@@ -59,6 +59,14 @@ Result<gid_t> group_id(const std::string& name) {
     return entry->gr_gid;
 }
 
+bool denies_people(const policy::Snapshot& snapshot) {
+    return std::ranges::any_of(snapshot.actions, [](const auto& entry) {
+        return std::ranges::any_of(entry.second.deny, [](const policy::Rule& rule) {
+            return rule.subject.user || rule.subject.group;
+        });
+    });
+}
+
 // Empty: there is no folder for it.
 std::string default_user_socket(const char* folder_name, const char* name) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");
@@ -177,7 +185,10 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     for (Listener& listener : listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
-    acceptor_ = std::make_unique<Acceptor>(event_.get(), std::move(streams), *pool_, only_uid);
+    POSTERN_TRY(auto known, KnownCallers::create(event_.get(), *pool_));
+    known_callers_ = std::move(known);
+    acceptor_ =
+        std::make_unique<Acceptor>(event_.get(), std::move(streams), *known_callers_, only_uid);
     POSTERN_TRY(auto datagrams, Datagrams::create(event_.get(), std::move(packets), *pool_, closer_,
                                                   *audit_, only_uid));
     datagrams_ = std::move(datagrams);
@@ -300,6 +311,13 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
                 "that name one never hold, deny rules that name one always do");
         }
+        if (denies_people(**snapshot) && !units_are_known()) {
+            spdlog::warn(
+                "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
+                "user "
+                "namespace: they hold for every uid that has no account, or lies in a range of "
+                "subordinate ids, and that no rule allows by user or unit");
+        }
         put_in_force(*snapshot);
         spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
                      (*snapshot)->bad.size());
@@ -338,6 +356,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
     warnings_ = snapshot->people.warnings;
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);
+    known_callers_->set_snapshot(snapshot);
 }
 
 int Manager::run() {
@@ -373,6 +392,7 @@ void Manager::leave() {
     notice_->say("STOPPING=1");
     activity_->stop();
     acceptor_->stop();
+    known_callers_->stop();
     // Packets that were received are answered first. Then jobs, so that the sessions can still tell
     // how they ended.
     datagrams_->stop([this] {

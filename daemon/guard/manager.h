@@ -17,6 +17,7 @@
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/datagram/datagrams.h"
+#include "daemon/guard/known_callers.h"
 #include "daemon/guard/listen/acceptor.h"
 #include "daemon/guard/policy_store.h"
 #include "daemon/guard/service/activity.h"
@@ -83,6 +84,7 @@ class Manager {
     std::unique_ptr<SessionPool> pool_;
     std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
+    std::unique_ptr<KnownCallers> known_callers_;
     std::unique_ptr<Acceptor> acceptor_;
     std::unique_ptr<Datagrams> datagrams_;
 };

@@ -14,6 +14,11 @@ void add_once(std::vector<uid_t>& uids, uid_t uid) {
     if (std::ranges::find(uids, uid) == uids.end()) uids.push_back(uid);
 }
 
+bool has_account(const People& people, const Caller& caller, uid_t uid) {
+    return people.has_account(uid) ||
+           std::ranges::find(caller.accounts, uid) != caller.accounts.end();
+}
+
 // Where the search for owners got to.
 struct Trail {
     Owners owners;
@@ -24,10 +29,11 @@ struct Trail {
 };
 
 // Returns whether it leads to an account.
-bool follow_uid(const People& people, uid_t uid, Trail& trail, bool& in_range) {
+bool follow_uid(const People& people, const Caller& caller, uid_t uid, Trail& trail,
+                bool& in_range) {
     if (uid == unmapped) return false;
     add_once(trail.owners.uids, uid);
-    bool leads = people.has_account(uid);
+    bool leads = has_account(people, caller, uid);
     if (leads) add_once(trail.accounts, uid);
     const auto ranges = people.ranges.at(uid);
     in_range = !ranges.empty();
@@ -45,15 +51,15 @@ bool follow_uid(const People& people, uid_t uid, Trail& trail, bool& in_range) {
 
 Trail trail_of(const People& people, const Caller& caller) {
     Trail trail;
-    follow_uid(people, caller.uid, trail, trail.in_range);
+    follow_uid(people, caller, caller.uid, trail, trail.in_range);
     bool map_leads = false;
     if (caller.process_known) {
         for (const uid_t uid : caller.mapped_from) {
             bool in_range = false;
-            map_leads = follow_uid(people, uid, trail, in_range) || map_leads;
+            map_leads = follow_uid(people, caller, uid, trail, in_range) || map_leads;
         }
     }
-    const bool needs_no_process = people.has_account(caller.uid) && !trail.in_range;
+    const bool needs_no_process = has_account(people, caller, caller.uid) && !trail.in_range;
     const bool known_by_process =
         caller.process_known &&
         (caller.mapped_from.empty() ? trail.in_range || people.ranges_known : map_leads);
@@ -72,7 +78,7 @@ Owners owners_of(const People& people, const Caller& caller) {
 }
 
 uid_t payer_of(const People& people, const Caller& caller) {
-    if (people.has_account(caller.uid)) return caller.uid;
+    if (has_account(people, caller, caller.uid)) return caller.uid;
     const Trail trail = trail_of(people, caller);
     const auto is_person = [&people](uid_t uid) {
         return uid > people.last_system_uid && uid != overflow_uid;

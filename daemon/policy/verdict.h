@@ -28,9 +28,14 @@ struct Caller {
     // Where its process has a user namespace other than the guard's: what each line of its uid_map
     // begins with outside, in order, each once. Empty: it has the guard's own, or one that root
     // made.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::vector<uid_t> mapped_from = {};
     // Whether that could be read while the process lived (SO_PEERPIDFD, Linux 6.5).
     bool process_known = true;
+    // Of these uids and its own, those that have an account though the user database does not list
+    // them (People::accounts), as far as they were asked for when it connected.
+    // NOLINTNEXTLINE(readability-redundant-member-init): as above
+    std::vector<uid_t> accounts = {};
     // Who pays for what it uses, where that is not its own uid: by the ranges of the moment when it
     // connected, so that what is counted up is counted down again.
     std::optional<uid_t> paid_by = std::nullopt;

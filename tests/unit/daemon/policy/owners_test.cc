@@ -162,6 +162,22 @@ TEST(Owners, OfAUidWithoutAccountAreNotKnownWhereRangesAreNot) {
     EXPECT_TRUE(owners_of(unknown, caller_of(4242, {}, false)).known);
 }
 
+TEST(Owners, AnAccountThatIsNotListedCountsWhereItWasAskedFor) {
+    People unknown = people();
+    unknown.ranges_known = false;
+    Caller caller = caller_of(20000);
+    EXPECT_FALSE(owners_of(unknown, caller).known);
+    caller.accounts = {20000};
+    EXPECT_TRUE(owners_of(unknown, caller).known);
+    caller.process_known = false;
+    EXPECT_TRUE(owners_of(unknown, caller).known);
+    Caller contained = caller_of(700003, {20000});
+    EXPECT_FALSE(owners_of(unknown, contained).known);
+    contained.accounts = {20000};
+    EXPECT_TRUE(owners_of(unknown, contained).known);
+    EXPECT_EQ(payer_of(unknown, contained), 20000U);
+}
+
 TEST(People, ARangeThatVanishedStays) {
     People before = people();
     People after;
