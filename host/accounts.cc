@@ -61,8 +61,10 @@ void for_each_entry(Ask ask, What what) {
     std::vector<char> buffer;
     while (true) {
         const auto next = look_up<Entry>(buffer, ask);
-        if (!next || !*next) return;
-        what(**next);
+        if (!next) return;
+        const std::optional<Entry>& entry = *next;
+        if (!entry) return;
+        what(*entry);
     }
 }
 
@@ -117,8 +119,9 @@ Result<std::optional<Group>> find_group_by_id(gid_t gid) {
             return getgrgid_r(gid, into, data, size, found);
         });
     if (!entry) return fail(entry.error().message);
-    if (!*entry) return std::optional<Group>();
-    return std::optional<Group>(group_of(**entry));
+    const std::optional<group>& found = *entry;
+    if (!found) return std::optional<Group>();
+    return std::optional<Group>(group_of(*found));
 }
 
 std::vector<Account> all_users() {

@@ -103,7 +103,7 @@ uid_t last_system_uid(std::string_view login_defs) {
         if (words.size() != 2) return;
         const auto value = decimal(words[1]);
         if (!value) return;
-        if (words[0] == "SYS_UID_MAX") highest = *value;
+        if (words[0] == "SYS_UID_MAX") highest = value;
         if (words[0] == "UID_MIN") lowest_of_people = *value;
     });
     return highest.value_or(std::max<uid_t>(lowest_of_people, 1) - 1);

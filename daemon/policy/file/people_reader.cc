@@ -77,15 +77,16 @@ class PeopleReader {
         if (known != users_.end()) return &known->second;
         const auto found = find_user(name);
         failed = failed || !found;
-        if (!found || !*found) return nullptr;
-        accounts_.insert((*found)->uid);
-        return &users_.emplace(name, **found).first->second;
+        const std::optional<Account> user = found ? *found : std::nullopt;
+        if (!user) return nullptr;
+        accounts_.insert(user->uid);
+        return &users_.emplace(name, *user).first->second;
     }
 
     void add_named(const std::optional<uid_t>& uid) {
         if (!uid || accounts_.contains(*uid)) return;
         const auto found = find_user(*uid);
-        if (found && *found) accounts_.insert(*uid);
+        if (found && found->has_value()) accounts_.insert(*uid);
     }
 
     // As newuidmap(1): the text is a name, and a number besides.
@@ -97,10 +98,12 @@ class PeopleReader {
         }
         if (const auto uid = parse_id(text)) {
             owners.push_back(*uid);
-            if (const auto found = find_user(*uid); found && *found) {
+            const auto found = find_user(*uid);
+            const std::optional<Account> user = found ? *found : std::nullopt;
+            if (user) {
                 accounts_.insert(*uid);
-                users_.emplace((*found)->name, **found);
-                range_owners_.insert((*found)->name);
+                users_.emplace(user->name, *user);
+                range_owners_.insert(user->name);
             }
         }
         return owners;
@@ -175,9 +178,9 @@ class PeopleReader {
         }
         if (listed) return names;
         const auto found = find_group_by_id(gid);
-        if (found && *found) {
-            add(**found);
-        } else if (!found) {
+        const std::optional<Group> group = found ? *found : std::nullopt;
+        if (group) add(*group);
+        if (!found) {
             warn("the members of gid " + std::to_string(gid) + " can't be looked up (" +
                  found.error().message + "); reload when they can");
         }
