@@ -34,25 +34,30 @@ std::vector<std::string> range_warnings(const std::string& file,
     std::ranges::stable_sort(sorted, {}, &SubordinateIds::first);
     const SubordinateIds* highest = nullptr;  // of those before, the one that ends last
     for (const SubordinateIds& ids : sorted) {
-        const std::string place = file + ':' + std::to_string(ids.line) + ": " + shown_range(ids);
+        const auto warn = [&](const std::string& what) {
+            warnings.push_back(file + ':' + std::to_string(ids.line) + ": " + shown_range(ids) +
+                               what + "; give other ids");
+        };
         const auto covered = std::ranges::lower_bound(
             taken, ids.first, {}, [](const auto& entry) { return entry.first; });
         if (covered != taken.end() && covered->first <= ids.last) {
-            warnings.push_back(place + " covers the " + what_is_taken + ' ' +
-                               in_quotes(covered->second) + " (" + std::to_string(covered->first) +
-                               "), which its owner can so become; give other ids");
+            warn(std::string(" covers the ")
+                     .append(what_is_taken)
+                     .append(" ")
+                     .append(in_quotes(covered->second))
+                     .append(" (")
+                     .append(std::to_string(covered->first))
+                     .append("), which its owner can so become"));
         }
         if (highest != nullptr && highest->last >= ids.first && highest->owner != ids.owner) {
-            warnings.push_back(place + " overlaps " + shown_range(*highest) + " in line " +
-                               std::to_string(highest->line) +
-                               ": a deny rule that names one of them holds for both; give other "
-                               "ids");
+            warn(" overlaps " + shown_range(*highest) + " in line " +
+                 std::to_string(highest->line) +
+                 ": a deny rule that names one of them holds for both");
         }
         for (const ReservedIds& other : reserved) {
             if (ids.first > other.last || ids.last < other.first) continue;
-            warnings.push_back(place + " covers ids from " + std::to_string(other.first) + " to " +
-                               std::to_string(other.last) + ", " + other.purpose +
-                               "; give other ids");
+            warn(" covers ids from " + std::to_string(other.first) + " to " +
+                 std::to_string(other.last) + ", " + other.purpose);
         }
         if (highest == nullptr || ids.last > highest->last) highest = &ids;
     }
