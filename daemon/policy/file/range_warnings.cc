@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -35,8 +35,11 @@ std::vector<std::string> range_warnings(const std::string& file,
     const SubordinateIds* highest = nullptr;  // of those before, the one that ends last
     for (const SubordinateIds& ids : sorted) {
         const auto warn = [&](const std::string& what) {
-            warnings.push_back(file + ':' + std::to_string(ids.line) + ": " + shown_range(ids) +
-                               what + "; give other ids");
+            std::string warning = file + ':' + std::to_string(ids.line) + ": ";
+            warning += shown_range(ids);
+            warning += what;
+            warning += "; give other ids";
+            warnings.push_back(std::move(warning));
         };
         const auto covered = std::ranges::lower_bound(
             taken, ids.first, {}, [](const auto& entry) { return entry.first; });
