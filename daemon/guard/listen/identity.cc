@@ -177,7 +177,8 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.groups_known = false;
     peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    take_process(pidfd, calls, peer);
+    const auto facts = pidfd >= 0 ? read_process(pidfd, calls) : std::nullopt;
+    if (facts) peer.unit = unit_of(*facts);
     return peer;
 }
 

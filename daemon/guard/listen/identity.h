@@ -42,8 +42,9 @@ Result<Peer> identify(int connection, const PeerCalls& calls = {});
 
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no
-// groups: those are not known. `pidfd` is negative where there is none; it stays the caller's.
-// Errors: as of identify().
+// groups: those are not known. Nor is the user namespace taken to be: most senders are gone by
+// then, and one user's packets would be two callers, by chance. `pidfd` is negative where there is
+// none; it stays the caller's. Errors: as of identify().
 Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls = {});
 
 // Whether this kernel can tell a peer's unit and user namespace at all (SO_PEERPIDFD, Linux 6.5).
