@@ -42,13 +42,37 @@ std::string text_or_empty(const char* text) {
     return text == nullptr ? "" : text;
 }
 
+Account account_of(const passwd& entry) {
+    return {text_or_empty(entry.pw_name), entry.pw_uid, entry.pw_gid, text_or_empty(entry.pw_dir),
+            text_or_empty(entry.pw_shell)};
+}
+
+Group group_of(const group& entry) {
+    Group made{text_or_empty(entry.gr_name), entry.gr_gid, {}};
+    for (char** member = entry.gr_mem; member != nullptr && *member != nullptr; ++member) {
+        made.members.emplace_back(*member);
+    }
+    return made;
+}
+
+// With each entry that getXXXent_r(3) gives.
+template <typename Entry, typename Ask, typename What>
+void for_each_entry(Ask ask, What what) {
+    std::vector<char> buffer;
+    while (true) {
+        const auto next = look_up<Entry>(buffer, ask);
+        if (!next) return;
+        const std::optional<Entry>& entry = *next;
+        if (!entry) return;
+        what(*entry);
+    }
+}
+
 Result<std::optional<Account>> to_account(Result<std::optional<passwd>> entry) {
     if (!entry) return Unexpected(std::move(entry).error());
     const std::optional<passwd>& found = *entry;
     if (!found) return std::optional<Account>();
-    return std::optional<Account>(Account{text_or_empty(found->pw_name), found->pw_uid,
-                                          found->pw_gid, text_or_empty(found->pw_dir),
-                                          text_or_empty(found->pw_shell)});
+    return std::optional<Account>(account_of(*found));
 }
 
 void sort_and_add(std::vector<gid_t>& groups, gid_t gid) {
@@ -86,6 +110,36 @@ Result<std::optional<gid_t>> find_group(const std::string& name) {
     const std::optional<group>& found = *entry;
     if (!found) return std::optional<gid_t>();
     return std::optional<gid_t>(found->gr_gid);
+}
+
+Result<std::optional<Group>> find_group_by_id(gid_t gid) {
+    std::vector<char> buffer;
+    const Result<std::optional<group>> entry =
+        look_up<group>(buffer, [&](group* into, char* data, std::size_t size, group** found) {
+            return getgrgid_r(gid, into, data, size, found);
+        });
+    if (!entry) return fail(entry.error().message);
+    const std::optional<group>& found = *entry;
+    if (!found) return std::optional<Group>();
+    return std::optional<Group>(group_of(*found));
+}
+
+std::vector<Account> all_users() {
+    std::vector<Account> users;
+    setpwent();
+    for_each_entry<passwd>(getpwent_r,
+                           [&](const passwd& entry) { users.push_back(account_of(entry)); });
+    endpwent();
+    return users;
+}
+
+std::vector<Group> all_groups() {
+    std::vector<Group> groups;
+    setgrent();
+    for_each_entry<group>(getgrent_r,
+                          [&](const group& entry) { groups.push_back(group_of(entry)); });
+    endgrent();
+    return groups;
 }
 
 std::vector<gid_t> groups_of(const std::string& user, gid_t gid) {

@@ -59,6 +59,14 @@ Result<gid_t> group_id(const std::string& name) {
     return entry->gr_gid;
 }
 
+bool denies_people(const policy::Snapshot& snapshot) {
+    return std::ranges::any_of(snapshot.actions, [](const auto& entry) {
+        return std::ranges::any_of(entry.second.deny, [](const policy::Rule& rule) {
+            return rule.subject.user || rule.subject.group;
+        });
+    });
+}
+
 // Empty: there is no folder for it.
 std::string default_user_socket(const char* folder_name, const char* name) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");
@@ -180,9 +188,10 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     for (Listener& listener : listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
+    POSTERN_TRY(known_callers_, KnownCallers::create(event_.get(), *pool_));
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
-        event_.get(), turns_->turns(), std::move(streams), *pool_,
+        event_.get(), turns_->turns(), std::move(streams), *known_callers_,
         OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
@@ -264,9 +273,19 @@ Status Manager::set_up_policy() {
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),
-        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); });
+        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); },
+        [this](const policy::SnapshotPtr& snapshot) {
+            if (state_ == State::stopping) return;
+            spdlog::info("users, groups or subordinate ids have changed: read again");
+            put_in_force(snapshot);
+        });
     if (!store) return Unexpected(std::move(store).error());
     policy_ = std::move(*store);
+    if (!policy_->sees_changes()) {
+        spdlog::warn(
+            "changes of users, groups and subordinate ids are not seen before the next "
+            "reload: no inotify; see fs.inotify.max_user_instances");
+    }
     policy_->load();
     return {};
 }
@@ -302,8 +321,14 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
                 "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
                 "that name one never hold, deny rules that name one always do");
         }
-        calls_->set_snapshot(*snapshot);
-        pool_->set_snapshot(*snapshot);
+        if (denies_people(**snapshot) && !units_are_known()) {
+            spdlog::warn(
+                "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
+                "user "
+                "namespace: they hold for every uid that has no account, or lies in a range of "
+                "subordinate ids, and that no rule allows by user or unit");
+        }
+        put_in_force(*snapshot);
         spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
                      (*snapshot)->bad.size());
     }
@@ -331,6 +356,17 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
     administration_->loaded(snapshot, request);
     notice_->say("READY=1");
     notice_->say_status(activity_->text());
+}
+
+void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
+    // Each once, for as long as it holds.
+    for (const std::string& warning : snapshot->people.warnings) {
+        if (std::ranges::find(warnings_, warning) == warnings_.end()) spdlog::warn("{}", warning);
+    }
+    warnings_ = snapshot->people.warnings;
+    calls_->set_snapshot(snapshot);
+    pool_->set_snapshot(snapshot);
+    known_callers_->set_snapshot(snapshot);
 }
 
 int Manager::run() {
@@ -366,6 +402,7 @@ void Manager::leave() {
     notice_->say("STOPPING=1");
     activity_->stop();
     acceptor_->stop();
+    known_callers_->stop();
     // Packets that were received are answered first. Then jobs, so that the sessions can still tell
     // how they ended.
     datagrams_->stop([this] {

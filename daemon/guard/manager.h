@@ -17,6 +17,7 @@
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/datagram/datagrams.h"
+#include "daemon/guard/known_callers.h"
 #include "daemon/guard/listen/acceptor.h"
 #include "daemon/guard/policy_store.h"
 #include "daemon/guard/service/activity.h"
@@ -60,6 +61,7 @@ class Manager {
     void leave();
     void report_off(const policy::BadFile& bad);
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
+    void put_in_force(const policy::SnapshotPtr& snapshot);
     std::uint64_t reload();
     void stop();
     void on_signal(int signal);
@@ -67,6 +69,7 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
+    std::vector<std::string> warnings_;    // of the snapshot in force
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
@@ -85,6 +88,7 @@ class Manager {
     std::unique_ptr<SessionPool> pool_;
     std::unique_ptr<Activity> activity_;
     std::unique_ptr<PolicyStore> policy_;
+    std::unique_ptr<KnownCallers> known_callers_;
     std::unique_ptr<Acceptor> acceptor_;
     std::unique_ptr<Datagrams> datagrams_;
 };

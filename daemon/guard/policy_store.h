@@ -1,5 +1,9 @@
 // Loads the action files beside the loop: they are read, names are looked up (NSS may ask the
 // network) and the result is handed to the loop as one immutable snapshot.
+//
+// What the machine says of users (policy::People) is read with them, and again whenever a file that
+// it is made of changes: then the actions stay as they are. A range of subordinate ids that
+// vanished counts as long as this lives: processes and setuid files of it stay.
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,6 +13,7 @@
 #include <memory>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/snapshot.h"
@@ -19,10 +24,14 @@ class PolicyStore {
   public:
     // `request`: the newest load() that this load began after.
     using Loaded = std::function<void(Result<policy::SnapshotPtr> snapshot, std::uint64_t request)>;
+    // The actions that were loaded last, with what is now known of users; never before the first
+    // load.
+    using Refreshed = std::function<void(policy::SnapshotPtr snapshot)>;
 
-    // Errors: no descriptor or thread to be had. `loaded` is called from the loop after each load.
+    // Errors: no descriptor or thread to be had. `loaded` is called from the loop after each load,
+    // `refreshed` after a change of those files.
     static Result<std::unique_ptr<PolicyStore>> create(sd_event* event, policy::LoadOptions options,
-                                                       Loaded loaded);
+                                                       Loaded loaded, Refreshed refreshed);
     // Does not wait for a load that is under way.
     ~PolicyStore();
     PolicyStore(const PolicyStore&) = delete;
@@ -32,14 +41,23 @@ class PolicyStore {
     // Returns the number of this request: ascending.
     std::uint64_t load();
 
+    // Whether changes of the files that say who is who are seen. Not where the kernel gives no
+    // inotify instance, or where there is no such folder: then they are read with the next load.
+    [[nodiscard]] bool sees_changes() const { return watching_ != nullptr; }
+
   private:
     struct Shared;
-    PolicyStore(std::shared_ptr<Shared> shared, Loaded loaded);
+    PolicyStore(std::shared_ptr<Shared> shared, Loaded loaded, Refreshed refreshed);
+    void watch(sd_event* event);
+    void on_changes();
     void on_loaded();
 
     std::shared_ptr<Shared> shared_;
     Loaded loaded_;
+    Refreshed refreshed_;
     EventSource source_;
+    UniqueFd changes_;  // inotify(7)
+    EventSource watching_;
 };
 
 }  // namespace postern

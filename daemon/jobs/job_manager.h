@@ -94,7 +94,7 @@ class JobManager {
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
 
-    // Jobs that are not ended yet, of one uid (by requester) and of all.
+    // Jobs that are not ended yet, of one user (by who pays) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t uid) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;
     // All of them, oldest first.

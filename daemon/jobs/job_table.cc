@@ -34,7 +34,7 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
 // ---- Which there are ----
 
 void JobTable::add(std::unique_ptr<Job> job) {
-    ++active_of_uid_[job->record().requester.uid];
+    ++active_of_uid_[job->record().requester.payer()];
     const JobId id = job->id();
     jobs_.emplace(id, std::move(job));
 }
@@ -52,7 +52,7 @@ std::size_t JobTable::active_of(uid_t uid) const {
 void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     const auto node = jobs_.extract(job.id());
     look_at_.erase(&job);
-    const auto active = active_of_uid_.find(job.record().requester.uid);
+    const auto active = active_of_uid_.find(job.record().requester.payer());
     if (--active->second == 0) active_of_uid_.erase(active);
     Followers followers = job.take_followers();
     if (failure) {

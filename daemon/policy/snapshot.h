@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/policy/people.h"
 #include "daemon/policy/unit_property.h"
 #include "model/action.h"
 
@@ -65,6 +66,9 @@ struct Action {
     std::vector<gid_t> groups;
     // The user's account, where another one is what systemd would take the uid for; else empty.
     std::string account;
+    // Those of them that the user itself does not have, who could take them from the job; root's
+    // jobs lend nothing.
+    std::vector<gid_t> lent;
     // HOME, USER, LOGNAME, SHELL come from the account, PATH and LANG are fixed, then what the file
     // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
     std::vector<std::pair<std::string, std::string>> environment;
@@ -90,6 +94,7 @@ struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
     std::vector<BadFile> bad;                  // by file
     std::set<std::string, std::less<>> units;  // those that some rule names
+    People people;
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;

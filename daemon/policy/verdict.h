@@ -13,7 +13,10 @@
 
 namespace postern::policy {
 
-// What a rule may ask of a caller; taken from the kernel when the connection was made.
+// What a rule may ask of a caller; taken from the kernel when the connection was made, and never
+// changed. Whose uid it is, is no part of it: ranges of subordinate ids change while a connection
+// stays open, so that owners (owners.h) come from the snapshot whenever there is something to
+// decide.
 struct Caller {
     uid_t uid = static_cast<uid_t>(-1);
     gid_t gid = static_cast<gid_t>(-1);
@@ -22,7 +25,19 @@ struct Caller {
     // and gid: an allow rule that names another group then does not hold, and a deny rule that
     // names one does.
     bool groups_known = true;
-    // Who pays for what it uses, where that is not its own uid.
+    // Where its process has a user namespace other than the guard's: what each line of its uid_map
+    // begins with outside, in order, each once. Empty: it has the guard's own, or one that root
+    // made.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::vector<uid_t> mapped_from = {};
+    // Whether that could be read while the process lived (SO_PEERPIDFD, Linux 6.5).
+    bool process_known = true;
+    // Of these uids and its own, those that have an account though the user database does not list
+    // them (People::accounts), as far as they were asked for when it connected.
+    // NOLINTNEXTLINE(readability-redundant-member-init): as above
+    std::vector<uid_t> accounts = {};
+    // Who pays for what it uses, where that is not its own uid: by the ranges of the moment when it
+    // connected, so that what is counted up is counted down again.
     std::optional<uid_t> paid_by = std::nullopt;
     [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
     auto operator<=>(const Caller&) const = default;

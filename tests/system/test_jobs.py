@@ -37,7 +37,8 @@ def test_whom_it_runs_as(host, declare):
     declare(
         asroot=shell("id -u; id -g; id -G"),
         asmember=shell("id -u; id -g; id -G", user="member", deny=[{"user": "member"}]),
-        lent=shell("id -u; id -g; id -G", user="daemon", group="mail", groups=["lent", "daemon"]),
+        lent=shell("id -u; id -g; id -G", user="daemon", group="mail", groups=["lent", "daemon"],
+                   allow=[{"user": "member"}]),
     )
 
     def number(*words):

@@ -104,8 +104,10 @@ std::string summary(const AuditEvent& event, std::uint64_t count) {
     if (!event.action.empty()) text += ": " + event.action;
     if (!event.job.empty()) text += ", job " + event.job;
     if (event.caller != nullptr) {
-        text +=
-            ", by uid " + std::to_string(event.caller->uid) + " pid " + std::to_string(event.pid);
+        const policy::Caller& caller = *event.caller;
+        text += ", by uid " + std::to_string(caller.uid);
+        if (caller.payer() != caller.uid) text += " of uid " + std::to_string(caller.payer());
+        text += " pid " + std::to_string(event.pid);
     }
     if (event.result) text += ": " + describe(*event.result);
     if (!event.reason.empty()) text += ": " + event.reason;
@@ -136,6 +138,7 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
     if (event.caller != nullptr) {
         const policy::Caller& caller = *event.caller;
         json["uid"] = caller.uid;
+        if (caller.payer() != caller.uid) json["owner"] = caller.payer();
         json["gid"] = caller.gid;
         if (!caller.groups.empty()) {
             const std::size_t named = std::min(caller.groups.size(), most_groups_told);
@@ -180,7 +183,9 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
         put("POSTERN_COUNT", std::to_string(count));
     }
     if (event.caller != nullptr) {
-        put("POSTERN_UID", std::to_string(event.caller->uid));
+        const policy::Caller& caller = *event.caller;
+        put("POSTERN_UID", std::to_string(caller.uid));
+        if (caller.payer() != caller.uid) put("POSTERN_OWNER", std::to_string(caller.payer()));
         put("POSTERN_GID", std::to_string(event.caller->gid));
         put("POSTERN_PID", std::to_string(event.pid));
         put("POSTERN_UNIT", event.unit.value_or(""));
@@ -221,7 +226,7 @@ bool Audit::write(const AuditEvent& event) {
         const policy::Caller& caller = event.caller != nullptr ? *event.caller : nobody;
         const bool was_open = denials_.open();
         const bool single =
-            denials_.single(caller.uid, caller.gid, static_cast<std::uint8_t>(event.kind),
+            denials_.single(caller.payer(), caller.gid, static_cast<std::uint8_t>(event.kind),
                             std::chrono::steady_clock::now());
         // Without a timer the sum is recorded with the next window's.
         if (!was_open) (void)timer_.arm(DenialWindow::length);

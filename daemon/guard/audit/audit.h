@@ -59,7 +59,7 @@ class Audit {
                                                  const std::optional<std::string>& file);
     Audit(sd_event* event, std::unique_ptr<AuditSink> sink);
 
-    // False: not recorded and not queued. Denials and refusals of one caller are summed after
+    // False: not recorded and not queued. Denials and refusals of one owner are summed after
     // DenialWindow::most_single within a window; that counts as recorded.
     bool write(const AuditEvent& event);
 

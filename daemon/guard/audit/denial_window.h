@@ -28,8 +28,8 @@ class DenialWindow {
         std::uint64_t count;
     };
 
-    // Whether this denial is recorded by itself. Kinds are counted apart, so that many of one don't
-    // hide the first of another.
+    // Whether this denial is recorded by itself. The uid is that of who pays. Kinds are counted
+    // apart, so that many of one don't hide the first of another.
     bool single(uid_t uid, gid_t gid, std::uint8_t kind, Time now);
 
     // Ends every window that is over and returns what was counted in it.

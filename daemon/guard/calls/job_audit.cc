@@ -14,6 +14,7 @@ bool JobAudit::write(AuditEvent event, const jobs::Record& job) {
     policy::Caller known;
     known.uid = job.requester.uid;
     known.gid = job.requester.gid;
+    known.paid_by = job.requester.paid_by;
     const auto remembered = callers_.extract(job.job);
     event.caller = remembered ? remembered.mapped().get() : &known;
     event.pid = job.requester.pid;
@@ -32,6 +33,7 @@ void JobAudit::lost(const jobs::Record& job) {
     spdlog::warn("job {} of {} is lost: the daemon that ran it died", job.job.text(), job.action);
     policy::Caller caller;
     caller.uid = job.requester.uid;
+    caller.paid_by = job.requester.paid_by;
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_lost;
     event.caller = &caller;

@@ -14,7 +14,8 @@ jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jo
             jobs.digest(caller.groups),
             caller.groups_known,
             call.origin().unit,
-            key};
+            key,
+            caller.paid_by};
 }
 
 bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record,

@@ -8,6 +8,7 @@
 #include "base/duration.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/loader.h"
+#include "daemon/policy/file/people_reader.h"
 
 namespace postern {
 namespace {
@@ -50,9 +51,10 @@ void print(const policy::Action& action) {
     if (action.allow.empty()) std::printf("  nobody may run it\n");
 }
 
-void print_warnings(const policy::Action& action) {
-    for (const std::string& warning : action.warnings) {
-        std::fprintf(stderr, "warning: %s\n", warning.c_str());
+// Nothing is bad for them: they say what is not safe, and what a rule can't do.
+void print_warnings(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) {
+        std::fprintf(stderr, "warning: %s\n", printable(warning).c_str());
     }
 }
 
@@ -80,17 +82,20 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         }
         OrderedJson limits = OrderedJson::object();
         for (const auto& [name, value] : show_limits(configuration.limits)) limits[name] = value;
-        std::printf("%s\n", dump_ordered({{"folders", configuration.actions},
-                                          {"actions", actions},
-                                          {"bad", bad},
-                                          {"limits", limits}})
-                                .c_str());
+        OrderedJson all = {{"folders", configuration.actions},
+                           {"actions", actions},
+                           {"bad", bad},
+                           {"limits", limits}};
+        const auto& warnings = snapshot->people.warnings;
+        if (!warnings.empty()) all["warnings"] = warnings;
+        std::printf("%s\n", dump_ordered(all).c_str());
     } else {
         for (const auto& [name, action] : snapshot->actions) print(action);
-        for (const auto& [name, action] : snapshot->actions) print_warnings(action);
+        for (const auto& [name, action] : snapshot->actions) print_warnings(action.warnings);
         for (const auto& file : snapshot->bad) {
             std::fprintf(stderr, "%s\n", file.message.c_str());
         }
+        print_warnings(snapshot->people.warnings);
         std::printf("%zu actions in force, %zu files bad\n", snapshot->actions.size(),
                     snapshot->bad.size());
     }
@@ -103,27 +108,32 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
     options.systemd = true;
     OrderedJson good = OrderedJson::array();
     OrderedJson bad = OrderedJson::array();
+    policy::Snapshot snapshot;  // of the good ones
     for (const std::string& file : files) {
-        const auto action = policy::lint(file, options);
+        auto action = policy::lint(file, options);
         if (!action) {
             if (!json) std::fprintf(stderr, "%s\n", action.error().message.c_str());
             bad.push_back({{"file", printable(file)}, {"error", action.error().message}});
             continue;
         }
         OrderedJson entry = {{"file", printable(file)}};
-        if (const auto& found = *action) {
+        if (auto& found = *action) {
             entry["action"] = found->description.name;
             if (!found->warnings.empty()) entry["warnings"] = found->warnings;
-            if (!json) print_warnings(*found);
+            if (!json) print_warnings(found->warnings);
+            snapshot.actions.insert_or_assign(file, *std::move(found));
         }
         good.push_back(std::move(entry));
     }
+    const std::vector<std::string> warnings = policy::read_people(options, snapshot).warnings;
     if (json) {
         // One line, as all that posternctl prints with --json.
-        std::printf("%s\n", OrderedJson{{"good", good}, {"bad", bad}}
-                                .dump(-1, ' ', false, OrderedJson::error_handler_t::replace)
-                                .c_str());
+        OrderedJson all = {{"good", good}, {"bad", bad}};
+        if (!warnings.empty()) all["warnings"] = warnings;
+        std::printf("%s\n",
+                    all.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).c_str());
     } else {
+        print_warnings(warnings);
         std::printf("%zu files good, %zu files bad\n", good.size(), bad.size());
     }
     return bad.empty() ? 0 : 1;

@@ -130,6 +130,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
         // have them too, since nobody's would else be allowed.
         take_own_groups(peer.caller);
     }
+    pool_.charge(peer.caller);
     // A reply of ours never comes back to us, since it goes to files of its receiver's own. Were
     // there a way, it would have our credentials.
     if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");

@@ -100,6 +100,7 @@ void Acceptor::take(const Listener& listener, UniqueFd connection) {
                              "the administrator's socket serves uid " +
                                  std::to_string(only_uid_.value_or(0)) + " alone");
     }
+    taker_.charge(peer->caller);
     const uid_t payer = peer->caller.payer();
     Waiting one{std::move(connection), std::move(*peer), &listener};
     if (!waiting_.add(payer, one)) {

@@ -26,6 +26,8 @@ class ConnectionTaker {
     virtual ~ConnectionTaker() = default;
     ConnectionTaker(const ConnectionTaker&) = delete;
     ConnectionTaker& operator=(const ConnectionTaker&) = delete;
+    // Says who pays for what the caller uses (policy::Caller::payer()).
+    virtual void charge(policy::Caller& caller) const = 0;
     virtual void admit(UniqueFd connection, const Peer& peer, const Listener& listener) = 0;
     // `peer`: what the kernel said, if it did.
     virtual void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,

@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "host/subordinate_ids.h"
 
 namespace postern {
 namespace {
@@ -59,8 +60,14 @@ Result<std::vector<gid_t>> peer_groups(int connection, const PeerCalls& calls) {
     }
 }
 
-// Absent: not known, for whatever reason; rules that ask for a unit take that as "not this one".
-std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
+// What is read of the peer's process while a pidfd pins it.
+struct ProcessFacts {
+    std::optional<std::string> cgroups;
+    std::optional<std::string> uid_map;
+};
+
+// Absent: the process is gone, or can't be told.
+std::optional<ProcessFacts> read_process(int pidfd, const PeerCalls& calls) {
     const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
     auto info = read_proc("/proc/self/fdinfo/" + std::to_string(pidfd));
     if (!info) return std::nullopt;
@@ -69,9 +76,9 @@ std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
     pid_t pid = 0;
     std::from_chars(pid_text->data(), pid_text->data() + pid_text->size(), pid);
     if (pid <= 0) return std::nullopt;  // -1: reaped; 0: of another pid namespace
-    auto cgroups = read_proc("/proc/" + std::to_string(pid) + "/cgroup");
-    if (!cgroups) return std::nullopt;
-    // Still alive: then the file that was just read was its own and not that of a later process
+    const std::string folder = "/proc/" + std::to_string(pid);
+    ProcessFacts facts{read_proc(folder + "/cgroup"), read_proc(folder + "/uid_map")};
+    // Still alive: then the files that were just read were its own and not those of a later process
     // with the same pid. A pidfd becomes readable when the process ends (pidfd_open(2)).
     pollfd alive{pidfd, POLLIN, 0};
     int polled = 0;
@@ -79,7 +86,13 @@ std::optional<std::string> peer_unit(int pidfd, const PeerCalls& calls) {
         polled = calls.poll(&alive, 1, 0);
     } while (polled < 0 && errno == EINTR);
     if (polled != 0) return std::nullopt;
-    auto path = line_value(*cgroups, "0::");
+    return facts;
+}
+
+// Absent: not known, for whatever reason; rules that ask for a unit take that as "not this one".
+std::optional<std::string> unit_of(const ProcessFacts& facts) {
+    if (!facts.cgroups) return std::nullopt;
+    auto path = line_value(*facts.cgroups, "0::");
     if (!path) return std::nullopt;
     return unit_of_cgroup(*path);
 }
@@ -92,6 +105,31 @@ bool nests(std::string_view stem, std::string_view above) {
         stem.remove_prefix(above.size() + 1);
     }
     return !stem.empty() && stem.find_first_of("-@") == std::string_view::npos;
+}
+
+// Ids outside are those of the guard's namespace, in a map of one further below too; in the guard's
+// own namespace they are those of the one above, for both (user_namespaces(7)). Where 0 is among
+// them, root has written the map, which is then nobody else's. A map that nobody has written yet
+// leads to nobody.
+void take_map(const ProcessFacts& facts, const PeerCalls& calls, policy::Caller& caller) {
+    const auto ids = facts.uid_map ? first_outside_ids(*facts.uid_map) : std::nullopt;
+    caller.process_known = ids.has_value();
+    if (!ids || std::ranges::find(*ids, id_t{0}) != ids->end()) return;
+    const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
+    if (read_proc("/proc/self/uid_map") == facts.uid_map) return;
+    for (const id_t id : *ids) {
+        if (std::ranges::find(caller.mapped_from, id) == caller.mapped_from.end()) {
+            caller.mapped_from.push_back(id);
+        }
+    }
+}
+
+// A negative pidfd pins nothing.
+void take_process(int pidfd, const PeerCalls& calls, Peer& peer) {
+    const auto facts = pidfd >= 0 ? read_process(pidfd, calls) : std::nullopt;
+    if (!facts) return;
+    peer.unit = unit_of(*facts);
+    take_map(*facts, calls, peer.caller);
 }
 
 bool is_known(const ucred& credentials) {
@@ -115,6 +153,7 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     policy::Caller& caller = peer.caller;
     caller.uid = credentials.uid;
     caller.gid = credentials.gid;
+    caller.process_known = false;
     peer.pid = credentials.pid;
     caller.groups = std::move(groups);
     // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
@@ -127,11 +166,12 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     length = sizeof pidfd;
     if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
         UniqueFd owned(pidfd);
-        peer.unit = peer_unit(owned.get(), calls);
+        take_process(owned.get(), calls, peer);
         return peer;
     }
     // ENOPROTOOPT: a kernel before 6.5. ESRCH, EINVAL, ENODATA: the peer is reaped already (what
-    // the kernel says of that has changed over time). The unit is unknown then, the rest holds.
+    // the kernel says of that has changed over time). Unit and namespace are unknown then, the rest
+    // holds.
     if (errno != ENOPROTOOPT && errno != ESRCH && errno != EINVAL && errno != ENODATA) {
         return fail(std::string("SO_PEERPIDFD: ") + std::strerror(errno));
     }
@@ -145,8 +185,10 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.gid = credentials.gid;
     peer.caller.groups = {credentials.gid};
     peer.caller.groups_known = false;
+    peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    if (pidfd >= 0) peer.unit = peer_unit(pidfd, calls);
+    const auto facts = pidfd >= 0 ? read_process(pidfd, calls) : std::nullopt;
+    if (facts) peer.unit = unit_of(*facts);
     return peer;
 }
 

@@ -1,9 +1,9 @@
 // Who a connection comes from: taken from the kernel when it is accepted, by the guard itself.
 //
 // SO_PEERCRED and SO_PEERGROUPS say who connected, frozen at connect(2) (unix(7)); SO_PEERPIDFD
-// (Linux 6.5) pins the process, so that its systemd unit can be read without a race against reuse
-// of the pid. A descriptor that somebody else hands over proves nothing: this is only ever called
-// on a descriptor that the guard got from its own accept4().
+// (Linux 6.5) pins the process, so that its systemd unit and the map of its user namespace can be
+// read without a race against reuse of the pid. A descriptor that somebody else hands over proves
+// nothing: this is only ever called on a descriptor that the guard got from its own accept4().
 #pragma once
 
 #include <poll.h>
@@ -36,16 +36,18 @@ struct PeerCalls {
 };
 
 // Errors: the kernel does not say who it is, or says that it does not know (pid 0, an id of
-// 0xffffffff): the connection is refused. That the unit can't be told is no error.
+// 0xffffffff): the connection is refused. That the unit can't be told, or the user namespace, is no
+// error.
 Result<Peer> identify(int connection, const PeerCalls& calls = {});
 
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no
-// groups: those are not known. `pidfd` is negative where there is none; it stays the caller's.
-// Errors: as of identify().
+// groups: those are not known. Nor is the user namespace taken to be: most senders are gone by
+// then, and one user's packets would be two callers, by chance. `pidfd` is negative where there is
+// none; it stays the caller's. Errors: as of identify().
 Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls = {});
 
-// Whether this kernel can tell a peer's unit at all (SO_PEERPIDFD, Linux 6.5).
+// Whether this kernel can tell a peer's unit and user namespace at all (SO_PEERPIDFD, Linux 6.5).
 bool units_are_known();
 
 // The unit in the path of a process's cgroup, e.g. "/system.slice/ci.service/payload" ->

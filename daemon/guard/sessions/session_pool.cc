@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "daemon/guard/listen/refusal.h"
+#include "daemon/policy/owners.h"
 
 namespace postern {
 
@@ -36,8 +37,15 @@ void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::strin
     closers_.refused.close(std::move(connection));
 }
 
-void SessionPool::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
-    const uid_t uid = peer.caller.uid;
+void SessionPool::charge(policy::Caller& caller) const {
+    const uid_t payer = policy::payer_of(snapshot_->people, caller);
+    caller.paid_by = payer == caller.uid ? std::nullopt : std::optional(payer);
+}
+
+void SessionPool::admit(UniqueFd connection, const Peer& from, const Listener& listener) {
+    Peer peer = from;
+    charge(peer.caller);
+    const uid_t uid = peer.caller.payer();
     const auto is_over = [this, uid] {
         const auto counted = by_uid_.find(uid);
         return counted != by_uid_.end() &&
@@ -101,7 +109,7 @@ void SessionPool::end_those_with_packets_since(MonotonicTime since) {
 }
 
 std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& session) {
-    const uid_t uid = key.caller.uid;
+    const uid_t uid = key.caller.payer();
     if (const auto found = by_key_.find(key); found != by_key_.end()) {
         if (found->second->serves()) {
             session = found->second;
@@ -154,7 +162,7 @@ std::vector<CallerReport> SessionPool::report() const {
 
 bool SessionPool::end_marked(const uid_t* uid) {
     const auto marked = std::ranges::find_if(by_key_, [uid](const auto& entry) {
-        return !entry.second->serves() && (uid == nullptr || entry.first.caller.uid == *uid);
+        return !entry.second->serves() && (uid == nullptr || entry.first.caller.payer() == *uid);
     });
     if (marked == by_key_.end()) return false;
     marked->second->end_now("");
@@ -165,7 +173,7 @@ bool SessionPool::evict(bool connected, const uid_t* uid) {
     if (end_marked(uid)) return true;
     SessionProcess* oldest = nullptr;
     for (const auto& [key, session] : by_key_) {
-        if (uid != nullptr && key.caller.uid != *uid) continue;
+        if (uid != nullptr && key.caller.payer() != *uid) continue;
         if (connected ? session->has_ongoing_calls() : !session->connections().empty()) continue;
         if (oldest == nullptr || session->last_used() < oldest->last_used()) oldest = session;
     }
@@ -186,7 +194,7 @@ void SessionPool::session_called(const CallPtr& call, const Call& asked) {
 }
 
 void SessionPool::connection_closed(SessionProcess& session) {
-    forget_connections(session.caller()->uid, 1);
+    forget_connections(session.caller()->payer(), 1);
 }
 
 void SessionPool::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
@@ -215,11 +223,11 @@ void SessionPool::session_ended(SessionProcess& session) {
     // One that failed while it was being started is not counted yet.
     if (found == by_key_.end() || found->second != &session) return;
     by_key_.erase(found);
-    PerUid& of_uid = by_uid_[caller.uid];
+    PerUid& of_uid = by_uid_[caller.payer()];
     --of_uid.sessions;
     ++of_uid.ending;
     const PacketLoad& packets = session.packets();
-    forget_connections(caller.uid, session.connections().size() - packets.packets());
+    forget_connections(caller.payer(), session.connections().size() - packets.packets());
     if (packets.packets() == 0) return;
     packet_load_.remove(packets.packets(), packets.bytes());
     packet_hooks_.dropped(session);
@@ -237,8 +245,8 @@ void SessionPool::session_gone(SessionProcess& session, const std::string& failu
     }
     const auto found = processes_.find(&session);
     if (found == processes_.end()) return;
-    --by_uid_[caller.uid].ending;
-    forget_if_unused(caller.uid);
+    --by_uid_[caller.payer()].ending;
+    forget_if_unused(caller.payer());
     processes_.erase(found);
     if (when_empty_ && processes_.empty()) std::exchange(when_empty_, {})();
 }

@@ -39,9 +39,12 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.
-    void admit(UniqueFd connection, const Peer& peer, const Listener& listener) override;
+    void admit(UniqueFd connection, const Peer& from, const Listener& listener) override;
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                 const std::string& reason) override;
+
+    // Sets who pays, by the snapshot in force; done for connections.
+    void charge(policy::Caller& caller) const override;
 
     enum class Taken : std::uint8_t { taken, full, refused };
     // Hands a packet to the session of its sender, in the same way. `full`: the session, or all of
@@ -67,7 +70,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     void shut_down(std::function<void()> done);
 
   private:
-    struct PerUid {
+    struct PerUid {  // of who pays
         std::size_t connections = 0;
         std::size_t sessions = 0;  // serving callers
         std::size_t ending = 0;    // closed, not reaped

@@ -132,6 +132,7 @@ std::string to_json(const Record& record) {
         {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
+    if (record.requester.paid_by) object["requester"]["paidBy"] = *record.requester.paid_by;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["started_usec"] = usec_of(record.result.started);
@@ -185,6 +186,7 @@ Result<Record> from_json(std::string_view text) {
         record.requester.groups_known = who.boolean("groups_known");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
+        if (requester->contains("paidBy")) record.requester.paid_by = who.number<uid_t>("paidBy");
     }
     const json* arguments = fields.member("arguments");
     if (arguments != nullptr && arguments->is_object()) {

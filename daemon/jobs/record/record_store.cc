@@ -188,14 +188,14 @@ std::uint64_t RecordStore::output_bytes(const JobId& job) const {
 
 void RecordStore::drop(const Age& age) {
     const auto over = over_.find(age);
-    const Owner& owner = over->second;
+    const auto& [owner, payer] = over->second;
     remove(age.second);
     in_memory_.erase(age.second);
-    OfUid& of_uid = over_of_uid_.at(std::get<0>(owner));
+    OfUid& of_uid = over_of_uid_.at(payer);
     const auto found = of_uid.output_bytes.find(age);
     of_uid.total_bytes -= found->second;
     of_uid.output_bytes.erase(found);
-    if (of_uid.output_bytes.empty()) over_of_uid_.erase(std::get<0>(owner));
+    if (of_uid.output_bytes.empty()) over_of_uid_.erase(payer);
     const auto [first, last] = by_key_.equal_range(owner);
     const auto keyed =
         std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
@@ -205,10 +205,10 @@ void RecordStore::drop(const Age& age) {
 
 void RecordStore::keep(const Record& record) {
     const Age age(record.result.ended, record.job);
-    const uid_t uid = record.requester.uid;
+    const uid_t payer = record.requester.payer();
     const std::uint64_t bytes = output_bytes(record.job);
-    OfUid& of_uid = over_of_uid_[uid];
-    over_.emplace(age, owner_of(record.requester));
+    OfUid& of_uid = over_of_uid_[payer];
+    over_.emplace(age, std::pair(owner_of(record.requester), payer));
     in_memory_.insert_or_assign(record.job, for_memory(record));
     remember_key(record);
     of_uid.output_bytes.emplace(age, bytes);

@@ -89,10 +89,10 @@ class RecordStore {
     void drop(const Age& age);
     // Error: errno.
     [[nodiscard]] Result<std::string, int> read_text(const JobId& job) const;
-    std::map<Age, Owner> over_;
-    std::unordered_map<JobId, Record> in_memory_;  // the same jobs
-    std::unordered_map<uid_t, OfUid> over_of_uid_;
-    std::multimap<Owner, JobId> by_key_;  // of those that have a key
+    std::map<Age, std::pair<Owner, uid_t>> over_;   // with who pays
+    std::unordered_map<JobId, Record> in_memory_;   // the same jobs
+    std::unordered_map<uid_t, OfUid> over_of_uid_;  // by who pays
+    std::multimap<Owner, JobId> by_key_;            // of those that have a key
 };
 
 }  // namespace postern::jobs

@@ -19,6 +19,9 @@ struct Requester {
     // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
     // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string key = {};
+    // Whose quotas count, where they are not those of its own uid: nothing else is that user's.
+    std::optional<uid_t> paid_by = std::nullopt;
+    [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
 };
 
 }  // namespace postern::jobs

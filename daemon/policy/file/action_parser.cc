@@ -324,7 +324,7 @@ class Parser {
         }
         // Of an ordinary user's guard the groups were checked to be its own.
         if (options_.owner == 0) {
-            check_lent_groups(document_, *run_as, action_.allow, action_.deny);
+            action_.lent = read_lent_groups(document_, *run_as, action_.allow);
         }
     }
 

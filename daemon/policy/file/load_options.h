@@ -24,6 +24,8 @@ struct LoadOptions {
     std::vector<gid_t> groups = process_groups();
     // Whether systemd supervises jobs: else there is no sandbox for them.
     bool systemd = false;
+    // Where subuid, subgid, nsswitch.conf and login.defs are.
+    std::string system_settings = "/etc";
     // Timeout of an action that names none.
     std::chrono::microseconds default_timeout = std::chrono::hours(1);
 };

@@ -16,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/action_parser.h"
+#include "daemon/policy/file/people_reader.h"
 #include "host/directory.h"
 #include "host/safe_file.h"
 
@@ -92,6 +93,7 @@ class Loader {
         for (const auto& [name, source] : winners_) load_one(name, source);
         std::ranges::sort(snapshot_.bad,
                           [](const BadFile& a, const BadFile& b) { return a.file < b.file; });
+        snapshot_.people = read_people(options_, snapshot_);
         return std::move(snapshot_);
     }
 

@@ -141,17 +141,6 @@ void check_own_groups(Document& document, const Node& node, const Account& accou
     }
 }
 
-// Whether the subject lets in this user, as far as the rule alone tells.
-bool lets_in(const Subject& subject, uid_t uid, const std::vector<gid_t>& own) {
-    if (subject.everyone) return true;
-    if (subject.user) return *subject.user == uid;
-    return subject.group && contains(own, *subject.group);
-}
-
-bool keeps_out(const Subject& subject, uid_t uid) {
-    return subject.everyone || (subject.user == uid && !subject.group && !subject.unit);
-}
-
 }  // namespace
 
 std::optional<RunAs> read_run_as(Document& document, const LoadOptions& options) {
@@ -177,32 +166,43 @@ std::optional<RunAs> read_run_as(Document& document, const LoadOptions& options)
     return run_as;
 }
 
-void check_lent_groups(Document& document, const RunAs& run_as, const std::vector<Rule>& allow,
-                       const std::vector<Rule>& deny) {
+std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
+                                    const std::vector<Rule>& allow) {
     const uid_t uid = run_as.account.uid;
-    if (uid == 0) return;  // root can have every group anyway
-    const std::vector<gid_t> own = groups_of(run_as.account.name, run_as.account.gid);
     std::vector<gid_t> lent;
+    if (uid == 0) return lent;
+    const std::vector<gid_t> own = groups_of(run_as.account.name, run_as.account.gid);
     std::ranges::set_difference(run_as.groups, own, std::back_inserter(lent));
     const Node root = document.root();
     auto place = document.member(root, "groups");
     if (!place) place = document.member(root, "group");
-    if (lent.empty() || !place) return;
-    const bool kept_out =
-        std::ranges::any_of(deny, [&](const Rule& rule) { return keeps_out(rule.subject, uid); });
-    if (kept_out) return;
-
+    if (lent.empty() || !place) return lent;
+    const auto report = [&](gid_t gid, const std::string& what) {
+        document.report(*place, "gid " + std::to_string(gid) + " is no group of the user \"" +
+                                    run_as.account.name + "\", " + what);
+    };
     for (const Rule& rule : allow) {
-        if (!lets_in(rule.subject, uid, own)) continue;
+        const Subject& subject = rule.subject;
+        if (!subject.user) {
+            report(lent.front(),
+                   "so that only callers that a rule names by user may run this, and "
+                   "\"" +
+                       rule.text +
+                       "\" names none: whoever has subordinate ids "
+                       "could take the group from the job; name the users, or remove the "
+                       "group");
+            return lent;
+        }
+        if (*subject.user != uid) continue;
         const auto more =
-            std::ranges::find_if(lent, [&](gid_t gid) { return rule.subject.group != gid; });
+            std::ranges::find_if(lent, [&](gid_t gid) { return subject.group != gid; });
         if (more == lent.end()) continue;
-        document.report(*place, "gid " + std::to_string(*more) + " is no group of the user \"" +
-                                    run_as.account.name + "\", whom \"" + rule.text +
-                                    "\" lets in and who could take it from the job; remove the "
-                                    "group, or add a deny rule for that user");
-        return;
+        report(*more, "whom \"" + rule.text +
+                          "\" lets in and who could take it from the job; "
+                          "remove the group or that rule");
+        return lent;
     }
+    return lent;
 }
 
 }  // namespace postern::policy

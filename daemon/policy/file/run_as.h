@@ -24,10 +24,13 @@ struct RunAs {
 // Absent: reported to the document.
 std::optional<RunAs> read_run_as(Document& document, const LoadOptions& options);
 
-// A job that runs as its caller's own user can be traced by that caller (ptrace(2)), who so gets
-// the job's groups: reported where the rules alone show that a caller without them is let in.
-// decide() refuses the rest.
-void check_lent_groups(Document& document, const RunAs& run_as, const std::vector<Rule>& allow,
-                       const std::vector<Rule>& deny);
+// The groups of the job that its user does not have; none where that is root, who can have all.
+//
+// A job can be traced by who is its user (ptrace(2)), and that is who has its uid, a subordinate
+// uid of that user, or a way to either. So an action that lends groups is for callers that a rule
+// names by user, and that it does not name the job's own without the groups: reported where a rule
+// does otherwise. decide() refuses the rest.
+std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
+                                    const std::vector<Rule>& allow);
 
 }  // namespace postern::policy

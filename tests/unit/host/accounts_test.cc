@@ -35,6 +35,39 @@ TEST(Accounts, WhatIsNotThereIsNoError) {
     EXPECT_FALSE(uid->has_value());
 }
 
+TEST(Accounts, AllThatThereAre) {
+    // More of them than there is room for at first.
+    std::vector<std::string> members;
+    for (int i = 0; i < 2000; ++i) members.push_back("member" + std::to_string(i));
+    const FakeAccounts accounts(
+        {{"root", 0, 0, "/root", "/bin/sh"}, {"alice", 1000, 1000, "/", "/bin/sh"}},
+        {{"many", 7, members}, {"none", 8, {}}});
+    const auto users = all_users();
+    ASSERT_EQ(users.size(), 2U);
+    EXPECT_EQ(users[0].name, "root");
+    EXPECT_EQ(users[1].uid, 1000U);
+    const auto groups = all_groups();
+    ASSERT_EQ(groups.size(), 2U);
+    EXPECT_EQ(groups[0].members, members);
+    EXPECT_EQ(groups[1].gid, 8U);
+    EXPECT_TRUE(groups[1].members.empty());
+    EXPECT_EQ(all_users().size(), 2U) << "once more";
+
+    const auto many = find_group_by_id(7);
+    ASSERT_TRUE(many && *many);
+    EXPECT_EQ((*many)->members, members);
+    const auto missing = find_group_by_id(9);
+    ASSERT_TRUE(missing);
+    EXPECT_FALSE(*missing);
+}
+
+TEST(Accounts, RootIsAmongThoseOfThisMachine) {
+    const auto users = all_users();
+    EXPECT_TRUE(std::ranges::any_of(users, [](const Account& user) { return user.uid == 0; }));
+    const auto groups = all_groups();
+    EXPECT_TRUE(std::ranges::any_of(groups, [](const Group& group) { return group.gid == 0; }));
+}
+
 TEST(Accounts, GroupsAreCompleteAscendingAndUnique) {
     // More of them than there is room for at first, and in no order.
     std::vector<FakeGroup> lists;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 namespace postern {
@@ -43,11 +44,13 @@ class Texts {
     bool fit_ = true;
 };
 
-template <typename Which>
-int give_user(Which which, passwd* entry, char* buffer, std::size_t size, passwd** found) {
+// How many setpwent(3) and setgrent(3) have since given.
+std::size_t users_given = 0;
+std::size_t groups_given = 0;
+
+int give_user(const Account* user, passwd* entry, char* buffer, std::size_t size, passwd** found) {
     *found = nullptr;
-    const auto user = std::ranges::find_if(present->users(), which);
-    if (user == present->users().end()) return 0;
+    if (user == nullptr) return 0;
     Texts texts(buffer, size);
     *entry = {};
     entry->pw_name = texts.put(user->name);
@@ -60,6 +63,43 @@ int give_user(Which which, passwd* entry, char* buffer, std::size_t size, passwd
     if (!texts.fit()) return ERANGE;
     *found = entry;
     return 0;
+}
+
+int give_group(const FakeGroup* one, group* entry, char* buffer, std::size_t size, group** found) {
+    *found = nullptr;
+    if (one == nullptr) return 0;
+    // The list of members first, which has to be aligned.
+    void* at = buffer;
+    const std::size_t list_bytes = (one->members.size() + 1) * sizeof(char*);
+    if (std::align(alignof(char*), list_bytes, at, size) == nullptr) return ERANGE;
+    char** const list = static_cast<char**>(at);
+    Texts texts(static_cast<char*>(at) + list_bytes, size - list_bytes);
+    *entry = {};
+    entry->gr_name = texts.put(one->name);
+    entry->gr_passwd = texts.put("x");
+    entry->gr_gid = one->gid;
+    entry->gr_mem = list;
+    std::size_t count = 0;
+    for (const std::string& member : one->members) list[count++] = texts.put(member);
+    list[count] = nullptr;
+    if (!texts.fit()) return ERANGE;
+    *found = entry;
+    return 0;
+}
+
+template <typename List, typename Which>
+auto find_in(const List& list, Which which) {
+    const auto found = std::ranges::find_if(list, which);
+    return found == list.end() ? nullptr : &*found;
+}
+
+// The next one; where it did not fit, the same again.
+template <typename List, typename Give>
+int give_next(const List& list, std::size_t& given, Give give) {
+    const int error = give(given < list.size() ? &list[given] : nullptr);
+    if (given == list.size()) return ENOENT;
+    if (error == 0) ++given;
+    return error;
 }
 
 }  // namespace
@@ -97,8 +137,9 @@ int getpwnam_r(const char* name, passwd* entry, char* buffer, std::size_t size, 
     if (present == nullptr) {
         return real(&::getpwnam_r, "getpwnam_r")(name, entry, buffer, size, found);
     }
-    return give_user([name](const Account& user) { return user.name == name; }, entry, buffer, size,
-                     found);
+    const Account* const user =
+        find_in(present->users(), [name](const Account& one) { return one.name == name; });
+    return give_user(user, entry, buffer, size, found);
 }
 
 int getpwuid_r(uid_t uid, passwd* entry, char* buffer, std::size_t size, passwd** found) {
@@ -106,8 +147,9 @@ int getpwuid_r(uid_t uid, passwd* entry, char* buffer, std::size_t size, passwd*
     if (present == nullptr) {
         return real(&::getpwuid_r, "getpwuid_r")(uid, entry, buffer, size, found);
     }
-    return give_user([uid](const Account& user) { return user.uid == uid; }, entry, buffer, size,
-                     found);
+    const Account* const user =
+        find_in(present->users(), [uid](const Account& one) { return one.uid == uid; });
+    return give_user(user, entry, buffer, size, found);
 }
 
 int getgrnam_r(const char* name, group* entry, char* buffer, std::size_t size, group** found) {
@@ -115,20 +157,45 @@ int getgrnam_r(const char* name, group* entry, char* buffer, std::size_t size, g
     if (present == nullptr) {
         return real(&::getgrnam_r, "getgrnam_r")(name, entry, buffer, size, found);
     }
-    *found = nullptr;
-    const auto of_name =
-        std::ranges::find_if(present->groups(), [name](const auto& g) { return g.name == name; });
-    if (of_name == present->groups().end()) return 0;
-    Texts texts(buffer, size);
-    static char* no_members = nullptr;  // nobody here asks for them
-    *entry = {};
-    entry->gr_name = texts.put(of_name->name);
-    entry->gr_passwd = texts.put("x");
-    entry->gr_gid = of_name->gid;
-    entry->gr_mem = &no_members;
-    if (!texts.fit()) return ERANGE;
-    *found = entry;
-    return 0;
+    const FakeGroup* const one =
+        find_in(present->groups(), [name](const FakeGroup& each) { return each.name == name; });
+    return give_group(one, entry, buffer, size, found);
+}
+
+int getgrgid_r(gid_t gid, group* entry, char* buffer, std::size_t size, group** found) {
+    using namespace postern;
+    if (present == nullptr) {
+        return real(&::getgrgid_r, "getgrgid_r")(gid, entry, buffer, size, found);
+    }
+    const FakeGroup* const one =
+        find_in(present->groups(), [gid](const FakeGroup& each) { return each.gid == gid; });
+    return give_group(one, entry, buffer, size, found);
+}
+
+void setpwent() {
+    postern::users_given = 0;
+    if (postern::present == nullptr) postern::real(&::setpwent, "setpwent")();
+}
+
+void setgrent() {
+    postern::groups_given = 0;
+    if (postern::present == nullptr) postern::real(&::setgrent, "setgrent")();
+}
+
+int getpwent_r(passwd* entry, char* buffer, std::size_t size, passwd** found) {
+    using namespace postern;
+    if (present == nullptr) return real(&::getpwent_r, "getpwent_r")(entry, buffer, size, found);
+    return give_next(present->users(), users_given, [&](const Account* user) {
+        return give_user(user, entry, buffer, size, found);
+    });
+}
+
+int getgrent_r(group* entry, char* buffer, std::size_t size, group** found) {
+    using namespace postern;
+    if (present == nullptr) return real(&::getgrent_r, "getgrent_r")(entry, buffer, size, found);
+    return give_next(present->groups(), groups_given, [&](const FakeGroup* one) {
+        return give_group(one, entry, buffer, size, found);
+    });
 }
 
 int getgrouplist(const char* user, gid_t gid, gid_t* groups, int* count) {

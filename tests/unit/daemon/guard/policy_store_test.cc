@@ -20,11 +20,14 @@ class PolicyStoreTest : public testing::Test {
         policy::LoadOptions options;
         options.folders = {folder_.path()};
         options.owner = ::geteuid();
-        auto store =
-            PolicyStore::create(event_.get(), options, [this](auto result, std::uint64_t request) {
+        options.system_settings = etc_.path();
+        auto store = PolicyStore::create(
+            event_.get(), options,
+            [this](auto result, std::uint64_t request) {
                 loads_.push_back(std::move(result));
                 request_ = request;
-            });
+            },
+            [this](auto snapshot) { refreshed_.push_back(std::move(snapshot)); });
         ASSERT_TRUE(store) << store.error().message;
         store_ = std::move(*store);
     }
@@ -37,12 +40,66 @@ class PolicyStoreTest : public testing::Test {
         while (loads_.size() < count) ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
     }
 
+    void wait_for_refresh() {
+        const std::size_t before = refreshed_.size();
+        while (refreshed_.size() == before) {
+            ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
+        }
+    }
+    // Replaces a file whole, as useradd(8) does.
+    void replace(const std::string& name, const std::string& text) const {
+        etc_.write(name + ".new", text);
+        std::filesystem::rename(etc_ / (name + ".new"), etc_ / name);
+    }
+
     const TemporaryDirectory folder_;
+    const TemporaryDirectory etc_;
     EventLoop event_ = make_event_loop();
     std::unique_ptr<PolicyStore> store_;
     std::vector<Result<policy::SnapshotPtr>> loads_;
     std::uint64_t request_ = 0;
+    std::vector<policy::SnapshotPtr> refreshed_;
 };
+
+TEST_F(PolicyStoreTest, ReadsSubordinateIdsAgainWhenTheyChange) {
+    ASSERT_TRUE(store_->sees_changes());
+    const auto ranges = [](const policy::SnapshotPtr& snapshot) {
+        return snapshot->people.ranges.all();
+    };
+    using Ranges = std::vector<policy::UidRange>;
+    const policy::UidRange first{100000, 100009, 5000};
+    const policy::UidRange second{200000, 200009, 5000};
+    replace("subuid", "5000:100000:10\n");
+    write_action("one");
+    store_->load();
+    wait_for(1);
+    EXPECT_EQ(ranges(*loads_[0]), Ranges{first});
+
+    // The actions stay as they were loaded.
+    write_action("two");
+    replace("subuid", "5000:200000:10\n");
+    while (refreshed_.empty() || ranges(refreshed_.back()).size() < 2) wait_for_refresh();
+    EXPECT_EQ(loads_.size(), 1U);
+    EXPECT_EQ(refreshed_.back()->actions.size(), 1U);
+    // The one that vanished stays too, now and after a reload.
+    EXPECT_EQ(ranges(refreshed_.back()), (Ranges{first, second}));
+    store_->load();
+    wait_for(2);
+    EXPECT_EQ((*loads_[1])->actions.size(), 2U);
+    EXPECT_EQ(ranges(*loads_[1]), (Ranges{first, second}));
+    EXPECT_EQ(ranges(*loads_[0]), Ranges{first}) << "a snapshot never changes";
+
+    // Where they come from is seen as well.
+    replace("nsswitch.conf", "subid: sss\n");
+    while (refreshed_.back()->people.ranges_known) wait_for_refresh();
+    EXPECT_EQ(ranges(refreshed_.back()), (Ranges{first, second}));
+    // What else changes there is not looked at.
+    const std::size_t count = refreshed_.size();
+    replace("hosts", "");
+    store_->load();
+    wait_for(3);
+    EXPECT_EQ(refreshed_.size(), count);
+}
 
 TEST_F(PolicyStoreTest, LoadsWhenAsked) {
     write_action("one");

@@ -75,6 +75,20 @@ TEST_F(AuditTest, ADenialNamesCallerActionRuleAndPlace) {
               R"("reason":"denied by a rule"})");
 }
 
+// Whose subordinate uid it is, which the groups of the process may not show.
+TEST_F(AuditTest, AnOwnerIsNamedWhereItIsNotTheCaller) {
+    caller_.paid_by = caller_.uid;
+    EXPECT_EQ(audit_json(denied(caller_), at(0), 0).find("owner"), std::string::npos);
+    caller_.paid_by = 4242;
+    EXPECT_THAT(audit_json(denied(caller_), at(0), 0),
+                HasSubstr(R"("uid":1000,"owner":4242,"gid":100,)"));
+    const AuditFields fields = audit_fields(denied(caller_), 0);
+    EXPECT_NE(
+        std::ranges::find(fields, std::pair<std::string, std::string>("POSTERN_OWNER", "4242")),
+        fields.end());
+    EXPECT_THAT(fields.front().second, HasSubstr("by uid 1000 of uid 4242 pid 77"));
+}
+
 TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_started;

@@ -50,6 +50,7 @@ class AcceptorTest : public testing::Test, public ConnectionTaker {
         clients_.reserve(100);
     }
 
+    void charge(policy::Caller& /*caller*/) const override {}
     void admit(UniqueFd connection, const Peer& peer, const Listener& listener) override {
         EXPECT_TRUE(connection);
         EXPECT_EQ(peer.caller.uid, ::getuid());

@@ -29,6 +29,8 @@ struct FakeKernel {
     std::optional<std::string> fdinfo = "pos:\t0\nflags:\t02\nPid:\t4242\nNSpid:\t4242\n";
     std::optional<std::string> cgroup = "1:name=systemd:/x\n0::/system.slice/ci.service\n";
     int poll_result = 0;
+    std::optional<std::string> uid_map = "         0          0 4294967295\n";
+    std::string own_uid_map = "         0          0 4294967295\n";
 };
 FakeKernel kernel;
 
@@ -67,6 +69,8 @@ int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
 }
 
 std::optional<std::string> fake_read(const std::string& path) {
+    if (path == "/proc/self/uid_map") return kernel.own_uid_map;
+    if (path == "/proc/4242/uid_map") return kernel.uid_map;
     return path.starts_with("/proc/self/fdinfo/") ? kernel.fdinfo : kernel.cgroup;
 }
 
@@ -197,12 +201,57 @@ TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
     EXPECT_EQ(identify_with({.poll_result = -1})->unit, std::nullopt);
 }
 
+TEST(Identity, HoldsWhatTheMapOfItsNamespaceBeginsWith) {
+    const auto map_of = [](FakeKernel state) {
+        auto peer = identify_with(std::move(state));
+        EXPECT_TRUE(peer && peer->caller.process_known);
+        return peer->caller.mapped_from;
+    };
+    using Uids = std::vector<uid_t>;
+    EXPECT_EQ(map_of({}), Uids{}) << "the guard's own";
+    EXPECT_EQ(map_of({.uid_map = "0 1000 1\n1 100000 65536\n"}), (Uids{1000, 100000}));
+    EXPECT_EQ(map_of({.uid_map = "0 1000 1\n5 1000 1\n1 100000 65536\n"}), (Uids{1000, 100000}))
+        << "each once";
+    EXPECT_EQ(map_of({.uid_map = "0 4294967295 1\n"}), Uids{4294967295U});
+    // Root wrote it.
+    EXPECT_EQ(map_of({.uid_map = "0 0 65536\n"}), Uids{});
+    EXPECT_EQ(map_of({.uid_map = "0 100000 65536\n65536 0 1\n"}), Uids{});
+    // The guard itself is in a namespace.
+    const std::string own = "0 100000 65536\n";
+    EXPECT_EQ(map_of({.uid_map = own, .own_uid_map = own}), Uids{});
+    EXPECT_EQ(map_of({.uid_map = "0 1000 1\n", .own_uid_map = own}), Uids{1000});
+    EXPECT_EQ(map_of({.uid_map = "0 0 1000\n", .own_uid_map = own}), Uids{});
+}
+
+TEST(Identity, HasNoNamespaceThatIsKnownWhereNothingPinsTheProcess) {
+    const auto expect_unknown = [](const Result<Peer>& peer) {
+        ASSERT_TRUE(peer);
+        EXPECT_FALSE(peer->caller.process_known);
+        EXPECT_EQ(peer->caller.mapped_from, std::vector<uid_t>{});
+    };
+    expect_unknown(identify_with({.failing_option = SO_PEERPIDFD, .error = ENOPROTOOPT}));
+    expect_unknown(identify_with({.failing_option = SO_PEERPIDFD, .error = ESRCH}));
+    expect_unknown(identify_with({.fdinfo = "Pid:\t-1\n"}));
+    expect_unknown(identify_with({.fdinfo = std::nullopt}));
+    expect_unknown(identify_with({.poll_result = 1, .uid_map = "0 1000 1\n"}));
+    expect_unknown(identify_with({.uid_map = std::nullopt}));
+    expect_unknown(identify_with({.uid_map = ""}));
+    expect_unknown(identify_with({.uid_map = "0 1000\n"}));
+    expect_unknown(identify_sender_with({}, -1));
+    expect_unknown(identify_sender_with({.uid_map = "0 1000 1\n"}));
+    expect_unknown(identify_sender_with({}));
+    // That the unit can't be told says nothing of it.
+    EXPECT_TRUE(identify_with({.cgroup = std::nullopt})->caller.process_known);
+}
+
 TEST(Identity, OfARealPairIsOurOwn) {
     const SocketPair pair;
     auto peer = identify(pair.here.get());
     ASSERT_TRUE(peer) << peer.error().message;
     EXPECT_EQ(peer->caller.uid, ::geteuid());
     EXPECT_EQ(peer->pid, ::getpid());
+    EXPECT_EQ(peer->caller.process_known, units_are_known());
+    EXPECT_EQ(peer->caller.mapped_from, std::vector<uid_t>{});
     EXPECT_TRUE(std::is_sorted(peer->caller.groups.begin(), peer->caller.groups.end()));
 }
 

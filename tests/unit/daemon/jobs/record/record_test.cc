@@ -64,6 +64,18 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->result, example().result);
 }
 
+TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
+    Record record = example();
+    EXPECT_EQ(to_json(record).find("paidBy"), std::string::npos);
+    EXPECT_EQ(from_json(to_json(record))->requester.payer(), 4294967294U);
+    record.requester.paid_by = 1000;
+    const auto back = from_json(to_json(record));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->requester.uid, 4294967294U);
+    EXPECT_EQ(back->requester.payer(), 1000U);
+    EXPECT_EQ(owner_of(back->requester), owner_of(example().requester)) << "whose it is, it stays";
+}
+
 TEST(Records, EveryStateAndOutcomeComesBack) {
     for (const RecordState state : {RecordState::starting, RecordState::running, RecordState::ended,
                                     RecordState::failed, RecordState::lost}) {

@@ -283,50 +283,71 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
     }
 }
 
-// A job that runs as its caller's own user can be traced by that caller, who so gets its groups.
-TEST(RunAs, GroupsAreNotLentToTheUserItself) {
+// A job can be traced by who is its user, who so gets its groups. A deny rule is no wall: who has
+// subordinate ids is more than one uid.
+TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     const std::string bin = R"("user": "daemon", "groups": ["bin"])";
-    const auto lent = [](const std::string& rule) {
+    const auto nobody_named = [](const std::string& rule, const std::string& place) {
+        return "/f.json:2:" + place + ": gid 2 is no group of the user \"daemon\", so that only " +
+               "callers that a rule names by user may run this, and \"" + rule +
+               "\" names none: whoever has subordinate ids could take the group from the job; name "
+               "the users, or remove the group";
+    };
+    const auto itself = [](const std::string& rule) {
         return "/f.json:2:29: groups: gid 2 is no group of the user \"daemon\", whom \"" + rule +
-               "\" lets in and who could take it from the job; remove the group, or add a deny "
-               "rule "
-               "for that user";
+               "\" lets in and who could take it from the job; remove the group or that rule";
     };
     struct Row {
         std::string allow;
         std::string more;
         std::string error;
+        Groups lent;
     };
     const Row rows[] = {
-        {R"([{"user": "daemon"}])", bin, lent("allow user \"daemon\"")},
-        {R"([{"user": 1}])", bin, lent("allow user 1")},
-        {R"([{"user": "root"}, {"everyone": true}])", bin, lent("allow everyone")},
-        {R"([{"group": "daemon"}])", bin, lent("allow group \"daemon\"")},
-        {R"([{"user": "daemon", "group": "sys"}])", bin,
-         lent("allow user \"daemon\" and group \"sys\"")},
-        {R"([{"everyone": true}])", R"("user": "daemon", "group": "bin")",
-         "/f.json:2:28: group: gid 2 is no group of the user \"daemon\", whom \"allow everyone\" "
-         "lets in and who could take it from the job; remove the group, or add a deny rule for "
-         "that "
-         "user"},
+        {R"([{"user": "daemon"}])", bin, itself("allow user \"daemon\""), {}},
+        {R"([{"user": 1}])", bin, itself("allow user 1"), {}},
+        {R"([{"user": "daemon", "group": "sys"}])",
+         bin,
+         itself("allow user \"daemon\" and group \"sys\""),
+         {}},
+        {R"([{"user": "root"}, {"everyone": true}])",
+         bin,
+         nobody_named("allow everyone", "29: groups"),
+         {}},
+        {R"([{"group": "daemon"}])", bin, nobody_named("allow group \"daemon\"", "29: groups"), {}},
+        {R"([{"group": "sys"}])", bin, nobody_named("allow group \"sys\"", "29: groups"), {}},
+        {R"([{"unit": "a.service"}])",
+         bin,
+         nobody_named("allow unit \"a.service\"", "29: groups"),
+         {}},
+        {R"([{"everyone": true}])",
+         R"("user": "daemon", "group": "bin")",
+         nobody_named("allow everyone", "28: group"),
+         {}},
+        // A deny rule does not help.
+        {R"([{"everyone": true}])",
+         bin + R"(, "deny": [{"user": "daemon"}])",
+         nobody_named("allow everyone", "29: groups"),
+         {}},
+        {R"([{"user": "daemon"}])",
+         bin + R"(, "deny": [{"user": "daemon"}])",
+         itself("allow user \"daemon\""),
+         {}},
         // Who is let in has the group already, or is somebody else.
-        {R"([{"user": "daemon", "group": "bin"}])", bin, ""},
-        {R"([{"user": "root"}])", bin, ""},
-        {R"([{"group": "sys"}])", bin, ""},
-        {R"([])", bin, ""},
-        {R"([{"everyone": true}])", R"("user": "daemon")", ""},
-        {R"([{"everyone": true}])", R"("user": "daemon", "groups": ["daemon"])", ""},
-        {R"([{"everyone": true}])", R"("groups": ["bin"])", ""},  // root
-        // The user itself is denied.
-        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "daemon"}])", ""},
-        {R"([{"everyone": true}])", bin + R"(, "deny": [{"everyone": true}])", ""},
-        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "daemon", "group": "sys"}])",
-         lent("allow everyone")},
-        {R"([{"everyone": true}])", bin + R"(, "deny": [{"user": "bin"}])", lent("allow everyone")},
+        {R"([{"user": "daemon", "group": "bin"}])", bin, "", {2}},
+        {R"([{"user": "root"}])", bin, "", {2}},
+        {R"([{"user": "sys", "group": "sys"}, {"user": 3}])", bin, "", {2}},
+        {R"([])", bin, "", {2}},
+        // Nothing is lent.
+        {R"([{"everyone": true}])", R"("user": "daemon")", "", {}},
+        {R"([{"everyone": true}])", R"("user": "member")", "", {}},
+        {R"([{"everyone": true}])", R"("user": "daemon", "groups": ["daemon"])", "", {}},
+        {R"([{"everyone": true}])", R"("groups": ["bin"])", "", {}},  // root
     };
     for (const Row& row : rows) {
-        EXPECT_EQ(parse_run_as(row.more, root_options(), row.allow).error, row.error)
-            << row.allow << ' ' << row.more;
+        const RunAsOutcome got = parse_run_as(row.more, root_options(), row.allow);
+        EXPECT_EQ(got.error, row.error) << row.allow << ' ' << row.more;
+        EXPECT_EQ(got.action.lent, row.lent) << row.allow << ' ' << row.more;
     }
 }
 

@@ -1,0 +1,41 @@
+#include "daemon/policy/people.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace postern::policy {
+
+UidRanges::UidRanges(std::vector<UidRange> ranges) : ranges_(std::move(ranges)) {
+    std::ranges::sort(ranges_);
+    const auto twice = std::ranges::unique(ranges_);
+    ranges_.erase(twice.begin(), twice.end());
+    uid_t highest = 0;
+    for (const UidRange& range : ranges_) {
+        highest_.push_back(highest = std::max(highest, range.last));
+    }
+}
+
+std::vector<UidRange> UidRanges::at(uid_t uid) const {
+    std::vector<UidRange> found;
+    auto after = std::ranges::upper_bound(ranges_, uid, {}, &UidRange::first) - ranges_.begin();
+    while (after > 0 && highest_[static_cast<std::size_t>(after - 1)] >= uid) {
+        const UidRange& range = ranges_[static_cast<std::size_t>(--after)];
+        if (range.last >= uid) found.push_back(range);
+    }
+    return found;
+}
+
+bool People::has_account(uid_t uid) const {
+    return std::ranges::binary_search(accounts, uid);
+}
+
+void People::keep_ranges_of(const People& before) {
+    std::vector<UidRange> both = ranges.all();
+    // One whose owner could not be told then is told now, or is nobody's.
+    std::ranges::copy_if(before.ranges.all(), std::back_inserter(both),
+                         [](const UidRange& range) { return range.owner.has_value(); });
+    ranges = UidRanges(std::move(both));
+}
+
+}  // namespace postern::policy
