@@ -5,7 +5,7 @@ namespace postern {
 bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limits& limits,
                      const std::string& action) {
     const bool full = jobs.active() >= limits.jobs;
-    if (!full && jobs.active(call.caller().uid) < limits.jobs_per_uid) return true;
+    if (!full && jobs.active(call.caller().payer()) < limits.jobs_per_uid) return true;
     const std::string limit = full ? "jobs" : "jobs-per-uid";
     const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_uid);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);

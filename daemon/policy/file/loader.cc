@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/unique_fd.h"
 #include "base/utf8.h"
+#include "daemon/digest/sha256.h"
 #include "daemon/policy/file/action_parser.h"
 #include "host/directory.h"
 #include "host/safe_file.h"
@@ -163,6 +164,7 @@ class Loader {
                 if (rule.subject.unit) snapshot_.units.insert(*rule.subject.unit);
             }
         }
+        action->version = sha256(*text);
         snapshot_.actions.emplace(name, std::move(action).value());
     }
 

@@ -65,6 +65,7 @@ class FakeJobs final : public jobs::JobManager {
 
     [[nodiscard]] std::string_view supervision() const override { return "nobody"; }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
+    [[nodiscard]] std::uint64_t digest(std::span<const std::uint8_t> bytes) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
                         const jobs::Requester& requester, std::unique_ptr<jobs::Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
@@ -78,7 +79,7 @@ class FakeJobs final : public jobs::JobManager {
     void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    [[nodiscard]] std::size_t active(uid_t uid) const override;
+    [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;

@@ -25,6 +25,9 @@ Record example() {
     record.state = RecordState::ended;
     record.boot = "c0ffee";
     record.requester = {4294967294U, 2147483648U, 4711};
+    record.requester.call = 0xffffffffffffffff;
+    record.requester.paid_by = 4294967293U;
+    record.file_version = "cafe";
     record.uid = 33;
     record.gid = 34;
     record.arguments = {{"list", "a b"}, {"password", "(secret)"}, {"service", "\"\\\n\x1b"}};
@@ -53,6 +56,9 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->requester.uid, 4294967294U);
     EXPECT_EQ(back->requester.gid, 2147483648U);
     EXPECT_EQ(back->requester.pid, 4711);
+    EXPECT_EQ(back->requester.call, 0xffffffffffffffff);
+    EXPECT_EQ(back->requester.payer(), 4294967293U);
+    EXPECT_EQ(back->file_version, "cafe");
     EXPECT_EQ(back->uid, 33U);
     EXPECT_EQ(back->gid, 34U);
     EXPECT_EQ(back->arguments, example().arguments);
@@ -111,7 +117,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     }
     EXPECT_FALSE(from_json("[]"));
     EXPECT_FALSE(from_json("{}"));
-    EXPECT_THAT(from_json(changed("\"version\": 1", "\"version\": 2")).error().message,
+    EXPECT_THAT(from_json(changed("\"version\": 2", "\"version\": 3")).error().message,
                 HasSubstr("another version"));
     EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is missing");
     for (const char* value : {"-1", "1.5", "\"12\"", "2147483648", "null", "[]"}) {
@@ -119,11 +125,38 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     }
     EXPECT_EQ(from_json(changed("\"state\": \"ended\"", "\"state\": \"Ended\"")).error().message,
               "\"state\" has an unknown value");
-    EXPECT_FALSE(from_json(changed("\"by_signal\": true", "\"by_signal\": 1")));
+    EXPECT_FALSE(from_json(changed("\"bySignal\": true", "\"bySignal\": 1")));
     EXPECT_FALSE(from_json(changed("\"list\": \"a b\"", "\"list\": 1")));
     EXPECT_FALSE(from_json(changed("\"boot\": \"c0ffee\"", "\"boot\": {}")));
     // A later version of Postern may know more.
-    EXPECT_TRUE(from_json(changed("\"version\": 1", "\"version\": 1, \"more\": [1]")));
+    EXPECT_TRUE(from_json(changed("\"version\": 2", "\"version\": 2, \"more\": [1]")));
+}
+
+// What version 0.1.0 wrote: other spellings, and neither digest nor payer nor the file's version.
+TEST(Records, TheVersionBeforeIsRead) {
+    Record record = example();
+    record.requester.call.reset();
+    record.requester.paid_by.reset();
+    record.file_version.clear();
+    std::string text = to_json(record);
+    for (const auto& [name, before] : {std::pair{"\"version\": 2", "\"version\": 1"},
+                                       {"groupsKnown", "groups_known"},
+                                       {"createdUsec", "created_usec"},
+                                       {"pidStart", "pid_start"},
+                                       {"killOnDisconnect", "kill_on_disconnect"},
+                                       {"startedUsec", "started_usec"},
+                                       {"bySignal", "by_signal"},
+                                       {"endedUsec", "ended_usec"},
+                                       {"cpuUsec", "cpu_usec"},
+                                       {"maxResidentKib", "max_resident_kib"}}) {
+        const std::size_t at = text.find(name);
+        ASSERT_NE(at, std::string::npos) << name;
+        text.replace(at, std::string_view(name).size(), before);
+    }
+    const auto back = from_json(text);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(to_json(*back), to_json(record));
+    EXPECT_EQ(back->requester.payer(), back->requester.uid);
 }
 
 class Store : public JobsTest {
