@@ -133,7 +133,7 @@ void Run::start(const policy::Verdict& verdict, const policy::Command& command) 
         event.rule = verdict.rule;
         event.place = verdict.place;
         event.job = job.text();
-        event.arguments = command.shown;
+        event.arguments = audit_arguments(command.shown);
         if (!call_->audit(event)) return false;
         environment_.job_audit.remember(job, call_->origin().caller);
         set_state(State::recorded);
