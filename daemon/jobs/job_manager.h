@@ -95,6 +95,9 @@ class JobManager {
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
 
+    // Whether one more key of this payer can be remembered for as long as it must be.
+    virtual bool has_room_for_key(uid_t payer) = 0;
+
     // Jobs that are not ended yet, of one payer (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;

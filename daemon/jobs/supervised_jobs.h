@@ -39,6 +39,9 @@ class SupervisedJobs final : public JobManager {
     void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
+    bool has_room_for_key(uid_t payer) override {
+        return table_->records().has_room_for_key(payer);
+    }
     [[nodiscard]] std::size_t active(uid_t payer) const override {
         return table_->active_of(payer);
     }

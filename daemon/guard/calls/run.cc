@@ -87,6 +87,9 @@ void Run::begin() {
     if (!admit_or_refuse(*call_, environment_.jobs, environment_.limits, asked_.action)) {
         return set_state(State::over);
     }
+    if (!asked_.key.empty() && !admit_key_or_refuse(*call_, environment_.jobs, asked_.action)) {
+        return set_state(State::over);
+    }
     set_state(State::admitted);
     start(verdict, *command);
 }

@@ -171,7 +171,7 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
     // A guard that comes after this one knows it too.
     manager_.reset();
-    settings_.retention.records_per_uid = 1;
+    settings_.retention.records_per_payer = 1;
     create();
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
     const auto record = manager_->find(story->job);

@@ -60,6 +60,7 @@ class FakeJobs final : public jobs::JobManager {
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
+    bool room_for_keys = true;
     std::size_t running = 0;  // besides those that were started here
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
 
@@ -79,6 +80,7 @@ class FakeJobs final : public jobs::JobManager {
     void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
+    bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;

@@ -93,6 +93,23 @@ TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
                 "answer Refused limit_reached [jobs-per-uid]");
 }
 
+TEST_F(RunOrder, AKeyThatCouldNotBeRememberedIsRefused) {
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_for_keys = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}),
+                ElementsAre("audit call-refused action=hello reason=limit records-per-uid: no room "
+                            "for another key",
+                            "answer Refused limit_reached [records-per-uid]"));
+    // Without a key there is nothing to remember; and one that is known is answered.
+    jobs_.disk_error.clear();
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, ""}, 2).back(), "start job1");
+    jobs_.room_for_keys = true;
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 3);
+    jobs_.room_for_keys = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 4),
+                ElementsAre("follow job2"));
+}
+
 // ---- What fails in between ----
 
 class RunFailure : public ChokePoint {};
