@@ -163,6 +163,17 @@ def test_a_client_that_reads_nothing_for_a_minute_goes(start_guard):
         assert quiet.call("Ping", {"ping": "x"}) == PONG
 
 
+@pytest.mark.long
+def test_posternctl_whose_output_is_not_read_for_a_minute_comes_back(start_guard):
+    guard = start_guard({"much": script("head -c 8000000 /dev/zero | tr '\\0' x; exit 7")})
+    with subprocess.Popen([harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
+                           "much"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        guard.wait_audit(event="connection-dropped", seconds=150)
+        out, err = client.communicate(timeout=60)
+    assert (out == b"x" * 8_000_000, err, client.returncode) == (True, b"", 7)
+    assert len([entry for entry in guard.audit() if entry["event"] == "job-started"]) == 1
+
+
 def test_the_memory_of_a_session_suffices_for_all_that_it_may_hold(start_guard):
     """256 connections, each in the middle of the longest message, and as many unread replies as may be."""
     guard = start_guard({"long": LONG})
