@@ -94,10 +94,12 @@ void Run::begin() {
     start(verdict, *command);
 }
 
-bool Run::answered_as_before(const Known& known) {
-    if (!known || !*known || (*known)->requester.call != digest_) return false;
-    spdlog::debug("job {}: found again by its key", (*known)->job.text());
-    answer_with(call_, environment_.jobs, **known);
+bool Run::answered_as_before(const Known& found) {
+    if (!found) return false;
+    const std::optional<jobs::Record>& known = *found;
+    if (!known || known->requester.call != digest_) return false;
+    spdlog::debug("job {}: found again by its key", known->job.text());
+    answer_with(call_, environment_.jobs, *known);
     return true;
 }
 

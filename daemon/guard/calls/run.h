@@ -60,9 +60,9 @@ class Run : public std::enable_shared_from_this<Run> {
     // What the key stands for, where there is one.
     using Known = Result<std::optional<jobs::Record>>;
     // A call that is made again, whatever its file says by now, is answered with its job.
-    bool answered_as_before(const Known& known);
+    bool answered_as_before(const Known& found);
     // The job that the key stands for answers the call. True: it did, or the call is refused.
-    bool answered_by_key(const Known& known, const policy::Command& command);
+    bool answered_by_key(const Known& found, const policy::Command& command);
     void start(const policy::Verdict& verdict, const policy::Command& command);
     void refuse(const std::string& reason, const std::string& job, Refusal refusal,
                 const std::string& subject, const std::string& message);
