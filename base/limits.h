@@ -26,6 +26,13 @@ inline constexpr std::chrono::seconds mid_message_silence{10};
 // Bytes that are held for a client that does not read. No call is begun while more than half of it
 // waits, and no single reply is larger than the other half.
 inline constexpr std::size_t client_backlog_bytes = 1024 * 1024;
+// The same of all clients of one session; beyond, the one that holds most is dropped.
+inline constexpr std::size_t session_backlog_bytes = 16 * 1024 * 1024;
+// A client that reads nothing for so long, while something waits for it, is dropped.
+inline constexpr std::chrono::seconds unread_patience{60};
+
+// Memory of a session (RLIMIT_DATA), which ends where it would need more.
+inline constexpr std::size_t session_data_bytes = 256 * 1024 * 1024;
 
 // ---- Action files (daemon/policy/) ----
 
@@ -51,6 +58,22 @@ inline constexpr std::size_t session_queue_descriptors = 256;
 // Jobs that one connection may follow at a time. (Ours make one call at a time; what the guard
 // holds for one is to be bounded all the same.)
 inline constexpr std::size_t followed_by_connection = 4;
+
+// ---- Records of jobs (daemon/jobs/record/) ----
+
+// A key is never forgotten before so long after the end of its job.
+inline constexpr std::chrono::minutes key_memory{10};
+// Records that are kept for their key alone, for each that is kept whole.
+inline constexpr std::size_t keys_per_record = 16;
+// Who has fewer of them always gets one more.
+inline constexpr std::size_t keys_of_everybody = 16;
+
+// ---- The audit ----
+
+// Of an argument's text in the record of a start, in bytes of UTF-8, and of those of all arguments;
+// what is longer is cut, and named by its length and SHA-256. Escaped, a byte takes up to six.
+inline constexpr std::size_t audit_argument_bytes = 1024;
+inline constexpr std::size_t audit_arguments_bytes = 16 * 1024;
 
 // ---- The datagram socket ----
 

@@ -10,6 +10,7 @@ set(postern_library_systemd PkgConfig::SYSTEMD)
 set(postern_library_re2 PkgConfig::RE2)
 set(postern_library_seccomp PkgConfig::SECCOMP)
 set(postern_library_CLI11 CLI11::CLI11)
+set(postern_library_nettle PkgConfig::NETTLE)
 set(postern_library_threads Threads::Threads)
 
 # Headers that most files read, compiled once. What a file includes is still its own to say: builds

@@ -3,6 +3,7 @@
 build_packages=(
     g++ cmake ninja-build pkg-config
     libsystemd-dev libseccomp-dev libre2-dev nlohmann-json3-dev libspdlog-dev libcli11-dev
+    nettle-dev
 )
 demo_packages=(netcat-openbsd)
 test_packages=(

@@ -22,8 +22,8 @@ import root_fs
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 BUILD_PACKAGES = (
     "build-essential", "ccache", "cmake", "debhelper", "libcli11-dev", "libre2-dev",
-    "libseccomp-dev", "libspdlog-dev", "libsystemd-dev", "ninja-build", "nlohmann-json3-dev",
-    "pkg-config",
+    "libseccomp-dev", "libspdlog-dev", "libsystemd-dev", "nettle-dev", "ninja-build",
+    "nlohmann-json3-dev", "pkg-config",
 )
 # Has systemd.pc, which says where units go.
 SYSTEMD_PC = {"bookworm": "systemd", "trixie": "systemd-dev"}

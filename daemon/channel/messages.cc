@@ -67,6 +67,8 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(JobState::failed);
     } else if constexpr (std::is_same_v<E, PacketFault>) {
         return static_cast<std::uint8_t>(PacketFault::not_available);
+    } else if constexpr (std::is_same_v<E, CloseCause>) {
+        return static_cast<std::uint8_t>(CloseCause::reads_nothing);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {

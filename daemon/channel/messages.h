@@ -124,9 +124,17 @@ struct Accepted {
     static constexpr auto fields = std::tuple<>();
 };
 
-// The client of this connection is gone, or was sent away. No message names it any more.
+// Why the session is done with a connection, for the audit.
+enum class CloseCause : std::uint8_t {
+    over = 0,           // the client is gone, or was sent away
+    holds_most = 1,     // of more unread replies than a session holds, this client had most
+    reads_nothing = 2,  // for limits::unread_patience
+};
+
+// No message names this connection any more.
 struct Closed {
-    static constexpr auto fields = std::tuple<>();
+    CloseCause cause = CloseCause::over;
+    static constexpr auto fields = std::tuple(&Closed::cause);
 };
 
 // What a packet turned out to be, for the audit.

@@ -62,6 +62,8 @@ class JobManager {
 
     // Groups as a record knows them: ascending, each once, the primary one included.
     [[nodiscard]] virtual std::uint64_t digest(std::span<const gid_t> groups) const = 0;
+    // Bytes as a record knows them, under the same key.
+    [[nodiscard]] virtual std::uint64_t digest(std::span<const std::uint8_t> bytes) const = 0;
 
     // Writes the record, asks `admit` with the job's id, and only then starts. Null where nobody
     // follows from its start. Error (nothing was started, no record stays): the record can't be
@@ -94,8 +96,11 @@ class JobManager {
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
 
-    // Jobs that are not ended yet, of one user (by who pays) and of all.
-    [[nodiscard]] virtual std::size_t active(uid_t uid) const = 0;
+    // Whether one more key of this payer can be remembered for as long as it must be.
+    virtual bool has_room_for_key(uid_t payer) = 0;
+
+    // Jobs that are not ended yet, of one payer (by requester) and of all.
+    [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;
     // All of them, oldest first.
     [[nodiscard]] virtual std::vector<ActiveJob> list() const = 0;

@@ -34,7 +34,7 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
 // ---- Which there are ----
 
 void JobTable::add(std::unique_ptr<Job> job) {
-    ++active_of_uid_[job->record().requester.payer()];
+    ++active_of_payer_[job->record().requester.payer()];
     const JobId id = job->id();
     jobs_.emplace(id, std::move(job));
 }
@@ -44,16 +44,16 @@ Job* JobTable::find(const JobId& job) const {
     return found == jobs_.end() ? nullptr : found->second.get();
 }
 
-std::size_t JobTable::active_of(uid_t uid) const {
-    const auto found = active_of_uid_.find(uid);
-    return found == active_of_uid_.end() ? 0 : found->second;
+std::size_t JobTable::active_of(uid_t payer) const {
+    const auto found = active_of_payer_.find(payer);
+    return found == active_of_payer_.end() ? 0 : found->second;
 }
 
 void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     const auto node = jobs_.extract(job.id());
     look_at_.erase(&job);
-    const auto active = active_of_uid_.find(job.record().requester.payer());
-    if (--active->second == 0) active_of_uid_.erase(active);
+    const auto active = active_of_payer_.find(job.record().requester.payer());
+    if (--active->second == 0) active_of_payer_.erase(active);
     Followers followers = job.take_followers();
     if (failure) {
         observer_.start_failed(job.record(), *failure);

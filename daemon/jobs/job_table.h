@@ -48,7 +48,7 @@ class JobTable final : public JobHost {
     // Null: it is not active.
     [[nodiscard]] Job* find(const JobId& job) const;
     // By their requester.
-    [[nodiscard]] std::size_t active_of(uid_t uid) const;
+    [[nodiscard]] std::size_t active_of(uid_t payer) const;
 
     // As JobManager::shut_down().
     void shut_down(std::function<void()> done);
@@ -78,7 +78,7 @@ class JobTable final : public JobHost {
 
     std::unordered_map<int, Job*> watches_;
     std::unordered_set<Job*> look_at_;
-    std::unordered_map<uid_t, std::size_t> active_of_uid_;
+    std::unordered_map<uid_t, std::size_t> active_of_payer_;
     std::vector<std::function<void()>> later_;
     std::function<void()> shut_down_;  // set: it shuts down
     Jobs jobs_;                        // last, so that jobs go first: they use the others

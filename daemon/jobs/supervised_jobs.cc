@@ -22,6 +22,10 @@ std::uint64_t SupervisedJobs::digest(std::span<const gid_t> groups) const {
     return records().digest()(groups);
 }
 
+std::uint64_t SupervisedJobs::digest(std::span<const std::uint8_t> bytes) const {
+    return records().digest().of_bytes(bytes);
+}
+
 Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::Command& command,
                                     const Requester& requester, std::unique_ptr<Follower> follower,
                                     const std::function<bool(const JobId& job)>& admit) {
@@ -37,6 +41,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.requester = requester;
     record.uid = action.uid;
     record.gid = action.gid;
+    record.file_version = action.version;
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.created = wall_clock();

@@ -27,6 +27,7 @@ class SupervisedJobs final : public JobManager {
 
     [[nodiscard]] std::string_view supervision() const override { return supervisor_->name(); }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
+    [[nodiscard]] std::uint64_t digest(std::span<const std::uint8_t> bytes) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
                         const Requester& requester, std::unique_ptr<Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
@@ -38,7 +39,12 @@ class SupervisedJobs final : public JobManager {
     void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    [[nodiscard]] std::size_t active(uid_t uid) const override { return table_->active_of(uid); }
+    bool has_room_for_key(uid_t payer) override {
+        return table_->records().has_room_for_key(payer);
+    }
+    [[nodiscard]] std::size_t active(uid_t payer) const override {
+        return table_->active_of(payer);
+    }
     [[nodiscard]] std::size_t active() const override { return table_->jobs().size(); }
     [[nodiscard]] std::vector<ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }

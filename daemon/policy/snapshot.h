@@ -55,6 +55,7 @@ struct Action {
     ActionDescription description;
     Patterns patterns;
     std::string file;                    // absolute path it was read from
+    std::string version;                 // SHA-256 of its text
     std::string program;                 // exec[0]: absolute, no placeholder
     std::vector<Template> command;       // exec[1...]
     std::optional<Template> stdin_text;  // absent: /dev/null

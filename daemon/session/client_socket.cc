@@ -33,6 +33,7 @@ bool ClientSocket::flush() {
     } while (count < 0 && errno == EINTR);
     if (count < 0) return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
     sent_ += static_cast<std::size_t>(count);
+    total_ += static_cast<std::size_t>(count);
     if (backlog() == 0) {
         waiting_.clear();
         sent_ = 0;

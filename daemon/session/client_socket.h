@@ -39,6 +39,8 @@ class ClientSocket {
 
     // One send(2) of what waits, if anything does. False: the client is gone.
     bool flush();
+    // Bytes that were ever sent.
+    [[nodiscard]] std::uint64_t total() const { return total_; }
 
     [[nodiscard]] std::size_t backlog() const { return waiting_.size() - sent_; }
 
@@ -50,7 +52,8 @@ class ClientSocket {
   private:
     UniqueFd socket_;
     std::string waiting_;
-    std::size_t sent_ = 0;
+    std::size_t sent_ = 0;  // of `waiting_`
+    std::uint64_t total_ = 0;
 };
 
 }  // namespace postern::session

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/limits.h"
@@ -53,6 +54,17 @@ std::uint32_t Connection::wanted_events() const {
 }
 
 Connection::Next Connection::turn(std::uint32_t events) {
+    const Next next = serve(events);
+    if (socket_.backlog() == 0) {
+        read_.reset();
+    } else if (read_ != socket_.total()) {
+        read_ = socket_.total();
+        last_read_ = shared_.now();
+    }
+    return next;
+}
+
+Connection::Next Connection::serve(std::uint32_t events) {
     if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
         client_hung_up();
         return Next::gone;
@@ -213,12 +225,29 @@ void Connection::send_away(std::string_view message) {
 }
 
 std::optional<Clock::time_point> Connection::deadline() const {
+    const auto input = input_deadline();
+    const auto unread = unread_deadline();
+    if (!input || !unread) return input ? input : unread;
+    return std::min(*input, *unread);
+}
+
+std::optional<Clock::time_point> Connection::unread_deadline() const {
+    if (!read_) return std::nullopt;
+    return last_read_ + limits::unread_patience;
+}
+
+std::optional<Clock::time_point> Connection::input_deadline() const {
     const bool silent = state_ == State::open && framer_.mid_message() && may_receive();
     if (!silent && state_ != State::sent_away) return std::nullopt;
     return last_input_ + limits::mid_message_silence;
 }
 
 void Connection::expire() {
+    const auto unread = unread_deadline();
+    if (unread && *unread <= shared_.now()) {
+        cause_ = channel::CloseCause::reads_nothing;
+        return set_state(State::gone);
+    }
     if (state_ == State::sent_away) {
         set_state(State::gone);
         return;

@@ -45,7 +45,8 @@ class Connection final : public Replies {
     // to be given a turn.
     PendingCall* pending() { return call_ ? &*call_ : nullptr; }
 
-    // The client's time is up then: it is silent in the middle of a message, or does not go.
+    // The client's time is up then: it is silent in the middle of a message, does not go, or does
+    // not read.
     [[nodiscard]] std::optional<Clock::time_point> deadline() const;
     // Call it at or after the deadline, then give the connection a turn.
     void expire();
@@ -56,13 +57,16 @@ class Connection final : public Replies {
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
     [[nodiscard]] channel::ConnectionId id() const { return id_; }
+    // Why it is to be closed, once it is `gone`.
+    [[nodiscard]] channel::CloseCause cause() const { return cause_; }
     // Bytes that wait for the client to read.
     [[nodiscard]] std::size_t backlog() const { return socket_.backlog(); }
 
     // epoll's side of it, for the session.
     std::uint32_t registered_events = 0;
     bool in_ready_list = false;
-    bool in_deadline_list = false;
+    std::optional<Clock::time_point> registered_deadline;
+    std::size_t counted_backlog = 0;
 
   private:
     enum class State : std::uint8_t {
@@ -72,6 +76,9 @@ class Connection final : public Replies {
     };
 
     void set_state(State state);
+    Next serve(std::uint32_t events);
+    [[nodiscard]] std::optional<Clock::time_point> input_deadline() const;
+    [[nodiscard]] std::optional<Clock::time_point> unread_deadline() const;
     void receive();
     void input_taken();
     void client_hung_up();
@@ -105,6 +112,10 @@ class Connection final : public Replies {
     // We have shut down ours.
     bool output_over_ = false;
     Clock::time_point last_input_;
+    // While something waits for the client: when it read last, and how much it had read then.
+    Clock::time_point last_read_;
+    std::optional<std::uint64_t> read_;
+    channel::CloseCause cause_ = channel::CloseCause::over;
     // Of the last message: replies that belong to no message end the same way.
     char last_terminator_ = '\0';
     bool last_oneway_ = false;

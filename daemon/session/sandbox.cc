@@ -1,5 +1,6 @@
 #include "daemon/session/sandbox.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -15,7 +16,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 
+#include "base/limits.h"
+#include "base/unique_fd.h"
 #include "daemon/session/system_calls.h"
 
 namespace postern::session {
@@ -34,7 +38,16 @@ int own_niceness() {
     return std::min((errno == 0 ? guards : 0) + 5, 19);
 }
 
+// Where memory runs out, sessions go first: each serves one caller, who connects again. Whoever may
+// not write it (where /proc is read-only) stays as likely to be ended as its guard.
+void go_first_without_memory() {
+    constexpr std::string_view likely = "500";  // proc_pid_oom_score_adj(5): -1000 to 1000
+    const UniqueFd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    if (file && ::write(file.get(), likely.data(), likely.size()) < 0) return;
+}
+
 Status leave_surroundings() {
+    go_first_without_memory();
     if (::chdir("/") != 0) return failed("chdir /");
     ::umask(077);
     if (::clearenv() != 0) return failed("clearenv");
@@ -119,6 +132,9 @@ Status lock() {
     if (::setrlimit(RLIMIT_CORE, &nothing) != 0) return failed("setrlimit");
 #ifndef POSTERN_SANITIZED  // whose reports may go to a file
     if (::setrlimit(RLIMIT_FSIZE, &nothing) != 0) return failed("setrlimit");
+    constexpr rlim_t memory = limits::session_data_bytes;
+    const rlimit data{memory, memory};
+    if (::setrlimit(RLIMIT_DATA, &data) != 0) return failed("setrlimit");
 #endif
     return limit_system_calls();
 }

@@ -96,7 +96,7 @@ int Session::timeout(int milliseconds) const {
     if (!ready_.empty() || datagrams_.ready()) return 0;
     if (deadlines_.empty()) return milliseconds;
     const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadlines_.front().first - shared_.now());
+        std::chrono::ceil<std::chrono::milliseconds>(deadlines_.begin()->first - shared_.now());
     const int until = static_cast<int>(std::max<std::int64_t>(left.count(), 0));
     return milliseconds < 0 ? until : std::min(milliseconds, until);
 }
@@ -214,35 +214,56 @@ bool Session::receive(ConnectionId id, channel::RequestId request, const CallAns
 
 void Session::give_turn(Connection& connection, std::uint32_t events) {
     const Connection::Next next = connection.turn(events);
-    if (next == Connection::Next::gone) {
-        remove(connection);
-        return;
-    }
+    if (next == Connection::Next::gone) return remove(connection, connection.cause());
     if (next == Connection::Next::again && !connection.in_ready_list) {
         connection.in_ready_list = true;
         ready_.push_back(connection.id());
     }
-    if (!connection.in_deadline_list) {
-        if (const auto deadline = connection.deadline()) {
-            connection.in_deadline_list = true;
-            deadlines_.emplace_back(*deadline, connection.id());
+    watch_deadline(connection);
+    const std::uint32_t wanted = connection.wanted_events();
+    if (wanted != connection.registered_events) {
+        connection.registered_events = wanted;
+        if (!control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), wanted, connection.id())) {
+            return remove(connection, channel::CloseCause::over);
         }
     }
-    const std::uint32_t wanted = connection.wanted_events();
-    if (wanted == connection.registered_events) return;
-    connection.registered_events = wanted;
-    if (!control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), wanted, connection.id())) {
-        remove(connection);
+    count_backlog(connection, connection.backlog());
+    bound_backlog();
+}
+
+// One that is later than what is registered is looked at when that has come.
+void Session::watch_deadline(Connection& connection) {
+    const auto deadline = connection.deadline();
+    auto& registered = connection.registered_deadline;
+    if (!deadline || (registered && *registered <= *deadline)) return;
+    if (registered) deadlines_.erase({*registered, connection.id()});
+    registered = deadline;
+    deadlines_.emplace(*deadline, connection.id());
+}
+
+void Session::count_backlog(Connection& connection, std::size_t backlog) {
+    backlog_ += backlog;
+    backlog_ -= std::exchange(connection.counted_backlog, backlog);
+}
+
+// Who holds most goes, which may be the one that had its turn just now.
+void Session::bound_backlog() {
+    while (backlog_ > limits::session_backlog_bytes) {
+        const auto most = std::ranges::max_element(
+            connections_, {}, [](const auto& entry) { return entry.second->counted_backlog; });
+        remove(*most->second, channel::CloseCause::holds_most);
     }
 }
 
-void Session::remove(Connection& connection) {
+void Session::remove(Connection& connection, channel::CloseCause cause) {
     const ConnectionId id = connection.id();
+    count_backlog(connection, 0);
+    if (connection.registered_deadline) deadlines_.erase({*connection.registered_deadline, id});
     // By hand: closing does not take it out of epoll as long as the guard holds a copy.
     control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, id);
     connection.close();
     connections_.erase(id);
-    guard_.send({id, {}, channel::Closed{}});
+    guard_.send({id, {}, channel::Closed{cause}});
 }
 
 // Connections that did not finish in their last turn get one each, in turn.
@@ -260,13 +281,10 @@ void Session::serve_ready() {
 void Session::serve_deadlines() {
     if (deadlines_.empty()) return;
     const auto now = shared_.now();
-    while (!deadlines_.empty() && deadlines_.front().first <= now) {
-        const ConnectionId id = deadlines_.front().second;
-        deadlines_.pop_front();
-        const auto it = connections_.find(id);
-        if (it == connections_.end()) continue;
-        Connection& connection = *it->second;
-        connection.in_deadline_list = false;
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+        Connection& connection = *connections_.at(deadlines_.begin()->second);
+        deadlines_.erase(deadlines_.begin());
+        connection.registered_deadline.reset();
         const auto deadline = connection.deadline();
         if (deadline && *deadline <= now) connection.expire();
         // Enters it again where there is still, or again, a deadline.

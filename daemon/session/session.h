@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -57,8 +58,12 @@ class Session {
     bool groups(const channel::Groups& message);
     bool snapshot(const channel::ToSession& message);
 
+    // Afterwards it, or another one, may be gone.
     void give_turn(Connection& connection, std::uint32_t events);
-    void remove(Connection& connection);
+    void remove(Connection& connection, channel::CloseCause cause);
+    void watch_deadline(Connection& connection);
+    void count_backlog(Connection& connection, std::size_t backlog);
+    void bound_backlog();
     void watch_guard();
     void serve_ready();
     void serve_deadlines();
@@ -78,10 +83,11 @@ class Session {
     std::vector<ActionDescription> snapshot_;
 
     std::unordered_map<channel::ConnectionId, std::unique_ptr<Connection>> connections_;
-    // Connections with work to do at once; and those that may have a deadline, the nearest first
-    // (all deadlines are equally long). By id: they may be gone.
+    // Connections with work to do at once, by id: they may be gone. And those that may have a
+    // deadline, the nearest first: theirs is then, or later.
     std::deque<channel::ConnectionId> ready_;
-    std::deque<std::pair<Clock::time_point, channel::ConnectionId>> deadlines_;
+    std::set<std::pair<Clock::time_point, channel::ConnectionId>> deadlines_;
+    std::size_t backlog_ = 0;  // bytes that wait for all clients
 };
 
 }  // namespace postern::session

@@ -301,7 +301,7 @@ def test_records_count_for_the_owner(start):
         job_of(first)
     kept_now = [json.loads(path.read_text())["requester"] for path in
                 (guard.state_folder / "jobs").glob("*/record.json")]
-    assert sorted((who["uid"], who.get("paidBy")) for who in kept_now) == [
+    assert sorted((who["uid"], who.get("payer")) for who in kept_now) == [
         (5000, None), (100000, 4242), (100002, 4242)]
 
 

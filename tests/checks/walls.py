@@ -25,6 +25,7 @@ LIBRARIES = {
     "re2": ("re2/",),
     "seccomp": ("seccomp.h",),
     "CLI11": ("CLI/",),
+    "nettle": ("nettle/",),
     "threads": ("thread", "mutex", "condition_variable"),
     "files": ("fcntl.h", "dirent.h", "sys/stat.h", "sys/file.h", "fstream", "filesystem",
               "base/io.h"),

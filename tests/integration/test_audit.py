@@ -1,5 +1,6 @@
 """The audit: every refusal and every job, one line each, or nothing is started."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -31,6 +32,16 @@ def lines_of(guard):
         assert TIME.fullmatch(entry.pop("time"))
         assert not re.search(rb"[\x00-\x1f\x7f]", line)
     return entries
+
+
+def test_arguments_are_whole_up_to_1_kib(start_guard):
+    guard = start_guard({"echo": ECHO})
+    with guard.connect(as_=ALICE) as client:
+        for length in (1024, 1025):
+            client.run("echo", {"text": "x" * length})
+    shown = [entry["arguments"] for entry in lines_of(guard) if entry["event"] == "job-started"]
+    assert shown == [{"text": "x" * 1024}, {"text": {
+        "start": "x" * 1024, "bytes": 1025, "sha256": hashlib.sha256(b"x" * 1025).hexdigest()}}]
 
 
 def test_each_thing_that_happened_is_one_line(start_guard):

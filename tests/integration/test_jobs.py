@@ -1,6 +1,7 @@
 """org.postern.Jobs, and the key of Run: what a caller may do with a job that it has started."""
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import signal
@@ -30,7 +31,7 @@ def test_get_says_what_a_job_is_and_was(start_guard, folder):
     guard = start_guard({"steps": steps(folder, 2)})
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, _ = begin(client, "steps")
-        created = record(guard, job)["created_usec"]
+        created = record(guard, job)["createdUsec"]
         assert get(other, job) == {"parameters": {"job": {
             "job": job, "action": "steps", "state": "running", "createdAt": created}}}
         (folder / "1").touch()
@@ -172,6 +173,35 @@ def test_another_call_with_the_same_key_is_refused(start_guard):
     entries = [e for e in guard.audit() if e["event"] == "call-refused"]
     assert [(e["action"], e["reason"], e["job"]) for e in entries] == [
         ("other", "the key is in use", job), ("greet", "the key is in use", job)]
+
+
+def test_another_secret_is_another_call(start_guard):
+    login = {"summary": "s", "allow": EVERYONE, "exec": ["/bin/sh", "-c", "cat", "{name}"],
+             "stdin": "{password}",
+             "arguments": {"password": {"type": "string", "secret": True},
+                           "name": {"type": "string", "required": False}}}
+    guard = start_guard({"login": login})
+    call = {"action": "login", "arguments": {"password": "Xyzzy-1", "name": "a"}, "key": "k"}
+    with guard.connect(as_=ALICE) as client:
+        first = client.call("Run", call)["parameters"]
+        assert first["stdout"] == "Xyzzy-1"
+        for change in ({"password": "Xyzzy-2", "name": "a"}, {"password": "Xyzzy-1"}):
+            refused = client.call("Run", {**call, "arguments": change})
+            assert refused["error"] == "org.postern.Actions.KeyInUse", change
+        same = {**call, "arguments": {"name": "a", "password": "Xyzzy-1"}}
+        assert client.call("Run", same)["parameters"] == first
+        # The file changes, and the call is still the same; its record names the file that it had.
+        old = hashlib.sha256((guard.actions_folder / "login.json").read_bytes()).hexdigest()
+        del login["arguments"]["name"]
+        login["exec"] = ["/bin/cat"]
+        guard.write_action("login", login)
+        guard.reload()
+        assert client.call("Run", call)["parameters"] == first
+        assert record(guard, first["job"])["fileVersion"] == old
+        assert "Xyzzy" not in json.dumps(record(guard, first["job"]))
+        refused = client.call("Run", {**call, "key": "k2"})
+        assert refused["error"] == "org.postern.Actions.InvalidArgument"
+    assert len([e for e in guard.audit() if e["event"] == "job-started"]) == 1
 
 
 def test_a_key_is_its_callers_own(start_guard):

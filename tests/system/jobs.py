@@ -43,4 +43,4 @@ def records(host, action):
     found = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json | tr -d '\\n' "
                      "| sed 's/}{/}\\n{/g'").stdout
     own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
-    return sorted(own, key=lambda record: record["created_usec"])
+    return sorted(own, key=lambda record: record["createdUsec"])

@@ -36,6 +36,15 @@ def test_the_status_has_live_figures(host):
     host.run("systemctl", "reload", "posternd.service")
 
 
+def test_where_memory_runs_out_the_guard_goes_last(host):
+    assert host.run("posternctl", "ping", user="member").returncode == 0
+    assert host.property("posternd.service", "OOMPolicy") == "continue"
+    assert host.property("posternd.service", "OOMScoreAdjust") == "-500"
+    scores = host.run("sh", "-c", "for pid in $(pgrep -x postern-session); do "
+                      "cat /proc/$pid/oom_score_adj; done").stdout.split()
+    assert set(scores) == {"500"}
+
+
 def test_it_leaves_when_there_is_nothing_to_do(host, configure):
     configure({"limits": {"idle-exit": "200ms"}})
     assert host.run("posternctl", "ping", user="member").returncode == 0

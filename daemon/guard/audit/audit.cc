@@ -21,7 +21,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 10> kinds = {{
+constexpr std::array<KindRow, 11> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},
@@ -31,6 +31,7 @@ constexpr std::array<KindRow, 10> kinds = {{
     {"job-lost", "f86f6c6ec6104623affcb14f5ddb7089"},
     {"packet-refused", "2bd9766abc1d4b7697c7c88ac66d8ddd"},
     {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
+    {"connection-dropped", "4d7e0c4bb9b44a0f8f0f4d2a1c6e5b93"},
     {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
 }};
 static_assert(static_cast<std::size_t>(AuditEvent::Kind::action_off) + 1 == kinds.size());
@@ -44,7 +45,7 @@ const char* name(AuditEvent::Kind kind) {
 bool is_denial(AuditEvent::Kind kind) {
     return kind == AuditEvent::Kind::connection_refused || kind == AuditEvent::Kind::call_denied ||
            kind == AuditEvent::Kind::call_refused || kind == AuditEvent::Kind::packet_refused ||
-           kind == AuditEvent::Kind::session_failed;
+           kind == AuditEvent::Kind::session_failed || kind == AuditEvent::Kind::connection_dropped;
 }
 
 // syslog(3): 3 is an error, 5 is notice, 6 is informational.
@@ -95,6 +96,20 @@ OrderedJson to_json(const JobResult& result) {
     json["endedAt"] = usec_of(result.ended);
     json["cpuMicroseconds"] = result.cpu.count();
     json["maxResidentKiB"] = result.max_resident_kib;
+    return json;
+}
+
+OrderedJson to_json(const std::vector<AuditArgument>& arguments) {
+    OrderedJson json = OrderedJson::object();
+    for (const AuditArgument& argument : arguments) {
+        if (!argument.whole) {
+            json[argument.name] = argument.text;
+            continue;
+        }
+        json[argument.name] = {{"start", argument.text},
+                               {"bytes", argument.whole->bytes},
+                               {"sha256", argument.whole->sha256}};
+    }
     return json;
 }
 
@@ -159,8 +174,7 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
     put("reason", event.reason);
     put("job", event.job);
     if (event.kind == AuditEvent::Kind::job_started) {
-        json["arguments"] = OrderedJson::object();
-        for (const auto& [key, value] : event.arguments) json["arguments"][key] = value;
+        json["arguments"] = to_json(event.arguments);
     }
     if (event.result) json["result"] = to_json(*event.result);
     return dump(json);
@@ -200,9 +214,7 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
         put("POSTERN_STATUS", std::to_string(event.result->status));
     }
     if (event.kind == AuditEvent::Kind::job_started) {
-        OrderedJson arguments = OrderedJson::object();
-        for (const auto& [key, value] : event.arguments) arguments[key] = value;
-        fields.emplace_back("POSTERN_ARGUMENTS", dump(arguments));
+        fields.emplace_back("POSTERN_ARGUMENTS", dump(to_json(event.arguments)));
     }
     return fields;
 }

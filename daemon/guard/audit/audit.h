@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/guard/audit/audit_arguments.h"
 #include "daemon/guard/audit/audit_sink.h"
 #include "daemon/guard/audit/denial_window.h"
 #include "daemon/loop/event_source.h"
@@ -36,6 +37,7 @@ struct AuditEvent {
         job_lost,            // action, job: a guard died while it ran
         packet_refused,      // of a datagram socket: listener, reason; caller may be unknown
         session_failed,      // the session of this caller broke the rules or died; reason
+        connection_dropped,  // by its session: listener, reason
         action_off,          // no caller: action (none: a whole folder's), place (its file), reason
     };
     Kind kind = Kind::connection_refused;
@@ -48,7 +50,7 @@ struct AuditEvent {
     std::string place;
     std::string reason;
     std::string job;
-    std::vector<std::pair<std::string, std::string>> arguments;  // secrets already left out
+    std::vector<AuditArgument> arguments;
     std::optional<JobResult> result;
 };
 

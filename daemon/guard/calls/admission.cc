@@ -1,5 +1,7 @@
 #include "daemon/guard/calls/admission.h"
 
+#include "base/limits.h"
+
 namespace postern {
 
 bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limits& limits,
@@ -14,6 +16,19 @@ bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limi
     call.refuse(Refusal::limit_reached, limit,
                 (full ? "there are already " : "you already have ") + bound +
                     " jobs running (limit " + limit + "); try again when one has ended");
+    return false;
+}
+
+bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action) {
+    if (jobs.has_room_for_key(call.caller().payer())) return true;
+    const std::string limit = "records-per-uid";
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
+    event.reason = "limit " + limit + ": no room for another key";
+    call.audit(event);
+    call.refuse(Refusal::limit_reached, limit,
+                "too many keys were given within " + std::to_string(limits::key_memory.count()) +
+                    " minutes, for which all of them are remembered (limit " + limit +
+                    "); try again later, or call without a key");
     return false;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "daemon/guard/calls/admission.h"
+#include "daemon/guard/calls/call_bytes.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
 #include "daemon/guard/calls/own_jobs.h"
@@ -73,19 +74,36 @@ void Run::begin() {
         return set_state(State::over);
     }
     set_state(State::decided);
+    digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments));
+    Known known(std::nullopt);
+    if (!asked_.key.empty()) {
+        known = find_own(*call_, environment_.jobs, asked_.key, *environment_.snapshot);
+    }
+    if (answered_as_before(known)) return set_state(State::over);
     const auto command = bind_or_refuse(*call_, *verdict.action, asked_.arguments);
     if (!command) return set_state(State::over);
     set_state(State::bound);
-    if (!asked_.key.empty() && answered_by_key(*command)) return set_state(State::over);
+    if (answered_by_key(known, *command)) return set_state(State::over);
     if (!admit_or_refuse(*call_, environment_.jobs, environment_.limits, asked_.action)) {
+        return set_state(State::over);
+    }
+    if (!asked_.key.empty() && !admit_key_or_refuse(*call_, environment_.jobs, asked_.action)) {
         return set_state(State::over);
     }
     set_state(State::admitted);
     start(verdict, *command);
 }
 
-bool Run::answered_by_key(const policy::Command& command) {
-    const auto found = find_own(*call_, environment_.jobs, asked_.key, *environment_.snapshot);
+bool Run::answered_as_before(const Known& found) {
+    if (!found) return false;
+    const std::optional<jobs::Record>& known = *found;
+    if (!known || known->requester.call != digest_) return false;
+    spdlog::debug("job {}: found again by its key", known->job.text());
+    answer_with(call_, environment_.jobs, *known);
+    return true;
+}
+
+bool Run::answered_by_key(const Known& found, const policy::Command& command) {
     if (!found) {
         spdlog::error("{}: {}", asked_.action, found.error().message);
         call_->refuse(Refusal::unavailable, "",
@@ -95,7 +113,10 @@ bool Run::answered_by_key(const policy::Command& command) {
     }
     const std::optional<jobs::Record>& known = *found;
     if (!known) return false;
-    if (known->action == asked_.action && same_arguments(known->arguments, command.shown)) {
+    // Version 0.1.0 left no digest: the arguments, but for the secret ones, are all that is known.
+    const bool as_shown =
+        known->action == asked_.action && same_arguments(known->arguments, command.shown);
+    if (!known->requester.call && as_shown) {
         spdlog::debug("job {}: found again by its key", known->job.text());
         answer_with(call_, environment_.jobs, *known);
         return true;
@@ -117,15 +138,16 @@ void Run::start(const policy::Verdict& verdict, const policy::Command& command) 
         event.rule = verdict.rule;
         event.place = verdict.place;
         event.job = job.text();
-        event.arguments = command.shown;
+        event.arguments = audit_arguments(command.shown);
         if (!call_->audit(event)) return false;
         environment_.job_audit.remember(job, call_->origin().caller);
         set_state(State::recorded);
         return true;
     };
-    const auto job = environment_.jobs.start(*verdict.action, command,
-                                             requester_of(*call_, environment_.jobs, asked_.key),
-                                             std::move(follower), admit);
+    jobs::Requester requester = requester_of(*call_, environment_.jobs, asked_.key);
+    requester.call = digest_;
+    const auto job =
+        environment_.jobs.start(*verdict.action, command, requester, std::move(follower), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
         refuse(job.error().message, "", Refusal::unavailable, "",

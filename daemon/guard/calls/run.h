@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/result.h"
 #include "daemon/guard/calls/call_context.h"
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/limits.h"
@@ -55,8 +57,12 @@ class Run : public std::enable_shared_from_this<Run> {
 
   private:
     void set_state(State state);
+    // What the key stands for, where there is one.
+    using Known = Result<std::optional<jobs::Record>>;
+    // A call that is made again, whatever its file says by now, is answered with its job.
+    bool answered_as_before(const Known& found);
     // The job that the key stands for answers the call. True: it did, or the call is refused.
-    bool answered_by_key(const policy::Command& command);
+    bool answered_by_key(const Known& found, const policy::Command& command);
     void start(const policy::Verdict& verdict, const policy::Command& command);
     void refuse(const std::string& reason, const std::string& job, Refusal refusal,
                 const std::string& subject, const std::string& message);
@@ -64,6 +70,7 @@ class Run : public std::enable_shared_from_this<Run> {
     CallPtr call_;
     RunCall asked_;  // with its secrets, until the program runs
     CallEnvironment& environment_;
+    std::uint64_t digest_ = 0;  // of the call, for its key
     State state_ = State::received;
     int starts_ = 0;
 };

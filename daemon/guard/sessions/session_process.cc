@@ -303,7 +303,9 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
         return end("it used a connection before acknowledging it");
     }
     last_used_ = steady_clock::now();
-    if (!asked) return handle_closed(message.connection);
+    if (!asked) {
+        return handle_closed(message.connection, std::get<channel::Closed>(message.body).cause);
+    }
     if (info->packet && std::exchange(info->packet->called, true)) {
         return end("it made two calls of one packet");
     }
@@ -335,11 +337,25 @@ void SessionProcess::handle_accepted(channel::ConnectionId id, ConnectionInfo& i
     acknowledged_ = steady_clock::now();
 }
 
-void SessionProcess::handle_closed(channel::ConnectionId id) {
+void SessionProcess::handle_closed(channel::ConnectionId id, channel::CloseCause cause) {
     const auto closed = connections_.extract(id);
+    if (cause != channel::CloseCause::over) audit_dropped(closed.mapped().origin, cause);
     ongoing_calls_ -= closed.mapped().ongoing.size();
     for (const auto& [request, call] : closed.mapped().ongoing) call->left(jobs::Leaving::gone);
     events_.connection_closed(*this);
+}
+
+void SessionProcess::audit_dropped(const Origin& origin, channel::CloseCause cause) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::connection_dropped;
+    event.caller = origin.caller.get();
+    event.pid = origin.pid;
+    event.unit = origin.unit;
+    event.listener = origin.listener;
+    event.reason = cause == channel::CloseCause::holds_most
+                       ? "it held most of more unread replies than a session may hold"
+                       : "it read nothing for a minute while replies waited";
+    audit_.write(event);
 }
 
 void SessionProcess::handle_reply(channel::ConnectionId id, PacketOrigin& packet,

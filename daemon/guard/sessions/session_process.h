@@ -149,7 +149,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     void handle(channel::Envelope<channel::ToGuard>& message);
     void handle_ready(const channel::Ready& ready);
     void handle_accepted(channel::ConnectionId id, ConnectionInfo& info);
-    void handle_closed(channel::ConnectionId id);
+    void handle_closed(channel::ConnectionId id, channel::CloseCause cause);
+    void audit_dropped(const Origin& origin, channel::CloseCause cause);
     void handle_reply(channel::ConnectionId id, PacketOrigin& packet, channel::Reply& reply);
     void pump();
     bool pump_packet();

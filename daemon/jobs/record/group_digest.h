@@ -23,7 +23,7 @@ class GroupDigest {
     // `groups`: ascending, each once.
     [[nodiscard]] std::uint64_t operator()(std::span<const gid_t> groups) const;
 
-    // The function itself, for the test against its published values.
+    // The function itself.
     [[nodiscard]] std::uint64_t of_bytes(std::span<const std::uint8_t> bytes) const;
 
   private:

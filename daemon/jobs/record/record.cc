@@ -10,8 +10,20 @@ namespace {
 
 using nlohmann::json;
 
-// Another number: written in a way that this version does not understand.
-constexpr std::uint64_t version = 1;
+// What is written. Another number, but for the one before: written in a way that this version does
+// not understand.
+constexpr std::uint64_t version = 2;
+// Version 0.1.0, whose members are spelled created_usec where we write createdUsec.
+constexpr std::uint64_t version_before = 1;
+
+std::string spelling_before(std::string_view name) {
+    std::string old;
+    for (const char c : name) {
+        if (c >= 'A' && c <= 'Z') old += '_';
+        old += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    return old;
+}
 
 constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::starting, "starting"},
@@ -39,7 +51,8 @@ class Fields {
 
     const json* member(const char* name) {
         if (!object_.is_object()) return nullptr;
-        const auto found = object_.find(name);
+        auto found = object_.find(name);
+        if (found == object_.end()) found = object_.find(spelling_before(name));
         if (found == object_.end()) {
             fails(name, "is missing");
             return nullptr;
@@ -116,35 +129,37 @@ std::string to_json(const Record& record) {
           {"gid", record.requester.gid},
           {"pid", static_cast<std::uint32_t>(record.requester.pid)},
           {"groups", record.requester.groups},
-          {"groups_known", record.requester.groups_known},
+          {"groupsKnown", record.requester.groups_known},
           {"key", record.requester.key}}},
         {"uid", record.uid},
         {"gid", record.gid},
         {"arguments", std::move(arguments)},
-        {"created_usec", usec_of(record.created)},
+        {"createdUsec", usec_of(record.created)},
         {"pid", static_cast<std::uint32_t>(record.pid)},
-        {"pid_start", record.pid_start},
+        {"pidStart", record.pid_start},
         {"cgroup", record.cgroup},
         {"unit", record.unit},
-        {"kill_on_disconnect", record.kill_on_disconnect},
+        {"killOnDisconnect", record.kill_on_disconnect},
         {"message", record.message},
         {"told", record.told},
         {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
-    if (record.requester.paid_by) object["requester"]["paidBy"] = *record.requester.paid_by;
+    if (record.requester.call) object["requester"]["call"] = *record.requester.call;
+    if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
+    if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
-        object["started_usec"] = usec_of(record.result.started);
+        object["startedUsec"] = usec_of(record.result.started);
     }
     if (is_over(record.state) || record.result_known) {
         object["result"] = {
             {"outcome", name_of(record.result.outcome)},
-            {"by_signal", record.result.by_signal},
+            {"bySignal", record.result.by_signal},
             {"status", static_cast<std::uint32_t>(record.result.status)},
-            {"ended_usec", usec_of(record.result.ended)},
-            {"cpu_usec", record.result.cpu.count()},
-            {"max_resident_kib", record.result.max_resident_kib},
+            {"endedUsec", usec_of(record.result.ended)},
+            {"cpuUsec", record.result.cpu.count()},
+            {"maxResidentKib", record.result.max_resident_kib},
         };
     }
     constexpr int indent = 2;
@@ -157,7 +172,8 @@ Result<Record> from_json(std::string_view text) {
     if (object.is_discarded()) return fail("it is no JSON");
     std::string error;
     Fields fields(object, error);
-    if (fields.number<std::uint64_t>("version") != version && error.empty()) {
+    const auto written_by = fields.number<std::uint64_t>("version");
+    if (written_by != version && written_by != version_before && error.empty()) {
         return fail("it is of another version of Postern");
     }
     Record record;
@@ -167,13 +183,14 @@ Result<Record> from_json(std::string_view text) {
     record.boot = fields.text("boot");
     record.uid = fields.number<uid_t>("uid");
     record.gid = fields.number<gid_t>("gid");
-    record.created = fields.time("created_usec");
+    record.created = fields.time("createdUsec");
     record.pid = fields.number<pid_t>("pid");
-    record.pid_start = fields.number<std::uint64_t>("pid_start");
+    record.pid_start = fields.number<std::uint64_t>("pidStart");
     record.cgroup = fields.text("cgroup");
     record.unit = fields.text("unit");
+    if (object.contains("fileVersion")) record.file_version = fields.text("fileVersion");
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
-    record.kill_on_disconnect = fields.boolean("kill_on_disconnect");
+    record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");
     record.told = fields.text("told");
     record.again = fields.boolean("again");
@@ -183,10 +200,13 @@ Result<Record> from_json(std::string_view text) {
         record.requester.gid = who.number<gid_t>("gid");
         record.requester.pid = who.number<pid_t>("pid");
         record.requester.groups = who.number<std::uint64_t>("groups");
-        record.requester.groups_known = who.boolean("groups_known");
+        record.requester.groups_known = who.boolean("groupsKnown");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
-        if (requester->contains("paidBy")) record.requester.paid_by = who.number<uid_t>("paidBy");
+        if (requester->contains("call")) {
+            record.requester.call = who.number<std::uint64_t>("call");
+        }
+        if (requester->contains("payer")) record.requester.paid_by = who.number<uid_t>("payer");
     }
     const json* arguments = fields.member("arguments");
     if (arguments != nullptr && arguments->is_object()) {
@@ -198,18 +218,18 @@ Result<Record> from_json(std::string_view text) {
         fields.fails("arguments", "is no object");
     }
     if (record.state != RecordState::starting && error.empty()) {
-        record.result.started = fields.time("started_usec");
+        record.result.started = fields.time("startedUsec");
     }
     record.result_known = record.state == RecordState::running && object.contains("result");
     if ((is_over(record.state) || record.result_known) && error.empty()) {
         if (const json* result = fields.member("result")) {
             Fields how(*result, error);
             record.result.outcome = how.one_of("outcome", outcome_names);
-            record.result.by_signal = how.boolean("by_signal");
+            record.result.by_signal = how.boolean("bySignal");
             record.result.status = how.number<std::int32_t>("status");
-            record.result.ended = how.time("ended_usec");
-            record.result.cpu = how.time("cpu_usec").time_since_epoch();
-            record.result.max_resident_kib = how.number<std::uint64_t>("max_resident_kib");
+            record.result.ended = how.time("endedUsec");
+            record.result.cpu = how.time("cpuUsec").time_since_epoch();
+            record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
         }
     }
     if (!error.empty()) return fail(error);

@@ -33,6 +33,7 @@ struct Record {
     Requester requester;
     uid_t uid = 0;  // whom it runs as
     gid_t gid = 0;
+    std::string file_version;  // policy::Action::version, of the start; empty: not known
     // As policy::Command::shown: without secrets.
     std::vector<std::pair<std::string, std::string>> arguments;
     Time created;

@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstring>
 
 #include "base/io.h"
+#include "base/limits.h"
 #include "host/directory.h"
 #include "host/random_id.h"
 #include "host/safe_file.h"
@@ -186,41 +188,101 @@ std::uint64_t RecordStore::output_bytes(const JobId& job) const {
     return bytes;
 }
 
-void RecordStore::drop(const Age& age) {
+// Where the clock was set back meanwhile, nothing is young that it does not know to be so.
+bool RecordStore::is_young(Time ended) const {
+    const auto age = now_() - ended;
+    return age >= age.zero() && age < limits::key_memory;
+}
+
+// What a key asks for: how its job ended. The output files keep their sizes, so that readers hear
+// how much they miss.
+void RecordStore::reduce(const JobId& job) const {
+    const UniqueFd folder = open_folder(job);
+    for (const char* name : {"stdout", "stderr"}) {
+        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+        struct stat status{};
+        // Frees what is reserved beyond the end as well, on every file system.
+        if (!file || fstat(file.get(), &status) < 0 || ftruncate(file.get(), 0) < 0) continue;
+        if (ftruncate(file.get(), status.st_size) < 0) continue;  // it reads as empty
+    }
+    std::optional<Record> record = read(job);
+    if (!record || !record->requester.call || record->arguments.empty()) return;
+    record->arguments.clear();
+    // Where it fails the record is as large as it was.
+    static_cast<void>(write(*record));
+}
+
+void RecordStore::evict(const Age& age) {
+    const Over& over = over_.at(age);
+    OfPayer& of_payer = over_of_payer_.at(over.payer);
+    const auto found = of_payer.output_bytes.find(age);
+    of_payer.total_bytes -= found->second;
+    of_payer.output_bytes.erase(found);
+    ++of_payer.keys;
+    keys_.insert(age);
+    if (over.has_key && is_young(age.first)) {
+        reduce(age.second);
+    } else {
+        forget(age);
+    }
+}
+
+void RecordStore::forget(const Age& age) {
     const auto over = over_.find(age);
-    const auto& [owner, payer] = over->second;
     remove(age.second);
     in_memory_.erase(age.second);
-    OfUid& of_uid = over_of_uid_.at(payer);
-    const auto found = of_uid.output_bytes.find(age);
-    of_uid.total_bytes -= found->second;
-    of_uid.output_bytes.erase(found);
-    if (of_uid.output_bytes.empty()) over_of_uid_.erase(payer);
-    const auto [first, last] = by_key_.equal_range(owner);
+    const auto of_payer = over_of_payer_.find(over->second.payer);
+    if (--of_payer->second.keys == 0 && of_payer->second.output_bytes.empty()) {
+        over_of_payer_.erase(of_payer);
+    }
+    const auto [first, last] = by_key_.equal_range(over->second.owner);
     const auto keyed =
         std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
     if (keyed != last) by_key_.erase(keyed);
+    keys_.erase(age);
     over_.erase(over);
 }
 
+void RecordStore::forget_old_keys() {
+    while (!keys_.empty() && !is_young(keys_.begin()->first)) forget(Age(*keys_.begin()));
+}
+
+bool RecordStore::has_room_for_key(uid_t payer) {
+    forget_old_keys();
+    const auto found = over_of_payer_.find(payer);
+    const std::size_t own = found == over_of_payer_.end() ? 0 : found->second.keys;
+    return own < limits::keys_of_everybody ||
+           (own < retention_.records_per_payer * limits::keys_per_record &&
+            keys_.size() < retention_.records * limits::keys_per_record);
+}
+
 void RecordStore::keep(const Record& record) {
+    forget_old_keys();
     const Age age(record.result.ended, record.job);
     const uid_t payer = record.requester.payer();
     const std::uint64_t bytes = output_bytes(record.job);
-    OfUid& of_uid = over_of_uid_[payer];
-    over_.emplace(age, std::pair(owner_of(record.requester), payer));
+    OfPayer& own = over_of_payer_[payer];
+    // A key whose job never began is free.
+    const bool has_key = !record.requester.key.empty() && !record.again;
+    over_.emplace(age, Over{owner_of(record.requester), payer, has_key});
     in_memory_.insert_or_assign(record.job, for_memory(record));
     remember_key(record);
-    of_uid.output_bytes.emplace(age, bytes);
-    of_uid.total_bytes += bytes;
-    while (of_uid.output_bytes.size() > 1 &&
-           (of_uid.output_bytes.size() > retention_.records_per_uid ||
-            of_uid.total_bytes > retention_.output_bytes_per_uid)) {
-        drop(Age(of_uid.output_bytes.begin()->first));
+    own.output_bytes.emplace(age, bytes);
+    own.total_bytes += bytes;
+    while (own.output_bytes.size() > 1 && (own.output_bytes.size() > retention_.records_per_payer ||
+                                           own.total_bytes > retention_.output_bytes_per_payer)) {
+        evict(Age(own.output_bytes.begin()->first));
     }
-    if (over_.size() > retention_.records) {
-        drop(Age(over_.begin()->first));
-    }
+    if (over_.size() - keys_.size() <= retention_.records) return;
+    // Of who has most; of several, the one whose oldest is oldest.
+    const auto fewer = [](const auto& one, const auto& other) {
+        const auto& ones = one.second.output_bytes;
+        const auto& others = other.second.output_bytes;
+        if (ones.size() != others.size()) return ones.size() < others.size();
+        return !ones.empty() && others.begin()->first < ones.begin()->first;
+    };
+    const auto most = std::ranges::max_element(over_of_payer_, fewer);
+    evict(Age(most->second.output_bytes.begin()->first));
 }
 
 void RecordStore::remove(const JobId& job) const {

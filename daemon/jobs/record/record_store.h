@@ -4,14 +4,17 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -49,6 +52,8 @@ class RecordStore {
     // so that the end of a job is remembered there too. Afterwards the oldest records above the
     // limits go.
     Status write_last(const Record& record);
+    // Whether one more key of this payer can be remembered for as long as it must be.
+    [[nodiscard]] bool has_room_for_key(uid_t payer);
     // All of the job.
     void remove(const JobId& job) const;
 
@@ -63,6 +68,8 @@ class RecordStore {
     // The jobs that are over, or remembered, which this owner had given this key.
     [[nodiscard]] std::vector<JobId> find_key(const Requester& who) const;
     void remember_key(const Record& record);
+    // For tests.
+    void set_clock(std::function<Time()> now) { now_ = std::move(now); }
     // No job writes these files any more: 0600.
     void close_output(const JobId& job) const;
 
@@ -79,20 +86,35 @@ class RecordStore {
     UniqueFd lock_;
     Retention retention_;
     Notice notice_;
+    std::function<Time()> now_ = [] {
+        return std::chrono::time_point_cast<Time::duration>(std::chrono::system_clock::now());
+    };
 
     // Those that are over, oldest first: by time of the end, then by job.
     using Age = std::pair<Time, JobId>;
-    struct OfUid {
-        std::map<Age, std::uint64_t> output_bytes;
-        std::uint64_t total_bytes = 0;
+    struct Over {
+        Owner owner;
+        uid_t payer;
+        bool has_key;  // that stands for it
     };
-    void drop(const Age& age);
+    struct OfPayer {
+        std::map<Age, std::uint64_t> output_bytes;  // of those that are whole
+        std::uint64_t total_bytes = 0;
+        std::size_t keys = 0;  // kept for their key alone
+    };
+    [[nodiscard]] bool is_young(Time ended) const;
+    // Takes a whole one away: for good, or all but its key.
+    void evict(const Age& age);
+    void reduce(const JobId& job) const;
+    void forget(const Age& age);
+    void forget_old_keys();
     // Error: errno.
     [[nodiscard]] Result<std::string, int> read_text(const JobId& job) const;
-    std::map<Age, std::pair<Owner, uid_t>> over_;   // with who pays
-    std::unordered_map<JobId, Record> in_memory_;   // the same jobs
-    std::unordered_map<uid_t, OfUid> over_of_uid_;  // by who pays
-    std::multimap<Owner, JobId> by_key_;            // of those that have a key
+    std::map<Age, Over> over_;
+    std::unordered_map<JobId, Record> in_memory_;  // the same jobs
+    std::set<Age> keys_;                           // of those: kept for their key alone
+    std::unordered_map<uid_t, OfPayer> over_of_payer_;
+    std::multimap<Owner, JobId> by_key_;  // of those that have a key
 };
 
 }  // namespace postern::jobs

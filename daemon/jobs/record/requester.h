@@ -19,7 +19,10 @@ struct Requester {
     // The caller's own name for the call, by which it finds the job again. Empty: it gave none.
     // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string key = {};
-    // Whose quotas count, where they are not those of its own uid: nothing else is that user's.
+    // JobManager::digest() of the action and of all arguments, secret ones too, as they were given.
+    // Absent in what version 0.1.0 wrote.
+    std::optional<std::uint64_t> call = std::nullopt;
+    // Whose quotas its job counts for, where that is not its own uid (policy::Caller).
     std::optional<uid_t> paid_by = std::nullopt;
     [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
 };

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/unique_fd.h"
 #include "base/utf8.h"
+#include "daemon/digest/sha256.h"
 #include "daemon/policy/file/action_parser.h"
 #include "daemon/policy/file/people_reader.h"
 #include "host/directory.h"
@@ -165,6 +166,7 @@ class Loader {
                 if (rule.subject.unit) snapshot_.units.insert(*rule.subject.unit);
             }
         }
+        action->version = sha256(*text);
         snapshot_.actions.emplace(name, std::move(action).value());
     }
 

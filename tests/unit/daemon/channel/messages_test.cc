@@ -216,8 +216,10 @@ TEST(ChannelMessages, FieldsComeBack) {
 }
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
-    EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Closed{}}),
-              (Bytes{2, 66, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Accepted{}}),
+              (Bytes{2, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Closed{CloseCause::reads_nothing}}),
+              (Bytes{2, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
     EXPECT_EQ(encode({{}, {}, SnapshotBegin{3}}),
               (Bytes{2, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
     EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{2, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
@@ -318,10 +320,10 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
         EXPECT_FALSE(decode_to_session(encode(message)).has_value());
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
-        // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted, Closed.
+        // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted.
         EXPECT_EQ(decode_to_session(empty_body).has_value(), kind == 5 || kind == 9 || kind == 12)
             << kind;
-        EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65 || kind == 66) << kind;
+        EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
     }
 }
 

@@ -171,7 +171,7 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
     // A guard that comes after this one knows it too.
     manager_.reset();
-    settings_.retention.records_per_uid = 1;
+    settings_.retention.records_per_payer = 1;
     create();
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
     const auto record = manager_->find(story->job);
@@ -187,8 +187,11 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     std::filesystem::rename(file, file + ".away");
     EXPECT_FALSE(manager_->find_key(requester));
     std::filesystem::rename(file + ".away", file);
+    // Above the limit it is kept for its key, which is young.
     EXPECT_THAT(run_shell("exit 0"), Exited(0));
-    EXPECT_THAT(jobs_of(anna, "deploy-1"), IsEmpty());
+    EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
+    ASSERT_TRUE(manager_->find(story->job));
+    EXPECT_EQ(manager_->find(story->job)->result, record->result);
 }
 
 }  // namespace

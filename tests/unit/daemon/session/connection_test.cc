@@ -343,6 +343,93 @@ TEST(SessionConnection, AClientThatDoesNotReadIsNotServedFurther) {
     EXPECT_EQ(got.substr(got.size() - reply.size()), reply);
 }
 
+// A client that sends calls without end and reads nothing, until the session takes no more.
+void fill(SessionHarness& harness, Client& client, std::size_t text_bytes) {
+    const std::string call = line(R"({"method":"org.postern.Actions.Ping","parameters":{"ping":")" +
+                                  std::string(text_bytes, 'x') + "\"}}");
+    std::string pending;
+    for (int refused = 0; refused < 3;) {
+        if (pending.empty()) pending = call;
+        const std::size_t sent = client.try_send(pending);
+        pending.erase(0, sent);
+        refused = sent == 0 ? refused + 1 : 0;
+        harness.settle(4);
+    }
+}
+
+TEST(SessionConnection, AClientThatReadsNothingForAMinuteGoes) {
+    SessionHarness harness;
+    Client deaf = harness.connect_small(1, 4096);
+    Client quiet = harness.connect(2);
+    fill(harness, deaf, 4000);
+    harness.advance(limits::unread_patience - std::chrono::milliseconds(1));
+    EXPECT_TRUE(harness.silent());
+    harness.advance(std::chrono::milliseconds(1));
+    const auto closed = harness.expect<channel::Closed>();
+    EXPECT_EQ(closed.connection, channel::ConnectionId{1});
+    EXPECT_EQ(closed.cause, channel::CloseCause::reads_nothing);
+    // Who has nothing to read may be as quiet as it likes.
+    harness.advance(std::chrono::hours(1));
+    quiet.send(line(ping));
+    harness.settle();
+    EXPECT_EQ(quiet.receive(), line(pong));
+}
+
+TEST(SessionConnection, AClientThatReadsALittleNowAndThenStays) {
+    SessionHarness harness;
+    Client slow = harness.connect_small(1, 4096);
+    fill(harness, slow, 4000);
+    for (int i = 0; i < 10; ++i) {
+        harness.advance(limits::unread_patience - std::chrono::milliseconds(1));
+        EXPECT_FALSE(slow.receive().empty());
+        EXPECT_TRUE(harness.silent()) << i;
+    }
+    harness.advance(limits::unread_patience);
+    EXPECT_EQ(harness.expect<channel::Closed>().cause, channel::CloseCause::reads_nothing);
+}
+
+TEST(SessionConnection, OfTooManyUnreadRepliesWhoHoldsMostGoes) {
+    SessionHarness harness;
+    Client modest = harness.connect_small(1, 4096);
+    fill(harness, modest, 100);
+    modest.receive();
+    std::vector<Client> greedy;
+    const auto unread = [&](std::uint64_t id) {
+        const auto* connection = harness.session().find(channel::ConnectionId{id});
+        return connection == nullptr ? 0 : connection->backlog();
+    };
+    std::uint64_t last = 1;
+    std::size_t sum = 0;
+    while (sum + limits::client_backlog_bytes < limits::session_backlog_bytes) {
+        greedy.push_back(harness.connect_small(++last, 4096));
+        fill(harness, greedy.back(), 4000);
+        sum = 0;
+        for (std::uint64_t id = 1; id <= last; ++id) sum += unread(id);
+        ASSERT_LT(last, 100U);
+    }
+    EXPECT_TRUE(harness.silent());
+    std::size_t most = 0;
+    for (std::uint64_t id = 2; id <= last; ++id) most = std::max(most, unread(id));
+    // The next ones take the place of those that hold most.
+    std::vector<Client> more;
+    for (int i = 0; i < 4; ++i) more.push_back(harness.connect_small(++last, 4096));
+    for (Client& client : more) fill(harness, client, 4000);
+    int dropped = 0;
+    while (auto message = harness.heard()) {
+        const auto* closed = std::get_if<channel::Closed>(&message->body);
+        ASSERT_NE(closed, nullptr);
+        EXPECT_EQ(closed->cause, channel::CloseCause::holds_most);
+        EXPECT_NE(message->connection, channel::ConnectionId{1});
+        ++dropped;
+    }
+    EXPECT_GE(dropped, 1);
+    sum = 0;
+    for (std::uint64_t id = 1; id <= last; ++id) sum += unread(id);
+    EXPECT_LE(sum, limits::session_backlog_bytes);
+    EXPECT_GT(sum, limits::session_backlog_bytes - 2 * most);
+    EXPECT_NE(harness.session().find(channel::ConnectionId{1}), nullptr);
+}
+
 // A flood of calls on one connection does not keep another waiting: each gets its turn.
 TEST(SessionConnection, AFloodOnOneConnectionLeavesTurnsToOthers) {
     SessionHarness harness;

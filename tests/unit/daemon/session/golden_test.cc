@@ -127,7 +127,9 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, channel::Accepted>) {
                 return "accepted";
             } else if constexpr (std::is_same_v<M, channel::Closed>) {
-                return "closed";
+                constexpr const char* causes[] = {"closed", "closed (holds most)",
+                                                  "closed (reads nothing)"};
+                return causes[static_cast<int>(m.cause)];
             } else if constexpr (std::is_same_v<M, channel::Reply>) {
                 constexpr const char* faults[] = {"", " (no message)", " (not available)"};
                 return "reply to " +

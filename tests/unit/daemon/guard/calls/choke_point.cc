@@ -120,6 +120,12 @@ std::uint64_t FakeJobs::digest(std::span<const gid_t> groups) const {
     return sum;
 }
 
+std::uint64_t FakeJobs::digest(std::span<const std::uint8_t> bytes) const {
+    std::uint64_t sum = 0;
+    for (const std::uint8_t byte : bytes) sum = sum * 65'599 + byte;
+    return sum;
+}
+
 Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Command& command,
                               const jobs::Requester& requester,
                               std::unique_ptr<jobs::Follower> follower,
@@ -185,10 +191,10 @@ void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
 }
 
-std::size_t FakeJobs::active(uid_t uid) const {
+std::size_t FakeJobs::active(uid_t payer) const {
     return running +
            static_cast<std::size_t>(std::ranges::count_if(records, [&](const auto& entry) {
-               return entry.second.requester.uid == uid && !is_over(entry.second.state);
+               return entry.second.requester.payer() == payer && !is_over(entry.second.state);
            }));
 }
 
@@ -271,7 +277,11 @@ void ChokePoint::set_actions() {
         argument.name = "n";
         argument.type = ArgumentType::integer;
         argument.required = false;
-        action.description.arguments = {argument};
+        ArgumentSpec secret;
+        secret.name = "secret";
+        secret.required = false;
+        secret.secret = true;
+        action.description.arguments = {argument, secret};
         action.file = std::string("/") + name + ".json";
         action.program = "/bin/true";
         action.allow = {rule(uid)};

@@ -60,11 +60,13 @@ class FakeJobs final : public jobs::JobManager {
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
+    bool room_for_keys = true;
     std::size_t running = 0;  // besides those that were started here
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
 
     [[nodiscard]] std::string_view supervision() const override { return "nobody"; }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
+    [[nodiscard]] std::uint64_t digest(std::span<const std::uint8_t> bytes) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
                         const jobs::Requester& requester, std::unique_ptr<jobs::Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
@@ -78,7 +80,8 @@ class FakeJobs final : public jobs::JobManager {
     void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    [[nodiscard]] std::size_t active(uid_t uid) const override;
+    bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
+    [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;

@@ -82,6 +82,34 @@ TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
 }
 
+TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
+    limits_.jobs_per_uid = 1;
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    Origin paid = by(berta, {berta});
+    auto caller = std::make_shared<policy::Caller>(*paid.caller);
+    caller->paid_by = anna;
+    paid.caller = caller;
+    EXPECT_THAT(call(paid, RunCall{"berta", {}, ""}, 2).back(),
+                "answer Refused limit_reached [jobs-per-uid]");
+}
+
+TEST_F(RunOrder, AKeyThatCouldNotBeRememberedIsRefused) {
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_for_keys = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}),
+                ElementsAre("audit call-refused action=hello reason=limit records-per-uid: no room "
+                            "for another key",
+                            "answer Refused limit_reached [records-per-uid]"));
+    // Without a key there is nothing to remember; and one that is known is answered.
+    jobs_.disk_error.clear();
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, ""}, 2).back(), "start job1");
+    jobs_.room_for_keys = true;
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 3);
+    jobs_.room_for_keys = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 4),
+                ElementsAre("follow job2"));
+}
+
 // ---- What fails in between ----
 
 class RunFailure : public ChokePoint {};
@@ -208,6 +236,53 @@ TEST_F(RunKey, AnotherCallIsRefused) {
                            "answer Refused key_in_use [k]"};
     EXPECT_EQ(call(owner(), RunCall{"hello", {}, "k"}, 2), refused);
     EXPECT_THAT(call(owner(), RunCall{"shut", good_arguments, "k"}, 3).back(),
+                "answer Refused key_in_use [k]");
+}
+
+TEST_F(RunKey, AnotherSecretIsAnotherCall) {
+    const auto with = [](const char* secret) {
+        return RunCall{"hello", {{"secret", Value(std::string(secret))}}, "k"};
+    };
+    call(owner(), with("a"), 1);
+    EXPECT_THAT(call(owner(), with("a"), 2), ElementsAre("follow job1"));
+    EXPECT_THAT(call(owner(), with("b"), 3).back(), "answer Refused key_in_use [k]");
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 4).back(),
+                "answer Refused key_in_use [k]");
+}
+
+TEST_F(RunKey, TheOrderOfArgumentsIsNoMatter) {
+    Arguments arguments = {{"n", Value(std::int64_t{1})}, {"secret", Value(std::string("a"))}};
+    call(owner(), RunCall{"hello", arguments, "k"}, 1);
+    std::swap(arguments[0], arguments[1]);
+    EXPECT_THAT(call(owner(), RunCall{"hello", arguments, "k"}, 2), ElementsAre("follow job1"));
+}
+
+// A call that is made again is the same call, whatever the file says meanwhile.
+TEST_F(RunKey, AFileThatChangedDoesNotChangeTheCall) {
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 1);
+    policy::Snapshot changed;
+    policy::Action action;
+    action.description.name = "hello";
+    action.version = "another";
+    action.program = "/bin/true";
+    policy::Rule rule;
+    rule.subject.user = anna;
+    action.allow = {rule};
+    changed.actions.emplace("hello", std::move(action));  // without "n"
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>(std::move(changed)));
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 2),
+                ElementsAre("follow job1"));
+    EXPECT_THAT(call(owner(), RunCall{"hello", bad_arguments, "k"}, 3).back(),
+                "answer Refused invalid_argument [n]");
+}
+
+// What version 0.1.0 left has no digest.
+TEST_F(RunKey, ARecordWithoutADigestIsComparedByWhatItShows) {
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 1);
+    jobs_.records.at(JobId("job1")).requester.call.reset();
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 2),
+                ElementsAre("follow job1"));
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 3).back(),
                 "answer Refused key_in_use [k]");
 }
 

@@ -25,6 +25,9 @@ Record example() {
     record.state = RecordState::ended;
     record.boot = "c0ffee";
     record.requester = {4294967294U, 2147483648U, 4711};
+    record.requester.call = 0xffffffffffffffff;
+    record.requester.paid_by = 4294967293U;
+    record.file_version = "cafe";
     record.uid = 33;
     record.gid = 34;
     record.arguments = {{"list", "a b"}, {"password", "(secret)"}, {"service", "\"\\\n\x1b"}};
@@ -53,6 +56,9 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->requester.uid, 4294967294U);
     EXPECT_EQ(back->requester.gid, 2147483648U);
     EXPECT_EQ(back->requester.pid, 4711);
+    EXPECT_EQ(back->requester.call, 0xffffffffffffffff);
+    EXPECT_EQ(back->requester.payer(), 4294967293U);
+    EXPECT_EQ(back->file_version, "cafe");
     EXPECT_EQ(back->uid, 33U);
     EXPECT_EQ(back->gid, 34U);
     EXPECT_EQ(back->arguments, example().arguments);
@@ -66,7 +72,8 @@ TEST(Records, ComeBackAsTheyWere) {
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
     Record record = example();
-    EXPECT_EQ(to_json(record).find("paidBy"), std::string::npos);
+    record.requester.paid_by.reset();
+    EXPECT_EQ(to_json(record).find("payer"), std::string::npos);
     EXPECT_EQ(from_json(to_json(record))->requester.payer(), 4294967294U);
     record.requester.paid_by = 1000;
     const auto back = from_json(to_json(record));
@@ -123,7 +130,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     }
     EXPECT_FALSE(from_json("[]"));
     EXPECT_FALSE(from_json("{}"));
-    EXPECT_THAT(from_json(changed("\"version\": 1", "\"version\": 2")).error().message,
+    EXPECT_THAT(from_json(changed("\"version\": 2", "\"version\": 3")).error().message,
                 HasSubstr("another version"));
     EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is missing");
     for (const char* value : {"-1", "1.5", "\"12\"", "2147483648", "null", "[]"}) {
@@ -131,11 +138,38 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     }
     EXPECT_EQ(from_json(changed("\"state\": \"ended\"", "\"state\": \"Ended\"")).error().message,
               "\"state\" has an unknown value");
-    EXPECT_FALSE(from_json(changed("\"by_signal\": true", "\"by_signal\": 1")));
+    EXPECT_FALSE(from_json(changed("\"bySignal\": true", "\"bySignal\": 1")));
     EXPECT_FALSE(from_json(changed("\"list\": \"a b\"", "\"list\": 1")));
     EXPECT_FALSE(from_json(changed("\"boot\": \"c0ffee\"", "\"boot\": {}")));
     // A later version of Postern may know more.
-    EXPECT_TRUE(from_json(changed("\"version\": 1", "\"version\": 1, \"more\": [1]")));
+    EXPECT_TRUE(from_json(changed("\"version\": 2", "\"version\": 2, \"more\": [1]")));
+}
+
+// What version 0.1.0 wrote: other spellings, and neither digest nor payer nor the file's version.
+TEST(Records, TheVersionBeforeIsRead) {
+    Record record = example();
+    record.requester.call.reset();
+    record.requester.paid_by.reset();
+    record.file_version.clear();
+    std::string text = to_json(record);
+    for (const auto& [name, before] : {std::pair{"\"version\": 2", "\"version\": 1"},
+                                       {"groupsKnown", "groups_known"},
+                                       {"createdUsec", "created_usec"},
+                                       {"pidStart", "pid_start"},
+                                       {"killOnDisconnect", "kill_on_disconnect"},
+                                       {"startedUsec", "started_usec"},
+                                       {"bySignal", "by_signal"},
+                                       {"endedUsec", "ended_usec"},
+                                       {"cpuUsec", "cpu_usec"},
+                                       {"maxResidentKib", "max_resident_kib"}}) {
+        const std::size_t at = text.find(name);
+        ASSERT_NE(at, std::string::npos) << name;
+        text.replace(at, std::string_view(name).size(), before);
+    }
+    const auto back = from_json(text);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(to_json(*back), to_json(record));
+    EXPECT_EQ(back->requester.payer(), back->requester.uid);
 }
 
 class Store : public JobsTest {
@@ -148,12 +182,18 @@ class Store : public JobsTest {
         return JobId(std::string(32 - text.size(), '0') + text);
     }
     static void add(RecordStore& store, int number, uid_t uid, std::uint64_t ended) {
+        add_record(store, number, ended, [&](Record& record) { record.requester.uid = uid; });
+    }
+    // Changed as `change` does; who pays for it is its uid.
+    static void add_record(RecordStore& store, int number, std::uint64_t ended,
+                           const std::function<void(Record&)>& change) {
         const auto folder = store.make_folder(id(number));
         ASSERT_TRUE(folder) << folder.error().message;
         Record record = example();
+        record.requester.paid_by.reset();
         record.job = id(number);
-        record.requester.uid = uid;
         record.result.ended = time_of(ended);
+        change(record);
         ASSERT_TRUE(store.write_last(record));
     }
     [[nodiscard]] std::vector<int> there() const {
@@ -208,6 +248,139 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     EXPECT_NE(store->find(id(2)), nullptr);
 }
 
+TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {
+    auto store = open(10, 4);
+    ASSERT_TRUE(store);
+    add(*store, 1, anna, 100);
+    for (int number = 2; number <= 9; ++number) add(*store, number, berta, 100U * number);
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 7, 8, 9));
+    // However many uids one payer has.
+    for (int number = 10; number <= 40; ++number) {
+        add_record(*store, number, 1000, [&](Record& record) {
+            record.requester.uid = 100'000U + static_cast<uid_t>(number);
+            record.requester.paid_by = berta;
+        });
+    }
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 38, 39, 40));
+}
+
+// A key whose job has ended just now.
+class Keys : public Store {
+  protected:
+    static std::uint64_t ago(std::chrono::seconds age) {
+        return usec_of(std::chrono::time_point_cast<std::chrono::microseconds>(
+            std::chrono::system_clock::now() - age));
+    }
+    static void add_key(RecordStore& store, int number, uid_t uid, std::chrono::seconds age) {
+        add_record(store, number, ago(age), [&](Record& record) {
+            record.requester.uid = uid;
+            record.requester.key = "k" + std::to_string(number);
+        });
+    }
+    static std::vector<JobId> found(const RecordStore& store, int number, uid_t uid) {
+        Requester who = example().requester;
+        who.uid = uid;
+        who.key = "k" + std::to_string(number);
+        return store.find_key(who);
+    }
+    // Of its output file: how long it says to be, and what is there.
+    [[nodiscard]] std::pair<off_t, blkcnt_t> output(int number) const {
+        struct stat status{};
+        EXPECT_EQ(stat((folder_ / "state/jobs/" + id(number).text() + "/stdout").c_str(), &status),
+                  0);
+        return {status.st_size, status.st_blocks};
+    }
+    void write_output(int number) const {
+        write_path(folder_ / "state/jobs/" + id(number).text() + "/stdout", std::string(9000, 'x'),
+                   0600);
+    }
+};
+
+TEST_F(Keys, AYoungOneIsKeptWithoutOutputAndArguments) {
+    auto store = open(1, 100);
+    ASSERT_TRUE(store);
+    add_key(*store, 1, anna, std::chrono::seconds(60));
+    write_output(1);
+    add_key(*store, 2, anna, std::chrono::seconds(50));
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 2));
+    EXPECT_THAT(found(*store, 1, anna), testing::ElementsAre(id(1)));
+    EXPECT_EQ(output(1), std::pair(off_t{9000}, blkcnt_t{0}));
+    const auto record = store->read(id(1));
+    ASSERT_TRUE(record);
+    EXPECT_TRUE(record->arguments.empty());
+    EXPECT_EQ(record->requester.call, example().requester.call);
+    EXPECT_FALSE(store->read(id(2))->arguments.empty());
+    // A restart changes nothing.
+    store = fail("closed");
+    store = open(1, 100);
+    store->load();
+    EXPECT_THAT(found(*store, 1, anna), testing::ElementsAre(id(1)));
+    EXPECT_THAT(there(), UnorderedElementsAre(1, 2));
+}
+
+TEST_F(Keys, AnOldOneGoesAndOneThatStandsForNothing) {
+    auto store = open(1, 100);
+    ASSERT_TRUE(store);
+    add_key(*store, 1, anna, std::chrono::minutes(11));
+    add_record(*store, 2, ago(std::chrono::seconds(40)), [](Record& record) {
+        record.requester.uid = anna;
+        record.requester.key = "k2";
+        record.state = RecordState::failed;
+        record.again = true;
+    });
+    EXPECT_THAT(there(), UnorderedElementsAre(2));
+    add_key(*store, 3, anna, std::chrono::seconds(30));
+    EXPECT_THAT(there(), UnorderedElementsAre(3));
+    EXPECT_THAT(found(*store, 1, anna), testing::IsEmpty());
+    // Nor is one young whose time is not yet: the clock was set back.
+    add_key(*store, 4, anna, -std::chrono::minutes(11));
+    add_key(*store, 5, anna, -std::chrono::minutes(12));
+    EXPECT_THAT(there(), UnorderedElementsAre(3, 5));
+}
+
+TEST_F(Keys, OthersPushOutNeitherKeysNorRecords) {
+    auto store = open(100, 4);
+    ASSERT_TRUE(store);
+    add_key(*store, 1, anna, std::chrono::minutes(9));
+    write_output(1);
+    for (int number = 2; number <= 60; ++number) {
+        add_key(*store, number, berta, std::chrono::seconds(300 - number));
+    }
+    EXPECT_EQ(there().size(), 60U);
+    EXPECT_GT(output(1).second, 0);
+    EXPECT_FALSE(store->read(id(1))->arguments.empty());
+}
+
+TEST_F(Keys, TheyHaveABoundAndRoomForEverybody) {
+    auto store = open(1, 2);  // so 16 keys of one payer, 32 in all
+    ASSERT_TRUE(store);
+    const auto fill = [&](int from, uid_t uid) {
+        int number = from;
+        for (; store->has_room_for_key(uid) && number < from + 100; ++number) {
+            add_key(*store, number, uid, std::chrono::seconds(500));
+        }
+        return number - from;
+    };
+    EXPECT_EQ(fill(100, anna), 17);  // one is whole
+    EXPECT_EQ(fill(200, berta), 17);
+    const uid_t carol = 64003;
+    EXPECT_EQ(fill(300, carol), 17);
+    EXPECT_FALSE(store->has_room_for_key(anna));
+    EXPECT_TRUE(store->has_room_for_key(64004));
+}
+
+TEST_F(Keys, RoomComesBackByItself) {
+    auto store = open(1, 100);
+    ASSERT_TRUE(store);
+    for (int number = 1; number <= 17; ++number) {
+        add_key(*store, number, anna, std::chrono::seconds(10));
+    }
+    EXPECT_FALSE(store->has_room_for_key(anna));
+    store->set_clock([] { return time_of(ago(-std::chrono::minutes(11))); });
+    EXPECT_TRUE(store->has_room_for_key(anna));
+    EXPECT_EQ(there().size(), 1U);
+}
+
 TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     auto store = open(100, 100);  // 1 MiB
     ASSERT_TRUE(store);
@@ -218,6 +391,7 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
         Record record = example();
         record.job = id(number);
         record.requester.uid = uid;
+        record.requester.paid_by.reset();
         record.result.ended = time_of(static_cast<std::uint64_t>(number));
         ASSERT_TRUE(store->write_last(record));
     };
