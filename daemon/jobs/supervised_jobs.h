@@ -28,7 +28,8 @@ class SupervisedJobs final : public JobManager {
     [[nodiscard]] std::string_view supervision() const override { return supervisor_->name(); }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
-                        const Requester& requester, std::unique_ptr<Follower> follower,
+                        const Requester& requester, StartPlace place,
+                        std::unique_ptr<Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
     [[nodiscard]] std::optional<Record> find(const JobId& job) const override;
     [[nodiscard]] Result<std::vector<Record>> find_key(const Requester& who) const override;
@@ -45,7 +46,8 @@ class SupervisedJobs final : public JobManager {
 
   private:
     // A job with its record on the disk, admitted but not started.
-    Result<std::unique_ptr<Job>> make(Record record, int folder, std::unique_ptr<Follower> follower,
+    Result<std::unique_ptr<Job>> make(Record record, int folder, StartPlace place,
+                                      std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);
     [[nodiscard]] const RecordStore& records() const { return std::as_const(*table_).records(); }
 
