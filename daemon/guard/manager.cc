@@ -28,6 +28,9 @@
 namespace postern {
 namespace {
 
+// Units that systemd is asked to start at a time: one more than it is at work on.
+constexpr std::size_t units_at_once = 2;
+
 // The ids of the system user of the sessions. It must be nobody else's: whoever shares it could end
 // sessions, and root would be no wall at all.
 Result<std::pair<uid_t, gid_t>> session_ids(const std::string& name) {
@@ -214,6 +217,12 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);
+    jobs::StartRules starts;
+    starts.per_second = limits.starts_per_user;
+    starts.burst = 2 * limits.starts_per_user;
+    // Without systemd each start is a process of its own, and they have the machine to share.
+    if (!systemd_socket_.empty()) starts.at_once = units_at_once;
+    starts_ = std::make_unique<jobs::StartQueue>(event_.get(), starts);
     POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
@@ -241,7 +250,8 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
         *jobs_, std::move(sockets),
         Administration::Hooks{[this] { return pool_->report(); }, [this] { return reload(); },
                               log_level, set_log_level});
-    calls_ = std::make_unique<Calls>(*jobs_, *job_audit_, configuration_.limits, *administration_);
+    calls_ = std::make_unique<Calls>(*jobs_, *starts_, *job_audit_, configuration_.limits,
+                                     *administration_);
     PacketHooks packets;
     packets.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
         datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
@@ -254,8 +264,9 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     activity_ = std::make_unique<Activity>(
         event_.get(), *notice_,
         [this] {
-            return Activity::Figures{pool_->connections() + acceptor_->waiting(), pool_->sessions(),
-                                     pool_->packets(), jobs_->active()};
+            return Activity::Figures{
+                pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
+                pool_->sessions(), pool_->packets(), jobs_->active() + starts_->waiting()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] {
@@ -403,9 +414,10 @@ void Manager::leave() {
     activity_->stop();
     acceptor_->stop();
     known_callers_->stop();
-    // Packets that were received are answered first. Then jobs, so that the sessions can still tell
-    // how they ended.
+    // Packets that were received are answered first. Who waits for a turn then is refused, and may
+    // try again with the next guard. Then jobs, so that the sessions can still tell how they ended.
     datagrams_->stop([this] {
+        starts_->close();
         jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
     });
 }

@@ -82,6 +82,7 @@ class Manager {
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
     std::unique_ptr<JobAudit> job_audit_;
+    std::unique_ptr<jobs::StartQueue> starts_;
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Administration> administration_;
     std::unique_ptr<Calls> calls_;

@@ -20,6 +20,7 @@ Job::Job(JobHost& host, JobParts parts)
     : host_(host),
       record_(std::move(parts.record)),
       files_(std::move(parts.files)),
+      place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })) {
     if (parts.follower) followers_.add(std::move(parts.follower), std::move(files_.readers));
 }
@@ -40,6 +41,7 @@ void Job::moved(std::string_view from, std::string_view to) {
 
 void Job::program_runs() {
     runs_ = true;
+    place_.reset();
     if (!watch_output(0) || !watch_output(1)) host_.look_soon(*this);
     tell_started();
 }

@@ -17,6 +17,7 @@
 #include "daemon/jobs/job_host.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/start_failure.h"
+#include "daemon/jobs/start_queue.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
@@ -29,6 +30,7 @@ struct JobParts {
     Record record;
     JobFiles files;
     std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
+    StartPlace place = nullptr;                    // until its program runs, or never will
 };
 
 class Job {
@@ -95,6 +97,7 @@ class Job {
     Record record_;
     JobFiles files_;
     Followers followers_;
+    StartPlace place_;
     Timer return_timer_;  // until somebody comes
 
     bool runs_ = false;  // its followers were told so, and it is not over

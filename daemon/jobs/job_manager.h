@@ -37,6 +37,7 @@
 #include "daemon/jobs/follower.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/requester.h"
+#include "daemon/jobs/start_queue.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
 #include "model/job.h"
@@ -65,12 +66,13 @@ class JobManager {
     // Bytes as a record knows them, under the same key.
     [[nodiscard]] virtual std::uint64_t digest(std::span<const std::uint8_t> bytes) const = 0;
 
-    // Writes the record, asks `admit` with the job's id, and only then starts. Null where nobody
-    // follows from its start. Error (nothing was started, no record stays): the record can't be
-    // written, it was not admitted, or the manager shuts down. What fails after it was admitted
-    // comes as start_failed().
+    // Writes the record, asks `admit` with the job's id, and only then starts. The place is held
+    // until the program runs or never will. Null where nobody follows from its start. Error
+    // (nothing was started, no record stays): the record can't be written, it was not admitted, or
+    // the manager shuts down. What fails after it was admitted comes as start_failed().
     virtual Result<JobId> start(const policy::Action& action, const policy::Command& command,
-                                const Requester& requester, std::unique_ptr<Follower> follower,
+                                const Requester& requester, StartPlace place,
+                                std::unique_ptr<Follower> follower,
                                 const std::function<bool(const JobId& job)>& admit) = 0;
 
     // The job, running or over, for as long as its record is kept. Of one that is over from memory:

@@ -27,7 +27,8 @@ std::uint64_t SupervisedJobs::digest(std::span<const std::uint8_t> bytes) const 
 }
 
 Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::Command& command,
-                                    const Requester& requester, std::unique_ptr<Follower> follower,
+                                    const Requester& requester, StartPlace place,
+                                    std::unique_ptr<Follower> follower,
                                     const std::function<bool(const JobId& job)>& admit) {
     if (table_->shuts_down()) return fail("the guard is stopping");
     POSTERN_TRY(std::string text, random_id());
@@ -45,7 +46,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.created = wall_clock();
-    auto made = make(std::move(record), folder.get(), std::move(follower), admit);
+    auto made = make(std::move(record), folder.get(), std::move(place), std::move(follower), admit);
     if (!made) {
         records().remove(id);
         return Unexpected(std::move(made).error());
@@ -57,10 +58,10 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
 }
 
 Result<std::unique_ptr<Job>> SupervisedJobs::make(
-    Record record, int folder, std::unique_ptr<Follower> follower,
+    Record record, int folder, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
     POSTERN_TRY(JobFiles files, JobFiles::create(folder));
-    JobParts parts{std::move(record), std::move(files), std::move(follower)};
+    JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place)};
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
     POSTERN_TRY(records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");

@@ -29,7 +29,8 @@ class SupervisedJobs final : public JobManager {
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
     [[nodiscard]] std::uint64_t digest(std::span<const std::uint8_t> bytes) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
-                        const Requester& requester, std::unique_ptr<Follower> follower,
+                        const Requester& requester, StartPlace place,
+                        std::unique_ptr<Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
     [[nodiscard]] std::optional<Record> find(const JobId& job) const override;
     [[nodiscard]] Result<std::vector<Record>> find_key(const Requester& who) const override;
@@ -51,7 +52,8 @@ class SupervisedJobs final : public JobManager {
 
   private:
     // A job with its record on the disk, admitted but not started.
-    Result<std::unique_ptr<Job>> make(Record record, int folder, std::unique_ptr<Follower> follower,
+    Result<std::unique_ptr<Job>> make(Record record, int folder, StartPlace place,
+                                      std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);
     [[nodiscard]] const RecordStore& records() const { return std::as_const(*table_).records(); }
 

@@ -44,7 +44,8 @@ def test_runs_of_many_packets_start_each_job_once(start_guard, folder):
               "arguments": {"n": {"type": "integer"}}, "allow": [{"everyone": True}],
               "datagram": True}
     guard = start_guard({"write": action}, datagrams=True, options=[
-        "--limit", "jobs-per-uid=4096", "--limit", "records-per-uid=4096"])
+        "--limit", "jobs-per-uid=4096", "--limit", "records-per-uid=4096",
+        "--limit", "startsPerUser=10000"])
     with Sender(guard.datagram_path) as sender:
         jobs = set()
         for number in range(100):

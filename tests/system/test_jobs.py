@@ -356,6 +356,22 @@ def test_thirty_at_once(host, declare):
     booted_host.wait_until(lambda: job_units(host) == [], 10, "no unit left")
 
 
+def test_anothers_start_beside_a_hundred(host, declare, configure, let):
+    configure({"limits": {"jobs-per-uid": 200, "records-per-uid": 200, "startsPerUser": 10000}})
+    declare(nothing={"exec": ["/bin/true"], "allow": [{"group": "postern"}, {"user": "root"}]})
+    hundred = host.spawn("sh", "-c", "for n in $(seq 100); do (until [ -e /run/let ]; do sleep 0.1; done; "
+                         "exec posternctl run nothing) & done; wait", user="member")
+    let()
+    booted_host.wait_until(lambda: len(records(host, "nothing")) >= 5, 60, "they are being started")
+    assert run(host, "nothing", user="root") == (0, "", "")
+    out, err = hundred.communicate(timeout=120)
+    assert (hundred.returncode, out, err) == (0, "", "")
+    # It did not wait for those that were asked for before it.
+    uids = [record["requester"]["uid"] for record in records(host, "nothing")]
+    assert (len(uids), uids.count(0)) == (101, 1)
+    assert uids.index(0) < 60
+
+
 def test_reload_and_reexec_of_systemd_in_mid_job(host, declare, let):
     declare(ticks=shell("i=0; until [ -e /run/let ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 5"))
     client = spawn(host, "ticks")

@@ -4,10 +4,17 @@
 
 namespace postern {
 
-bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limits& limits,
+bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
                      const std::string& action) {
-    const bool full = jobs.active() >= limits.jobs;
-    if (!full && jobs.active(call.caller().payer()) < limits.jobs_per_uid) return true;
+    const jobs::JobManager& jobs = environment.jobs;
+    const jobs::StartQueue& starts = environment.starts;
+    const Limits& limits = environment.limits;
+    const policy::Caller& caller = call.caller();
+    const bool full = jobs.active() + starts.waiting() >= limits.jobs;
+    if (!full &&
+        jobs.active(caller.payer()) + starts.waiting(caller.payer()) < limits.jobs_per_uid) {
+        return true;
+    }
     const std::string limit = full ? "jobs" : "jobs-per-uid";
     const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_uid);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);

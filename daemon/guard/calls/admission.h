@@ -4,13 +4,13 @@
 #include <string>
 
 #include "daemon/guard/calls/call_context.h"
-#include "daemon/guard/config/limits.h"
-#include "daemon/jobs/job_manager.h"
+#include "daemon/guard/calls/run.h"
 
 namespace postern {
 
-// False: the limits leave no room, and the call is refused and audited.
-bool admit_or_refuse(CallContext& call, const jobs::JobManager& jobs, const Limits& limits,
+// False: the limits leave no room, and the call is refused and audited. What waits for its turn
+// counts as if it ran.
+bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
                      const std::string& action);
 
 // The same for a call that has a key: false where that could not be remembered.

@@ -54,9 +54,9 @@ class Calls final : public CallHandler {
     };
 
     // All of these outlive it.
-    Calls(jobs::JobManager& jobs, JobAudit& job_audit, const Limits& limits,
-          Administration& administration)
-        : environment_{jobs, job_audit, limits, nullptr}, administration_(administration) {}
+    Calls(jobs::JobManager& jobs, jobs::StartQueue& starts, JobAudit& job_audit,
+          const Limits& limits, Administration& administration)
+        : environment_{jobs, starts, job_audit, limits, nullptr}, administration_(administration) {}
 
     // Before the first call.
     void set_snapshot(policy::SnapshotPtr snapshot) { environment_.snapshot = std::move(snapshot); }

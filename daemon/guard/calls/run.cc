@@ -22,8 +22,9 @@ namespace {
 // Of one call, where systemd drops its unit.
 constexpr int most_starts = 3;
 
-constexpr std::array<std::string_view, 8> state_names = {
-    "received", "decided", "bound", "admitted", "recorded", "starting", "running", "over"};
+constexpr std::array<std::string_view, 9> state_names = {"received", "decided",  "bound",
+                                                         "waiting",  "admitted", "recorded",
+                                                         "starting", "running",  "over"};
 
 // In whatever order.
 bool same_arguments(std::vector<std::pair<std::string, std::string>> one,
@@ -54,13 +55,27 @@ class Starter final : public Following {
     std::shared_ptr<Run> run_;
 };
 
+// What its connection keeps while it waits for its turn.
+class WaitingCall final : public OngoingCall {
+  public:
+    explicit WaitingCall(std::shared_ptr<Run> run) : run_(std::move(run)) {}
+    // There is none yet, and the session knows.
+    void await_output(const AwaitOutput& /*read*/) override {}
+    void left(jobs::Leaving /*leaving*/) override { run_->left(); }
+
+  private:
+    std::shared_ptr<Run> run_;
+};
+
 }  // namespace
 
-// The one place where it changes its state: one step forward, over from any, and from starting back
-// to be begun anew.
+// The one place where it changes its state: one step forward (it waits only once), over from any,
+// and back to be begun anew: from waiting when its turn comes, from starting when that came to
+// nothing.
 void Run::set_state(State state) {
     assert(state == State::over || static_cast<int>(state) == static_cast<int>(state_) + 1 ||
-           (state_ == State::starting && state == State::received));
+           (state_ == State::bound && state == State::admitted) ||
+           (state == State::received && (state_ == State::waiting || state_ == State::starting)));
     spdlog::debug("run of {} for uid {}: {} -> {}", asked_.action, call_->caller().uid,
                   state_names.at(static_cast<std::size_t>(state_)),
                   state_names.at(static_cast<std::size_t>(state)));
@@ -68,30 +83,110 @@ void Run::set_state(State state) {
 }
 
 void Run::begin() {
-    const policy::SnapshotPtr snapshot = environment_.snapshot;
-    const policy::Verdict verdict = decide_or_refuse(*call_, *snapshot, asked_.action);
-    if (verdict.action == nullptr || !reachable_or_refuse(*call_, *verdict.action)) {
+    const auto decided = decide();
+    if (!decided) return;
+    if (!admit_or_refuse(*call_, environment_, asked_.action) || !key_fits()) {
         return set_state(State::over);
+    }
+    wait(decided->verdict.action->description.kill_on_disconnect);
+}
+
+// False: it does not, and the call is refused.
+bool Run::key_fits() {
+    return asked_.key.empty() || admit_key_or_refuse(*call_, environment_.jobs, asked_.action);
+}
+
+std::optional<Run::Decided> Run::decide() {
+    Decided decided;
+    decided.snapshot = environment_.snapshot;
+    decided.verdict = decide_or_refuse(*call_, *decided.snapshot, asked_.action);
+    const policy::Action* const action = decided.verdict.action;
+    if (action == nullptr || !reachable_or_refuse(*call_, *action)) {
+        set_state(State::over);
+        return std::nullopt;
     }
     set_state(State::decided);
     digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments));
     Known known(std::nullopt);
     if (!asked_.key.empty()) {
-        known = find_own(*call_, environment_.jobs, asked_.key, *environment_.snapshot);
+        known = find_own(*call_, environment_.jobs, asked_.key, *decided.snapshot);
     }
-    if (answered_as_before(known)) return set_state(State::over);
-    const auto command = bind_or_refuse(*call_, *verdict.action, asked_.arguments);
-    if (!command) return set_state(State::over);
+    if (answered_as_before(known)) {
+        set_state(State::over);
+        return std::nullopt;
+    }
+    auto command = bind_or_refuse(*call_, *action, asked_.arguments);
+    if (!command) {
+        set_state(State::over);
+        return std::nullopt;
+    }
     set_state(State::bound);
-    if (answered_by_key(known, *command)) return set_state(State::over);
-    if (!admit_or_refuse(*call_, environment_.jobs, environment_.limits, asked_.action)) {
-        return set_state(State::over);
+    if (answered_by_key(known, *command)) {
+        set_state(State::over);
+        return std::nullopt;
     }
-    if (!asked_.key.empty() && !admit_key_or_refuse(*call_, environment_.jobs, asked_.action)) {
-        return set_state(State::over);
+    decided.command = std::move(*command);
+    return decided;
+}
+
+// ---- Its turn ----
+
+void Run::wait(bool needs_its_caller) {
+    set_state(State::waiting);
+    jobs::StartQueue& starts = environment_.starts;
+    const uid_t payer = call_->caller().payer();
+    if (starts.closed()) return refuse_turn(jobs::StartQueue::Refusal::closing);
+    // A packet has no connection that could wait: others of its session wait behind it.
+    if (call_->is_packet() && !starts.within_rate(payer)) {
+        return refuse_turn(jobs::StartQueue::Refusal::rate);
     }
+    needs_its_caller_ = needs_its_caller;
+    const auto self = shared_from_this();
+    ticket_ =
+        starts.add(payer, {[self](jobs::StartPlace place) { self->take_turn(std::move(place)); },
+                           [self](jobs::StartQueue::Refusal why) {
+                               self->call_->link().forget();
+                               self->refuse_turn(why);
+                           }});
+    if (!call_->is_packet()) call_->link().keep(std::make_unique<WaitingCall>(self));
+}
+
+void Run::take_turn(jobs::StartPlace place) {
+    if (!call_->is_packet()) call_->link().forget();
+    set_state(State::received);
+    const auto decided = decide();
+    if (!decided) return;
+    // Others may have taken the room meanwhile.
+    if (!key_fits()) return set_state(State::over);
     set_state(State::admitted);
-    start(verdict, *command);
+    start(*decided, std::move(place));
+}
+
+void Run::refuse_turn(jobs::StartQueue::Refusal why) {
+    using Why = jobs::StartQueue::Refusal;
+    if (why == Why::rate) {
+        refuse("limit startsPerUser", "", Refusal::limit_reached, "startsPerUser",
+               "you start more than " + std::to_string(environment_.limits.starts_per_user) +
+                   " jobs a second (limit startsPerUser); try again later");
+    } else if (why == Why::busy) {
+        refuse("it waited too long for its turn", "", Refusal::unavailable, "",
+               "no job can be started at the moment: other starts take too long; try again later");
+    } else {
+        refuse("the daemon is stopping", "", Refusal::unavailable, "",
+               "no job can be started at the moment: the daemon is stopping; try again");
+    }
+    set_state(State::over);
+}
+
+void Run::left() {
+    if (state_ != State::waiting || !needs_its_caller_) return;
+    AuditEvent event = call_->event(AuditEvent::Kind::call_refused, asked_.action);
+    event.reason = "its caller left before its turn";
+    call_->audit(event);
+    set_state(State::over);
+    // May let this go.
+    const auto self = shared_from_this();
+    environment_.starts.remove(ticket_);
 }
 
 bool Run::answered_as_before(const Known& found) {
@@ -127,7 +222,8 @@ bool Run::answered_by_key(const Known& found, const policy::Command& command) {
     return true;
 }
 
-void Run::start(const policy::Verdict& verdict, const policy::Command& command) {
+void Run::start(const Decided& decided, jobs::StartPlace place) {
+    const policy::Verdict& verdict = decided.verdict;
     std::unique_ptr<jobs::Follower> follower;
     // Nobody waits for the end of a job that a packet has started.
     if (!call_->is_packet()) {
@@ -138,7 +234,7 @@ void Run::start(const policy::Verdict& verdict, const policy::Command& command) 
         event.rule = verdict.rule;
         event.place = verdict.place;
         event.job = job.text();
-        event.arguments = audit_arguments(command.shown);
+        event.arguments = audit_arguments(decided.command.shown);
         if (!call_->audit(event)) return false;
         environment_.job_audit.remember(job, call_->origin().caller);
         set_state(State::recorded);
@@ -146,8 +242,8 @@ void Run::start(const policy::Verdict& verdict, const policy::Command& command) 
     };
     jobs::Requester requester = requester_of(*call_, environment_.jobs, asked_.key);
     requester.call = digest_;
-    const auto job =
-        environment_.jobs.start(*verdict.action, command, requester, std::move(follower), admit);
+    const auto job = environment_.jobs.start(*verdict.action, decided.command, requester,
+                                             std::move(place), std::move(follower), admit);
     if (!job) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
         refuse(job.error().message, "", Refusal::unavailable, "",

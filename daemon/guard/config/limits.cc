@@ -39,7 +39,7 @@ struct Row {
 
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 15> rows = {{
+constexpr std::array<Row, 16> rows = {{
     {"connections-per-uid", Count{&Limits::connections_per_uid, 1, 4096}},
     {"connections", Count{&Limits::connections, 1, 1'000'000}},
     {"sessions-per-uid", Count{&Limits::sessions_per_uid, 1, 1024}},
@@ -48,6 +48,7 @@ constexpr std::array<Row, 15> rows = {{
     {"idle-exit", Span{&Limits::idle_exit, microseconds(0), days(1)}},
     {"jobs-per-uid", Count{&Limits::jobs_per_uid, 1, 4096}},
     {"jobs", Count{&Limits::jobs, 1, 16384}},
+    {"startsPerUser", Count{&Limits::starts_per_user, 1, 10'000}},
     {"records-per-uid", Count{&Limits::records_per_uid, 1, 100'000}},
     {"records", Count{&Limits::records, 1, 1'000'000}},
     {"kill-grace", Span{&Limits::kill_grace, microseconds(0), hours(1)}},
@@ -97,12 +98,26 @@ Status set(Limits& limits, const Kind& kind, std::string_view name, std::string_
     return {};
 }
 
+// As it may be written too, above all on the command line: starts-per-user.
+std::string with_dashes(std::string_view name) {
+    std::string text;
+    for (const char c : name) {
+        if (c >= 'A' && c <= 'Z') {
+            text += '-';
+            text += static_cast<char>(c - 'A' + 'a');
+        } else {
+            text += c;
+        }
+    }
+    return text;
+}
+
 }  // namespace
 
 Status set_limit(Limits& limits, std::string_view name, std::string_view value) {
     std::string names;
     for (const Row& row : rows) {
-        if (row.name != name) {
+        if (row.name != name && with_dashes(row.name) != name) {
             names += names.empty() ? "" : ", ";
             names += row.name;
             continue;

@@ -21,6 +21,7 @@ struct Limits {
     std::uint64_t sessions = 512;
     std::uint64_t jobs_per_uid = 32;
     std::uint64_t jobs = 512;
+    std::uint64_t starts_per_user = 20;  // a second
     std::uint64_t records_per_uid = 256;
     std::uint64_t records = 4096;
     // Spans of time.

@@ -211,8 +211,8 @@ TEST_F(JobsEnd, ShutDownEndsAllAndThenSaysSo) {
         ++done;
     });
     EXPECT_EQ(done, 0) << "called from inside shut_down()";
-    const auto refused =
-        manager_->start(shell_action(), shell("true"), {}, {}, [](const JobId&) { return true; });
+    const auto refused = manager_->start(shell_action(), shell("true"), {}, {}, {},
+                                         [](const JobId&) { return true; });
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "the guard is stopping");
     ASSERT_TRUE(loop_until([&] { return done > 0; }));

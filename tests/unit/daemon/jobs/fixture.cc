@@ -206,13 +206,13 @@ policy::Command JobsTest::command(std::vector<std::string> argv) {
 }
 
 StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with,
-                         const Requester& requester) {
+                         const Requester& requester, StartPlace place) {
     auto story = std::make_shared<Story>();
-    const auto id =
-        manager_->start(what, with, requester, follower(story), [&story](const JobId& job) {
-            story->job = job;
-            return true;
-        });
+    const auto id = manager_->start(what, with, requester, std::move(place), follower(story),
+                                    [&story](const JobId& job) {
+                                        story->job = job;
+                                        return true;
+                                    });
     EXPECT_TRUE(id) << (id ? "" : id.error().message);
     EXPECT_FALSE(story->started || story->over()) << "called from inside start()";
     EXPECT_EQ(id ? *id : JobId(), story->job);

@@ -88,7 +88,7 @@ class JobsTest : public testing::Test {
     }
 
     StoryPtr start(const policy::Action& action, const policy::Command& command,
-                   const Requester& requester = {anna, anna, 4711});
+                   const Requester& requester = {anna, anna, 4711}, StartPlace place = nullptr);
     StoryPtr start_shell(const std::string& script, uid_t uid = 0) {
         return start(shell_action(uid), shell(script));
     }

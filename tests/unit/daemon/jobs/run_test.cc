@@ -224,7 +224,7 @@ TEST_F(JobsRun, WithoutAdmissionNothingIsStartedAndNothingStays) {
     const std::string mark = open_folder_ + "/mark";
     bool record_was_there = false;
     const auto result =
-        manager_->start(shell_action(), shell("touch " + mark), {}, {}, [&](const JobId& job) {
+        manager_->start(shell_action(), shell("touch " + mark), {}, {}, {}, [&](const JobId& job) {
             const auto record =
                 from_json(read_path(folder_ / "state/jobs/" + job.text() + "/record.json"));
             record_was_there = record && record->state == RecordState::starting;

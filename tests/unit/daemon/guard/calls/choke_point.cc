@@ -127,7 +127,7 @@ std::uint64_t FakeJobs::digest(std::span<const std::uint8_t> bytes) const {
 }
 
 Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Command& command,
-                              const jobs::Requester& requester,
+                              const jobs::Requester& requester, jobs::StartPlace place,
                               std::unique_ptr<jobs::Follower> follower,
                               const std::function<bool(const JobId&)>& admit) {
     if (!disk_error.empty()) return fail(disk_error);
@@ -145,6 +145,7 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     records[job] = record;
     story_.push_back("start " + job.text());
     if (follower) followers[job] = std::move(follower);
+    places[job] = std::move(place);
     return job;
 }
 
@@ -218,12 +219,14 @@ void FakeJobs::shut_down(std::function<void()> done) {
 
 void FakeJobs::tell_started(const std::string& id) {
     const JobId job(id);
+    places.erase(job);
     records.at(job).state = jobs::RecordState::running;
     followers.at(job)->started(job, nothing_to_read(), nothing_to_read());
 }
 
 void FakeJobs::tell_start_failed(const std::string& id, bool again) {
     const JobId job(id);
+    places.erase(job);
     jobs::Record& record = records.at(job);
     record.state = jobs::RecordState::failed;
     record.told = "it could not";
@@ -235,6 +238,7 @@ void FakeJobs::tell_start_failed(const std::string& id, bool again) {
 
 void FakeJobs::tell_ended(const std::string& id, const JobResult& result) {
     const JobId job(id);
+    places.erase(job);
     jobs::Record& record = records.at(job);
     record.state = jobs::RecordState::ended;
     record.result = result;
@@ -249,6 +253,7 @@ ChokePoint::ChokePoint()
     : audit_(
           std::make_unique<Audit>(loop_.get(), std::make_unique<StorySink>(story_, audit_full_))),
       job_audit_(*audit_),
+      starts_(std::in_place, loop_.get(), jobs::StartRules{}),
       administration_(jobs_, {{"/run/s", false, false}},
                       {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
                        [this] { return ++reloads_; }, [] { return std::string("info"); },
@@ -256,11 +261,11 @@ ChokePoint::ChokePoint()
                            story_.push_back("log level " + level);
                            return level == "info" ? Status() : Status(fail("no such level"));
                        }}),
-      calls_(jobs_, job_audit_, limits_, administration_) {
+      calls_(jobs_, *starts_, job_audit_, limits_, administration_) {
     set_actions();
 }
 
-void ChokePoint::set_actions() {
+void ChokePoint::set_actions(bool kill_on_disconnect) {
     const auto rule = [](uid_t uid) {
         policy::Rule made;
         made.subject.user = uid;
@@ -272,6 +277,7 @@ void ChokePoint::set_actions() {
     for (const auto& [name, uid] : {std::pair{"hello", anna}, {"shut", anna}, {"berta", berta}}) {
         policy::Action action;
         action.description.name = name;
+        action.description.kill_on_disconnect = kill_on_disconnect;
         action.description.datagram = std::string(name) == "hello";
         ArgumentSpec argument;
         argument.name = "n";
@@ -312,10 +318,17 @@ Story ChokePoint::call(const Origin& origin, Call asked, std::uint32_t request) 
     story_.clear();
     auto link = std::make_unique<FakeLink>(story_, kept_, request, gone_);
     calls_.handle(std::make_shared<CallContext>(origin, std::move(link), *audit_), asked);
+    give_turns();
     return story_;
 }
 
+void ChokePoint::give_turns() {
+    while (sd_event_run(loop_.get(), 0) > 0) {
+    }
+}
+
 Story ChokePoint::since() {
+    give_turns();
     return std::exchange(story_, {});
 }
 

@@ -63,12 +63,14 @@ class FakeJobs final : public jobs::JobManager {
     bool room_for_keys = true;
     std::size_t running = 0;  // besides those that were started here
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
+    std::map<JobId, jobs::StartPlace> places;
 
     [[nodiscard]] std::string_view supervision() const override { return "nobody"; }
     [[nodiscard]] std::uint64_t digest(std::span<const gid_t> groups) const override;
     [[nodiscard]] std::uint64_t digest(std::span<const std::uint8_t> bytes) const override;
     Result<JobId> start(const policy::Action& action, const policy::Command& command,
-                        const jobs::Requester& requester, std::unique_ptr<jobs::Follower> follower,
+                        const jobs::Requester& requester, jobs::StartPlace place,
+                        std::unique_ptr<jobs::Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
     [[nodiscard]] std::optional<jobs::Record> find(const JobId& job) const override;
     [[nodiscard]] Result<std::vector<jobs::Record>> find_key(
@@ -110,14 +112,18 @@ class ChokePoint : public testing::Test {
     // Of a packet: the kernel says no groups.
     static Origin packet(uid_t uid);
 
-    // Makes the call; the story of it alone.
+    // Makes the call, and gives turns to all that have one; the story of it alone.
     Story call(const Origin& origin, Call asked, std::uint32_t request = 1);
-    // What has happened since.
+    // Before the first call: by which rules starts wait for their turn.
+    void set_starts(const jobs::StartRules& rules) { starts_.emplace(loop_.get(), rules); }
+    // What has happened since, with those whose turn has come.
     Story since();
 
     // Actions: "hello" (anna, and by packet), "shut" (anna, but no packet), "berta" (berta alone).
-    void set_actions();
+    void set_actions(bool kill_on_disconnect = false);
     [[nodiscard]] static jobs::Record record_of(const std::string& job, jobs::RecordState state);
+
+    void give_turns();
 
     Story story_;
     bool audit_full_ = false;
@@ -126,6 +132,7 @@ class ChokePoint : public testing::Test {
     std::unique_ptr<Audit> audit_;
     JobAudit job_audit_;
     FakeJobs jobs_{story_};
+    std::optional<jobs::StartQueue> starts_;
     Limits limits_;
     std::uint64_t reloads_ = 0;
     Administration administration_;

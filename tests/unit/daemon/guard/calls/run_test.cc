@@ -6,7 +6,9 @@
 namespace postern {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 const Arguments bad_arguments = {{"n", Value("text")}};
 const Arguments good_arguments = {{"n", Value(std::int64_t{1})}};
@@ -206,6 +208,170 @@ TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
     jobs_.tell_started("job1");
     jobs_.tell_ended("job1", {});
     EXPECT_THAT(since(), ElementsAre("to nobody: JobStarted job1", "to nobody: JobEnded 0"));
+}
+
+// ---- Its turn ----
+
+class RunTurn : public ChokePoint {
+  protected:
+    RunTurn() {
+        limits_.jobs = limits_.jobs_per_uid = 1000;
+        jobs::StartRules rules;
+        rules.at_once = 1;
+        set_starts(rules);
+        call(owner(), RunCall{"hello", {}, ""}, first);
+    }
+    // What holds the only place.
+    static constexpr std::uint32_t first = 100;
+};
+
+TEST_F(RunTurn, OneThatWaitsLeavesNothingBehind) {
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 1), IsEmpty());
+    EXPECT_EQ(jobs_.records.size(), 1U);
+    EXPECT_TRUE(kept_.contains(1)) << "its number is in use";
+    EXPECT_THAT(call(owner(), AwaitOutput{0, 0}, 1), IsEmpty());
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since(), ElementsAre("answer JobStarted job1", "record job2",
+                                     "audit job-started action=hello job=job2 rule=allow user 1000",
+                                     "start job2"));
+}
+
+TEST_F(RunTurn, EveryEndOfAStartFreesItsPlace) {
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), RunCall{"hello", {}, ""}, 2);
+    jobs_.tell_start_failed("job1", false);
+    EXPECT_THAT(since().back(), "start job2");
+    jobs_.disk_error = "the disk is full";
+    jobs_.tell_started("job2");
+    EXPECT_THAT(since().back(), "answer Refused unavailable []");
+    jobs_.disk_error.clear();
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 3).back(), "start job3");
+}
+
+TEST_F(RunTurn, AnotherUsersTurnComesFirst) {
+    for (std::uint32_t request = 1; request <= 20; ++request) {
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, request), IsEmpty());
+    }
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 50), IsEmpty());
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since().at(2), "audit job-started action=berta job=job2 rule=allow user 1001");
+}
+
+TEST_F(RunTurn, WhatWaitsCountsForTheLimits) {
+    limits_.jobs_per_uid = 3;
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), RunCall{"hello", {}, ""}, 2);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 3).back(),
+                "answer Refused limit_reached [jobs-per-uid]");
+    limits_.jobs = 3;
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 4).back(),
+                "answer Refused limit_reached [jobs]");
+    // Each has its turn all the same.
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since().back(), "start job2");
+    jobs_.tell_started("job2");
+    EXPECT_THAT(since().back(), "start job3");
+}
+
+TEST_F(RunTurn, ItIsDecidedAnew) {
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since(), ElementsAre("answer JobStarted job1",
+                                     "audit call-denied action=hello reason=no such action",
+                                     "answer Refused not_granted [hello]"));
+    EXPECT_FALSE(kept_.contains(1));
+    set_actions();
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2).back(), "start job2")
+        << "it has left its place";
+}
+
+TEST_F(RunTurn, TheSameKeyWaitsBehindItAndFindsItsJob) {
+    call(owner(), RunCall{"hello", good_arguments, "k"}, 1);
+    EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}, 2), IsEmpty());
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, "k"}, 3), IsEmpty());
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since().back(), "start job2");
+    jobs_.tell_started("job2");
+    EXPECT_THAT(since(),
+                ElementsAre("answer JobStarted job2", "follow job2",
+                            "audit call-refused action=hello job=job2 reason=the key is in use",
+                            "answer Refused key_in_use [k]"));
+}
+
+TEST_F(RunTurn, OneWhoseCallerLeftIsStarted) {
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    gone_ = true;
+    kept_.at(1)->left(jobs::Leaving::gone);
+    kept_.erase(1);
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since().back(), "leave job2 1 interrupted");
+    EXPECT_TRUE(jobs_.records.contains(JobId("job2")));
+}
+
+TEST_F(RunTurn, OneThatEndsWithItsCallerIsNot) {
+    set_actions(true);
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    kept_.at(1)->left(jobs::Leaving::gone);
+    kept_.erase(1);
+    EXPECT_THAT(since(), ElementsAre("audit call-refused action=hello reason=its caller left "
+                                     "before its turn"));
+    EXPECT_EQ(starts_->waiting(), 0U);
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since(), ElementsAre("answer JobStarted job1"));
+}
+
+TEST_F(RunTurn, TheGuardStopsMeanwhile) {
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(packet(anna), RunCall{"hello", {}, ""}, 2);
+    since();
+    starts_->close();
+    const Story refused = {"audit call-refused action=hello reason=the daemon is stopping",
+                           "answer Refused unavailable []"};
+    EXPECT_THAT(since(), ElementsAre(refused[0], refused[1], refused[0], refused[1]));
+    EXPECT_EQ(kept_.size(), 1U) << "the one that was started";
+    EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, 3), refused);
+    since();
+    jobs_.tell_start_failed("job1", true);
+    EXPECT_THAT(since(), ElementsAre(refused[0], refused[1])) << "nor is one begun anew";
+}
+
+TEST_F(RunTurn, APacketDoesNotWaitForTheRate) {
+    jobs::StartRules rules;
+    rules.per_second = rules.burst = 1;
+    set_starts(rules);
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}, 1).back(), "answer Detached job2");
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}, 2),
+                ElementsAre("audit call-refused action=hello reason=limit startsPerUser",
+                            "answer Refused limit_reached [startsPerUser]"));
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 3), IsEmpty()) << "a connection does";
+}
+
+TEST_F(RunTurn, OneThatWaitsTooLongForTheRateIsRefused) {
+    jobs::StartRules rules;
+    rules.per_second = rules.burst = 1;
+    rules.patience = std::chrono::milliseconds(1);
+    set_starts(rules);
+    while (!jobs_.records.contains(JobId("job2"))) call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), RunCall{"hello", {}, ""}, 2);
+    while (starts_->waiting() > 0) sd_event_run(loop_.get(), UINT64_MAX);
+    EXPECT_THAT(story_, ElementsAre("audit call-refused action=hello reason=limit startsPerUser",
+                                    "answer Refused limit_reached [startsPerUser]"));
+    EXPECT_FALSE(kept_.contains(2));
+}
+
+TEST_F(RunTurn, OneThatWaitsTooLongForOthersIsRefused) {
+    jobs::StartRules rules;
+    rules.at_once = 1;
+    rules.patience = std::chrono::milliseconds(1);
+    set_starts(rules);
+    while (!jobs_.records.contains(JobId("job2"))) call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), RunCall{"hello", {}, ""}, 2);
+    while (starts_->waiting() > 0) sd_event_run(loop_.get(), UINT64_MAX);
+    EXPECT_THAT(story_,
+                ElementsAre("audit call-refused action=hello reason=it waited too long for its "
+                            "turn",
+                            "answer Refused unavailable []"));
 }
 
 // ---- Keys ----

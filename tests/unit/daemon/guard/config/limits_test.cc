@@ -15,6 +15,7 @@ TEST(Limits, HaveTheirDefaults) {
         {"idle-exit", "1min"},
         {"jobs-per-uid", "32"},
         {"jobs", "512"},
+        {"startsPerUser", "20"},
         {"records-per-uid", "256"},
         {"records", "4096"},
         {"kill-grace", "10s"},
@@ -35,6 +36,16 @@ TEST(Limits, AreSetByName) {
     EXPECT_EQ(limits.stored_output, 1U << 20);
 }
 
+TEST(Limits, AreAlsoWrittenWithDashes) {
+    Limits limits;
+    EXPECT_TRUE(set_limit(limits, "startsPerUser", "7"));
+    EXPECT_EQ(limits.starts_per_user, 7U);
+    EXPECT_TRUE(set_limit(limits, "starts-per-user", "8"));
+    EXPECT_EQ(limits.starts_per_user, 8U);
+    EXPECT_EQ(set_limit(limits, "starts-per-user", "0").error().message,
+              "limit starts-per-user: \"0\" is out of bounds; take a value from 1 to 10000");
+}
+
 TEST(Limits, SayWhatIsWrong) {
     Limits limits;
     EXPECT_EQ(set_limit(limits, "sessions", "0").error().message,
@@ -43,11 +54,11 @@ TEST(Limits, SayWhatIsWrong) {
               "limit sessions: \"many\" is not a whole number");
     EXPECT_EQ(set_limit(limits, "sessions", "-1").error().message,
               "limit sessions: \"-1\" is not a whole number");
-    EXPECT_EQ(
-        set_limit(limits, "session", "1").error().message,
-        "limit \"session\": no such limit; there are connections-per-uid, connections, "
-        "sessions-per-uid, sessions, session-idle, idle-exit, jobs-per-uid, jobs, records-per-uid, "
-        "records, kill-grace, reply-output, stored-output, stored-output-per-uid, timeout");
+    EXPECT_EQ(set_limit(limits, "session", "1").error().message,
+              "limit \"session\": no such limit; there are connections-per-uid, connections, "
+              "sessions-per-uid, sessions, session-idle, idle-exit, jobs-per-uid, jobs, "
+              "startsPerUser, records-per-uid, records, kill-grace, reply-output, stored-output, "
+              "stored-output-per-uid, timeout");
     EXPECT_FALSE(set_limit(limits, "timeout", "soon"));
 }
 

@@ -521,7 +521,7 @@ TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
     ASSERT_TRUE(loop_until([&] { return story->started; }));
     fill();
     bool asked = false;
-    const auto refused = manager_->start(shell_action(), shell("true"), {}, {},
+    const auto refused = manager_->start(shell_action(), shell("true"), {}, {}, {},
                                          [&](const JobId&) { return asked = true; });
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("No space left on device"));

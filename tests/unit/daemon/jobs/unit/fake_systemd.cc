@@ -104,7 +104,7 @@ void FakeSystemd::accept_one() {
 }
 
 void FakeSystemd::drop_connection() {
-    start_call_.reset();
+    start_calls_.clear();
     bus_.reset();
 }
 
@@ -281,7 +281,7 @@ void FakeSystemd::start(sd_bus_message* call) {
     ++starts_;
     unit.life = life_;
     units_.emplace(name, std::move(unit));
-    start_call_.reset(sd_bus_message_ref(call));
+    start_calls_[name].reset(sd_bus_message_ref(call));
     for (const Event event : events_) due_.push_back({name, event});
 }
 
@@ -298,8 +298,8 @@ void FakeSystemd::kill(sd_bus_message* call) {
     if (unit->active != "active" || unit->main_code != 0) return;
     // A TERM counts as a success for systemd.
     unit->life = {"killed", CLD_KILLED, signal, signal == SIGTERM ? "success" : "signal"};
-    std::erase_if(due_, [](const Due& due) {
-        return due.event == Event::exits || due.event == Event::settles;
+    std::erase_if(due_, [&name](const Due& due) {
+        return due.unit == name && (due.event == Event::exits || due.event == Event::settles);
     });
     due_.push_back({name, Event::exits});
     due_.push_back({name, Event::settles});
@@ -365,11 +365,12 @@ void FakeSystemd::happen_to(const Due& due) {
         return;
     }
     if (due.event == Event::answer) {
-        if (start_call_) {
-            static_cast<void>(sd_bus_reply_method_return(start_call_.get(), "o",
+        const auto call = start_calls_.extract(due.unit);
+        if (call) {
+            static_cast<void>(sd_bus_reply_method_return(call.mapped().get(), "o",
                                                          "/org/freedesktop/systemd1/job/1"));
         }
-        return start_call_.reset();
+        return;
     }
     if (due.event == Event::job_removed) return tell_job_removed(due.unit, "done");
     Unit* unit = find(due.unit);
@@ -472,6 +473,15 @@ std::vector<std::string> FakeSystemd::units() const {
     std::vector<std::string> names;
     for (const auto& [name, unit] : units_) {
         if (unit.description != fence_description) names.push_back(name);
+    }
+    return names;
+}
+
+std::vector<std::string> FakeSystemd::being_started() const {
+    std::vector<std::string> names;
+    for (const auto& [name, unit] : units_) {
+        const bool begun = unit.active == "inactive" || unit.active == "activating";
+        if (begun && unit.main_code == 0) names.push_back(name);
     }
     return names;
 }

@@ -83,6 +83,8 @@ class FakeSystemd {
     // "KillUnit 15" and so on: what was asked for but questions.
     [[nodiscard]] const std::vector<std::string>& calls() const { return calls_; }
     [[nodiscard]] int starts() const { return starts_; }
+    // Units whose start was read, and which are neither executed nor ended nor forgotten.
+    [[nodiscard]] std::vector<std::string> being_started() const;
     // Puts a unit there that has failed, as another guard or a former one might have left it.
     void leave_failed_unit(const std::string& name);
 
@@ -146,7 +148,7 @@ class FakeSystemd {
     Life life_;
     std::vector<Event> events_;
     std::deque<Due> due_;
-    Message start_call_;  // not answered yet
+    std::map<std::string, Message> start_calls_;  // not answered yet, by unit
     std::optional<std::pair<std::string, std::string>> refusal_;
     bool break_at_start_ = false;
     int ignored_ = 0;

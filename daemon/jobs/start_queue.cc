@@ -1,0 +1,129 @@
+#include "daemon/jobs/start_queue.h"
+
+#include <cassert>
+#include <chrono>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "daemon/loop/event_source.h"
+
+namespace postern::jobs {
+
+using std::chrono::microseconds;
+using std::chrono::steady_clock;
+
+struct StartQueue::State : std::enable_shared_from_this<State> {
+    State(sd_event* event, const StartRules& rules)
+        : turns(rules), timer(std::in_place, event, [this] { turn(); }, microseconds(1)) {}
+
+    void turn();
+    void refuse_late();
+    void forget(Ticket ticket);
+    // For when there is something to do.
+    void arm();
+
+    StartTurns turns;
+    std::map<Ticket, Start> waiting;
+    bool closed = false;
+    // A timer also where it is due at once, and no defer source: that one would go before all
+    // others. None once the queue is gone.
+    std::optional<Timer> timer;
+};
+
+namespace {
+
+template <typename State>
+class HeldPlace {
+  public:
+    HeldPlace(std::weak_ptr<State> state, StartQueue::Ticket ticket)
+        : state_(std::move(state)), ticket_(ticket) {}
+    ~HeldPlace() {
+        if (const auto state = state_.lock()) state->forget(ticket_);
+    }
+    HeldPlace(const HeldPlace&) = delete;
+    HeldPlace& operator=(const HeldPlace&) = delete;
+
+  private:
+    std::weak_ptr<State> state_;
+    StartQueue::Ticket ticket_;
+};
+
+}  // namespace
+
+void StartQueue::State::arm() {
+    if (!timer) return;
+    const auto now = steady_clock::now();
+    const auto due = turns.due(now);
+    if (!due) return timer->disarm();
+    static_cast<void>(timer->arm(std::chrono::ceil<microseconds>(*due - now)));
+}
+
+void StartQueue::State::forget(Ticket ticket) {
+    turns.remove(ticket);
+    arm();
+}
+
+void StartQueue::State::refuse_late() {
+    for (const StartTurns::TooLate& late : turns.take_late(steady_clock::now())) {
+        const auto node = waiting.extract(late.id);
+        if (node) node.mapped().refuse(late.by_rate ? Refusal::rate : Refusal::busy);
+    }
+}
+
+void StartQueue::State::turn() {
+    refuse_late();
+    if (const auto next = turns.take(steady_clock::now())) {
+        const auto node = waiting.extract(*next);
+        node.mapped().begin(std::make_shared<HeldPlace<State>>(weak_from_this(), *next));
+    }
+    arm();
+}
+
+StartQueue::StartQueue(sd_event* event, const StartRules& rules)
+    : state_(std::make_shared<State>(event, rules)) {}
+
+StartQueue::~StartQueue() {
+    state_->timer.reset();
+    // What goes with them may ask for it.
+    const auto dropped = std::exchange(state_->waiting, {});
+}
+
+StartQueue::Ticket StartQueue::add(uid_t owner, Start start) {
+    assert(!state_->closed);
+    const Ticket ticket = state_->turns.add(owner, steady_clock::now());
+    state_->waiting.emplace(ticket, std::move(start));
+    state_->arm();
+    return ticket;
+}
+
+bool StartQueue::within_rate(uid_t owner) const {
+    return state_->turns.within_rate(owner, steady_clock::now());
+}
+
+void StartQueue::remove(Ticket ticket) {
+    const auto dropped = state_->waiting.extract(ticket);
+    if (dropped) state_->forget(ticket);
+}
+
+std::size_t StartQueue::waiting() const {
+    return state_->turns.waiting();
+}
+
+std::size_t StartQueue::waiting(uid_t owner) const {
+    return state_->turns.waiting(owner);
+}
+
+void StartQueue::close() {
+    state_->closed = true;
+    const auto refused = std::exchange(state_->waiting, {});
+    for (const auto& [ticket, start] : refused) state_->turns.remove(ticket);
+    state_->arm();
+    for (const auto& [ticket, start] : refused) start.refuse(Refusal::closing);
+}
+
+bool StartQueue::closed() const {
+    return state_->closed;
+}
+
+}  // namespace postern::jobs
