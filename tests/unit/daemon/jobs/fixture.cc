@@ -130,6 +130,14 @@ void Book::moved(const JobId& job, std::string_view from, std::string_view to) {
     all.append(" ").append(to);
 }
 
+void JobsTest::start_spawner() {
+    if (spawner_of_ == getpid()) return;
+    spawner_of_ = getpid();
+    (void)spawner_.release();
+    spawner_ = std::move(Spawner::create()).value();
+    settings_.spawner = spawner_.get();
+}
+
 void JobsTest::SetUp() {
     if (geteuid() != 0) GTEST_SKIP() << "needs root: it starts jobs of several users";
     // As the guard does: a job costs it some descriptors.
@@ -140,8 +148,7 @@ void JobsTest::SetUp() {
     open_folder_ = folder_.make_folder("open", 0777);
     settings_.state_folder = folder_ / "state";
     // As root: the build may be below a folder that nobody else may enter.
-    spawner_ = std::move(Spawner::create()).value();
-    settings_.spawner = spawner_.get();
+    start_spawner();
     settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
     ASSERT_TRUE(settings_.launcher);
     settings_.notice = [this](const std::string& message) { notices_.push_back(message); };
@@ -156,6 +163,7 @@ void JobsTest::create() {
     loop_ = make_event_loop();
     Settings settings;
     settings.state_folder = settings_.state_folder;
+    start_spawner();
     settings.spawner = spawner_.get();
     settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
     ASSERT_TRUE(settings.launcher);

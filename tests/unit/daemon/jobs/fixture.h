@@ -113,7 +113,10 @@ class JobsTest : public testing::Test {
 
     const TemporaryDirectory folder_{0755};  // root's
     std::string open_folder_;                // in it, 0777: jobs may write there
+    // In a forked child, where the thread of the parent's is not, another one.
+    void start_spawner();
     std::unique_ptr<Spawner> spawner_;
+    pid_t spawner_of_ = 0;
     Settings settings_;
     EventLoop loop_;
     Book book_;

@@ -249,7 +249,7 @@ TEST_F(SessionProcessTest, OneThatReadsAgainGetsAllThatWaited) {
     constexpr int count = 20;  // the channel takes two or three
     for (int i = 0; i < count; ++i) session_->send(message(100'000));
     int received = 0;
-    channel::Receiver receiver;
+    channel::Receiver receiver(channel::Descriptors::taken);
     while (received < count) {
         const auto got = receiver.receive(end.get());
         if (got.state == channel::Received::State::packet) {

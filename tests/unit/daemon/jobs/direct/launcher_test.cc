@@ -94,9 +94,7 @@ TEST_F(Launcher, TheGuardDiesBetweenReadyAndGoAndNothingRuns) {
     // The launcher is this process's child when its guard has died.
     ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
     const int status = end_of(fork_child([&] {
-        // The threads stay with the parent; the child ends without letting anything go.
-        (void)spawner_.release();
-        spawner_ = std::move(Spawner::create()).value();
+        start_spawner();
         const Launched launched = launch_with(*encode(order_to_touch(mark)));
         const auto report = next_report(launched);
         if (report && report->stage == launcher::Stage::ready) {
