@@ -19,6 +19,14 @@ bool has_account(const People& people, const Caller& caller, uid_t uid) {
            std::ranges::find(caller.accounts, uid) != caller.accounts.end();
 }
 
+}  // namespace
+
+bool needs_no_process(const People& people, const Caller& caller) {
+    return has_account(people, caller, caller.uid) && people.ranges.at(caller.uid).empty();
+}
+
+namespace {
+
 // Where the search for owners got to.
 struct Trail {
     Owners owners;
@@ -59,11 +67,11 @@ Trail trail_of(const People& people, const Caller& caller) {
             map_leads = follow_uid(people, caller, uid, trail, in_range) || map_leads;
         }
     }
-    const bool needs_no_process = has_account(people, caller, caller.uid) && !trail.in_range;
     const bool known_by_process =
         caller.process_known &&
         (caller.mapped_from.empty() ? trail.in_range || people.ranges_known : map_leads);
-    trail.owners.known = (needs_no_process || known_by_process) && !trail.leads_nowhere;
+    trail.owners.known =
+        (needs_no_process(people, caller) || known_by_process) && !trail.leads_nowhere;
     return trail;
 }
 

@@ -31,6 +31,9 @@ struct Owners {
     [[nodiscard]] bool has(uid_t uid) const;
 };
 
+// Whether its owner is known without its process: its uid has an account and lies in no range.
+bool needs_no_process(const People& people, const Caller& caller);
+
 Owners owners_of(const People& people, const Caller& caller);
 
 // Whose quotas count: an account of its own pays for itself; else the one owner who has an account,

@@ -28,7 +28,8 @@ GROUP = f"""root:x:0:
 daemon:x:1:
 tape:x:64500:first
 disk:x:64501:second
-64100:x:64502:20231234
+64100:x:64502:
+extra:x:64503:20231234
 """
 WHO = 'echo "$(id -u) $(id -g) $(id -G) $HOME $USER $LOGNAME $SHELL"'
 TAKEN = ('user: "20231234" is taken for the user of that name, uid 64001, and not for uid 20231234; if that '
@@ -62,9 +63,9 @@ def test_an_account_of_digits_is_denied_by_its_name(start_guard, accounts):
 
 
 @pytest.mark.parametrize("user, who", [
-    ("20231234", f"{ALICE.uid} {ALICE.gid} {ALICE.gid} 64502 /home/student 20231234 20231234 /bin/sh"),
+    ("20231234", f"{ALICE.uid} {ALICE.gid} {ALICE.gid} 64503 /home/student 20231234 20231234 /bin/sh"),
     (20231234, "20231234 64300 64300 /home/other other other /bin/sh"),
-    (str(ALICE.uid), f"{ALICE.uid} {ALICE.gid} {ALICE.gid} 64502 /home/student 20231234 20231234 /bin/sh"),
+    (str(ALICE.uid), f"{ALICE.uid} {ALICE.gid} {ALICE.gid} 64503 /home/student 20231234 20231234 /bin/sh"),
     ("first", f"{BOB.uid} {BOB.gid} {BOB.gid} 64500 /home/first first first /bin/false"),
     (BOB.uid, f"{BOB.uid} {BOB.gid} {BOB.gid} 64500 /home/first first first /bin/false"),
     # Nothing of the account that is found first.

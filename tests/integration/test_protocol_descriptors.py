@@ -11,7 +11,7 @@ import socket
 import pytest
 
 import harness
-from identity import ALICE, BOB
+from identity import BOB, GAMES
 from processes import all_descriptors, connections, sessions, stopped
 from sent_descriptors import OLDER, kernel_refuses, lingering_tcp
 
@@ -59,7 +59,7 @@ def assert_served(guard, identity):
 @pytest.fixture
 def guard(begin):
     running = begin()
-    for identity in (ALICE, BOB):
+    for identity in (GAMES, BOB):
         assert_served(running, identity)
     harness.wait_until(lambda: len(sessions(running)) == 2, what="two sessions")
     return running
@@ -73,7 +73,7 @@ def before(guard):
 
 
 def test_what_comes_with_descriptors_is_not_carried_out(guard, before):
-    with open("/etc/passwd", "rb") as file, guard.connect(as_=ALICE) as client:
+    with open("/etc/passwd", "rb") as file, guard.connect(as_=GAMES) as client:
         send_with(guard, client, PING, [file.fileno()])
         if guard.refuses:
             # Nothing of it has arrived, and the connection is as it was.
@@ -86,7 +86,7 @@ def test_what_comes_with_descriptors_is_not_carried_out(guard, before):
 
 def test_descriptors_sent_before_the_connection_is_accepted(guard, before):
     with stopped(guard.pid):
-        with open("/etc/passwd", "rb") as file, guard.connect(as_=ALICE) as client:
+        with open("/etc/passwd", "rb") as file, guard.connect(as_=GAMES) as client:
             send_with(guard, client, PING, [file.fileno()] * MOST)
     assert_served(guard, BOB)
     harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
@@ -94,12 +94,12 @@ def test_descriptors_sent_before_the_connection_is_accepted(guard, before):
 
 def test_a_hundred_thousand_messages_with_descriptors_leave_none_behind(guard, before):
     with open("/etc/passwd", "rb") as file:
-        client = guard.connect(as_=ALICE)
+        client = guard.connect(as_=GAMES)
         # Delivered ones cost a connection each.
         for number in range(100_000 if guard.refuses else 2000):
             if number > 0 and not guard.refuses:  # the one before was sent away
                 client.close()
-                client = guard.connect(as_=ALICE)
+                client = guard.connect(as_=GAMES)
             send_with(guard, client, PING, [file.fileno()] * (MOST if number % 100 == 0 else 2))
         client.close()
     assert_served(guard, BOB)
@@ -109,23 +109,23 @@ def test_a_hundred_thousand_messages_with_descriptors_leave_none_behind(guard, b
 
 def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
     with lingering_tcp() as lingering:
-        with guard.connect(as_=ALICE) as client, stopped(*sessions(guard)):
+        with guard.connect(as_=GAMES) as client, stopped(*sessions(guard)):
             send_with(guard, client, PING, [lingering.fileno()])
             if not guard.refuses:
                 lingering.close()
         for _ in range(20):
             assert_served(guard, BOB)
-    assert_served(guard, ALICE)
+    assert_served(guard, GAMES)
     harness.wait_until(lambda: all_descriptors(guard) == before, what="as many descriptors as before")
 
 
 def test_a_lingering_tcp_socket_in_a_refused_connection(begin):
     guard = begin(options=["--limit", "connections-per-uid=1"])
-    with guard.connect(as_=ALICE) as served, lingering_tcp() as lingering:
+    with guard.connect(as_=GAMES) as served, lingering_tcp() as lingering:
         served.send(PING)
         assert served.read_frame() + b"\0" == PONG
         with stopped(guard.pid):
-            refused = guard.connect(as_=ALICE)
+            refused = guard.connect(as_=GAMES)
             # Unread in its queue when the guard closes it.
             send_with(guard, refused, PING, [lingering.fileno()])
             if not guard.refuses:

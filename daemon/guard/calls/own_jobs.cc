@@ -8,14 +8,15 @@ namespace postern {
 jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jobs,
                              const std::string& key) {
     const policy::Caller& caller = call.caller();
-    return {caller.uid,
-            caller.gid,
-            call.origin().pid,
-            jobs.digest(caller.groups),
-            caller.groups_known,
-            call.origin().unit,
-            key,
-            caller.paid_by};
+    jobs::Requester requester{caller.uid,
+                              caller.gid,
+                              call.origin().pid,
+                              jobs.digest(caller.groups),
+                              caller.groups_known,
+                              call.origin().unit,
+                              key};
+    requester.paid_by = caller.paid_by;
+    return requester;
 }
 
 bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record,

@@ -38,6 +38,8 @@ void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::strin
 }
 
 void SessionPool::charge(policy::Caller& caller) const {
+    // What makes no difference must make no other session either.
+    if (policy::needs_no_process(snapshot_->people, caller)) caller.process_known = true;
     const uid_t payer = policy::payer_of(snapshot_->people, caller);
     caller.paid_by = payer == caller.uid ? std::nullopt : std::optional(payer);
 }
