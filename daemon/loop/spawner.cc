@@ -60,6 +60,7 @@ int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid
         if (error != 0) return error;
     }
     std::vector<char*> arguments;
+    arguments.reserve(program.arguments.size() + 1);
     for (const std::string& argument : program.arguments) {
         arguments.push_back(const_cast<char*>(argument.c_str()));  // posix_spawn(3) only reads
     }
@@ -147,6 +148,9 @@ struct Spawner::State {
     const Program* order = nullptr;  // goes with the descriptors, until the reply is there
     std::thread thread;
 
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
     ~State() {
         ours.reset();
         if (thread.joinable()) thread.join();

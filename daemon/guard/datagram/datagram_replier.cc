@@ -56,7 +56,10 @@ struct DatagramReplier::State {
     bool stopping = false;
     std::thread thread;
 
+    State() = default;
     ~State();
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
     Status begin();
     void run(std::promise<Status> begun);
     int send_one(DatagramSender& sender, const DatagramReply& reply);
