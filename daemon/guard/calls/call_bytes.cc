@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <tuple>
 #include <variant>
 
 namespace postern {
@@ -46,7 +47,10 @@ std::vector<std::uint8_t> call_bytes(std::string_view action, const Arguments& a
     std::vector<const NamedValue*> sorted;
     sorted.reserve(arguments.size());
     for (const NamedValue& argument : arguments) sorted.push_back(&argument);
-    std::ranges::stable_sort(sorted, {}, &NamedValue::name);
+    // Those of one name in their order.
+    std::ranges::sort(sorted, [](const NamedValue* one, const NamedValue* other) {
+        return std::tie(one->name, one) < std::tie(other->name, other);
+    });
     CallBytes bytes;
     bytes.text(action);
     bytes.number(sorted.size());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <utility>
 
 #include "base/utf8.h"
@@ -31,7 +32,9 @@ std::vector<std::string> range_warnings(const std::string& file,
                                         const NamedIds& taken, const std::string& what_is_taken) {
     std::vector<std::string> warnings;
     std::vector<SubordinateIds> sorted = ranges;
-    std::ranges::stable_sort(sorted, {}, &SubordinateIds::first);
+    std::ranges::sort(sorted, [](const SubordinateIds& one, const SubordinateIds& other) {
+        return std::tie(one.first, one.line) < std::tie(other.first, other.line);
+    });
     const SubordinateIds* highest = nullptr;  // of those before, the one that ends last
     for (const SubordinateIds& ids : sorted) {
         const auto warn = [&](const std::string& what) {
