@@ -24,7 +24,7 @@ class CallBytes {
     template <typename... Kinds>
     void value(const std::variant<Kinds...>& value) {
         number(value.index());
-        std::visit([this](const auto& one) { put(one); }, value);
+        std::visit([this](const auto& one) { this->put(one); }, value);
     }
     std::vector<std::uint8_t> take() && { return std::move(bytes_); }
 
