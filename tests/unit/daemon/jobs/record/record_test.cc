@@ -252,7 +252,8 @@ TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {
     auto store = open(10, 4);
     ASSERT_TRUE(store);
     add(*store, 1, anna, 100);
-    for (int number = 2; number <= 9; ++number) add(*store, number, berta, 100U * number);
+    for (int number = 2; number <= 9; ++number)
+        add(*store, number, berta, 100U * static_cast<unsigned>(number));
     EXPECT_THAT(there(), UnorderedElementsAre(1, 7, 8, 9));
     // However many uids one payer has.
     for (int number = 10; number <= 40; ++number) {
