@@ -110,10 +110,10 @@ bool KnownCallers::is_answered(const policy::Caller& caller) const {
     return std::ranges::all_of(uids, [this](uid_t uid) { return answers_.contains(uid); });
 }
 
-bool KnownCallers::is_full(uid_t uid) const {
+bool KnownCallers::is_full(uid_t payer) const {
     return waiting_.size() >= most_waiting ||
-           std::ranges::count_if(waiting_, [uid](const Waiting& one) {
-               return one.peer.caller.uid == uid;
+           std::ranges::count_if(waiting_, [payer](const Waiting& one) {
+               return one.peer.caller.payer() == payer;
            }) >= static_cast<std::ptrdiff_t>(most_waiting_of_uid);
 }
 
@@ -133,7 +133,7 @@ void KnownCallers::admit(UniqueFd connection, const Peer& peer, const Listener& 
             if (old != answers_.end() && old->second.until < now) answers_.erase(old);
         }
     }
-    if (is_answered(peer.caller) || is_full(peer.caller.uid) ||
+    if (stopped_ || is_answered(peer.caller) || is_full(peer.caller.payer()) ||
         (!timer_armed_ && timer_.arm(patience) < 0)) {
         return pass_on(std::move(connection), peer, listener);
     }
@@ -198,6 +198,8 @@ void KnownCallers::on_timeout() {
 }
 
 void KnownCallers::stop() {
+    stopped_ = true;
+    if (std::exchange(timer_armed_, false)) timer_.disarm();
     std::list<Waiting> late;
     late.swap(waiting_);
     for (Waiting& one : late) {

@@ -32,7 +32,7 @@ namespace postern {
 
 class KnownCallers final : public ConnectionTaker {
   public:
-    // Connections that wait: in all, and of one uid.
+    // Connections that wait: in all, and of one payer.
     static constexpr std::size_t most_waiting = 256;
     static constexpr std::size_t most_waiting_of_uid = 32;
     static constexpr std::chrono::seconds patience{5};
@@ -75,7 +75,7 @@ class KnownCallers final : public ConnectionTaker {
     // Those of the caller's uids that have to be asked about.
     [[nodiscard]] std::vector<uid_t> unlisted(const policy::Caller& caller) const;
     [[nodiscard]] bool is_answered(const policy::Caller& caller) const;
-    [[nodiscard]] bool is_full(uid_t uid) const;
+    [[nodiscard]] bool is_full(uid_t payer) const;
     void ask(uid_t uid);
     void pass_on(UniqueFd connection, Peer peer, const Listener& listener);
     void on_answers();
@@ -89,6 +89,7 @@ class KnownCallers final : public ConnectionTaker {
     EventSource source_;
     Timer timer_;
     bool timer_armed_ = false;
+    bool stopped_ = false;
 };
 
 }  // namespace postern

@@ -93,10 +93,12 @@ void load_until_stopped(const std::shared_ptr<S>& shared) {
         auto result = guarded([&] {
             return load ? load_once(shared->options, last) : refresh_once(shared->options, last);
         });
-        if (result) last = *result;
+        // What failed to be read once more stays as it was; and every user may change something of
+        // an account (chsh(1)) that concerns no rule.
+        const bool concerns = load || (result && (*result)->people != last->people);
+        if (concerns && result) last = *result;
         lock.lock();
-        // What failed to be read once more stays as it was.
-        if (!load && !result) continue;
+        if (!concerns) continue;
         shared->results.push_back(
             {std::move(result), load ? std::optional(request) : std::nullopt});
         // An eventfd takes 2^64 - 2 of these before it would block (eventfd(2)).

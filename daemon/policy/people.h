@@ -31,6 +31,7 @@ class UidRanges {
     // Those that hold the uid.
     [[nodiscard]] std::vector<UidRange> at(uid_t uid) const;
     [[nodiscard]] const std::vector<UidRange>& all() const { return ranges_; }
+    bool operator==(const UidRanges&) const = default;
 
   private:
     std::vector<UidRange> ranges_;  // ascending, each once
@@ -52,6 +53,7 @@ struct People {
     [[nodiscard]] bool has_account(uid_t uid) const;
     // Ranges that were somebody's before stay: processes and setuid files of them do, too.
     void keep_ranges_of(const People& before);
+    bool operator==(const People&) const = default;
 };
 
 }  // namespace postern::policy

@@ -57,7 +57,8 @@ Status leave_surroundings() {
     ::sigemptyset(&none);
     if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return failed("sigprocmask");
     // Whatever a caller has its session do, the guard comes first.
-    if (::setpriority(PRIO_PROCESS, 0, own_niceness()) != 0) return failed("setpriority");
+    // (A filter of the administrator's own may forbid it.)
+    (void)::setpriority(PRIO_PROCESS, 0, own_niceness());
     // A write that fails is an error to handle, not an end.
     for (const int ignored : {SIGPIPE, SIGXFSZ}) {
         if (::signal(ignored, SIG_IGN) == SIG_ERR) return failed("signal");

@@ -140,7 +140,8 @@ void Run::wait(bool needs_its_caller) {
     if (call_->is_packet() && !starts.within_rate(payer)) {
         return refuse_turn(jobs::StartQueue::Refusal::rate);
     }
-    needs_its_caller_ = needs_its_caller;
+    // A packet that is dropped is said to be so, and may be sent again.
+    needs_its_caller_ = needs_its_caller || call_->is_packet();
     const auto self = shared_from_this();
     ticket_ =
         starts.add(payer, {[self](jobs::StartPlace place) { self->take_turn(std::move(place)); },
@@ -148,11 +149,11 @@ void Run::wait(bool needs_its_caller) {
                                self->call_->link().forget();
                                self->refuse_turn(why);
                            }});
-    if (!call_->is_packet()) call_->link().keep(std::make_unique<WaitingCall>(self));
+    call_->link().keep(std::make_unique<WaitingCall>(self));
 }
 
 void Run::take_turn(jobs::StartPlace place) {
-    if (!call_->is_packet()) call_->link().forget();
+    call_->link().forget();
     set_state(State::received);
     const auto decided = decide();
     if (!decided) return;

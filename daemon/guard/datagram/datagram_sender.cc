@@ -61,6 +61,12 @@ Result<DatagramSender> DatagramSender::create(bool own) {
         POSTERN_TRY(drop_groups_and_capabilities());
     }
     POSTERN_TRY(auto mounts, LocalMounts::open());
+    const int root = open_in_cache("/");
+    const UniqueFd tried(root);
+    if (!tried) {
+        return fail(std::string("openat2: ") + std::strerror(-root) +
+                    "; does a SystemCallFilter= or RestrictSUIDSGID= forbid it?");
+    }
     return DatagramSender(own, std::move(mounts));
 }
 

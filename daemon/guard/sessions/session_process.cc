@@ -137,9 +137,12 @@ ConnectionInfo* SessionProcess::connection(channel::ConnectionId id) {
 }
 
 std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
-    if (packet_ids_.empty()) return std::nullopt;
-    const auto& packet = connections_.at(*packet_ids_.begin()).packet;
-    return packet ? std::optional(packet->received) : std::nullopt;
+    for (const channel::ConnectionId id : packet_ids_) {
+        const ConnectionInfo& info = connections_.at(id);
+        // It is the guard that is asked for something meanwhile.
+        if (info.packet && info.ongoing.empty()) return info.packet->received;
+    }
+    return std::nullopt;
 }
 
 void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
@@ -150,7 +153,10 @@ void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
 }
 
 void SessionProcess::forget(channel::ConnectionId id, channel::RequestId request) {
-    ongoing_calls_ -= connections_.at(id).ongoing.erase(request);
+    ConnectionInfo& info = connections_.at(id);
+    ongoing_calls_ -= info.ongoing.erase(request);
+    // From now on it is the session's turn.
+    if (info.packet) info.packet->received = steady_clock::now();
 }
 
 // ---- To the session ----
@@ -207,7 +213,10 @@ void SessionProcess::pump() {
     }
     if (!serves()) return;
     const bool blocked =
-        !outbox_.empty() || (state_ == State::serving && !packets_waiting_.empty());
+        !outbox_.empty() ||
+        (state_ == State::serving &&
+         (!packets_waiting_.empty() ||
+          (!waiting_.empty() && unacknowledged_ < limits::unacknowledged_connections)));
     // Where it is blocked, each time: the kernel looks anew then (epoll_ctl(2), EPOLL_CTL_MOD), and
     // what it was short of, if it was memory, it may have by now.
     if (std::exchange(blocked_, blocked) || blocked) {
@@ -292,6 +301,7 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     }
     if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
         if (!info->packet) return end("it answered a connection as if it were a packet");
+        if (!info->ongoing.empty()) return end("it answered a packet whose call waits");
         return handle_reply(message.connection, *info->packet, *reply);
     }
     std::optional<Call> asked = call_in(message.body);

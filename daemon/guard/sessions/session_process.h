@@ -108,7 +108,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     void forget(channel::ConnectionId id, channel::RequestId request);
     // Those of them that are packets.
     [[nodiscard]] const PacketLoad& packets() const { return packets_; }
-    // When the oldest of them was received.
+    // When the oldest of them that the session has to answer was received, or its call was
+    // answered.
     [[nodiscard]] std::optional<MonotonicTime> oldest_packet() const;
     // Whether a call of it goes on: a job is followed.
     [[nodiscard]] bool has_ongoing_calls() const { return ongoing_calls_ > 0; }
