@@ -24,7 +24,7 @@ constexpr microseconds penalty = limits::datagram_penalty;
 // Packets that one turn of the loop takes.
 constexpr int datagrams_per_turn = 16;
 // ... and for how long: one may need a session to be started.
-constexpr milliseconds turn_time{1};
+constexpr milliseconds time_in_turn{1};
 // How long a sender is put aside whose packets carry descriptors: twice as long each time that it
 // does so again soon.
 constexpr microseconds first_time_aside = std::chrono::seconds(1);
@@ -98,7 +98,7 @@ int Datagrams::arm(microseconds delay) {
 }
 
 void Datagrams::on_packets() {
-    const auto until = steady_clock::now() + turn_time;
+    const auto until = steady_clock::now() + time_in_turn;
     for (int i = 0; i < datagrams_per_turn && !held_ && steady_clock::now() < until; ++i) {
         auto item = inbox_->take();
         if (!item) return;
