@@ -70,12 +70,14 @@ def test_of_two_accounts_of_one_uid_a_job_has_all_of_the_one_that_is_named(host,
     try:
         declare(**{name: shell("id -u; id -g; id -G; echo $USER $LOGNAME $HOME", user=name)
                    for name in ("one", "other")})
-        for name in ("one", "other"):
+        for name, group in (("one", "ofone"), ("other", "ofother")):
             code, out, err = run(host, name)
             lines = out.splitlines()
             assert (code, err, lines[0]) == (0, "", uid)
             assert lines[1] == host.run("id", "-g", name).stdout.strip()
-            assert sorted(lines[2].split()) == sorted(host.run("id", "-G", name).stdout.split())
+            # id(1) would look up the groups of the uid, which are the first one's.
+            more = host.run("getent", "group", group).stdout.split(":")[2]
+            assert set(lines[2].split()) == {lines[1], more}
             assert lines[3] == f"{name} {name} /home/{name}"
     finally:
         for words in (("userdel", "other"), ("userdel", "one"), ("groupdel", "ofother"),

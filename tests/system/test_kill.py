@@ -204,7 +204,7 @@ def test_the_package_is_replaced_under_load(host, declare, package):
 
     systemd may drop a unit that waits for its turn while posternd.service is restarted (252; seen
     twice in some hundred calls): the call is then told that the job did not begin and is to be made
-    again, and it did not begin.
+    again, and it did not begin. So is who waits for a turn when the guard stops.
     """
     declare(replaced=shell("echo $POSTERN_JOB >>/run/quick; echo done"),
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
@@ -214,8 +214,9 @@ def test_the_package_is_replaced_under_load(host, declare, package):
               "posternctl ping >/dev/null || echo ping $i; "
               "said=$(posternctl run replaced 2>&1) && [ \"$said\" = done ] "
               "|| echo \"run $i: $said\"; done; echo $i >&2")
-    dropped = ("posternctl: replaced: the program could not be started: systemd could not run its unit; "
-               "try again")
+    dropped = {"posternctl: replaced: the program could not be started: systemd could not run its unit; "
+               "try again",
+               "posternctl: no job can be started at the moment: the daemon is stopping; try again"}
     callers = [host.spawn("bash", "-c", script, user="member") for _ in range(3)]
     for number in range(3):
         booted_host.wait_until(lambda: len(journal(host, "job-started")) > 10 * number,  # noqa: B023
@@ -227,7 +228,7 @@ def test_the_package_is_replaced_under_load(host, declare, package):
         out, err = caller.communicate(timeout=60)
         assert caller.returncode == 0, err
         failed = [line.partition(": ")[2] for line in out.splitlines()]
-        assert failed == [dropped] * len(failed) and len(failed) <= 3
+        assert set(failed) <= dropped and len(failed) <= 3
         count += int(err) - len(failed)
     out, err = long_one.communicate(timeout=60)
     assert (long_one.returncode, err) == (3, "")
