@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstring>
 #include <future>
+#include <mutex>
 #include <system_error>
 #include <thread>
 
@@ -144,8 +145,9 @@ struct SpawnReply {
 }  // namespace
 
 struct Spawner::State {
-    UniqueFd ours;                   // closed to end the thread
-    const Program* order = nullptr;  // goes with the descriptors, until the reply is there
+    UniqueFd ours;  // closed to end the thread
+    std::mutex mutex;
+    Program order;  // goes with the descriptors
     std::thread thread;
 
     State() = default;
@@ -155,10 +157,10 @@ struct Spawner::State {
         ours.reset();
         if (thread.joinable()) thread.join();
     }
-    void run(int socket, std::promise<Status> begun) const;
+    void run(int socket, std::promise<Status> begun);
 };
 
-void Spawner::State::run(int socket, std::promise<Status> begun) const {
+void Spawner::State::run(int socket, std::promise<Status> begun) {
     if (auto own = have_descriptors_of_its_own(socket); !own) {
         return begun.set_value(std::move(own));
     }
@@ -168,7 +170,10 @@ void Spawner::State::run(int socket, std::promise<Status> begun) const {
         SpawnReply reply;
         const std::vector<UniqueFd> sources = receive_descriptors(channel.get(), reply.error);
         if (sources.empty() && reply.error == 0) return;
-        if (reply.error == 0) reply.error = spawn_here(*order, sources, reply.pid);
+        if (reply.error == 0) {
+            const std::lock_guard lock(mutex);
+            reply.error = spawn_here(order, sources, reply.pid);
+        }
         (void)::send(channel.get(), &reply, sizeof reply, MSG_NOSIGNAL);
     }
 }
@@ -200,7 +205,10 @@ Result<pid_t> Spawner::spawn(const Program& program) {
     std::vector<int> descriptors{program.file};
     for (const auto& [own, as] : program.descriptors) descriptors.push_back(own);
     assert(descriptors.size() <= most_descriptors);
-    state_->order = &program;
+    {
+        const std::lock_guard lock(state_->mutex);
+        state_->order = program;
+    }
     SpawnReply reply;
     if (!send_descriptors(state_->ours.get(), descriptors)) {
         reply.error = errno;
