@@ -27,9 +27,14 @@ Result<LocalMounts> LocalMounts::open() {
 }
 
 bool LocalMounts::has(std::uint64_t id) {
-    pollfd changed{file_.get(), POLLPRI, 0};
-    const bool is_new = ::poll(&changed, 1, 0) != 0;
-    if (is_new || !was_read_) read();
+    // While it is read it may change once more.
+    constexpr int attempts = 3;
+    for (int i = 0; i < attempts; ++i) {
+        pollfd changed{file_.get(), POLLPRI, 0};
+        if (::poll(&changed, 1, 0) == 0 && was_read_) break;
+        read();
+        if (ids_.contains(id)) break;
+    }
     return ids_.contains(id);
 }
 
@@ -38,14 +43,14 @@ void LocalMounts::read() {
     was_read_ = false;
     std::string text;
     std::array<char, 16384> buffer;
-    off_t at = 0;
+    // From one end to the other: so the kernel keeps its place in a list that changes.
+    if (::lseek(file_.get(), 0, SEEK_SET) != 0) return;
     for (;;) {
-        const ssize_t count = ::pread(file_.get(), buffer.data(), buffer.size(), at);
+        const ssize_t count = ::read(file_.get(), buffer.data(), buffer.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return;
         if (count == 0) break;
         text.append(buffer.data(), static_cast<std::size_t>(count));
-        at += count;
     }
     was_read_ = true;
     std::string_view rest = text;

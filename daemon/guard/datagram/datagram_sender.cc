@@ -12,7 +12,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/unique_fd.h"
 #include "host/unix_address.h"
@@ -41,12 +43,16 @@ Status drop_groups_and_capabilities() {
 // As O_PATH, but never waiting for a file system to look something up: RESOLVE_CACHED, Linux 5.12;
 // glibc has no wrapper of openat2(2). A negative errno, or the descriptor.
 int open_in_cache(const std::string& path) {
-    // What is renamed elsewhere at the same moment can be in the way as well.
-    constexpr int attempts = 3;
+    // Whatever is mounted or renamed anywhere at the same moment is in the way as well: at first it
+    // is tried again at once, then after a pause. What costs that each time has its own turn only.
+    constexpr int attempts = 10;
+    constexpr int attempts_at_once = 4;
+    constexpr std::chrono::microseconds pause{150};
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC;
     how.resolve = RESOLVE_CACHED;
     for (int i = 0; i < attempts; ++i) {
+        if (i >= attempts_at_once) std::this_thread::sleep_for(pause);
         const long fd = ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how);
         if (fd >= 0) return static_cast<int>(fd);
         if (errno != EAGAIN) return -errno;

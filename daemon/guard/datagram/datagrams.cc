@@ -54,7 +54,7 @@ Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPo
       pool_(pool),
       audit_(audit),
       only_uid_(only_uid),
-      timer_(event, [this] { on_timer(); }) {}
+      timer_(event, [this] { on_timer(); }, milliseconds(1)) {}
 
 Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
                                                      std::vector<Listener> listeners,
@@ -292,7 +292,7 @@ void Datagrams::stop(std::function<void()> done) {
 
 // Nothing that was received is still to be answered, nor a reply to be sent.
 bool Datagrams::is_idle() const {
-    const bool received_all = !inbox_ || (inbox_->stopped() && inbox_->is_empty());
+    const bool received_all = !inbox_ || inbox_->is_empty();
     return received_all && !held_ && pool_.packets() == 0 &&
            (!replier_ || replier_->pending() == 0);
 }

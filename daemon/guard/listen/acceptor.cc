@@ -17,8 +17,6 @@ namespace {
 // Connections that one turn of the loop takes from one listener. To take one and to ask the kernel
 // who it is comes to some 50 us.
 constexpr int accepts_per_turn = 8;
-// ... and for how long: a caller may have 65,536 groups.
-constexpr std::chrono::milliseconds accept_time{1};
 // How long nothing is accepted after the process or the machine ran out of descriptors or memory.
 // Those who connect wait in the backlog meanwhile.
 constexpr std::chrono::milliseconds pause_time{200};
@@ -71,8 +69,7 @@ void Acceptor::set_enabled(bool enabled) {
 }
 
 void Acceptor::on_connection(const Listener& listener) {
-    const auto until = std::chrono::steady_clock::now() + accept_time;
-    for (int i = 0; i < accepts_per_turn && std::chrono::steady_clock::now() < until; ++i) {
+    for (int i = 0; i < accepts_per_turn; ++i) {
         UniqueFd connection(
             ::accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!connection) {
