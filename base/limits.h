@@ -80,14 +80,18 @@ inline constexpr std::size_t audit_arguments_bytes = 16 * 1024;
 // One reply, with its terminator. A reply is one packet: within what every socket's send buffer
 // takes, and what a client that has room for the longest message has room for.
 inline constexpr std::size_t datagram_reply_bytes = message_bytes;
-// Packets that a session has and has not answered, and their bytes; beyond, none is received until
-// half of them are answered.
+// Packets that a session has and has not answered, and their bytes; beyond, it gets none until half
+// of them are answered.
 inline constexpr std::size_t datagrams_in_session = 64;
 inline constexpr std::size_t datagram_bytes_in_session = 1024 * 1024;
 // Those of all sessions together.
 inline constexpr std::size_t datagrams = 4096;
 inline constexpr std::size_t datagram_bytes = 16 * 1024 * 1024;
-// While none is received, a session that has had a packet for so long is ended...
+// Packets that wait for one user's sessions, and their bytes; of all users as many as sessions
+// have.
+inline constexpr std::size_t datagrams_waiting_of_user = 256;
+inline constexpr std::size_t datagram_bytes_waiting_of_user = 1024 * 1024;
+// While packets wait, a session that has had one for so long is ended...
 inline constexpr std::chrono::seconds datagram_patience{2};
 // ... and packets of its user are refused for so long.
 inline constexpr std::chrono::seconds datagram_penalty{30};

@@ -197,8 +197,8 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
         OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
         only_uid);
-    POSTERN_TRY(auto datagrams,
-                Datagrams::create(event_.get(), std::move(packets), *pool_, *audit_, only_uid));
+    POSTERN_TRY(auto datagrams, Datagrams::create(event_.get(), turns_->turns(), std::move(packets),
+                                                  *pool_, *audit_, only_uid));
     datagrams_ = std::move(datagrams);
     return {};
 }
@@ -266,7 +266,8 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
         [this] {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
-                pool_->sessions(), pool_->packets(), jobs_->active() + starts_->waiting()};
+                pool_->sessions(), pool_->packets() + datagrams_->waiting(),
+                jobs_->active() + starts_->waiting()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] {

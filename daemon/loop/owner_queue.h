@@ -1,12 +1,8 @@
 // What has come in for the loop to deal with, and waits for its owner's turn (turns.h): bounded for
 // each owner and in all, in the order in which it came.
 //
-//     OwnerQueue<Packet> queue(turns, {64, 4096}, [&](Packet& packet) { ...; return Dealt::done;
-//     }); if (!queue.add(packet.peer.caller.payer(), packet, packet.payload.size()))
-//     refuse(packet);
-//
-// Where there is no room for an item yet, `Dealt::later` leaves it and all behind it where they
-// are, until resume().
+// Where there is no room for an item yet, `Dealt::later` leaves it and what its owner has behind it
+// where they are, until resume(); others go on.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -27,10 +24,12 @@ enum class Dealt : std::uint8_t { done, later };
 template <typename Item>
 class OwnerQueue {
   public:
-    // How many items may wait.
+    // How many items may wait, and how many of their bytes.
     struct Bounds {
         std::size_t of_owner = 0;
         std::size_t all = 0;
+        std::size_t bytes_of_owner = std::numeric_limits<std::size_t>::max();
+        std::size_t bytes = std::numeric_limits<std::size_t>::max();
     };
 
     // `deal` is called from the turns, with the item at the front; it may call add() and resume(),
@@ -43,11 +42,16 @@ class OwnerQueue {
 
     // Takes the item. False: too many wait, and it is as it was. `bytes` count in its owner's turn.
     bool add(uid_t owner, Item& item, std::size_t bytes = 0) {
-        if (size_ >= bounds_.all || size(owner) >= bounds_.of_owner) return false;
+        if (size_ >= bounds_.all || size(owner) >= bounds_.of_owner || bytes_ >= bounds_.bytes ||
+            this->bytes(owner) >= bounds_.bytes_of_owner) {
+            return false;
+        }
         const auto [found, is_new] =
             owners_.try_emplace(owner, turns_, owner, [this, owner] { return step(owner); });
         Waiting& waiting = found->second;
         waiting.items.emplace_back(std::move(item), bytes);
+        waiting.bytes += bytes;
+        bytes_ += bytes;
         ++size_;
         if (!waiting.put_off) waiting.task.ready();
         return true;
@@ -68,12 +72,17 @@ class OwnerQueue {
         const auto found = owners_.find(owner);
         return found == owners_.end() ? 0 : found->second.items.size();
     }
+    [[nodiscard]] std::size_t bytes(uid_t owner) const {
+        const auto found = owners_.find(owner);
+        return found == owners_.end() ? 0 : found->second.bytes;
+    }
 
     // Takes all out: `each` is called with every item.
     template <typename Each>
     void drain(Each each) {
         auto owners = std::exchange(owners_, {});
         size_ = 0;
+        bytes_ = 0;
         for (auto& [owner, waiting] : owners) {
             for (auto& [item, bytes] : waiting.items) each(item);
         }
@@ -84,6 +93,7 @@ class OwnerQueue {
         template <typename Step>
         Waiting(Turns& turns, uid_t owner, Step step) : task(turns, owner, std::move(step)) {}
         std::deque<std::pair<Item, std::size_t>> items;
+        std::size_t bytes = 0;
         bool put_off = false;
         Turns::Task task;
     };
@@ -101,6 +111,8 @@ class OwnerQueue {
         waiting.put_off = false;
         const std::size_t taken = bytes;
         waiting.items.pop_front();
+        waiting.bytes -= taken;
+        bytes_ -= taken;
         --size_;
         const bool more = !waiting.items.empty();
         if (!more) owners_.erase(owner);
@@ -112,6 +124,7 @@ class OwnerQueue {
     std::function<Dealt(Item&)> deal_;
     std::map<uid_t, Waiting> owners_;  // with something that waits
     std::size_t size_ = 0;
+    std::size_t bytes_ = 0;
 };
 
 }  // namespace postern

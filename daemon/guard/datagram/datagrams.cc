@@ -20,15 +20,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr microseconds reply_patience = limits::datagram_patience;
-constexpr microseconds penalty = limits::datagram_penalty;
-// Packets that one turn of the loop takes.
+// Packets that one turn of the loop takes from the inbox, and for how long.
 constexpr int datagrams_per_turn = 16;
-// ... and for how long: one may need a session to be started.
 constexpr milliseconds time_in_turn{1};
-// How long a sender is put aside whose packets carry descriptors: twice as long each time that it
-// does so again soon.
-constexpr microseconds first_time_aside = std::chrono::seconds(1);
-constexpr microseconds longest_time_aside = std::chrono::seconds(64);
+// How long all wait for the room of one user's packet: what a session in order needs to answer
+// many, and a fraction of what nobody notices.
+constexpr milliseconds patience_of_others{20};
+constexpr const char* too_many = "too many packets of this user wait to be answered";
 // How long the guard's end waits for answers, and for replies to be sent.
 constexpr milliseconds stop_time{2000};
 constexpr milliseconds stop_poll_time{2};
@@ -47,21 +45,28 @@ void take_own_groups(policy::Caller& caller) {
 
 }  // namespace
 
-Datagrams::Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool,
-                     Audit& audit, std::optional<uid_t> only_uid)
+Datagrams::Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listeners,
+                     SessionPool& pool, Audit& audit, std::optional<uid_t> only_uid)
     : event_(event),
       listeners_(std::move(listeners)),
       pool_(pool),
       audit_(audit),
       only_uid_(only_uid),
-      timer_(event, [this] { on_timer(); }, milliseconds(1)) {}
+      waiting_(turns,
+               {limits::datagrams_waiting_of_user, limits::datagrams,
+                limits::datagram_bytes_waiting_of_user, limits::datagram_bytes},
+               [this](Waiting& one) { return hand_over(one); }),
+      patience_with_held_(
+          event, [this] { give_up_held(); }, milliseconds(1)),
+      patience_with_sessions_(event, [this] { look_for_the_late(); }),
+      stopping_(event, [this] { finish_stopping(); }, milliseconds(1)) {}
 
-Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
+Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
                                                      std::optional<uid_t> only_uid) {
     std::unique_ptr<Datagrams> datagrams(
-        new Datagrams(event, std::move(listeners), pool, audit, only_uid));
+        new Datagrams(event, turns, std::move(listeners), pool, audit, only_uid));
     if (datagrams->listeners_.empty()) return datagrams;
     std::vector<int> sockets;
     for (const Listener& listener : datagrams->listeners_) {
@@ -74,7 +79,7 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event,
 }
 
 Status Datagrams::start() {
-    if (const int r = add_defer(event_, again_, [this] { go_on(); }); r < 0) {
+    if (const int r = add_defer(event_, again_, [this] { try_held_again(); }); r < 0) {
         return fail(std::string("packets: ") + std::strerror(-r));
     }
     sd_event_source_set_enabled(again_.get(), SD_EVENT_OFF);
@@ -90,11 +95,6 @@ Status Datagrams::start() {
 
 void Datagrams::set_enabled(bool enabled) {
     if (packets_) sd_event_source_set_enabled(packets_.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
-}
-
-int Datagrams::arm(microseconds delay) {
-    timer_due_ = steady_clock::now() + delay;
-    return timer_.arm(delay);
 }
 
 void Datagrams::on_packets() {
@@ -122,8 +122,8 @@ void Datagrams::receive_failed(int error) {
 void Datagrams::take(std::size_t number, DatagramPacket packet) {
     const std::string& listener = listeners_[number].name;
     if (!packet.peer) return refuse(listener, nullptr, packet.peer.error().message);
-    Held held{{}, {}, listener, std::move(*packet.peer)};
-    Peer& peer = held.peer;
+    Waiting one{{}, {}, listener, std::move(*packet.peer)};
+    Peer& peer = one.peer;
     if (only_uid_) {
         if (peer.caller.uid != *only_uid_) {
             return refuse(listener, &peer,
@@ -138,88 +138,122 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     // there a way, it would have our credentials.
     if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");
 
-    held.packet.pid = peer.pid;
-    held.packet.unit = peer.unit.value_or("");
-    held.packet.too_long = packet.too_long;
-    held.packet.descriptors = packet.descriptors;
-    PacketOrigin& origin = held.origin;
+    one.packet.pid = peer.pid;
+    one.packet.unit = peer.unit.value_or("");
+    one.packet.too_long = packet.too_long;
+    one.packet.descriptors = packet.descriptors;
+    PacketOrigin& origin = one.origin;
     origin.socket = number;
     origin.reply_path = std::move(packet.reply_path);
     origin.bytes = packet.payload.size();
     origin.received = steady_clock::now();
-    if (const char* const put_aside = refused_for_now(peer.caller.payer())) {
-        if (packet.descriptors) sent_descriptors(peer.caller.payer());
-        return refuse(listener, &peer, put_aside);
-    }
+    const uid_t payer = peer.caller.payer();
+    const char* const put_aside = put_aside_.reason(payer, origin.received);
+    if (packet.descriptors) put_aside_.for_descriptors(payer, origin.received);
+    if (put_aside != nullptr) return refuse(one, put_aside);
     const char* const fault = packet.descriptors       ? "descriptors came along"
                               : packet.too_long        ? "the packet is too long"
                               : packet.payload.empty() ? "the packet is empty"
                                                        : nullptr;
-    held.packet.payload = std::move(packet.payload);
+    one.packet.payload = std::move(packet.payload);
     if (fault != nullptr) {
-        refuse(listener, &peer, fault);
-        if (packet.descriptors) sent_descriptors(peer.caller.payer());
+        refuse(one, fault);
         if (origin.reply_path.empty()) return;  // there is nobody to tell
         origin.recorded = true;
         // The session knows what to say.
     }
-    if (hand_over(held)) return;
-    held_ = std::move(held);
-    set_enabled(false);
-    if (arm(reply_patience) >= 0) return;
-    // Without a timer nobody could be called late.
-    refuse(listener, &held_->peer, "no room for it");
-    go_on();
+    add(std::move(one));
 }
 
-bool Datagrams::hand_over(Held& held) {
-    // It may have been held since.
-    const char* const put_aside = refused_for_now(held.peer.caller.payer());
-    if (put_aside != nullptr && !held.origin.recorded) {
-        refuse(held.listener, &held.peer, put_aside);
-        return true;
+void Datagrams::add(Waiting one) {
+    const uid_t payer = one.peer.caller.payer();
+    if (slow_.contains(payer)) {
+        if (waiting_.size(payer) > limits::datagrams_waiting_of_user / 2 ||
+            waiting_.bytes(payer) > limits::datagram_bytes_waiting_of_user / 2) {
+            return refuse(one, too_many);
+        }
+        slow_.erase(payer);
     }
-    std::string reason;
-    const auto taken = pool_.admit(held.packet, held.origin, held.peer, held.listener, reason);
-    if (taken == SessionPool::Taken::refused) refuse(held.listener, &held.peer, reason);
-    return taken != SessionPool::Taken::full;
+    const std::size_t bytes = one.origin.bytes;
+    if (waiting_.add(payer, one, bytes)) return;
+    // Without a timer nobody could be called slow.
+    if (patience_with_held_.arm(patience_of_others) < 0) return refuse(one, too_many);
+    held_ = std::move(one);
+    set_enabled(false);
 }
 
-// From the loop: who tells of an answer or an end may be about to start a session itself.
-void Datagrams::go_on_soon() {
-    if (held_) sd_event_source_set_enabled(again_.get(), SD_EVENT_ONESHOT);
-}
-
-// There may be room for the packet that is held.
-void Datagrams::go_on() {
+// There may be room for it, or none is to be had any more.
+void Datagrams::try_held_again() {
     if (!held_) return;
-    Held held = *std::move(held_);
+    Waiting one = *std::move(held_);
     held_.reset();
-    if (!hand_over(held)) {
-        held_ = std::move(held);
+    if (!waiting_.add(one.peer.caller.payer(), one, one.origin.bytes)) {
+        held_ = std::move(one);
         return;
     }
+    patience_with_held_.disarm();
     set_enabled(true);
 }
 
-void Datagrams::on_timer() {
-    // Where the guard itself did not get on, what sessions have answered waits to be read.
-    if (held_ && steady_clock::now() > timer_due_ + reply_patience / 2 &&
-        arm(reply_patience / 4) >= 0) {
-        return;
+void Datagrams::give_up_held() {
+    try_held_again();
+    if (!held_) return;
+    const uid_t payer = held_->peer.caller.payer();
+    // Not where others have taken all the room.
+    if (waiting_.size(payer) > limits::datagrams_waiting_of_user / 2 ||
+        waiting_.bytes(payer) > limits::datagram_bytes_waiting_of_user / 2) {
+        slow_.insert(payer);
     }
-    if (when_stopped_) {
-        finish_stopping();
-    } else if (held_) {
-        look_for_the_late();
+    refuse(*held_, too_many);
+    held_.reset();
+    set_enabled(true);
+}
+
+Dealt Datagrams::hand_over(Waiting& one) {
+    if (held_) sd_event_source_set_enabled(again_.get(), SD_EVENT_ONESHOT);
+    const MonotonicTime now = steady_clock::now();
+    const char* const put_aside = put_aside_.reason(one.peer.caller.payer(), now);
+    if (put_aside != nullptr && !one.origin.recorded) {
+        refuse(one, put_aside);
+        return Dealt::done;
+    }
+    std::string reason;
+    const auto taken = pool_.admit(one.packet, one.origin, one.peer, one.listener, reason);
+    if (taken == SessionPool::Taken::refused) refuse(one, reason);
+    if (taken != SessionPool::Taken::full) return Dealt::done;
+    if (!late_at_) {
+        if (patience_with_sessions_.arm(reply_patience) < 0) {
+            // Without a timer nobody could be called late.
+            refuse(one, "no room for it");
+            return Dealt::done;
+        }
+        late_at_ = now + reply_patience;
+    }
+    all_are_full_ = all_are_full_ || pool_.has_too_many_packets();
+    return Dealt::later;
+}
+
+// There may be room in its sessions.
+void Datagrams::resume(uid_t payer) {
+    if (all_are_full_ && !pool_.has_too_many_packets()) {
+        all_are_full_ = false;
+        waiting_.resume_all();
+    } else {
+        waiting_.resume(payer);
     }
 }
 
-// Those that are late are ended in the next turn of the loop, which makes room.
+// Sessions that are late are ended in the next turn of the loop, which makes room.
 void Datagrams::look_for_the_late() {
-    pool_.end_those_with_packets_since(steady_clock::now() - reply_patience);
+    const MonotonicTime now = steady_clock::now();
+    // Where the guard itself did not get on, what sessions have answered waits to be read.
+    const bool is_late_itself = now > *late_at_ + reply_patience / 2;
+    late_at_.reset();
+    if (waiting_.size() == 0) return;
+    if (!is_late_itself) pool_.end_those_with_packets_since(now - reply_patience);
     // Those that there are get on.
-    (void)arm(reply_patience / 4);
+    constexpr microseconds soon = reply_patience / 4;
+    if (patience_with_sessions_.arm(soon) >= 0) late_at_ = now + soon;
 }
 
 void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
@@ -238,7 +272,7 @@ void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, chann
         if (!sent) refuse_it("its reply was dropped: too many wait to be sent");
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
     }
-    go_on_soon();
+    resume(origin.caller->payer());
 }
 
 void Datagrams::packets_dropped(const SessionProcess& session) {
@@ -247,34 +281,13 @@ void Datagrams::packets_dropped(const SessionProcess& session) {
         const Peer peer{*session.caller(), info.origin.pid, info.origin.unit};
         refuse(info.origin.listener, &peer, "dropped: its session ended");
     }
-    if (!session.failure().empty()) {
-        refuse_for_now(session.caller()->payer(), penalty,
-                       "refused for a while: a session of this user ended with packets unanswered");
-    }
-    go_on_soon();
+    const uid_t payer = session.caller()->payer();
+    if (!session.failure().empty()) put_aside_.for_its_session(payer, steady_clock::now());
+    resume(payer);
 }
 
-const char* Datagrams::refused_for_now(uid_t payer) {
-    const auto found = refused_.find(payer);
-    return found != refused_.end() && steady_clock::now() < found->second.until
-               ? found->second.reason
-               : nullptr;
-}
-
-void Datagrams::refuse_for_now(uid_t payer, microseconds span, const char* reason) {
-    refused_[payer] = {steady_clock::now() + span, span, reason};
-}
-
-// Each of its packets may have made all others wait (datagram_inbox.h).
-void Datagrams::sent_descriptors(uid_t payer) {
-    // Whoever was put aside lately is remembered for it.
-    std::erase_if(refused_, [now = steady_clock::now()](const auto& entry) {
-        return entry.second.until + longest_time_aside <= now;
-    });
-    const auto found = refused_.find(payer);
-    const microseconds last = found == refused_.end() ? microseconds(0) : found->second.span;
-    refuse_for_now(payer, std::clamp(last * 2, first_time_aside, longest_time_aside),
-                   "refused for a while: packets of this user carry descriptors");
+void Datagrams::refuse(const Waiting& one, const std::string& reason) {
+    refuse(one.listener, &one.peer, reason);
 }
 
 void Datagrams::refuse(const std::string& listener, const Peer* peer, const std::string& reason) {
@@ -287,22 +300,23 @@ void Datagrams::stop(std::function<void()> done) {
     if (is_idle()) return done();
     when_stopped_ = std::move(done);
     stop_until_ = steady_clock::now() + stop_time;
-    if (arm(microseconds(0)) < 0) std::exchange(when_stopped_, {})();
+    if (stopping_.arm(microseconds(0)) < 0) std::exchange(when_stopped_, {})();
 }
 
 // Nothing that was received is still to be answered, nor a reply to be sent.
 bool Datagrams::is_idle() const {
     const bool received_all = !inbox_ || inbox_->is_empty();
-    return received_all && !held_ && pool_.packets() == 0 &&
+    return received_all && waiting() == 0 && pool_.packets() == 0 &&
            (!replier_ || replier_->pending() == 0);
 }
 
 void Datagrams::finish_stopping() {
-    if (!is_idle() && steady_clock::now() < stop_until_ && arm(stop_poll_time) >= 0) {
+    if (!is_idle() && steady_clock::now() < stop_until_ && stopping_.arm(stop_poll_time) >= 0) {
         return;
     }
     constexpr const char* reason = "dropped: the daemon stops";
-    if (held_) refuse(held_->listener, &held_->peer, reason);
+    waiting_.drain([this](const Waiting& one) { refuse(one, reason); });
+    if (held_) refuse(*held_, reason);
     held_.reset();
     set_enabled(false);
     while (const auto item = inbox_ ? inbox_->take() : std::nullopt) {

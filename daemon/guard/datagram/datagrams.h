@@ -1,9 +1,13 @@
-// The datagram sockets: packets in, each to the session of its sender, and the replies out again.
+// The datagram sockets: packets in, each in its owner's turn to the session of its sender, and the
+// replies out again.
 //
-// A packet that is received is answered or, with a line in the audit, dropped. Where sessions have
-// too many to answer, nothing more is received: packets then wait in the kernel's queue, and when
-// that is full, their senders do. A session that is the reason for it and does not get on is ended,
-// and packets of its user are refused for some seconds: it can hold up others for no longer.
+// A packet that is received is answered or, with a line in the audit, dropped. Where a session has
+// too many to answer, the next ones of its user wait here, a bounded number of them; a session that
+// is the reason for it and does not get on is ended, and packets of its user are refused for some
+// seconds. Beyond that number nothing more is received for a moment: a user who merely sends faster
+// than is answered waits then, in the kernel's queue, and loses nothing. Who has still no room
+// afterwards has packets refused until half of those that wait are answered: nobody holds up others
+// for longer.
 #pragma once
 
 #include <sys/types.h>
@@ -12,9 +16,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,17 +26,20 @@
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/datagram/datagram_inbox.h"
 #include "daemon/guard/datagram/datagram_replier.h"
+#include "daemon/guard/datagram/put_aside.h"
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_pool.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/owner_queue.h"
+#include "daemon/loop/turns.h"
 
 namespace postern {
 
 class Datagrams {
   public:
     // `only_uid` as of Acceptor. Errors: as of DatagramReplier::create().
-    static Result<std::unique_ptr<Datagrams>> create(sd_event* event,
+    static Result<std::unique_ptr<Datagrams>> create(sd_event* event, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
                                                      std::optional<uid_t> only_uid);
@@ -48,44 +55,36 @@ class Datagrams {
 
     [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
 
+    // Packets that were received and that no session has yet.
+    [[nodiscard]] std::size_t waiting() const { return waiting_.size() + (held_ ? 1 : 0); }
+
     // As PacketHooks has them.
     void packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply);
     void packets_dropped(const SessionProcess& session);
 
   private:
-    // A packet that no session has room for yet.
-    struct Held {
+    // A packet that waits for its turn, or for room in its session.
+    struct Waiting {
         channel::Datagram packet;
         PacketOrigin origin;
         std::string listener;
         Peer peer;
     };
 
-    // Senders whose packets are refused for a while.
-    struct Refused {
-        MonotonicTime until;
-        std::chrono::microseconds span{0};
-        const char* reason = "";
-    };
-
-    Datagrams(sd_event* event, std::vector<Listener> listeners, SessionPool& pool, Audit& audit,
-              std::optional<uid_t> only_uid);
+    Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listeners, SessionPool& pool,
+              Audit& audit, std::optional<uid_t> only_uid);
     void on_packets();
     void receive_failed(int error);
-    void on_timer();
     void take(std::size_t number, DatagramPacket packet);
-    // False: there is no room for it yet.
-    bool hand_over(Held& held);
-    void go_on();
-    void go_on_soon();
+    void add(Waiting one);
+    Dealt hand_over(Waiting& one);
+    void try_held_again();
+    void give_up_held();
     void look_for_the_late();
     void set_enabled(bool enabled);
-    // Null: they are not.
-    const char* refused_for_now(uid_t payer);
-    void refuse_for_now(uid_t payer, std::chrono::microseconds span, const char* reason);
-    void sent_descriptors(uid_t payer);
+    void resume(uid_t payer);
+    void refuse(const Waiting& one, const std::string& reason);
     void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
-    int arm(std::chrono::microseconds delay);
     [[nodiscard]] bool is_idle() const;
     void finish_stopping();
 
@@ -97,14 +96,19 @@ class Datagrams {
     std::unique_ptr<DatagramReplier> replier_;
     std::unique_ptr<DatagramInbox> inbox_;  // null: there are no listeners
     EventSource packets_;
+    OwnerQueue<Waiting> waiting_;
+    bool all_are_full_ = false;  // some wait because all sessions together have too many
     // While there is one nothing more is taken from the inbox.
-    std::optional<Held> held_;
-    std::map<uid_t, Refused> refused_;
+    std::optional<Waiting> held_;
     EventSource again_;
-    Timer timer_;
-    MonotonicTime timer_due_;
+    Timer patience_with_held_;
+    std::set<uid_t> slow_;  // their packets are refused until half of those that wait are answered
+    Timer patience_with_sessions_;
+    std::optional<MonotonicTime> late_at_;  // when it goes off
+    PutAside put_aside_;
     int failing_ = 0;  // errno of the last attempt to receive, if it failed
     std::function<void()> when_stopped_;
+    Timer stopping_;
     MonotonicTime stop_until_;
     bool stopped_ = false;
 };

@@ -66,8 +66,11 @@ struct ProcessFacts {
     std::optional<std::string> uid_map;
 };
 
+enum class Wanted : std::uint8_t { unit, unit_and_map };
+
 // Absent: the process is gone, or can't be told.
-std::optional<ProcessFacts> read_process(int pidfd, const PeerCalls& calls) {
+std::optional<ProcessFacts> read_process(int pidfd, Wanted wanted, const PeerCalls& calls) {
+    if (pidfd < 0) return std::nullopt;
     const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
     auto info = read_proc("/proc/self/fdinfo/" + std::to_string(pidfd));
     if (!info) return std::nullopt;
@@ -77,7 +80,8 @@ std::optional<ProcessFacts> read_process(int pidfd, const PeerCalls& calls) {
     std::from_chars(pid_text->data(), pid_text->data() + pid_text->size(), pid);
     if (pid <= 0) return std::nullopt;  // -1: reaped; 0: of another pid namespace
     const std::string folder = "/proc/" + std::to_string(pid);
-    ProcessFacts facts{read_proc(folder + "/cgroup"), read_proc(folder + "/uid_map")};
+    ProcessFacts facts{read_proc(folder + "/cgroup"), std::nullopt};
+    if (wanted == Wanted::unit_and_map) facts.uid_map = read_proc(folder + "/uid_map");
     // Still alive: then the files that were just read were its own and not those of a later process
     // with the same pid. A pidfd becomes readable when the process ends (pidfd_open(2)).
     pollfd alive{pidfd, POLLIN, 0};
@@ -124,14 +128,6 @@ void take_map(const ProcessFacts& facts, const PeerCalls& calls, policy::Caller&
     }
 }
 
-// A negative pidfd pins nothing.
-void take_process(int pidfd, const PeerCalls& calls, Peer& peer) {
-    const auto facts = pidfd >= 0 ? read_process(pidfd, calls) : std::nullopt;
-    if (!facts) return;
-    peer.unit = unit_of(*facts);
-    take_map(*facts, calls, peer.caller);
-}
-
 bool is_known(const ucred& credentials) {
     return credentials.pid > 0 && credentials.uid != no_id && credentials.gid != no_id;
 }
@@ -165,8 +161,11 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     int pidfd = -1;
     length = sizeof pidfd;
     if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
-        UniqueFd owned(pidfd);
-        take_process(owned.get(), calls, peer);
+        const UniqueFd owned(pidfd);
+        if (const auto facts = read_process(owned.get(), Wanted::unit_and_map, calls)) {
+            peer.unit = unit_of(*facts);
+            take_map(*facts, calls, peer.caller);
+        }
         return peer;
     }
     // ENOPROTOOPT: a kernel before 6.5. ESRCH, EINVAL, ENODATA: the peer is reaped already (what
@@ -187,8 +186,7 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.groups_known = false;
     peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    const auto facts = pidfd >= 0 ? read_process(pidfd, calls) : std::nullopt;
-    if (facts) peer.unit = unit_of(*facts);
+    if (const auto facts = read_process(pidfd, Wanted::unit, calls)) peer.unit = unit_of(*facts);
     return peer;
 }
 

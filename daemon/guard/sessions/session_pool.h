@@ -53,6 +53,9 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     Taken admit(channel::Datagram& packet, PacketOrigin& origin, const Peer& peer,
                 const std::string& listener, std::string& reason);
 
+    // Whether all sessions together have.
+    [[nodiscard]] bool has_too_many_packets() const { return packet_load_.is_full(); }
+
     // Marks the sessions that have had a packet for longer than since then: they are ended in the
     // next turn of the loop.
     void end_those_with_packets_since(MonotonicTime since);

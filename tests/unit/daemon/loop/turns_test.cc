@@ -271,6 +271,21 @@ TEST_F(OwnerQueueTest, IsBoundedForEachOwnerAndInAll) {
     EXPECT_TRUE(add(3, "c1"));
 }
 
+TEST_F(OwnerQueueTest, ItsBytesAreBoundedInTheSameWay) {
+    OwnerQueue<std::string> queue(turns_, {9, 9, 10, 25}, [](std::string&) { return Dealt::done; });
+    std::string item;
+    EXPECT_TRUE(queue.add(1, item, 9));
+    EXPECT_TRUE(queue.add(1, item, 9));
+    EXPECT_FALSE(queue.add(1, item, 1));
+    EXPECT_EQ(queue.bytes(1), 18U);
+    EXPECT_TRUE(queue.add(2, item, 9));
+    EXPECT_FALSE(queue.add(3, item, 1));
+    run_all();
+    EXPECT_EQ(queue.bytes(1), 0U);
+    EXPECT_TRUE(queue.add(3, item, 1));
+    EXPECT_TRUE(queue.add(1, item, 1));
+}
+
 TEST_F(OwnerQueueTest, WhatIsPutOffHoldsUpItsOwnerAlone) {
     full_ = {"a1"};
     add(1, "a1");
