@@ -247,7 +247,7 @@ void Datagrams::resume(uid_t payer) {
 void Datagrams::look_for_the_late() {
     const MonotonicTime now = steady_clock::now();
     // Where the guard itself did not get on, what sessions have answered waits to be read.
-    const bool is_late_itself = now > *late_at_ + reply_patience / 2;
+    const bool is_late_itself = now > late_at_.value_or(now) + reply_patience / 2;
     late_at_.reset();
     if (waiting_.size() == 0) return;
     if (!is_late_itself) pool_.end_those_with_packets_since(now - reply_patience);
