@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/control_data.h"
+
 namespace postern::channel {
 Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
     int ends[2] = {-1, -1};
@@ -20,19 +22,11 @@ Sent send_packet(int channel, std::span<const std::uint8_t> packet,
     assert(descriptors.size() <= 2);
     // sendmsg() reads only; iovec just has no const.
     iovec data{const_cast<std::uint8_t*>(packet.data()), packet.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
+    DescriptorSpace<2> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    if (!descriptors.empty()) {
-        message.msg_control = control.data();
-        message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
-        cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-        std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
-    }
+    put_descriptors(message, control.bytes, descriptors);
     for (;;) {
         // A session may not call sendmsg(2).
         const ssize_t sent =
@@ -47,31 +41,16 @@ Sent send_packet(int channel, std::span<const std::uint8_t> packet,
     }
 }
 
-std::vector<UniqueFd> take_descriptors(msghdr& message) {
-    std::vector<UniqueFd> descriptors;
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-        const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int descriptor = -1;
-            std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-            descriptors.emplace_back(descriptor);
-        }
-    }
-    return descriptors;
-}
-
 Received Receiver::receive(int channel) {
     Received received;
     iovec data{buffer_.data(), buffer_.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_descriptors * sizeof(int))> control;
+    DescriptorSpace<most_descriptors> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     if (descriptors_ == Descriptors::taken) {
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
+        message.msg_control = control.bytes.data();
+        message.msg_controllen = control.bytes.size();
     }
     ssize_t length = 0;
     do {

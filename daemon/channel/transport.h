@@ -47,9 +47,6 @@ struct Received {
 // Descriptors that one message can carry: the kernel's own maximum (SCM_MAX_FD).
 inline constexpr std::size_t most_descriptors = 253;
 
-// Those in the control data of a received message, each with its owner.
-std::vector<UniqueFd> take_descriptors(msghdr& message);
-
 // What becomes of descriptors that come along. The guard takes none from a session: whatever a
 // stranger made could stand still when it is closed. That dropping them stands still instead is
 // seen to by the session's list of system calls, by which none can be sent

@@ -1,34 +1,16 @@
 #include "daemon/guard/known_callers.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <condition_variable>
-#include <cstdint>
-#include <cstring>
 #include <deque>
 #include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
+#include <optional>
 #include <utility>
 
 #include "host/accounts.h"
 
 namespace postern {
-
-struct KnownCallers::Shared {
-    UniqueFd done;  // eventfd: an answer is there
-    std::mutex mutex;
-    std::condition_variable work;
-    std::deque<uid_t> asked;
-    std::vector<std::pair<uid_t, bool>> answered;
-    bool stopping = false;
-};
 
 namespace {
 
@@ -46,50 +28,20 @@ bool has_account(uid_t uid) {
     }
 }
 
-template <typename S>
-void answer_until_stopped(const std::shared_ptr<S>& shared) {
-    std::unique_lock lock(shared->mutex);
-    for (;;) {
-        shared->work.wait(lock, [&] { return !shared->asked.empty() || shared->stopping; });
-        if (shared->stopping) return;
-        const uid_t uid = shared->asked.front();
-        shared->asked.pop_front();
-        lock.unlock();
-        const bool there_is = has_account(uid);
-        lock.lock();
-        shared->answered.emplace_back(uid, there_is);
-        const std::uint64_t one = 1;
-        (void)!::write(shared->done.get(), &one, sizeof one);
-    }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<KnownCallers>> KnownCallers::create(sd_event* event, ConnectionTaker& next) {
-    auto shared = std::make_shared<Shared>();
-    shared->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!shared->done) return fail(std::string("eventfd: ") + std::strerror(errno));
-    std::unique_ptr<KnownCallers> made(new KnownCallers(event, shared, next));
-    const int r = add_io(event, made->source_, shared->done.get(), EPOLLIN,
-                         [raw = made.get()](std::uint32_t) { raw->on_answers(); });
-    if (r < 0) return fail(std::string("accounts: ") + std::strerror(-r));
-    try {
-        // Detached: a look-up that hangs must not hold up the end of the process.
-        std::thread(answer_until_stopped<Shared>, shared).detach();
-    } catch (const std::system_error& error) {
-        return fail(std::string("accounts: no thread: ") + error.what());
-    }
+    std::unique_ptr<KnownCallers> made(new KnownCallers(event, next));
+    auto worker = Accounts::create(
+        event, [](uid_t uid) { return std::optional(std::pair(uid, has_account(uid))); },
+        [raw = made.get()](const auto& answers) { raw->on_answers(answers); });
+    if (!worker) return fail("accounts: " + worker.error().message);
+    made->accounts_ = std::move(*worker);
     return made;
 }
 
-KnownCallers::KnownCallers(sd_event* event, std::shared_ptr<Shared> shared, ConnectionTaker& next)
-    : shared_(std::move(shared)), next_(next), timer_(event, [this] { on_timeout(); }) {}
-
-KnownCallers::~KnownCallers() {
-    const std::lock_guard lock(shared_->mutex);
-    shared_->stopping = true;
-    shared_->work.notify_all();
-}
+KnownCallers::KnownCallers(sd_event* event, ConnectionTaker& next)
+    : next_(next), timer_(event, [this] { on_timeout(); }) {}
 
 std::vector<uid_t> KnownCallers::unlisted(const policy::Caller& caller) const {
     std::vector<uid_t> uids;
@@ -118,10 +70,9 @@ bool KnownCallers::is_full(uid_t payer) const {
 }
 
 void KnownCallers::ask(uid_t uid) {
-    const std::lock_guard lock(shared_->mutex);
-    if (std::ranges::find(shared_->asked, uid) != shared_->asked.end()) return;
-    shared_->asked.push_back(uid);
-    shared_->work.notify_all();
+    accounts_->order([uid](std::deque<uid_t>& asked) {
+        if (std::ranges::find(asked, uid) == asked.end()) asked.push_back(uid);
+    });
 }
 
 void KnownCallers::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
@@ -159,14 +110,7 @@ void KnownCallers::refuse(UniqueFd connection, const Peer* peer, const std::stri
     next_.refuse(std::move(connection), peer, listener, reason);
 }
 
-void KnownCallers::on_answers() {
-    std::uint64_t count = 0;
-    (void)!::read(shared_->done.get(), &count, sizeof count);
-    std::vector<std::pair<uid_t, bool>> answered;
-    {
-        const std::lock_guard lock(shared_->mutex);
-        answered.swap(shared_->answered);
-    }
+void KnownCallers::on_answers(const std::vector<std::pair<uid_t, bool>>& answered) {
     const auto now = Clock::now();
     for (const auto& [uid, there_is] : answered) {
         const Clock::duration time = there_is ? Clock::duration(positive_time) : negative_time;

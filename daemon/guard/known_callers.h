@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -26,6 +27,7 @@
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/listen/listener.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/worker.h"
 #include "daemon/policy/snapshot.h"
 
 namespace postern {
@@ -43,7 +45,7 @@ class KnownCallers final : public ConnectionTaker {
     // `next` outlives it. Errors: no descriptor or thread to be had.
     static Result<std::unique_ptr<KnownCallers>> create(sd_event* event, ConnectionTaker& next);
     // Does not wait for a look-up that goes on.
-    ~KnownCallers() override;
+    ~KnownCallers() override = default;
     KnownCallers(const KnownCallers&) = delete;
     KnownCallers& operator=(const KnownCallers&) = delete;
 
@@ -61,7 +63,7 @@ class KnownCallers final : public ConnectionTaker {
 
   private:
     using Clock = std::chrono::steady_clock;
-    struct Shared;
+    using Accounts = Worker<uid_t, std::pair<uid_t, bool>>;
     struct Answer {
         bool has_account = false;
         Clock::time_point until;
@@ -71,22 +73,21 @@ class KnownCallers final : public ConnectionTaker {
         Peer peer;
         const Listener* listener = nullptr;
     };
-    KnownCallers(sd_event* event, std::shared_ptr<Shared> shared, ConnectionTaker& next);
+    KnownCallers(sd_event* event, ConnectionTaker& next);
     // Those of the caller's uids that have to be asked about.
     [[nodiscard]] std::vector<uid_t> unlisted(const policy::Caller& caller) const;
     [[nodiscard]] bool is_answered(const policy::Caller& caller) const;
     [[nodiscard]] bool is_full(uid_t payer) const;
     void ask(uid_t uid);
     void pass_on(UniqueFd connection, Peer peer, const Listener& listener);
-    void on_answers();
+    void on_answers(const std::vector<std::pair<uid_t, bool>>& answered);
     void on_timeout();
 
-    std::shared_ptr<Shared> shared_;
+    std::unique_ptr<Accounts> accounts_;
     ConnectionTaker& next_;
     policy::SnapshotPtr snapshot_;
     std::map<uid_t, Answer> answers_;
     std::list<Waiting> waiting_;
-    EventSource source_;
     Timer timer_;
     bool timer_armed_ = false;
     bool stopped_ = false;

@@ -11,10 +11,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/worker.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/snapshot.h"
 
@@ -33,7 +37,7 @@ class PolicyStore {
     static Result<std::unique_ptr<PolicyStore>> create(sd_event* event, policy::LoadOptions options,
                                                        Loaded loaded, Refreshed refreshed);
     // Does not wait for a load that is under way.
-    ~PolicyStore();
+    ~PolicyStore() = default;
     PolicyStore(const PolicyStore&) = delete;
     PolicyStore& operator=(const PolicyStore&) = delete;
 
@@ -46,16 +50,28 @@ class PolicyStore {
     [[nodiscard]] bool sees_changes() const { return watching_ != nullptr; }
 
   private:
-    struct Shared;
-    PolicyStore(std::shared_ptr<Shared> shared, Loaded loaded, Refreshed refreshed);
-    void watch(sd_event* event);
-    void on_changes();
-    void on_loaded();
+    // To load, by load(); absent: to read once more who is who.
+    struct Asked {
+        std::optional<std::uint64_t> request;
+    };
+    struct Outcome {
+        Result<policy::SnapshotPtr> snapshot;
+        std::optional<std::uint64_t> request;
+    };
+    using Files = Worker<Asked, Outcome>;
 
-    std::shared_ptr<Shared> shared_;
+    PolicyStore(Loaded loaded, Refreshed refreshed);
+    static std::optional<Outcome> outcome_of(const policy::LoadOptions& options, const Asked& asked,
+                                             policy::SnapshotPtr& last);
+    void order(std::optional<std::uint64_t> request);
+    void watch(sd_event* event, const std::string& folder);
+    void on_changes();
+    void on_read(std::vector<Outcome> outcomes);
+
     Loaded loaded_;
     Refreshed refreshed_;
-    EventSource source_;
+    std::uint64_t requested_ = 0;  // by load()
+    std::unique_ptr<Files> files_;
     UniqueFd changes_;  // inotify(7)
     EventSource watching_;
 };

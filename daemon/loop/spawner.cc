@@ -15,10 +15,11 @@
 #include <cstring>
 #include <future>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
+#include "base/control_data.h"
 #include "base/unique_fd.h"
+#include "daemon/loop/started_thread.h"
 
 namespace postern {
 namespace {
@@ -73,26 +74,14 @@ int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid
                          no_environment.data());
 }
 
-// The control data of a message with descriptors.
-struct Control {
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_descriptors * sizeof(int))> bytes{};
-};
-
 bool send_descriptors(int socket, const std::vector<int>& descriptors) {
     char byte = 0;
     iovec data{&byte, 1};
-    Control control;
-    const std::size_t size = descriptors.size() * sizeof(int);
+    DescriptorSpace<most_descriptors> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    message.msg_control = control.bytes.data();
-    message.msg_controllen = CMSG_SPACE(size);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(size);
-    std::memcpy(CMSG_DATA(header), descriptors.data(), size);
+    put_descriptors(message, control.bytes, descriptors);
     return ::sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
 }
 
@@ -100,7 +89,7 @@ bool send_descriptors(int socket, const std::vector<int>& descriptors) {
 std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
     char byte = 0;
     iovec data{&byte, 1};
-    Control control;
+    DescriptorSpace<most_descriptors> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -112,14 +101,8 @@ std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
     } while (length < 0 && errno == EINTR);
     std::vector<UniqueFd> received;
     error = length < 0 || (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : 0;
-    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    if (length <= 0 || header == nullptr) return received;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-        int number = -1;
-        std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
-        const UniqueFd low(number);
-        received.emplace_back(::fcntl(number, F_DUPFD_CLOEXEC, lowest_source));
+    for (const UniqueFd& low : take_descriptors(message)) {
+        received.emplace_back(::fcntl(low.get(), F_DUPFD_CLOEXEC, lowest_source));
         if (!received.back()) error = errno;
     }
     return received;
@@ -189,15 +172,13 @@ Result<std::unique_ptr<Spawner>> Spawner::create() {
     auto state = std::make_unique<State>();
     state->ours.reset(pair[0]);
     UniqueFd theirs(pair[1]);
-    std::promise<Status> begun;
-    auto answer = begun.get_future();
-    try {
-        state->thread = std::thread(&State::run, state.get(), theirs.get(), std::move(begun));
-    } catch (const std::system_error& error) {
-        return fail(std::string("no thread to start programs from: ") + error.what());
-    }
-    // It has a copy of its own now.
-    POSTERN_TRY(answer.get());
+    // It has a copy of its own once it has begun.
+    auto thread =
+        start_thread([raw = state.get(), socket = theirs.get()](std::promise<Status> begun) {
+            raw->run(socket, std::move(begun));
+        });
+    if (!thread) return fail("starting programs: " + thread.error().message);
+    state->thread = std::move(*thread);
     return std::unique_ptr<Spawner>(new Spawner(std::move(state)));
 }
 

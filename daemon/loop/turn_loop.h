@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
+#include "daemon/loop/event_flag.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/turns.h"
 
@@ -24,12 +24,12 @@ class TurnLoop {
     [[nodiscard]] Turns& turns() { return turns_; }
 
   private:
-    explicit TurnLoop(UniqueFd work);
+    TurnLoop();
     void run();
 
     // Readable while there is work. Not a defer source: those count as the longest waiting of all
     // whenever they are enabled, so that the loop would never come to another one.
-    UniqueFd work_;
+    EventFlag work_;
     Turns turns_;
     EventSource source_;
 };

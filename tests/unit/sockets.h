@@ -1,7 +1,9 @@
 // Sockets that a test talks through to what it tests.
 #pragma once
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -13,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/control_data.h"
 #include "base/unique_fd.h"
 #include "host/unix_address.h"
 
@@ -40,6 +43,36 @@ inline UniqueFd socket_at(const std::string& path, int type) {
     return socket;
 }
 
+// Sockets whose last close stands still: for an hour, or until a signal comes (SO_LINGER, and data
+// that the peer does not take).
+class LingeringSockets {
+  public:
+    LingeringSockets() {
+        address_.sin_family = AF_INET;
+        address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t length = sizeof address_;
+        EXPECT_EQ(::bind(peer_.get(), address(), sizeof address_), 0);
+        EXPECT_EQ(::listen(peer_.get(), 1024), 0);
+        EXPECT_EQ(::getsockname(peer_.get(), address(), &length), 0);
+    }
+    UniqueFd make() {
+        UniqueFd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        EXPECT_EQ(::connect(made.get(), address(), sizeof address_), 0);
+        const std::vector<char> data(1 << 20);
+        while (::send(made.get(), data.data(), data.size(), MSG_DONTWAIT) > 0) {
+        }
+        const linger wait{1, 3600};
+        EXPECT_EQ(::setsockopt(made.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait), 0);
+        return made;
+    }
+
+  private:
+    sockaddr* address() { return reinterpret_cast<sockaddr*>(&address_); }
+
+    UniqueFd peer_{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address_{};
+};
+
 // sendmsg(2) of these bytes with these descriptors, to `to` or to whom the socket is connected
 // with.
 inline ssize_t send_with(int socket, std::string_view bytes, std::span<const int> descriptors,
@@ -51,15 +84,7 @@ inline ssize_t send_with(int socket, std::string_view bytes, std::span<const int
     message.msg_namelen = to_length;
     message.msg_iov = &data;
     message.msg_iovlen = 1;
-    if (!descriptors.empty()) {
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
-        cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
-        std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
-    }
+    put_descriptors(message, control, descriptors);
     return ::sendmsg(socket, &message, flags);
 }
 

@@ -1,13 +1,12 @@
 #include "daemon/guard/datagram/datagram_inbox.h"
 
-#include <sys/eventfd.h>
-
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <string>
-#include <system_error>
 #include <utility>
+
+#include "daemon/loop/started_thread.h"
 
 namespace postern {
 namespace {
@@ -18,20 +17,9 @@ constexpr int packets_in_turn = 16;
 // How long nothing is received after the kernel had no memory for it.
 constexpr std::chrono::milliseconds failure_time{200};
 
-void raise_event(const UniqueFd& event) {
-    (void)::eventfd_write(event.get(), 1);
-}
-
-void lower_event(const UniqueFd& event) {
-    eventfd_t count = 0;
-    (void)::eventfd_read(event.get(), &count);
-}
-
 }  // namespace
 
-DatagramInbox::DatagramInbox(const std::vector<int>& sockets)
-    : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      ready_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+DatagramInbox::DatagramInbox(const std::vector<int>& sockets) {
     for (const int socket : sockets) {
         receivers_.push_back(std::make_unique<DatagramReceiver>(socket));
     }
@@ -51,27 +39,22 @@ DatagramInbox::~DatagramInbox() {
 
 Status DatagramInbox::begin() {
     if (!wake_ || !ready_) return fail(std::string("eventfd: ") + std::strerror(errno));
-    std::promise<Status> begun;
-    auto answer = begun.get_future();
-    try {
-        thread_ = std::thread(&DatagramInbox::run, this, std::move(begun));
-    } catch (const std::system_error& error) {
-        return fail(std::string("no thread: ") + error.what());
-    }
-    return answer.get();
+    POSTERN_TRY(thread_,
+                start_thread([this](std::promise<Status> begun) { run(std::move(begun)); }));
+    return {};
 }
 
 void DatagramInbox::start() {
     const std::lock_guard lock(mutex_);
     started_ = true;
-    raise_event(wake_);
+    wake_.raise();
 }
 
 void DatagramInbox::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        raise_event(wake_);
+        wake_.raise();
     }
     if (thread_.joinable()) thread_.join();
 }
@@ -84,10 +67,10 @@ bool DatagramInbox::is_empty() const {
 std::optional<DatagramInbox::Item> DatagramInbox::take() {
     const std::lock_guard lock(mutex_);
     if (items_.empty()) return std::nullopt;
-    if (items_.size() == most_items) raise_event(wake_);
+    if (items_.size() == most_items) wake_.raise();
     Item item = std::move(items_.front());
     items_.pop_front();
-    if (items_.empty()) lower_event(ready_);
+    if (items_.empty()) ready_.lower();
     return item;
 }
 
@@ -116,13 +99,13 @@ bool DatagramInbox::wait(std::vector<pollfd>& fds) {
     for (const auto& receiver : receivers_) {
         fds.push_back({receives ? receiver->socket() : -1, POLLIN, 0});
     }
-    fds.push_back({wake_.get(), POLLIN, 0});
+    fds.push_back({wake_.descriptor(), POLLIN, 0});
     const int patience = failing_ ? static_cast<int>(failure_time.count()) : -1;
     failing_ = false;
     if (::poll(fds.data(), fds.size(), patience) <= 0) {
         for (pollfd& one : fds) one.revents = 0;
     } else if (fds.back().revents != 0) {
-        lower_event(wake_);
+        wake_.lower();
     }
     const std::lock_guard lock(mutex_);
     return !stopping_;
@@ -145,7 +128,7 @@ void DatagramInbox::receive_from(std::size_t number, ThreadInterrupt& interrupt)
 // False: no more can be kept now.
 bool DatagramInbox::keep(Item item) {
     const std::lock_guard lock(mutex_);
-    if (items_.empty()) raise_event(ready_);
+    if (items_.empty()) ready_.raise();
     items_.push_back(std::move(item));
     return items_.size() < most_items && !stopping_;
 }

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
 #include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/loop/event_flag.h"
 #include "daemon/loop/thread_interrupt.h"
 
 namespace postern {
@@ -43,7 +43,7 @@ class DatagramInbox {
     [[nodiscard]] bool is_empty() const;
 
     // Readable while there is something to take.
-    [[nodiscard]] int descriptor() const { return ready_.get(); }
+    [[nodiscard]] int descriptor() const { return ready_.descriptor(); }
     // Absent: nothing is there.
     std::optional<Item> take();
 
@@ -59,8 +59,8 @@ class DatagramInbox {
     std::vector<std::unique_ptr<DatagramReceiver>> receivers_;
     bool failing_ = false;  // the last attempt to receive
 
-    UniqueFd wake_;   // an event(fd): the thread has to look again
-    UniqueFd ready_;  // another one
+    EventFlag wake_;   // the thread has to look again
+    EventFlag ready_;  // there is something to take
     mutable std::mutex mutex_;
     std::deque<Item> items_;
     bool started_ = false;

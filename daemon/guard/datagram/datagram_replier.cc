@@ -10,12 +10,12 @@
 #include <future>
 #include <map>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/limits.h"
 #include "daemon/guard/datagram/datagram_sender.h"
+#include "daemon/loop/started_thread.h"
 
 namespace postern {
 namespace {
@@ -103,14 +103,9 @@ DatagramReplier::State::~State() {
 }
 
 Status DatagramReplier::State::begin() {
-    std::promise<Status> begun;
-    auto answer = begun.get_future();
-    try {
-        thread = std::thread(&State::run, this, std::move(begun));
-    } catch (const std::system_error& error) {
-        return fail(std::string("no thread: ") + error.what());
-    }
-    return answer.get();
+    POSTERN_TRY(thread,
+                start_thread([this](std::promise<Status> begun) { run(std::move(begun)); }));
+    return {};
 }
 
 void DatagramReplier::State::run(std::promise<Status> begun) {

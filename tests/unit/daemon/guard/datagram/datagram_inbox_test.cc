@@ -1,9 +1,7 @@
 // Packets wait for the loop, a few of them, and who sends what lingers keeps nobody waiting.
 #include "daemon/guard/datagram/datagram_inbox.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -99,25 +97,7 @@ TEST_F(DatagramInboxTest, WhatComesAfterItsEndWaitsForTheNextGuard) {
 
 // A hundred sockets whose last close stands still for an hour, in each of some packets.
 TEST_F(DatagramInboxTest, WhatLingersKeepsNobodyWaiting) {
-    UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    ASSERT_EQ(::bind(listener.get(), any, sizeof address), 0);
-    ASSERT_EQ(::listen(listener.get(), 1024), 0);
-    ASSERT_EQ(::getsockname(listener.get(), any, &length), 0);
-    const auto lingering = [&] {
-        UniqueFd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        EXPECT_EQ(::connect(made.get(), any, sizeof address), 0);
-        const std::vector<char> data(1 << 20);
-        while (::send(made.get(), data.data(), data.size(), MSG_DONTWAIT) > 0) {
-        }
-        const linger wait{1, 3600};
-        EXPECT_EQ(::setsockopt(made.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait), 0);
-        return made;
-    };
+    LingeringSockets lingering;
     const int on = 1;
     (void)::setsockopt(socket(0), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof on);
     create();
@@ -125,7 +105,7 @@ TEST_F(DatagramInboxTest, WhatLingersKeepsNobodyWaiting) {
         std::vector<UniqueFd> sockets;
         std::vector<int> numbers;
         for (int i = 0; i < 100; ++i) {
-            sockets.push_back(lingering());
+            sockets.push_back(lingering.make());
             numbers.push_back(sockets.back().get());
         }
         EXPECT_TRUE(send(0, "hostile", numbers));

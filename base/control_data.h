@@ -1,0 +1,28 @@
+// Descriptors in the control data of a message (unix(7), SCM_RIGHTS; cmsg(3)).
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace postern {
+
+// Place for so many of them, to be sent or received with.
+template <std::size_t most>
+struct DescriptorSpace {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(most * sizeof(int))> bytes{};
+};
+
+// Makes `space`, which is aligned and has room for them, the message's control data: these, which
+// stay the caller's. None: there is no control data.
+void put_descriptors(msghdr& message, std::span<char> space, std::span<const int> descriptors);
+
+// Those in a message that was received, each with its owner.
+std::vector<UniqueFd> take_descriptors(msghdr& message);
+
+}  // namespace postern
