@@ -23,6 +23,8 @@ ACTIONS = {
              "arguments": {"t": {"type": "list", "items": "string"}}},
 }
 _PAUSE = 0.01
+# As many groups as a process can have (NGROUPS_MAX), of which one is its primary one.
+_MANY_GROUPS = tuple(range(100_000, 165_535))
 # Uids of strangers, each of which is somebody else to the guard.
 _FIRST_STRANGER = 200_000
 
@@ -140,6 +142,8 @@ FLOODS = [
     ("Check, 60 KB of arguments, 8 sessions x 8", identities(8), check_big, 8),
     ("Run with a known key, 60 KB, 8 sessions x 4", identities(8), run_again, 4),
     ("connections without end", identities(1), connect, 64),
+    ("connections without end, of 65,536 groups",
+     [Identity(ALICE.uid, ALICE.gid, _MANY_GROUPS[number:]) for number in range(2)], connect, 64),
     ("many uids", [ROOT], many_uids, 400),
 ]
 

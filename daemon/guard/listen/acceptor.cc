@@ -14,8 +14,7 @@
 namespace postern {
 namespace {
 
-// Connections that one turn of the loop takes from one listener. To take one and to ask the kernel
-// who it is comes to some 50 us.
+// Connections that one turn of the loop takes from one listener.
 constexpr int accepts_per_turn = 8;
 // How long nothing is accepted after the process or the machine ran out of descriptors or memory.
 // Those who connect wait in the backlog meanwhile.
@@ -31,8 +30,8 @@ Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listener
       taker_(taker),
       only_uid_(only_uid),
       waiting_(turns, bounds,
-               [&taker](Waiting& one) {
-                   taker.admit(std::move(one.connection), one.peer, *one.listener);
+               [this](Waiting& one) {
+                   pass_on(one);
                    return Dealt::done;
                }),
       resume_(event, [this] {
@@ -40,9 +39,7 @@ Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listener
       }) {}
 
 Acceptor::~Acceptor() {
-    waiting_.drain([this](Waiting& one) {
-        taker_.refuse(std::move(one.connection), &one.peer, one.listener->name, "the daemon stops");
-    });
+    waiting_.drain([this](Waiting& one) { refuse(one, "the daemon stops"); });
 }
 
 Status Acceptor::start() {
@@ -86,27 +83,50 @@ void Acceptor::on_connection(const Listener& listener) {
 }
 
 void Acceptor::take(const Listener& listener, UniqueFd connection) {
-    auto peer = identify(connection.get());
-    if (!peer) {
-        return taker_.refuse(std::move(connection), nullptr, listener.name, peer.error().message);
+    auto credentials = credentials_of(connection.get());
+    if (!credentials) {
+        return taker_.refuse(std::move(connection), nullptr, listener.name,
+                             credentials.error().message);
     }
+    Waiting one{std::move(connection), *credentials, &listener};
+    if (!waiting_.add(payer_of(*credentials), one)) refuse(one, "too many connections at once");
+}
+
+// As far as it can be told now: whose the namespace is of a uid without account is not known yet.
+uid_t Acceptor::payer_of(const ucred& credentials) const {
+    policy::Caller caller;
+    caller.uid = credentials.uid;
+    caller.process_known = false;
+    taker_.charge(caller);
+    return caller.payer();
+}
+
+void Acceptor::refuse(Waiting& one, const std::string& reason) {
+    Peer peer;
+    peer.caller.uid = one.credentials.uid;
+    peer.caller.gid = one.credentials.gid;
+    peer.caller.groups = {one.credentials.gid};
+    peer.pid = one.credentials.pid;
+    taker_.charge(peer.caller);
+    taker_.refuse(std::move(one.connection), &peer, one.listener->name, reason);
+}
+
+void Acceptor::pass_on(Waiting& one) {
+    const Listener& listener = *one.listener;
+    auto peer = identify(one.connection.get(), one.credentials);
+    if (!peer) return refuse(one, peer.error().message);
+    taker_.charge(peer->caller);
     if (only_uid_ && peer->caller.uid != *only_uid_) {
-        return taker_.refuse(std::move(connection), &*peer, listener.name,
+        return taker_.refuse(std::move(one.connection), &*peer, listener.name,
                              "this guard serves uid " + std::to_string(*only_uid_) + " alone");
     }
     // Its file's mode says so already; a mode can be changed.
     if (listener.administrator && peer->caller.uid != only_uid_.value_or(0)) {
-        return taker_.refuse(std::move(connection), &*peer, listener.name,
+        return taker_.refuse(std::move(one.connection), &*peer, listener.name,
                              "the administrator's socket serves uid " +
                                  std::to_string(only_uid_.value_or(0)) + " alone");
     }
-    taker_.charge(peer->caller);
-    const uid_t payer = peer->caller.payer();
-    Waiting one{std::move(connection), std::move(*peer), &listener};
-    if (!waiting_.add(payer, one)) {
-        taker_.refuse(std::move(one.connection), &one.peer, listener.name,
-                      "too many connections at once");
-    }
+    taker_.admit(std::move(one.connection), *peer, listener);
 }
 
 void Acceptor::pause(int error) {

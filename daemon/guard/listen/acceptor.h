@@ -1,5 +1,5 @@
-// Takes connections from the listeners: accept, who is it, and, in the turn of whoever pays for it,
-// on to its session.
+// Takes connections from the listeners: accept, and, in the turn of whoever pays for it, who is it
+// and on to its session.
 #pragma once
 
 #include <sys/types.h>
@@ -36,10 +36,11 @@ class ConnectionTaker {
 
 class Acceptor {
   public:
-    // An accepted connection that waits for its turn.
+    // An accepted connection that waits for its turn, in which it is asked who the peer is: who has
+    // many groups or a long map would else keep all others from being accepted.
     struct Waiting {
         UniqueFd connection;
-        Peer peer;
+        ucred credentials;
         const Listener* listener = nullptr;
     };
 
@@ -65,6 +66,9 @@ class Acceptor {
   private:
     void on_connection(const Listener& listener);
     void take(const Listener& listener, UniqueFd connection);
+    [[nodiscard]] uid_t payer_of(const ucred& credentials) const;
+    void pass_on(Waiting& one);
+    void refuse(Waiting& one, const std::string& reason);
     void pause(int error);
     void set_enabled(bool enabled);
 

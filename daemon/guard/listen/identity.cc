@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include "base/unique_fd.h"
@@ -60,6 +59,19 @@ Result<std::vector<gid_t>> peer_groups(int connection, const PeerCalls& calls) {
     }
 }
 
+// All of them, ascending.
+Result<std::vector<gid_t>> groups_of(int connection, gid_t gid, const PeerCalls& calls) {
+    POSTERN_TRY(auto groups, peer_groups(connection, calls));
+    // The kernel sorts them; another namespace's map may order them anew.
+    if (!std::ranges::is_sorted(groups)) std::ranges::sort(groups);
+    const auto twice = std::ranges::unique(groups);
+    groups.erase(twice.begin(), twice.end());
+    // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
+    const auto place = std::ranges::lower_bound(groups, gid);
+    if (place == groups.end() || *place != gid) groups.insert(place, gid);
+    return groups;
+}
+
 // What is read of the peer's process while a pidfd pins it.
 struct ProcessFacts {
     std::optional<std::string> cgroups;
@@ -68,17 +80,12 @@ struct ProcessFacts {
 
 enum class Wanted : std::uint8_t { unit, unit_and_map };
 
-// Absent: the process is gone, or can't be told.
-std::optional<ProcessFacts> read_process(int pidfd, Wanted wanted, const PeerCalls& calls) {
+// `pid` and `pidfd` are of one process: both are what the kernel keeps of the peer
+// (sk_getsockopt() in net/core/sock.c), or of the sender. Absent: it is gone, or can't be told.
+std::optional<ProcessFacts> read_process(pid_t pid, int pidfd, Wanted wanted,
+                                         const PeerCalls& calls) {
     if (pidfd < 0) return std::nullopt;
     const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
-    auto info = read_proc("/proc/self/fdinfo/" + std::to_string(pidfd));
-    if (!info) return std::nullopt;
-    auto pid_text = line_value(*info, "Pid:\t");
-    if (!pid_text) return std::nullopt;
-    pid_t pid = 0;
-    std::from_chars(pid_text->data(), pid_text->data() + pid_text->size(), pid);
-    if (pid <= 0) return std::nullopt;  // -1: reaped; 0: of another pid namespace
     const std::string folder = "/proc/" + std::to_string(pid);
     ProcessFacts facts{read_proc(folder + "/cgroup"), std::nullopt};
     if (wanted == Wanted::unit_and_map) facts.uid_map = read_proc(folder + "/uid_map");
@@ -119,8 +126,9 @@ void take_map(const ProcessFacts& facts, const PeerCalls& calls, policy::Caller&
     const auto ids = facts.uid_map ? first_outside_ids(*facts.uid_map) : std::nullopt;
     caller.process_known = ids.has_value();
     if (!ids || std::ranges::find(*ids, id_t{0}) != ids->end()) return;
-    const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
-    if (read_proc("/proc/self/uid_map") == facts.uid_map) return;
+    // Written once, and before there was a guard.
+    static const auto own_map = read_small_file("/proc/self/uid_map");
+    if ((calls.own_uid_map != nullptr ? *calls.own_uid_map : own_map) == facts.uid_map) return;
     for (const id_t id : *ids) {
         if (std::ranges::find(caller.mapped_from, id) == caller.mapped_from.end()) {
             caller.mapped_from.push_back(id);
@@ -134,7 +142,7 @@ bool is_known(const ucred& credentials) {
 
 }  // namespace
 
-Result<Peer> identify(int connection, const PeerCalls& calls) {
+Result<ucred> credentials_of(int connection, const PeerCalls& calls) {
     ucred credentials{};
     socklen_t length = sizeof credentials;
     if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
@@ -143,26 +151,23 @@ Result<Peer> identify(int connection, const PeerCalls& calls) {
     if (length != sizeof credentials || !is_known(credentials)) {
         return fail("the kernel does not know who the peer is");
     }
-    POSTERN_TRY(auto groups, peer_groups(connection, calls));
+    return credentials;
+}
 
+Result<Peer> identify(int connection, const ucred& credentials, const PeerCalls& calls) {
     Peer peer;
     policy::Caller& caller = peer.caller;
     caller.uid = credentials.uid;
     caller.gid = credentials.gid;
     caller.process_known = false;
     peer.pid = credentials.pid;
-    caller.groups = std::move(groups);
-    // SO_PEERGROUPS leaves out a primary gid that is not supplementary as well.
-    caller.groups.push_back(credentials.gid);
-    std::ranges::sort(caller.groups);
-    const auto twice = std::ranges::unique(caller.groups);
-    caller.groups.erase(twice.begin(), twice.end());
+    POSTERN_TRY(caller.groups, groups_of(connection, caller.gid, calls));
 
     int pidfd = -1;
-    length = sizeof pidfd;
+    socklen_t length = sizeof pidfd;
     if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
         const UniqueFd owned(pidfd);
-        if (const auto facts = read_process(owned.get(), Wanted::unit_and_map, calls)) {
+        if (const auto facts = read_process(peer.pid, owned.get(), Wanted::unit_and_map, calls)) {
             peer.unit = unit_of(*facts);
             take_map(*facts, calls, peer.caller);
         }
@@ -186,7 +191,8 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.groups_known = false;
     peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    if (const auto facts = read_process(pidfd, Wanted::unit, calls)) peer.unit = unit_of(*facts);
+    if (const auto facts = read_process(peer.pid, pidfd, Wanted::unit, calls))
+        peer.unit = unit_of(*facts);
     return peer;
 }
 

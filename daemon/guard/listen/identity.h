@@ -33,18 +33,24 @@ struct PeerCalls {
     int (*poll)(pollfd*, nfds_t, int) = ::poll;
     // The whole of a small file below /proc; absent where it can't be read.
     std::optional<std::string> (*read_proc)(const std::string& path) = nullptr;
+    // The guard's own; null: what it is.
+    const std::string* own_uid_map = nullptr;
 };
 
-// Errors: the kernel does not say who it is, or says that it does not know (pid 0, an id of
-// 0xffffffff): the connection is refused. That the unit can't be told, or the user namespace, is no
-// error.
-Result<Peer> identify(int connection, const PeerCalls& calls = {});
+// Who connected, as far as it says at once: pid, uid and gid. Error: the kernel does not say who it
+// is, or says that it does not know (pid 0, an id of 0xffffffff): the connection is refused.
+Result<ucred> credentials_of(int connection, const PeerCalls& calls = {});
+
+// The whole identity of a peer of these credentials. That can take a millisecond: it may have
+// 65,536 groups, and a user namespace whose map has 340 lines. Errors: the kernel does not say.
+// That the unit can't be told, or the user namespace, is no error.
+Result<Peer> identify(int connection, const ucred& credentials, const PeerCalls& calls = {});
 
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no
 // groups: those are not known. Nor is the user namespace taken to be: most senders are gone by
 // then, and one user's packets would be two callers, by chance. `pidfd` is negative where there is
-// none; it stays the caller's. Errors: as of identify().
+// none; it stays the caller's. Errors: as of credentials_of().
 Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls = {});
 
 // Whether this kernel can tell a peer's unit and user namespace at all (SO_PEERPIDFD, Linux 6.5).

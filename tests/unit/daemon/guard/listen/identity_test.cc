@@ -26,7 +26,6 @@ struct FakeKernel {
     std::vector<gid_t> groups{27, 1000};
     int failing_option = 0;  // this option fails
     int error = 0;           // with this errno
-    std::optional<std::string> fdinfo = "pos:\t0\nflags:\t02\nPid:\t4242\nNSpid:\t4242\n";
     std::optional<std::string> cgroup = "1:name=systemd:/x\n0::/system.slice/ci.service\n";
     int poll_result = 0;
     std::optional<std::string> uid_map = "         0          0 4294967295\n";
@@ -69,14 +68,15 @@ int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
 }
 
 std::optional<std::string> fake_read(const std::string& path) {
-    if (path == "/proc/self/uid_map") return kernel.own_uid_map;
     if (path == "/proc/4242/uid_map") return kernel.uid_map;
-    return path.starts_with("/proc/self/fdinfo/") ? kernel.fdinfo : kernel.cgroup;
+    return path == "/proc/4242/cgroup" ? kernel.cgroup : std::nullopt;
 }
 
 Result<Peer> identify_with(FakeKernel state) {
     kernel = std::move(state);
-    return identify(0, {fake_getsockopt, fake_poll, fake_read});
+    const PeerCalls calls{fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
+    POSTERN_TRY(auto credentials, credentials_of(0, calls));
+    return identify(0, credentials, calls);
 }
 
 std::vector<int> all_errnos() {
@@ -118,7 +118,8 @@ TEST(Identity, RefusesIdsThatAreNone) {
 
 Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7) {
     kernel = std::move(state);
-    return identify_sender(kernel.credentials, pidfd, {fake_getsockopt, fake_poll, fake_read});
+    return identify_sender(kernel.credentials, pidfd,
+                           {fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map});
 }
 
 TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
@@ -135,7 +136,6 @@ TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
 
 TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
     EXPECT_EQ(identify_sender_with({}, -1)->unit, std::nullopt);
-    EXPECT_EQ(identify_sender_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
     EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit, std::nullopt);
 }
 
@@ -150,9 +150,9 @@ TEST(SenderIdentity, RefusesIdsThatAreNone) {
 
 TEST(Identity, OfAnUnconnectedSocketIsRefused) {
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    auto peer = identify(socket.get());
-    ASSERT_FALSE(peer);
-    EXPECT_EQ(peer.error().message, "the kernel does not know who the peer is");
+    const auto credentials = credentials_of(socket.get());
+    ASSERT_FALSE(credentials);
+    EXPECT_EQ(credentials.error().message, "the kernel does not know who the peer is");
 }
 
 TEST(Identity, ABigUidIsItsOwn) {
@@ -189,10 +189,6 @@ TEST(Identity, EveryErrorOfThePidfdRefusesOrLeavesTheUnitUnknown) {
 }
 
 TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
-    EXPECT_EQ(identify_with({.fdinfo = "Pid:\t-1\n"})->unit, std::nullopt);
-    EXPECT_EQ(identify_with({.fdinfo = "Pid:\t0\n"})->unit, std::nullopt);
-    EXPECT_EQ(identify_with({.fdinfo = "pos:\t0\n"})->unit, std::nullopt);
-    EXPECT_EQ(identify_with({.fdinfo = std::nullopt})->unit, std::nullopt);
     EXPECT_EQ(identify_with({.cgroup = std::nullopt})->unit, std::nullopt);
     EXPECT_EQ(identify_with({.cgroup = "1:name=systemd:/system.slice/x.service\n"})->unit,
               std::nullopt);
@@ -231,8 +227,6 @@ TEST(Identity, HasNoNamespaceThatIsKnownWhereNothingPinsTheProcess) {
     };
     expect_unknown(identify_with({.failing_option = SO_PEERPIDFD, .error = ENOPROTOOPT}));
     expect_unknown(identify_with({.failing_option = SO_PEERPIDFD, .error = ESRCH}));
-    expect_unknown(identify_with({.fdinfo = "Pid:\t-1\n"}));
-    expect_unknown(identify_with({.fdinfo = std::nullopt}));
     expect_unknown(identify_with({.poll_result = 1, .uid_map = "0 1000 1\n"}));
     expect_unknown(identify_with({.uid_map = std::nullopt}));
     expect_unknown(identify_with({.uid_map = ""}));
@@ -246,20 +240,22 @@ TEST(Identity, HasNoNamespaceThatIsKnownWhereNothingPinsTheProcess) {
 
 TEST(Identity, OfARealPairIsOurOwn) {
     const SocketPair pair;
-    auto peer = identify(pair.here.get());
+    auto peer = identify(pair.here.get(), *credentials_of(pair.here.get()));
     ASSERT_TRUE(peer) << peer.error().message;
     EXPECT_EQ(peer->caller.uid, ::geteuid());
     EXPECT_EQ(peer->pid, ::getpid());
     EXPECT_EQ(peer->caller.process_known, units_are_known());
     EXPECT_EQ(peer->caller.mapped_from, std::vector<uid_t>{});
-    EXPECT_TRUE(std::is_sorted(peer->caller.groups.begin(), peer->caller.groups.end()));
+    EXPECT_TRUE(std::ranges::is_sorted(peer->caller.groups));
+    EXPECT_TRUE(std::ranges::binary_search(peer->caller.groups, ::getegid()));
 }
 
 TEST(Identity, DoesNotLeakThePidfd) {
     const SocketPair pair;
     const int before = ::dup(pair.here.get());
     ::close(before);
-    for (int i = 0; i < 10; ++i) ASSERT_TRUE(identify(pair.here.get()));
+    for (int i = 0; i < 10; ++i)
+        ASSERT_TRUE(identify(pair.here.get(), *credentials_of(pair.here.get())));
     const int after = ::dup(pair.here.get());
     ::close(after);
     EXPECT_EQ(before, after);
