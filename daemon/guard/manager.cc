@@ -270,10 +270,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
                 jobs_->active() + starts_->waiting()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
-        [this] {
-            spdlog::info("nothing to do: leaving, the next call starts the daemon again");
-            leave();
-        });
+        [this] { leave_idle(); });
     return {};
 }
 
@@ -300,6 +297,19 @@ Status Manager::set_up_policy() {
     }
     policy_->load();
     return {};
+}
+
+void Manager::leave_idle() {
+    // The next guard would not know of them.
+    if (ranges_kept_) {
+        spdlog::info(
+            "nothing to do, and not leaving: subordinate ids that were taken away from a user "
+            "count "
+            "as long as the daemon runs; restart it when no process and no file has them any more");
+        return;
+    }
+    spdlog::info("nothing to do: leaving, the next call starts the daemon again");
+    leave();
 }
 
 void Manager::report_off(const policy::BadFile& bad) {
@@ -376,6 +386,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
         if (std::ranges::find(warnings_, warning) == warnings_.end()) spdlog::warn("{}", warning);
     }
     warnings_ = snapshot->people.warnings;
+    ranges_kept_ = snapshot->people.ranges_kept;
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);
     known_callers_->set_snapshot(snapshot);

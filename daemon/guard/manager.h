@@ -58,6 +58,7 @@ class Manager {
                     std::vector<Listener>& listeners);
     void default_user_sockets();
     Status set_up_listeners(std::vector<Listener> listeners);
+    void leave_idle();
     void leave();
     void report_off(const policy::BadFile& bad);
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
@@ -70,6 +71,7 @@ class Manager {
     uid_t uid_;
     State state_ = State::starting;
     std::vector<std::string> warnings_;    // of the snapshot in force
+    bool ranges_kept_ = false;             // of subordinate ids that were taken away
     bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;

@@ -63,11 +63,19 @@ void StartTurns::forget_slow(Time now) {
     }
 }
 
+// For one who has none under way.
+bool StartTurns::has_place(Time now) const {
+    const auto in_the_way = std::ranges::count_if(under_way_, [&](const UnderWay& one) {
+        return now < one.since + rules_.patience_of_others;
+    });
+    return static_cast<std::size_t>(in_the_way) < rules_.at_once;
+}
+
 std::optional<StartTurns::Id> StartTurns::take(Time now) {
     forget_slow(now);
-    if (under_way_.size() >= rules_.at_once) return std::nullopt;
+    if (!has_place(now)) return std::nullopt;
     auto found = rules_.at_once == StartRules::any ? owners_.end() : next(now, false);
-    if (found == owners_.end()) found = next(now, true);
+    if (found == owners_.end() && under_way_.size() < rules_.at_once) found = next(now, true);
     if (found == owners_.end()) return std::nullopt;
     Owner& owner = found->second;
     last_ = found->first;
@@ -116,10 +124,16 @@ std::optional<StartTurns::Time> StartTurns::due(Time now) const {
     for (const auto& [uid, owner] : owners_) {
         if (owner.waiting.empty()) continue;
         consider(owner.waiting.front().since + rules_.patience);
-        if (!full) consider(token_at(owner));
+        if (!full || (owner.under_way == 0 && has_place(now))) consider(token_at(owner));
     }
     // Only who waits wants to know when others take too long.
-    if (first && full) consider(under_way_.front().since + rules_.most_under_way);
+    if (first && full) {
+        consider(under_way_.front().since + rules_.most_under_way);
+        const auto in_the_way = std::ranges::find_if(under_way_, [&](const UnderWay& one) {
+            return now < one.since + rules_.patience_of_others;
+        });
+        if (in_the_way != under_way_.end()) consider(in_the_way->since + rules_.patience_of_others);
+    }
     return first ? std::optional(std::max(*first, now)) : std::nullopt;
 }
 

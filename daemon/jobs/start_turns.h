@@ -21,15 +21,17 @@ namespace postern::jobs {
 struct StartRules {
     static constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
     // How many may be under way: at most so many of all, and one of an owner while a start of
-    // another, who has none under way, could be next.
+    // another, who has none under way, could be next. One that takes longer than any does by itself
+    // does not keep such another waiting: an owner can have all places, and can stop his processes.
     std::size_t at_once = any;
+    std::chrono::microseconds patience_of_others = std::chrono::milliseconds(100);
     // Of an owner, in the long run; and in one go after he has started none for a while.
     std::uint64_t per_second = 20;
     std::uint64_t burst = 40;
     // How long one waits before it is refused.
     std::chrono::microseconds patience = std::chrono::seconds(10);
-    // A start that takes longer does not keep others waiting any more: its process waits for
-    // something else than systemd (a quota of its own, a slow disk).
+    // A start that takes longer keeps nobody waiting any more: its process waits for something else
+    // than systemd (a quota of its own, a slow disk).
     std::chrono::microseconds most_under_way = std::chrono::seconds(2);
 };
 
@@ -82,6 +84,7 @@ class StartTurns {
     [[nodiscard]] std::chrono::microseconds interval() const;
     [[nodiscard]] Time token_at(const Owner& owner) const;
     Owners::iterator next(Time now, bool with_others);
+    [[nodiscard]] bool has_place(Time now) const;
     void forget_slow(Time now);
     void let_go(Owners::iterator owner, Time now);
 

@@ -85,6 +85,19 @@ Owners owners_of(const People& people, const Caller& caller) {
     return trail_of(people, caller).owners;
 }
 
+namespace {
+
+// Who makes a namespace chooses where it begins, within the ids that it has: 65,536 of a range, as
+// containers get them, are one payer.
+uid_t first_of_its_kind(const People& people, uid_t uid) {
+    constexpr uid_t ids_of_a_container = 65536;
+    const auto ranges = people.ranges.at(uid);
+    const uid_t first = ranges.empty() ? 0 : ranges.front().first;
+    return first + (uid - first) / ids_of_a_container * ids_of_a_container;
+}
+
+}  // namespace
+
 uid_t payer_of(const People& people, const Caller& caller) {
     if (has_account(people, caller, caller.uid)) return caller.uid;
     const Trail trail = trail_of(people, caller);
@@ -96,13 +109,14 @@ uid_t payer_of(const People& people, const Caller& caller) {
     }
     if (caller.process_known && !caller.mapped_from.empty() &&
         caller.mapped_from.front() != unmapped) {
-        return caller.mapped_from.front();
+        return first_of_its_kind(people, caller.mapped_from.front());
     }
     std::optional<uid_t> lowest;
     for (const uid_t uid : trail.accounts) {
         if (is_person(uid)) lowest = std::min(lowest.value_or(uid), uid);
     }
-    return lowest.value_or(caller.uid);
+    if (lowest) return *lowest;
+    return trail.in_range ? first_of_its_kind(people, caller.uid) : caller.uid;
 }
 
 bool is_member(const People& people, const Owners& owners, gid_t gid) {

@@ -38,8 +38,10 @@ Owners owners_of(const People& people, const Caller& caller);
 
 // Whose quotas count: an account of its own pays for itself; else the one owner who has an account,
 // if it is exactly one and no system account; else the namespace, by what its map begins with, so
-// that all containers of one system account are not one payer. Without a map: the lowest owner who
-// is a person, else the uid itself.
+// that all containers of one system account are not one payer: but 65,536 ids of a range are one
+// (of no range: from a multiple of it), since whoever has them can make a namespace of any.
+// Without a map: the lowest owner who is a person, else the uid in the same way, and itself where
+// it lies in no range.
 uid_t payer_of(const People& people, const Caller& caller);
 
 // Whether the group database gives this group, of those that deny rules name, to one of them.

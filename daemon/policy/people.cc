@@ -35,7 +35,9 @@ void People::keep_ranges_of(const People& before) {
     // One whose owner could not be told then is told now, or is nobody's.
     std::ranges::copy_if(before.ranges.all(), std::back_inserter(both),
                          [](const UidRange& range) { return range.owner.has_value(); });
-    ranges = UidRanges(std::move(both));
+    UidRanges kept(std::move(both));
+    ranges_kept = kept != ranges;
+    ranges = std::move(kept);
 }
 
 }  // namespace postern::policy

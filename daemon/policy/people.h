@@ -43,6 +43,7 @@ struct People {
     UidRanges ranges;
     // False: subordinate ids come from elsewhere than files, so that a uid may be anybody's.
     bool ranges_known = true;
+    bool ranges_kept = false;
     // By group that a deny rule names: whom the group database puts in it, primary groups included;
     // ascending.
     std::map<gid_t, std::vector<uid_t>> members;
@@ -52,6 +53,7 @@ struct People {
 
     [[nodiscard]] bool has_account(uid_t uid) const;
     // Ranges that were somebody's before stay: processes and setuid files of them do, too.
+    // `ranges_kept`: there is such a one.
     void keep_ranges_of(const People& before);
     bool operator==(const People&) const = default;
 };

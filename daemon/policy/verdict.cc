@@ -113,11 +113,11 @@ Verdict judge(const Action& action, const Asking& asking) {
 Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view action,
                const Unit& unit) {
     if (!is_known(caller)) return denied("the caller is not known", {}, {});
+    // Found out before it matters: how long that takes, with a long map, must not tell whether
+    // there is such an action.
+    const Asking asking{snapshot.people, caller, unit, owners_of(snapshot.people, caller)};
     const auto found = snapshot.actions.find(action);
-    if (found != snapshot.actions.end()) {
-        return judge(found->second,
-                     {snapshot.people, caller, unit, owners_of(snapshot.people, caller)});
-    }
+    if (found != snapshot.actions.end()) return judge(found->second, asking);
     const auto bad = std::ranges::find_if(snapshot.bad, [&](const BadFile& file) {
         return !file.action.empty() && file.action == action;
     });

@@ -81,6 +81,23 @@ def test_it_stays_while_there_is_something_to_do(host, configure):
     host.run("rm", "/etc/postern/actions.d/waits.json")
 
 
+def test_it_stays_while_subordinate_ids_count_that_were_taken_away(host, configure):
+    """The next guard would not know of them, and let in whom a rule denies."""
+    host.write("/etc/subuid", "member:100000:65536\n")
+    configure({"limits": {"idle-exit": "2s"}})
+    host.run("posternctl", "ping", user="member")
+    host.write("/etc/subuid", "")
+
+    def said(text):
+        return text in host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
+
+    pid = host.property("posternd.service", "MainPID")
+    booted_host.wait_until(lambda: said("nothing to do, and not leaving: subordinate ids"), 60, "it is idle")
+    assert host.property("posternd.service", "MainPID") == pid
+    host.run("rm", "/etc/subuid")
+    host.run("systemctl", "restart", "posternd.service")
+
+
 @pytest.mark.parametrize("calls", [120, pytest.param(1000, marks=pytest.mark.long)])
 def test_no_call_is_lost_to_a_guard_that_leaves(host, configure, calls):
     configure({"limits": {"idle-exit": "20ms"}})

@@ -55,9 +55,12 @@ const char* priority(AuditEvent::Kind kind) {
 }
 
 // What became of a job whose start is recorded.
-bool tells_of_a_job(AuditEvent::Kind kind) {
-    return kind == AuditEvent::Kind::job_ended || kind == AuditEvent::Kind::job_not_started ||
-           kind == AuditEvent::Kind::job_lost;
+AuditRoom room_of(AuditEvent::Kind kind) {
+    using Kind = AuditEvent::Kind;
+    if (kind == Kind::job_started) return AuditRoom::starts;
+    const bool ends =
+        kind == Kind::job_ended || kind == Kind::job_not_started || kind == Kind::job_lost;
+    return ends ? AuditRoom::ends : AuditRoom::common;
 }
 
 std::string timestamp(std::chrono::system_clock::time_point time) {
@@ -249,8 +252,7 @@ bool Audit::write(const AuditEvent& event) {
 
 bool Audit::record(const AuditEvent& event, std::uint64_t count) {
     const std::string line = audit_json(event, std::chrono::system_clock::now(), count);
-    const AuditRoom room = tells_of_a_job(event.kind) ? AuditRoom::reserved : AuditRoom::common;
-    if (!sink_->write(line, audit_fields(event, count), room)) {
+    if (!sink_->write(line, audit_fields(event, count), room_of(event.kind))) {
         ++lost_;
         return false;
     }

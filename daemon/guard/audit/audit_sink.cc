@@ -19,10 +19,17 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t most_queued = 1024;
+constexpr std::size_t most_common = 1024;
+constexpr std::size_t most_starts = 1024;
 // The most that the limit "jobs" can be: as many may end while nothing can be written.
-constexpr std::size_t most_reserved = 16384;
+constexpr std::size_t most_ends = 16384;
 constexpr std::chrono::microseconds retry_time{100'000};
+
+// How many may be queued, with one in that room.
+std::size_t most_with(AuditRoom room) {
+    if (room == AuditRoom::common) return most_common;
+    return most_common + most_starts + (room == AuditRoom::ends ? most_ends : 0);
+}
 
 class FileSink final : public AuditSink {
   public:
@@ -67,8 +74,7 @@ class QueueingSink : public AuditSink {
         Sent sent = queue_.empty() ? send(fresh) : Sent::full;
         if (sent == Sent::sent) return true;
         if (sent == Sent::never) return false;
-        const std::size_t most = most_queued + (room == AuditRoom::reserved ? most_reserved : 0);
-        if (queue_.size() >= most) return false;
+        if (queue_.size() >= most_with(room)) return false;
         if (queue_.empty() && !wait(sent)) return false;
         queue_.push_back(std::move(fresh));
         return true;

@@ -3,11 +3,12 @@
 namespace postern {
 
 bool DenialWindow::single(uid_t uid, gid_t gid, std::uint8_t kind, Time now) {
-    std::tuple key{uid, gid, kind};
+    std::pair key{uid, kind};
     if (windows_.size() >= most_windows && !windows_.contains(key)) {
-        key = {static_cast<uid_t>(-1), static_cast<gid_t>(-1), kind};
+        key.first = static_cast<uid_t>(-1);
+        gid = static_cast<gid_t>(-1);
     }
-    Window& window = windows_.try_emplace(key, Window{now}).first->second;
+    Window& window = windows_.try_emplace(key, Window{now, gid}).first->second;
     if (window.singles < most_single) {
         ++window.singles;
         return true;
@@ -25,8 +26,7 @@ std::vector<DenialWindow::Sum> DenialWindow::ended(Time now) {
             continue;
         }
         if (window.summed > 0) {
-            const auto [uid, gid, kind] = key;
-            sums.push_back({uid, gid, kind, window.summed});
+            sums.push_back({key.first, window.gid, key.second, window.summed});
         }
         it = windows_.erase(it);
     }

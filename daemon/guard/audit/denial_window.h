@@ -1,4 +1,4 @@
-// Which denials are recorded one by one: the first few of a caller within a window; the rest is
+// Which denials are recorded one by one: the first few of a user within a window; the rest is
 // counted and recorded as one sum when the window ends, so that a caller in a loop can't fill the
 // audit. Pure: time comes in as a parameter.
 #pragma once
@@ -8,7 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace postern {
@@ -18,12 +18,13 @@ class DenialWindow {
     using Time = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::seconds length{10};
     static constexpr std::uint64_t most_single = 20;
-    // Windows at a time; one user may own many thousand uids, so all beyond share one a kind.
+    // Windows at a time, all beyond share one a kind: an owner has one a kind, whatever uids and
+    // gids are his.
     static constexpr std::size_t most_windows = 1024;
 
     struct Sum {
-        uid_t uid;
-        gid_t gid;
+        uid_t uid;  // of who pays
+        gid_t gid;  // of the first
         std::uint8_t kind;
         std::uint64_t count;
     };
@@ -41,10 +42,11 @@ class DenialWindow {
   private:
     struct Window {
         Time began;
+        gid_t gid = 0;
         std::uint64_t singles = 0;
         std::uint64_t summed = 0;
     };
-    std::map<std::tuple<uid_t, gid_t, std::uint8_t>, Window> windows_;
+    std::map<std::pair<uid_t, std::uint8_t>, Window> windows_;
 };
 
 }  // namespace postern

@@ -74,6 +74,7 @@ TEST_F(PolicyStoreTest, ReadsSubordinateIdsAgainWhenTheyChange) {
     store_->load();
     wait_for(1);
     EXPECT_EQ(ranges(*loads_[0]), Ranges{first});
+    EXPECT_FALSE((*loads_[0])->people.ranges_kept);
 
     // The actions stay as they were loaded.
     write_action("two");
@@ -83,6 +84,7 @@ TEST_F(PolicyStoreTest, ReadsSubordinateIdsAgainWhenTheyChange) {
     EXPECT_EQ(refreshed_.back()->actions.size(), 1U);
     // The one that vanished stays too, now and after a reload.
     EXPECT_EQ(ranges(refreshed_.back()), (Ranges{first, second}));
+    EXPECT_TRUE(refreshed_.back()->people.ranges_kept);
     store_->load();
     wait_for(2);
     EXPECT_EQ((*loads_[1])->actions.size(), 2U);

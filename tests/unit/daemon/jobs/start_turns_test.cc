@@ -106,20 +106,41 @@ TEST_F(Turns, InTurnByOwnerWithoutABoundToo) {
 
 TEST_F(Turns, WhoTakesTooLongIsNotWaitedFor) {
     rules(2);
-    wait(a, 2);
+    wait(a, 3);
     EXPECT_THAT(taken(), ElementsAre(a, a));
-    wait(b);
-    EXPECT_THAT(taken(), IsEmpty());
-    EXPECT_EQ(turns_.due(now_), now_ + seconds(2));
-    now_ += milliseconds(1999);
+    now_ += milliseconds(100);
+    EXPECT_EQ(turns_.due(now_), now_ + milliseconds(1900));
+    now_ += milliseconds(1899);
     EXPECT_THAT(taken(), IsEmpty());
     now_ += milliseconds(1);
-    EXPECT_THAT(taken(), ElementsAre(b));
+    EXPECT_THAT(taken(), ElementsAre(a));
     // Those that were forgotten come to their end all the same.
     over(a);
     over(a);
     wait(c, 3);
     EXPECT_THAT(taken(), ElementsAre(c));
+}
+
+// He can stop the processes that systemd has made for him.
+TEST_F(Turns, WhoHasAllPlacesKeepsAnotherWaitingForAMomentAlone) {
+    rules(2);
+    wait(a, 4);
+    EXPECT_THAT(taken(), ElementsAre(a, a));
+    wait(b, 2);
+    wait(c);
+    EXPECT_THAT(taken(), IsEmpty());
+    EXPECT_EQ(turns_.due(now_), now_ + milliseconds(100));
+    now_ += milliseconds(99);
+    EXPECT_THAT(taken(), IsEmpty());
+    now_ += milliseconds(1);
+    EXPECT_THAT(taken(), ElementsAre(b, c));
+    // More of those who have some under way wait for a place.
+    EXPECT_THAT(taken(), IsEmpty());
+    now_ += milliseconds(100);
+    EXPECT_THAT(taken(), IsEmpty());
+    EXPECT_EQ(turns_.due(now_), now_ + seconds(2) - milliseconds(200));
+    over(b);
+    EXPECT_THAT(taken(), ElementsAre(b));
 }
 
 TEST_F(Turns, WhoIsRemovedWaitsNoMore) {

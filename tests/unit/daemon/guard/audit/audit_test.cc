@@ -240,6 +240,24 @@ TEST_F(AuditTest, ARecordThatIsTooLongForTheJournalHoldsUpNoOther) {
               "MESSAGE=1 audit records were l");
 }
 
+TEST_F(AuditTest, AFloodOfDenialsKeepsNoStartFromBeingRecorded) {
+    const UniqueFd journal = bind_journal();
+    auto sink = open_audit_journal(event_.get(), folder_ / "journal");
+    ASSERT_TRUE(sink) << sink.error().message;
+    Audit audit(event_.get(), std::move(*sink));
+    AuditEvent event = denied(caller_);
+    bool all_taken = true;
+    for (int i = 0; i < 100'000 && all_taken; ++i) {
+        if (i % DenialWindow::most_single == 0) ++caller_.uid;
+        all_taken = audit.write(event);
+    }
+    EXPECT_FALSE(all_taken);
+    event.kind = AuditEvent::Kind::job_started;
+    int started = 0;
+    while (started < 100'000 && audit.write(event)) ++started;
+    EXPECT_EQ(started, 1024);
+}
+
 // A journald that stands still takes some hundred packets and then none: nothing blocks, a bounded
 // number waits, and then a start is not admitted.
 TEST_F(AuditTest, AJournalThatStandsStillBlocksNothing) {

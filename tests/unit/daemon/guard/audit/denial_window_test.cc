@@ -22,11 +22,16 @@ TEST(DenialWindow, SumsAfterTwentyInTenSeconds) {
     EXPECT_TRUE(window.single(1000, 1000, 1, after(10'000'001)));
 }
 
-TEST(DenialWindow, TellsCallersApart) {
+TEST(DenialWindow, TellsUsersApartAndNotTheirGroups) {
     DenialWindow window;
-    for (int i = 0; i < 30; ++i) (void)window.single(1000, 1000, 1, after(0));
+    for (gid_t gid = 0; gid < 30; ++gid) (void)window.single(1000, gid, 1, after(0));
     EXPECT_TRUE(window.single(1001, 1000, 1, after(0)));
-    EXPECT_TRUE(window.single(1000, 1001, 1, after(0)));
+    EXPECT_FALSE(window.single(1000, 1001, 1, after(0)));
+    const auto sums = window.ended(after(10'000'000));
+    ASSERT_EQ(sums.size(), 1U);
+    EXPECT_EQ(sums[0].uid, 1000U);
+    EXPECT_EQ(sums[0].gid, 0U);
+    EXPECT_EQ(sums[0].count, 11U);
 }
 
 TEST(DenialWindow, ManyOfOneKindDoNotHideAnother) {
