@@ -18,9 +18,9 @@ namespace postern {
 
 using AuditFields = std::vector<std::pair<std::string, std::string>>;
 
-// Which part of its queue a record may take. Starts have room that denials don't: a start that can't
-// be recorded is refused, and no flood of denials may bring that about. What became of a job has
-// room of its own: its start was recorded, and no flood of other records may hide the rest.
+// Which part of its queue a record may take. Starts have room that denials don't: a start that
+// can't be recorded is refused, and no flood of denials may bring that about. What became of a job
+// has room of its own: its start was recorded, and no flood of other records may hide the rest.
 enum class AuditRoom : std::uint8_t { common, starts, ends };
 
 class AuditSink {
