@@ -67,6 +67,8 @@ inline constexpr std::chrono::minutes key_memory{10};
 inline constexpr std::size_t keys_per_record = 16;
 // Who has fewer of them always gets one more.
 inline constexpr std::size_t keys_of_everybody = 16;
+// That are in memory and not on the disk yet; beyond, nothing is started.
+inline constexpr std::size_t uncopied_record_bytes = 16 * 1024 * 1024;
 
 // ---- The audit ----
 

@@ -149,9 +149,11 @@ struct StatusReport {
     std::string log_level;
     std::string supervision;  // "systemd", "cgroups", "process groups"
     std::uint32_t jobs = 0;
+    std::string record_problem;  // why records are not where they ought to be; empty: they are
     static constexpr auto fields =
         std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
-                   &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs);
+                   &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
+                   &StatusReport::record_problem);
 };
 struct SocketReport {
     std::string path;

@@ -208,6 +208,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     const Limits& limits = configuration_.limits;
     jobs::Settings settings;
     settings.state_folder = configuration_.state;
+    settings.runtime_folder = configuration_.runtime;
     settings.spawner = spawner_.get();
     settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;

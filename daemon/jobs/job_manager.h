@@ -101,6 +101,9 @@ class JobManager {
     // Whether one more key of this payer can be remembered for as long as it must be.
     virtual bool has_room_for_key(uid_t payer) = 0;
 
+    // Why records are not where they ought to be. Empty: they are.
+    [[nodiscard]] virtual std::string record_problem() const = 0;
+
     // Jobs that are not ended yet, of one payer (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;

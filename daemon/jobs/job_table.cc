@@ -1,7 +1,11 @@
 #include "daemon/jobs/job_table.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <cstring>
 
 namespace postern::jobs {
 namespace {
@@ -19,6 +23,11 @@ Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings set
                                   event, [raw = table.get()](int watch) { raw->changed(watch); },
                                   [raw = table.get()] { raw->any_changed(); }));
     table->watcher_ = std::move(watcher);
+    if (const int news = table->records_.news(); news >= 0) {
+        const int r = add_io(event, table->record_news_, news, EPOLLIN,
+                             [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
+        if (r < 0) return fail(std::string("records: ") + std::strerror(-r));
+    }
     return table;
 }
 

@@ -14,6 +14,8 @@ namespace postern::jobs {
 
 struct Settings {
     std::string state_folder;  // absolute; made 0700 where it is missing
+    // On a tmpfs, for records that are not on the disk yet. Empty: there is none.
+    std::string runtime_folder;
     // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
     std::string systemd_socket;
     Spawner* spawner = nullptr;  // outlives all jobs

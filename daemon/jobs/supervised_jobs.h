@@ -43,6 +43,7 @@ class SupervisedJobs final : public JobManager {
     bool has_room_for_key(uid_t payer) override {
         return table_->records().has_room_for_key(payer);
     }
+    [[nodiscard]] std::string record_problem() const override { return records().problem(); }
     [[nodiscard]] std::size_t active(uid_t payer) const override {
         return table_->active_of(payer);
     }
@@ -51,7 +52,7 @@ class SupervisedJobs final : public JobManager {
     void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }
 
   private:
-    // A job with its record on the disk, admitted but not started.
+    // A job with its record written, admitted but not started.
     Result<std::unique_ptr<Job>> make(Record record, int folder, StartPlace place,
                                       std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);

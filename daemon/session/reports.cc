@@ -27,6 +27,7 @@ struct TakeReport {
                       {"logLevel", status.log_level},
                       {"supervision", status.supervision},
                       {"jobs", status.jobs}});
+        if (!status.record_problem.empty()) reply["recordProblem"] = status.record_problem;
         return Unfinished{};
     }
     Taken operator()(const SocketReport& socket) const {

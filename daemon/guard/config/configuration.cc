@@ -97,6 +97,10 @@ Status take_limit(const std::string& name, const Json& value, Limits& limits) {
 
 Configuration default_configuration(uid_t uid) {
     Configuration configuration;
+    // Of the unit's RuntimeDirectory= (systemd.exec(5)), which outlives the guard; the first, where
+    // there are several.
+    const std::string runtime = environment("RUNTIME_DIRECTORY");
+    configuration.runtime = runtime.substr(0, runtime.find(':'));
     if (uid == 0) {
         configuration.actions = {"/usr/lib/postern/actions.d", "/etc/postern/actions.d"};
         configuration.state = "/var/lib/postern";

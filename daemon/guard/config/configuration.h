@@ -21,6 +21,7 @@ struct Configuration {
     std::optional<std::string> socket_group;
     std::vector<std::string> actions;  // folders, later wins
     std::string state;
+    std::string runtime;               // a tmpfs, of this guard alone; empty: there is none
     std::optional<std::string> audit;  // a file
     std::string log_level = "info";
     std::string session_user = "postern-session";

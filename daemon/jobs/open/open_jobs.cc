@@ -57,7 +57,8 @@ Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings
     keep_children_waitable();
     const bool by_systemd = !settings.systemd_socket.empty();
     POSTERN_TRY(RecordStore records,
-                RecordStore::open(settings.state_folder, settings.retention, settings.notice));
+                RecordStore::open(settings.state_folder, settings.runtime_folder,
+                                  settings.retention, settings.notice));
     POSTERN_TRY(auto table,
                 JobTable::create(event, std::move(settings), std::move(records), observer));
     const std::optional<CgroupPlace> cgroup = by_systemd ? std::nullopt : find_place(*table);

@@ -21,20 +21,11 @@
 namespace postern::jobs {
 namespace {
 
-constexpr const char* record_name = "record.json";
-constexpr const char* new_record_name = "record.json.new";
-constexpr const char* bad_record_name = "record.json.bad";
-constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
 constexpr const char* key_name = "groups.key";
 constexpr const char* new_key_name = "groups.key.new";
 
 std::string why(const std::string& what) {
     return std::string(what).append(": ").append(std::strerror(errno));
-}
-
-bool is_job_id(std::string_view name) {
-    return name.size() == random_id_length &&
-           name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 Status make_folders(const std::string& path) {
@@ -88,7 +79,8 @@ Record for_memory(Record record) {
 
 }  // namespace
 
-Result<RecordStore> RecordStore::open(const std::string& state_folder, const Retention& retention,
+Result<RecordStore> RecordStore::open(const std::string& state_folder,
+                                      const std::string& runtime_folder, const Retention& retention,
                                       Notice notice) {
     POSTERN_TRY(make_folders(state_folder));
     const auto state = open_safe_folder(state_folder, geteuid());
@@ -122,12 +114,17 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder, const Ret
         return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
                     "; move it away");
     }
+    UniqueFd jobs(fcntl(store.jobs_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!jobs) return fail(why(state_folder + "/jobs"));
+    POSTERN_TRY(store.files_, RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs",
+                                                runtime_folder, notice));
     store.retention_ = retention;
     store.notice_ = std::move(notice);
     return store;
 }
 
 Result<UniqueFd> RecordStore::make_folder(const JobId& job) const {
+    POSTERN_TRY(files_->has_room());
     if (mkdirat(jobs_.get(), job.text().c_str(), 0700) < 0) {
         return fail(why(state_folder_ + "/jobs/" + job.text()));
     }
@@ -146,32 +143,11 @@ UniqueFd RecordStore::open_folder(const JobId& job) const {
 }
 
 Status RecordStore::write(const Record& record) const {
-    const std::string name = state_folder_ + "/jobs/" + record.job.text() + "/" + record_name;
-    const UniqueFd folder = open_folder(record.job);
-    if (!folder) return fail(why(name));
-    const UniqueFd file(openat(folder.get(), new_record_name,
-                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file || !write_all(file.get(), to_json(record)) ||
-        renameat(folder.get(), new_record_name, folder.get(), record_name) < 0) {
-        const Unexpected<Error> failure = fail(why(name));
-        unlinkat(folder.get(), new_record_name, 0);
-        return failure;
-    }
-    return {};
+    return files_->write(record.job, to_json(record), false);
 }
 
 Status RecordStore::write_last(const Record& record) {
-    Status written = write(record);
-    if (!written) {
-        const UniqueFd folder = open_folder(record.job);
-        const UniqueFd file(
-            folder ? openat(folder.get(), record_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
-        const std::string text = to_json(record);
-        if (file && write_all(file.get(), text) &&
-            ftruncate(file.get(), static_cast<off_t>(text.size())) == 0) {
-            written = Status();
-        }
-    }
+    Status written = files_->write(record.job, to_json(record), true);
     keep(record);
     return written;
 }
@@ -285,29 +261,6 @@ void RecordStore::keep(const Record& record) {
     evict(Age(most->second.output_bytes.begin()->first));
 }
 
-void RecordStore::remove(const JobId& job) const {
-    const UniqueFd folder = open_folder(job);
-    if (!folder) return;
-    for (const char* name : {"stdout", "stderr", new_record_name, bad_record_name, record_name}) {
-        unlinkat(folder.get(), name, 0);
-    }
-    if (unlinkat(jobs_.get(), job.text().c_str(), AT_REMOVEDIR) < 0 && notice_) {
-        notice_(why(state_folder_ + "/jobs/" + job.text() + " can't be removed"));
-    }
-}
-
-std::vector<JobId> RecordStore::list() const {
-    std::vector<JobId> jobs;
-    const int copy = openat(jobs_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const Directory folder(copy < 0 ? nullptr : fdopendir(copy));
-    if (!folder) return jobs;
-    while (const dirent* entry = readdir(folder.get())) {
-        const std::string_view name(static_cast<const char*>(entry->d_name));
-        if (is_job_id(name)) jobs.emplace_back(std::string(name));
-    }
-    return jobs;
-}
-
 void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
     const UniqueFd folder = open_folder(job);
     const bool renamed =
@@ -319,14 +272,8 @@ void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
             "; look at it, then remove its folder");
 }
 
-Result<std::string, int> RecordStore::read_text(const JobId& job) const {
-    return read_file(state_folder_ + "/jobs/" + job.text() + "/" + record_name, record_bytes);
-}
-
 std::optional<Record> RecordStore::read(const JobId& job) const {
-    // The name comes from a caller: nothing else is a path.
-    if (!is_job_id(job.text())) return std::nullopt;
-    const auto text = read_text(job);
+    const auto text = files_->read(job);
     if (!text) return std::nullopt;
     Result<Record> record = from_json(*text);
     if (!record || record->job != job) return std::nullopt;
@@ -351,8 +298,8 @@ void RecordStore::remember_key(const Record& record) {
 
 std::vector<Record> RecordStore::load() {
     std::vector<Record> unfinished;
-    for (const JobId& job : list()) {
-        const auto text = read_text(job);
+    for (const JobId& job : files_->jobs()) {
+        const auto text = files_->read(job);
         if (!text && text.error() == ENOENT) {
             const UniqueFd folder = open_folder(job);
             // The guard died before it wrote the record, and so before anything started.

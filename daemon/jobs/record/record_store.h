@@ -1,5 +1,7 @@
-// The folder of all records: STATE/jobs/<job>/{record.json,stdout,stderr}; and STATE/groups.key,
-// for the digests in them.
+// The records of all jobs, the index of those that are over, and how long they are kept.
+//
+// STATE/jobs/<job>/ has what a job wrote: stdout and stderr; its record lies where record_files.h
+// says. STATE/groups.key is for the digests in the records.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +24,7 @@
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/group_digest.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/jobs/record/record_files.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/record/retention.h"
 
@@ -28,11 +32,13 @@ namespace postern::jobs {
 
 class RecordStore {
   public:
-    using Notice = std::function<void(const std::string&)>;
+    using Notice = RecordFiles::Notice;
 
     // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
-    // process. Error: it can't be made, is not safe, or is another guard's.
-    static Result<RecordStore> open(const std::string& state_folder, const Retention& retention,
+    // process. The runtime folder is as in RecordFiles. Error: it can't be made, is not safe, or is
+    // another guard's.
+    static Result<RecordStore> open(const std::string& state_folder,
+                                    const std::string& runtime_folder, const Retention& retention,
                                     Notice notice);
 
     // Its true path, without symbolic links.
@@ -44,18 +50,18 @@ class RecordStore {
     [[nodiscard]] Result<UniqueFd> make_folder(const JobId& job) const;
     // It again. Invalid: errno.
     [[nodiscard]] UniqueFd open_folder(const JobId& job) const;
-    // Puts the record in the place of the one before, whole. Not synchronized to the disk: a killed
-    // guard loses nothing, and a power cut ends the jobs anyway. Error: why not; then the one
-    // before is still there.
+    // As RecordFiles::write().
     Status write(const Record& record) const;
-    // The record of a job that is over. On a full disk it is put over the old record's own block,
-    // so that the end of a job is remembered there too. Afterwards the oldest records above the
-    // limits go.
+    // The record of a job that is over. Afterwards the oldest records above the limits go.
     Status write_last(const Record& record);
     // Whether one more key of this payer can be remembered for as long as it must be.
     [[nodiscard]] bool has_room_for_key(uid_t payer);
     // All of the job.
-    void remove(const JobId& job) const;
+    void remove(const JobId& job) const { files_->remove(job); }
+    // For the loop: what RecordFiles has to tell, and what is wrong.
+    [[nodiscard]] int news() const { return files_->news(); }
+    void tell_news() const { files_->tell_news(); }
+    [[nodiscard]] std::string problem() const { return files_->problem(); }
 
     // The jobs of all folders: those that are over are counted for the limits, the others returned.
     // A record that can't be believed is renamed to record.json.bad, and told.
@@ -75,7 +81,6 @@ class RecordStore {
 
   private:
     explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
-    [[nodiscard]] std::vector<JobId> list() const;
     void set_aside(const JobId& job, const std::string& why) const;
     [[nodiscard]] std::uint64_t output_bytes(const JobId& job) const;
     void keep(const Record& record);
@@ -84,6 +89,7 @@ class RecordStore {
     std::string state_folder_;
     UniqueFd jobs_;
     UniqueFd lock_;
+    std::unique_ptr<RecordFiles> files_;
     Retention retention_;
     Notice notice_;
     std::function<Time()> now_ = [] {
@@ -108,8 +114,6 @@ class RecordStore {
     void reduce(const JobId& job) const;
     void forget(const Age& age);
     void forget_old_keys();
-    // Error: errno.
-    [[nodiscard]] Result<std::string, int> read_text(const JobId& job) const;
     std::map<Age, Over> over_;
     std::unordered_map<JobId, Record> in_memory_;  // the same jobs
     std::set<Age> keys_;                           // of those: kept for their key alone

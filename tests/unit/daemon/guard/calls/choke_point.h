@@ -83,6 +83,7 @@ class FakeJobs final : public jobs::JobManager {
                       std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
+    [[nodiscard]] std::string record_problem() const override { return ""; }
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;

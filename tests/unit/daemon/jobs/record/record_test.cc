@@ -175,7 +175,8 @@ TEST(Records, TheVersionBeforeIsRead) {
 class Store : public JobsTest {
   protected:
     Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
-        return RecordStore::open(folder_ / "state", {per_uid, in_all, 1 << 20}, settings_.notice);
+        return RecordStore::open(folder_ / "state", "", {per_uid, in_all, 1 << 20},
+                                 settings_.notice);
     }
     static JobId id(int number) {
         std::string text = std::to_string(number);
@@ -408,7 +409,7 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     EXPECT_THAT(there(), UnorderedElementsAre(3, 6));
     // And after a restart.
     store = fail("closed");
-    store = RecordStore::open(folder_ / "state", {100, 100, 900 << 10}, settings_.notice);
+    store = RecordStore::open(folder_ / "state", "", {100, 100, 900 << 10}, settings_.notice);
     ASSERT_TRUE(store);
     add_with_output(7, 1 << 10, berta);
     EXPECT_THAT(there(), UnorderedElementsAre(3, 6, 7));
@@ -459,13 +460,13 @@ TEST_F(Store, ASecondGuardIsRefused) {
 }
 
 TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {
-    EXPECT_FALSE(RecordStore::open("relative", {1, 1}, {}));
-    EXPECT_FALSE(RecordStore::open("", {1, 1}, {}));
-    EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open("relative", "", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open("", "", {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open(open_folder_ + "/state", "", {1, 1}, {}));
     const std::string state = folder_ / "annas";
     ASSERT_EQ(mkdir(state.c_str(), 0700), 0);
     ASSERT_EQ(chown(state.c_str(), anna, anna), 0);
-    EXPECT_FALSE(RecordStore::open(state, {1, 1}, {}));
+    EXPECT_FALSE(RecordStore::open(state, "", {1, 1}, {}));
     ASSERT_EQ(mkdir((folder_ / "state").c_str(), 0700), 0);
     ASSERT_EQ(mkdir((folder_ / "state/jobs").c_str(), 0755), 0);
     ASSERT_EQ(chown((folder_ / "state/jobs").c_str(), anna, anna), 0);
@@ -481,7 +482,7 @@ TEST_F(Store, MissingFoldersAreMadeAndWrongModesMadeRight) {
     struct stat status{};
     ASSERT_EQ(stat((folder_ / "state/jobs").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
-    ASSERT_TRUE(RecordStore::open(folder_ / "a/b/c", {1, 1}, {}));
+    ASSERT_TRUE(RecordStore::open(folder_ / "a/b/c", "", {1, 1}, {}));
     ASSERT_EQ(stat((folder_ / "a/b").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
 }

@@ -1,0 +1,76 @@
+// The record of each job as a file, and the only one who knows where it lies.
+//
+// On the disk: STATE/jobs/<job>/record.json. Where there is a runtime directory, in memory (on a
+// tmpfs), a record is written there, RUNTIME/<job>.json, and no start waits for a disk. A thread
+// copies it to the disk at once, synchronized, and takes it away: what lies there is newer than
+// what is on the disk, for as long as it does. A guard that dies finds it again; a power cut in
+// that moment loses it.
+//
+// What can't be copied is kept, and tried again until it can.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "model/job.h"
+
+namespace postern::jobs {
+
+// In the folder of a job, on the disk.
+inline constexpr const char* record_name = "record.json";
+inline constexpr const char* bad_record_name = "record.json.bad";
+
+class RecordFiles {
+  public:
+    // Told in words what the administrator is to know, by the thread that calls. May be empty.
+    using Notice = std::function<void(const std::string&)>;
+
+    // `jobs`, at this path, has a folder for each job. `runtime`: empty where there is none; what
+    // a guard before left in it is taken up. Error: that one is not safe or is another guard's, or
+    // no thread or descriptor is to be had.
+    static Result<std::unique_ptr<RecordFiles>> open(UniqueFd jobs, const std::string& jobs_path,
+                                                     const std::string& runtime, Notice notice);
+    // Waits some seconds until all is on the disk.
+    ~RecordFiles();
+    RecordFiles(const RecordFiles&) = delete;
+    RecordFiles& operator=(const RecordFiles&) = delete;
+
+    // All that have a folder.
+    [[nodiscard]] std::vector<JobId> jobs() const;
+    // The newest record of a job. Error: errno; ENOENT also where the name is none of ours.
+    [[nodiscard]] Result<std::string, int> read(const JobId& job) const;
+    // Whether there is room for the record of one more job. Error: why not.
+    [[nodiscard]] Status has_room() const;
+    // Puts the record in the place of the one before, whole; a guard that is killed then loses
+    // nothing. `last`: on a full disk it is put over the old one's own block. Error: why not; then
+    // the one before is still there.
+    Status write(const JobId& job, std::string text, bool last);
+    // The folder of the job with all that a guard has made in it, after what is still to be copied
+    // to it. A folder that stays is told.
+    void remove(const JobId& job);
+
+    // Readable when there is something to tell. Negative: there never is.
+    [[nodiscard]] int news() const;
+    // Tells what went wrong, or right again, since.
+    void tell_news();
+    // Why records are not where they ought to be, for as long as that lasts. Empty: they are.
+    [[nodiscard]] std::string problem() const;
+
+  private:
+    struct State;
+    RecordFiles(std::shared_ptr<State> state, Notice notice);
+    Status open_runtime(const std::string& runtime);
+    void take_up();
+    void notice(const std::string& message) const;
+
+    std::shared_ptr<State> state_;
+    Notice notice_;
+};
+
+}  // namespace postern::jobs
