@@ -299,6 +299,7 @@ def test_records_count_for_the_owner(start):
     guard.restart()
     with guard.connect(as_=SUB) as first:
         job_of(first)
+    guard.stop()
     kept_now = [json.loads(path.read_text())["requester"] for path in
                 (guard.state_folder / "jobs").glob("*/record.json")]
     assert sorted((who["uid"], who.get("payer")) for who in kept_now) == [

@@ -74,6 +74,13 @@ def private_folder():
 
 
 @contextlib.contextmanager
+def in_memory():
+    """A fresh folder (0700) on a tmpfs."""
+    with tempfile.TemporaryDirectory(prefix="postern-test-", dir="/dev/shm") as path:
+        yield pathlib.Path(path)
+
+
+@contextlib.contextmanager
 def reachable_programs():
     """Sees to it that other users can start the programs: copies them where they can't."""
     global _programs
@@ -103,11 +110,12 @@ class Guard:
     under: words before the command line, e.g. ("strace", "-f", "-o", FILE).
     datagrams: whether it has a datagram socket too, at `datagram_path`.
     audit_file, state_folder: elsewhere than in the guard's own private folder.
+    runtime: whether it has a directory in memory for its records, `runtime_folder`.
     """
 
     def __init__(self, actions=None, *, options=(), as_=None, socket_mode="0666", env=None,
                  session_user=SESSION_USER, under=(), audit_file=None, state_folder=None,
-                 datagrams=False):
+                 datagrams=False, runtime=True):
         self._stack = contextlib.ExitStack()
         self.folder = self._stack.enter_context(private_folder())
         self._as = as_
@@ -124,6 +132,9 @@ class Guard:
         self._session_user = session_user
         self._socket_mode = socket_mode
         self._env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})}
+        self.runtime_folder = self._stack.enter_context(in_memory()) if runtime else None
+        if runtime:
+            self._env["RUNTIME_DIRECTORY"] = str(self.runtime_folder)
         for name, value in os.environ.items():
             if name.endswith("SAN_OPTIONS"):
                 self._env.setdefault(name, value)
@@ -134,6 +145,8 @@ class Guard:
         self.actions_folder.mkdir(mode=0o755)
         if as_ is not None and IS_ROOT:
             os.chown(self.folder, as_.uid, as_.gid)
+            if runtime:
+                os.chown(self.runtime_folder, as_.uid, as_.gid)
         for name, content in (actions or {}).items():
             self.write_action(name, content)
         self._cgroup = cgroup.Cgroup(self.folder.name)

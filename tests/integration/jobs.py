@@ -1,7 +1,10 @@
 """Jobs of the tests, and what the guard, and its state folder, say of them."""
 
+import contextlib
 import json
+import os
 
+import harness
 from identity import ALICE, Identity
 
 # Of ALICE's uid and gid, but without her other group.
@@ -32,7 +35,16 @@ def end_of(reply):
 
 
 def record(guard, job):
+    """The newest: what lies in memory, until it is on the disk."""
+    if guard.runtime_folder:
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((guard.runtime_folder / f"{job}.json").read_text())
     return json.loads((guard.state_folder / "jobs" / job / "record.json").read_text())
+
+
+def wait_copied(guard):
+    """Until all records are on the disk."""
+    harness.wait_until(lambda: not os.listdir(guard.runtime_folder), what="all is on the disk")
 
 
 def get(client, job):

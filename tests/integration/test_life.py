@@ -364,11 +364,12 @@ def test_fifty_megabytes_come_through_byte_for_byte(start_guard):
     assert done.stdout == b"".join(i.to_bytes(4, "big") * 250 for i in range(size // 1000))
 
 
-def test_on_a_full_disk_new_jobs_fail_and_running_ones_go_on(start_guard, folder):
+@pytest.mark.parametrize("runtime", [True, False])
+def test_on_a_full_disk_new_jobs_fail_and_running_ones_go_on(start_guard, folder, runtime):
     waits = script(f"echo began; while [ ! -e {folder}/go ]; do sleep 0.02; done; exit 4")
     with tmpfs(folder / "small", "256k") as small:
         guard = start_guard({"waits": waits, "touch": script(f"touch {folder}/touched")},
-                            state_folder=small / "state")
+                            state_folder=small / "state", runtime=runtime)
         with guard.connect(as_=ALICE) as client, guard.connect(as_=BOB) as other:
             begin(client, "waits")
             fill(small / "filler")

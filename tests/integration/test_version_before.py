@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from identity import ALICE, BOB, CAROL, ROOT, Identity
-from jobs import POORER, end_of, follow, get, no_such_job, text_of
+from jobs import POORER, end_of, follow, get, no_such_job, text_of, wait_copied
 from packets import Sender
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -118,6 +118,7 @@ def test_the_set_is_whole():
 
 def test_nothing_is_dropped(guard):
     for _ in range(2):
+        wait_copied(guard)
         assert files(guard.state_folder) == {
             entry["job"]: ["record.json", "stderr", "stdout"] for entry in SAID.values()}
         assert "not believed" not in guard.stderr() and ".bad" not in guard.stderr()
@@ -243,6 +244,7 @@ def test_records_of_units(start_guard, folder):
     said = said_of(UNIT_RECORDS)
     assert set(said) == {*UNIT_ENDED, *UNIT_INTERRUPTED}
     guard = start_on_copy(start_guard, UNIT_RECORDS, folder)
+    wait_copied(guard)
     assert files(guard.state_folder) == {
         entry["job"]: ["record.json", "stderr", "stdout"] for entry in said.values()}
     assert len(said) == 7 and "not believed" not in guard.stderr()

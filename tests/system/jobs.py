@@ -38,9 +38,13 @@ UNTIL_LET = "until [ -e /run/let ]; do sleep 0.05; done"
 UNTIL_ACTIVE = "until systemctl -q is-active postern-job-$POSTERN_JOB.service; do sleep 0.05; done"
 
 
+# Of each job: what lies in memory, until it is on the disk.
+NEWEST_RECORDS = ("for job in $(ls /var/lib/postern/jobs); do cat /run/posternd/$job.json 2>/dev/null "
+                  "|| cat /var/lib/postern/jobs/$job/record.json 2>/dev/null; done")
+
+
 def records(host, action):
     """The records of all jobs of an action, oldest first."""
-    found = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json | tr -d '\\n' "
-                     "| sed 's/}{/}\\n{/g'").stdout
+    found = host.run("sh", "-c", f"{NEWEST_RECORDS} | tr -d '\\n' | sed 's/}}{{/}}\\n{{/g'").stdout
     own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
     return sorted(own, key=lambda record: record["createdUsec"])

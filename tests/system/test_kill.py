@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import booted_host
-from jobs import UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import NEWEST_RECORDS, UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
@@ -41,9 +41,9 @@ def traced(host, *options):
     return strace
 
 
-def state_on_disk(host):
+def states_of_records(host):
     """What the records say while no guard runs; each of them once."""
-    text = host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json 2>/dev/null | grep '\"state\"'",
+    text = host.run("sh", "-c", f"({NEWEST_RECORDS}) | grep '\"state\"'",
                     check=False).stdout
     return {line.split('"')[3] for line in text.splitlines()}
 
@@ -129,13 +129,13 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
                         "inject=sendmsg:delay_exit=2s")
         client = spawn(host, "slow")
         booted_host.wait_until(lambda: host.exists("/run/slow"), 60, "the job runs")
-        assert state_on_disk(host) & {"starting"}
+        assert states_of_records(host) & {"starting"}
         host.kill_outside(guard)
         strace.wait(10)
     else:
         client = spawn(host, "slow")
         wait_for_unit(host)
-        booted_host.wait_until(lambda: "running" in state_on_disk(host), 60, "the record says so")
+        booted_host.wait_until(lambda: "running" in states_of_records(host), 60, "the record says so")
         host.kill_outside(guard)
     second = guard_pid(host)
     assert second != guard

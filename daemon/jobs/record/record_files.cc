@@ -265,7 +265,6 @@ Result<std::unique_ptr<RecordFiles>> RecordFiles::open(UniqueFd jobs, const std:
 
 Status RecordFiles::open_runtime(const std::string& runtime) {
     State& state = *state_;
-    state.ended = true;  // as long as there is no thread
     const std::string what = "runtime directory " + runtime;
     auto folder = open_safe_folder(runtime, geteuid());
     if (!folder) return fail(what + ": " + folder.error().message);
@@ -287,12 +286,10 @@ Status RecordFiles::open_runtime(const std::string& runtime) {
     state.runtime = std::move(*folder);
     take_up();
     try {
-        // Detached: a disk that stands still must not hold up the end of the process for ever.
-        std::thread([state = state_] { state->run(); }).detach();
+        thread_ = std::thread([state = state_] { state->run(); });
     } catch (const std::system_error& error) {
         return fail(std::string("records: no thread: ") + error.what());
     }
-    state.ended = false;
     return {};
 }
 
@@ -330,16 +327,19 @@ void RecordFiles::take_up() {
 }
 
 RecordFiles::~RecordFiles() {
+    if (!thread_.joinable()) return;
     State& state = *state_;
-    if (!state.runtime) return;
     std::size_t left = 0;
+    bool ended = false;
     {
         std::unique_lock lock(state.mutex);
         state.stopping = true;
         state.changed.notify_all();
-        state.changed.wait_for(lock, drain_patience, [&] { return state.ended; });
+        ended = state.changed.wait_for(lock, drain_patience, [&] { return state.ended; });
         left = state.left.size() + (state.at_work ? 1 : 0);
     }
+    // A disk that stands still must not hold up the end for ever.
+    ended ? thread_.join() : thread_.detach();
     tell_news();
     if (left == 0) return;
     notice(std::to_string(left) + " records could not be copied to " + state.jobs_path +

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/result.h"
@@ -71,6 +72,7 @@ class RecordFiles {
 
     std::shared_ptr<State> state_;
     Notice notice_;
+    std::thread thread_;
 };
 
 }  // namespace postern::jobs

@@ -163,6 +163,7 @@ void JobsTest::create() {
     loop_ = make_event_loop();
     Settings settings;
     settings.state_folder = settings_.state_folder;
+    settings.runtime_folder = settings_.runtime_folder;
     start_spawner();
     settings.spawner = spawner_.get();
     settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
@@ -237,8 +238,14 @@ StoryPtr JobsTest::run(const policy::Action& what, const policy::Command& with) 
     return story;
 }
 
-Record JobsTest::record_of(const StoryPtr& story) const {
-    const auto record = from_json(read_path(job_folder(story) + "/record.json"));
+Record JobsTest::record_of(const JobId& job) const {
+    std::string text = settings_.runtime_folder.empty()
+                           ? ""
+                           : read_path(settings_.runtime_folder + "/" + job.text() + ".json");
+    if (text.empty()) {
+        text = read_path(settings_.state_folder + "/jobs/" + job.text() + "/record.json");
+    }
+    const auto record = from_json(text);
     EXPECT_TRUE(record) << (record ? "" : record.error().message);
     return record ? *record : Record{};
 }

@@ -109,7 +109,9 @@ class JobsTest : public testing::Test {
     [[nodiscard]] std::string job_folder(const StoryPtr& story) const {
         return settings_.state_folder + "/jobs/" + story->job.text();
     }
-    [[nodiscard]] Record record_of(const StoryPtr& story) const;
+    [[nodiscard]] Record record_of(const StoryPtr& story) const { return record_of(story->job); }
+    // The newest: what lies in memory, until it is on the disk.
+    [[nodiscard]] Record record_of(const JobId& job) const;
 
     const TemporaryDirectory folder_{0755};  // root's
     std::string open_folder_;                // in it, 0777: jobs may write there

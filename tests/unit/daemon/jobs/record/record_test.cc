@@ -1,8 +1,6 @@
 // Records: what is written comes back, what is not right is not believed, the oldest go.
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -485,57 +483,6 @@ TEST_F(Store, MissingFoldersAreMadeAndWrongModesMadeRight) {
     ASSERT_TRUE(RecordStore::open(folder_ / "a/b/c", "", {1, 1}, {}));
     ASSERT_EQ(stat((folder_ / "a/b").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0700U);
-}
-
-// A full disk, for real: a small file system of its own.
-class FullDisk : public JobsTest {
-  protected:
-    void SetUp() override {
-        JobsTest::SetUp();
-        if (IsSkipped()) return;
-        ASSERT_EQ(mkdir((folder_ / "state").c_str(), 0700), 0);
-        if (mount("tmpfs", (folder_ / "state").c_str(), "tmpfs", 0, "size=256k,mode=0700") < 0) {
-            GTEST_SKIP() << "tmpfs can't be mounted here";
-        }
-        mounted_ = true;
-    }
-    void TearDown() override {
-        manager_.reset();
-        if (mounted_) umount2((folder_ / "state").c_str(), MNT_DETACH);
-        JobsTest::TearDown();
-    }
-    void fill() {
-        const UniqueFd file(
-            ::open((folder_ / "state/fill").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-        const std::string block(4096, 'x');
-        while (write(file.get(), block.data(), block.size()) > 0) {
-        }
-        ASSERT_EQ(errno, ENOSPC);
-    }
-    bool mounted_ = false;
-};
-
-TEST_F(FullDisk, NothingNewStartsWhatRunsGoesOnAndItsEndIsRecorded) {
-    create();
-    const std::string go = open_folder_ + "/go";
-    const StoryPtr story =
-        start_shell("while [ ! -s " + go + " ]; do sleep 0.01; done; exit 9", anna);
-    ASSERT_TRUE(loop_until([&] { return story->started; }));
-    fill();
-    bool asked = false;
-    const auto refused = manager_->start(shell_action(), shell("true"), {}, {}, {},
-                                         [&](const JobId&) { return asked = true; });
-    ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().message, HasSubstr("No space left on device"));
-    EXPECT_FALSE(asked);
-    EXPECT_EQ(manager_->active(), 1U);
-    write_path(go, "go\n", 0644);
-    ASSERT_TRUE(loop_until([&] { return story->over(); }));
-    EXPECT_THAT(story, Exited(9));
-    EXPECT_EQ(record_of(story).state, RecordState::ended);
-    EXPECT_EQ(record_of(story).result, *story->result);
-    ASSERT_EQ(unlink((folder_ / "state/fill").c_str()), 0);
-    EXPECT_THAT(run_shell("exit 8"), Exited(8));
 }
 
 }  // namespace

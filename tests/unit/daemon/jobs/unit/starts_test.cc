@@ -86,14 +86,12 @@ class Starts : public UnitJobsTest {
         EXPECT_LE(units.size(), rules_.at_once);
         most_ = std::max(most_, units.size());
     }
-    // The records on the disk.
+    // Of all jobs that have a folder.
     [[nodiscard]] std::vector<Record> records() const {
         std::vector<Record> all;
         const std::filesystem::path jobs(settings_.state_folder + "/jobs");
         for (const auto& folder : std::filesystem::directory_iterator(jobs)) {
-            const auto record = from_json(read_path(folder.path() / "record.json"));
-            EXPECT_TRUE(record) << folder.path();
-            if (record) all.push_back(*record);
+            all.push_back(record_of(JobId(folder.path().filename())));
         }
         return all;
     }

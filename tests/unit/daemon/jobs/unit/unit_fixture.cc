@@ -33,6 +33,7 @@ void UnitJobsTest::begin(FakeSystemd::Version version) {
     // In memory: there are thousands of cases, and a disk that others use makes each of them wait.
     place_.emplace(0700, "/dev/shm");
     settings_.state_folder = *place_ / "state";
+    settings_.runtime_folder = place_->make_folder("runtime", 0700);
     settings_.systemd_socket = *place_ / "systemd";
     book_.clear();
     notices_.clear();
