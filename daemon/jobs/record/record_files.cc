@@ -38,7 +38,7 @@ constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
 // What a record may take on the disk: its arguments are those of one message, escaped.
 constexpr std::size_t record_room = std::size_t{128} * 1024;
 // Until what could not be copied is tried again.
-constexpr std::chrono::milliseconds retry_interval{500};
+constexpr std::chrono::milliseconds copy_retry_interval{500};
 // How long the end of the guard waits for the disk.
 constexpr std::chrono::seconds drain_patience{5};
 
@@ -228,7 +228,7 @@ void RecordFiles::State::run() {
         const int error = serve(job, work);
         lock.lock();
         finish(job, std::move(work), error);
-        if (error != 0) retry_at = Clock::now() + retry_interval;
+        if (error != 0) retry_at = Clock::now() + copy_retry_interval;
     }
     ended = true;
     changed.notify_all();
@@ -322,7 +322,8 @@ void RecordFiles::take_up() {
         }
         // Else a guard without this directory has seen how it ended.
         state.remove_original(job);
-        if (!reason.empty()) notice("record " + path + " is not believed and removed: " + reason);
+        if (reason.empty()) continue;
+        notice(("record " + path).append(" is not believed and removed: ").append(reason));
     }
 }
 
