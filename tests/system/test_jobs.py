@@ -409,6 +409,21 @@ def test_a_job_outlives_the_guard(host, declare, let, how):
     assert host.run("cat", f"/var/lib/postern/jobs/{record['job']}/stdout").stdout == "1\n2\n"
 
 
+def test_records_are_below_run_until_they_are_on_the_disk(host, declare):
+    declare(seven=shell("exit 7"))
+    assert run(host, "seven") == (7, "", "")
+    pid = host.property("posternd.service", "MainPID")
+    assert "RUNTIME_DIRECTORY=/run/posternd" in host.run("cat", f"/proc/{pid}/environ").stdout.split("\0")
+    said = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
+    assert "not in memory" not in said
+    # It is there after the guard, too, and nothing in it.
+    guard.stop(host)
+    assert host.run("stat", "-c", "%a %U:%G", "/run/posternd").stdout == "700 root:root\n"
+    assert host.run("ls", "-A", "/run/posternd").stdout == ""
+    [record] = records(host, "seven")
+    assert (record["state"], record["result"]["status"]) == ("ended", 7)
+
+
 def test_jobs_that_the_guard_starts_itself_are_refused_under_a_sandbox(host):
     done = host.run("setpriv", "--no-new-privs", "posternd", "--jobs", "direct", "--socket",
                     "/run/other.sock", "--state", "/run/other", "--session-user",

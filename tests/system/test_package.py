@@ -163,6 +163,7 @@ def test_the_administrators_socket(host):
     stat = host.run("stat", "-c", "%F %a %U:%G", ADMIN_SOCKET).stdout.strip()
     assert stat == "socket 600 root:root"
     assert host.run("stat", "-c", "%a %U:%G", "/run/postern-admin").stdout.strip() == "700 root:root"
+    assert host.run("stat", "-c", "%a %U:%G", "/run/posternd").stdout.strip() == "700 root:root"
     status = json.loads(host.run("posternctl", "--json", "status").stdout)
     assert status["supervision"] == "systemd"
     assert {"path": ADMIN_SOCKET, "kind": "stream", "administrator": True} in status["sockets"]

@@ -71,6 +71,7 @@ def test_packets_come_too(own):
 def test_the_administrator_is_the_user(own):
     status = json.loads(own("posternctl", "--user", "--json", "status").stdout)
     assert status["supervision"] == "systemd" and status["actions"] == 1
+    assert own("stat", "-c", "%a", f"/run/user/{own.uid}/posternd").stdout == "700\n"
 
 
 def test_a_reload_puts_in_force_what_changed_and_fails_where_a_file_is_bad(own, host):

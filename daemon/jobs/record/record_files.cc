@@ -67,7 +67,8 @@ UniqueFd open_job(int jobs, const JobId& job) {
         openat(jobs, job.text().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-// In the place of the file before, whole. 0 or errno.
+// In the place of the file before, whole. Synchronized, file and name are on the disk, and with
+// them the folders above, which were made before (a journal or log is in order). 0 or errno.
 int replace(int folder, const std::string& name, const std::string& new_name, std::string_view text,
             bool synchronize) {
     const UniqueFd file(openat(folder, new_name.c_str(),
