@@ -38,13 +38,18 @@ UNTIL_LET = "until [ -e /run/let ]; do sleep 0.05; done"
 UNTIL_ACTIVE = "until systemctl -q is-active postern-job-$POSTERN_JOB.service; do sleep 0.05; done"
 
 
-# Of each job: what lies in memory, until it is on the disk.
-NEWEST_RECORDS = ("for job in $(ls /var/lib/postern/jobs); do cat /run/posternd/$job.json 2>/dev/null "
-                  "|| cat /var/lib/postern/jobs/$job/record.json 2>/dev/null; done")
+def all_records(host):
+    """The newest record of each job: what lies in memory, until it is on the disk."""
+    found = host.run("sh", "-c", "cat /run/posternd/*.json /var/lib/postern/jobs/*/record.json 2>/dev/null "
+                     "| tr -d '\\n' | sed 's/}{/}\\n{/g'").stdout
+    newest = {}
+    for record in map(json.loads, found.splitlines()):
+        # What went from memory meanwhile is on the disk, which is looked at afterwards.
+        newest.setdefault(record["job"], record)
+    return newest.values()
 
 
 def records(host, action):
-    """The records of all jobs of an action, oldest first."""
-    found = host.run("sh", "-c", f"{NEWEST_RECORDS} | tr -d '\\n' | sed 's/}}{{/}}\\n{{/g'").stdout
-    own = [record for record in map(json.loads, found.splitlines()) if record["action"] == action]
+    """The newest records of all jobs of an action, oldest job first."""
+    own = [record for record in all_records(host) if record["action"] == action]
     return sorted(own, key=lambda record: record["createdUsec"])

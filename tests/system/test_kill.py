@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import booted_host
-from jobs import NEWEST_RECORDS, UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import UNTIL_LET, all_records, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
@@ -42,10 +42,8 @@ def traced(host, *options):
 
 
 def states_of_records(host):
-    """What the records say while no guard runs; each of them once."""
-    text = host.run("sh", "-c", f"({NEWEST_RECORDS}) | grep '\"state\"'",
-                    check=False).stdout
-    return {line.split('"')[3] for line in text.splitlines()}
+    """What the records say, each of them once."""
+    return {record["state"] for record in all_records(host)}
 
 
 def calls_of(guard, log):
