@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -12,6 +13,12 @@
 #include "daemon/policy/owners.h"
 
 namespace postern {
+namespace {
+
+// How long its end waits for its sessions: longer than they have to leave before they are killed.
+constexpr std::chrono::seconds end_patience{4};
+
+}  // namespace
 
 SessionPool::SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
                          CallHandler& calls, PacketHooks packets, const Limits& limits,
@@ -24,7 +31,12 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit&
       packet_hooks_(std::move(packets)),
       limits_(limits),
       settings_(std::move(settings)),
-      packet_load_(limits::datagrams, limits::datagram_bytes) {
+      packet_load_(limits::datagrams, limits::datagram_bytes),
+      left_behind_(event, [this] {
+          if (!when_empty_) return;
+          spdlog::warn("{} sessions can't be ended and are left behind", processes_.size());
+          std::exchange(when_empty_, {})();
+      }) {
     // Each connection, and the two files of each of its jobs while it follows them.
     settings_.descriptors = 3 * limits.connections_per_uid + 64;
 }
@@ -256,7 +268,10 @@ void SessionPool::session_gone(SessionProcess& session, const std::string& failu
 void SessionPool::shut_down(std::function<void()> done) {
     when_empty_ = std::move(done);
     for (const auto& [key, session] : processes_) session->end("");
-    if (!processes_.empty()) return;
+    if (!processes_.empty()) {
+        (void)left_behind_.arm(end_patience);
+        return;
+    }
     (void)add_defer(event_, empty_, [this] { std::exchange(when_empty_, {})(); });
 }
 

@@ -69,7 +69,8 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     // One for each identity, in their order.
     [[nodiscard]] std::vector<CallerReport> report() const;
 
-    // Ends all sessions and calls `done` when the last process is reaped.
+    // Ends all sessions and calls `done` when the last process is reaped, or when what is left does
+    // not end by SIGKILL either, since something that its caller sent along stands still.
     void shut_down(std::function<void()> done);
 
   private:
@@ -115,6 +116,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     std::uint64_t last_connection_ = 0;  // packets are numbered with them
     std::function<void()> when_empty_;
     EventSource empty_;
+    Timer left_behind_;
 };
 
 }  // namespace postern
