@@ -96,6 +96,9 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
 
     POSTERN_TRY(manager->watch_signals());
     POSTERN_TRY(manager->spawner_, Spawner::create());
+    POSTERN_TRY(manager->dropper_program_, open_helper("postern-dropper"));
+    manager->closer_ = std::make_unique<ConnectionCloser>(
+        event, Dropper::Source{manager->spawner_.get(), manager->dropper_program_.get()});
     POSTERN_TRY(auto listeners, manager->open_listeners());
     POSTERN_TRY(auto audit, Audit::create(event, configuration.audit));
     manager->audit_ = std::move(audit);
@@ -197,8 +200,9 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
         OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
         only_uid);
-    POSTERN_TRY(auto datagrams, Datagrams::create(event_.get(), turns_->turns(), std::move(packets),
-                                                  *pool_, *audit_, only_uid));
+    POSTERN_TRY(auto datagrams,
+                Datagrams::create(event_.get(), turns_->turns(), std::move(packets), *pool_,
+                                  *audit_, {spawner_.get(), dropper_program_.get()}, only_uid));
     datagrams_ = std::move(datagrams);
     return {};
 }
@@ -260,7 +264,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     packets.dropped = [this](const SessionProcess& session) {
         datagrams_->packets_dropped(session);
     };
-    pool_ = std::make_unique<SessionPool>(event_.get(), turns_->turns(), closers_, *audit_, *calls_,
+    pool_ = std::make_unique<SessionPool>(event_.get(), turns_->turns(), *closer_, *audit_, *calls_,
                                           std::move(packets), configuration_.limits, settings);
     activity_ = std::make_unique<Activity>(
         event_.get(), *notice_,

@@ -19,12 +19,12 @@
 #include "daemon/guard/datagram/datagrams.h"
 #include "daemon/guard/known_callers.h"
 #include "daemon/guard/listen/acceptor.h"
+#include "daemon/guard/listen/connection_closer.h"
 #include "daemon/guard/policy_store.h"
 #include "daemon/guard/service/activity.h"
 #include "daemon/guard/service/service_notice.h"
 #include "daemon/guard/sessions/session_pool.h"
 #include "daemon/jobs/job_manager.h"
-#include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/spawner.h"
 #include "daemon/loop/turn_loop.h"
@@ -79,7 +79,8 @@ class Manager {
     std::unique_ptr<ServiceNotice> notice_;
     std::vector<EventSource> signals_;
     std::unique_ptr<Spawner> spawner_;
-    Closers closers_;
+    UniqueFd dropper_program_;
+    std::unique_ptr<ConnectionCloser> closer_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does

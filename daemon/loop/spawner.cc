@@ -128,7 +128,8 @@ struct SpawnReply {
 }  // namespace
 
 struct Spawner::State {
-    UniqueFd ours;  // closed to end the thread
+    UniqueFd ours;      // closed to end the thread
+    std::mutex asking;  // one order at a time
     std::mutex mutex;
     Program order;  // goes with the descriptors
     std::thread thread;
@@ -186,6 +187,7 @@ Result<pid_t> Spawner::spawn(const Program& program) {
     std::vector<int> descriptors{program.file};
     for (const auto& [own, as] : program.descriptors) descriptors.push_back(own);
     assert(descriptors.size() <= most_descriptors);
+    const std::lock_guard one(state_->asking);
     {
         const std::lock_guard lock(state_->mutex);
         state_->order = program;

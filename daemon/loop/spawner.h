@@ -33,8 +33,8 @@ class Spawner {
     Spawner(const Spawner&) = delete;
     Spawner& operator=(const Spawner&) = delete;
 
-    // Waits until the program was executed. For one thread at a time. Error: why it was not; then
-    // there is no process. Whoever calls reaps it.
+    // Waits until the program was executed, and for other threads that call it. Error: why it was
+    // not; then there is no process. Whoever calls reaps it.
     Result<pid_t> spawn(const Program& program);
 
   private:

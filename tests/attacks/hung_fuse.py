@@ -14,8 +14,9 @@ import subprocess
 
 IN = struct.Struct("<IIQQIIIHH")
 OUT = struct.Struct("<IiQ")
-LOOKUP, FORGET, GETATTR, MKNOD, OPEN, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT, BATCH_FORGET = (
-    1, 2, 3, 8, 14, 17, 18, 25, 26, 27, 36, 42)
+(LOOKUP, FORGET, GETATTR, SETATTR, MKNOD, OPEN, WRITE, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT,
+ BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 16, 17, 18, 25, 26, 27, 36, 42)
+WRITEBACK_CACHE = 1 << 16  # of INIT: what is written is kept, and asked to be stored later
 ENOENT = 2
 ENOSYS = 38
 ROOT = 1
@@ -38,19 +39,24 @@ class Server:
     """Every name is a folder, those that begin with `f` a file, with `s` a socket of `uid`; those with
     `n` are not there until they are made, as sockets.
 
-    Below a folder whose name begins with `h` nothing is ever found nor not found. No file is ever flushed.
+    Below a folder whose name begins with `h` nothing is ever found nor not found. No file is ever flushed;
+    or, where it is `unwritten`, nothing that was written is ever stored, for which the kernel waits as soon
+    as any of its descriptors is dropped, be it without a flush.
     """
 
-    def __init__(self, device, uid):
+    def __init__(self, device, uid, unwritten):
         self.device = device
         self.uid = uid
+        self.flags = WRITEBACK_CACHE if unwritten else 0
+        self.never = ((FORGET, BATCH_FORGET, INTERRUPT, RELEASE) +
+                      ((SETATTR, WRITE) if unwritten else (FLUSH,)))
         self.nodes = {ROOT: (stat.S_IFDIR | 0o755, "")}
 
     def serve(self):
         while True:
             request = os.read(self.device, 1 << 17)
             _, operation, unique, node = IN.unpack_from(request)[:4]
-            if operation in (FORGET, BATCH_FORGET, INTERRUPT, FLUSH, RELEASE):
+            if operation in self.never:
                 continue
             answer = self.answer(operation, node, request[IN.size:])
             if answer is None:
@@ -61,7 +67,7 @@ class Server:
     def answer(self, operation, node, body):
         mode, name = self.nodes.get(node, (0, ""))  # INIT concerns none
         if operation == INIT:
-            return struct.pack("<IIIIHHIIHHI", 7, 31, 0, 0, 12, 9, 4096, 1, 0, 0, 0) + bytes(28)
+            return struct.pack("<IIIIHHIIHHI", 7, 31, 0, self.flags, 12, 9, 4096, 1, 0, 0, 0) + bytes(28)
         if operation == GETATTR:
             return struct.pack("<QII", VALID, 0, 0) + attributes(node, mode, self.uid)
         if operation in (LOOKUP, MKNOD):
@@ -93,7 +99,7 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(path, uid=0):
+def mounted(path, uid=0, unwritten=False):
     """The file system at this path, until the end of the block or of its server."""
     path.mkdir(exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -105,7 +111,7 @@ def mounted(path, uid=0):
     if server == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(BaseException):
-            Server(device, uid).serve()
+            Server(device, uid, unwritten).serve()
         os._exit(1)
     os.close(device)
     mount = Mount(path, server)

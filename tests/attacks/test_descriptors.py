@@ -17,7 +17,7 @@ import hung_fuse
 from crowd import Process
 from identity import ALICE, BOB, CAROL, Identity
 from packets import Sender, message
-from processes import stopped
+from processes import descriptors, stopped
 from sent_descriptors import OLDER, lingering_tcp
 from wire import WireClient
 
@@ -118,6 +118,38 @@ def test_lingering_sockets_in_connections_that_are_refused(start_guard, folder):
         guard.stop()
 
 
+def test_packet_sockets_whose_close_waits_where_no_signal_ends_it(start_guard, folder):
+    """Some milliseconds each: hundreds of them keep whatever process drops them for seconds."""
+    older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
+    guard = start_guard({"true": TRUE}, datagrams=True, under=older,
+                        options=["--limit", "connections-per-uid=1"])
+
+    def send(to):
+        sockets = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW) for _ in range(30)]
+        socket.send_fds(to, [PING], [one.fileno() for one in sockets])
+        for one in sockets:
+            one.close()
+
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(guard.connect(as_=ALICE))
+        assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
+        sender = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        sender.connect(str(guard.datagram_path))
+        before = descriptors(guard.pid)
+        for _ in range(8):
+            with stopped(guard.pid):
+                client = stack.enter_context(guard.connect(as_=ALICE))
+                send(client.socket)
+                send(sender)
+        guard.wait_audit(event="connection-refused", count=8)
+        guard.wait_audit(event="packet-refused", reason="descriptors came along")
+        assert_served(guard, BOB, *newcomers())
+        # The channels of those processes, and a few sessions'.
+        assert descriptors(guard.pid) < before + 40
+        guard.process.terminate()
+        assert guard.wait() == 0
+
+
 def flood_with_lingering(path, ready):
     """Connection after connection that is refused, each with sockets that linger; for ever."""
     with WireClient(path) as first:
@@ -188,6 +220,88 @@ def test_descriptors_of_a_hung_fuse(guard, folder, by_connection):
         assert_served(guard, BOB, *newcomers())
         assert_ends(guard)
         mount.end()
+
+
+def send_unwritten(path, mount, count, by_connection, ready):
+    """Descriptors that nobody can drop: of files of which something is still to be stored."""
+    kept = []
+    for number in range(count):
+        name = f"{mount}/f{number}"
+        file = os.open(name, os.O_RDWR)
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        socket.send_fds(near, [b"x"], [file])
+        near.close()
+        os.close(file)  # the last but the one in the message, which goes with `far`
+        kept.append(os.open(name, os.O_RDWR))
+        os.write(kept[-1], b"x")
+        if by_connection:
+            sender = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        else:
+            sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sender.connect(path)
+        socket.send_fds(sender, [PING], [far.fileno()])
+        far.close()
+        kept.append(sender)
+    os.write(ready, b"x")
+    time.sleep(3600)
+
+
+@contextlib.contextmanager
+def unwritten(guard, folder, path, count, by_connection):
+    """ALICE has sent that many. Whatever process drops one stands still for ever, and no signal ends it."""
+    folder.chmod(0o755)
+    with hung_fuse.mounted(folder / "mount", unwritten=True) as mount, contextlib.ExitStack() as stack:
+        begun, ready = os.pipe()
+        stack.callback(os.close, begun)
+        # Else it may be she who drops the last reference.
+        with stopped(guard.pid):
+            stack.enter_context(
+                Process(ALICE, send_unwritten, str(path), str(mount.path), count, by_connection, ready))
+            os.close(ready)
+            stack.callback(mount.end)  # else she does not end
+            assert os.read(begun, 1) == b"x"
+        yield
+
+
+def assert_itself_ends(guard):
+    """As assert_ends(), but for what stands still in its place."""
+    guard.process.terminate()
+    assert guard.wait(30) == 0
+    guard.restart()
+    guard.kill()
+    guard.restart()
+    assert_served(guard, BOB)
+
+
+@needs_fuse
+def test_descriptors_in_packets_that_nobody_can_drop(guard, folder):
+    assert_served(guard, BOB)
+    with unwritten(guard, folder, guard.datagram_path, 8, by_connection=False):
+        guard.wait_audit(event="packet-refused", uid=ALICE.uid, count=8)
+        assert_served(guard, BOB, *newcomers())
+        assert_itself_ends(guard)
+
+
+@needs_fuse
+def test_descriptors_in_refused_connections_that_nobody_can_drop(start_guard, folder):
+    older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
+    guard = start_guard({"true": TRUE}, datagrams=True, under=older,
+                        options=["--limit", "connections-per-uid=1"])
+    with guard.connect(as_=ALICE) as first:
+        assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
+        with unwritten(guard, folder, guard.socket_path, 8, by_connection=True):
+            guard.wait_audit(event="connection-refused", count=8)
+            assert_served(guard, BOB, *newcomers())
+            assert_itself_ends(guard)
+
+
+@needs_fuse
+def test_descriptors_in_connections_that_nobody_can_drop(guard, folder):
+    """The session of whoever sends them stands still, and no other one."""
+    assert_served(guard, BOB)
+    with unwritten(guard, folder, guard.socket_path, 8, by_connection=True):
+        assert_served(guard, BOB, *newcomers())
+        assert_itself_ends(guard)
 
 
 @needs_fuse

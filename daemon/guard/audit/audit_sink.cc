@@ -19,16 +19,17 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t most_common = 1024;
-constexpr std::size_t most_starts = 1024;
+constexpr std::size_t most_queued_common = 1024;
+constexpr std::size_t most_queued_starts = 1024;
 // The most that the limit "jobs" can be: as many may end while nothing can be written.
-constexpr std::size_t most_ends = 16384;
+constexpr std::size_t most_queued_ends = 16384;
 constexpr std::chrono::microseconds retry_time{100'000};
 
 // How many may be queued, with one in that room.
 std::size_t most_with(AuditRoom room) {
-    if (room == AuditRoom::common) return most_common;
-    return most_common + most_starts + (room == AuditRoom::ends ? most_ends : 0);
+    if (room == AuditRoom::common) return most_queued_common;
+    return most_queued_common + most_queued_starts +
+           (room == AuditRoom::ends ? most_queued_ends : 0);
 }
 
 class FileSink final : public AuditSink {

@@ -4,9 +4,8 @@
 #include <chrono>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
-
-#include "daemon/loop/started_thread.h"
 
 namespace postern {
 namespace {
@@ -19,14 +18,16 @@ constexpr std::chrono::milliseconds failure_time{200};
 
 }  // namespace
 
-DatagramInbox::DatagramInbox(const std::vector<int>& sockets) {
+DatagramInbox::DatagramInbox(const std::vector<int>& sockets, Dropper::Source source)
+    : dropper_(source) {
     for (const int socket : sockets) {
-        receivers_.push_back(std::make_unique<DatagramReceiver>(socket));
+        receivers_.push_back(std::make_unique<DatagramReceiver>(socket, dropper_));
     }
 }
 
-Result<std::unique_ptr<DatagramInbox>> DatagramInbox::create(const std::vector<int>& sockets) {
-    std::unique_ptr<DatagramInbox> inbox(new DatagramInbox(sockets));
+Result<std::unique_ptr<DatagramInbox>> DatagramInbox::create(const std::vector<int>& sockets,
+                                                             Dropper::Source source) {
+    std::unique_ptr<DatagramInbox> inbox(new DatagramInbox(sockets, source));
     if (const Status begun = inbox->begin(); !begun) {
         return fail("receiving packets: " + begun.error().message);
     }
@@ -39,8 +40,11 @@ DatagramInbox::~DatagramInbox() {
 
 Status DatagramInbox::begin() {
     if (!wake_ || !ready_) return fail(std::string("eventfd: ") + std::strerror(errno));
-    POSTERN_TRY(thread_,
-                start_thread([this](std::promise<Status> begun) { run(std::move(begun)); }));
+    try {
+        thread_ = std::thread(&DatagramInbox::run, this);
+    } catch (const std::system_error& error) {
+        return fail(std::string("no thread: ") + error.what());
+    }
     return {};
 }
 
@@ -76,14 +80,11 @@ std::optional<DatagramInbox::Item> DatagramInbox::take() {
 
 // ---- In the thread ----
 
-void DatagramInbox::run(std::promise<Status> begun) {
-    auto interrupt = ThreadInterrupt::create();
-    if (!interrupt) return begun.set_value(Unexpected(std::move(interrupt).error()));
-    begun.set_value({});
+void DatagramInbox::run() {
     std::vector<pollfd> fds;
     while (wait(fds)) {
         for (std::size_t number = 0; number < receivers_.size(); ++number) {
-            if (fds[number].revents != 0) receive_from(number, *interrupt);
+            if (fds[number].revents != 0) receive_from(number);
         }
     }
 }
@@ -111,10 +112,8 @@ bool DatagramInbox::wait(std::vector<pollfd>& fds) {
     return !stopping_;
 }
 
-void DatagramInbox::receive_from(std::size_t number, ThreadInterrupt& interrupt) {
+void DatagramInbox::receive_from(std::size_t number) {
     DatagramReceiver& receiver = *receivers_[number];
-    const bool may_linger = receiver.may_linger();
-    if (may_linger) interrupt.arm();
     for (int i = 0; i < packets_in_turn; ++i) {
         Item item{number, receiver.receive()};
         using State = DatagramReceiver::Received::State;
@@ -122,7 +121,6 @@ void DatagramInbox::receive_from(std::size_t number, ThreadInterrupt& interrupt)
         failing_ = item.received.state == State::failed;
         if (!keep(std::move(item)) || failing_) break;
     }
-    if (may_linger) interrupt.disarm();
 }
 
 // False: no more can be kept now.

@@ -1,13 +1,12 @@
-// Receives packets in a thread of its own, which a stranger can make wait for a moment, and keeps
-// them until the loop takes them. It keeps few: where the loop does not get on, packets wait in the
-// kernel's queue, and when that is full, their senders do.
+// Receives packets in a thread of its own, which a stranger can make wait for a moment (dropper.h),
+// and keeps them until the loop takes them. It keeps few: where the loop does not get on, packets
+// wait in the kernel's queue, and when that is full, their senders do.
 #pragma once
 
 #include <poll.h>
 
 #include <cstddef>
 #include <deque>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,8 +15,8 @@
 
 #include "base/result.h"
 #include "daemon/guard/datagram/datagram_receiver.h"
+#include "daemon/loop/dropper.h"
 #include "daemon/loop/event_flag.h"
-#include "daemon/loop/thread_interrupt.h"
 
 namespace postern {
 
@@ -28,17 +27,18 @@ class DatagramInbox {
         DatagramReceiver::Received received;
     };
 
-    // The sockets as of DatagramReceiver. Nothing is received before start(). Errors: no thread,
-    // descriptor or timer to be had.
-    static Result<std::unique_ptr<DatagramInbox>> create(const std::vector<int>& sockets);
+    // The sockets as of DatagramReceiver. Nothing is received before start(). Errors: no thread or
+    // descriptor to be had.
+    static Result<std::unique_ptr<DatagramInbox>> create(const std::vector<int>& sockets,
+                                                         Dropper::Source source);
     // As stop().
     ~DatagramInbox();
     DatagramInbox(const DatagramInbox&) = delete;
     DatagramInbox& operator=(const DatagramInbox&) = delete;
 
     void start();
-    // Receives no more, and waits until it is so: for no longer than what is being received
-    // lingers. What was received is still there.
+    // Receives no more, and waits until it is so: for no longer than a dropper takes. What was
+    // received is still there.
     void stop();
     [[nodiscard]] bool is_empty() const;
 
@@ -48,14 +48,15 @@ class DatagramInbox {
     std::optional<Item> take();
 
   private:
-    explicit DatagramInbox(const std::vector<int>& sockets);
+    DatagramInbox(const std::vector<int>& sockets, Dropper::Source source);
     Status begin();
-    void run(std::promise<Status> begun);
+    void run();
     bool wait(std::vector<pollfd>& fds);
-    void receive_from(std::size_t number, ThreadInterrupt& interrupt);
+    void receive_from(std::size_t number);
     bool keep(Item item);
 
     // The thread's own.
+    Dropper dropper_;
     std::vector<std::unique_ptr<DatagramReceiver>> receivers_;
     bool failing_ = false;  // the last attempt to receive
 

@@ -48,8 +48,9 @@ std::string path_of(const sockaddr_storage& address, socklen_t length) {
 
 }  // namespace
 
-DatagramReceiver::DatagramReceiver(int socket)
+DatagramReceiver::DatagramReceiver(int socket, Dropper& dropper)
     : socket_(socket),
+      dropper_(dropper),
       descriptors_(refuses_descriptors(socket) ? Descriptors::refused_from_now
                                                : Descriptors::dropped) {
     ask_for_pidfds(false);
@@ -72,9 +73,10 @@ bool DatagramReceiver::carries_descriptors() const {
 }
 
 DatagramReceiver::Received DatagramReceiver::receive() {
-    const bool looks_first = descriptors_ == Descriptors::refused_from_now;
-    const bool with_pidfd =
-        descriptors_ == Descriptors::refused || (looks_first && !carries_descriptors());
+    // Then it stays in the kernel's queue, for the dropper.
+    const bool along = looks_first() && carries_descriptors();
+    const bool refused_from_now = descriptors_ == Descriptors::refused_from_now;
+    const bool with_pidfd = !along && descriptors_ != Descriptors::dropped;
     Received received;
     iovec data{buffer_.data(), buffer_.size()};
     alignas(cmsghdr) std::array<char, control_for_all> control;
@@ -88,15 +90,21 @@ DatagramReceiver::Received DatagramReceiver::receive() {
     message.msg_iovlen = 1;
     message.msg_control = control.data();
     message.msg_controllen = with_pidfd ? control_for_all : control_for_ids;
-    if (looks_first && with_pidfd) ask_for_pidfds(true);
+    if (refused_from_now && with_pidfd) ask_for_pidfds(true);
     ssize_t length = 0;
     do {
-        length = ::recvmsg(socket_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        length =
+            ::recvmsg(socket_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | (along ? MSG_PEEK : 0));
     } while (length < 0 && errno == EINTR);
-    const int error = errno;
-    if (looks_first && length < 0 && error == EAGAIN) {
+    int error = errno;
+    if (along && length >= 0 && !dropper_.drop_packet(socket_)) {
+        // It is there still.
+        length = -1;
+        error = ENOBUFS;
+    }
+    if (refused_from_now && length < 0 && error == EAGAIN) {
         descriptors_ = Descriptors::refused;  // whatever comes now was refused its descriptors
-    } else if (looks_first && with_pidfd) {
+    } else if (refused_from_now && with_pidfd) {
         ask_for_pidfds(false);
     }
     if (length < 0) {

@@ -2,10 +2,10 @@
 // nothing: what the bytes mean is for a session to find out.
 //
 // Descriptors that came along never become the guard's own. Where the kernel can, it refuses them
-// to their sender (SO_PASSRIGHTS, Linux 6.16). Elsewhere there is no room for them behind the
-// credentials, so that the kernel drops them (recvmsg(2), MSG_CTRUNC): without a flush, by which a
-// file on a hung FUSE would stand still for good, but lingering, where it is a TCP socket's last
-// reference. So this is for a thread that is interrupted (daemon/loop/thread_interrupt.h).
+// to their sender (SO_PASSRIGHTS, Linux 6.16). Elsewhere a packet is looked at first, with no room
+// for them behind the credentials (recvmsg(2), MSG_CTRUNC). One that has some is never received
+// here, since dropping them may stand still for good: another process does that
+// (daemon/loop/dropper.h).
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "daemon/guard/listen/identity.h"
+#include "daemon/loop/dropper.h"
 
 namespace postern {
 
@@ -40,26 +41,26 @@ class DatagramReceiver {
     };
 
     // The socket is one that refuse_descriptors() and ask_for_senders() were called on; it outlives
-    // this, and nobody else receives from it.
-    explicit DatagramReceiver(int socket);
+    // this, as the dropper does, and nobody else receives from it.
+    DatagramReceiver(int socket, Dropper& dropper);
 
     [[nodiscard]] int socket() const { return socket_; }
-    // Whether receiving may linger.
-    [[nodiscard]] bool may_linger() const { return descriptors_ != Descriptors::refused; }
+    // Whether packets may still carry descriptors.
+    [[nodiscard]] bool looks_first() const { return descriptors_ != Descriptors::refused; }
 
-    // Waits for nothing but what lingers.
+    // Waits for nothing but the dropper.
     Received receive();
 
   private:
-    // What becomes of descriptors. Before the socket refused them some may have been sent to it,
-    // and the room for the pidfd of a sender is room for one of those: until it was seen empty,
-    // each packet is looked at first.
+    // What becomes of descriptors. Before the socket refused them some may have been sent to it:
+    // until it was seen empty, each packet is looked at first.
     enum class Descriptors : std::uint8_t { refused, refused_from_now, dropped };
 
     void ask_for_pidfds(bool wanted) const;
     [[nodiscard]] bool carries_descriptors() const;
 
     int socket_;
+    Dropper& dropper_;
     Descriptors descriptors_;
     // One byte more than the longest packet has: with its terminator.
     std::array<char, limits::message_bytes + 2> buffer_{};

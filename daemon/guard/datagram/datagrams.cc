@@ -64,6 +64,7 @@ Datagrams::Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listen
 Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
+                                                     Dropper::Source dropper,
                                                      std::optional<uid_t> only_uid) {
     std::unique_ptr<Datagrams> datagrams(
         new Datagrams(event, turns, std::move(listeners), pool, audit, only_uid));
@@ -74,7 +75,7 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& tur
     }
     POSTERN_TRY(auto replier, DatagramReplier::create(sockets, only_uid.has_value()));
     datagrams->replier_ = std::move(replier);
-    POSTERN_TRY(datagrams->inbox_, DatagramInbox::create(sockets));
+    POSTERN_TRY(datagrams->inbox_, DatagramInbox::create(sockets, dropper));
     return datagrams;
 }
 

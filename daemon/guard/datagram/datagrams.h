@@ -42,6 +42,7 @@ class Datagrams {
     static Result<std::unique_ptr<Datagrams>> create(sd_event* event, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
+                                                     Dropper::Source dropper,
                                                      std::optional<uid_t> only_uid);
     ~Datagrams() = default;
     Datagrams(const Datagrams&) = delete;

@@ -20,12 +20,12 @@ constexpr std::chrono::seconds end_patience{4};
 
 }  // namespace
 
-SessionPool::SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
+SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
                          CallHandler& calls, PacketHooks packets, const Limits& limits,
                          SessionSettings settings)
     : event_(event),
       turns_(turns),
-      closers_(closers),
+      closer_(closer),
       audit_(audit),
       calls_(calls),
       packet_hooks_(std::move(packets)),
@@ -46,7 +46,7 @@ SessionPool::~SessionPool() = default;
 void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                          const std::string& reason) {
     audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, reason);
-    closers_.refused.close(std::move(connection));
+    closer_.refuse(std::move(connection));
 }
 
 void SessionPool::charge(policy::Caller& caller) const {
@@ -147,7 +147,7 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
         return "limit sessions";
     }
     auto started =
-        SessionProcess::start(event_, turns_, closers_, audit_, *this, settings_, key, snapshot_);
+        SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;

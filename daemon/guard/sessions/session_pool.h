@@ -21,7 +21,6 @@
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_process.h"
-#include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
@@ -31,8 +30,9 @@ namespace postern {
 class SessionPool final : public SessionEvents, public ConnectionTaker {
   public:
     // All of these outlive it; nobody is told anything before the first connection.
-    SessionPool(sd_event* event, Turns& turns, Closers& closers, Audit& audit, CallHandler& calls,
-                PacketHooks packets, const Limits& limits, SessionSettings settings);
+    SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
+                CallHandler& calls, PacketHooks packets, const Limits& limits,
+                SessionSettings settings);
     ~SessionPool() override;
     SessionPool(const SessionPool&) = delete;
     SessionPool& operator=(const SessionPool&) = delete;
@@ -101,7 +101,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     sd_event* event_;
     Turns& turns_;
-    Closers& closers_;
+    ConnectionCloser& closer_;
     Audit& audit_;
     CallHandler& calls_;
     PacketHooks packet_hooks_;

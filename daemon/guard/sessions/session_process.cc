@@ -48,14 +48,14 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 }  // namespace
 
 Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
-    sd_event* event, Turns& turns, Closers& closers, Audit& audit, SessionEvents& events,
+    sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit, SessionEvents& events,
     const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot) {
     POSTERN_TRY(auto pair, channel::make_pair());
     auto& [guard_end, session_end] = pair;
     refuse_descriptors(guard_end.get());
 
     auto session =
-        std::make_shared<SessionProcess>(event, turns, closers, audit, events, settings, key);
+        std::make_shared<SessionProcess>(event, turns, closer, audit, events, settings, key);
     SessionProcess& self = *session;
     self.channel_ = std::move(guard_end);
     int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN | EPOLLET,
@@ -72,11 +72,11 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
     return session;
 }
 
-SessionProcess::SessionProcess(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
-                               SessionEvents& events, const SessionSettings& settings,
+SessionProcess::SessionProcess(sd_event* event, Turns& turns, ConnectionCloser& closer,
+                               Audit& audit, SessionEvents& events, const SessionSettings& settings,
                                const SessionKey& key)
     : event_(event),
-      closers_(closers),
+      closer_(closer),
       audit_(audit),
       events_(events),
       idle_(settings.idle),
@@ -88,8 +88,8 @@ SessionProcess::SessionProcess(sd_event* event, Turns& turns, Closers& closers, 
 
 SessionProcess::~SessionProcess() {
     channel_source_.reset();
-    closers_.ours.close(std::move(channel_));
-    for (auto& waiting : waiting_) closers_.refused.close(std::move(waiting.connection));
+    channel_.reset();
+    for (auto& waiting : waiting_) closer_.refuse(std::move(waiting.connection));
 }
 
 Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
@@ -243,7 +243,7 @@ bool SessionProcess::pump_connection() {
     const int descriptor = connection.get();
     if (!send_now(channel::encode({id, {}, about}), std::span(&descriptor, 1))) return false;
     // The session may have it and be done with it already, so this may be the last reference.
-    closers_.ours.close(std::move(connection));
+    closer_.close(std::move(connection));
     waiting_.pop_front();
     if (unacknowledged_++ == 0) acknowledged_ = steady_clock::now();
     return true;
@@ -432,8 +432,8 @@ void SessionProcess::end_now(const std::string& failure) {
     set_state(State::ending);
     end_source_.reset();
     channel_source_.reset();
-    closers_.ours.close(std::move(channel_));
-    for (auto& waiting : waiting_) closers_.refused.close(std::move(waiting.connection));
+    channel_.reset();
+    for (auto& waiting : waiting_) closer_.refuse(std::move(waiting.connection));
     waiting_.clear();
     packets_waiting_.clear();
     outbox_.clear();

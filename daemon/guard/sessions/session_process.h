@@ -27,11 +27,11 @@
 #include "daemon/channel/transport.h"
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/listen/connection_closer.h"
 #include "daemon/guard/sessions/child.h"
 #include "daemon/guard/sessions/outbox.h"
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
-#include "daemon/loop/closer.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/spawner.h"
 #include "daemon/loop/turns.h"
@@ -82,10 +82,13 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     };
 
     // Spawns one. Errors: no descriptor, process or memory to be had.
-    static Result<std::shared_ptr<SessionProcess>> start(
-        sd_event* event, Turns& turns, Closers& closers, Audit& audit, SessionEvents& events,
-        const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot);
-    SessionProcess(sd_event* event, Turns& turns, Closers& closers, Audit& audit,
+    static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Turns& turns,
+                                                         ConnectionCloser& closer, Audit& audit,
+                                                         SessionEvents& events,
+                                                         const SessionSettings& settings,
+                                                         const SessionKey& key,
+                                                         policy::SnapshotPtr snapshot);
+    SessionProcess(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
                    SessionEvents& events, const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
     SessionProcess(const SessionProcess&) = delete;
@@ -165,7 +168,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] std::optional<MonotonicTime> waiting_since() const;
 
     sd_event* event_;
-    Closers& closers_;
+    ConnectionCloser& closer_;
     Audit& audit_;
     SessionEvents& events_;
     std::chrono::microseconds idle_;

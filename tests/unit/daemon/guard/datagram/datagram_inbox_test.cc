@@ -11,6 +11,7 @@
 
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "tests/unit/daemon/droppers.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -27,7 +28,7 @@ class DatagramInboxTest : public testing::Test {
         }
     }
     void create() {
-        auto inbox = DatagramInbox::create({socket(0), socket(1)});
+        auto inbox = DatagramInbox::create({socket(0), socket(1)}, droppers_.source());
         ASSERT_TRUE(inbox) << inbox.error().message;
         inbox_ = std::move(*inbox);
     }
@@ -51,6 +52,7 @@ class DatagramInboxTest : public testing::Test {
     }
 
     const TemporaryDirectory folder_;
+    const Droppers droppers_;
     std::vector<Listener> listeners_;
     UniqueFd client_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
     std::unique_ptr<DatagramInbox> inbox_;

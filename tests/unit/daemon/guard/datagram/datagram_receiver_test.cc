@@ -18,6 +18,7 @@
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/listen/socket_options.h"
 #include "tests/unit/daemon/child.h"
+#include "tests/unit/daemon/droppers.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -38,7 +39,7 @@ class DatagramReceiverTest : public testing::Test {
         auto listener = bind_listener({folder_ / "server", 0600, std::nullopt, true});
         ASSERT_TRUE(listener) << listener.error().message;
         listener_ = std::move(*listener);
-        receiver_.emplace(listener_.socket.get());
+        receiver_.emplace(listener_.socket.get(), dropper_);
     }
     // As on a kernel that can't refuse descriptors to their sender (before 6.16), or before that
     // was asked of it.
@@ -66,6 +67,9 @@ class DatagramReceiverTest : public testing::Test {
 
     using State = DatagramReceiver::Received::State;
     const TemporaryDirectory folder_;
+    const Droppers droppers_;
+    Dropper dropper_{droppers_.source()};
+    const SocketPair pair_;
     Listener listener_;
     std::optional<DatagramReceiver> receiver_;
 };
@@ -132,10 +136,11 @@ TEST_F(DatagramReceiverTest, TellsTheLongestPacketFromOneThatIsTooLong) {
 // They are gone, and the guard never had them.
 TEST_F(DatagramReceiverTest, LetsNoDescriptorIn) {
     let_descriptors_through(true);
-    receiver_.emplace(listener_.socket.get());
-    EXPECT_TRUE(receiver_->may_linger());
+    receiver_.emplace(listener_.socket.get(), dropper_);
+    EXPECT_TRUE(receiver_->looks_first());
     const UniqueFd unbound = sender("");
     const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(dropper_.drop_packet(pair_.here.get()));  // so that its process is there
     const int lowest_free = UniqueFd(::dup(null.get())).get();
     for (const std::size_t count : {1U, 2U, 253U}) {
         EXPECT_EQ(send(unbound.get(), "x", std::vector<int>(count, null.get())), 1);
@@ -160,8 +165,9 @@ TEST_F(DatagramReceiverTest, LetsNoDescriptorInThatWasSentBeforeTheyWereRefused)
         EXPECT_EQ(send(unbound.get(), bytes), 1);
     }
     let_descriptors_through(false);
-    receiver_.emplace(listener_.socket.get());
+    receiver_.emplace(listener_.socket.get(), dropper_);
     const bool refuses = refuses_descriptors(listener_.socket.get());
+    ASSERT_TRUE(dropper_.drop_packet(pair_.here.get()));  // so that its process is there
     const int lowest_free = UniqueFd(::dup(null.get())).get();
     for (const char* const bytes : {"a", "b"}) {
         for (const bool with : {true, false}) {
@@ -173,11 +179,28 @@ TEST_F(DatagramReceiverTest, LetsNoDescriptorInThatWasSentBeforeTheyWereRefused)
             EXPECT_EQ(UniqueFd(::dup(null.get())).get(), lowest_free);
         }
     }
-    EXPECT_TRUE(receiver_->may_linger());
+    EXPECT_TRUE(receiver_->looks_first());
     EXPECT_EQ(receive().state, State::nothing);
-    EXPECT_EQ(receiver_->may_linger(), !refuses);
+    EXPECT_EQ(receiver_->looks_first(), !refuses);
     EXPECT_EQ(send(unbound.get(), "c"), 1);
     EXPECT_FALSE(receive().packet.descriptors);
+}
+
+// What can't be dropped elsewhere stays where it is.
+TEST_F(DatagramReceiverTest, LeavesAPacketWithDescriptorsThatNobodyDrops) {
+    let_descriptors_through(true);
+    Dropper none(droppers_.source(), 0);
+    receiver_.emplace(listener_.socket.get(), none);
+    const UniqueFd unbound = sender("");
+    EXPECT_EQ(send(unbound.get(), "a"), 1);
+    EXPECT_EQ(send(unbound.get(), "b", {0}), 1);
+    EXPECT_EQ(receive().packet.payload, "a");
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(receive().state, State::failed);
+    receiver_.emplace(listener_.socket.get(), dropper_);
+    const auto received = receive();
+    EXPECT_EQ(received.packet.payload, "b");
+    EXPECT_TRUE(received.packet.descriptors);
+    EXPECT_EQ(receive().state, State::nothing);
 }
 
 TEST_F(DatagramReceiverTest, RefusesASenderThatTheKernelDoesNotName) {

@@ -64,9 +64,8 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         settings_.descriptors = 64;
         settings_.idle = std::chrono::seconds(30);
         auto snapshot = std::make_shared<const policy::Snapshot>();
-        auto started =
-            SessionProcess::start(loop_.get(), turns_, closers_, audit_, *this, settings_,
-                                  {{1000, 1000, {1000}}}, std::move(snapshot));
+        auto started = SessionProcess::start(loop_.get(), turns_, closer_, audit_, *this, settings_,
+                                             {{1000, 1000, {1000}}}, std::move(snapshot));
         EXPECT_TRUE(started) << started.error().message;
         session_ = std::move(*started);
     }
@@ -139,7 +138,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     std::chrono::nanoseconds now_{0};
     Turns turns_{[this] { return now_; }, [] {}};
     std::unique_ptr<Spawner> spawner_ = std::move(Spawner::create()).value();
-    Closers closers_;
+    ConnectionCloser closer_{loop_.get(), {spawner_.get(), -1}};
     Audit audit_{loop_.get(), std::make_unique<SilentSink>()};
     UniqueFd program_;
     SessionSettings settings_;

@@ -1,0 +1,91 @@
+// postern-dropper: lets go of what strangers made, for the guard, which must not wait for that.
+//
+// Started by posternd with the channel on descriptor 3 (daemon/loop/dropper.h); it has nothing
+// else. What it drops may linger, which a timer ends, or stand still for good: then so does this
+// process, and nobody waits for it. Exit status: 0 the guard closed the channel; 1 something is
+// broken.
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <vector>
+
+#include "base/control_data.h"
+#include "base/unique_fd.h"
+#include "daemon/loop/dropper.h"
+#include "daemon/loop/thread_interrupt.h"
+
+namespace {
+
+using postern::Dropper;
+using postern::UniqueFd;
+
+struct Received {
+    bool ended = true;
+    Dropper::Order order{};
+    std::vector<UniqueFd> descriptors;
+};
+
+Received receive_order() {
+    Received received;
+    iovec data{&received.order, sizeof received.order};
+    postern::DescriptorSpace<1> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes.data();
+    message.msg_controllen = control.bytes.size();
+    ssize_t length = 0;
+    do {
+        length = ::recvmsg(Dropper::channel_fd, &message, MSG_CMSG_CLOEXEC);
+    } while (length < 0 && errno == EINTR);
+    received.ended = length <= 0;
+    if (!received.ended) received.descriptors = postern::take_descriptors(message);
+    return received;
+}
+
+// Looked at first: one that carries none is not ours to drop.
+void drop_packet(int socket) {
+    char byte = 0;
+    iovec data{&byte, 1};
+    // Room for its sender's ids, which it has in any case, and for nothing else.
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    if (::recvmsg(socket, &message, MSG_DONTWAIT | MSG_PEEK) >= 0 &&
+        (message.msg_flags & MSG_CTRUNC) != 0) {
+        (void)::recv(socket, &byte, 1, MSG_DONTWAIT);
+    }
+}
+
+}  // namespace
+
+int main() {
+    ::prctl(PR_SET_NAME, "postern-dropper");
+    // It ends when the guard does.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_IGN);
+    if (::close_range(Dropper::channel_fd + 1, UINT_MAX, 0) != 0) return 1;
+    auto interrupt = postern::ThreadInterrupt::create();
+    if (!interrupt) return 1;
+    for (;;) {
+        Received received = receive_order();
+        if (received.ended) return 0;
+        // Until it may; where the guard is gone, it may as well.
+        if (received.order == Dropper::Order::close) (void)receive_order();
+        interrupt->arm();
+        if (received.order == Dropper::Order::packet && !received.descriptors.empty()) {
+            drop_packet(received.descriptors.front().get());
+        }
+        received.descriptors.clear();
+        interrupt->disarm();
+        const char done = 0;
+        (void)::send(Dropper::channel_fd, &done, sizeof done, MSG_NOSIGNAL);
+    }
+}

@@ -1,0 +1,40 @@
+#include "daemon/guard/listen/connection_closer.h"
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <utility>
+
+#include "daemon/guard/listen/socket_options.h"
+
+namespace postern {
+namespace {
+
+// Until a process is tried to be had again.
+constexpr std::chrono::milliseconds closer_retry_time{20};
+
+}  // namespace
+
+ConnectionCloser::ConnectionCloser(sd_event* event, Dropper::Source source)
+    : dropper_(source), again_(event, [this] { close_waiting(); }, std::chrono::milliseconds(1)) {}
+
+void ConnectionCloser::close(UniqueFd connection) {
+    // It got this from its listener when it was made, so none has come in by it.
+    if (refuses_descriptors(connection.get())) return;
+    if (waiting_.empty() && dropper_.close(connection)) return;
+    waiting_.push_back(std::move(connection));
+    // Without a timer the next one goes on with it.
+    close_waiting();
+}
+
+void ConnectionCloser::refuse(UniqueFd connection) {
+    ::shutdown(connection.get(), SHUT_RDWR);
+    close(std::move(connection));
+}
+
+void ConnectionCloser::close_waiting() {
+    while (!waiting_.empty() && dropper_.close(waiting_.front())) waiting_.pop_front();
+    if (!waiting_.empty()) (void)again_.arm(closer_retry_time);
+}
+
+}  // namespace postern

@@ -1,0 +1,177 @@
+#include "daemon/loop/dropper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+
+#include "base/control_data.h"
+
+namespace postern {
+namespace {
+
+// How often a process that is not done with a packet is looked at, and when it is taken for one
+// that stands still though it does not look like it.
+constexpr std::chrono::milliseconds look_time{3};
+constexpr int most_looks = 300;
+// A process that has not got on for so long gets no more to close, while there is another one...
+constexpr std::chrono::milliseconds patience{10};
+// ... and none has more of them before it than this: well below what its channel holds.
+constexpr std::size_t most_orders = 32;
+
+// Whether it waits for something that no signal ends (proc_pid_stat(5): state D).
+bool stands_still(pid_t pid) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 64> text{};
+    if (::read(file.get(), text.data(), text.size() - 1) <= 0) return false;
+    const char* const end = std::strrchr(text.data(), ')');
+    return end != nullptr && std::strncmp(end, ") D", 3) == 0;
+}
+
+void end_process(pid_t pid) {
+    ::kill(pid, SIGKILL);
+    (void)::waitpid(pid, nullptr, WNOHANG);
+}
+
+}  // namespace
+
+// Those that are still at it end by themselves when they are done: their channel is closed.
+Dropper::~Dropper() {
+    look();
+    for (const Process& process : processes_) {
+        if (process.orders == 0 || stands_still(process.pid)) end_process(process.pid);
+    }
+}
+
+bool Dropper::close(UniqueFd& descriptor) {
+    while (Process* const process = for_closing()) {
+        if (!order(*process, Order::close, descriptor.get())) {
+            if (process->broken) continue;
+            return false;
+        }
+        // It has it, so this is not the last reference.
+        descriptor.reset();
+        tell_go(*process);
+        return true;
+    }
+    return false;
+}
+
+bool Dropper::drop_packet(int socket) {
+    while (Process* const process = idle()) {
+        if (order(*process, Order::packet, socket)) {
+            await(*process);
+            return true;
+        }
+        if (!process->broken) return false;
+    }
+    return false;
+}
+
+bool Dropper::order(Process& process, Order what, int descriptor) {
+    iovec data{&what, sizeof what};
+    DescriptorSpace<1> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    put_descriptors(message, control.bytes, std::span(&descriptor, 1));
+    if (::sendmsg(process.channel.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
+        // Else there is no memory, or too many are on their way.
+        process.broken = errno == EPIPE || errno == ECONNRESET;
+        return false;
+    }
+    if (process.orders++ == 0) process.got_on = Clock::now();
+    return true;
+}
+
+void Dropper::tell_go(Process& process) {
+    const Order go = Order::go;
+    process.owes_go =
+        ::send(process.channel.get(), &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT) < 0;
+}
+
+// Null: none is to be had.
+Dropper::Process* Dropper::idle() {
+    look();
+    auto found = std::ranges::find(processes_, 0U, &Process::orders);
+    if (found == processes_.end() && start()) found = processes_.end() - 1;
+    return found == processes_.end() ? nullptr : &*found;
+}
+
+Dropper::Process* Dropper::for_closing() {
+    look();
+    const auto least = [this](auto fits) {
+        Process* best = nullptr;
+        for (Process& one : processes_) {
+            if (one.orders >= most_orders || one.owes_go || !fits(one)) continue;
+            if (best == nullptr || one.orders < best->orders) best = &one;
+        }
+        return best;
+    };
+    const auto now = Clock::now();
+    Process* found =
+        least([&](const Process& one) { return one.orders == 0 || now < one.got_on + patience; });
+    if (found == nullptr && start()) found = &processes_.back();
+    return found != nullptr ? found : least([](const Process&) { return true; });
+}
+
+bool Dropper::start() {
+    std::array<int, 2> pair{-1, -1};
+    if (processes_.size() >= most_ ||
+        ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+        return false;
+    }
+    UniqueFd ours(pair[0]);
+    const UniqueFd theirs(pair[1]);
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) return false;
+    auto pid = source_.spawner->spawn(
+        {source_.program,
+         {"postern-dropper"},
+         {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), channel_fd}}});
+    if (!pid) return false;
+    Process& made = processes_.emplace_back();
+    made.pid = *pid;
+    made.channel = std::move(ours);
+    return true;
+}
+
+void Dropper::await(Process& process) {
+    bool stood_still = false;
+    for (int looks = 0; looks < most_looks; ++looks) {
+        pollfd done{process.channel.get(), POLLIN, 0};
+        if (::poll(&done, 1, static_cast<int>(look_time.count())) > 0) return;
+        // Twice, since anything may make it wait for a moment.
+        const bool still = stands_still(process.pid);
+        if (still && stood_still) return;
+        stood_still = still;
+    }
+}
+
+// What they have answered, and those that have died are gone.
+void Dropper::look() {
+    for (Process& one : processes_) {
+        while (one.orders > 0 && !one.broken) {
+            char byte = 0;
+            const ssize_t got = ::recv(one.channel.get(), &byte, sizeof byte, MSG_DONTWAIT);
+            if (got < 0 && (errno == EAGAIN || errno == EINTR)) break;
+            one.broken = got <= 0;
+            if (one.broken) break;
+            --one.orders;
+            one.got_on = Clock::now();
+        }
+        if (one.owes_go) tell_go(one);
+        if (one.broken) end_process(one.pid);
+    }
+    std::erase_if(processes_, [](const Process& one) { return one.broken; });
+}
+
+}  // namespace postern

@@ -1,0 +1,84 @@
+// Lets go of what strangers made in processes of its own (postern-dropper), which may stand still.
+//
+// The last reference to a file can wait in the kernel for whoever made it: a TCP socket lingers, a
+// packet socket waits for all processors, each for some milliseconds and hundreds after one
+// another; and a FUSE file whose server does not store what was written stands still for good, so
+// that no signal ends the process (fuse_release() in fs/fuse/file.c; seen on 6.18). Where
+// strangers' descriptors arrive at all (before Linux 6.16, and before a socket was told to refuse
+// them) they lie in packets and in the unread messages of connections, and go with those. So
+// another process lets them go; one that does not get on is left alone, and the next one goes on.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/loop/spawner.h"
+
+namespace postern {
+
+class Dropper {
+  public:
+    // What its processes are started with; both outlive it.
+    struct Source {
+        Spawner* spawner = nullptr;
+        int program = -1;  // postern-dropper
+    };
+    // What the program is told, in a message of one byte by the channel that it finds as its
+    // descriptor 3. It answers with a byte when it is done.
+    enum class Order : char {
+        // Closes the descriptor that comes with it, once `go` says that the sender has closed its
+        // own copy.
+        close = 'c',
+        go = 'g',
+        // Takes the next packet off the datagram socket that comes with it (SO_PASSCRED), if it
+        // carries descriptors.
+        packet = 'p',
+    };
+
+    // For one thread. At most so many processes at a time.
+    explicit Dropper(Source source, std::size_t most = most_processes)
+        : source_(source), most_(most) {}
+    // Kills those that stand still, and waits for none.
+    ~Dropper();
+    Dropper(const Dropper&) = delete;
+    Dropper& operator=(const Dropper&) = delete;
+
+    // Has it closed, and waits for nothing but a process to start. False: there is none to be had;
+    // nothing was done, and it may be tried again.
+    bool close(UniqueFd& descriptor);
+    // Waits until it is done, or its process stands still. False: as above.
+    bool drop_packet(int socket);
+
+    static constexpr int channel_fd = 3;
+    static constexpr std::size_t most_processes = 256;
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    struct Process {
+        pid_t pid = -1;
+        UniqueFd channel;
+        std::size_t orders = 0;  // that it has not answered
+        bool owes_go = false;    // it could not be told yet
+        Clock::time_point got_on;
+        bool broken = false;
+    };
+
+    bool order(Process& process, Order what, int descriptor);
+    void tell_go(Process& process);
+    Process* idle();
+    Process* for_closing();
+    bool start();
+    void await(Process& process);
+    void look();
+
+    Source source_;
+    std::size_t most_;
+    std::vector<Process> processes_;
+};
+
+}  // namespace postern

@@ -1,0 +1,28 @@
+// What droppers are started with in a test.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/unique_fd.h"
+#include "daemon/loop/dropper.h"
+#include "daemon/loop/spawner.h"
+
+namespace postern {
+
+class Droppers {
+  public:
+    Droppers() : program_(::open(POSTERN_DROPPER, O_PATH | O_CLOEXEC)) {
+        EXPECT_TRUE(program_) << POSTERN_DROPPER;
+    }
+    [[nodiscard]] Dropper::Source source() const { return {spawner_.get(), program_.get()}; }
+
+  private:
+    UniqueFd program_;
+    std::unique_ptr<Spawner> spawner_ = std::move(Spawner::create()).value();
+};
+
+}  // namespace postern

@@ -1,0 +1,114 @@
+// What is dropped in another process is dropped there, and one that does not get on is left alone.
+#include "daemon/loop/dropper.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "tests/unit/daemon/droppers.h"
+#include "tests/unit/sockets.h"
+
+namespace postern {
+namespace {
+
+// The only process of ours of that name.
+std::optional<pid_t> dropper_process() {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream pids(task.path() / "children");
+        for (pid_t pid = 0; pids >> pid;) {
+            std::string name;
+            std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), name);
+            if (name == "postern-dropper") return pid;
+        }
+    }
+    return std::nullopt;
+}
+
+class DropperTest : public testing::Test {
+  protected:
+    const Droppers droppers_;
+    Dropper dropper_{droppers_.source()};
+};
+
+TEST_F(DropperTest, ClosesWhatItIsGiven) {
+    for (int i = 0; i < 3; ++i) {
+        SocketPair pair;
+        ASSERT_TRUE(dropper_.close(pair.there));
+        EXPECT_FALSE(pair.there);
+        char byte = 0;
+        EXPECT_EQ(::recv(pair.here.get(), &byte, 1, 0), 0);
+    }
+}
+
+TEST_F(DropperTest, DropsPacketsThatCarryDescriptorsAndNoOthers) {
+    std::array<int, 2> ends{-1, -1};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const UniqueFd here(ends[0]);
+    const UniqueFd there(ends[1]);
+    const int on = 1;
+    ASSERT_EQ(::setsockopt(there.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+    SocketPair sent;
+    EXPECT_EQ(send_with(here.get(), "a", std::array{sent.there.get()}), 1);
+    EXPECT_EQ(send_with(here.get(), "b", {}), 1);
+    sent.there.reset();
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(dropper_.drop_packet(there.get()));
+    char byte = 0;
+    EXPECT_EQ(::recv(there.get(), &byte, 1, MSG_DONTWAIT), 1);
+    EXPECT_EQ(byte, 'b');
+    EXPECT_EQ(::recv(sent.here.get(), &byte, 1, MSG_DONTWAIT), 0);
+    EXPECT_TRUE(dropper_.drop_packet(there.get())) << "there is none";
+}
+
+TEST_F(DropperTest, OneThatHasDiedIsFollowedByAnother) {
+    SocketPair first;
+    ASSERT_TRUE(dropper_.close(first.there));
+    const auto pid = dropper_process();
+    ASSERT_TRUE(pid);
+    ::kill(*pid, SIGKILL);
+    siginfo_t how{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(*pid), &how, WEXITED | WNOWAIT), 0);
+    SocketPair second;
+    ASSERT_TRUE(dropper_.close(second.there));
+    char byte = 0;
+    EXPECT_EQ(::recv(second.here.get(), &byte, 1, 0), 0);
+}
+
+// One that stands still gets no more, so that what follows is closed by another.
+TEST_F(DropperTest, OneThatStandsStillIsLeftAlone) {
+    SocketPair first;
+    ASSERT_TRUE(dropper_.close(first.there));
+    char byte = 0;
+    EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
+    const auto pid = dropper_process();
+    ASSERT_TRUE(pid);
+    ::kill(*pid, SIGSTOP);
+    for (int i = 0; i < 200; ++i) {
+        SocketPair pair;
+        // At most some wait with it; and those after them don't.
+        while (!dropper_.close(pair.there)) {
+        }
+        pollfd ended{pair.here.get(), POLLIN, 0};
+        if (::poll(&ended, 1, 20) == 1) return;
+    }
+    FAIL() << "all went to the one that stands still";
+}
+
+TEST_F(DropperTest, HasNoMoreProcessesThanItMay) {
+    Dropper none(droppers_.source(), 0);
+    SocketPair pair;
+    EXPECT_FALSE(none.close(pair.there));
+    EXPECT_TRUE(pair.there);
+    EXPECT_FALSE(none.drop_packet(0));
+}
+
+}  // namespace
+}  // namespace postern
