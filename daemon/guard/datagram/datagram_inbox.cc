@@ -10,7 +10,8 @@
 namespace postern {
 namespace {
 
-constexpr std::size_t most_items = 32;
+// Few, since whoever sends without pause has all others behind them.
+constexpr std::size_t most_items = 8;
 // Packets that are taken from one socket before the others are looked at.
 constexpr int packets_in_turn = 16;
 // How long nothing is received after the kernel had no memory for it.

@@ -21,7 +21,7 @@ using std::chrono::steady_clock;
 
 constexpr microseconds reply_patience = limits::datagram_patience;
 // Packets that one turn of the loop takes from the inbox, and for how long.
-constexpr int datagrams_per_turn = 16;
+constexpr int datagrams_per_turn = 64;
 constexpr milliseconds time_in_turn{1};
 // How long all wait for the room of one user's packet: what a session in order needs to answer
 // many, and a fraction of what nobody notices.
