@@ -247,7 +247,7 @@ TEST_F(AuditTest, AFloodOfDenialsKeepsNoStartFromBeingRecorded) {
     Audit audit(event_.get(), std::move(*sink));
     AuditEvent event = denied(caller_);
     bool all_taken = true;
-    for (int i = 0; i < 100'000 && all_taken; ++i) {
+    for (std::uint64_t i = 0; i < 100'000 && all_taken; ++i) {
         if (i % DenialWindow::most_single == 0) ++caller_.uid;
         all_taken = audit.write(event);
     }
