@@ -17,6 +17,10 @@
 #include "tests/unit/daemon/droppers.h"
 #include "tests/unit/sockets.h"
 
+// ThreadSanitizer takes a descriptor for one and the same in all threads that have its number,
+// which in the thread that starts programs it is not.
+#ifndef __SANITIZE_THREAD__
+
 namespace postern {
 namespace {
 
@@ -71,6 +75,8 @@ TEST_F(DropperTest, DropsPacketsThatCarryDescriptorsAndNoOthers) {
 TEST_F(DropperTest, OneThatHasDiedIsFollowedByAnother) {
     SocketPair first;
     ASSERT_TRUE(dropper_.close(first.there));
+    char byte = 0;
+    EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
     const auto pid = dropper_process();
     ASSERT_TRUE(pid);
     ::kill(*pid, SIGKILL);
@@ -78,7 +84,6 @@ TEST_F(DropperTest, OneThatHasDiedIsFollowedByAnother) {
     ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(*pid), &how, WEXITED | WNOWAIT), 0);
     SocketPair second;
     ASSERT_TRUE(dropper_.close(second.there));
-    char byte = 0;
     EXPECT_EQ(::recv(second.here.get(), &byte, 1, 0), 0);
 }
 
@@ -112,3 +117,5 @@ TEST_F(DropperTest, HasNoMoreProcessesThanItMay) {
 
 }  // namespace
 }  // namespace postern
+
+#endif
