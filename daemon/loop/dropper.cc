@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/control_data.h"
 
@@ -36,18 +37,13 @@ bool stands_still(pid_t pid) {
     return end != nullptr && std::strncmp(end, ") D", 3) == 0;
 }
 
-void end_process(pid_t pid) {
-    ::kill(pid, SIGKILL);
-    (void)::waitpid(pid, nullptr, WNOHANG);
-}
-
 }  // namespace
 
 // Those that are still at it end by themselves when they are done: their channel is closed.
 Dropper::~Dropper() {
     look();
     for (const Process& process : processes_) {
-        if (process.orders == 0 || stands_still(process.pid)) end_process(process.pid);
+        if (process.orders == 0 || stands_still(process.pid)) ::kill(process.pid, SIGKILL);
     }
 }
 
@@ -169,9 +165,28 @@ void Dropper::look() {
             one.got_on = Clock::now();
         }
         if (one.owes_go) tell_go(one);
-        if (one.broken) end_process(one.pid);
+        if (one.broken) end(one);
     }
     std::erase_if(processes_, [](const Process& one) { return one.broken; });
+    std::erase_if(ended_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+}
+
+void Dropper::end(Process& process) {
+    process.broken = true;
+    ::kill(process.pid, SIGKILL);
+    ended_.push_back(process.pid);
+}
+
+bool Dropper::tidy() {
+    look();
+    bool kept = false;
+    bool busy = false;
+    for (Process& one : processes_) {
+        busy = busy || one.orders > 0;
+        if (one.orders == 0 && std::exchange(kept, true)) end(one);
+    }
+    std::erase_if(processes_, [](const Process& one) { return one.broken; });
+    return busy || !ended_.empty();
 }
 
 }  // namespace postern

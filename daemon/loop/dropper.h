@@ -54,6 +54,9 @@ class Dropper {
     // Waits until it is done, or its process stands still. False: as above.
     bool drop_packet(int socket);
 
+    // Ends processes that have nothing to do, but for one. True: some still have.
+    bool tidy();
+
     static constexpr int channel_fd = 3;
     static constexpr std::size_t most_processes = 256;
 
@@ -75,10 +78,12 @@ class Dropper {
     bool start();
     void await(Process& process);
     void look();
+    void end(Process& process);
 
     Source source_;
     std::size_t most_;
     std::vector<Process> processes_;
+    std::vector<pid_t> ended_;  // not reaped yet
 };
 
 }  // namespace postern

@@ -12,15 +12,21 @@ namespace {
 
 // Until a process is tried to be had again.
 constexpr std::chrono::milliseconds closer_retry_time{20};
+// Until processes that have nothing to do are ended.
+constexpr std::chrono::seconds tidy_time{1};
 
 }  // namespace
 
 ConnectionCloser::ConnectionCloser(sd_event* event, Dropper::Source source)
-    : dropper_(source), again_(event, [this] { close_waiting(); }, std::chrono::milliseconds(1)) {}
+    : dropper_(source),
+      again_(
+          event, [this] { close_waiting(); }, std::chrono::milliseconds(1)),
+      tidy_(event, [this] { tidy(); }) {}
 
 void ConnectionCloser::close(UniqueFd connection) {
     // It got this from its listener when it was made, so none has come in by it.
     if (refuses_descriptors(connection.get())) return;
+    if (!tidies_) tidies_ = tidy_.arm(tidy_time) >= 0;
     if (waiting_.empty() && dropper_.close(connection)) return;
     waiting_.push_back(std::move(connection));
     // Without a timer the next one goes on with it.
@@ -35,6 +41,10 @@ void ConnectionCloser::refuse(UniqueFd connection) {
 void ConnectionCloser::close_waiting() {
     while (!waiting_.empty() && dropper_.close(waiting_.front())) waiting_.pop_front();
     if (!waiting_.empty()) (void)again_.arm(closer_retry_time);
+}
+
+void ConnectionCloser::tidy() {
+    tidies_ = dropper_.tidy() && tidy_.arm(tidy_time) >= 0;
 }
 
 }  // namespace postern

@@ -31,10 +31,13 @@ class ConnectionCloser {
 
   private:
     void close_waiting();
+    void tidy();
 
     Dropper dropper_;
     std::deque<UniqueFd> waiting_;
     Timer again_;
+    Timer tidy_;
+    bool tidies_ = false;  // it is armed
 };
 
 }  // namespace postern
