@@ -1,6 +1,7 @@
 #include "base/control_data.h"
 
 #include <cassert>
+#include <cerrno>
 #include <cstring>
 
 namespace postern {
@@ -30,6 +31,34 @@ std::vector<UniqueFd> take_descriptors(msghdr& message) {
         }
     }
     return descriptors;
+}
+
+bool send_byte(int socket, char byte, std::span<const int> descriptors, int flags) {
+    iovec data{&byte, 1};
+    DescriptorSpace<most_with_a_byte> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    put_descriptors(message, control.bytes, descriptors);
+    return ::sendmsg(socket, &message, MSG_NOSIGNAL | flags) == 1;
+}
+
+ReceivedByte receive_byte(int socket) {
+    ReceivedByte received;
+    iovec data{&received.byte, 1};
+    DescriptorSpace<most_with_a_byte> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes.data();
+    message.msg_controllen = control.bytes.size();
+    do {
+        received.length = static_cast<int>(::recvmsg(socket, &message, MSG_CMSG_CLOEXEC));
+    } while (received.length < 0 && errno == EINTR);
+    if (received.length < 0) return received;
+    received.lost_some = (message.msg_flags & MSG_CTRUNC) != 0;
+    received.descriptors = take_descriptors(message);
+    return received;
 }
 
 }  // namespace postern

@@ -25,4 +25,21 @@ void put_descriptors(msghdr& message, std::span<char> space, std::span<const int
 // Those in a message that was received, each with its owner.
 std::vector<UniqueFd> take_descriptors(msghdr& message);
 
+// A message of one byte with descriptors, as programs of ours give them to one another: at most
+// this many.
+inline constexpr std::size_t most_with_a_byte = 17;
+
+// The descriptors stay the caller's. `flags`: of sendmsg(2), besides MSG_NOSIGNAL. False: errno
+// says why.
+bool send_byte(int socket, char byte, std::span<const int> descriptors, int flags = 0);
+
+struct ReceivedByte {
+    int length = 0;  // 1; 0: the other end is closed; negative: it failed
+    char byte = 0;
+    bool lost_some = false;  // descriptors that there was no room or number for
+    std::vector<UniqueFd> descriptors;
+};
+// Waits for one.
+ReceivedByte receive_byte(int socket);
+
 }  // namespace postern

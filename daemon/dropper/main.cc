@@ -9,44 +9,16 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <climits>
 #include <csignal>
-#include <vector>
 
 #include "base/control_data.h"
-#include "base/unique_fd.h"
 #include "daemon/loop/dropper.h"
 #include "daemon/loop/thread_interrupt.h"
 
 namespace {
 
 using postern::Dropper;
-using postern::UniqueFd;
-
-struct Received {
-    bool ended = true;
-    Dropper::Order order{};
-    std::vector<UniqueFd> descriptors;
-};
-
-Received receive_order() {
-    Received received;
-    iovec data{&received.order, sizeof received.order};
-    postern::DescriptorSpace<1> control;
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.bytes.data();
-    message.msg_controllen = control.bytes.size();
-    ssize_t length = 0;
-    do {
-        length = ::recvmsg(Dropper::channel_fd, &message, MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
-    received.ended = length <= 0;
-    if (!received.ended) received.descriptors = postern::take_descriptors(message);
-    return received;
-}
 
 // Looked at first: one that carries none is not ours to drop.
 void drop_packet(int socket) {
@@ -75,12 +47,13 @@ int main() {
     auto interrupt = postern::ThreadInterrupt::create();
     if (!interrupt) return 1;
     for (;;) {
-        Received received = receive_order();
-        if (received.ended) return 0;
+        postern::ReceivedByte received = postern::receive_byte(Dropper::channel_fd);
+        if (received.length <= 0) return 0;
+        const auto order = static_cast<Dropper::Order>(received.byte);
         // Until it may; where the guard is gone, it may as well.
-        if (received.order == Dropper::Order::close) (void)receive_order();
+        if (order == Dropper::Order::close) (void)postern::receive_byte(Dropper::channel_fd);
         interrupt->arm();
-        if (received.order == Dropper::Order::packet && !received.descriptors.empty()) {
+        if (order == Dropper::Order::packet && !received.descriptors.empty()) {
             drop_packet(received.descriptors.front().get());
         }
         received.descriptors.clear();

@@ -73,13 +73,8 @@ bool Dropper::drop_packet(int socket) {
 }
 
 bool Dropper::order(Process& process, Order what, int descriptor) {
-    iovec data{&what, sizeof what};
-    DescriptorSpace<1> control;
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    put_descriptors(message, control.bytes, std::span(&descriptor, 1));
-    if (::sendmsg(process.channel.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
+    if (!send_byte(process.channel.get(), static_cast<char>(what), std::span(&descriptor, 1),
+                   MSG_DONTWAIT)) {
         // Else there is no memory, or too many are on their way.
         process.broken = errno == EPIPE || errno == ECONNRESET;
         return false;

@@ -26,8 +26,6 @@ namespace {
 
 // Above all that a program is given: dup2(2) to one never hits the source of another.
 constexpr int lowest_source = 32;
-// With its program.
-constexpr std::size_t most_descriptors = 16;
 
 // What posix_spawn(3) is told.
 struct SpawnPlan {
@@ -74,34 +72,12 @@ int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid
                          no_environment.data());
 }
 
-bool send_descriptors(int socket, const std::vector<int>& descriptors) {
-    char byte = 0;
-    iovec data{&byte, 1};
-    DescriptorSpace<most_descriptors> control;
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    put_descriptors(message, control.bytes, descriptors);
-    return ::sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
-}
-
 // Each with a number that no program is given. Empty: the other end is closed. An errno in `error`.
 std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
-    char byte = 0;
-    iovec data{&byte, 1};
-    DescriptorSpace<most_descriptors> control;
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control.bytes.data();
-    message.msg_controllen = control.bytes.size();
-    ssize_t length = 0;
-    do {
-        length = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
+    const ReceivedByte message = receive_byte(socket);
     std::vector<UniqueFd> received;
-    error = length < 0 || (message.msg_flags & MSG_CTRUNC) != 0 ? EMFILE : 0;
-    for (const UniqueFd& low : take_descriptors(message)) {
+    error = message.length < 0 || message.lost_some ? EMFILE : 0;
+    for (const UniqueFd& low : message.descriptors) {
         received.emplace_back(::fcntl(low.get(), F_DUPFD_CLOEXEC, lowest_source));
         if (!received.back()) error = errno;
     }
@@ -186,14 +162,14 @@ Result<std::unique_ptr<Spawner>> Spawner::create() {
 Result<pid_t> Spawner::spawn(const Program& program) {
     std::vector<int> descriptors{program.file};
     for (const auto& [own, as] : program.descriptors) descriptors.push_back(own);
-    assert(descriptors.size() <= most_descriptors);
+    assert(descriptors.size() <= most_with_a_byte);
     const std::lock_guard one(state_->asking);
     {
         const std::lock_guard lock(state_->mutex);
         state_->order = program;
     }
     SpawnReply reply;
-    if (!send_descriptors(state_->ours.get(), descriptors)) {
+    if (!send_byte(state_->ours.get(), 0, descriptors)) {
         reply.error = errno;
     } else {
         ssize_t length = 0;

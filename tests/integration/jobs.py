@@ -11,9 +11,9 @@ from identity import ALICE, Identity
 POORER = Identity(ALICE.uid, ALICE.gid)
 
 
-def begin(client, action):
-    """Starts a job and returns its id and what it wrote first."""
-    client.send_call("Run", {"action": action}, more=True)
+def begin(client, action, **more):
+    """Starts a job and returns its id and what it wrote first; `more`: of the call's parameters."""
+    client.send_call("Run", {"action": action, **more}, more=True)
     job = client.read_reply()["parameters"]["job"]
     return job, client.read_reply()["parameters"]["stdout"]
 

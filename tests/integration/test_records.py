@@ -70,9 +70,8 @@ def test_an_end_that_was_not_copied_is_known_to_the_next_guard(start_guard, wait
     guard = start_guard({"waits": action})
     call = {"action": "waits", "key": "k"}
     with guard.connect(as_=ALICE) as client:
-        client.send_call("Run", call, more=True)
-        job = client.read_reply()["parameters"]["job"]
-        assert client.read_reply()["parameters"]["stdout"] == "began\n"
+        job, said = begin(client, **call)
+        assert said == "began\n"
         wait_copied(guard)
         assert on_disk(guard, job)["state"] == "running"
         with disk_stands_still(guard, job):
@@ -96,9 +95,8 @@ def test_after_a_power_cut_a_key_is_known_and_its_job_lost(start_guard, waits, f
     guard = start_guard({"waits": action})
     call = {"action": "waits", "key": "k"}
     with guard.connect(as_=ALICE) as client:
-        client.send_call("Run", call, more=True)
-        job = client.read_reply()["parameters"]["job"]
-        assert client.read_reply()["parameters"]["stdout"] == "began\n"
+        job, said = begin(client, **call)
+        assert said == "began\n"
         wait_copied(guard)
         guard.kill()
     # It has nothing but the disk.

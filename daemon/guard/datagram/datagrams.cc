@@ -166,13 +166,16 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     add(std::move(one));
 }
 
+// More than half of what may.
+bool Datagrams::has_many_waiting(uid_t payer) const {
+    return waiting_.size(payer) > limits::datagrams_waiting_of_user / 2 ||
+           waiting_.bytes(payer) > limits::datagram_bytes_waiting_of_user / 2;
+}
+
 void Datagrams::add(Waiting one) {
     const uid_t payer = one.peer.caller.payer();
     if (slow_.contains(payer)) {
-        if (waiting_.size(payer) > limits::datagrams_waiting_of_user / 2 ||
-            waiting_.bytes(payer) > limits::datagram_bytes_waiting_of_user / 2) {
-            return refuse(one, too_many);
-        }
+        if (has_many_waiting(payer)) return refuse(one, too_many);
         slow_.erase(payer);
     }
     const std::size_t bytes = one.origin.bytes;
@@ -201,10 +204,7 @@ void Datagrams::give_up_held() {
     if (!held_) return;
     const uid_t payer = held_->peer.caller.payer();
     // Not where others have taken all the room.
-    if (waiting_.size(payer) > limits::datagrams_waiting_of_user / 2 ||
-        waiting_.bytes(payer) > limits::datagram_bytes_waiting_of_user / 2) {
-        slow_.insert(payer);
-    }
+    if (has_many_waiting(payer)) slow_.insert(payer);
     refuse(*held_, too_many);
     held_.reset();
     set_enabled(true);

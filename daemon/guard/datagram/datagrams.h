@@ -77,6 +77,7 @@ class Datagrams {
     void on_packets();
     void receive_failed(int error);
     void take(std::size_t number, DatagramPacket packet);
+    [[nodiscard]] bool has_many_waiting(uid_t payer) const;
     void add(Waiting one);
     Dealt hand_over(Waiting& one);
     void try_held_again();

@@ -64,6 +64,15 @@ class DropperTest : public testing::Test {
         return all.size() == 1 ? std::optional(all.front()) : std::nullopt;
     }
 
+    // It, once it has closed something.
+    std::optional<pid_t> start() {
+        SocketPair first;
+        EXPECT_TRUE(dropper_.close(first.there));
+        char byte = 0;
+        EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
+        return process();
+    }
+
     const std::vector<pid_t> before_ = dropper_processes();
     const Droppers droppers_;
     Dropper dropper_{droppers_.source()};
@@ -99,27 +108,20 @@ TEST_F(DropperTest, DropsPacketsThatCarryDescriptorsAndNoOthers) {
 }
 
 TEST_F(DropperTest, OneThatHasDiedIsFollowedByAnother) {
-    SocketPair first;
-    ASSERT_TRUE(dropper_.close(first.there));
-    char byte = 0;
-    EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
-    const auto pid = process();
+    const auto pid = start();
     ASSERT_TRUE(pid);
     ::kill(*pid, SIGKILL);
     siginfo_t how{};
     ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(*pid), &how, WEXITED | WNOWAIT), 0);
     SocketPair second;
     ASSERT_TRUE(dropper_.close(second.there));
+    char byte = 0;
     EXPECT_EQ(::recv(second.here.get(), &byte, 1, 0), 0);
 }
 
 // One that stands still gets no more, so that what follows is closed by another.
 TEST_F(DropperTest, OneThatStandsStillIsLeftAlone) {
-    SocketPair first;
-    ASSERT_TRUE(dropper_.close(first.there));
-    char byte = 0;
-    EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
-    const auto pid = process();
+    const auto pid = start();
     ASSERT_TRUE(pid);
     ::kill(*pid, SIGSTOP);
     for (int i = 0; i < 200; ++i) {
