@@ -6,8 +6,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -128,6 +130,16 @@ class Runtime : public testing::Test {
         const std::string fifo = places_.copy(number) + ".new";
         ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
         stalled_.push_back(number);
+    }
+    // Until the thread waits there.
+    static void wait_until_stalled() {
+        const std::string opening = std::to_string(SYS_openat) + " ";  // proc_pid_syscall(5)
+        wait_until([&] {
+            return std::ranges::any_of(fs::directory_iterator("/proc/self/task"),
+                                       [&](const fs::path& task) {
+                                           return read_path(task / "syscall").starts_with(opening);
+                                       });
+        });
     }
     // Then that copy fails, and the next one does not.
     void go_on(int number) {
@@ -279,7 +291,7 @@ TEST_F(Runtime, WhatIsForgottenDoesNotComeBack) {
         stall(number);
         write(number, RecordState::running);
     }
-    // The first is being copied, the others wait.
+    wait_until_stalled();  // The first is being copied, the others wait.
     for (const int number : {1, 2, 3}) store_->remove(id(number));
     const Places left;
     copy_to(left, true);
