@@ -54,6 +54,9 @@ int run_status(const Invocation& invocation) {
     if (string_field(*reply, "recordProblem")) {
         rows.emplace_back("records", text_of(*reply, "recordProblem"));
     }
+    if (string_field(*reply, "outputProblem")) {
+        rows.emplace_back("output", text_of(*reply, "outputProblem"));
+    }
     add_callers(*reply, rows);
     for (const auto& file : array_field(*reply, "bad")) {
         rows.emplace_back("not in force", text_of(file, "message"));

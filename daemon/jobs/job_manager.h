@@ -94,6 +94,11 @@ class JobManager {
     virtual void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                               std::uint64_t stderr_offset) = 0;
 
+    // Its client has so much of each stream: the job may go on so far beyond. No effect on a job
+    // that is over.
+    virtual void taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                       std::uint64_t stderr_offset) = 0;
+
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
@@ -103,6 +108,11 @@ class JobManager {
 
     // Why records are not where they ought to be. Empty: they are.
     [[nodiscard]] virtual std::string record_problem() const = 0;
+
+    // Whether a job can be started: else start() fails, and Settings::ready is called when it can.
+    [[nodiscard]] virtual bool ready() const = 0;
+    // Why what jobs write is not kept, and they wait. Empty: it is.
+    [[nodiscard]] virtual std::string output_problem() const = 0;
 
     // Jobs that are not ended yet, of one payer (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;

@@ -8,13 +8,6 @@
 #include <cstring>
 
 namespace postern::jobs {
-namespace {
-
-// How often output is looked at that grows.
-constexpr std::chrono::milliseconds look_interval{200};
-
-}  // namespace
-
 Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings settings,
                                                    RecordStore records, Observer& observer) {
     std::unique_ptr<JobTable> table(
@@ -23,6 +16,7 @@ Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings set
                                   event, [raw = table.get()](int watch) { raw->changed(watch); },
                                   [raw = table.get()] { raw->any_changed(); }));
     table->watcher_ = std::move(watcher);
+    table->set_up_keeper();
     if (const int news = table->records_.news(); news >= 0) {
         const int r = add_io(event, table->record_news_, news, EPOLLIN,
                              [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
@@ -36,9 +30,21 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       settings_(std::move(settings)),
       records_(std::move(records)),
       observer_(observer),
-      later_timer_(
-          event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
-      look_timer_(event, [this] { look_at_outputs(); }) {}
+      later_timer_(event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)) {}
+
+void JobTable::set_up_keeper() {
+    KeeperLink::Hooks hooks;
+    hooks.told = [this](const output::Message& message, std::vector<UniqueFd>& descriptors) {
+        told(message, descriptors);
+    };
+    hooks.lost = [this] { keeper_is_lost(); };
+    hooks.writable = [this] { sync_all(); };
+    hooks.ready = [this] {
+        if (settings_.ready) settings_.ready();
+    };
+    keeper_ = std::make_unique<KeeperLink>(event_.get(), settings_.connect_keeper,
+                                           settings_.follower_stall, std::move(hooks));
+}
 
 // ---- Which there are ----
 
@@ -60,7 +66,11 @@ std::size_t JobTable::active_of(uid_t payer) const {
 
 void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     const auto node = jobs_.extract(job.id());
-    look_at_.erase(&job);
+    unsynced_.erase(job.id());
+    if (job.output().is_kept()) {
+        if (forgotten_.empty()) later([this] { sync_all(); });
+        forgotten_.push_back(job.id());
+    }
     const auto active = active_of_payer_.find(job.record().requester.payer());
     if (--active->second == 0) active_of_payer_.erase(active);
     Followers followers = job.take_followers();
@@ -93,8 +103,8 @@ void JobTable::notice(const std::string& message) const {
     if (settings_.notice) settings_.notice(message);
 }
 
-int JobTable::watch(Job& job, const std::string& path, FileWatcher::Times times) {
-    const int watch = watcher_->watch(path, times);
+int JobTable::watch(Job& job, const std::string& path) {
+    const int watch = watcher_->watch(path);
     if (watch >= 0) watches_[watch] = &job;
     return watch;
 }
@@ -116,17 +126,9 @@ void JobTable::any_changed() {
     for (const int watch : all) changed(watch);
 }
 
-void JobTable::look_soon(Job& job) {
-    if (look_at_.empty()) static_cast<void>(look_timer_.arm(look_interval));
-    look_at_.insert(&job);
-}
-
-void JobTable::look_at_outputs() {
-    std::unordered_set<Job*> now;
-    now.swap(look_at_);
-    for (Job* job : now) {
-        if (job->look_at_output()) look_soon(*job);
-    }
+void JobTable::sync_soon(const Job& job) {
+    if (unsynced_.empty()) later([this] { sync_all(); });
+    unsynced_.insert(job.id());
 }
 
 void JobTable::later(const Job& job, std::function<void(Job&)> what) {
@@ -144,6 +146,64 @@ void JobTable::do_what_is_due() {
     std::vector<std::function<void()>> now;
     now.swap(later_);
     for (const std::function<void()>& what : now) what();
+}
+
+// ---- What postern-output is told, and says ----
+
+void JobTable::sync_all() {
+    std::erase_if(forgotten_, [this](const JobId& job) {
+        output::Message forget;
+        forget.kind = output::Kind::forget;
+        forget.job = job;
+        return keeper_->send(forget);
+    });
+    std::erase_if(unsynced_, [this](const JobId& id) {
+        Job* const job = find(id);
+        return job == nullptr || job->output().sync(*keeper_);
+    });
+}
+
+void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descriptors) {
+    Job* const job = find(message.job);
+    switch (message.kind) {
+        case output::Kind::kept:
+            if (job != nullptr) return job->output_is_kept(message, descriptors);
+            forgotten_.push_back(message.job);
+            return;
+        case output::Kind::all_kept: {
+            std::vector<JobId> all;
+            all.reserve(jobs_.size());
+            for (const auto& [id, active] : jobs_) all.push_back(id);
+            for (const JobId& id : all) {
+                if (Job* const active = find(id)) active->keeper_is_here();
+            }
+            return sync_all();
+        }
+        case output::Kind::grown:
+            if (job != nullptr) job->output_has_grown(message.stream);
+            return;
+        case output::Kind::finished:
+            if (job != nullptr) job->output_is_finished();
+            return;
+        case output::Kind::trouble:
+            return output_is_in_trouble(message);
+        default:
+            return;
+    }
+}
+
+void JobTable::output_is_in_trouble(const output::Message& trouble) {
+    notice("the output of job " + trouble.job.text() +
+           " can't be written: " + std::strerror(static_cast<int>(trouble.error)) +
+           "; it waits while somebody follows it, else its oldest bytes give way");
+    output::Message room;
+    room.kind = output::Kind::room;
+    static_cast<void>(keeper_->send(room));
+}
+
+void JobTable::keeper_is_lost() {
+    for (const auto& [id, job] : jobs_) job->output().forget_keeper();
+    notice(keeper_->problem() + "; jobs that write wait until it is there again");
 }
 
 }  // namespace postern::jobs

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
@@ -46,22 +47,37 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.created = wall_clock();
-    auto made = make(std::move(record), folder.get(), std::move(place), std::move(follower), admit);
+    const bool one_pipe = error_stream(action) == 0;
+    record.pipes = one_pipe ? 1 : stream_count;
+    record.stored_output = action.stored_output.value_or(table_->settings().stored_output_bytes);
+    auto made = make(std::move(record), folder.get(), one_pipe, std::move(place),
+                     std::move(follower), admit);
     if (!made) {
         records().remove(id);
         return Unexpected(std::move(made).error());
     }
     Job& job = **made;
     table_->add(std::move(*made));
-    job.start(action, command);
+    // Before anything can write: it is there again should this guard die, and it has what is needed
+    // should that die.
+    if (job.output().sync(table_->keeper())) {
+        job.start(action, command);
+    } else {
+        job.fail_later({"the program could not be started", "postern-output takes no more", true});
+    }
     return id;
 }
 
 Result<std::unique_ptr<Job>> SupervisedJobs::make(
-    Record record, int folder, StartPlace place, std::unique_ptr<Follower> follower,
+    Record record, int folder, bool one_pipe, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
-    POSTERN_TRY(JobFiles files, JobFiles::create(folder));
-    JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place)};
+    POSTERN_TRY(JobStreams streams,
+                JobStreams::create(folder, table_->keeper(), one_pipe, record.stored_output > 0));
+    JobParts parts{
+        std::move(record), std::move(streams), {}, std::move(follower), std::move(place)};
+    for (std::size_t i = 0; i < stream_count && parts.follower; ++i) {
+        POSTERN_TRY(parts.readers[i], parts.streams.streams[i].open_reader());
+    }
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
     POSTERN_TRY(records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");
@@ -89,8 +105,7 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
 
 Result<std::array<UniqueFd, 2>> SupervisedJobs::open_output(const JobId& job) const {
     const UniqueFd folder = records().open_folder(job);
-    POSTERN_TRY(JobFiles files, JobFiles::open(folder.get()));
-    return std::move(files.readers);
+    return JobStreams::open_readers(folder.get());
 }
 
 Result<FollowerId> SupervisedJobs::follow(const JobId& job, std::unique_ptr<Follower> follower) {
@@ -108,6 +123,11 @@ void SupervisedJobs::await_output(const JobId& job, FollowerId follower,
     if (Job* active = table_->find(job)) {
         active->await_output(follower, {stdout_offset, stderr_offset});
     }
+}
+
+void SupervisedJobs::taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                           std::uint64_t stderr_offset) {
+    if (Job* active = table_->find(job)) active->taken(follower, {stdout_offset, stderr_offset});
 }
 
 void SupervisedJobs::end(const JobId& job, Outcome outcome) {

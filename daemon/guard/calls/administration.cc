@@ -42,7 +42,8 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
 void Administration::report_status(CallContext& call) const {
     call.answer(StatusReport{version, ::getpid(), started_, hooks_.log_level(),
                              std::string(jobs_.supervision()),
-                             static_cast<std::uint32_t>(jobs_.active()), jobs_.record_problem()});
+                             static_cast<std::uint32_t>(jobs_.active()), jobs_.record_problem(),
+                             jobs_.output_problem()});
     for (const SocketReport& socket : sockets_) call.answer(socket);
     for (CallerReport& caller : hooks_.callers()) call.answer(std::move(caller));
 }

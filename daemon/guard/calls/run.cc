@@ -172,6 +172,10 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
     } else if (why == Why::busy) {
         refuse("it waited too long for its turn", "", Refusal::unavailable, "",
                "no job can be started at the moment: other starts take too long; try again later");
+    } else if (why == Why::held) {
+        refuse("postern-output does not run", "", Refusal::unavailable, "",
+               "no job can be started at the moment: postern-output, which keeps what jobs write, "
+               "does not run; the administrator finds more in posternctl status");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");

@@ -56,7 +56,7 @@ struct Key {
     Status (*take)(const Json& value, Configuration& configuration);
 };
 
-constexpr std::array<Key, 11> keys = {{
+constexpr std::array<Key, 12> keys = {{
     {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
     {"datagramSockets", [](const Json& v, Configuration& c) { return take_paths(v, c.datagrams); }},
     {"adminSocket",
@@ -83,6 +83,7 @@ constexpr std::array<Key, 11> keys = {{
          c.jobs = jobs;
          return {};
      }},
+    {"outputUser", [](const Json& v, Configuration& c) { return take_text(v, c.output_user); }},
     {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},
 }};
 
@@ -101,6 +102,11 @@ Configuration default_configuration(uid_t uid) {
     // there are several.
     const std::string runtime = environment("RUNTIME_DIRECTORY");
     configuration.runtime = runtime.substr(0, runtime.find(':'));
+    // A unit's guard: then postern-output has a unit too, beside it.
+    if (!configuration.runtime.empty()) {
+        configuration.output_runtime =
+            configuration.runtime.substr(0, configuration.runtime.rfind('/')) + "/postern-output";
+    }
     if (uid == 0) {
         configuration.actions = {"/usr/lib/postern/actions.d", "/etc/postern/actions.d"};
         configuration.state = "/var/lib/postern";

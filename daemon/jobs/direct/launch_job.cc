@@ -15,7 +15,7 @@ namespace postern::jobs {
 
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobFiles& files) {
+                            const JobOutput& output) {
     POSTERN_TRY(const UniqueFd program, program_of(action));
     launcher::Order order;
     order.uid = action.uid;
@@ -35,9 +35,9 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
-    return launch(*settings.spawner, {settings.launcher.get(), stdin_file.get(),
-                                      files.output[0].fd(), files.output[error_stream(action)].fd(),
-                                      order_file.get(), program.get(), procs.get()});
+    return launch(*settings.spawner,
+                  {settings.launcher.get(), stdin_file.get(), output.stream(0).write_end.get(),
+                   output.stream(1).write_end.get(), order_file.get(), program.get(), procs.get()});
 }
 
 }  // namespace postern::jobs

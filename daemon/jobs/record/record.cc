@@ -148,6 +148,8 @@ std::string to_json(const Record& record) {
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
+    if (record.pipes > 0) object["pipes"] = record.pipes;
+    if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["startedUsec"] = usec_of(record.result.started);
@@ -189,6 +191,10 @@ Result<Record> from_json(std::string_view text) {
     record.cgroup = fields.text("cgroup");
     record.unit = fields.text("unit");
     if (object.contains("fileVersion")) record.file_version = fields.text("fileVersion");
+    if (object.contains("pipes")) {
+        record.pipes = fields.number<std::uint32_t>("pipes");
+        record.stored_output = fields.number<std::uint64_t>("storedOutput");
+    }
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");

@@ -315,7 +315,6 @@ std::vector<Record> RecordStore::load() {
         const Result<Record> record = from_json(*text);
         if (!record || record->job != job) {
             set_aside(job, record ? "it is another job's" : record.error().message);
-            close_output(job);
         } else if (is_over(record->state)) {
             keep(*record);
         } else {
@@ -323,15 +322,6 @@ std::vector<Record> RecordStore::load() {
         }
     }
     return unfinished;
-}
-
-void RecordStore::close_output(const JobId& job) const {
-    const UniqueFd folder = open_folder(job);
-    if (!folder) return;
-    for (const char* name : {"stdout", "stderr"}) {
-        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-        if (file) static_cast<void>(fchmod(file.get(), 0600));
-    }
 }
 
 }  // namespace postern::jobs

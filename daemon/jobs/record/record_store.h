@@ -76,8 +76,6 @@ class RecordStore {
     void remember_key(const Record& record);
     // For tests.
     void set_clock(std::function<Time()> now) { now_ = std::move(now); }
-    // No job writes these files any more: 0600.
-    void close_output(const JobId& job) const;
 
   private:
     explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}

@@ -92,8 +92,8 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     UnitSpec spec = unit_spec(action, command, record());
     spec.kill_grace = host().settings().kill_grace;
     spec.stdin_file = stdin_file_.get();
-    spec.stdout_file = files().output[0].fd();
-    spec.stderr_file = files().output[error_stream(action)].fd();
+    spec.stdout_file = output().stream(0).write_end.get();
+    spec.stderr_file = output().stream(1).write_end.get();
     sandbox_ = spec.sandbox;
     services_.start(spec, guarded(&UnitJob::answered));
 }
@@ -234,6 +234,7 @@ void UnitJob::look() {
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
+    if (state_ == State::ended) return;  // and the rest of its output is awaited
     if (!state) return again_ ? look() : arm(retry_timer_, ask_again_interval);
     // As long as it waits for its turn it is inactive as well.
     // What has ignored TERM leaves the unit failed.
