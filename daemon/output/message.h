@@ -46,10 +46,12 @@ enum class Kind : std::uint8_t {
     // file where it has one (a stream that came out of the service manager's store has none).
     kept = 64,
     all_kept,
-    pipe,      // descriptors: read end, write end; mode 0622
+    // descriptors: read end, write end; mode 0622. Or none, and error: there is no pipe to be had,
+    // and of those that were wanted no more come.
+    pipe,
     grown,     // job, stream, sizes
     trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
-    finished,  // job, sizes; it is not kept any more
+    finished,  // job, sizes (0 of what was not kept); it is not kept any more
 };
 
 inline constexpr std::uint8_t version = 1;

@@ -26,7 +26,8 @@ import identity as identities
 import wire
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("posternd", "postern-session", "postern-launcher", "postern-dropper", "posternctl")
+PROGRAMS = ("posternd", "postern-session", "postern-launcher", "postern-dropper", "postern-output",
+            "posternctl")
 IS_ROOT = os.geteuid() == 0
 # A system user that every Debian has; its processes here are nothing but sessions.
 SESSION_USER = "daemon"
