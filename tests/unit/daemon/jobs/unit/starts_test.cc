@@ -44,7 +44,7 @@ class Starts : public UnitJobsTest {
         rules_.per_second = 1000;
         rules_.burst = 1000;
         // So that nothing but the end of a start frees its place.
-        rules_.patience = rules_.most_under_way = std::chrono::hours(1);
+        rules_.patience = rules_.most_under_way = rules_.patience_of_others = std::chrono::hours(1);
         make_queue();
     }
     void make_queue() { queue_.emplace(loop_.get(), rules_); }
