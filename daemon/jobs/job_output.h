@@ -11,7 +11,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/followers.h"
-#include "daemon/jobs/job_streams.h"
+#include "daemon/jobs/output/job_streams.h"
 #include "daemon/jobs/output/keeper_link.h"
 #include "daemon/output/message.h"
 #include "model/job.h"

@@ -1,4 +1,4 @@
-#include "daemon/jobs/job_streams.h"
+#include "daemon/jobs/output/job_streams.h"
 
 #include <fcntl.h>
 #include <poll.h>
