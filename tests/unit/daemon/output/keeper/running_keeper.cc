@@ -43,7 +43,7 @@ constexpr int first_given = 3;
     ::close_range(static_cast<unsigned>(first_given) + static_cast<unsigned>(descriptors.size()),
                   static_cast<unsigned>(program_aside) - 1, 0);
     ::fcntl(program_aside, F_SETFD, FD_CLOEXEC);
-    environment.push_back("LISTEN_PID=" + std::to_string(::getpid()));
+    if (!environment.empty()) environment.push_back("LISTEN_PID=" + std::to_string(::getpid()));
     std::vector<char*> variables;
     for (std::string& variable : environment) variables.push_back(variable.data());
     variables.push_back(nullptr);
