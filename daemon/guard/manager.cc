@@ -198,7 +198,7 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
-        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
+        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_user, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
                 Datagrams::create(event_.get(), turns_->turns(), std::move(packets), *pool_,
@@ -218,7 +218,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.systemd_socket = systemd_socket_;
     settings.kill_grace = limits.kill_grace;
     settings.stored_output_bytes = limits.stored_output;
-    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
+    settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);
