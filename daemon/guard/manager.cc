@@ -219,6 +219,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.kill_grace = limits.kill_grace;
     settings.stored_output_bytes = limits.stored_output;
     settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user};
+    settings.follower_stall = limits.follower_stall;
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);

@@ -16,6 +16,7 @@ using std::chrono::days;
 using std::chrono::hours;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 struct Count {
     std::uint64_t Limits::* value;
@@ -41,7 +42,7 @@ struct Row {
 
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 16> rows = {{
+constexpr auto rows = std::to_array<Row>({
     {"connectionsPerUser", Count{&Limits::connections_per_user, 1, 4096}, "connections-per-uid"},
     {"connections", Count{&Limits::connections, 1, 1'000'000}},
     {"sessionsPerUser", Count{&Limits::sessions_per_user, 1, 1024}, "sessions-per-uid"},
@@ -54,6 +55,7 @@ constexpr std::array<Row, 16> rows = {{
     {"recordsPerUser", Count{&Limits::records_per_user, 1, 100'000}, "records-per-uid"},
     {"records", Count{&Limits::records, 1, 1'000'000}},
     {"killGrace", Span{&Limits::kill_grace, microseconds(0), hours(1)}, "kill-grace"},
+    {"followerStall", Span{&Limits::follower_stall, seconds(1), hours(1)}},
     // Both streams, with every byte escaped as \u00XX, must fit into half of what is held for a
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
     {"replyOutput", Bytes{&Limits::reply_output, 0, 40 * kib}, "reply-output"},
@@ -61,7 +63,7 @@ constexpr std::array<Row, 16> rows = {{
     {"storedOutputPerUser", Bytes{&Limits::stored_output_per_user, 4 * kib, kib* kib* kib* kib},
      "stored-output-per-uid"},
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
-}};
+});
 
 Result<std::uint64_t> parse(const Count& /*kind*/, std::string_view text) {
     std::uint64_t count = 0;

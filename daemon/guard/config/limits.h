@@ -28,6 +28,7 @@ struct Limits {
     std::chrono::microseconds session_idle = std::chrono::seconds(30);
     std::chrono::microseconds idle_exit = std::chrono::minutes(1);  // 0: never
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);
+    std::chrono::microseconds follower_stall = std::chrono::minutes(1);
     std::chrono::microseconds timeout = std::chrono::hours(1);
     // Bytes.
     std::uint64_t reply_output = 32ULL << 10;

@@ -3,8 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <sstream>
+
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/config/options.h"
+#include "tests/unit/json_keys.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace postern {
@@ -99,6 +103,17 @@ TEST_F(ConfigurationTest, OlderSpellingsOfLimitsAreRead) {
     auto parsed = parse({"--limit", "jobsPerUser=4", "--limit", "jobs-per-uid=5"});
     ASSERT_TRUE(std::holds_alternative<Options>(parsed)) << std::get<Print>(parsed).text;
     EXPECT_EQ(std::get<Options>(parsed).configuration.limits.jobs_per_user, 5U);
+}
+
+TEST_F(ConfigurationTest, KeysAreInCamelCase) {
+    const std::string error = error_of("{ \"\": 1 }");
+    std::istringstream list(error.substr(error.find("there are ") + 10));
+    std::size_t keys = 0;
+    for (std::string key; list >> key; ++keys) {
+        if (key.back() == ',') key.pop_back();
+        EXPECT_TRUE(is_camel_case(key)) << key;
+    }
+    EXPECT_GE(keys, 12U) << error;
 }
 
 TEST_F(ConfigurationTest, AFileThatOthersCanWriteIsRefused) {

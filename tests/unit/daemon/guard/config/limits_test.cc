@@ -3,6 +3,7 @@
 #include <array>
 
 #include "daemon/guard/config/limits.h"
+#include "tests/unit/json_keys.h"
 
 namespace postern {
 namespace {
@@ -21,11 +22,19 @@ TEST(Limits, HaveTheirDefaults) {
         {"recordsPerUser", "256"},
         {"records", "4096"},
         {"killGrace", "10s"},
+        {"followerStall", "1min"},
         {"replyOutput", "32 KiB"},
         {"storedOutput", "64 MiB"},
         {"storedOutputPerUser", "1 GiB"},
         {"timeout", "1h"}};
     EXPECT_EQ(show_limits(Limits{}), expected);
+}
+
+TEST(Limits, AreSpelledLikeAllKeys) {
+    for (const auto& [name, value] : show_limits(Limits{})) {
+        EXPECT_TRUE(is_camel_case(name)) << name;
+        EXPECT_EQ(name.find("Uid"), std::string::npos) << name << ": users are counted";
+    }
 }
 
 TEST(Limits, AreSetByName) {
@@ -36,6 +45,20 @@ TEST(Limits, AreSetByName) {
     EXPECT_EQ(limits.connections_per_user, 12U);
     EXPECT_EQ(limits.session_idle.count(), 500'000);
     EXPECT_EQ(limits.stored_output, 1U << 20);
+}
+
+// Never 0: somebody who takes nothing would hold a job for ever.
+TEST(Limits, AFollowersPatienceIsBounded) {
+    Limits limits;
+    EXPECT_TRUE(set_limit(limits, "followerStall", "1s"));
+    EXPECT_EQ(limits.follower_stall, std::chrono::seconds(1));
+    EXPECT_TRUE(set_limit(limits, "followerStall", "1h"));
+    for (const char* value : {"0", "999ms", "61min"}) {
+        EXPECT_EQ(set_limit(limits, "followerStall", value).error().message,
+                  "limit followerStall: \"" + std::string(value) +
+                      "\" is out of bounds; take a value from 1s to 1h");
+    }
+    EXPECT_FALSE(set_limit(limits, "follower-stall", "1s")) << "no version spelled it so";
 }
 
 TEST(Limits, OlderSpellingsAreStillRead) {
@@ -95,8 +118,8 @@ TEST(Limits, SayWhatIsWrong) {
     EXPECT_EQ(set_limit(limits, "session", "1").error().message,
               "limit \"session\": no such limit; there are connectionsPerUser, connections, "
               "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
-              "recordsPerUser, records, killGrace, replyOutput, storedOutput, storedOutputPerUser, "
-              "timeout");
+              "recordsPerUser, records, killGrace, followerStall, replyOutput, storedOutput, "
+              "storedOutputPerUser, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
               "limit timeout: \"soon\" is not a span of time; write for example 30s, 5min, "
               "\"1h 30min\" or a number of seconds");
