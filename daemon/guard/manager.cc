@@ -202,7 +202,7 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
-        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
+        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_user, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
                 Datagrams::create(event_.get(), turns_->turns(), std::move(packets), *pool_,
@@ -244,7 +244,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     POSTERN_TRY(settings.connect_keeper, output_keeper());
     settings.ready = [this] { starts_->wake(); };
     settings.stored_output_bytes = limits.stored_output;
-    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
+    settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user};
+    settings.follower_stall = limits.follower_stall;
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);

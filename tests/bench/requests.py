@@ -102,7 +102,7 @@ def connecting():
         bench("connects", guard.socket_path, 10)
         warm = bench("connects", guard.socket_path, 500)
     show("from connect to the first reply, session there", f"{warm['p50']:.0f} us")
-    with harness.Guard(ACTIONS, options=[*MANY_STARTS, "--limit", "session-idle=100ms"]) as guard:
+    with harness.Guard(ACTIONS, options=[*MANY_STARTS, "--limit", "sessionIdle=100ms"]) as guard:
         cold = []
         for _ in range(10):
             harness.wait_until(lambda: not sessions(guard), what="the session leaves")

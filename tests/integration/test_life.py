@@ -20,7 +20,7 @@ from small_disk import fill, tmpfs
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
-NOW = ["--limit", "kill-grace=0s"]
+NOW = ["--limit", "killGrace=0s"]
 
 
 WAIT = script("echo began; exec sleep 1000")
@@ -71,7 +71,7 @@ def pid_of(guard, job):
 def test_sigterm_ends_jobs_and_their_callers_hear_of_it(start_guard):
     # Time enough to do what is asked politely, however busy the machine is.
     guard = start_guard({"polite": POLITE, "wait": WAIT, "stubborn": STUBBORN},
-                        options=["--limit", "kill-grace=2s"])
+                        options=["--limit", "killGrace=2s"])
     clients = {name: guard.connect(as_=ALICE) for name in ("polite", "wait", "stubborn")}
     jobs = {name: begin(client, name) for name, client in clients.items()}
     assert {text for _, text in jobs.values()} == {"began\n"}
@@ -95,7 +95,7 @@ def test_sigterm_ends_jobs_and_their_callers_hear_of_it(start_guard):
 ])
 def test_when_its_time_is_up_a_job_is_asked_and_then_killed(start_guard, action, text, result):
     # Time enough to begin, and to do what is asked, however busy the machine is.
-    guard = start_guard({"slow": {**action, "timeout": "2s"}}, options=["--limit", "kill-grace=2s"])
+    guard = start_guard({"slow": {**action, "timeout": "2s"}}, options=["--limit", "killGrace=2s"])
     with guard.connect(as_=ALICE) as client, \
             popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
                              "slow"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

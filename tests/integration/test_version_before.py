@@ -1,7 +1,7 @@
 """What a guard of 0.1.0 left (tests/v0.1/records), under the guard of today: all of it is still there.
 
-Records are evicted by number and size and never by age (limits records-per-uid, records and
-stored-output-per-uid), and these are few and small: the guard needs no option to keep them.
+Records are evicted by number and size and never by age (limits recordsPerUser, records and
+storedOutputPerUser), and these are few and small: the guard needs no option to keep them.
 """
 
 import json

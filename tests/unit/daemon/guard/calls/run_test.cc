@@ -76,32 +76,32 @@ TEST_F(RunOrder, TheLimitsComeBeforeTheRecord) {
 }
 
 TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
-    limits_.jobs_per_uid = 1;
+    limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2),
-                ElementsAre("audit call-refused action=hello reason=limit jobs-per-uid",
-                            "answer Refused limit_reached [jobs-per-uid]"));
+                ElementsAre("audit call-refused action=hello reason=limit jobsPerUser",
+                            "answer Refused limit_reached [jobsPerUser]"));
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
 }
 
 TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
-    limits_.jobs_per_uid = 1;
+    limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     Origin paid = by(berta, {berta});
     auto caller = std::make_shared<policy::Caller>(*paid.caller);
     caller->paid_by = anna;
     paid.caller = caller;
     EXPECT_THAT(call(paid, RunCall{"berta", {}, ""}, 2).back(),
-                "answer Refused limit_reached [jobs-per-uid]");
+                "answer Refused limit_reached [jobsPerUser]");
 }
 
 TEST_F(RunOrder, AKeyThatCouldNotBeRememberedIsRefused) {
     jobs_.disk_error = "the disk is full";
     jobs_.room_for_keys = false;
     EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}),
-                ElementsAre("audit call-refused action=hello reason=limit records-per-uid: no room "
+                ElementsAre("audit call-refused action=hello reason=limit recordsPerUser: no room "
                             "for another key",
-                            "answer Refused limit_reached [records-per-uid]"));
+                            "answer Refused limit_reached [recordsPerUser]"));
     // Without a key there is nothing to remember; and one that is known is answered.
     jobs_.disk_error.clear();
     EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, ""}, 2).back(), "start job1");
@@ -215,7 +215,7 @@ TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
 class RunTurn : public ChokePoint {
   protected:
     RunTurn() {
-        limits_.jobs = limits_.jobs_per_uid = 1000;
+        limits_.jobs = limits_.jobs_per_user = 1000;
         jobs::StartRules rules;
         rules.at_once = 1;
         set_starts(rules);
@@ -258,11 +258,11 @@ TEST_F(RunTurn, AnotherUsersTurnComesFirst) {
 }
 
 TEST_F(RunTurn, WhatWaitsCountsForTheLimits) {
-    limits_.jobs_per_uid = 3;
+    limits_.jobs_per_user = 3;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     call(owner(), RunCall{"hello", {}, ""}, 2);
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 3).back(),
-                "answer Refused limit_reached [jobs-per-uid]");
+                "answer Refused limit_reached [jobsPerUser]");
     limits_.jobs = 3;
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 4).back(),
                 "answer Refused limit_reached [jobs]");
@@ -491,7 +491,7 @@ TEST_F(RunKey, OutputThatCantBeReadIsNoAnswer) {
 
 TEST_F(RunKey, AConnectionFollowsSoManyJobs) {
     for (std::uint32_t i = 1; i <= limits::followed_by_connection; ++i) {
-        limits_.jobs = limits_.jobs_per_uid = i + 1;
+        limits_.jobs = limits_.jobs_per_user = i + 1;
         call(owner(), RunCall{"hello", {}, "k" + std::to_string(i)}, i);
     }
     EXPECT_EQ(kept_.size(), limits::followed_by_connection);

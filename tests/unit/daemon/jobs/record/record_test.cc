@@ -9,6 +9,7 @@
 #include "daemon/jobs/record/record_store.h"
 #include "host/random_id.h"
 #include "tests/unit/daemon/jobs/fixture.h"
+#include "tests/unit/json_keys.h"
 
 namespace postern::jobs {
 namespace {
@@ -66,6 +67,19 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->cgroup, "/sys/fs/cgroup/x");
     EXPECT_EQ(back->message, "why");
     EXPECT_EQ(back->result, example().result);
+}
+
+TEST(Records, HaveKeysInCamelCase) {
+    Record record = example();
+    record.requester.unit = "a.service";
+    record.ending = Outcome::timeout;
+    record.unit = "postern-job.service";
+    record.arguments = {{"dry-run", "yes"}};  // as the action file names it
+    const auto written = nlohmann::json::parse(to_json(record));
+    EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
+    for (const char* key : {"fileVersion", "ending", "startedUsec", "result"}) {
+        EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
+    }
 }
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
