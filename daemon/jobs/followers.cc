@@ -31,6 +31,15 @@ void Followers::await(FollowerId follower, const Offsets& offsets) {
     found->second.offsets = offsets;
 }
 
+bool Followers::taken(FollowerId follower, const Offsets& offsets) {
+    const auto found = all_.find(follower);
+    if (found == all_.end()) return true;
+    Offsets& had = found->second.had;
+    if (offsets[0] < had[0] || offsets[1] < had[1]) return false;
+    had = offsets;
+    return true;
+}
+
 bool Followers::any_awaits(const HasMore& has_more) const {
     return std::ranges::any_of(all_, [&](const auto& item) {
         return item.second.awaits && has_more(item.second.offsets);

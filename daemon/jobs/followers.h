@@ -31,6 +31,8 @@ class Followers {
 
     // It has read so far.
     void await(FollowerId follower, const Offsets& offsets);
+    // Its client has so much. False: it had more before.
+    bool taken(FollowerId follower, const Offsets& offsets);
     // Somebody waits, and there is more for him.
     [[nodiscard]] bool any_awaits(const HasMore& has_more) const;
 
@@ -49,6 +51,7 @@ class Followers {
         bool told = false;
         bool awaits = false;
         Offsets offsets{};
+        Offsets had{};
     };
     template <typename Tell>
     void for_each(Tell tell);

@@ -92,10 +92,7 @@ bool Job::watch_output(std::size_t stream) {
 
 bool Job::has_more(const Offsets& offsets) const {
     for (std::size_t stream = 0; stream < offsets.size(); ++stream) {
-        const std::uint64_t size = files_.output[stream].size();
-        // Shorter than what was read: the job has cut it back, which the reader is to hear of.
-        const bool cut_back = size < offsets[stream] && offsets[stream] != not_awaited;
-        if (size > offsets[stream] || cut_back) return true;
+        if (files_.output[stream].size() > offsets[stream]) return true;
     }
     return false;
 }
@@ -109,13 +106,20 @@ void Job::await_output(FollowerId follower, const Offsets& offsets) {
     if (has_more(offsets)) host_.later(*this, &Job::tell_output);
 }
 
+bool Job::taken(FollowerId follower, const Offsets& offsets) {
+    for (std::size_t stream = 0; stream < offsets.size(); ++stream) {
+        const bool wanted = offsets[stream] != not_awaited;
+        if (wanted && offsets[stream] > files_.output[stream].size()) return false;
+    }
+    return followers_.taken(follower, offsets);
+}
+
 void Job::file_changed(int watch) {
     for (int& known : output_watch_) {
         if (known == watch) known = -1;  // one-shot
     }
     host_.look_soon(*this);
-    // Even where it is no longer than before: it may have been cut back and written anew.
-    if (runs_) followers_.output(id(), [](const Offsets& /*offsets*/) { return true; });
+    if (runs_) tell_output();
 }
 
 bool Job::look_at_output() {

@@ -94,6 +94,11 @@ class JobManager {
     virtual void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                               std::uint64_t stderr_offset) = 0;
 
+    // How far its client has each stream; not_awaited: it wants no more of it. No effect on a job
+    // that is over. False: less than before, or more than there is.
+    virtual bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                       std::uint64_t stderr_offset) = 0;
+
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
