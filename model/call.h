@@ -53,13 +53,22 @@ struct DescribeCall {
 };
 
 // No call of its own: it goes on with a Run or Follow. All output up to these offsets has been
-// read: say so when there is more, or when a file is now shorter than its offset since the job cut
-// it back (at once, if it is so).
+// read: say so when there is more (at once, if it is so).
 struct AwaitOutput {
     std::uint64_t stdout_offset = 0;
     std::uint64_t stderr_offset = 0;
     static constexpr auto fields =
         std::tuple(&AwaitOutput::stdout_offset, &AwaitOutput::stderr_offset);
+};
+
+// No call of its own either: so much of each stream the client has, or does not want any more
+// (not_awaited). What it was sent counts, not what the session has read. Never less than before,
+// never more than there is.
+struct OutputTaken {
+    std::uint64_t stdout_offset = 0;
+    std::uint64_t stderr_offset = 0;
+    static constexpr auto fields =
+        std::tuple(&OutputTaken::stdout_offset, &OutputTaken::stderr_offset);
 };
 
 // The administrator's.
@@ -75,8 +84,8 @@ struct ManageCall {
     static constexpr auto fields = std::tuple(&ManageCall::what, &ManageCall::text);
 };
 
-using Call =
-    std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput, ManageCall>;
+using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
+                          OutputTaken, ManageCall>;
 
 // ---- What is answered ----
 

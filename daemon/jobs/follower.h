@@ -18,8 +18,7 @@ class Follower {
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
     virtual void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;
     virtual void start_failed(const JobId& job, const StartFailure& failure) = 0;
-    // A file was written to (or truncated) since the last await_output(), or held more than its
-    // offsets already; once for each of those calls.
+    // A file holds more than the offsets of the last await_output(); once for each of those calls.
     virtual void output(const JobId& job) = 0;
     // Nothing of the job runs any more; what the files hold now is all.
     virtual void ended(const JobId& job, const JobResult& result) = 0;

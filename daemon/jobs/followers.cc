@@ -56,12 +56,16 @@ void Followers::await(FollowerId follower, const Offsets& offsets) {
     found->second.offsets = offsets;
 }
 
-void Followers::taken(FollowerId follower, const Offsets& offsets, Clock::time_point now) {
+bool Followers::taken(FollowerId follower, const Offsets& offsets, Clock::time_point now) {
     const auto found = all_.find(follower);
-    if (found == all_.end() || found->second.had == offsets) return;
-    found->second.had = offsets;
-    found->second.moved = now;
-    found->second.stalled = false;
+    if (found == all_.end()) return true;
+    Entry& entry = found->second;
+    if (offsets[0] < entry.had[0] || offsets[1] < entry.had[1]) return false;
+    if (entry.had == offsets) return true;
+    entry.had = offsets;
+    entry.moved = now;
+    entry.stalled = false;
+    return true;
 }
 
 namespace {

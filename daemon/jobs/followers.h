@@ -50,8 +50,8 @@ class Followers {
 
     // It has read so far, and is to be told of more.
     void await(FollowerId follower, const Offsets& offsets);
-    // Its client has so much.
-    void taken(FollowerId follower, const Offsets& offsets, Clock::time_point now);
+    // Its client has so much. False: it had more before.
+    bool taken(FollowerId follower, const Offsets& offsets, Clock::time_point now);
     // Those that have stood still for longer than `stall` though there was more than they have
     // (`sizes`) hold the job back no more, until they go on; those that were interrupted are no
     // longer expected.

@@ -99,9 +99,14 @@ void Job::await_output(FollowerId follower, const Offsets& offsets) {
     sync();
 }
 
-void Job::taken(FollowerId follower, const Offsets& offsets) {
-    followers_.taken(follower, offsets, Followers::Clock::now());
+bool Job::taken(FollowerId follower, const Offsets& offsets) {
+    const Offsets sizes = output_.sizes();
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        if (offsets[i] != not_awaited && offsets[i] > sizes[i]) return false;
+    }
+    if (!followers_.taken(follower, offsets, Followers::Clock::now())) return false;
     sync();
+    return true;
 }
 
 void Job::sync() {

@@ -53,7 +53,8 @@ class Job {
     // As in JobManager. Never calls back.
     virtual void end(Outcome outcome) = 0;
     void await_output(FollowerId follower, const Offsets& offsets);
-    void taken(FollowerId follower, const Offsets& offsets);
+    // As in JobManager.
+    bool taken(FollowerId follower, const Offsets& offsets);
     Result<FollowerId> follow(std::unique_ptr<Follower> follower);
     void leave(FollowerId follower, Leaving leaving);
     // Of one whose action wants it to end with its caller: it is ended, unless one comes soon.

@@ -94,9 +94,9 @@ class JobManager {
     virtual void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                               std::uint64_t stderr_offset) = 0;
 
-    // Its client has so much of each stream: the job may go on so far beyond. No effect on a job
-    // that is over.
-    virtual void taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+    // How far its client has each stream, and the job may go on so far beyond; not_awaited: it
+    // wants no more of it. No effect on a job that is over. False: less than before, or more than there is.
+    virtual bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                        std::uint64_t stderr_offset) = 0;
 
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is

@@ -125,9 +125,10 @@ void SupervisedJobs::await_output(const JobId& job, FollowerId follower,
     }
 }
 
-void SupervisedJobs::taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+bool SupervisedJobs::taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                            std::uint64_t stderr_offset) {
-    if (Job* active = table_->find(job)) active->taken(follower, {stdout_offset, stderr_offset});
+    Job* active = table_->find(job);
+    return active == nullptr || active->taken(follower, {stdout_offset, stderr_offset});
 }
 
 void SupervisedJobs::end(const JobId& job, Outcome outcome) {

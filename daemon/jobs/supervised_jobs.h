@@ -39,7 +39,7 @@ class SupervisedJobs final : public JobManager {
     void leave(const JobId& job, FollowerId follower, Leaving leaving) override;
     void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
-    void taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+    bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t payer) override {

@@ -80,6 +80,7 @@ Connection::Next Connection::serve(std::uint32_t events) {
     const bool more_output = proceed();
     const bool more_calls = begin_calls();
     if (state_ == State::gone || !socket_.flush()) return Next::gone;
+    if (call_) call_->tell_progress();
     if (socket_.backlog() == 0) {
         if (input_over_ && !call_ && input_.empty()) return Next::gone;
         if (state_ == State::sent_away && !output_over_) {
@@ -211,6 +212,10 @@ void Connection::error(std::string_view error, const json& parameters) {
 
 bool Connection::full() const {
     return socket_.backlog() > limits::client_backlog_bytes / 2;
+}
+
+std::uint64_t Connection::queued() const {
+    return socket_.total() + socket_.backlog();
 }
 
 // An error that ends the connection. The client may still be writing: its input is taken and thrown

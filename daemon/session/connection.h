@@ -92,6 +92,8 @@ class Connection final : public Replies {
     void reply(const nlohmann::json& parameters, bool continues) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
     [[nodiscard]] bool full() const override;
+    [[nodiscard]] std::uint64_t queued() const override;
+    [[nodiscard]] std::uint64_t sent() const override { return socket_.total(); }
 
     channel::ConnectionId id_;
     ClientSocket socket_;

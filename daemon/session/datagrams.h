@@ -39,6 +39,9 @@ class Datagrams final : public Replies {
     void reply(const nlohmann::json& parameters, bool continues) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
     [[nodiscard]] bool full() const override { return false; }
+    // No packet follows a job.
+    [[nodiscard]] std::uint64_t queued() const override { return 0; }
+    [[nodiscard]] std::uint64_t sent() const override { return 0; }
     void reject(std::string_view error, const nlohmann::json& parameters,
                 channel::PacketFault fault);
     void send(channel::PacketFault fault, std::string text);

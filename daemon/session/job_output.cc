@@ -25,10 +25,6 @@ void put_missed(json& reply, const char* name, std::uint64_t missed) {
     if (missed > 0) reply[std::string(name) + "Missed"] = missed;
 }
 
-void put_truncated(json& reply, const char* name, bool truncated) {
-    if (truncated) reply["truncated"].push_back(name);
-}
-
 // Bytes that nlohmann's dump() writes for one byte of text.
 std::size_t json_bytes(char c) {
     if (c == '"' || c == '\\' || c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t') {
@@ -65,22 +61,24 @@ bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
     }
     if (piece.empty()) {
         if (!last || stream.held.empty()) return false;
+        stream.given += stream.held.size();
         put_bytes(reply, name, std::exchange(stream.held, {}));
         return true;
     }
-    if ((piece.truncated || piece.missed > 0) && !stream.held.empty()) {
+    if (piece.missed > 0 && !stream.held.empty()) {
         // The rest of that character will never come, and it stood before the gap.
+        stream.given += stream.held.size();
         put_bytes(reply, name, std::exchange(stream.held, {}));
         stream.later = std::move(piece);
         return true;
     }
-    put_truncated(reply, name, piece.truncated);
     put_missed(reply, name, piece.missed);
     std::string bytes = std::move(stream.held);
     bytes += piece.bytes;
     const std::size_t whole = bytes.size() - incomplete_utf8_tail(bytes);
     stream.held = bytes.substr(whole);
     bytes.resize(whole);
+    stream.given = stream.output.offset() - stream.held.size();
     put_bytes(reply, name, std::move(bytes));
     return true;
 }
@@ -98,6 +96,14 @@ std::optional<json> JobStream::next(bool last) {
 
 std::array<std::uint64_t, 2> JobStream::read_to() const {
     return {stdout_.output.offset(), stderr_.output.offset()};
+}
+
+std::array<std::uint64_t, 2> JobStream::given() const {
+    return {stdout_.given, stderr_.given};
+}
+
+std::array<std::optional<std::uint64_t>, 2> JobStream::beyond_end() const {
+    return {stdout_.output.beyond_end(), stderr_.output.beyond_end()};
 }
 
 JobSummary::JobSummary(UniqueFd stdout_file, UniqueFd stderr_file,
@@ -122,11 +128,6 @@ void JobSummary::read(Stream& stream) const {
         }
         OutputFile::Piece piece = stream.output.read(std::min(room, chunk_bytes));
         if (piece.empty()) return;
-        if (piece.truncated) {
-            stream.truncated = true;
-            stream.bytes.clear();
-            stream.begin = 0;
-        }
         if (piece.missed > 0) {
             // What comes after a gap does not continue what came before it.
             stream.full = true;
@@ -142,7 +143,6 @@ void JobSummary::finish(Stream& stream, const char* name, json& reply) {
     if (stream.begin + bytes.size() < size)
         bytes.resize(bytes.size() - incomplete_utf8_tail(bytes));
     if (valid_utf8(bytes)) bytes.resize(json_prefix(bytes, reply_output_json_bytes));
-    put_truncated(reply, name, stream.truncated);
     const std::uint64_t end = stream.begin + bytes.size();
     put_missed(reply, name, size > end ? size - end : 0);
     put_bytes(reply, name, std::move(bytes));
@@ -161,6 +161,17 @@ std::array<std::uint64_t, 2> JobSummary::read_to() const {
         return stream.full ? not_awaited : stream.output.offset();
     };
     return {offset(stdout_), offset(stderr_)};
+}
+
+std::array<std::uint64_t, 2> JobSummary::given() const {
+    const auto offset = [](const Stream& stream) {
+        return stream.full ? not_awaited : std::min(stream.begin, stream.output.size());
+    };
+    return {offset(stdout_), offset(stderr_)};
+}
+
+std::array<std::optional<std::uint64_t>, 2> JobSummary::beyond_end() const {
+    return {stdout_.output.beyond_end(), stderr_.output.beyond_end()};
 }
 
 }  // namespace postern::session

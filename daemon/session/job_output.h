@@ -1,6 +1,7 @@
 // What a job has written, made into replies of Run: as a stream of chunks, or at once at the end.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -35,15 +36,21 @@ class JobStream {
     std::optional<nlohmann::json> next(bool last);
 
     [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
+    // Up to where each stream has come in replies; no more than there is of it.
+    [[nodiscard]] std::array<std::uint64_t, 2> given() const;
+    // Where a stream ends, if it was to begin past that.
+    [[nodiscard]] std::array<std::optional<std::uint64_t>, 2> beyond_end() const;
 
   private:
     struct Stream {
-        Stream(UniqueFd file, std::uint64_t offset) : output(std::move(file), offset) {}
+        Stream(UniqueFd file, std::uint64_t offset)
+            : output(std::move(file), offset), given(std::min(offset, output.size())) {}
         OutputFile output;
         // The beginning of a character whose rest has not come.
         std::string held;
         // What was read after `held` and does not continue it.
         std::optional<OutputFile::Piece> later;
+        std::uint64_t given;
     };
     // Adds what this stream has to the reply; false: nothing new was read.
     static bool read(Stream& stream, bool last, const char* name, nlohmann::json& reply);
@@ -66,6 +73,9 @@ class JobSummary {
 
     // not_awaited for a stream of which enough is read.
     [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
+    // Nothing is given before the end; not_awaited for a stream of which enough is read.
+    [[nodiscard]] std::array<std::uint64_t, 2> given() const;
+    [[nodiscard]] std::array<std::optional<std::uint64_t>, 2> beyond_end() const;
     // Nothing more is wanted.
     [[nodiscard]] bool full() const { return stdout_.full && stderr_.full; }
 
@@ -76,7 +86,6 @@ class JobSummary {
         OutputFile output;
         std::uint64_t begin;
         std::string bytes;
-        bool truncated = false;
         bool full = false;
     };
     void read(Stream& stream) const;

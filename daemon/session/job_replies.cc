@@ -42,13 +42,17 @@ JobReplies::Next JobReplies::next() {
 
 JobReplies::Next JobReplies::next(JobStream& stream) {
     if (auto chunk = stream.next(result_.has_value())) return reply(std::move(*chunk), true);
-    if (result_) return reply({{"result", result_json(*result_)}}, false);
+    if (result_) {
+        note_unkept(stream.beyond_end());
+        return reply({{"result", result_json(*result_)}}, false);
+    }
     return await_output(stream.read_to());
 }
 
 JobReplies::Next JobReplies::next(JobSummary& summary) {
     if (result_) {
         json parameters = summary.finish();
+        note_unkept(summary.beyond_end());
         parameters["result"] = result_json(*result_);
         return reply(std::move(parameters), false);
     }
@@ -57,9 +61,24 @@ JobReplies::Next JobReplies::next(JobSummary& summary) {
     return summary.full() ? Next() : await_output(summary.read_to());
 }
 
+std::array<std::uint64_t, 2> JobReplies::given() const {
+    if (const auto* stream = std::get_if<JobStream>(&reader_)) return stream->given();
+    if (const auto* summary = std::get_if<JobSummary>(&reader_)) return summary->given();
+    if (started()) return {not_awaited, not_awaited};
+    return {};
+}
+
 JobReplies::Reply JobReplies::reply(json parameters, bool continues) const {
     parameters["job"] = job_.text();
     return {std::move(parameters), continues};
+}
+
+// The client has more of a stream than there is: what came after the end of what there is, is lost.
+void JobReplies::note_unkept(const std::array<std::optional<std::uint64_t>, 2>& ends) {
+    for (std::size_t stream = 0; stream < ends.size(); ++stream) {
+        std::optional<std::uint64_t>& lost_from = result_->lost_from[stream];
+        if (ends[stream] && !lost_from) lost_from = ends[stream];
+    }
 }
 
 AwaitOutput JobReplies::await_output(std::array<std::uint64_t, 2> read_to) {

@@ -29,6 +29,8 @@ class JobReplies {
 
     // The job has: only its end ends the call from now on.
     [[nodiscard]] bool started() const { return !job_.empty(); }
+    // Nothing of it runs any more, so that nothing of it can be held back.
+    [[nodiscard]] bool over() const { return result_.has_value(); }
 
     // An answer of the guard, with stdout's and stderr's file where it is JobStarted. False: not
     // what is waited for.
@@ -36,6 +38,10 @@ class JobReplies {
 
     // Nothing comes next until the guard says more.
     [[nodiscard]] bool waits() const { return !started() || (output_awaited_ && !result_); }
+
+    // How far the client has each stream once it has got all replies so far; not_awaited for one
+    // that it wants no more of.
+    [[nodiscard]] std::array<std::uint64_t, 2> given() const;
 
     struct Reply {
         nlohmann::json parameters;
@@ -50,6 +56,7 @@ class JobReplies {
     Next next(JobStream& stream);
     Next next(JobSummary& summary);
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
+    void note_unkept(const std::array<std::optional<std::uint64_t>, 2>& ends);
     AwaitOutput await_output(std::array<std::uint64_t, 2> read_to);
 
     Output output_;

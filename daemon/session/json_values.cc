@@ -144,6 +144,8 @@ json result_json(const JobResult& result) {
     } else if (result.outcome == Outcome::exited) {
         object["exitCode"] = result.status;
     }
+    if (result.lost_from[0]) object["stdoutLostFrom"] = *result.lost_from[0];
+    if (result.lost_from[1]) object["stderrLostFrom"] = *result.lost_from[1];
     return object;
 }
 

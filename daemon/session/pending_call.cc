@@ -63,10 +63,26 @@ bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
 bool PendingCall::proceed() {
     auto* const job = std::get_if<JobReplies>(&replies_);
     if (job == nullptr) return false;
+    const bool more = proceed(*job);
+    caught_up_ = !more;
+    // What is not wanted any more is so without a reply.
+    progress_.queued(to_.queued(), job->given());
+    return more;
+}
+
+void PendingCall::tell_progress() {
+    const auto* const job = std::get_if<JobReplies>(&replies_);
+    if (job == nullptr || job->over()) return;
+    if (const auto taken = progress_.sent(to_.sent(), caught_up_)) {
+        guard_.send({connection_, request_, *taken});
+    }
+}
+
+bool PendingCall::proceed(JobReplies& job) {
     for (int i = 0; i < chunks_per_turn; ++i) {
-        if (job->waits()) return false;
+        if (job.waits()) return false;
         if (to_.full()) return true;
-        const JobReplies::Next next = job->next();
+        const JobReplies::Next next = job.next();
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
             return false;
@@ -74,6 +90,7 @@ bool PendingCall::proceed() {
         const auto* reply = std::get_if<JobReplies::Reply>(&next);
         if (reply == nullptr) return false;
         to_.reply(reply->parameters, reply->continues);
+        progress_.queued(to_.queued(), job.given());
         ended_ = !reply->continues;
         if (ended_) return false;
     }

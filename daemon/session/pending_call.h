@@ -1,6 +1,7 @@
 // A call that the guard has been asked, until its last answer: of a connection or of a packet.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "daemon/channel/messages.h"
 #include "daemon/session/answer.h"
 #include "daemon/session/guard_link.h"
+#include "daemon/session/progress.h"
 #include "daemon/session/shared.h"
 #include "model/call.h"
 
@@ -26,6 +28,9 @@ class Replies {
     virtual void error(std::string_view error, const nlohmann::json& parameters) = 0;
     // So much waits for the client that no further output is to be read for it.
     [[nodiscard]] virtual bool full() const = 0;
+    // Bytes for the client that were ever queued, and those of them that it was sent.
+    [[nodiscard]] virtual std::uint64_t queued() const = 0;
+    [[nodiscard]] virtual std::uint64_t sent() const = 0;
 
   protected:
     Replies() = default;
@@ -44,17 +49,23 @@ class PendingCall {
     // A bounded amount of a job's output becomes replies. Whether there is more to do as soon as
     // there is room.
     bool proceed();
+    // Tells the guard what the client has by now. To be called when something was sent.
+    void tell_progress();
 
     // The last reply has been made.
     [[nodiscard]] bool ended() const { return ended_; }
 
   private:
+    bool proceed(JobReplies& job);
+
     GuardLink& guard_;
     Replies& to_;
     channel::ConnectionId connection_;
     channel::RequestId request_;
     std::string action_;
     std::variant<OneReply, JobReplies> replies_;
+    Progress progress_;
+    bool caught_up_ = false;  // nothing more comes until the guard says more
     bool ended_ = false;
 };
 

@@ -39,6 +39,8 @@ class OngoingCall {
     OngoingCall(const OngoingCall&) = delete;
     OngoingCall& operator=(const OngoingCall&) = delete;
     virtual void await_output(const AwaitOutput& read) = 0;
+    // False: no honest session says so.
+    virtual bool output_taken(const OutputTaken& taken) = 0;
     // The connection is over; this is destroyed afterwards.
     virtual void left(jobs::Leaving leaving) = 0;
 };

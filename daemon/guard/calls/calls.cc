@@ -100,6 +100,7 @@ struct Calls::Table {
         row<DescribeCall, Who::caller, &Calls::describe_action>("Describe",
                                                                 by_connection | by_packet),
         row<AwaitOutput, Who::caller, &Calls::await_output>("AwaitOutput", by_connection),
+        row<OutputTaken, Who::caller, &Calls::output_taken>("OutputTaken", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
@@ -127,7 +128,9 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     if (!could_be_a_callers(asked)) {
         return call->link().violated("it asked for more than a message can hold");
     }
-    if (!std::holds_alternative<AwaitOutput>(asked) && call->link().kept() != nullptr) {
+    const bool goes_on =
+        std::holds_alternative<AwaitOutput>(asked) || std::holds_alternative<OutputTaken>(asked);
+    if (!goes_on && call->link().kept() != nullptr) {
         return call->link().violated("it used the number of a call under way");
     }
     row.serve_(*this, call, asked);
@@ -165,6 +168,14 @@ void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {
 void Calls::await_output(const CallPtr& call, const AwaitOutput& asked) {
     // The job may have ended while the message was on its way: JobEnded says all.
     if (OngoingCall* ongoing = call->link().kept()) ongoing->await_output(asked);
+}
+
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
+void Calls::output_taken(const CallPtr& call, const OutputTaken& asked) {
+    OngoingCall* const ongoing = call->link().kept();
+    if (ongoing != nullptr && !ongoing->output_taken(asked)) {
+        call->link().violated("it said that its client has output that there is not");
+    }
 }
 
 void Calls::manage(const CallPtr& call, const ManageCall& asked) {

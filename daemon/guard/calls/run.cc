@@ -61,6 +61,7 @@ class WaitingCall final : public OngoingCall {
     explicit WaitingCall(std::shared_ptr<Run> run) : run_(std::move(run)) {}
     // There is none yet, and the session knows.
     void await_output(const AwaitOutput& /*read*/) override {}
+    bool output_taken(const OutputTaken& /*taken*/) override { return false; }
     void left(jobs::Leaving /*leaving*/) override { run_->left(); }
 
   private:

@@ -33,6 +33,9 @@ constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::lost, "lost"},
 }};
 
+// Where the end of stdout and of stderr is lost.
+constexpr std::array lost_from_names = {"stdoutLostFrom", "stderrLostFrom"};
+
 template <typename Enum, std::size_t size>
 std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, size>& table,
                          Enum value) {
@@ -163,6 +166,10 @@ std::string to_json(const Record& record) {
             {"cpuUsec", record.result.cpu.count()},
             {"maxResidentKib", record.result.max_resident_kib},
         };
+        for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
+            const auto& from = record.result.lost_from[stream];
+            if (from) object["result"][lost_from_names[stream]] = *from;
+        }
     }
     constexpr int indent = 2;
     // `replace`: a path or argument may be no UTF-8, and that must not throw.
@@ -236,6 +243,11 @@ Result<Record> from_json(std::string_view text) {
             record.result.ended = how.time("endedUsec");
             record.result.cpu = how.time("cpuUsec").time_since_epoch();
             record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
+            for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
+                const char* const name = lost_from_names[stream];
+                if (!result->contains(name)) continue;
+                record.result.lost_from[stream] = how.number<std::uint64_t>(name);
+            }
         }
     }
     if (!error.empty()) return fail(error);

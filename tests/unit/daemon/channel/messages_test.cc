@@ -120,6 +120,7 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
             {connection, request, AwaitOutput{not_awaited, 4}},
+            {connection, request, OutputTaken{4, not_awaited}},
             {connection, request, ManageCall{Management::jobs, "text"}}};
 }
 

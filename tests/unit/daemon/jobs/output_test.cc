@@ -132,31 +132,23 @@ TEST_F(JobsOutput, AReaderThatFollowsGetsEveryByte) {
     EXPECT_GT(story->outputs, 2);
 }
 
-TEST_F(JobsOutput, ATruncatedFileIsToldToo) {
-    const StoryPtr story =
-        start_shell("echo long text; " + wait_for("go") + ": >/dev/stdout; " + wait_for("end"));
-    ASSERT_TRUE(loop_until([&] { return story->out && read_all(story->out) == "long text\n"; }));
-    // The first change may have used up the one-shot watch; await_output sets it again.
-    manager_->await_output(story->job, first_follower, 10, 0);
-    let("go");
-    ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
-    EXPECT_EQ(read_all(story->out), "");
-    let("end");
-    ASSERT_TRUE(loop_until([&] { return story->over(); }));
-}
-
-TEST_F(JobsOutput, AFileThatIsAlreadyShorterThanWhatWasReadIsToldAtOnce) {
+TEST_F(JobsOutput, WhatNobodyCanHaveIsNotBelieved) {
     const StoryPtr story = start_shell("echo short; " + wait_for("end"));
     ASSERT_TRUE(loop_until([&] { return story->out && read_all(story->out) == "short\n"; }));
-    for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
-    // Nothing is read of stdout any more, stderr is empty.
-    manager_->await_output(story->job, first_follower, not_awaited, 0);
-    for (int round = 0; round < 15; ++round) sd_event_run(loop_.get(), 20'000);
-    EXPECT_EQ(story->outputs, 0);
-    manager_->await_output(story->job, first_follower, 100, 0);
-    ASSERT_TRUE(loop_until([&] { return story->outputs == 1; }));
+    const auto taken = [&](std::uint64_t out, std::uint64_t err) {
+        return manager_->taken(story->job, first_follower, out, err);
+    };
+    EXPECT_FALSE(taken(7, 0)) << "more than there is";
+    EXPECT_FALSE(taken(6, 1));
+    EXPECT_TRUE(taken(6, 0));
+    EXPECT_TRUE(taken(6, 0));
+    EXPECT_FALSE(taken(5, 0)) << "less than before";
+    EXPECT_TRUE(taken(6, not_awaited));
+    EXPECT_FALSE(taken(6, 0));
+    EXPECT_TRUE(manager_->taken(story->job, first_follower + 1, 1, 0)) << "it has left";
     let("end");
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
+    EXPECT_TRUE(taken(100, 100)) << "it is over";
 }
 
 TEST_F(JobsOutput, OnlyTheNewestIsKept) {

@@ -99,26 +99,37 @@ TEST(JobStream, WhatIsHeldStandsBeforeTheGap) {
     EXPECT_EQ(stream.next(true), std::nullopt);
 }
 
-TEST(JobStream, NamesTheStreamThatWasCutBack) {
-    Files files;
-    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
-    files.err.append("long text");
-    stream.next(false);
-    files.err.truncate(0);
-    files.err.append("new");
-    EXPECT_EQ(stream.next(false), json({{"truncated", {"stderr"}}, {"stderr", "new"}}));
-}
-
 TEST(JobStream, BeginsWhereItIsTold) {
     Files files;
     files.out.append("one\ntwo\n");
     files.err.append("err\n");
     JobStream stream(files.out.reader(), files.err.reader(), {4, 4});
+    EXPECT_EQ(stream.given(), (std::array<std::uint64_t, 2>{4, 4}));
     EXPECT_EQ(stream.next(false), json({{"stdout", "two\n"}}));
     EXPECT_EQ(stream.next(true), std::nullopt);
-    // Past the end: the job has cut it back since somebody had read so far.
+    EXPECT_EQ(stream.given(), (std::array<std::uint64_t, 2>{8, 4}));
+    // Past the end nobody has anything.
     JobStream behind(files.out.reader(), files.err.reader(), {100, 4});
-    EXPECT_EQ(behind.next(false), json({{"stdout", "one\ntwo\n"}, {"truncated", {"stdout"}}}));
+    EXPECT_EQ(behind.next(false), std::nullopt);
+    EXPECT_EQ(behind.given(), (std::array<std::uint64_t, 2>{8, 4}));
+    EXPECT_EQ(behind.beyond_end()[0], 8U);
+    EXPECT_EQ(behind.beyond_end()[1], std::nullopt);
+}
+
+TEST(JobStream, WhatIsHeldBackIsNotGiven) {
+    Files files;
+    JobStream stream(files.out.reader(), files.err.reader(), {0, 0});
+    files.out.append(std::string(4095, 'a') + "\xe2");
+    EXPECT_TRUE(stream.next(false));
+    EXPECT_EQ(stream.read_to()[0], 4096U);
+    EXPECT_EQ(stream.given()[0], 4095U);
+    files.out.append("\x82" + std::string(8191, 'x'));
+    files.out.punch(0, 8192);
+    EXPECT_TRUE(stream.next(false));  // it stood before the gap
+    EXPECT_EQ(stream.given()[0], 4096U);
+    EXPECT_EQ(stream.next(false),
+              json({{"stdout", std::string(4096, 'x')}, {"stdoutMissed", 4096}}));
+    EXPECT_EQ(stream.given()[0], 12288U);
 }
 
 TEST(JobSummary, GivesAllOfShortOutput) {
@@ -152,6 +163,7 @@ TEST(JobSummary, WaitsForNothingMoreThanItGives) {
     summary.read();
     EXPECT_FALSE(summary.full());
     EXPECT_EQ(summary.read_to(), (std::array<std::uint64_t, 2>{not_awaited, 0}));
+    EXPECT_EQ(summary.given(), (std::array<std::uint64_t, 2>{not_awaited, 0}));
     files.err.append("12345");
     summary.read();
     EXPECT_TRUE(summary.full());
@@ -162,16 +174,6 @@ TEST(JobSummary, WaitsForNothingMoreThanItGives) {
         summary.finish(),
         json(
             {{"stdout", "1234"}, {"stdoutMissed", 8193}, {"stderr", "1234"}, {"stderrMissed", 1}}));
-}
-
-TEST(JobSummary, BeginsAgainWhereTheJobCutItsFileBack) {
-    Files files;
-    JobSummary summary(files.out.reader(), files.err.reader(), {0, 0}, 32768);
-    files.out.append("first");
-    summary.read();
-    files.out.truncate(0);
-    files.out.append("new");
-    EXPECT_EQ(summary.finish(), json({{"stdout", "new"}, {"truncated", {"stdout"}}}));
 }
 
 TEST(JobSummary, FitsIntoItsReplyWhateverTheBytes) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -78,6 +79,10 @@ TEST_F(SessionJobs, StreamsOutputAsItComes) {
     output();
     auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, 4U);
+    auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.request, request);
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 0U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{
                   {{"continues", true}, {"parameters", {{"job", job_id}, {"stdout", "one\n"}}}}}));
@@ -85,6 +90,9 @@ TEST_F(SessionJobs, StreamsOutputAsItComes) {
     output();
     await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stderr_offset, 1U);
+    taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 1U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{{{"continues", true},
                                   {"parameters", {{"job", job_id}, {"stderrBase64", "/w=="}}}}}));
@@ -122,9 +130,15 @@ TEST_F(SessionJobs, WithoutMoreLongOutputIsCutAndSaidSo) {
     const auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, not_awaited);
     EXPECT_EQ(await.stderr_offset, 0U);
+    auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, 0U);
     err.append(std::string(40'000, 'y'));
     output();
     // Enough of both: only the end is waited for.
+    taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, not_awaited);
     EXPECT_TRUE(harness.silent());
     end();
     harness.settle();
@@ -165,7 +179,11 @@ TEST_F(SessionJobs, OnewayRunsAreFollowedToTheirEndInSilence) {
     client.send(run_call(false, true) + run_call(false));
     request = harness.expect<RunCall>().request;
     started();
-    EXPECT_TRUE(harness.silent());  // not even output is awaited
+    // Not even output is awaited, and nothing is to be held back for it.
+    const auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, not_awaited);
+    EXPECT_TRUE(harness.silent());
     end();
     const auto second = harness.expect<RunCall>();
     EXPECT_NE(second.request, request);
@@ -193,6 +211,58 @@ TEST_F(SessionJobs, AHalfClosedClientSeesItsJobToTheEnd) {
     ASSERT_EQ(got.size(), 3U);
     EXPECT_EQ(got[1]["parameters"]["stdout"], "late");
     EXPECT_EQ(got[2]["parameters"]["result"], exit_3_json);
+}
+
+// The guard is told how far the client is: never further than what it was sent, in steps while more
+// comes, and all of it in the end.
+TEST_F(SessionJobs, WhatASlowClientHasIsTold) {
+    SessionHarness slow_harness;
+    Client slow = slow_harness.connect_small(1, 4096);
+    slow.send(run_call(true));
+    request = slow_harness.expect<RunCall>().request;
+    const UniqueFd out_reader = out.reader();
+    const UniqueFd err_reader = err.reader();
+    slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
+    slow_harness.expect<AwaitOutput>();
+    constexpr std::size_t total = std::size_t{2} << 20;
+    out.append(std::string(total, 'x'));
+    slow_harness.send(1, request, JobOutput{});
+    slow_harness.settle(100);
+    EXPECT_FALSE(slow_harness.heard()) << "next to nothing was sent";
+
+    std::size_t got = 0;
+    std::uint64_t told = 0;
+    int messages = 0;
+    ASSERT_TRUE(slow_harness.until([&] {
+        while (const auto message = slow_harness.heard()) {
+            const auto* const taken = std::get_if<OutputTaken>(&message->body);
+            if (taken == nullptr) continue;  // it awaits more
+            EXPECT_GE(taken->stdout_offset, told);
+            EXPECT_EQ(taken->stderr_offset, 0U);
+            told = taken->stdout_offset;
+            ++messages;
+        }
+        const std::string bytes = slow.receive();
+        got += static_cast<std::size_t>(std::ranges::count(bytes, 'x'));
+        // What waits in the socket is sent: it is the client's, who sees it below all the same.
+        EXPECT_LE(told, got);
+        return told == total;
+    }));
+    EXPECT_EQ(got, total);
+    EXPECT_GE(messages, 4);
+    EXPECT_LE(messages, 9);
+}
+
+TEST_F(SessionJobs, OneThatFollowsFromLaterOnHasWhatCameBefore) {
+    out.append("one\ntwo\n");
+    client.send(R"({"method":"org.postern.Jobs.Follow","more":true,"parameters":{"job":")" +
+                std::string(job_id) + R"(","stdoutOffset":4,"stderrOffset":9}})" + '\n');
+    request = harness.expect<FollowCall>().request;
+    started();
+    EXPECT_EQ(harness.expect<AwaitOutput>().stderr_offset, 9U);
+    const auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 0U) << "there is no more of it";
 }
 
 // Backpressure: output is read from the file only as the client reads. What is punched away in the

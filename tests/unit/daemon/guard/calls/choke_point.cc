@@ -188,6 +188,13 @@ void FakeJobs::await_output(const JobId& job, jobs::FollowerId follower,
                      std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
 }
 
+bool FakeJobs::taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
+                     std::uint64_t stderr_offset) {
+    story_.push_back("taken " + job.text() + " " + std::to_string(follower) + " " +
+                     std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
+    return believes_taken;
+}
+
 void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
 }

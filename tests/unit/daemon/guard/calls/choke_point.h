@@ -61,6 +61,7 @@ class FakeJobs final : public jobs::JobManager {
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
     bool room_for_keys = true;
+    bool believes_taken = true;
     std::size_t running = 0;  // besides those that were started here
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
     std::map<JobId, jobs::StartPlace> places;
@@ -81,6 +82,8 @@ class FakeJobs final : public jobs::JobManager {
     void leave(const JobId& job, jobs::FollowerId follower, jobs::Leaving leaving) override;
     void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
+    bool taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
+               std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
     [[nodiscard]] std::string record_problem() const override { return ""; }

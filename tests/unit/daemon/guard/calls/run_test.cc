@@ -230,6 +230,9 @@ TEST_F(RunTurn, OneThatWaitsLeavesNothingBehind) {
     EXPECT_EQ(jobs_.records.size(), 1U);
     EXPECT_TRUE(kept_.contains(1)) << "its number is in use";
     EXPECT_THAT(call(owner(), AwaitOutput{0, 0}, 1), IsEmpty());
+    EXPECT_THAT(call(owner(), OutputTaken{0, 0}, 1),
+                ElementsAre("violated: it said that its client has output that there is not"));
+    since();
     jobs_.tell_started("job1");
     EXPECT_THAT(since(), ElementsAre("answer JobStarted job1", "record job2",
                                      "audit job-started action=hello job=job2 rule=allow user 1000",
@@ -384,6 +387,11 @@ TEST_F(RunKey, TheSameCallIsAnsweredWithItsJob) {
                 ElementsAre("follow job1"));
     EXPECT_EQ(kept_.size(), 2U);
     EXPECT_THAT(call(owner(), AwaitOutput{10, 20}, 2), ElementsAre("await job1 7 10 20"));
+    EXPECT_THAT(call(owner(), OutputTaken{9, 20}, 2), ElementsAre("taken job1 7 9 20"));
+    jobs_.believes_taken = false;
+    EXPECT_THAT(call(owner(), OutputTaken{8, 20}, 2),
+                ElementsAre("taken job1 7 8 20",
+                            "violated: it said that its client has output that there is not"));
     JobResult result;
     result.status = 4;
     jobs_.tell_ended("job1", result);

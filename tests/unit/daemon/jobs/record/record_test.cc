@@ -102,6 +102,8 @@ TEST(Records, EveryStateAndOutcomeComesBack) {
             Record record = example();
             record.state = state;
             record.result.outcome = static_cast<Outcome>(outcome);
+            record.result.lost_from = {
+                std::nullopt, outcome % 2 == 0 ? std::optional<std::uint64_t>(7) : std::nullopt};
             const auto back = from_json(to_json(record));
             ASSERT_TRUE(back) << back.error().message;
             EXPECT_EQ(back->state, state);
