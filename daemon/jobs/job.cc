@@ -82,6 +82,9 @@ void Job::finish() {
 
 void Job::complete() {
     runs_ = false;
+    for (std::size_t i = 0; i < lost_.size(); ++i) {
+        if (lost_[i] != not_awaited) record_.result.lost_from[i] = lost_[i];
+    }
     record_.state =
         record_.result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
     if (const Status written = host_.records().write_last(record_); !written) {

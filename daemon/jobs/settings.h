@@ -34,8 +34,6 @@ struct Settings {
     // Of each job's stream, softly: the newest stay.
     std::uint64_t stored_output_bytes = 64ULL << 20;
     Retention retention;
-    // A follower that takes nothing for so long does not hold its job any longer.
-    std::chrono::microseconds follower_stall = std::chrono::minutes(1);
     // How long a job that ends with its caller waits for one who was interrupted.
     std::chrono::microseconds return_patience = std::chrono::seconds(5);
     // Soft RLIMIT_NOFILE of jobs: the one that the guard was started with, before it raised its own

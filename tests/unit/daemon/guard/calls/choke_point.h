@@ -89,8 +89,6 @@ class FakeJobs final : public jobs::JobManager {
     [[nodiscard]] std::string record_problem() const override { return ""; }
     [[nodiscard]] std::string output_problem() const override { return ""; }
     [[nodiscard]] bool ready() const override { return true; }
-    void taken(const JobId& /*job*/, jobs::FollowerId /*follower*/, std::uint64_t /*stdout_offset*/,
-               std::uint64_t /*stderr_offset*/) override {}
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
