@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <variant>
 
 #include "base/duration.h"
@@ -37,7 +38,7 @@ struct Row {
     std::string_view name;
     std::variant<Count, Bytes, Span> kind;
     // How it was spelled before 0.2.0 was released; still read, never written.
-    std::string_view before = {};
+    std::optional<std::string_view> before = std::nullopt;
 };
 
 constexpr std::uint64_t kib = 1024;
@@ -105,7 +106,7 @@ Status set(Limits& limits, const Kind& kind, const std::string& what, std::strin
 Result<const Row*> find_row(std::string_view name) {
     std::string names;
     for (const Row& row : rows) {
-        if (row.name == name || (!row.before.empty() && row.before == name)) return &row;
+        if (row.name == name || row.before == name) return &row;
         names += names.empty() ? "" : ", ";
         names += row.name;
     }
