@@ -85,10 +85,9 @@ void Followers::find_stalled(const Offsets& sizes, std::chrono::microseconds sta
     std::erase_if(interrupted_, [&](const Interrupted& one) { return now - one.since >= stall; });
 }
 
-bool Followers::holds_back(const Offsets& sizes) const {
-    return !interrupted_.empty() || std::ranges::any_of(all_, [&](const auto& item) {
-        return !item.second.stalled && lacks_any(item.second.had, sizes);
-    });
+bool Followers::may_hold_back() const {
+    return !interrupted_.empty() ||
+           std::ranges::any_of(all_, [](const auto& item) { return !item.second.stalled; });
 }
 
 Needs Followers::needs() const {

@@ -57,8 +57,8 @@ class Followers {
     // longer expected.
     void find_stalled(const Offsets& sizes, std::chrono::microseconds stall, Clock::time_point now);
     [[nodiscard]] Needs needs() const;
-    // Whether find_stalled() is to be called again.
-    [[nodiscard]] bool holds_back(const Offsets& sizes) const;
+    // Whether somebody may hold the job back, and find_stalled() is to be called again.
+    [[nodiscard]] bool may_hold_back() const;
 
     // Somebody waits, and there is more for him.
     [[nodiscard]] bool any_awaits(const HasMore& has_more) const;

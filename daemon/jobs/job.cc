@@ -48,6 +48,7 @@ void Job::program_runs() {
     place_.reset();
     output_.close_write_ends();
     tell_started();
+    sync();
 }
 
 void Job::fail_later(StartFailure failure) {
@@ -115,7 +116,7 @@ bool Job::taken(FollowerId follower, const Offsets& offsets) {
 void Job::sync() {
     output_.set_needs(followers_.needs());
     host_.sync_soon(*this);
-    if (looks_ || (!followers_.holds_back(output_.sizes()) && output_.pipes() > 0)) return;
+    if (looks_ || (!followers_.may_hold_back() && output_.pipes() > 0)) return;
     looks_ = true;
     arm(stall_timer_,
         output_.pipes() > 0 ? host_.settings().follower_stall / looks_in_a_stall : look_interval);

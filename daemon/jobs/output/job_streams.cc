@@ -46,7 +46,10 @@ Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_p
         JobStream& stream = made.streams[i];
         stream.file.reset(openat(folder, stream_names[i],
                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (!stream.file) return failed_stream(stream_names[i]);
+        // fchmod: unlike open(2), it knows no umask.
+        if (!stream.file || fchmod(stream.file.get(), 0600) < 0) {
+            return failed_stream(stream_names[i]);
+        }
         if (!stored && unlinkat(folder, stream_names[i], 0) < 0) {
             return failed_stream(stream_names[i]);
         }

@@ -26,6 +26,8 @@ namespace postern::jobs {
 // Ordinary uids and gids without an account.
 inline constexpr uid_t anna = 64001;
 inline constexpr uid_t berta = 64002;
+// As whom postern-output runs.
+inline constexpr uid_t keeper_user = 64009;
 
 // What a job's follower was told.
 struct Story {
@@ -120,6 +122,7 @@ class JobsTest : public testing::Test {
     std::unique_ptr<Spawner> spawner_;
     pid_t spawner_of_ = 0;
     Settings settings_;
+    UniqueFd keeper_program_;  // postern-output
     EventLoop loop_;
     Book book_;
     std::unique_ptr<JobManager> manager_;

@@ -121,7 +121,9 @@ class ChokePoint : public testing::Test {
     // Makes the call, and gives turns to all that have one; the story of it alone.
     Story call(const Origin& origin, Call asked, std::uint32_t request = 1);
     // Before the first call: by which rules starts wait for their turn.
-    void set_starts(const jobs::StartRules& rules) { starts_.emplace(loop_.get(), rules); }
+    void set_starts(const jobs::StartRules& rules) {
+        starts_.emplace(loop_.get(), rules, [] { return true; });
+    }
     // What has happened since, with those whose turn has come.
     Story since();
 
