@@ -60,11 +60,11 @@ def killed_at(folder, call, ordinal, when):
                 for writer in writers:
                     while writer.is_alive() and first.process.poll() is None:
                         writer.join(0.01)
-                if first.process.poll() is None:
-                    assert first.finish() == (length, length)
-            except (ConnectionError, TypeError, BrokenPipeError):
-                pass  # it was killed
-            killed = first.process.poll() == -signal.SIGKILL or keepers.has_ended(first.channel)
+                assert first.finish() == (length, length)
+                killed = False
+            except (ConnectionError, TypeError):  # the channel has ended
+                killed = True
+                assert first.process.wait(harness.PATIENCE) == -signal.SIGKILL
         with Keeper() as second:
             keep_both(second)
             assert second.hear()[0] == "all_kept"

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import socket
 import struct
 import subprocess
@@ -119,8 +118,3 @@ def files(folder, count):
     finally:
         for file in opened:
             os.close(file)
-
-
-def has_ended(channel):
-    """The other side has closed it, or will within the patience."""
-    return bool(select.select([channel], [], [], harness.PATIENCE)[0]) and channel.recv(1) == b""
