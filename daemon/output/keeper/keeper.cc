@@ -52,7 +52,7 @@ Keeper::Keeper(Parts parts, PollSet poll)
         store_.add_stored(name);
         mover_.keep(name, std::move(pipe), {}, {});
     }
-    if (parts.channel) guard_.emplace(std::move(parts.channel));
+    if (parts.channel) guard_ = std::make_unique<GuardLink>(std::move(parts.channel));
     mover_.guard_went(now_);
 }
 
@@ -119,12 +119,13 @@ void Keeper::pass_time() {
 // ---- The guard ----
 
 void Keeper::take_guard() {
+    if (!listener_) return;
     UniqueFd connection = listener_->accept();
     if (!connection) return;
     let_guard_go();
     guard_events_ = EPOLLIN;
     if (!poll_.add(connection.get(), guard_events_, guard_number)) return;
-    guard_.emplace(std::move(connection));
+    guard_ = std::make_unique<GuardLink>(std::move(connection));
 }
 
 void Keeper::let_guard_go() {

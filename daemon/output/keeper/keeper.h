@@ -79,7 +79,7 @@ class Keeper final : private Mover::Listener {
     Clock::time_point next_alive_;
     DescriptorStore store_{manager_};
 
-    std::optional<GuardLink> guard_;
+    std::unique_ptr<GuardLink> guard_;
     std::uint32_t guard_events_ = 0;
     bool greeted_ = false;
     std::deque<Mover::Name> to_report_;

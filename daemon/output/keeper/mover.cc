@@ -21,8 +21,9 @@ constexpr std::chrono::seconds without_guard{1};
 
 Mover::Kept* Mover::find(const Name& name) {
     const auto job = jobs_.find(name.job);
-    if (job == jobs_.end() || !job->second.kept.at(name.stream)) return nullptr;
-    return &*job->second.kept.at(name.stream);
+    if (job == jobs_.end()) return nullptr;
+    auto& kept = job->second.kept.at(name.stream);
+    return kept ? &*kept : nullptr;
 }
 
 bool Mover::keep(const Name& name, UniqueFd pipe, UniqueFd file, const Demand& demand) {
@@ -151,12 +152,13 @@ void Mover::let_floors_go(Clock::time_point now) {
 
 std::optional<Mover::Holding> Mover::holding(const Name& name, Clock::time_point now) const {
     const auto job = jobs_.find(name.job);
-    if (job == jobs_.end() || !job->second.kept.at(name.stream)) return std::nullopt;
-    const Kept& kept = *job->second.kept.at(name.stream);
-    Holding holding{kept.stream.pipe(), kept.stream.file(), kept.stream.demand, {}};
-    if (kept.floor_until) {
+    if (job == jobs_.end()) return std::nullopt;
+    const auto& kept = job->second.kept.at(name.stream);
+    if (!kept) return std::nullopt;
+    Holding holding{kept->stream.pipe(), kept->stream.file(), kept->stream.demand, {}};
+    if (kept->floor_until) {
         holding.stall = std::chrono::ceil<std::chrono::microseconds>(
-            std::max(*kept.floor_until - now, Clock::duration::zero()));
+            std::max(*kept->floor_until - now, Clock::duration::zero()));
     }
     return holding;
 }

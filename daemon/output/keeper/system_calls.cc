@@ -27,7 +27,7 @@ int add_rules(scmp_filter_ctx filter) {
     if (error != 0) return error;
     error = allow_calls_if(filter, {SCMP_SYS(ioctl)}, argument(1, FIONREAD));
     if (error != 0) return error;
-    for (const unsigned long command : {F_GETFL, F_GETPIPE_SZ}) {
+    for (const unsigned long command : {scmp_datum_t{F_GETFL}, scmp_datum_t{F_GETPIPE_SZ}}) {
         error = allow_calls_if(filter, {SCMP_SYS(fcntl), SCMP_SYS(fcntl64)}, argument(1, command));
         if (error != 0) return error;
     }

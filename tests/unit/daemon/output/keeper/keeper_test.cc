@@ -432,6 +432,12 @@ TEST(KeeperAsAService, OnlyRootAndItsOwnUserAreGuards) {
     guard.want_pipe();
 }
 
+TEST(KeeperAsAService, TheManagerHearsThatItIsAlive) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path(), {}, std::chrono::milliseconds(20));
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(keeper.notice().text, "WATCHDOG=1");
+}
+
 TEST(KeeperAsAService, StoresReadEndsWhenItIsToldToEndWithoutAGuard) {
     const TemporaryDirectory folder(0755);
     std::vector<KeeperService::Notice> stored;

@@ -179,7 +179,8 @@ KeeperChild::KeeperChild() {
 }
 
 KeeperService::KeeperService(const std::string& directory,
-                             std::vector<std::pair<std::string, int>> stored)
+                             std::vector<std::pair<std::string, int>> stored,
+                             std::chrono::microseconds watchdog)
     : directory_(directory) {
     const std::string notify = directory + "/notify";
     ::unlink(notify.c_str());
@@ -208,7 +209,8 @@ KeeperService::KeeperService(const std::string& directory,
         ::dup2(errors.get(), STDERR_FILENO);
         start(descriptors, {"--service"},
               {"NOTIFY_SOCKET=" + notify, "RUNTIME_DIRECTORY=" + directory,
-               "LISTEN_FDS=" + std::to_string(descriptors.size()), "LISTEN_FDNAMES=" + names},
+               "LISTEN_FDS=" + std::to_string(descriptors.size()), "LISTEN_FDNAMES=" + names,
+               "WATCHDOG_USEC=" + std::to_string(watchdog.count())},
               executed.get());
     }));
     EXPECT_EQ(notice().text, "READY=1");

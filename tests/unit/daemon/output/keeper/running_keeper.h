@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <array>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -85,7 +87,8 @@ class KeeperService {
   public:
     // Below `directory`, which is made its own. `stored`: name and descriptor of what it finds.
     explicit KeeperService(const std::string& directory,
-                           std::vector<std::pair<std::string, int>> stored = {});
+                           std::vector<std::pair<std::string, int>> stored = {},
+                           std::chrono::microseconds watchdog = {});
     [[nodiscard]] Guard connect() const;
     // What the manager is told next, and what comes with it.
     struct Notice {
