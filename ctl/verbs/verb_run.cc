@@ -77,6 +77,7 @@ class Running {
     [[nodiscard]] std::string name() const { return printable(call_.action); }
 
     // The exit code, once there is one.
+    std::optional<int> take(const Message& message);
     std::optional<int> take(const protocol::Reply& reply);
     [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
     std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
@@ -146,7 +147,7 @@ Result<int, NoReply> Running::converse() {
             return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
         refusal_.reset();
-        if (const auto code = take(message.reply)) return *code;
+        if (const auto code = take(message)) return *code;
     }
 }
 
@@ -198,12 +199,25 @@ Failed Running::without_reply(const NoReply& none) const {
     return {exit_code::broken};
 }
 
+std::optional<int> Running::take(const Message& message) {
+    if (!message.output) return take(message.reply);
+    fruitful_ = true;
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        const std::string& bytes = message.output->at(which);
+        offsets_.at(which) += bytes.size();
+        if (const auto code = write(streams.at(which).fd, bytes)) return code;
+    }
+    return std::nullopt;
+}
+
 std::optional<int> Running::take(const protocol::Reply& reply) {
     if (!reply.error.empty()) return report(target_, reply).code;
     const auto job = string_field(reply.parameters, "job");
     // A new connection begins with what is known.
     const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
     if (job) job_ = *job;
+    // As JSON they are printed as they came.
+    if (job && !json_) connection_.take_output_of(job_);
     if (!repeats) fruitful_ = true;
     if (json_ && !repeats) {
         if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;

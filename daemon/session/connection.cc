@@ -205,6 +205,10 @@ void Connection::reply(const json& parameters, bool continues) {
     socket_.queue(protocol::encode_reply(parameters, continues, last_terminator_));
 }
 
+void Connection::output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) {
+    protocol::append_output_reply(socket_.waiting(), job, parts, last_terminator_);
+}
+
 void Connection::error(std::string_view error, const json& parameters) {
     if (last_oneway_) return;
     socket_.queue(protocol::encode_error(error, parameters, last_terminator_));

@@ -6,6 +6,7 @@
 // to do.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -90,6 +91,7 @@ class Connection final : public Replies {
     void send_away(std::string_view message);
 
     void reply(const nlohmann::json& parameters, bool continues) override;
+    void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
     [[nodiscard]] bool full() const override;
     [[nodiscard]] std::uint64_t queued() const override;

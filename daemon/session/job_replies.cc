@@ -41,7 +41,7 @@ JobReplies::Next JobReplies::next() {
 }
 
 JobReplies::Next JobReplies::next(JobStream& stream) {
-    if (auto chunk = stream.next(result_.has_value())) return reply(std::move(*chunk), true);
+    if (auto chunk = stream.next(result_.has_value())) return std::move(*chunk);
     if (result_) {
         note_unkept(stream.beyond_end());
         return reply({{"result", result_json(*result_)}}, false);

@@ -32,6 +32,8 @@ class JobReplies {
     // Nothing of it runs any more, so that nothing of it can be held back.
     [[nodiscard]] bool over() const { return result_.has_value(); }
 
+    [[nodiscard]] const JobId& job() const { return job_; }
+
     // An answer of the guard, with stdout's and stderr's file where it is JobStarted. False: not
     // what is waited for.
     bool take(const CallAnswer& answer, std::vector<UniqueFd>& files);
@@ -47,8 +49,8 @@ class JobReplies {
         nlohmann::json parameters;
         bool continues = false;
     };
-    // Nothing, a reply, or what to tell the guard.
-    using Next = std::variant<std::monostate, Reply, AwaitOutput>;
+    // Nothing, a reply, output (a reply that continues), or what to tell the guard.
+    using Next = std::variant<std::monostate, Reply, JobStream::Chunk, AwaitOutput>;
     Next next();
 
   private:

@@ -87,11 +87,16 @@ bool PendingCall::proceed(JobReplies& job) {
             guard_.send({connection_, request_, *await});
             return false;
         }
-        const auto* reply = std::get_if<JobReplies::Reply>(&next);
-        if (reply == nullptr) return false;
-        to_.reply(reply->parameters, reply->continues);
+        if (std::holds_alternative<std::monostate>(next)) return false;
+        if (const auto* chunk = std::get_if<JobStream::Chunk>(&next)) {
+            const auto& [out, err] = *chunk;
+            to_.output(job.job().text(), {{{out.missed, out.bytes}, {err.missed, err.bytes}}});
+        } else {
+            const auto& reply = std::get<JobReplies::Reply>(next);
+            to_.reply(reply.parameters, reply.continues);
+            ended_ = !reply.continues;
+        }
         progress_.queued(to_.queued(), job.given());
-        ended_ = !reply->continues;
         if (ended_) return false;
     }
     return true;

@@ -1,6 +1,7 @@
 // A call that the guard has been asked, until its last answer: of a connection or of a packet.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -15,6 +16,7 @@
 #include "daemon/session/progress.h"
 #include "daemon/session/shared.h"
 #include "model/call.h"
+#include "protocol/output_reply.h"
 
 namespace postern::session {
 
@@ -25,6 +27,8 @@ class Replies {
     Replies& operator=(const Replies&) = delete;
 
     virtual void reply(const nlohmann::json& parameters, bool continues) = 0;
+    // One that continues, with what a job wrote.
+    virtual void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) = 0;
     virtual void error(std::string_view error, const nlohmann::json& parameters) = 0;
     // So much waits for the client that no further output is to be read for it.
     [[nodiscard]] virtual bool full() const = 0;

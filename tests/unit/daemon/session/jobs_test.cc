@@ -314,7 +314,7 @@ TEST_F(SessionJobs, OutputWaitsInTheFileForASlowClient) {
     EXPECT_EQ(got, all.substr(total / 2));
 }
 
-// As JSON it is six times as long: the chunks of one turn would be more than is kept for a client.
+// As JSON it is twice as long: the chunks of one turn would be more than is kept for a client.
 TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     SessionHarness slow_harness;
     Client slow = slow_harness.connect_small(1, 4096);
@@ -324,13 +324,13 @@ TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     const UniqueFd err_reader = err.reader();
     slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
     slow_harness.expect<AwaitOutput>();
-    out.append(std::string(std::size_t{512} << 10, '\1'));
-    err.append(std::string(std::size_t{512} << 10, '\2'));
+    out.append(std::string(std::size_t{512} << 10, '\n'));
+    err.append(std::string(std::size_t{512} << 10, '"'));
     slow_harness.send(1, request, JobOutput{});
     slow_harness.settle(100);
     const auto* connection = slow_harness.session().find(channel::ConnectionId{1});
     ASSERT_NE(connection, nullptr);
-    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 2);
+    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 4);
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
 }
 
