@@ -51,13 +51,13 @@ JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file,
                      std::array<std::uint64_t, 2> offsets)
     : stdout_(std::move(stdout_file), offsets[0]), stderr_(std::move(stderr_file), offsets[1]) {}
 
-bool JobStream::read(Stream& stream, bool last, Part& part) {
+bool JobStream::read(Stream& stream, bool last, std::size_t maximum, Part& part) {
     OutputFile::Piece piece;
     if (stream.later) {
         piece = std::move(*stream.later);
         stream.later.reset();
     } else {
-        piece = stream.output.read(chunk_bytes);
+        piece = stream.output.read(maximum);
     }
     const bool ended = piece.empty() && last;
     if (piece.empty() && !ended) return false;
@@ -80,11 +80,11 @@ bool JobStream::read(Stream& stream, bool last, Part& part) {
     return true;
 }
 
-std::optional<JobStream::Chunk> JobStream::next(bool last) {
+std::optional<JobStream::Chunk> JobStream::next(bool last, std::size_t maximum) {
     for (;;) {
         Chunk chunk;
-        const bool more_stdout = read(stdout_, last, chunk[0]);
-        const bool more_stderr = read(stderr_, last, chunk[1]);
+        const bool more_stdout = read(stdout_, last, maximum, chunk[0]);
+        const bool more_stderr = read(stderr_, last, maximum, chunk[1]);
         if (chunk != Chunk{}) return chunk;
         // Otherwise only the beginning of a character was read: its rest may be there already.
         if (!more_stdout && !more_stderr) return std::nullopt;

@@ -21,6 +21,8 @@ namespace postern::session {
 // Bytes of each stream in one chunk. In the reply they are twice as long at most; what both streams
 // have in one then fits into half of a client's backlog.
 inline constexpr std::size_t chunk_bytes = std::size_t{64} * 1024;
+// The same for a client of a session that holds much for all its clients.
+inline constexpr std::size_t small_chunk_bytes = std::size_t{4} * 1024;
 static_assert(2 * protocol::most_per_byte * chunk_bytes + 4096 <= limits::client_backlog_bytes / 2);
 
 // Bytes of each stream in a reply without "more", whatever the administrator set: the reply has to
@@ -42,8 +44,8 @@ class JobStream {
     using Chunk = std::array<Part, 2>;
     // What comes next of stdout and stderr, which never ends inside a character that is whole in
     // the stream; nothing: all that is there has been read. `last`: the job has ended, so what is
-    // held back (an unfinished character) comes too.
-    std::optional<Chunk> next(bool last);
+    // held back (an unfinished character) comes too. `maximum`: bytes of each stream.
+    std::optional<Chunk> next(bool last, std::size_t maximum = chunk_bytes);
 
     [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
     // Up to where each stream has come in replies; no more than there is of it.
@@ -63,7 +65,7 @@ class JobStream {
         std::uint64_t given;
     };
     // What this stream has next; false: nothing new was read.
-    static bool read(Stream& stream, bool last, Part& part);
+    static bool read(Stream& stream, bool last, std::size_t maximum, Part& part);
 
     Stream stdout_;
     Stream stderr_;

@@ -28,7 +28,7 @@ bool JobReplies::start(const JobStarted& started, std::vector<UniqueFd>& files) 
     return true;
 }
 
-JobReplies::Next JobReplies::next() {
+JobReplies::Next JobReplies::next(std::size_t room) {
     if (waits()) return {};
     if (output_ == Output::none) return result_ ? Next(reply(json::object(), false)) : Next();
     if (output_ == Output::stream && !std::exchange(announced_, true)) {
@@ -36,12 +36,12 @@ JobReplies::Next JobReplies::next() {
     }
     // Rather than look into files that are most likely still empty.
     if (!std::exchange(reading_, true)) return await_output(offsets_);
-    if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream);
+    if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream, room);
     return next(std::get<JobSummary>(reader_));
 }
 
-JobReplies::Next JobReplies::next(JobStream& stream) {
-    if (auto chunk = stream.next(result_.has_value())) return std::move(*chunk);
+JobReplies::Next JobReplies::next(JobStream& stream, std::size_t room) {
+    if (auto chunk = stream.next(result_.has_value(), room)) return std::move(*chunk);
     if (result_) {
         note_unkept(stream.beyond_end());
         return reply({{"result", result_json(*result_)}}, false);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -51,11 +52,12 @@ class JobReplies {
     };
     // Nothing, a reply, output (a reply that continues), or what to tell the guard.
     using Next = std::variant<std::monostate, Reply, JobStream::Chunk, AwaitOutput>;
-    Next next();
+    // `room`: bytes of each stream in a reply with output.
+    Next next(std::size_t room);
 
   private:
     bool start(const JobStarted& started, std::vector<UniqueFd>& files);
-    Next next(JobStream& stream);
+    Next next(JobStream& stream, std::size_t room);
     Next next(JobSummary& summary);
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
     void note_unkept(const std::array<std::optional<std::uint64_t>, 2>& ends);

@@ -78,11 +78,17 @@ void PendingCall::tell_progress() {
     }
 }
 
+bool PendingCall::follows() const {
+    const auto* const job = std::get_if<JobReplies>(&replies_);
+    return job != nullptr && job->started() && !job->over();
+}
+
 bool PendingCall::proceed(JobReplies& job) {
     for (int i = 0; i < chunks_per_turn; ++i) {
         if (job.waits()) return false;
-        if (to_.full()) return true;
-        const JobReplies::Next next = job.next();
+        const std::size_t room = to_.room();
+        if (room == 0) return true;
+        const JobReplies::Next next = job.next(room);
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
             return false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -30,8 +31,9 @@ class Replies {
     // One that continues, with what a job wrote.
     virtual void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) = 0;
     virtual void error(std::string_view error, const nlohmann::json& parameters) = 0;
-    // So much waits for the client that no further output is to be read for it.
-    [[nodiscard]] virtual bool full() const = 0;
+    // Bytes of each stream that the next reply with output may have. 0: so much waits for the
+    // client that no further output is to be read for it.
+    [[nodiscard]] virtual std::size_t room() const = 0;
     // Bytes for the client that were ever queued, and those of them that it was sent.
     [[nodiscard]] virtual std::uint64_t queued() const = 0;
     [[nodiscard]] virtual std::uint64_t sent() const = 0;
@@ -55,6 +57,9 @@ class PendingCall {
     bool proceed();
     // Tells the guard what the client has by now. To be called when something was sent.
     void tell_progress();
+
+    // A job that runs is followed: how long its client may stand still is the guard's affair.
+    [[nodiscard]] bool follows() const;
 
     // The last reply has been made.
     [[nodiscard]] bool ended() const { return ended_; }

@@ -334,6 +334,66 @@ TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
 }
 
+// Whoever was dropped would lose what its job goes on to write.
+TEST_F(SessionJobs, HoweverManyFollowAndDoNotReadNoneIsDropped) {
+    SessionHarness slow_harness;
+    std::vector<Client> clients;
+    std::vector<channel::RequestId> requests;
+    const UniqueFd out_reader = out.reader();
+    const UniqueFd err_reader = err.reader();
+    for (std::uint64_t id = 1; id <= 60; ++id) {
+        clients.push_back(slow_harness.connect_small(id, 4096));
+        clients.back().send(run_call(true));
+        requests.push_back(slow_harness.expect<RunCall>().request);
+        slow_harness.send(id, requests.back(), JobStarted{JobId(job_id)},
+                          {out_reader.get(), err_reader.get()});
+        slow_harness.expect<AwaitOutput>();
+    }
+    constexpr std::size_t total = std::size_t{1} << 20;
+    out.append(std::string(total, 'Z'));
+    const auto backlog = [&] {
+        std::size_t sum = 0;
+        for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+            const auto* connection = slow_harness.session().find(channel::ConnectionId{id});
+            if (connection != nullptr) sum += connection->backlog();
+        }
+        return sum;
+    };
+    const auto dropped = [&] {
+        while (const auto message = slow_harness.heard()) {
+            if (std::holds_alternative<channel::Closed>(message->body)) return true;
+        }
+        return false;
+    };
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobOutput{});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    EXPECT_GT(backlog(), limits::session_backlog_bytes / 2);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    // Nor for how long: that is the guard's affair, until the job is over.
+    slow_harness.advance(10 * limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_FALSE(dropped());
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobEnded{exit_3});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    // The last one has the rest in little pieces, while the others still do not read.
+    std::string bytes;
+    ASSERT_TRUE(slow_harness.until([&] {
+        bytes += clients.back().receive();
+        return bytes.find("\"result\"") != std::string::npos && bytes.ends_with('\n');
+    }));
+    EXPECT_EQ(std::ranges::count(bytes, 'Z'), total);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    slow_harness.advance(limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_TRUE(dropped());
+}
+
 TEST_F(SessionJobs, MuchOutputDoesNotKeepOthersWaiting) {
     start(true);
     Client other = harness.connect(2);
