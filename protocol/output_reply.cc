@@ -35,8 +35,20 @@ constexpr std::uint64_t has_control(std::uint64_t word) {
     return (word - each_byte(0x20)) & ~word & high_bits;
 }
 
-bool is_plain(char c) {
-    return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+// What stands after the backslash for a character in a JSON string: '\0' for one that stands there
+// as it is, 'u' for one that has no short form.
+constexpr std::string_view short_escapes = "\"\"\\\\\bb\ff\nn\rr\tt";
+constexpr std::array<char, 256> escapes = [] {
+    std::array<char, 256> all{};
+    for (std::size_t control = 0; control < 0x20; ++control) all[control] = 'u';
+    for (std::size_t i = 0; i < short_escapes.size(); i += 2) {
+        all[static_cast<unsigned char>(short_escapes[i])] = short_escapes[i + 1];
+    }
+    return all;
+}();
+
+char escape_of(char c) {
+    return escapes[static_cast<unsigned char>(c)];
 }
 
 // How many of the first bytes stand in a JSON string as they are.
@@ -46,18 +58,8 @@ std::size_t plain_prefix(std::string_view text) {
         std::memcpy(&word, text.data() + length, sizeof word);
         if ((has_control(word) | has_byte(word, '"') | has_byte(word, '\\')) != 0) break;
     }
-    while (length < text.size() && is_plain(text[length])) ++length;
+    while (length < text.size() && escape_of(text[length]) == '\0') ++length;
     return length;
-}
-
-constexpr std::string_view short_escapes = "\"\"\\\\\bb\ff\nn\rr\tt";
-
-// What stands after the backslash for this character; '\0': no short form.
-char short_escape(char c) {
-    for (std::size_t i = 0; i < short_escapes.size(); i += 2) {
-        if (short_escapes[i] == c) return short_escapes[i + 1];
-    }
-    return '\0';
 }
 
 void append_text(std::string& to, std::string_view text) {
@@ -68,11 +70,10 @@ void append_text(std::string& to, std::string_view text) {
         text.remove_prefix(plain);
         if (text.empty()) return;
         const char c = text.front();
-        if (const char escape = short_escape(c); escape != '\0') {
-            to += '\\';
-            to += escape;
-        } else {
-            to += "\\u00";
+        to += '\\';
+        to += escape_of(c);
+        if (escape_of(c) == 'u') {
+            to += "00";
             to += c < 0x10 ? '0' : '1';
             to += digits[static_cast<unsigned char>(c) & 0xFU];
         }
@@ -147,12 +148,11 @@ bool travels_as_text(std::string_view bytes) {
     // First, since bytes that are no text mostly show that soon.
     if (!valid_utf8(bytes)) return false;
     std::size_t more = 0;  // characters than bytes
-    for (std::string_view rest = bytes;;) {
-        rest.remove_prefix(plain_prefix(rest));
-        if (rest.empty()) break;
-        more += short_escape(rest.front()) != '\0' ? 1 : 5;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        i += plain_prefix(bytes.substr(i));
+        if (i == bytes.size()) break;
+        more += escape_of(bytes[i]) == 'u' ? 5 : 1;
         if (more > (most_per_byte - 1) * bytes.size()) return false;
-        rest.remove_prefix(1);
     }
     return true;
 }

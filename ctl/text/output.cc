@@ -80,6 +80,12 @@ Result<Written> write_all(int fd, std::string_view bytes, int interrupt) {
     return Written::all;
 }
 
+Status written_out(int fd) {
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy < 0 || ::close(copy) == 0 || errno == EINTR) return {};
+    return fail(stream_name(fd) + ": " + std::strerror(errno));
+}
+
 Status print(std::string_view text) {
     POSTERN_TRY(write_all(STDOUT_FILENO, text, -1));
     return {};

@@ -60,7 +60,6 @@ class JobReplies {
     Next next(JobStream& stream, std::size_t room);
     Next next(JobSummary& summary);
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
-    void note_unkept(const std::array<std::optional<std::uint64_t>, 2>& ends);
     AwaitOutput await_output(std::array<std::uint64_t, 2> read_to);
 
     Output output_;
