@@ -17,8 +17,8 @@ enum class Written : std::uint8_t { all, interrupted };
 // to stop, or -1. The error is one line: "standard output: No space left on device".
 Result<Written> write_all(int fd, std::string_view bytes, int interrupt);
 
-// What some file systems say only when a descriptor is closed (close(2): NFS, quotas): that what was
-// written to it could not be kept. The descriptor stays open. The error is one line.
+// What some file systems say only when a descriptor is closed (close(2): NFS, quotas): that what
+// was written to it could not be kept. The descriptor stays open. The error is one line.
 Status written_out(int fd);
 
 // One line, or several, of our own to standard output. Exits of the program are 0 only if this was

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import subprocess
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import harness
 from actions import script
 from posternctl import command
+from processes import sessions
 
 # 64 KiB is what a session reads at a time, and 8 what is looked at together.
 SCRIPTS = {
@@ -104,3 +107,22 @@ def test_what_can_not_be_written_is_never_the_jobs_exit_code(guard, shell):
                           capture_output=True, check=False, timeout=60)
     assert done.returncode == 125
     assert b"posternctl: standard output: " in done.stderr or "2>" in shell
+
+
+def test_sessions_that_are_killed_lose_and_double_nothing(guard):
+    """Every line is numbered; bytes that were sent, and not read yet, are the client's."""
+    whole = "".join(f"{n:07}\n" for n in range(1_000_000)).encode()
+    guard.write_action("count", script("seq -f %07.0f 0 999999; exit 5"))
+    guard.reload()
+    got = b""
+    with subprocess.Popen(command(guard.socket_path, "run", "count"), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as client:
+        for part in range(1, 5):
+            while len(got) < part * 1_500_000:
+                got += client.stdout.read1(65536)
+            for session in sessions(guard):
+                os.kill(session, signal.SIGKILL)
+        got += client.stdout.read()
+        assert client.stderr.read() == b""
+    assert got == whole
+    assert client.returncode == 5
