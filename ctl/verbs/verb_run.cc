@@ -77,12 +77,12 @@ class Running {
     [[nodiscard]] std::string name() const { return printable(call_.action); }
 
     // The exit code, once there is one.
+    std::optional<int> take(const Message& message);
     std::optional<int> take(const protocol::Reply& reply);
     [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
     std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
-    // The bytes of a stream in a reply, if it has any. The error is one line.
-    static Result<std::optional<std::string>> bytes_of(const nlohmann::json& parameters,
-                                                       const Stream& stream);
+    // The bytes of a stream in a reply; none where it has none. The error is one line.
+    static Result<std::string> bytes_of(const nlohmann::json& parameters, const Stream& stream);
     void say_missing(const std::string& what);
     std::optional<int> write(int fd, std::string_view bytes);
     int finished(const nlohmann::json& parameters);
@@ -146,7 +146,7 @@ Result<int, NoReply> Running::converse() {
             return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
         refusal_.reset();
-        if (const auto code = take(message.reply)) return *code;
+        if (const auto code = take(message)) return *code;
     }
 }
 
@@ -198,12 +198,25 @@ Failed Running::without_reply(const NoReply& none) const {
     return {exit_code::broken};
 }
 
+std::optional<int> Running::take(const Message& message) {
+    if (!message.output) return take(message.reply);
+    fruitful_ = true;
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        const std::string& bytes = message.output->at(which);
+        offsets_.at(which) += bytes.size();
+        if (const auto code = write(streams.at(which).fd, bytes)) return code;
+    }
+    return std::nullopt;
+}
+
 std::optional<int> Running::take(const protocol::Reply& reply) {
     if (!reply.error.empty()) return report(target_, reply).code;
     const auto job = string_field(reply.parameters, "job");
     // A new connection begins with what is known.
     const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
     if (job) job_ = *job;
+    // As JSON they are printed as they came.
+    if (job && !json_) connection_.take_output_of(job_);
     if (!repeats) fruitful_ = true;
     if (json_ && !repeats) {
         if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
@@ -233,26 +246,24 @@ std::optional<int> Running::pass_on(const nlohmann::json& parameters, std::size_
     }
     const auto bytes = bytes_of(parameters, stream);
     if (!bytes) return nonsense(connection_, bytes.error().message).code;
-    if (!*bytes) return std::nullopt;
-    offset += (*bytes)->size();
-    return json_ ? std::nullopt : write(stream.fd, **bytes);
+    offset += bytes->size();
+    return json_ ? std::nullopt : write(stream.fd, *bytes);
 }
 
-Result<std::optional<std::string>> Running::bytes_of(const nlohmann::json& parameters,
-                                                     const Stream& stream) {
+Result<std::string> Running::bytes_of(const nlohmann::json& parameters, const Stream& stream) {
     const auto* const text = field(parameters, stream.text);
     const auto* const base64 = field(parameters, stream.base64);
-    if (text == nullptr && base64 == nullptr) return std::optional<std::string>{};
-    if (text != nullptr && base64 != nullptr)
+    if (text != nullptr && base64 != nullptr) {
         return fail(std::string(stream.text) + " comes twice");
-    if (text != nullptr) {
-        auto bytes = string_field(parameters, stream.text);
-        if (!bytes) return fail(std::string(stream.text) + " is no text");
-        return bytes;
     }
+    if (text != nullptr) {
+        if (!text->is_string()) return fail(std::string(stream.text) + " is no text");
+        return text->get<std::string>();
+    }
+    if (base64 == nullptr) return std::string();
     auto bytes = protocol::decode_base64(string_field(parameters, stream.base64).value_or("?"));
     if (!bytes) return fail(std::string(stream.base64) + " is no base64");
-    return bytes;
+    return std::move(*bytes);
 }
 
 // At once, where it is missing, and under --json too: a log of both streams shows the place.
@@ -289,9 +300,12 @@ int Running::finished(const nlohmann::json& parameters) {
         say_missing("its " + std::string(streams.at(which).name) + " is lost from byte " +
                     std::to_string(*from) + " on: the daemon could not keep it");
     }
+    for (const Stream& stream : streams) {
+        if (const auto kept = written_out(stream.fd); !kept) say_missing(kept.error().message);
+    }
     const int code = exit_code_of_job(*end);
     if (!incomplete_) return code;
-    complain(call_.action + ": not all of its output came, so the exit code is " +
+    complain(call_.action + ": not all of its output is there, so the exit code is " +
              std::to_string(exit_code::broken) + "; the job's own is " + std::to_string(code));
     return exit_code::broken;
 }
@@ -320,8 +334,8 @@ constinit const Verb verb_run{
     .help =
         R"(The job's standard output and standard error come as it writes them, byte for byte, and its
 exit code is the one of posternctl. Where not all of its output came, or could be written, that is
-said on standard error and the exit code is 125. Ctrl-C ends posternctl; whether the job goes on is the
-action's own affair, and is said. A list is given by naming its argument several times.
+said on standard error and the exit code is 125. Ctrl-C ends posternctl; whether the job goes on is
+the action's own affair, and is said. A list is given by naming its argument several times.
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 

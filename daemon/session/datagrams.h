@@ -5,6 +5,7 @@
 // answers at once, so none waits for a job.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -37,8 +38,10 @@ class Datagrams final : public Replies {
   private:
     void begin(const channel::Datagram& packet);
     void reply(const nlohmann::json& parameters, bool continues) override;
+    void output(std::string_view /*job*/,
+                const std::array<protocol::OutputPart, 2>& /*parts*/) override {}
     void error(std::string_view error, const nlohmann::json& parameters) override;
-    [[nodiscard]] bool full() const override { return false; }
+    [[nodiscard]] std::size_t room() const override { return 0; }
     // No packet follows a job.
     [[nodiscard]] std::uint64_t queued() const override { return 0; }
     [[nodiscard]] std::uint64_t sent() const override { return 0; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,6 +33,8 @@ class JobReplies {
     // Nothing of it runs any more, so that nothing of it can be held back.
     [[nodiscard]] bool over() const { return result_.has_value(); }
 
+    [[nodiscard]] const JobId& job() const { return job_; }
+
     // An answer of the guard, with stdout's and stderr's file where it is JobStarted. False: not
     // what is waited for.
     bool take(const CallAnswer& answer, std::vector<UniqueFd>& files);
@@ -47,16 +50,16 @@ class JobReplies {
         nlohmann::json parameters;
         bool continues = false;
     };
-    // Nothing, a reply, or what to tell the guard.
-    using Next = std::variant<std::monostate, Reply, AwaitOutput>;
-    Next next();
+    // Nothing, a reply, output (a reply that continues), or what to tell the guard.
+    using Next = std::variant<std::monostate, Reply, JobStream::Chunk, AwaitOutput>;
+    // `room`: bytes of each stream in a reply with output.
+    Next next(std::size_t room);
 
   private:
     bool start(const JobStarted& started, std::vector<UniqueFd>& files);
-    Next next(JobStream& stream);
+    Next next(JobStream& stream, std::size_t room);
     Next next(JobSummary& summary);
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
-    void note_unkept(const std::array<std::optional<std::uint64_t>, 2>& ends);
     AwaitOutput await_output(std::array<std::uint64_t, 2> read_to);
 
     Output output_;

@@ -6,6 +6,8 @@
 //     only)
 // Exit status: 0 the guard closed the channel; 1 something is broken; 2 usage.
 
+#include <malloc.h>
+
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -46,6 +48,12 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
+    // Replies with output are some hundred KiB that come and go: so much memory is kept between
+    // them, rather than taken from the kernel for each.
+    constexpr int kept = 4 * 1024 * 1024;
+    mallopt(M_MMAP_THRESHOLD, kept);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_TOP_PAD, kept / 4);
     using postern::channel::session_fd;
     if (auto closed = postern::close_descriptors_from(session_fd + 1); !closed) {
         return give_up(closed.error().message);

@@ -78,20 +78,31 @@ void PendingCall::tell_progress() {
     }
 }
 
+bool PendingCall::follows() const {
+    const auto* const job = std::get_if<JobReplies>(&replies_);
+    return job != nullptr && job->started() && !job->over();
+}
+
 bool PendingCall::proceed(JobReplies& job) {
     for (int i = 0; i < chunks_per_turn; ++i) {
         if (job.waits()) return false;
-        if (to_.full()) return true;
-        const JobReplies::Next next = job.next();
+        const std::size_t room = to_.room();
+        if (room == 0) return true;
+        const JobReplies::Next next = job.next(room);
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
             return false;
         }
-        const auto* reply = std::get_if<JobReplies::Reply>(&next);
-        if (reply == nullptr) return false;
-        to_.reply(reply->parameters, reply->continues);
+        if (std::holds_alternative<std::monostate>(next)) return false;
+        if (const auto* chunk = std::get_if<JobStream::Chunk>(&next)) {
+            const auto& [out, err] = *chunk;
+            to_.output(job.job().text(), {{{out.missed, out.bytes}, {err.missed, err.bytes}}});
+        } else {
+            const auto& reply = std::get<JobReplies::Reply>(next);
+            to_.reply(reply.parameters, reply.continues);
+            ended_ = !reply.continues;
+        }
         progress_.queued(to_.queued(), job.given());
-        ended_ = !reply->continues;
         if (ended_) return false;
     }
     return true;

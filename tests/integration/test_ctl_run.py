@@ -180,7 +180,7 @@ MISSING = ("posternctl: web.restart: 5 bytes of its standard output are missing 
 
 
 def incomplete(code):
-    return (f"posternctl: web.restart: not all of its output came, so the exit code is 125; the job's own "
+    return (f"posternctl: web.restart: not all of its output is there, so the exit code is 125; the job's own "
             f"is {code}\n")
 
 

@@ -19,11 +19,13 @@ KeeperLink::Connect real_keeper(sd_event* event, Spawner& spawner, int program) 
     return [event, &spawner, program, child]() -> Result<UniqueFd> {
         POSTERN_TRY(auto ends, channel::make_pair());
         constexpr std::uint64_t descriptors = 4096;
-        POSTERN_TRY(*child,
-                    Child::spawn(event, spawner, program.get(),
-                                 {"postern-output", "--uid", std::to_string(keeper_user), "--gid",
-                                  std::to_string(keeper_user)},
-                                 ends.second.get(), descriptors, [](const std::string&) {}));
+        std::vector<std::string> arguments{"postern-output"};
+        if (geteuid() == 0) {
+            const std::string user = std::to_string(keeper_user);
+            arguments.insert(arguments.end(), {"--uid", user, "--gid", user});
+        }
+        POSTERN_TRY(*child, Child::spawn(event, spawner, program, arguments, ends.second.get(),
+                                         descriptors, [](const std::string&) {}));
         return std::move(ends.first);
     };
 }

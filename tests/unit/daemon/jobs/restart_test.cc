@@ -54,7 +54,7 @@ class Restart : public JobsTest {
     void guard_with_a_job() {
         create();
         start_shell("(setsid sh -c 'trap \"\" TERM; echo $$ >" + path("escaped") +
-                        "; while :; do sleep 1; done' &) & echo $$ >" + path("main") +
+                        "; while :; do sleep 1; done' &) & echo said; echo $$ >" + path("main") +
                         "; trap '' TERM; while :; do sleep 1; done",
                     anna);
         loop_until_written(path("escaped"));

@@ -314,7 +314,7 @@ TEST_F(SessionJobs, OutputWaitsInTheFileForASlowClient) {
     EXPECT_EQ(got, all.substr(total / 2));
 }
 
-// As JSON it is six times as long: the chunks of one turn would be more than is kept for a client.
+// As JSON it is twice as long: the chunks of one turn would be more than is kept for a client.
 TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     SessionHarness slow_harness;
     Client slow = slow_harness.connect_small(1, 4096);
@@ -324,14 +324,74 @@ TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     const UniqueFd err_reader = err.reader();
     slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
     slow_harness.expect<AwaitOutput>();
-    out.append(std::string(std::size_t{512} << 10, '\1'));
-    err.append(std::string(std::size_t{512} << 10, '\2'));
+    out.append(std::string(std::size_t{512} << 10, '\n'));
+    err.append(std::string(std::size_t{512} << 10, '"'));
     slow_harness.send(1, request, JobOutput{});
     slow_harness.settle(100);
     const auto* connection = slow_harness.session().find(channel::ConnectionId{1});
     ASSERT_NE(connection, nullptr);
-    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 2);
+    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 4);
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
+}
+
+// Whoever was dropped would lose what its job goes on to write.
+TEST_F(SessionJobs, HoweverManyFollowAndDoNotReadNoneIsDropped) {
+    SessionHarness slow_harness;
+    std::vector<Client> clients;
+    std::vector<channel::RequestId> requests;
+    const UniqueFd out_reader = out.reader();
+    const UniqueFd err_reader = err.reader();
+    for (std::uint64_t id = 1; id <= 60; ++id) {
+        clients.push_back(slow_harness.connect_small(id, 4096));
+        clients.back().send(run_call(true));
+        requests.push_back(slow_harness.expect<RunCall>().request);
+        slow_harness.send(id, requests.back(), JobStarted{JobId(job_id)},
+                          {out_reader.get(), err_reader.get()});
+        slow_harness.expect<AwaitOutput>();
+    }
+    constexpr std::size_t total = std::size_t{1} << 20;
+    out.append(std::string(total, 'Z'));
+    const auto backlog = [&] {
+        std::size_t sum = 0;
+        for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+            const auto* connection = slow_harness.session().find(channel::ConnectionId{id});
+            if (connection != nullptr) sum += connection->backlog();
+        }
+        return sum;
+    };
+    const auto dropped = [&] {
+        while (const auto message = slow_harness.heard()) {
+            if (std::holds_alternative<channel::Closed>(message->body)) return true;
+        }
+        return false;
+    };
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobOutput{});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    EXPECT_GT(backlog(), limits::session_backlog_bytes / 2);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    // Nor for how long: that is the guard's affair, until the job is over.
+    slow_harness.advance(10 * limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_FALSE(dropped());
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobEnded{exit_3});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    // The last one has the rest in little pieces, while the others still do not read.
+    std::string bytes;
+    ASSERT_TRUE(slow_harness.until([&] {
+        bytes += clients.back().receive();
+        return bytes.find("\"result\"") != std::string::npos && bytes.ends_with('\n');
+    }));
+    EXPECT_EQ(std::ranges::count(bytes, 'Z'), total);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    slow_harness.advance(limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_TRUE(dropped());
 }
 
 TEST_F(SessionJobs, MuchOutputDoesNotKeepOthersWaiting) {
