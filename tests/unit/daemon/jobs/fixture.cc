@@ -15,7 +15,6 @@
 #include "daemon/jobs/open/open_jobs.h"
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/event_loop.h"
-#include "tests/unit/daemon/jobs/keepers.h"
 #include "tests/unit/daemon/readable.h"
 
 namespace postern::jobs {
@@ -182,7 +181,7 @@ void JobsTest::create() {
     settings.ready = settings_.ready;
     settings.connect_keeper = settings_.systemd_socket.empty()
                                   ? real_keeper(loop_.get(), *spawner_, keeper_program_.get())
-                                  : pipe_maker(loop_.get());
+                                  : fake_keeper_->connect(loop_.get());
     auto created = open_jobs(loop_.get(), std::move(settings), book_);
     ASSERT_TRUE(created) << created.error().message;
     manager_ = std::move(*created);

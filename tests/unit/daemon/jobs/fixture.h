@@ -18,6 +18,7 @@
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/settings.h"
 #include "daemon/loop/event_source.h"
+#include "tests/unit/daemon/jobs/keepers.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -123,6 +124,7 @@ class JobsTest : public testing::Test {
     pid_t spawner_of_ = 0;
     Settings settings_;
     UniqueFd keeper_program_;  // postern-output
+    std::unique_ptr<FakeKeeper> fake_keeper_ = std::make_unique<FakeKeeper>();
     EventLoop loop_;
     Book book_;
     std::unique_ptr<JobManager> manager_;

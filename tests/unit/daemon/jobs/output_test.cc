@@ -326,7 +326,8 @@ TEST_F(JobsOutput, AStrangerWithItsDescriptorEndsNothingAndIsEnded) {
         // Waits for the descriptor of the job, then writes without an end.
         const std::string fifo = path("fd");
         std::string link;
-        while ((link = read_path(fifo)).empty()) usleep(1000);
+        while (!(link = read_path(fifo)).ends_with('\n')) usleep(1000);
+        link.pop_back();
         const int file = open(link.c_str(), O_WRONLY | O_CLOEXEC);
         const std::string text(4096, 'y');
         write_path(path("ready"), "go\n", 0644);
