@@ -150,10 +150,11 @@ struct StatusReport {
     std::string supervision;  // "systemd", "cgroups", "process groups"
     std::uint32_t jobs = 0;
     std::string record_problem;  // why records are not where they ought to be; empty: they are
+    std::string disk_full;       // where, why and what to do; empty: it is not
     static constexpr auto fields =
         std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
                    &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
-                   &StatusReport::record_problem);
+                   &StatusReport::record_problem, &StatusReport::disk_full);
 };
 struct SocketReport {
     std::string path;

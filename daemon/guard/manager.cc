@@ -218,7 +218,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.systemd_socket = systemd_socket_;
     settings.kill_grace = limits.kill_grace;
     settings.stored_output_bytes = limits.stored_output;
-    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
+    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid,
+                          limits.stored_output_total};
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);
@@ -230,6 +231,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     starts_ = std::make_unique<jobs::StartQueue>(event_.get(), starts);
     POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
+    starts_->set_hold([this] { return jobs_->makes_room(); });
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
     return {};
 }
@@ -272,7 +274,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
                 pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting()};
+                jobs_->active() + starts_->waiting(), job_audit_->trouble()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] { leave_idle(); });

@@ -13,6 +13,13 @@ namespace postern::jobs {
 using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
+namespace {
+
+// How often it is asked whether those that are held may go on.
+constexpr std::chrono::milliseconds hold_interval{10};
+
+}  // namespace
+
 struct StartQueue::State : std::enable_shared_from_this<State> {
     State(sd_event* event, const StartRules& rules)
         : turns(rules), timer(std::in_place, event, [this] { turn(); }, microseconds(1)) {}
@@ -26,6 +33,7 @@ struct StartQueue::State : std::enable_shared_from_this<State> {
     StartTurns turns;
     std::map<Ticket, Start> waiting;
     bool closed = false;
+    std::function<bool()> holds;
     // A timer also where it is due at once, and no defer source: that one would go before all
     // others. None once the queue is gone.
     std::optional<Timer> timer;
@@ -73,6 +81,10 @@ void StartQueue::State::refuse_late() {
 
 void StartQueue::State::turn() {
     refuse_late();
+    if (holds && turns.waiting() > 0 && holds()) {
+        if (timer) static_cast<void>(timer->arm(hold_interval));
+        return;
+    }
     if (const auto next = turns.take(steady_clock::now())) {
         const auto node = waiting.extract(*next);
         node.mapped().begin(std::make_shared<HeldPlace<State>>(weak_from_this(), *next));
@@ -87,6 +99,10 @@ StartQueue::~StartQueue() {
     state_->timer.reset();
     // What goes with them may ask for it.
     const auto dropped = std::exchange(state_->waiting, {});
+}
+
+void StartQueue::set_hold(std::function<bool()> holds) {
+    state_->holds = std::move(holds);
 }
 
 StartQueue::Ticket StartQueue::add(uid_t owner, Start start) {

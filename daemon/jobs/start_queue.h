@@ -41,6 +41,9 @@ class StartQueue {
     StartQueue(const StartQueue&) = delete;
     StartQueue& operator=(const StartQueue&) = delete;
 
+    // As long as this says true nobody's turn comes; it is asked again and again while somebody
+    // waits.
+    void set_hold(std::function<bool()> holds);
     // Never calls back. Precondition: not closed.
     Ticket add(uid_t owner, Start start);
     // Whether one more of this owner would not have to wait for the rate of his starts.

@@ -33,7 +33,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     if (table_->shuts_down()) return fail("the guard is stopping");
     POSTERN_TRY(std::string text, random_id());
     const JobId id(std::move(text));
-    POSTERN_TRY(UniqueFd folder, records().make_folder(id));
+    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
 
     Record record;
     record.job = id;
@@ -48,7 +48,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.created = wall_clock();
     auto made = make(std::move(record), folder.get(), std::move(place), std::move(follower), admit);
     if (!made) {
-        records().remove(id);
+        table_->records().remove(id);
         return Unexpected(std::move(made).error());
     }
     Job& job = **made;
@@ -63,9 +63,20 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     POSTERN_TRY(JobFiles files, JobFiles::create(folder));
     JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place)};
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
-    POSTERN_TRY(records().write(job->record()));
+    POSTERN_TRY(table_->records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");
     return job;
+}
+
+bool SupervisedJobs::makes_room() {
+    RecordStore& records = table_->records();
+    return records.room_for_start() == RecordStore::Room::soon || records.gives_way();
+}
+
+std::string SupervisedJobs::disk_full() {
+    // Where nobody has started anything for a while, nobody has noticed.
+    static_cast<void>(table_->records().room_for_start());
+    return table_->records().disk_full();
 }
 
 std::optional<Record> SupervisedJobs::find(const JobId& job) const {

@@ -43,6 +43,8 @@ class SupervisedJobs final : public JobManager {
     bool has_room_for_key(uid_t payer) override {
         return table_->records().has_room_for_key(payer);
     }
+    bool makes_room() override;
+    std::string disk_full() override;
     [[nodiscard]] std::string record_problem() const override { return records().problem(); }
     [[nodiscard]] std::size_t active(uid_t payer) const override {
         return table_->active_of(payer);

@@ -26,6 +26,9 @@ struct Bytes {
     std::uint64_t Limits::* value;
     std::uint64_t least;
     std::uint64_t most;
+    // What 0, which nobody can set, stands for.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string_view unset = {};
 };
 struct Span {
     microseconds Limits::* value;
@@ -39,7 +42,7 @@ struct Row {
 
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 16> rows = {{
+constexpr std::array<Row, 17> rows = {{
     {"connections-per-uid", Count{&Limits::connections_per_uid, 1, 4096}},
     {"connections", Count{&Limits::connections, 1, 1'000'000}},
     {"sessions-per-uid", Count{&Limits::sessions_per_uid, 1, 1024}},
@@ -56,7 +59,10 @@ constexpr std::array<Row, 16> rows = {{
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
     {"reply-output", Bytes{&Limits::reply_output, 0, 40 * kib}},
     {"stored-output", Bytes{&Limits::stored_output, 4 * kib, kib* kib* kib* kib}},
-    {"stored-output-per-uid", Bytes{&Limits::stored_output_per_uid, 4 * kib, kib* kib* kib* kib}},
+    {"stored-output-per-uid", Bytes{&Limits::stored_output_per_uid, 4 * kib, kib* kib* kib* kib,
+                                    "half of storedOutputTotal"}},
+    {"storedOutputTotal", Bytes{&Limits::stored_output_total, 4 * kib, kib* kib* kib* kib,
+                                "1 GiB, or 10 % of the file system if that is less"}},
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 }};
 
@@ -78,7 +84,8 @@ Result<microseconds> parse(const Span& /*kind*/, std::string_view text) {
 std::string show(const Count& /*kind*/, std::uint64_t value) {
     return std::to_string(value);
 }
-std::string show(const Bytes& /*kind*/, std::uint64_t value) {
+std::string show(const Bytes& kind, std::uint64_t value) {
+    if (value == 0 && !kind.unset.empty()) return std::string(kind.unset);
     return show_size(value);
 }
 std::string show(const Span& /*kind*/, microseconds value) {

@@ -32,7 +32,8 @@ struct Limits {
     // Bytes.
     std::uint64_t reply_output = 32ULL << 10;
     std::uint64_t stored_output = 64ULL << 20;
-    std::uint64_t stored_output_per_uid = 1ULL << 30;
+    std::uint64_t stored_output_per_uid = 0;  // 0: half of the total
+    std::uint64_t stored_output_total = 0;    // 0: as jobs::with_defaults()
 };
 
 // Error: no such limit (names those that are), not a value of its kind, or out of its bounds.

@@ -21,7 +21,8 @@ TEST(Limits, HaveTheirDefaults) {
         {"kill-grace", "10s"},
         {"reply-output", "32 KiB"},
         {"stored-output", "64 MiB"},
-        {"stored-output-per-uid", "1 GiB"},
+        {"stored-output-per-uid", "half of storedOutputTotal"},
+        {"storedOutputTotal", "1 GiB, or 10 % of the file system if that is less"},
         {"timeout", "1h"}};
     EXPECT_EQ(show_limits(Limits{}), expected);
 }
@@ -58,7 +59,7 @@ TEST(Limits, SayWhatIsWrong) {
               "limit \"session\": no such limit; there are connections-per-uid, connections, "
               "sessions-per-uid, sessions, session-idle, idle-exit, jobs-per-uid, jobs, "
               "startsPerUser, records-per-uid, records, kill-grace, reply-output, stored-output, "
-              "stored-output-per-uid, timeout");
+              "stored-output-per-uid, storedOutputTotal, timeout");
     EXPECT_FALSE(set_limit(limits, "timeout", "soon"));
 }
 
