@@ -160,10 +160,12 @@ struct StatusReport {
     std::uint32_t jobs = 0;
     std::string record_problem;  // why records are not where they ought to be; empty: they are
     std::string output_problem;  // why what jobs write is not kept, and they wait; empty: it is
+    std::string disk_full;       // where, why and what to do; empty: it is not
     static constexpr auto fields =
         std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
                    &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
-                   &StatusReport::record_problem, &StatusReport::output_problem);
+                   &StatusReport::record_problem, &StatusReport::output_problem,
+                   &StatusReport::disk_full);
 };
 struct SocketReport {
     std::string path;

@@ -244,7 +244,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     POSTERN_TRY(settings.connect_keeper, output_keeper());
     settings.ready = [this] { starts_->wake(); };
     settings.stored_output_bytes = limits.stored_output;
-    settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user};
+    settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user,
+                          limits.stored_output_total};
     settings.follower_stall = limits.follower_stall;
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
@@ -254,8 +255,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     starts.burst = 2 * limits.starts_per_user;
     // Without systemd each start is a process of its own, and they have the machine to share.
     if (!systemd_socket_.empty()) starts.at_once = units_at_once;
-    starts_ =
-        std::make_unique<jobs::StartQueue>(event_.get(), starts, [this] { return jobs_->ready(); });
+    starts_ = std::make_unique<jobs::StartQueue>(
+        event_.get(), starts, [this] { return jobs_->ready() && !jobs_->makes_room(); });
     POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
@@ -300,7 +301,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
                 pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting()};
+                jobs_->active() + starts_->waiting(), job_audit_->trouble()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] { leave_idle(); });

@@ -44,6 +44,10 @@
 
 namespace postern::jobs {
 
+// For the administrator, behind what JobManager::disk_full() says.
+inline constexpr std::string_view full_disk_advice =
+    "make room on that file system: no job is started before";
+
 // A job that has not ended.
 struct ActiveJob {
     JobId job;
@@ -95,7 +99,8 @@ class JobManager {
                               std::uint64_t stderr_offset) = 0;
 
     // How far its client has each stream, and the job may go on so far beyond; not_awaited: it
-    // wants no more of it. No effect on a job that is over. False: less than before, or more than there is.
+    // wants no more of it. No effect on a job that is over. False: less than before, or more than
+    // there is.
     virtual bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                        std::uint64_t stderr_offset) = 0;
 
@@ -105,6 +110,11 @@ class JobManager {
 
     // Whether one more key of this payer can be remembered for as long as it must be.
     virtual bool has_room_for_key(uid_t payer) = 0;
+
+    // Whether a start would find no room on the disk yet: what is over is giving way to it.
+    virtual bool makes_room() = 0;
+    // Why no job can be started or stored for want of room. Empty: there is room.
+    virtual std::string disk_full() = 0;
 
     // Why records are not where they ought to be. Empty: they are.
     [[nodiscard]] virtual std::string record_problem() const = 0;

@@ -17,11 +17,17 @@ Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings set
                                   [raw = table.get()] { raw->any_changed(); }));
     table->watcher_ = std::move(watcher);
     table->set_up_keeper();
-    if (const int news = table->records_.news(); news >= 0) {
-        const int r = add_io(event, table->record_news_, news, EPOLLIN,
-                             [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
-        if (r < 0) return fail(std::string("records: ") + std::strerror(-r));
-    }
+    const int r = add_io(event, table->record_news_, table->records_.news(), EPOLLIN,
+                         [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
+    if (r < 0) return fail(std::string("records: ") + std::strerror(-r));
+    table->records_.set_hooks(
+        {[&observer](const Record& job, const std::string& why, bool for_room) {
+             observer.evicted(job, why, for_room);
+         },
+         [&observer](const std::string& path, const std::string& why) {
+             observer.disk_full(path, why);
+         },
+         [&observer](const std::string& path) { observer.disk_has_room(path); }});
     return table;
 }
 

@@ -15,8 +15,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// While all wait: how late one that waits for too long may be told so.
-constexpr std::chrono::milliseconds look_for_late_interval{100};
+// How often it is asked whether those that are held may go on.
+constexpr std::chrono::milliseconds hold_interval{10};
 
 }  // namespace
 
@@ -67,7 +67,7 @@ void StartQueue::State::arm() {
     const auto now = steady_clock::now();
     const auto due = turns.due(now);
     if (!due) return timer->disarm();
-    if (held) return static_cast<void>(timer->arm(look_for_late_interval));
+    if (held) return static_cast<void>(timer->arm(hold_interval));
     static_cast<void>(timer->arm(std::chrono::ceil<microseconds>(*due - now)));
 }
 
@@ -85,7 +85,7 @@ void StartQueue::State::refuse_late() {
 }
 
 void StartQueue::State::turn() {
-    held = !may_begin();
+    held = turns.waiting() > 0 && !may_begin();
     refuse_late();
     if (held) return arm();
     if (const auto next = turns.take(steady_clock::now())) {

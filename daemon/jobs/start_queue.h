@@ -36,7 +36,8 @@ class StartQueue {
         std::function<void(Refusal why)> refuse;
     };
 
-    // `may_begin`: asked before each; while it says no, all wait. wake() when it says yes again.
+    // `may_begin`: as long as it says no nobody's turn comes; it is asked again and again while
+    // somebody waits, and at once after wake().
     StartQueue(sd_event* event, const StartRules& rules, std::function<bool()> may_begin);
     // Refuses nobody: those who wait are let go.
     ~StartQueue();

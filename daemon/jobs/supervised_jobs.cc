@@ -34,7 +34,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     if (table_->shuts_down()) return fail("the guard is stopping");
     POSTERN_TRY(std::string text, random_id());
     const JobId id(std::move(text));
-    POSTERN_TRY(UniqueFd folder, records().make_folder(id));
+    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
 
     Record record;
     record.job = id;
@@ -53,7 +53,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     auto made = make(std::move(record), folder.get(), one_pipe, std::move(place),
                      std::move(follower), admit);
     if (!made) {
-        records().remove(id);
+        table_->records().remove(id);
         return Unexpected(std::move(made).error());
     }
     Job& job = **made;
@@ -79,9 +79,20 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
         POSTERN_TRY(parts.readers[i], parts.streams.streams[i].open_reader());
     }
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
-    POSTERN_TRY(records().write(job->record()));
+    POSTERN_TRY(table_->records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");
     return job;
+}
+
+bool SupervisedJobs::makes_room() {
+    RecordStore& records = table_->records();
+    return records.room_for_start() == RecordStore::Room::soon || records.gives_way();
+}
+
+std::string SupervisedJobs::disk_full() {
+    // Where nobody has started anything for a while, nobody has noticed.
+    static_cast<void>(table_->records().room_for_start());
+    return table_->records().disk_full();
 }
 
 std::optional<Record> SupervisedJobs::find(const JobId& job) const {

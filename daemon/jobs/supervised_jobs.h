@@ -45,6 +45,8 @@ class SupervisedJobs final : public JobManager {
     bool has_room_for_key(uid_t payer) override {
         return table_->records().has_room_for_key(payer);
     }
+    bool makes_room() override;
+    std::string disk_full() override;
     [[nodiscard]] std::string record_problem() const override { return records().problem(); }
     [[nodiscard]] bool ready() const override { return keeper().ready(); }
     [[nodiscard]] std::string output_problem() const override { return keeper().problem(); }

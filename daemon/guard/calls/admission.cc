@@ -39,4 +39,19 @@ bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::s
     return false;
 }
 
+std::string told_of_full_disk(const std::string& full) {
+    return "no job can be started at the moment: disk full (" + full +
+           "); ask the administrator to make room there, then try again";
+}
+
+bool room_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action) {
+    const std::string full = jobs.disk_full();
+    if (full.empty()) return true;
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
+    event.reason = full;
+    call.audit(event);
+    call.refuse(Refusal::unavailable, "", told_of_full_disk(full));
+    return false;
+}
+
 }  // namespace postern

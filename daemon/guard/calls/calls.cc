@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "daemon/guard/calls/admission.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
 #include "daemon/guard/calls/own_jobs.h"
@@ -156,7 +157,8 @@ void Calls::check(const CallPtr& call, const CheckCall& asked) {
     const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
     if (verdict.action == nullptr) return;
     if (!reachable_or_refuse(*call, *verdict.action)) return;
-    if (bind_or_refuse(*call, *verdict.action, asked.arguments)) call->answer(CheckPassed{});
+    if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
+    if (room_or_refuse(*call, environment_.jobs, asked.action)) call->answer(CheckPassed{});
 }
 
 void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {

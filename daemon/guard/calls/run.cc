@@ -71,11 +71,12 @@ class WaitingCall final : public OngoingCall {
 }  // namespace
 
 // The one place where it changes its state: one step forward (it waits only once), over from any,
-// and back to be begun anew: from waiting when its turn comes, from starting when that came to
-// nothing.
+// and back to be begun anew: from waiting when its turn comes, from admitted where there is no room
+// yet, from starting when that came to nothing.
 void Run::set_state(State state) {
     assert(state == State::over || static_cast<int>(state) == static_cast<int>(state_) + 1 ||
            (state_ == State::bound && state == State::admitted) ||
+           (state_ == State::admitted && state == State::received) ||
            (state == State::received && (state_ == State::waiting || state_ == State::starting)));
     spdlog::debug("run of {} for uid {}: {} -> {}", asked_.action, call_->caller().uid,
                   state_names.at(static_cast<std::size_t>(state_)),
@@ -250,11 +251,15 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     requester.call = digest_;
     const auto job = environment_.jobs.start(*verdict.action, decided.command, requester,
                                              std::move(place), std::move(follower), admit);
+    if (!job && waits_for_room()) return;
     if (!job) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
+        const std::string full = environment_.jobs.disk_full();
         refuse(job.error().message, "", Refusal::unavailable, "",
-               "no job can be started at the moment: its record or its audit can't be "
-               "written; try again later, the administrator finds more in the log");
+               full.empty()
+                   ? "no job can be started at the moment: its record or its audit can't be "
+                     "written; try again later, the administrator finds more in the log"
+                   : told_of_full_disk(full));
         return set_state(State::over);
     }
     set_state(State::starting);
@@ -265,6 +270,13 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
         call_->link().keep(
             std::make_unique<Followed>(environment_.jobs, *job, jobs::first_follower));
     }
+}
+
+bool Run::waits_for_room() {
+    if (!environment_.jobs.makes_room() || ++starts_ >= most_starts) return false;
+    set_state(State::received);
+    begin();
+    return true;
 }
 
 void Run::started() {

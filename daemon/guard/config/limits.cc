@@ -28,6 +28,9 @@ struct Bytes {
     std::uint64_t Limits::* value;
     std::uint64_t least;
     std::uint64_t most;
+    // What 0, which nobody can set, stands for.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string_view unset = {};
 };
 struct Span {
     microseconds Limits::* value;
@@ -61,8 +64,12 @@ constexpr auto rows = std::to_array<Row>({
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
     {"replyOutput", Bytes{&Limits::reply_output, 0, 40 * kib}, "reply-output"},
     {"storedOutput", Bytes{&Limits::stored_output, 4 * kib, kib* kib* kib* kib}, "stored-output"},
-    {"storedOutputPerUser", Bytes{&Limits::stored_output_per_user, 4 * kib, kib* kib* kib* kib},
+    {"storedOutputPerUser",
+     Bytes{&Limits::stored_output_per_user, 4 * kib, kib* kib* kib* kib,
+           "half of storedOutputTotal"},
      "stored-output-per-uid"},
+    {"storedOutputTotal", Bytes{&Limits::stored_output_total, 4 * kib, kib* kib* kib* kib,
+                                "1 GiB, or 10 % of the file system if that is less"}},
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 });
 
@@ -84,7 +91,8 @@ Result<microseconds> parse(const Span& /*kind*/, std::string_view text) {
 std::string show(const Count& /*kind*/, std::uint64_t value) {
     return std::to_string(value);
 }
-std::string show(const Bytes& /*kind*/, std::uint64_t value) {
+std::string show(const Bytes& kind, std::uint64_t value) {
+    if (value == 0 && !kind.unset.empty()) return std::string(kind.unset);
     return show_size(value);
 }
 std::string show(const Span& /*kind*/, microseconds value) {

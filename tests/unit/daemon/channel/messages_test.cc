@@ -96,7 +96,7 @@ std::vector<Envelope<ToSession>> all_to_session() {
             {connection, request, JobFound{view}},
             {connection, request, Detached{job}},
             {connection, request,
-             StatusReport{"0.1", 7, time_of(1795525093704675), "debug", "systemd", 3, "why"}},
+             StatusReport{"0", 7, time_of(1795525093704675), "debug", "systemd", 3, "w", "full"}},
             {connection, request, SocketReport{"/run/s", true, true}},
             {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
             {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},

@@ -107,6 +107,8 @@ bool in_child(const std::function<void()>& what) {
 void Book::clear() {
     for (auto* jobs : {&resumed_jobs, &lost_jobs, &failed_jobs, &ended_jobs}) jobs->clear();
     states.clear();
+    disk.clear();
+    evicted_jobs.clear();
 }
 
 void Book::resumed(const Record& job) {
@@ -121,6 +123,18 @@ void Book::start_failed(const Record& job, const StartFailure& failure) {
 
 void Book::ended(const Record& job) {
     ended_jobs.push_back(job);
+}
+
+void Book::evicted(const Record& job, const std::string& why, bool /*for_room*/) {
+    evicted_jobs.emplace_back(job.job, why);
+}
+
+void Book::disk_full(const std::string& path, const std::string& why) {
+    disk.push_back("full " + path + ": " + why);
+}
+
+void Book::disk_has_room(const std::string& path) {
+    disk.push_back("room " + path);
 }
 
 void Book::moved(const JobId& job, std::string_view from, std::string_view to) {

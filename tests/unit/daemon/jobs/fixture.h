@@ -64,12 +64,17 @@ struct Book final : Observer {
     void lost(const Record& job) override { lost_jobs.push_back(job); }
     void start_failed(const Record& job, const StartFailure& failure) override;
     void ended(const Record& job) override;
+    void evicted(const Record& job, const std::string& why, bool for_room) override;
+    void disk_full(const std::string& path, const std::string& why) override;
+    void disk_has_room(const std::string& path) override;
     void moved(const JobId& job, std::string_view from, std::string_view to) override;
 
     std::vector<Record> resumed_jobs;
     std::vector<Record> lost_jobs;
     std::vector<Record> failed_jobs;
     std::vector<Record> ended_jobs;
+    std::vector<std::string> disk;  // "full PATH: why", "room PATH"
+    std::vector<std::pair<JobId, std::string>> evicted_jobs;
     std::map<JobId, std::string> states;  // "starting released running ..."
 };
 

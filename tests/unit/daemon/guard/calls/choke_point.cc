@@ -260,7 +260,7 @@ ChokePoint::ChokePoint()
     : audit_(
           std::make_unique<Audit>(loop_.get(), std::make_unique<StorySink>(story_, audit_full_))),
       job_audit_(*audit_),
-      starts_(std::in_place, loop_.get(), jobs::StartRules{}, [] { return true; }),
+      starts_(std::in_place, loop_.get(), jobs::StartRules{}, [this] { return may_begin_(); }),
       administration_(jobs_, {{"/run/s", false, false}},
                       {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
                        [this] { return ++reloads_; }, [] { return std::string("info"); },

@@ -57,6 +57,8 @@ class FakeJobs final : public jobs::JobManager {
 
     // What start() does and finds.
     std::string disk_error;  // not empty: no record can be written
+    int room_after = 0;      // how often it is asked for until there is; 0: there never is
+    std::string full;
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
@@ -86,6 +88,12 @@ class FakeJobs final : public jobs::JobManager {
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
+    bool makes_room() override {
+        if (room_after == 0 || --room_after > 0) return room_after > 0;
+        disk_error.clear();
+        return true;
+    }
+    std::string disk_full() override { return full; }
     [[nodiscard]] std::string record_problem() const override { return ""; }
     [[nodiscard]] std::string output_problem() const override { return ""; }
     [[nodiscard]] bool ready() const override { return true; }
@@ -140,6 +148,7 @@ class ChokePoint : public testing::Test {
     std::unique_ptr<Audit> audit_;
     JobAudit job_audit_;
     FakeJobs jobs_{story_};
+    std::function<bool()> may_begin_ = [] { return true; };
     std::optional<jobs::StartQueue> starts_;
     Limits limits_;
     std::uint64_t reloads_ = 0;

@@ -124,6 +124,35 @@ TEST_F(RunFailure, TheDiskIsFull) {
     EXPECT_TRUE(kept_.empty());
 }
 
+TEST_F(RunFailure, WhereRoomIsBeingMadeItWaits) {
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_after = 1;
+    EXPECT_THAT(
+        call(owner(), RunCall{"hello", {}, ""}),
+        ElementsAre("record job1", "audit job-started action=hello job=job1 rule=allow user 1000",
+                    "start job1"));
+    // Not for ever.
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_after = 100;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2),
+                ElementsAre("audit call-refused action=hello reason=the disk is full",
+                            "answer Refused unavailable []"));
+    EXPECT_EQ(jobs_.room_after, 97);
+}
+
+TEST_F(RunFailure, TheDiskIsFullAndACheckSaysSo) {
+    EXPECT_THAT(call(owner(), CheckCall{"hello", {}}), ElementsAre("answer CheckPassed"));
+    jobs_.full = "/jobs: No space left on device";
+    EXPECT_THAT(call(owner(), CheckCall{"hello", {}}),
+                ElementsAre("audit call-refused action=hello reason=/jobs: No space left on device",
+                            "answer Refused unavailable []"));
+    // What else is wrong comes first.
+    EXPECT_THAT(call(owner(), CheckCall{"hello", bad_arguments}).back(),
+                "answer Refused invalid_argument [n]");
+    EXPECT_THAT(call(by(berta, {berta}), CheckCall{"hello", {}}).back(),
+                "answer Refused not_granted [hello]");
+}
+
 TEST_F(RunFailure, TheAuditIsFull) {
     audit_full_ = true;
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}),
@@ -237,6 +266,19 @@ TEST_F(RunTurn, OneThatWaitsLeavesNothingBehind) {
     EXPECT_THAT(since(), ElementsAre("answer JobStarted job1", "record job2",
                                      "audit job-started action=hello job=job2 rule=allow user 1000",
                                      "start job2"));
+}
+
+TEST_F(RunTurn, WhatIsHeldWaits) {
+    jobs_.tell_started("job1");
+    since();
+    int asked = 0;
+    may_begin_ = [&asked] { return ++asked >= 4; };
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 1), IsEmpty());
+    while (asked < 4) ASSERT_GE(sd_event_run(loop_.get(), 1'000'000), 0);
+    EXPECT_THAT(since(), ElementsAre("record job2",
+                                     "audit job-started action=hello job=job2 rule=allow user 1000",
+                                     "start job2"));
+    EXPECT_EQ(asked, 4) << "nobody waits any more";
 }
 
 TEST_F(RunTurn, EveryEndOfAStartFreesItsPlace) {

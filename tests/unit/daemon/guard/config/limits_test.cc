@@ -25,7 +25,8 @@ TEST(Limits, HaveTheirDefaults) {
         {"followerStall", "1min"},
         {"replyOutput", "32 KiB"},
         {"storedOutput", "64 MiB"},
-        {"storedOutputPerUser", "1 GiB"},
+        {"storedOutputPerUser", "half of storedOutputTotal"},
+        {"storedOutputTotal", "1 GiB, or 10 % of the file system if that is less"},
         {"timeout", "1h"}};
     EXPECT_EQ(show_limits(Limits{}), expected);
 }
@@ -119,7 +120,7 @@ TEST(Limits, SayWhatIsWrong) {
               "limit \"session\": no such limit; there are connectionsPerUser, connections, "
               "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
               "recordsPerUser, records, killGrace, followerStall, replyOutput, storedOutput, "
-              "storedOutputPerUser, timeout");
+              "storedOutputPerUser, storedOutputTotal, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
               "limit timeout: \"soon\" is not a span of time; write for example 30s, 5min, "
               "\"1h 30min\" or a number of seconds");
