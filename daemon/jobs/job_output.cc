@@ -19,6 +19,14 @@ Offsets JobOutput::sizes() const {
     return {streams_[0].size(), streams_[1].size()};
 }
 
+std::uint64_t JobOutput::stored_bytes() const {
+    return streams_[0].stored() + streams_[1].stored();
+}
+
+void JobOutput::bound(std::uint64_t bytes) {
+    bound_ = std::min(stored_, bytes / std::max<std::size_t>(pipes_, 1));
+}
+
 void JobOutput::close_write_ends() {
     for (JobStream& stream : streams_) stream.write_end.reset();
 }
@@ -31,7 +39,7 @@ output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
     message.kind = kind;
     message.job = job_;
     message.stream = static_cast<std::uint8_t>(stream);
-    message.stored = stored_;
+    message.stored = bound_;
     message.floor = offset(needs_.floor[stream]);
     message.awaited = offset(needs_.awaited[stream]);
     message.followers = needs_.followers;
@@ -47,7 +55,7 @@ bool JobOutput::sync(KeeperLink& keeper) {
                                                  streams_[i].file.get()};
             if (!keeper.send(about(i, output::Kind::keep), descriptors)) return false;
             kept_[i] = true;
-        } else if (needs_.floor[i] != told_needs_.floor[i] ||
+        } else if (bound_ != told_stored_ || needs_.floor[i] != told_needs_.floor[i] ||
                    needs_.awaited[i] != told_needs_.awaited[i] ||
                    needs_.followers != told_needs_.followers) {
             if (!keeper.send(about(i, output::Kind::watch))) return false;
@@ -56,6 +64,7 @@ bool JobOutput::sync(KeeperLink& keeper) {
         told_needs_.awaited[i] = needs_.awaited[i];
     }
     told_needs_.followers = needs_.followers;
+    told_stored_ = bound_;
     if (finishes_ && !told_finish_) {
         if (!keeper.send(about(0, output::Kind::finish))) return false;
         told_finish_ = true;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/followers.h"
@@ -29,6 +30,13 @@ class JobOutput {
     [[nodiscard]] std::size_t pipes() const { return pipes_; }
     [[nodiscard]] bool has_more(const Offsets& offsets) const;
     [[nodiscard]] Offsets sizes() const;
+
+    // What its files take on the disk.
+    [[nodiscard]] std::uint64_t stored_bytes() const;
+    // Whether that is another number than when it was asked last.
+    bool has_grown_to(std::uint64_t stored) { return std::exchange(measured_, stored) != stored; }
+    // Both streams together are to take no more than that, but for what followers have not had.
+    void bound(std::uint64_t bytes);
 
     // Precondition: the program has its ends.
     void close_write_ends();
@@ -62,7 +70,10 @@ class JobOutput {
     JobId job_;
     std::array<JobStream, stream_count> streams_;
     std::size_t pipes_;
-    std::uint64_t stored_;
+    std::uint64_t stored_;       // of each stream, as the action or the limit says
+    std::uint64_t bound_;        // the same, as the disk allows
+    std::uint64_t told_stored_;  // as the keeper was told
+    std::uint64_t measured_ = 0;
     Needs needs_;
     Needs told_needs_;  // as the keeper was told
     std::array<bool, stream_count>

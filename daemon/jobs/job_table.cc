@@ -3,11 +3,23 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
 
 namespace postern::jobs {
+namespace {
+
+// Of which so much is asked for when a running job's output finds none, and how long removing files
+// may take before it is tried again.
+constexpr std::uint64_t room_for_output = std::uint64_t{1024} * 1024;
+constexpr std::chrono::milliseconds room_delay{20};
+// How often the files of running jobs are measured.
+constexpr std::chrono::seconds size_interval{2};
+
+}  // namespace
+
 Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings settings,
                                                    RecordStore records, Observer& observer) {
     std::unique_ptr<JobTable> table(
@@ -36,7 +48,11 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       settings_(std::move(settings)),
       records_(std::move(records)),
       observer_(observer),
-      later_timer_(event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)) {}
+      later_timer_(
+          event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
+      room_timer_(
+          event, [this] { tell_room(true); }, std::chrono::milliseconds(1)),
+      size_timer_(event, [this] { look_at_sizes(); }) {}
 
 void JobTable::set_up_keeper() {
     KeeperLink::Hooks hooks;
@@ -57,6 +73,7 @@ void JobTable::set_up_keeper() {
 void JobTable::add(std::unique_ptr<Job> job) {
     ++active_of_payer_[job->record().requester.payer()];
     const JobId id = job->id();
+    if (jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
     jobs_.emplace(id, std::move(job));
 }
 
@@ -198,13 +215,41 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
     }
 }
 
+// Jobs that have ended give way to what running ones write; that takes a moment. Where nothing can
+// go, the oldest bytes of the job itself do, or it waits for those who follow it.
 void JobTable::output_is_in_trouble(const output::Message& trouble) {
-    notice("the output of job " + trouble.job.text() +
-           " can't be written: " + std::strerror(static_cast<int>(trouble.error)) +
-           "; it waits while somebody follows it, else its oldest bytes give way");
+    const int error = static_cast<int>(trouble.error);
+    if (trouble.job.empty())
+        return notice("no pipe can be made: " + std::string(std::strerror(error)));
+    const bool is_full = error == ENOSPC || error == EDQUOT;
+    if (is_full && records_.make_room(room_for_output) == RecordStore::Room::soon) {
+        static_cast<void>(room_timer_.arm(room_delay));
+        return;
+    }
+    if (!is_full) {
+        notice("the output of job " + trouble.job.text() + " can't be stored: " +
+               std::strerror(error) + "; look what is wrong with that file system");
+    }
+    tell_room(false);
+}
+
+void JobTable::tell_room(bool is_there) {
     output::Message room;
     room.kind = output::Kind::room;
+    room.count = is_there ? 1 : 0;
     static_cast<void>(keeper_->send(room));
+}
+
+// What running jobs have stored counts for their users' bounds.
+void JobTable::look_at_sizes() {
+    for (const auto& [id, job] : jobs_) {
+        const std::uint64_t stored = job->output().stored_bytes();
+        if (!job->output().has_grown_to(stored)) continue;
+        const std::uint64_t may = records_.set_size(id, job->record().requester.payer(), stored);
+        job->output().bound(may);
+        sync_soon(*job);
+    }
+    if (!jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
 }
 
 void JobTable::keeper_is_lost() {

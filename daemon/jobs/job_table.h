@@ -66,6 +66,8 @@ class JobTable final : public JobHost {
     void told(const output::Message& message, std::vector<UniqueFd>& descriptors);
     void keeper_is_lost();
     void output_is_in_trouble(const output::Message& trouble);
+    void tell_room(bool is_there);
+    void look_at_sizes();
     void sync_all();
     void changed(int watch);
     void any_changed();
@@ -81,6 +83,8 @@ class JobTable final : public JobHost {
     // all whenever it is enabled, and a session that asks again and again would have the loop to
     // itself.
     Timer later_timer_;
+    Timer room_timer_;
+    Timer size_timer_;  // while there are jobs
     std::unique_ptr<KeeperLink> keeper_;
 
     std::unordered_map<int, Job*> watches_;

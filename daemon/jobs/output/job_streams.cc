@@ -29,6 +29,13 @@ std::uint64_t JobStream::size() const {
     return static_cast<std::uint64_t>(status.st_size);
 }
 
+std::uint64_t JobStream::stored() const {
+    constexpr std::uint64_t block = 512;  // of st_blocks (stat(3type)); holes take none
+    struct stat status{};
+    if (fstat(file.get(), &status) < 0) return 0;
+    return static_cast<std::uint64_t>(status.st_blocks) * block;
+}
+
 bool JobStream::is_drained() const {
     pollfd pipe{read_end.get(), POLLIN, 0};
     return !read_end || (poll(&pipe, 1, 0) >= 0 && (pipe.revents & POLLIN) == 0);

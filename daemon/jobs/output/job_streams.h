@@ -27,6 +27,8 @@ struct JobStream {
 
     // Bytes that the file has: what was freed of its front is a hole in it.
     [[nodiscard]] std::uint64_t size() const;
+    // What it takes on the disk.
+    [[nodiscard]] std::uint64_t stored() const;
     // Nothing is left in the pipe, and what was there is in the file: splice(2) takes bytes out of
     // the pipe after they are written. By poll(2), since FIONREAD takes the pipe's lock, which is
     // held for as long as that write takes.
