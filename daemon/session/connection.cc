@@ -81,7 +81,7 @@ Connection::Next Connection::serve(std::uint32_t events) {
     const bool more_output = proceed();
     const bool more_calls = begin_calls();
     if (state_ == State::gone || !socket_.flush()) return Next::gone;
-    if (call_) call_->tell_progress();
+    if (call_) call_->tell_progress(shared_.now());
     if (socket_.backlog() == 0) {
         if (input_over_ && !call_ && input_.empty()) return Next::gone;
         if (state_ == State::sent_away && !output_over_) {

@@ -19,12 +19,17 @@ std::optional<std::uint64_t> OutputFile::beyond_end() const {
     return offset_ > end ? std::optional(end) : std::nullopt;
 }
 
-std::uint64_t OutputFile::data_from(std::uint64_t from) const {
-    const off_t data = ::lseek(file_.get(), static_cast<off_t>(from), SEEK_DATA);
-    if (data >= 0) return static_cast<std::uint64_t>(data);
-    // ENXIO: nothing but a hole up to the end. Anything else: the file system does not tell, so all
-    // of it is data.
-    return errno == ENXIO ? std::max(from, size()) : from;
+std::uint64_t OutputFile::begin() const {
+    off_t data = ::lseek(file_.get(), 0, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) {
+        // Nothing but a hole up to the end. Up to which end: what was appended since must not
+        // count.
+        const std::uint64_t end = size();
+        data = ::lseek(file_.get(), 0, SEEK_DATA);
+        if (data < 0) return end;
+    }
+    // Any other error: the file system does not tell, so all of it is data.
+    return data < 0 ? 0 : static_cast<std::uint64_t>(data);
 }
 
 OutputFile::Piece OutputFile::read(std::size_t maximum) {
@@ -46,12 +51,12 @@ OutputFile::Piece OutputFile::read(std::size_t maximum) {
     if (count == 0) return piece;
     // Only now, after the bytes were read: a hole that was punched before or meanwhile is seen, and
     // what is still data now was data when it was read.
-    const std::uint64_t data = data_from(offset_);
+    const std::uint64_t kept_from = std::max(begin(), offset_);
     const auto length = static_cast<std::uint64_t>(count);
-    piece.missed = data - offset_;
+    piece.missed = kept_from - offset_;
     if (piece.missed >= length) {
         piece.bytes.clear();
-        offset_ = data;
+        offset_ = kept_from;
     } else {
         piece.bytes.erase(0, static_cast<std::size_t>(piece.missed));
         offset_ += length;

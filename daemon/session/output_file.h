@@ -2,7 +2,9 @@
 //
 // The file grows at its end, and only there: the offset of a byte in it is its offset in the
 // stream. The oldest bytes of one that grows too long are punched away (fallocate(2),
-// FALLOC_FL_PUNCH_HOLE): they then read as zeros that the job never wrote. A reader is told.
+// FALLOC_FL_PUNCH_HOLE): they then read as zeros that the job never wrote. A reader is told. Only
+// what is before all data was punched away: elsewhere a hole is zeros that the job did write, on
+// file systems that store none (ZFS).
 #pragma once
 
 #include <cstddef>
@@ -42,8 +44,8 @@ class OutputFile {
     [[nodiscard]] std::optional<std::uint64_t> beyond_end() const;
 
   private:
-    // The first byte at or after `from` that is not in a hole; the size where there is none.
-    [[nodiscard]] std::uint64_t data_from(std::uint64_t from) const;
+    // The first byte that is kept; the size where none is.
+    [[nodiscard]] std::uint64_t begin() const;
 
     UniqueFd file_;
     std::uint64_t offset_;

@@ -70,10 +70,10 @@ bool PendingCall::proceed() {
     return more;
 }
 
-void PendingCall::tell_progress() {
+void PendingCall::tell_progress(Clock::time_point now) {
     const auto* const job = std::get_if<JobReplies>(&replies_);
     if (job == nullptr || job->over()) return;
-    if (const auto taken = progress_.sent(to_.sent(), caught_up_)) {
+    if (const auto taken = progress_.sent(to_.sent(), caught_up_, now)) {
         guard_.send({connection_, request_, *taken});
     }
 }

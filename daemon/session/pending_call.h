@@ -56,7 +56,7 @@ class PendingCall {
     // there is room.
     bool proceed();
     // Tells the guard what the client has by now. To be called when something was sent.
-    void tell_progress();
+    void tell_progress(Clock::time_point now);
 
     // A job that runs is followed: how long its client may stand still is the guard's affair.
     [[nodiscard]] bool follows() const;

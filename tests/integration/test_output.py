@@ -126,3 +126,13 @@ def test_sessions_that_are_killed_lose_and_double_nothing(guard):
         assert client.stderr.read() == b""
     assert got == whole
     assert client.returncode == 5
+
+
+def test_into_a_fifo(guard, folder):
+    action = f"s{list(SCRIPTS).index('zeros')}"
+    os.mkfifo(folder / "fifo")
+    with subprocess.Popen(["/bin/sh", "-c", '"$@" >fifo; echo $?', "sh",
+                           *command(guard.socket_path, "run", action)], cwd=folder,
+                          stdout=subprocess.PIPE) as client:
+        assert (folder / "fifo").read_bytes() == bytes(300000)
+        assert client.stdout.read() == b"0\n"

@@ -47,6 +47,21 @@ TEST(OutputFile, SaysWhatWasPunchedAwayBeforeItCame) {
     EXPECT_TRUE(output.read(much).empty());
 }
 
+TEST(OutputFile, AHoleAfterDataIsZeros) {
+    TestFile file;
+    file.append(std::string(block, 'a') + std::string(2 * block, '\0') + "rest");
+    file.punch(block, 2 * block);
+    OutputFile output(file.reader());
+    std::string all;
+    std::uint64_t missed = 0;
+    for (auto piece = output.read(block); !piece.empty(); piece = output.read(block)) {
+        all += piece.bytes;
+        missed += piece.missed;
+    }
+    EXPECT_EQ(missed, 0U);
+    EXPECT_EQ(all, std::string(block, 'a') + std::string(2 * block, '\0') + "rest");
+}
+
 TEST(OutputFile, SkipsAHoleLongerThanItsRead) {
     TestFile file;
     OutputFile output(file.reader());

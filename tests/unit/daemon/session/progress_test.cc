@@ -7,8 +7,11 @@ namespace {
 
 using Offsets = Progress::Offsets;
 
-std::optional<Offsets> told(Progress& progress, std::uint64_t bytes, bool all) {
-    const auto taken = progress.sent(bytes, all);
+constexpr Progress::Clock::time_point start{};
+
+std::optional<Offsets> told(Progress& progress, std::uint64_t bytes, bool all,
+                            Progress::Clock::time_point now = start) {
+    const auto taken = progress.sent(bytes, all, now);
     if (!taken) return std::nullopt;
     return Offsets{taken->stdout_offset, taken->stderr_offset};
 }
@@ -37,6 +40,17 @@ TEST(Progress, IsToldInSteps) {
     // Of both streams together.
     progress.queued(11, {Progress::step / 4 * 12, Progress::step / 2});
     EXPECT_EQ(told(progress, 11, false), (Offsets{Progress::step / 4 * 12, Progress::step / 2}));
+}
+
+TEST(Progress, OfOneThatIsSlowIsToldNowAndThen) {
+    Progress progress;
+    for (std::uint64_t n = 1; n <= 5; ++n) progress.queued(n, {n, 0});
+    const auto almost = start + Progress::patience - std::chrono::nanoseconds(1);
+    EXPECT_EQ(told(progress, 1, false, almost), std::nullopt);
+    EXPECT_EQ(told(progress, 2, false, start + Progress::patience), (Offsets{2, 0}));
+    EXPECT_EQ(told(progress, 3, false, almost + Progress::patience), std::nullopt);
+    EXPECT_EQ(told(progress, 4, false, start + 2 * Progress::patience), (Offsets{4, 0}));
+    EXPECT_EQ(told(progress, 4, false, start + 9 * Progress::patience), std::nullopt);
 }
 
 TEST(Progress, WhatIsNotWantedCountsAsTakenToTheEnd) {
