@@ -6,7 +6,12 @@
 namespace postern::jobs {
 
 JobOutput::JobOutput(JobId job, JobStreams streams, std::size_t pipes, std::uint64_t stored)
-    : job_(std::move(job)), streams_(std::move(streams.streams)), pipes_(pipes), stored_(stored) {}
+    : job_(std::move(job)),
+      streams_(std::move(streams.streams)),
+      pipes_(pipes),
+      stored_(stored),
+      bound_(stored),
+      told_stored_(stored) {}
 
 bool JobOutput::has_more(const Offsets& offsets) const {
     for (std::size_t i = 0; i < stream_count; ++i) {
