@@ -1,6 +1,7 @@
 """Jobs as transient units of a really booted systemd."""
 
 import json
+import re
 
 import pytest
 
@@ -124,7 +125,8 @@ def test_descriptors_and_folder(host, declare):
     code, out, _ = run(host, "fds")
     lines = out.splitlines()
     assert code == 0 and lines[0] == "/dev/null" and lines[-1] == "0022"
-    assert lines[1].endswith("/stdout") and lines[2].endswith("/stderr")
+    assert re.fullmatch(r"pipe:\[\d+\]", lines[1]) and re.fullmatch(r"pipe:\[\d+\]", lines[2])
+    assert lines[1] != lines[2]
     assert run(host, "pwd") == (0, "/usr/share\n", "")
 
 

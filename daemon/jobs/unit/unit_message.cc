@@ -238,7 +238,8 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         writer.property("CollectMode", "s", "inactive");
         writer.property("Slice", "s", "postern.slice");
         // At shutdown it ends before the guard does, which so can record how.
-        writer.property("After", "as", std::vector<std::string>{"posternd.service"});
+        writer.property("After", "as",
+                        std::vector<std::string>{"posternd.service", "postern-output.service"});
         writer.property("CPUAccounting", "b", true);
         writer.property("MemoryAccounting", "b", true);
         if (spec.timeout.count() != 0) writer.property("RuntimeMaxUSec", "t", count(spec.timeout));

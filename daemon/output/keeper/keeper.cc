@@ -99,8 +99,9 @@ void Keeper::take_event(std::uint64_t number) {
             hear();
             break;
         case end_number:
-            // A guard has all that is kept as well; else the service manager is to have it.
-            if (!guard_) store_.store_all();
+            // A guard that was told of all that is kept has it as well; else the service manager is
+            // to have it.
+            if (!greeted_ || owes_all_kept_) store_.store_all();
             end_ = true;
             break;
         default:

@@ -14,6 +14,7 @@
 
 #include "base/duration.h"
 #include "base/limits.h"
+#include "base/size.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/argument_declaration.h"
 #include "daemon/policy/file/document.h"
@@ -28,28 +29,18 @@ namespace {
 
 constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
 
+// As the limit storedOutput may be.
+constexpr std::uint64_t most_stored = std::uint64_t{1} << 40;
+
 constexpr std::string_view default_search_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr std::array<Key, 18> top_keys = {{
-    {"summary", {}},
-    {"description", {}},
-    {"exec", {}},
-    {"stdin", {}},
-    {"arguments", {}},
-    {"allow", {}},
-    {"deny", {}},
-    {"user", {}},
-    {"group", {}},
-    {"groups", {}},
-    {"environment", {}},
-    {"workingDirectory", {}},
-    {"timeout", {}},
-    {"onDisconnect", {}},
-    {"datagram", {}},
-    {"stderr", {}},
-    {"sandbox", {}},
-    {"$schema", {}},
+constexpr std::array<Key, 19> top_keys = {{
+    {"summary", {}},      {"description", {}},  {"exec", {}},        {"stdin", {}},
+    {"arguments", {}},    {"allow", {}},        {"deny", {}},        {"user", {}},
+    {"group", {}},        {"groups", {}},       {"environment", {}}, {"workingDirectory", {}},
+    {"timeout", {}},      {"onDisconnect", {}}, {"datagram", {}},    {"stderr", {}},
+    {"storedOutput", {}}, {"sandbox", {}},      {"$schema", {}},
 }};
 
 bool is_environment_name(std::string_view name) {
@@ -76,6 +67,7 @@ class Parser {
             read_stdin();
             check_use();
             read_stderr();
+            read_stored_output();
             read_sandbox();
             read_rules_and_user();
             read_environment();
@@ -272,6 +264,28 @@ class Parser {
                                                        "remove it");
         }
         action_.merge_stderr = true;
+    }
+
+    void read_stored_output() {
+        const auto node = member("storedOutput");
+        if (!node) return;
+        std::optional<std::uint64_t> bytes;
+        if (node->value->is_string()) {
+            const auto text = document_.text(*node);
+            const auto size = text ? parse_size(*text) : Result<std::uint64_t>(0U);
+            if (!size) {
+                document_.report(*node, in_quotes(*text) + " is " + size.error().message);
+                return;
+            }
+            bytes = *size;
+        } else if (const auto count = document_.integer(*node)) {
+            bytes = *count < 0 ? most_stored + 1 : static_cast<std::uint64_t>(*count);
+        }
+        if (bytes && *bytes > most_stored) {
+            document_.report(*node,
+                             "is out of range; use a size from 0 to " + show_size(most_stored));
+        }
+        action_.stored_output = bytes;
     }
 
     void read_sandbox() {

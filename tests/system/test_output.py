@@ -1,0 +1,113 @@
+"""What jobs write, while those who keep it and those who pass it on are killed, restarted and stopped."""
+
+import json
+
+import pytest
+
+import booted_host
+import guard
+from jobs import records, run, shell, spawn, wait_for_unit
+
+pytestmark = pytest.mark.needs_root
+
+ROUNDS = 300
+# 2 MB of numbered lines, in as many pieces and some seconds.
+NUMBERS = (f"i=1; while [ $i -le {ROUNDS} ]; do seq $((i * 1000)) $((i * 1000 + 999)); i=$((i + 1)); "
+           "sleep 0.01; done; echo end >&2; exit 3")
+EXPECTED = "".join(f"{number}\n" for number in range(1000, (ROUNDS + 1) * 1000))
+BOTH = ("posternd.service", "postern-output.service")
+
+
+def kill(host, unit):
+    host.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit)
+
+
+def restart(host, unit):
+    host.run("systemctl", "restart", unit)
+
+
+@pytest.mark.parametrize("units", [BOTH[:1], BOTH[1:], BOTH], ids=["daemon", "keeper", "in-turn"])
+@pytest.mark.parametrize("how", [kill, restart])
+def test_nothing_is_lost_and_nothing_doubled(host, declare, how, units):
+    declare(numbers=shell(NUMBERS))
+    client = spawn(host, "numbers")
+    wait_for_unit(host)
+    times = 0
+    while client.poll() is None:
+        unit = units[times % len(units)]
+        before = host.property(unit, "MainPID")
+        how(host, unit)
+        booted_host.wait_until(
+            lambda: (host.property(unit, "ActiveState") == "active" and
+                     host.property(unit, "MainPID") not in ("0", before)), 20, "it is back")
+        times += 1
+    out, err = client.communicate(timeout=60)
+    assert times >= 2
+    assert out == EXPECTED
+    assert (client.returncode, err.splitlines()[-1]) == (3, "end")
+    [record] = records(host, "numbers")
+    assert record["result"]["status"] == 3
+    assert "stdoutLostFrom" not in record["result"]
+
+
+def test_while_the_keeper_is_stopped_jobs_wait_and_it_is_said(host, declare):
+    declare(much=shell("head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
+    host.run("systemctl", "stop", "postern-output.service")
+    booted_host.wait_until(
+        lambda: "outputProblem" in json.loads(host.run("posternctl", "status", "--json").stdout), 20,
+        "the daemon has noticed")
+    status = host.run("posternctl", "status").stdout
+    assert "postern-output does not run" in status
+    assert "systemctl start postern-output.service" in status
+    code, out, err = run(host, "much")
+    assert (code, out) == (125, "")
+    assert "postern-output" in err
+    host.run("systemctl", "start", "postern-output.service")
+    assert run(host, "much") == (0, "x" * 3000000 + "end\n", "")
+    assert "outputProblem" not in json.loads(host.run("posternctl", "status", "--json").stdout)
+
+
+def test_a_running_job_waits_for_the_keeper(host, declare, let):
+    declare(later=shell("echo first; while [ ! -e /run/let ]; do sleep 0.05; done; "
+                        "head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
+    client = spawn(host, "later")
+    assert client.stdout.readline() == "first\n"
+    host.run("systemctl", "stop", "postern-output.service")
+    let()
+    unit = wait_for_unit(host)
+    tasks = "/sys/fs/cgroup" + host.property(unit, "ControlGroup") + "/cgroup.procs"
+    booted_host.wait_until(
+        lambda: any("pipe" in host.run("sh", "-c", f"cat /proc/{pid}/wchan", check=False).stdout
+                    for pid in host.run("cat", tasks).stdout.split()), 20, "it waits for its pipe")
+    host.run("systemctl", "start", "postern-output.service")
+    out, err = client.communicate(timeout=60)
+    assert (client.returncode, out, err) == (0, "x" * 3000000 + "end\n", "")
+
+
+@pytest.mark.suite("trixie")
+def test_what_both_leave_the_service_manager_has(host, declare):
+    """Where its store outlives a stop (systemd 254)."""
+    declare(numbers=shell(NUMBERS))
+    client = spawn(host, "numbers")
+    wait_for_unit(host)
+    guard.stop(host)
+    host.run("systemctl", "stop", "postern-output.service")
+    host.run("systemctl", "start", *BOTH)
+    out, _ = client.communicate(timeout=60)
+    assert (client.returncode, out) == (3, EXPECTED)
+
+
+@pytest.mark.suite("bookworm")
+def test_what_both_leave_is_lost_and_said(host, declare):
+    declare(numbers=shell("trap '' PIPE; " + NUMBERS))
+    client = spawn(host, "numbers")
+    wait_for_unit(host)
+    guard.stop(host)
+    host.run("systemctl", "stop", "postern-output.service")
+    host.run("systemctl", "start", *BOTH)
+    out, err = client.communicate(timeout=60)
+    assert client.returncode == 125
+    assert EXPECTED.startswith(out)
+    [record] = records(host, "numbers")
+    assert record["result"]["stdoutLostFrom"] == len(out)
+    assert f"from byte {len(out)}" in err
