@@ -19,6 +19,9 @@ inline constexpr std::size_t json_members = 256;
 inline constexpr std::size_t json_values = 4096;
 // One string or key, in bytes of UTF-8 after unescaping.
 inline constexpr std::size_t json_string_bytes = 4 * 1024;
+// What a call gives a program for its standard input, and a "multiline" argument.
+inline constexpr std::size_t input_bytes = 32 * 1024;
+inline constexpr std::size_t multiline_bytes = 32 * 1024;
 // Integers beyond it are not the same number in every JSON library (RFC 8259, section 6).
 inline constexpr std::int64_t json_integer = std::int64_t{1} << 53;
 // Silence inside an unfinished message.

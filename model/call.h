@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -26,7 +27,12 @@ struct RunCall {
     // The caller's own name for this call (is_job_key()), or empty. A call with a key that this
     // caller has used is answered with the job that it started then.
     std::string key;
-    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key);
+    // Bytes for the program's standard input, at most limits::input_bytes.
+    std::optional<std::string> input;
+    // The client takes descriptors: what the action says goes straight is to go straight.
+    bool descriptors = false;
+    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key,
+                                              &RunCall::input, &RunCall::descriptors);
 };
 
 // A job that this caller has started: followed from now on, as if it were Run; or only described.

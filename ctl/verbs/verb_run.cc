@@ -124,6 +124,11 @@ Result<int, NoReply> Running::converse() {
     }
     auto parameters = parameters_of(call_);
     if (!parameters) return parameters.error().code;
+    if (job_.empty()) {
+        const auto there = put_input(call_, *parameters, interrupt_.fd());
+        if (!there) return there.error().code;
+        if (!*there) return Unexpected(NoReply{NoReply::Why::interrupted, {}});
+    }
     if (!job_.empty()) {
         *parameters = {{"job", job_}, {"stdoutOffset", offsets_[0]}, {"stderrOffset", offsets_[1]}};
     } else if (!key_.empty()) {
@@ -277,6 +282,8 @@ int run_action(const Invocation& invocation) {
     return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
+constexpr std::array run_options = {option_datagram, option_file, option_input, option_no_input};
+
 }  // namespace
 
 constinit const Verb verb_run{
@@ -287,6 +294,8 @@ constinit const Verb verb_run{
         R"(The job's standard output and standard error come as it writes them, byte for byte, and its
 exit code is the one of posternctl. Ctrl-C ends posternctl; whether the job goes on is the
 action's own affair, and is said. A list is given by naming its argument several times.
+
+Standard input is read where the action takes any (describe says so), and left alone elsewhere.
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
@@ -299,10 +308,13 @@ Examples:
   posternctl run files.archive file=a.txt file=b.txt
   posternctl --json run hello name=Ada
   posternctl run --datagram backup.start
+  posternctl run cert.install --file cert=site.pem
+  posternctl run cert.install --input site.pem
 )",
-    .options = datagram_options,
+    .options = run_options,
     .least_words = 1,
     .most_words = any_number,
+    .objection = object_to_input,
     .run = run_action,
 };
 

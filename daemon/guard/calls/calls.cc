@@ -63,6 +63,9 @@ bool could_be_a_callers(const Call& asked) {
             if constexpr (requires { call.arguments; }) {
                 fits = fits && text_bytes(call.arguments) <= limits::message_bytes;
             }
+            if constexpr (requires { call.input; }) {
+                fits = fits && (!call.input || call.input->size() <= limits::input_bytes);
+            }
             return fits;
         },
         asked);

@@ -106,7 +106,7 @@ std::optional<Run::Decided> Run::decide() {
         return std::nullopt;
     }
     set_state(State::decided);
-    digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments));
+    digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments, asked_.input));
     Known known(std::nullopt);
     if (!asked_.key.empty()) {
         known = find_own(*call_, environment_.jobs, asked_.key, *decided.snapshot);
@@ -115,7 +115,7 @@ std::optional<Run::Decided> Run::decide() {
         set_state(State::over);
         return std::nullopt;
     }
-    auto command = bind_or_refuse(*call_, *action, asked_.arguments);
+    auto command = bind_or_refuse(*call_, *action, asked_.arguments, asked_.input);
     if (!command) {
         set_state(State::over);
         return std::nullopt;

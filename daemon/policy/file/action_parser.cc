@@ -31,11 +31,13 @@ constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
 constexpr std::string_view default_search_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr std::array<Key, 18> top_keys = {{
+constexpr std::array<Key, 20> top_keys = {{
     {"summary", {}},
     {"description", {}},
     {"exec", {}},
     {"stdin", {}},
+    {"input", {}},
+    {"output", {}},
     {"arguments", {}},
     {"allow", {}},
     {"deny", {}},
@@ -75,6 +77,8 @@ class Parser {
             read_exec();
             read_stdin();
             check_use();
+            read_input();
+            read_output();
             read_stderr();
             read_sandbox();
             read_rules_and_user();
@@ -229,6 +233,11 @@ class Parser {
                 document_.report(
                     node, "a list fills elements of its own; write \"{" + piece.text + "}\" alone");
             }
+            if (spec->multiline) {
+                document_.report(node, "the argument " + in_quotes(piece.text) +
+                                           " is multiline, which no command line is; hand it over "
+                                           "in \"stdin\"");
+            }
             if (spec->secret) {
                 document_.report(node, "the argument " + in_quotes(piece.text) +
                                            " is secret, and a command line can be read by "
@@ -236,6 +245,36 @@ class Parser {
             }
         }
         action_.command.push_back(*std::move(pieces));
+    }
+
+    // What the caller gives for standard input.
+    void read_input() {
+        const auto node = member("input");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "text" && *text != "direct") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "text" or "direct")");
+        }
+        if (member("stdin")) {
+            document_.report_key(*node,
+                                 "contradicts \"stdin\", which says what standard input is; remove "
+                                 "one of them");
+        }
+        action_.description.input = *text == "direct" ? Input::direct : Input::text;
+    }
+
+    void read_output() {
+        const auto node = member("output");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "direct") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "direct" to have )"
+                                                       "standard output go straight to the caller, "
+                                                       "or remove it");
+        }
+        action_.description.direct_output = true;
     }
 
     void read_stdin() {
