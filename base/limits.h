@@ -58,6 +58,8 @@ inline constexpr std::chrono::seconds session_patience{10};
 inline constexpr std::size_t session_queue_bytes = 4 * 1024 * 1024;
 // Descriptors in them: two for each job that begins to be followed.
 inline constexpr std::size_t session_queue_descriptors = 256;
+// The reply that says "started", by which a client gets descriptors.
+inline constexpr std::size_t started_reply_bytes = 1024;
 // Jobs that one connection may follow at a time. (Ours make one call at a time; what the guard
 // holds for one is to be bounded all the same.)
 inline constexpr std::size_t followed_by_connection = 4;

@@ -68,6 +68,13 @@ struct AwaitOutput {
         std::tuple(&AwaitOutput::stdout_offset, &AwaitOutput::stderr_offset);
 };
 
+// No call of its own either: it goes on with a Run whose JobStarted says that the client gets
+// descriptors. Everything before it is sent: this is the reply to send them with.
+struct HandOver {
+    std::string reply;  // at most limits::started_reply_bytes
+    static constexpr auto fields = std::tuple(&HandOver::reply);
+};
+
 // The administrator's.
 enum class Management : std::uint8_t {
     status = 0,
@@ -81,8 +88,8 @@ struct ManageCall {
     static constexpr auto fields = std::tuple(&ManageCall::what, &ManageCall::text);
 };
 
-using Call =
-    std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput, ManageCall>;
+using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
+                          ManageCall, HandOver>;
 
 // ---- What is answered ----
 
@@ -121,7 +128,20 @@ struct Described {
 // stderr files.
 struct JobStarted {
     JobId job;
-    static constexpr auto fields = std::tuple(&JobStarted::job);
+    // Its standard output goes straight to whoever started it: nothing of it is in the file.
+    bool stdout_not_kept = false;
+    // The client of this call gets a descriptor to read it from, and one for standard input: by a
+    // HandOver, before anything else.
+    bool hands_output = false;
+    bool hands_input = false;
+    static constexpr auto fields = std::tuple(&JobStarted::job, &JobStarted::stdout_not_kept,
+                                              &JobStarted::hands_output, &JobStarted::hands_input);
+};
+
+// To HandOver: the client has the reply, and the descriptors with it. (Where it could not be sent,
+// Refused ends the call, and the job is ended.)
+struct HandedOver {
+    static constexpr auto fields = std::tuple<>();
 };
 
 // There is output past the offsets of the last AwaitOutput. Sent once for each AwaitOutput.
@@ -212,6 +232,6 @@ struct Managed {
 
 using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
                                 JobFound, Detached, StatusReport, SocketReport, CallerReport,
-                                BadFileReport, JobReport, Managed, WarningReport>;
+                                BadFileReport, JobReport, Managed, WarningReport, HandedOver>;
 
 }  // namespace postern

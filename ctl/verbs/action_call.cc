@@ -42,10 +42,9 @@ Result<NamedText, Failed> argument_of_file(const std::string& word) {
                         : Result<std::string, int>(Unexpected(errno));
     if (content) return NamedText{word.substr(0, sign), std::move(*content)};
     complain("--file " + word + ": " +
-             (content.error() == EFBIG
-                  ? "longer than " + std::to_string(limits::multiline_bytes) +
-                        " bytes, which is the most that an argument may have"
-                  : std::strerror(content.error())));
+             (content.error() == EFBIG ? "longer than " + std::to_string(limits::multiline_bytes) +
+                                             " bytes, which is the most that an argument may have"
+                                       : std::strerror(content.error())));
     return Unexpected(Failed{exit_code::invalid});
 }
 

@@ -25,9 +25,7 @@ inline constexpr Option option_input{
     .value = "FILE",
     .help = "a file as the action's standard input, instead of posternctl's own"};
 inline constexpr Option option_no_input{
-    .name = "no-input",
-    .value = "",
-    .help = "no standard input, though the action takes any"};
+    .name = "no-input", .value = "", .help = "no standard input, though the action takes any"};
 
 // What is wrong with these options together; empty: nothing.
 std::string object_to_input(const Invocation& invocation);

@@ -47,8 +47,8 @@ void fields(A& archive, T& m) {
         archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
-                m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum, m.maximum,
-                m.min_items, m.max_items);
+                m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum,
+                m.maximum, m.min_items, m.max_items);
     } else {
         static_assert(std::is_same_v<S, ActionDescription>);
         archive(m.name, m.summary, m.description, m.timeout, m.kill_on_disconnect, m.datagram,

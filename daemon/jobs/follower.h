@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/unique_fd.h"
+#include "daemon/jobs/job_pipe.h"
 #include "daemon/jobs/start_failure.h"
 #include "model/job.h"
 
@@ -14,6 +15,9 @@ namespace postern::jobs {
 class Follower {
   public:
     virtual ~Follower() = default;
+    // Of the one that a job is started for, when the job is made: ends of pipes that the job gets
+    // in the place of its files.
+    virtual JobEnds take_job_ends() { return {}; }
     // The program runs. Two fresh read-only descriptors of its output files, the follower's own.
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
     virtual void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;

@@ -20,6 +20,7 @@ Job::Job(JobHost& host, JobParts parts)
     : host_(host),
       record_(std::move(parts.record)),
       files_(std::move(parts.files)),
+      ends_(std::move(parts.ends)),
       place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })) {
     if (parts.follower) followers_.add(std::move(parts.follower), std::move(files_.readers));

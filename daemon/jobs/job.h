@@ -15,6 +15,7 @@
 #include "daemon/jobs/followers.h"
 #include "daemon/jobs/job_files.h"
 #include "daemon/jobs/job_host.h"
+#include "daemon/jobs/job_pipe.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/start_failure.h"
 #include "daemon/jobs/start_queue.h"
@@ -31,6 +32,7 @@ struct JobParts {
     JobFiles files;
     std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
     StartPlace place = nullptr;                    // until its program runs, or never will
+    JobEnds ends = {};                             // where they take the place of files
 };
 
 class Job {
@@ -66,6 +68,8 @@ class Job {
     JobHost& host() { return host_; }
     Record& own_record() { return record_; }
     [[nodiscard]] const JobFiles& files() const { return files_; }
+    // Until the program has them: to be let go then.
+    JobEnds& ends() { return ends_; }
     // A step of its states, for the observer.
     void moved(std::string_view from, std::string_view to);
     // Precondition: no descriptor is open for writing that the program does not have.
@@ -96,6 +100,7 @@ class Job {
     JobHost& host_;
     Record record_;
     JobFiles files_;
+    JobEnds ends_;
     Followers followers_;
     StartPlace place_;
     Timer return_timer_;  // until somebody comes

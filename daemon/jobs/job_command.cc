@@ -38,15 +38,21 @@ Result<UniqueFd> program_of(const policy::Action& action) {
     return std::move(opened).value();
 }
 
-Result<UniqueFd> stdin_of(const policy::Command& command) {
+Result<UniqueFd> stdin_of(const policy::Command& command, JobEnds& ends) {
+    if (ends.stdin_end) return std::move(ends.stdin_end);
     if (!command.stdin_text) return null_file();
     const std::string& text = *command.stdin_text;
     return sealed_file("postern-stdin",
                        {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
-std::size_t error_stream(const policy::Action& action) {
-    return action.merge_stderr ? 0 : 1;
+int stdout_of(const JobFiles& files, const JobEnds& ends) {
+    return ends.stdout_end ? ends.stdout_end.get() : files.output[0].fd();
+}
+
+int stderr_of(const policy::Action& action, const JobFiles& files, const JobEnds& ends) {
+    if (ends.stderr_end) return ends.stderr_end.get();
+    return files.output[action.merge_stderr ? 0 : 1].fd();
 }
 
 }  // namespace postern::jobs

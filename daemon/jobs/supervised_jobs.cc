@@ -61,7 +61,10 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     Record record, int folder, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
     POSTERN_TRY(JobFiles files, JobFiles::create(folder));
-    JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place)};
+    JobEnds ends = follower ? follower->take_job_ends() : JobEnds{};
+    record.stdout_not_kept = static_cast<bool>(ends.stdout_end);
+    JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place),
+                   std::move(ends)};
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
     POSTERN_TRY(records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");

@@ -91,6 +91,9 @@ class Connection final : public Replies {
 
     void reply(const nlohmann::json& parameters, bool continues) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
+    [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
+                                      bool continues) const override;
+    [[nodiscard]] bool all_sent() const override { return socket_.backlog() == 0; }
     [[nodiscard]] bool full() const override;
 
     channel::ConnectionId id_;

@@ -38,6 +38,10 @@ class Datagrams final : public Replies {
     void begin(const channel::Datagram& packet);
     void reply(const nlohmann::json& parameters, bool continues) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
+    // Nobody asks: a packet's call hands nothing over.
+    [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
+                                      bool continues) const override;
+    [[nodiscard]] bool all_sent() const override { return true; }
     [[nodiscard]] bool full() const override { return false; }
     void reject(std::string_view error, const nlohmann::json& parameters,
                 channel::PacketFault fault);

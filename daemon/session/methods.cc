@@ -211,6 +211,10 @@ JobReplies job_replies(const Context& context, std::array<std::uint64_t, 2> offs
 }
 
 Answer run(const Context& context, RunCall call) {
+    // They come with the reply that says "started".
+    if (call.descriptors && !context.more) {
+        return Rejected{protocol::errors::invalid_parameter, {{"parameter", "descriptors"}}};
+    }
     // A packet does not wait for its job.
     if (context.datagram) return Asked{std::move(call), OneReply{one<Detached, detached>}};
     return Asked{std::move(call), job_replies(context, {})};

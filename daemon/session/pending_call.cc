@@ -42,7 +42,7 @@ bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
     if (request != request_) return false;
     auto* const job = std::get_if<JobReplies>(&replies_);
     if (const auto* refused = std::get_if<Refused>(&answer)) {
-        if (job != nullptr && job->started()) return false;
+        if (job != nullptr && !job->refusable()) return false;
         to_.error(refusal_error(refused->refusal), refusal_json(*refused, action_));
         ended_ = true;
         return true;
@@ -65,7 +65,7 @@ bool PendingCall::proceed() {
     if (job == nullptr) return false;
     for (int i = 0; i < chunks_per_turn; ++i) {
         if (job->waits()) return false;
-        if (to_.full()) return true;
+        if (to_.full() || (job->announces_alone() && !to_.all_sent())) return true;
         const JobReplies::Next next = job->next();
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
@@ -73,6 +73,10 @@ bool PendingCall::proceed() {
         }
         const auto* reply = std::get_if<JobReplies::Reply>(&next);
         if (reply == nullptr) return false;
+        if (reply->hands_over) {
+            guard_.send({connection_, request_, HandOver{to_.text_of(reply->parameters, true)}});
+            return false;
+        }
         to_.reply(reply->parameters, reply->continues);
         ended_ = !reply->continues;
         if (ended_) return false;

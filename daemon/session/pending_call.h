@@ -24,6 +24,11 @@ class Replies {
 
     virtual void reply(const nlohmann::json& parameters, bool continues) = 0;
     virtual void error(std::string_view error, const nlohmann::json& parameters) = 0;
+    // A reply as it goes over the wire.
+    [[nodiscard]] virtual std::string text_of(const nlohmann::json& parameters,
+                                              bool continues) const = 0;
+    // The client's side has taken all that was sent.
+    [[nodiscard]] virtual bool all_sent() const = 0;
     // So much waits for the client that no further output is to be read for it.
     [[nodiscard]] virtual bool full() const = 0;
 

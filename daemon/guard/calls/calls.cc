@@ -104,6 +104,7 @@ struct Calls::Table {
                                                                 by_connection | by_packet),
         row<AwaitOutput, Who::caller, &Calls::await_output>("AwaitOutput", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
+        row<HandOver, Who::caller, &Calls::hand_over>("HandOver", by_connection),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -130,7 +131,9 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     if (!could_be_a_callers(asked)) {
         return call->link().violated("it asked for more than a message can hold");
     }
-    if (!std::holds_alternative<AwaitOutput>(asked) && call->link().kept() != nullptr) {
+    const bool goes_on =
+        std::holds_alternative<AwaitOutput>(asked) || std::holds_alternative<HandOver>(asked);
+    if (!goes_on && call->link().kept() != nullptr) {
         return call->link().violated("it used the number of a call under way");
     }
     row.serve_(*this, call, asked);
@@ -168,6 +171,15 @@ void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {
 void Calls::await_output(const CallPtr& call, const AwaitOutput& asked) {
     // The job may have ended while the message was on its way: JobEnded says all.
     if (OngoingCall* ongoing = call->link().kept()) ongoing->await_output(asked);
+}
+
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
+void Calls::hand_over(const CallPtr& call, const HandOver& asked) {
+    OngoingCall* const ongoing = call->link().kept();
+    if (ongoing == nullptr || asked.reply.size() > limits::started_reply_bytes) {
+        return call->link().violated("it handed over what there is not");
+    }
+    ongoing->hand_over(call, asked);
 }
 
 void Calls::manage(const CallPtr& call, const ManageCall& asked) {

@@ -75,6 +75,7 @@ class Calls final : public CallHandler {
     void describe_action(const CallPtr& call, const DescribeCall& asked);
     void await_output(const CallPtr& call, const AwaitOutput& asked);
     void manage(const CallPtr& call, const ManageCall& asked);
+    void hand_over(const CallPtr& call, const HandOver& asked);
 
     template <typename Asked, auto handler>
     static void serve(Calls& calls, const CallPtr& call, const Call& asked);

@@ -60,7 +60,9 @@ void DirectJob::set_state(State state) {
 
 void DirectJob::start(const policy::Action& action, const policy::Command& command) {
     timeout_ = action.description.timeout;
-    Result<Launched> launched = launch_job(host().settings(), action, command, record(), files());
+    Result<Launched> launched =
+        launch_job(host().settings(), action, command, record(), files(), ends());
+    ends() = {};  // the launcher has its own, or there is none
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {

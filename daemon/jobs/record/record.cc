@@ -148,6 +148,7 @@ std::string to_json(const Record& record) {
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
+    if (record.stdout_not_kept) object["stdoutNotKept"] = true;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["startedUsec"] = usec_of(record.result.started);
@@ -189,6 +190,7 @@ Result<Record> from_json(std::string_view text) {
     record.cgroup = fields.text("cgroup");
     record.unit = fields.text("unit");
     if (object.contains("fileVersion")) record.file_version = fields.text("fileVersion");
+    if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");

@@ -43,6 +43,7 @@ struct Record {
     std::string cgroup;  // its folder; empty: it has none
     std::string unit;    // its name, where systemd supervises the job; else empty
     bool kill_on_disconnect = false;
+    bool stdout_not_kept = false;  // it goes straight to whoever started it
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
     JobResult result;

@@ -32,26 +32,16 @@ constexpr std::string_view default_search_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 constexpr std::array<Key, 20> top_keys = {{
-    {"summary", {}},
-    {"description", {}},
-    {"exec", {}},
-    {"stdin", {}},
-    {"input", {}},
-    {"output", {}},
-    {"arguments", {}},
-    {"allow", {}},
-    {"deny", {}},
-    {"user", {}},
-    {"group", {}},
-    {"groups", {}},
-    {"environment", {}},
-    {"workingDirectory", {}},
-    {"timeout", {}},
-    {"onDisconnect", {}},
-    {"datagram", {}},
-    {"stderr", {}},
-    {"sandbox", {}},
-    {"$schema", {}},
+    {"summary", {}},     {"description", {}},
+    {"exec", {}},        {"stdin", {}},
+    {"input", {}},       {"output", {}},
+    {"arguments", {}},   {"allow", {}},
+    {"deny", {}},        {"user", {}},
+    {"group", {}},       {"groups", {}},
+    {"environment", {}}, {"workingDirectory", {}},
+    {"timeout", {}},     {"onDisconnect", {}},
+    {"datagram", {}},    {"stderr", {}},
+    {"sandbox", {}},     {"$schema", {}},
 }};
 
 bool is_environment_name(std::string_view name) {

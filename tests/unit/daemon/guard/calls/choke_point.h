@@ -42,6 +42,11 @@ class FakeLink final : public CallLink {
     void forget() override { kept_.erase(request_); }
     OngoingCall* kept() override;
     [[nodiscard]] std::size_t kept_by_connection() const override { return kept_.size(); }
+    bool take_hand_over() override { return true; }
+    bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) override {
+        story_.push_back("hand over " + std::to_string(descriptors.size()) + " with " + bytes);
+        return true;
+    }
 
   private:
     Story& story_;
