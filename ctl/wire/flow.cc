@@ -19,10 +19,12 @@ bool returns_at_once(int fd) {
     return S_ISREG(status.st_mode) || (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
 }
 
-// What splice(2) can be told not to wait for.
+// What splice(2) can be told not to wait for, or what never lets wait: /dev/null.
 bool can_be_spliced(int fd) {
     struct stat status{};
-    return fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode));
+    if (fstat(fd, &status) != 0) return false;
+    return S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode) ||
+           (S_ISCHR(status.st_mode) && isatty(fd) == 0);
 }
 
 }  // namespace
@@ -62,16 +64,20 @@ Flow::Moved Flow::move(std::size_t most) {
 Flow::Moved Flow::splice_some(std::size_t most) {
     const auto moved =
         ::splice(from_, nullptr, to_, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (moved > 0) taken_ += static_cast<std::uint64_t>(moved);
-    if (moved > 0 || (moved < 0 && errno == EINTR)) return Moved::some;
+    const int error = moved < 0 ? errno : 0;
     if (moved == 0) return Moved::end;
-    if (errno == EAGAIN) {
+    if (moved > 0) {
+        taken_ += static_cast<std::uint64_t>(moved);
+        // Most likely all that there was: to be told so would cost a call more.
+        from_ready_ = false;
+    } else if (error == EAGAIN) {
         from_ready_ = to_ready_ = false;
-        return Moved::some;
+    } else if (error == EINVAL) {
+        // Appended to, or not of a kind that can.
+        splices_ = false;
+    } else if (error != EINTR) {
+        return failed(error, false);
     }
-    if (errno != EINVAL) return failed(errno, false);
-    // Appended to, or not of a kind that can.
-    splices_ = false;
     return Moved::some;
 }
 
