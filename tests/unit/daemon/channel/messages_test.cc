@@ -90,7 +90,7 @@ std::vector<Envelope<ToSession>> all_to_session() {
             {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
             {connection, request, CheckPassed{}},
             {connection, request, Described{some_action()}},
-            {connection, request, JobStarted{job}},
+            {connection, request, JobStarted{job, true, true, true}},
             {connection, request, JobOutput{}},
             {connection, request, JobEnded{some_result()}},
             {connection, request, JobFound{view}},
@@ -102,7 +102,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
             {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
             {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
             {connection, request, Managed{true, "why", 5}},
-            {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}}};
+            {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
+            {connection, request, HandedOver{}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -114,13 +115,14 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, {}, Accepted{}},
             {connection, {}, Closed{}},
             {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
-            {connection, request, RunCall{"hello", arguments, "key"}},
+            {connection, request, RunCall{"hello", arguments, "key", "input", true}},
             {connection, request, FollowCall{job}},
             {connection, request, LookUpCall{}},
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
             {connection, request, AwaitOutput{not_awaited, 4}},
-            {connection, request, ManageCall{Management::jobs, "text"}}};
+            {connection, request, ManageCall{Management::jobs, "text"}},
+            {connection, request, HandOver{"{}"}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.

@@ -141,6 +141,8 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, ManageCall>) {
                 return "manage #" + number + " " + std::to_string(static_cast<int>(m.what)) + " " +
                        json(m.text).dump();
+            } else if constexpr (std::is_same_v<M, HandOver>) {
+                return "hand over #" + number + " " + escape(m.reply);
             } else if constexpr (std::is_same_v<M, AwaitOutput>) {
                 return "await #" + number + " " + std::to_string(m.stdout_offset) + " " +
                        std::to_string(m.stderr_offset);

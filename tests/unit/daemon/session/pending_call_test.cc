@@ -25,7 +25,8 @@ std::vector<CallAnswer> all_answers() {
     const JobId job("0123456789abcdef0123456789abcdef");
     return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
             JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
-            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{}};
+            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
+            HandedOver{}};
 }
 
 template <typename... Answers>

@@ -75,6 +75,9 @@ std::string say(const SocketReport& answer) {
 std::string say(const CallerReport& answer) {
     return "CallerReport " + std::to_string(answer.uid);
 }
+std::string say(const HandedOver& /*answer*/) {
+    return "HandedOver";
+}
 std::string say(const WarningReport& answer) {
     return "WarningReport " + answer.message;
 }

@@ -27,6 +27,7 @@ class CallTable : public ChokePoint {
         if (row == "Check") return CheckCall{"hello", {}};
         if (row == "Describe") return DescribeCall{"hello"};
         if (row == "AwaitOutput") return AwaitOutput{1, 2};
+        if (row == "HandOver") return HandOver{"{}"};
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
     }
@@ -59,6 +60,7 @@ const Story no_such_job = {
     "caller's",
     "answer Refused no_such_job [theirs]"};
 const Story as_a_connection = {"violated: it used a packet as if it were a connection"};
+const Story nothing_there = {"violated: it handed over what there is not"};
 const Story administration = {"violated: it asked for administration on a caller's connection"};
 const Story followed = {"answer JobStarted theirs", "answer JobEnded 3"};
 
@@ -90,6 +92,9 @@ const std::vector<Expected>& expectations() {
          not_granted},
         // Nobody follows anything: it may have ended while the message was on its way.
         {"AwaitOutput", {}, {}, {}, {}, as_a_connection, as_a_connection},
+        // Only what goes straight is handed over, which is nothing here.
+        {"HandOver", nothing_there, nothing_there, nothing_there, nothing_there, as_a_connection,
+         as_a_connection},
         {"Manage",
          administration,
          administration,
