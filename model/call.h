@@ -28,7 +28,7 @@ struct RunCall {
     // caller has used is answered with the job that it started then.
     std::string key;
     // Bytes for the program's standard input, at most limits::input_bytes.
-    std::optional<std::string> input;
+    std::optional<std::string> input = std::nullopt;
     // The client takes descriptors: what the action says goes straight is to go straight.
     bool descriptors = false;
     static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key,

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/verbs/action_call.h"
 #include "ctl/wire/peer.h"

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "daemon/jobs/direct/launch.h"
 #include "daemon/jobs/job_files.h"
+#include "daemon/jobs/job_pipe.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/settings.h"
 #include "daemon/policy/arguments.h"

@@ -213,19 +213,17 @@ TEST(LineColumn, CountsCharactersAndLines) {
 
 // Longer strings, by where they stand.
 TEST(StrictJson, LongStrings) {
-    constexpr std::array<std::string_view, 2> one = {"a", "b"};
-    constexpr std::array<std::string_view, 2> any = {"l", "*"};
-    constexpr std::array places = {LongString{one, 6}, LongString{any, 7}};
+    static constexpr std::array<std::string_view, 2> one = {"a", "b"};
+    static constexpr std::array<std::string_view, 2> any = {"l", "*"};
+    static constexpr std::array places = {LongString{one, 6}, LongString{any, 7}};
     const JsonLimits limits{.string_bytes = 4, .long_strings = places};
     for (const char* text : {R"({"a":{"b":"123456"}})", R"({"l":{"x":"1234567","y":"1234567"}})",
                              R"({"a":{"c":"1234"}})"}) {
         EXPECT_EQ(error_of(text, limits), "accepted") << text;
     }
     const std::pair<std::string, std::string> rows[] = {
-        {R"({"a":{"b":"1234567"}})",
-         "10: a.b: a string of 7 bytes is longer than the limit of 6"},
-        {R"({"l":{"x":"12345678"}})",
-         "10: l.x: a string of 8 bytes is longer than the limit of 7"},
+        {R"({"a":{"b":"1234567"}})", "10: a.b: a string of 7 bytes is longer than the limit of 6"},
+        {R"({"l":{"x":"12345678"}})", "10: l.x: a string of 8 bytes is longer than the limit of 7"},
         {R"({"a":{"c":"12345"}})", "10: a.c: a string of 5 bytes is longer than the limit of 4"},
         {R"({"a":["12345"]})", "6: a[0]: a string of 5 bytes is longer than the limit of 4"},
         {R"({"l":{"x":["12345"]}})",

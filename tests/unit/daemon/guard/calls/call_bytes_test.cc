@@ -40,14 +40,16 @@ TEST(CallBytes, NoTwoCallsHaveTheSame) {
         {"a", {argument("b", std::string("c")), argument("b", std::string("c"))}},
     };
     std::set<std::vector<std::uint8_t>> seen;
-    for (const auto& [action, arguments] : calls) seen.insert(call_bytes(action, arguments, std::nullopt));
+    for (const auto& [action, arguments] : calls)
+        seen.insert(call_bytes(action, arguments, std::nullopt));
     EXPECT_EQ(seen.size(), calls.size());
 }
 
 TEST(CallBytes, TheOrderIsNoMatter) {
     const NamedValue one = argument("a", std::string("x"));
     const NamedValue other = argument("b", List{true});
-    EXPECT_EQ(call_bytes("run", {one, other}, std::nullopt), call_bytes("run", {other, one}, std::nullopt));
+    EXPECT_EQ(call_bytes("run", {one, other}, std::nullopt),
+              call_bytes("run", {other, one}, std::nullopt));
 }
 
 TEST(CallBytes, InputIsPartOfTheCall) {
