@@ -61,7 +61,9 @@ class Reader {
         if (!read_types()) return std::nullopt;
         if (!document_.check_keys(node_, keys())) return std::nullopt;
         read_text_keys();
-        spec_.multiline = read_flag("multiline", false);
+        if (spec_.type == ArgumentType::string) {
+            spec_.multiline = read_flag("multiline", false);
+        }
         read_bounds();
         read_flags();
         if (spec_.pattern) compile(*spec_.pattern);

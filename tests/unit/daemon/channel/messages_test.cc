@@ -219,30 +219,31 @@ TEST(ChannelMessages, FieldsComeBack) {
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
     EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Accepted{}}),
-              (Bytes{2, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+              (Bytes{3, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
     EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Closed{CloseCause::reads_nothing}}),
-              (Bytes{2, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
+              (Bytes{3, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
     EXPECT_EQ(encode({{}, {}, SnapshotBegin{3}}),
-              (Bytes{2, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
-    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{2, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
+              (Bytes{3, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
+    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{3, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
                                                    0, 0,  0, 0, 0, 0, 0, 1, 0, 0, 0, 'a'}));
     EXPECT_EQ(encode({connection, request, Refused{Refusal::key_in_use, "k", "m"}}),
-              (Bytes{2,    8,    0,    0,    11,   0,    0,    0,                   // header
+              (Bytes{3,    8,    0,    0,    11,   0,    0,    0,                   // header
                      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                // connection
                      0x98, 0xba, 0xdc, 0xfe,                                        // request
                      6,    1,    0,    0,    0,    'k',  1,    0,    0, 0, 'm'}));  // body
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{2,    68,   0,    0,    34,   0,    0,    0,                         //
-               0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                      //
-               0x98, 0xba, 0xdc, 0xfe,                                              //
-               1,    0,    0,    0,    'r',                                         // action
-               1,    0,    0,    0,                                                 // one argument
-               1,    0,    0,    0,    'n',                                         // its name
-               4,    2,    0,    0,    0,                                           // a list of two
-               3,    1,                                                             // true
-               2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0}));  // no key
+        (Bytes{3,    68,   0,    0,    36,   0,    0,    0,                      //
+               0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
+               0x98, 0xba, 0xdc, 0xfe,                                           //
+               1,    0,    0,    0,    'r',                                      // action
+               1,    0,    0,    0,                                              // one argument
+               1,    0,    0,    0,    'n',                                      // its name
+               4,    2,    0,    0,    0,                                        // a list of two
+               3,    1,                                                          // true
+               2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0,  // no key
+               0,    0}));  // no input, no descriptors
 }
 
 // The numbers are the wire's: a kind that is put between others changes those behind it.
@@ -323,7 +324,8 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
         // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted.
-        EXPECT_EQ(decode_to_session(empty_body).has_value(), kind == 5 || kind == 9 || kind == 12)
+        EXPECT_EQ(decode_to_session(empty_body).has_value(),
+                  kind == 5 || kind == 9 || kind == 12 || kind == 23)
             << kind;
         EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
     }

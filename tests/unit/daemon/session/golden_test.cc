@@ -231,7 +231,13 @@ class Conversation {
         } else if (verb == "start") {
             const UniqueFd out = out_.reader();
             const UniqueFd err = err_.reader();
-            say(JobStarted{job_}, {out.get(), err.get()});
+            // "direct": both ways; "elsewhere": to whoever started it.
+            JobStarted started{job_};
+            started.stdout_not_kept = !rest.empty();
+            started.hands_output = started.hands_input = rest == "direct";
+            say(started, {out.get(), err.get()});
+        } else if (verb == "handed") {
+            say(HandedOver{});
         } else if (verb == "stdout") {  // the job writes
             out_.append(unescape(rest));
         } else if (verb == "stderr") {

@@ -147,7 +147,11 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     record.arguments = command.shown;
     records[job] = record;
     story_.push_back("start " + job.text());
-    if (follower) followers[job] = std::move(follower);
+    if (follower) {
+        const auto ends = follower->take_job_ends();
+        if (ends.stdout_end && ends.stdin_end) story_.push_back("both ends");
+        followers[job] = std::move(follower);
+    }
     places[job] = std::move(place);
     return job;
 }
@@ -265,6 +269,8 @@ ChokePoint::ChokePoint()
                            return level == "info" ? Status() : Status(fail("no such level"));
                        }}),
       calls_(jobs_, *starts_, job_audit_, limits_, administration_) {
+    FakeLink::can_hand_over = true;
+    FakeLink::takes_descriptors = true;
     set_actions();
 }
 
@@ -277,11 +283,16 @@ void ChokePoint::set_actions(bool kill_on_disconnect) {
         return made;
     };
     policy::Snapshot snapshot;
-    for (const auto& [name, uid] : {std::pair{"hello", anna}, {"shut", anna}, {"berta", berta}}) {
+    for (const auto& [name, uid] :
+         {std::pair{"hello", anna}, {"shut", anna}, {"dump", anna}, {"berta", berta}}) {
         policy::Action action;
         action.description.name = name;
         action.description.kill_on_disconnect = kill_on_disconnect;
         action.description.datagram = std::string(name) == "hello";
+        if (std::string(name) == "dump") {
+            action.description.input = Input::direct;
+            action.description.direct_output = true;
+        }
         ArgumentSpec argument;
         argument.name = "n";
         argument.type = ArgumentType::integer;

@@ -92,15 +92,15 @@ const std::vector<Expected>& expectations() {
          not_granted},
         // Nobody follows anything: it may have ended while the message was on its way.
         {"AwaitOutput", {}, {}, {}, {}, as_a_connection, as_a_connection},
-        // Only what goes straight is handed over, which is nothing here.
-        {"HandOver", nothing_there, nothing_there, nothing_there, nothing_there, as_a_connection,
-         as_a_connection},
         {"Manage",
          administration,
          administration,
          administration,
          {"answer Managed"},
          as_a_connection,
+         as_a_connection},
+        // Only what goes straight is handed over, which is nothing here.
+        {"HandOver", nothing_there, nothing_there, nothing_there, nothing_there, as_a_connection,
          as_a_connection},
     };
     return all;
