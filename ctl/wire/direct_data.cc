@@ -22,8 +22,8 @@ void never_block(int pipe) {
     (void)fcntl(pipe, F_SETFL, fcntl(pipe, F_GETFL) | O_NONBLOCK);
 }
 
-// Fewer turns for as many bytes: twice as fast as with 64 KiB. Nothing depends on it; where the kernel
-// grants no more, or it is no pipe, it stays as it is.
+// Fewer turns for as many bytes: twice as fast as with 64 KiB. Nothing depends on it; where the
+// kernel grants no more, or it is no pipe, it stays as it is.
 void widen(int pipe) {
     constexpr int bytes = 256 * 1024;
     if (fcntl(pipe, F_GETPIPE_SZ) < bytes) (void)fcntl(pipe, F_SETPIPE_SZ, bytes);

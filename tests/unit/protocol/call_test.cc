@@ -98,10 +98,9 @@ TEST(DecodeCall, HoldsItsLimits) {
         return R"({"method":"a.B","parameters":)" + parameters + std::string(bytes, 'x') +
                (parameters.find("arguments") == std::string::npos ? "\"}}" : "\"}}}");
     };
-    for (const auto& [place, most] :
-         {std::pair{R"({"input":")", limits::input_bytes},
-          {R"({"inputBase64":")", std::size_t{43692}},
-          {R"({"arguments":{"x":")", limits::multiline_bytes}}) {
+    for (const auto& [place, most] : {std::pair{R"({"input":")", limits::input_bytes},
+                                      {R"({"inputBase64":")", std::size_t{43692}},
+                                      {R"({"arguments":{"x":")", limits::multiline_bytes}}) {
         EXPECT_TRUE(decode_call(longer(place, most)).has_value()) << place;
         EXPECT_THAT(error_of(longer(place, most + 1)), HasSubstr(std::to_string(most)));
     }
