@@ -36,6 +36,7 @@ struct JsonLimits {
     std::size_t values = limits::json_values;
     // Of one string or key, after unescaping.
     std::size_t string_bytes = limits::json_string_bytes;
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::span<const LongString> long_strings = {};
     // Whether // and /* */ comments are skipped.
     bool comments = false;

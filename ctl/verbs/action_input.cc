@@ -73,7 +73,10 @@ Result<bool, Failed> ActionInput::put(nlohmann::json& parameters, int interrupt)
             complain(name_ + ": " + std::strerror(errno));
             return Unexpected(Failed{exit_code::invalid});
         }
-        if (got == 0) read_ = std::move(bytes);
+        if (got == 0) {
+            read_ = std::move(bytes);
+            break;
+        }
         bytes.append(buffer.data(), static_cast<std::size_t>(got));
         if (bytes.size() <= limits::input_bytes) continue;
         complain(name_ + ": longer than " + std::to_string(limits::input_bytes) +

@@ -99,6 +99,7 @@ bool DirectData::go_on(std::span<const pollfd> watched) {
 }
 
 bool DirectData::move_output(std::size_t most) {
+    if (!out_) return true;
     switch (out_->move(most)) {
         case Flow::Moved::some:
             return true;
@@ -116,6 +117,7 @@ bool DirectData::move_output(std::size_t most) {
 }
 
 bool DirectData::move_input() {
+    if (!in_) return true;
     const WithoutPipeSignal guard;
     const auto moved = in_->move(turn_bytes);
     if (moved == Flow::Moved::some) return true;

@@ -42,9 +42,10 @@ void DirectlyFollowed::hand_over(const CallPtr& call, const HandOver& asked) {
     const auto ends = std::exchange(run->of_client, {});
     if (call->link().hand_over(asked.reply, ends)) {
         call->answer(HandedOver{});
-        if (!run->ended) return;
+        const auto ended = run->ended;
+        if (!ended) return;
         call->link().forget();
-        return call->answer(JobEnded{*run->ended});
+        return call->answer(JobEnded{*ended});
     }
     const JobId job = job_;
     spdlog::warn("job {}: its client could not be given its descriptors; it is ended", job.text());
