@@ -160,8 +160,8 @@ def test_one_direct_call_in_the_life_of_a_connection(guard):
                             "action's file did not say so when it was made; connect once more for this one")
     with guard.connect() as client:
         _, descriptors = direct_run(client, "short")
-        os.close(descriptors[0])
         rest_of(client)
+        os.close(descriptors[0])
         client.send_call("Run", {"action": "short", "descriptors": True}, more=True)
         assert client.read_reply() == refused
         # Others go on.
@@ -171,8 +171,8 @@ def test_one_direct_call_in_the_life_of_a_connection(guard):
 def test_a_key_given_again_gets_the_job_and_no_descriptor(guard):
     with guard.connect() as client:
         first, descriptors = direct_run(client, "short", key="k")
-        os.close(descriptors[0])
         rest_of(client)
+        os.close(descriptors[0])
     with guard.connect() as client:
         client.send_call("Run", {"action": "short", "descriptors": True, "key": "k"}, more=True)
         again, last = rest_of(client)
