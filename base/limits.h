@@ -64,6 +64,12 @@ inline constexpr std::size_t started_reply_bytes = 1024;
 // holds for one is to be bounded all the same.)
 inline constexpr std::size_t followed_by_connection = 4;
 
+// ---- What jobs write ----
+
+// So far a job may be ahead of the slowest of those who follow it, whatever is stored of its
+// output.
+inline constexpr std::size_t follower_window_bytes = 1024 * 1024;
+
 // ---- Records of jobs (daemon/jobs/record/) ----
 
 // A key is never forgotten before so long after the end of its job.

@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
 #include <array>
+#include <cstring>
 
 namespace postern {
 namespace {
@@ -84,6 +85,14 @@ std::string hex(char32_t number, std::size_t digits, std::string_view alphabet) 
 
 bool valid_utf8(std::string_view text) {
     while (!text.empty()) {
+        // Most text is ASCII: eight bytes at a time.
+        std::uint64_t word = 0;
+        while (text.size() >= sizeof word) {
+            std::memcpy(&word, text.data(), sizeof word);
+            if ((word & 0x8080808080808080U) != 0) break;
+            text.remove_prefix(sizeof word);
+        }
+        if (text.empty()) return true;
         const Decoded next = decode(text);
         if (next.state != Decoded::State::character) return false;
         text.remove_prefix(next.bytes);

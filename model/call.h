@@ -59,8 +59,7 @@ struct DescribeCall {
 };
 
 // No call of its own: it goes on with a Run or Follow. All output up to these offsets has been
-// read: say so when there is more, or when a file is now shorter than its offset since the job cut
-// it back (at once, if it is so).
+// read: say so when there is more (at once, if it is so).
 struct AwaitOutput {
     std::uint64_t stdout_offset = 0;
     std::uint64_t stderr_offset = 0;
@@ -68,8 +67,18 @@ struct AwaitOutput {
         std::tuple(&AwaitOutput::stdout_offset, &AwaitOutput::stderr_offset);
 };
 
-// No call of its own either: it goes on with a Run whose JobStarted says that the client gets
-// descriptors. Everything before it is sent: this is the reply to send them with.
+// No call of its own either: so much of each stream the client has, or does not want any more
+// (not_awaited). What it was sent counts, not what the session has read. Never less than before,
+// never more than there is.
+struct OutputTaken {
+    std::uint64_t stdout_offset = 0;
+    std::uint64_t stderr_offset = 0;
+    static constexpr auto fields =
+        std::tuple(&OutputTaken::stdout_offset, &OutputTaken::stderr_offset);
+};
+
+// Nor this: it goes on with a Run whose JobStarted says that the client gets descriptors.
+// Everything before it is sent: this is the reply to send them with.
 struct HandOver {
     std::string reply;  // at most limits::started_reply_bytes
     static constexpr auto fields = std::tuple(&HandOver::reply);
@@ -89,7 +98,7 @@ struct ManageCall {
 };
 
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          ManageCall, HandOver>;
+                          OutputTaken, ManageCall, HandOver>;
 
 // ---- What is answered ----
 
@@ -176,10 +185,12 @@ struct StatusReport {
     std::string supervision;  // "systemd", "cgroups", "process groups"
     std::uint32_t jobs = 0;
     std::string record_problem;  // why records are not where they ought to be; empty: they are
-    static constexpr auto fields =
-        std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
-                   &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
-                   &StatusReport::record_problem);
+    std::string output_problem;  // why what jobs write is not kept, and they wait; empty: it is
+    std::string disk_full;       // where, why and what to do; empty: it is not
+    static constexpr auto fields = std::tuple(
+        &StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
+        &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
+        &StatusReport::record_problem, &StatusReport::output_problem, &StatusReport::disk_full);
 };
 struct SocketReport {
     std::string path;

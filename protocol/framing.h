@@ -27,8 +27,10 @@ struct Frame {
 
 class Framer {
   public:
-    // `maximum`: bytes of one message, without its terminator.
-    explicit Framer(std::size_t maximum = limits::message_bytes) : maximum_(maximum) {}
+    // `maximum`: bytes of one message, without its terminator. `kept`: bytes of memory that one
+    // long message may cost until the next, and so for the rest of the connection.
+    explicit Framer(std::size_t maximum = limits::message_bytes, std::size_t kept = 4096)
+        : maximum_(maximum), kept_(kept) {}
 
     // Takes bytes off the front of `input`, up to the end of the next message. Without a value all
     // of the input is taken and the message goes on, or it is too long (see too_long()).
@@ -46,6 +48,7 @@ class Framer {
     void reset();
 
     std::size_t maximum_;
+    std::size_t kept_;
     std::string buffer_;     // the part of an unfinished message that came with earlier input
     bool returned_ = false;  // the buffer was given out by the last call
     bool begun_ = false;     // a byte that is not white space was seen

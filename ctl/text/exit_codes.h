@@ -13,7 +13,9 @@ inline constexpr int usage = 2;
 inline constexpr int invalid = 122;  // the arguments, or the whole call, are not valid
 inline constexpr int limit = 123;    // a limit is reached, or the daemon can't at the moment
 inline constexpr int timeout = 124;  // the job's time was up
-inline constexpr int broken = 125;   // the daemon can't be reached, broke off, or talks nonsense
+// The daemon can't be reached, broke off, or talks nonsense; or not all of a job's output came, or
+// could be written.
+inline constexpr int broken = 125;
 inline constexpr int not_granted = 126;  // not permitted, or no such action
 inline constexpr int not_started = 127;  // the program could not be started
 inline constexpr int signal_base = 128;  // + N: signal N ended the job

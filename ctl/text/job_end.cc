@@ -1,6 +1,7 @@
 #include "ctl/text/job_end.h"
 
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
@@ -10,16 +11,19 @@
 namespace postern::ctl {
 namespace {
 
-Result<std::optional<int>> number_in(const nlohmann::json& result, const char* key, int lowest,
-                                     int highest) {
+template <typename Number>
+Result<std::optional<Number>> number_in(const nlohmann::json& result, const char* key,
+                                        Number lowest, Number highest) {
     const auto found = result.find(key);
-    if (found == result.end() || found->is_null()) return std::optional<int>{};
+    if (found == result.end() || found->is_null()) return std::optional<Number>{};
     const auto number = integer_field(result, key);
     if (!number || *number < lowest || *number > highest) {
         return fail(std::string(key) + " of the job's result is not what it must be");
     }
-    return std::optional<int>{static_cast<int>(*number)};
+    return std::optional<Number>{static_cast<Number>(*number)};
 }
+
+constexpr std::int64_t highest_offset = std::numeric_limits<std::int64_t>::max();
 
 }  // namespace
 
@@ -29,7 +33,11 @@ Result<JobEnd> decode_job_end(const nlohmann::json& result) {
     if (!outcome) return fail("the job's result has no outcome");
     POSTERN_TRY(const auto code, number_in(result, "exitCode", 0, 255));
     POSTERN_TRY(const auto signal, number_in(result, "signal", 1, 64));
-    return JobEnd{*outcome, code, signal};
+    POSTERN_TRY(const auto out,
+                number_in<std::int64_t>(result, "stdoutLostFrom", 0, highest_offset));
+    POSTERN_TRY(const auto err,
+                number_in<std::int64_t>(result, "stderrLostFrom", 0, highest_offset));
+    return JobEnd{*outcome, code, signal, {out, err}};
 }
 
 std::string signal_text(int signal) {

@@ -1,6 +1,8 @@
 // How a job ended, as the last reply of Run says it.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -15,6 +17,8 @@ struct JobEnd {
     std::string outcome;
     std::optional<int> exit_code;  // 0 to 255
     std::optional<int> signal;     // 1 to 64
+    // Of stdout and stderr: the daemon could not keep what came from this byte on.
+    std::array<std::optional<std::int64_t>, 2> lost_from{};
 };
 
 // The error says which field is not what the interface promises.

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "base/utf8.h"
 
@@ -19,6 +22,41 @@ namespace {
 
 std::string stream_name(int fd) {
     return fd == STDERR_FILENO ? "standard error" : "standard output";
+}
+
+// How much may be given to write(2) at once. A reader that does not read would hold us in it, deaf
+// to Ctrl-C: a pipe that is writable takes PIPE_BUF bytes without blocking (pipe(7)). For files
+// there is no reader.
+struct Writing {
+    std::size_t most = PIPE_BUF;
+    bool without_waiting = false;  // pwritev2(2) can do that
+};
+
+Writing writing_to(int fd) {
+    struct stat status{};
+    if (::fstat(fd, &status) != 0) return {};
+    constexpr std::size_t piece = std::size_t{1} << 20;
+    if (S_ISREG(status.st_mode)) return {piece, false};
+    return {PIPE_BUF, S_ISFIFO(status.st_mode)};
+}
+
+// By descriptor; that of standard output and standard error does not change.
+Writing& known_writing(int fd) {
+    static std::array<std::optional<Writing>, 3> known;
+    auto& writing = known.at(static_cast<std::size_t>(fd));
+    if (!writing) writing = writing_to(fd);
+    return *writing;
+}
+
+ssize_t write_some(int fd, std::string_view bytes) {
+    Writing& writing = known_writing(fd);
+    if (writing.without_waiting) {
+        iovec data{const_cast<char*>(bytes.data()), bytes.size()};  // it is only read
+        const auto written = ::pwritev2(fd, &data, 1, -1, RWF_NOWAIT);
+        if (written >= 0 || errno != EOPNOTSUPP) return written;
+        writing.without_waiting = false;  // before Linux 6.4, or a pipe that has a name
+    }
+    return ::write(fd, bytes.data(), std::min(bytes.size(), writing.most));
 }
 
 }  // namespace
@@ -32,10 +70,7 @@ Result<Written> write_all(int fd, std::string_view bytes, int interrupt) {
             return fail(stream_name(fd) + ": " + std::strerror(errno));
         }
         if (watched[1].revents != 0) return Written::interrupted;
-        // A pipe that is writable takes PIPE_BUF bytes without blocking (pipe(7)): with more, a
-        // reader that does not read would hold us here, deaf to Ctrl-C.
-        const auto piece = bytes.substr(0, PIPE_BUF);
-        const auto written = ::write(fd, piece.data(), piece.size());
+        const auto written = write_some(fd, bytes);
         if (written >= 0) {
             bytes.remove_prefix(static_cast<std::size_t>(written));
         } else if (errno != EINTR && errno != EAGAIN) {
@@ -43,6 +78,12 @@ Result<Written> write_all(int fd, std::string_view bytes, int interrupt) {
         }
     }
     return Written::all;
+}
+
+Status written_out(int fd) {
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy < 0 || ::close(copy) == 0 || errno == EINTR) return {};
+    return fail(stream_name(fd) + ": " + std::strerror(errno));
 }
 
 Status print(std::string_view text) {

@@ -11,11 +11,15 @@ namespace postern::ctl {
 
 enum class Written : std::uint8_t { all, interrupted };
 
-// Writes all of it with write(2), whatever the descriptor does: short writes, EINTR, and EAGAIN of
-// a descriptor that another program made non-blocking. A closed pipe ends the process by SIGPIPE.
-// `interrupt`: a descriptor that becomes readable when the user wants to stop, or -1.
-// The error is one line: "standard output: No space left on device".
+// Writes all of it to standard output or standard error, whatever the descriptor does: short
+// writes, EINTR, and EAGAIN of a descriptor that another program made non-blocking. A closed pipe
+// ends the process by SIGPIPE. `interrupt`: a descriptor that becomes readable when the user wants
+// to stop, or -1. The error is one line: "standard output: No space left on device".
 Result<Written> write_all(int fd, std::string_view bytes, int interrupt);
+
+// What some file systems say only when a descriptor is closed (close(2): NFS, quotas): that what
+// was written to it could not be kept. The descriptor stays open. The error is one line.
+Status written_out(int fd);
 
 // One line, or several, of our own to standard output. Exits of the program are 0 only if this was
 // ok.

@@ -38,7 +38,8 @@ constinit const Verb verb_check{
     .synopsis = "ACTION [NAME=VALUE ...]",
     .summary = "say whether an action would run, and start nothing",
     .help =
-        R"(Exit code 0: it would run; 122: an argument is not valid; 126: not permitted, or no such action.
+        R"(Exit code 0: it would run; 122: an argument is not valid; 123: not now, the disk is full;
+126: not permitted, or no such action.
 
 Examples:
   posternctl check web.restart service=nginx

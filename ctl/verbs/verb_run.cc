@@ -79,9 +79,13 @@ class Running {
     [[nodiscard]] std::string name() const { return printable(call_.action); }
 
     // The exit code, once there is one.
+    std::optional<int> take(const Message& message);
     std::optional<int> take(const protocol::Reply& reply);
     [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
     std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
+    // The bytes of a stream in a reply; none where it has none. The error is one line.
+    static Result<std::string> bytes_of(const nlohmann::json& parameters, const Stream& stream);
+    void say_missing(const std::string& what);
     std::optional<int> write(int fd, std::string_view bytes);
     Result<bool, Failed> put_data(nlohmann::json& parameters);
     std::optional<int> take_pipes(const nlohmann::json& parameters);
@@ -113,6 +117,7 @@ class Running {
     Straight straight_;
     // Bytes of each stream that have come, those that were missing counted.
     std::array<std::uint64_t, streams.size()> offsets_{};
+    bool incomplete_ = false;  // something of them was missing, and that was said
 };
 
 int Running::run() {
@@ -165,7 +170,7 @@ Result<int, NoReply> Running::converse() {
             return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
         refusal_.reset();
-        if (const auto code = take(message.reply)) return *code;
+        if (const auto code = take(message)) return *code;
     }
 }
 
@@ -217,12 +222,25 @@ Failed Running::without_reply(const NoReply& none) const {
     return {exit_code::broken};
 }
 
+std::optional<int> Running::take(const Message& message) {
+    if (!message.output) return take(message.reply);
+    fruitful_ = true;
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        const std::string& bytes = message.output->at(which);
+        offsets_.at(which) += bytes.size();
+        if (const auto code = write(streams.at(which).fd, bytes)) return code;
+    }
+    return std::nullopt;
+}
+
 std::optional<int> Running::take(const protocol::Reply& reply) {
     if (!reply.error.empty()) return report(target_, reply).code;
     const auto job = string_field(reply.parameters, "job");
     // A new connection begins with what is known.
     const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
     if (job) job_ = *job;
+    // As JSON they are printed as they came.
+    if (job && !json_) connection_.take_output_of(job_);
     if (!repeats) fruitful_ = true;
     if (json_ && !repeats) {
         if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
@@ -238,28 +256,45 @@ std::optional<int> Running::take(const protocol::Reply& reply) {
 std::optional<int> Running::pass_on(const nlohmann::json& parameters, std::size_t which) {
     const Stream& stream = streams.at(which);
     std::uint64_t& offset = offsets_.at(which);
-    for (const auto& cut : array_field(parameters, "truncated")) {
-        if (cut != stream.text) continue;
-        offset = 0;
-        if (json_) continue;
-        complain(call_.action + ": the job itself cut back its " + stream.name +
-                 ": what came before may be incomplete");
-    }
-    if (const auto missed = integer_field(parameters, stream.missed); missed && *missed > 0) {
-        offset += static_cast<std::uint64_t>(*missed);
-        if (!json_) {
-            complain(call_.action + ": " + std::to_string(*missed) + " bytes of its " +
-                     stream.name + " are missing here: the daemon no longer had them");
+    if (const auto* missed = field(parameters, stream.missed)) {
+        const auto count = integer_field(parameters, stream.missed).value_or(-1);
+        if (count < 0) {
+            return nonsense(connection_, std::string(stream.missed) + " is " + missed->dump()).code;
+        }
+        if (count > 0) {
+            const std::uint64_t end = offset + static_cast<std::uint64_t>(count);
+            say_missing(std::to_string(count) + " bytes of its " + stream.name +
+                        " are missing here, bytes " + std::to_string(offset) + " to " +
+                        std::to_string(end - 1) + ": the daemon no longer had them");
+            offset = end;
         }
     }
-    auto bytes = string_field(parameters, stream.text);
-    if (const auto base64 = string_field(parameters, stream.base64)) {
-        bytes = protocol::decode_base64(*base64);
-        if (!bytes) return nonsense(connection_, std::string(stream.base64) + " is no base64").code;
-    }
-    if (!bytes) return std::nullopt;
+    const auto bytes = bytes_of(parameters, stream);
+    if (!bytes) return nonsense(connection_, bytes.error().message).code;
     offset += bytes->size();
     return json_ ? std::nullopt : write(stream.fd, *bytes);
+}
+
+Result<std::string> Running::bytes_of(const nlohmann::json& parameters, const Stream& stream) {
+    const auto* const text = field(parameters, stream.text);
+    const auto* const base64 = field(parameters, stream.base64);
+    if (text != nullptr && base64 != nullptr) {
+        return fail(std::string(stream.text) + " comes twice");
+    }
+    if (text != nullptr) {
+        if (!text->is_string()) return fail(std::string(stream.text) + " is no text");
+        return text->get<std::string>();
+    }
+    if (base64 == nullptr) return std::string();
+    auto bytes = protocol::decode_base64(string_field(parameters, stream.base64).value_or("?"));
+    if (!bytes) return fail(std::string(stream.base64) + " is no base64");
+    return std::move(*bytes);
+}
+
+// At once, where it is missing, and under --json too: a log of both streams shows the place.
+void Running::say_missing(const std::string& what) {
+    incomplete_ = true;
+    complain(call_.action + ": " + what);
 }
 
 std::optional<int> Running::write(int fd, std::string_view bytes) {
@@ -364,12 +399,25 @@ int Running::finished(const nlohmann::json& parameters) {
     }
     const auto line = describe_job_end(call_.action, job_, *end, seconds);
     if (!line.empty() && !json_) complain(line);
+    for (std::size_t which = 0; which < streams.size(); ++which) {
+        const auto& from = end->lost_from.at(which);
+        if (!from) continue;
+        say_missing("its " + std::string(streams.at(which).name) + " is lost from byte " +
+                    std::to_string(*from) + " on: the daemon could not keep it");
+    }
+    for (const Stream& stream : streams) {
+        if (const auto kept = written_out(stream.fd); !kept) say_missing(kept.error().message);
+    }
     if (straight_.lost) {
         complain(call_.action + ": what goes straight to or from job " + job_ +
                  " was lost with the connection that started it, and is not kept");
         return exit_code::broken;
     }
-    return exit_code_of_job(*end);
+    const int code = exit_code_of_job(*end);
+    if (!incomplete_) return code;
+    complain(call_.action + ": not all of its output is there, so the exit code is " +
+             std::to_string(exit_code::broken) + "; the job's own is " + std::to_string(code));
+    return exit_code::broken;
 }
 
 int run_action(const Invocation& invocation) {
@@ -397,8 +445,9 @@ constinit const Verb verb_run{
     .summary = "run an action and pass on its output",
     .help =
         R"(The job's standard output and standard error come as it writes them, byte for byte, and its
-exit code is the one of posternctl. Ctrl-C ends posternctl; whether the job goes on is the
-action's own affair, and is said. A list is given by naming its argument several times.
+exit code is the one of posternctl. Where not all of its output came, or could be written, that is
+said on standard error and the exit code is 125. Ctrl-C ends posternctl; whether the job goes on is
+the action's own affair, and is said. A list is given by naming its argument several times.
 
 Standard input is read where the action takes any (describe says so), and left alone elsewhere.
 

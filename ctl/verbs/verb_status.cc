@@ -51,8 +51,14 @@ int run_status(const Invocation& invocation) {
         {"actions", std::to_string(number_of(*reply, "actions")) + " in force, " +
                         std::to_string(array_field(*reply, "bad").size()) + " files bad"},
     };
+    if (string_field(*reply, "diskFull")) {
+        rows.emplace_back("disk full", text_of(*reply, "diskFull"));
+    }
     if (string_field(*reply, "recordProblem")) {
         rows.emplace_back("records", text_of(*reply, "recordProblem"));
+    }
+    if (string_field(*reply, "outputProblem")) {
+        rows.emplace_back("output", text_of(*reply, "outputProblem"));
     }
     add_callers(*reply, rows);
     for (const auto& file : array_field(*reply, "bad")) {
@@ -72,7 +78,8 @@ constinit const Verb verb_status{
     .summary = "for the administrator: what the daemon is, has and does",
     .help =
         R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
-files that are not, with the reason; and why records of jobs can't be written, where that is so.
+files that are not, with the reason; that the disk is full, and why records of jobs can't be
+written, where that is so.
 
 Examples:
   posternctl status

@@ -3,10 +3,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "base/control_data.h"
+#include "protocol/output_reply.h"
 
 namespace postern::ctl {
 namespace {
@@ -14,7 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 // One for each direction.
 constexpr std::size_t most_descriptors = 2;
-constexpr std::size_t read_bytes = std::size_t{64} * 1024;
+constexpr std::size_t read_bytes = std::size_t{256} * 1024;
 
 }  // namespace
 
@@ -39,11 +43,13 @@ void Connection::send() {
 
 bool Connection::read() {
     if (over_) return false;
-    in_.erase(0, taken_);
+    // Mostly nothing is left to be moved.
+    const auto left = std::span(in_).subspan(taken_, read_ - taken_);
+    if (taken_ > 0) std::ranges::copy(left, in_.begin());
+    read_ = left.size();
     taken_ = 0;
-    const auto had = in_.size();
-    in_.resize(had + read_bytes);
-    iovec data{in_.data() + had, read_bytes};
+    if (in_.size() < read_ + read_bytes) in_.resize(read_ + read_bytes);
+    iovec data{in_.data() + read_, in_.size() - read_};
     DescriptorSpace<most_descriptors> control;
     msghdr message{};
     message.msg_iov = &data;
@@ -62,21 +68,26 @@ bool Connection::read() {
             descriptors_.push_back(std::move(descriptor));
         }
     }
-    in_.resize(had + (got > 0 ? static_cast<std::size_t>(got) : 0));
+    if (got > 0) read_ += static_cast<std::size_t>(got);
     if (got == 0 || (got < 0 && errno != EAGAIN)) over_ = true;
     return !over_;
 }
 
 Result<std::optional<Message>, NoReply> Connection::next() {
-    auto rest = std::string_view(in_).substr(taken_);
+    auto rest = std::string_view(in_).substr(taken_, read_ - taken_);
     const auto frame = framer_.next(rest);
-    taken_ = in_.size() - rest.size();
+    taken_ = read_ - rest.size();
     if (framer_.too_long()) {
         return Unexpected(
             NoReply{NoReply::Why::nonsense,
                     path_ + ": a reply that does not end; that is no Postern daemon"});
     }
     if (!frame) return std::optional<Message>{};
+    if (!output_of_.empty()) {
+        if (auto output = protocol::decode_output_reply(frame->text, output_of_)) {
+            return std::optional<Message>{Message{{}, {}, std::move(output)}};
+        }
+    }
     auto reply = protocol::decode_reply(frame->text);
     if (!reply) {
         return Unexpected(NoReply{NoReply::Why::nonsense,

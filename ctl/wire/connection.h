@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -20,10 +21,12 @@
 
 namespace postern::ctl {
 
-// A reply, and the text that it came as.
+// A reply, and the text that it came as; or only what a job wrote.
 struct Message {
     protocol::Reply reply;
     std::string text;
+    // Of stdout and stderr, where it was asked for: such a reply continues and has nothing else.
+    std::optional<std::array<std::string, 2>> output = std::nullopt;
 };
 
 // Why there is no reply.
@@ -61,6 +64,9 @@ class Connection {
     Connection(UniqueFd socket, std::string path)
         : socket_(std::move(socket)), path_(std::move(path)) {}
 
+    // From now on replies that have nothing but output of this job come as Message::output.
+    void take_output_of(std::string job) { output_of_ = std::move(job); }
+
     // Puts a call, with its terminator, where send() takes it from.
     void queue(std::string_view call) { out_ += call; }
     [[nodiscard]] std::size_t queued() const { return out_.size(); }
@@ -96,9 +102,12 @@ class Connection {
     UniqueFd socket_;
     std::string path_;
     std::string out_;
-    std::string in_;         // bytes that were read...
-    std::size_t taken_ = 0;  // ... and how many of them the framer has taken
-    protocol::Framer framer_{protocol::reply_bytes};
+    std::string in_;         // the first bytes of it were read...
+    std::size_t read_ = 0;   // ... so many...
+    std::size_t taken_ = 0;  // ... and of these the framer has taken so many
+    // One connection in a process that does not last: it may keep what one reply takes.
+    protocol::Framer framer_{protocol::reply_bytes, protocol::reply_bytes};
+    std::string output_of_;
     bool expects_descriptors_ = false;
     std::vector<UniqueFd> descriptors_;
     bool unsendable_ = false;

@@ -21,9 +21,10 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/guard/listen/identity.h"
+#include "daemon/guard/output_keeper.h"
 #include "daemon/guard/service/log.h"
-#include "daemon/guard/sessions/child.h"
 #include "daemon/jobs/open/open_jobs.h"
+#include "daemon/loop/child.h"
 
 namespace postern {
 namespace {
@@ -31,22 +32,25 @@ namespace {
 // Units that systemd is asked to start at a time: one more than it is at work on.
 constexpr std::size_t units_at_once = 2;
 
-// The ids of the system user of the sessions. It must be nobody else's: whoever shares it could end
-// sessions, and root would be no wall at all.
-Result<std::pair<uid_t, gid_t>> session_ids(const std::string& name) {
+constexpr const char* default_output_user = "postern-output";
+
+// The ids of the system user of our own programs. It must be nobody else's: whoever shares it could
+// end them, and root would be no wall at all.
+Result<std::pair<uid_t, gid_t>> ids_of(const char* whose, const char* option,
+                                       const std::string& name) {
     errno = 0;
     const passwd* account = ::getpwnam(name.c_str());
     if (account == nullptr) {
-        return fail("session user \"" + printable(name) + "\" " +
+        return fail(whose + std::string(" user \"") + printable(name) + "\" " +
                     (errno == 0 ? "does not exist"
                                 : std::string("can't be looked up: ") + std::strerror(errno)) +
                     "; make it: systemd-sysusers, or useradd --system --no-create-home --shell "
                     "/usr/sbin/nologin " +
-                    printable(name) + "; or name another with --session-user");
+                    printable(name) + "; or name another with " + option);
     }
     if (account->pw_uid == 0 || account->pw_gid == 0) {
-        return fail("session user \"" + printable(name) +
-                    "\" is root or has its group; sessions must have no privilege, name another");
+        return fail(whose + std::string(" user \"") + printable(name) +
+                    "\" is root or has its group; it must have no privilege, name another");
     }
     return std::pair{account->pw_uid, account->pw_gid};
 }
@@ -198,13 +202,33 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
-        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_uid, limits.connections},
+        OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_user, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
                 Datagrams::create(event_.get(), turns_->turns(), std::move(packets), *pool_,
                                   *audit_, {spawner_.get(), dropper_program_.get()}, only_uid));
     datagrams_ = std::move(datagrams);
     return {};
+}
+
+// Jobs of a unit's guard outlive it, and so is to who keeps what they write.
+Result<jobs::KeeperLink::Connect> Manager::output_keeper() {
+    const std::string& runtime = configuration_.output_runtime;
+    if (!systemd_socket_.empty() && !runtime.empty()) {
+        return connect_to_keeper(runtime + "/socket", uid_ == 0 ? "postern-output.service"
+                                                                : "--user postern-output.service");
+    }
+    POSTERN_TRY(auto program, open_helper("postern-output"));
+    std::optional<std::pair<uid_t, gid_t>> ids;
+    if (uid_ == 0) {
+        std::string user = configuration_.output_user;
+        if (user.empty()) {
+            user = ::getpwnam(default_output_user) != nullptr ? default_output_user
+                                                              : configuration_.session_user;
+        }
+        POSTERN_TRY(ids, ids_of("output", "--output-user", user));
+    }
+    return start_keeper(event_.get(), *spawner_, std::move(program), ids);
 }
 
 Status Manager::set_up_jobs(std::uint64_t open_files) {
@@ -217,8 +241,12 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;
     settings.kill_grace = limits.kill_grace;
+    POSTERN_TRY(settings.connect_keeper, output_keeper());
+    settings.ready = [this] { starts_->wake(); };
     settings.stored_output_bytes = limits.stored_output;
-    settings.retention = {limits.records_per_uid, limits.records, limits.stored_output_per_uid};
+    settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user,
+                          limits.stored_output_total};
+    settings.follower_stall = limits.follower_stall;
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
     job_audit_ = std::make_unique<JobAudit>(*audit_);
@@ -227,7 +255,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     starts.burst = 2 * limits.starts_per_user;
     // Without systemd each start is a process of its own, and they have the machine to share.
     if (!systemd_socket_.empty()) starts.at_once = units_at_once;
-    starts_ = std::make_unique<jobs::StartQueue>(event_.get(), starts);
+    starts_ = std::make_unique<jobs::StartQueue>(
+        event_.get(), starts, [this] { return jobs_->ready() && !jobs_->makes_room(); });
     POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());
@@ -243,7 +272,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     settings.reply_output_bytes = configuration_.limits.reply_output;
     settings.idle = configuration_.limits.session_idle;
     if (uid_ == 0) {
-        POSTERN_TRY(auto ids, session_ids(configuration_.session_user));
+        POSTERN_TRY(auto ids, ids_of("session", "--session-user", configuration_.session_user));
         settings.ids = ids;
     }
     std::vector<SocketReport> sockets;
@@ -272,7 +301,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
                 pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting()};
+                jobs_->active() + starts_->waiting(), job_audit_->trouble()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] { leave_idle(); });

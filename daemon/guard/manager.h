@@ -25,6 +25,7 @@
 #include "daemon/guard/service/service_notice.h"
 #include "daemon/guard/sessions/session_pool.h"
 #include "daemon/jobs/job_manager.h"
+#include "daemon/jobs/output/keeper_link.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/spawner.h"
 #include "daemon/loop/turn_loop.h"
@@ -51,6 +52,7 @@ class Manager {
     void set_state(State state);
     Status watch_signals();
     Status set_up_policy();
+    Result<jobs::KeeperLink::Connect> output_keeper();
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions(const std::vector<Listener>& listeners);
     Result<std::vector<Listener>> open_listeners();

@@ -26,9 +26,8 @@ Result<std::unique_ptr<FileWatcher>> FileWatcher::create(sd_event* event,
     return watcher;
 }
 
-int FileWatcher::watch(const std::string& path, Times times) {
-    const std::uint32_t mask = times == Times::once ? IN_MODIFY | IN_ONESHOT : IN_MODIFY;
-    return inotify_add_watch(inotify_.get(), path.c_str(), mask);
+int FileWatcher::watch(const std::string& path) {
+    return inotify_add_watch(inotify_.get(), path.c_str(), IN_MODIFY);
 }
 
 void FileWatcher::forget(int watch) {

@@ -21,10 +21,9 @@ class FileWatcher {
                                                        std::function<void(int)> changed,
                                                        std::function<void()> overflow);
 
-    enum class Times : bool { once, always };
     // Calls `changed` when the file is modified. The file of a number that is watched already keeps
     // its number. -1: the kernel has no watch left (fs.inotify.max_user_watches).
-    int watch(const std::string& path, Times times);
+    int watch(const std::string& path);
     void forget(int watch);
 
   private:

@@ -4,26 +4,38 @@
 #include <cstdint>
 
 #include "base/unique_fd.h"
-#include "daemon/jobs/job_pipe.h"
 #include "daemon/jobs/start_failure.h"
 #include "model/job.h"
 
 namespace postern::jobs {
+
+// What of a job's data goes straight to and from the client that started it, and is not kept.
+struct Straight {
+    bool input = false;
+    bool output = false;
+    [[nodiscard]] bool any() const { return input || output; }
+};
+
+// Ends of pipes, each where that goes straight.
+struct ClientEnds {
+    UniqueFd output;  // to read
+    UniqueFd input;   // to write
+};
 
 // Told in this order: started or start_failed; output any number of times; ended exactly once after
 // started. After start_failed or ended the manager forgets it.
 class Follower {
   public:
     virtual ~Follower() = default;
-    // Of the one that a job is started for, when the job is made: ends of pipes that the job gets
-    // in the place of its files.
-    virtual JobEnds take_job_ends() { return {}; }
+    // Of the one that a job is started for: what is to go straight...
+    [[nodiscard]] virtual Straight straight() const { return {}; }
+    // ... and, when the job is made, the client's ends of the pipes of that.
+    virtual void take_ends(ClientEnds /*ends*/) {}
     // The program runs. Two fresh read-only descriptors of its output files, the follower's own.
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
     virtual void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;
     virtual void start_failed(const JobId& job, const StartFailure& failure) = 0;
-    // A file was written to (or truncated) since the last await_output(), or held more than its
-    // offsets already; once for each of those calls.
+    // A file holds more than the offsets of the last await_output(); once for each of those calls.
     virtual void output(const JobId& job) = 0;
     // Nothing of the job runs any more; what the files hold now is all.
     virtual void ended(const JobId& job, const JobResult& result) = 0;

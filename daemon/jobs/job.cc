@@ -1,7 +1,7 @@
 #include "daemon/jobs/job.h"
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,24 +13,28 @@ namespace {
 
 // Finer than sd-event's own 250 ms: callers wait for the end of their jobs.
 constexpr std::chrono::milliseconds timer_accuracy{1};
+// One that stands still is seen at most an eighth of that time late.
+constexpr int looks_in_a_stall = 8;
+// Where a job writes to its files itself (it was started by a version before this): how often they
+// are looked at while somebody waits.
+constexpr std::chrono::milliseconds look_interval{200};
 
 }  // namespace
 
 Job::Job(JobHost& host, JobParts parts)
     : host_(host),
       record_(std::move(parts.record)),
-      files_(std::move(parts.files)),
-      ends_(std::move(parts.ends)),
+      output_(record_, std::move(parts.streams)),
+      stdin_end_(std::move(parts.stdin_end)),
       place_(std::move(parts.place)),
-      return_timer_(make_timer([this] { end(Outcome::disconnected); })) {
-    if (parts.follower) followers_.add(std::move(parts.follower), std::move(files_.readers));
+      return_timer_(make_timer([this] { end(Outcome::disconnected); })),
+      stall_timer_(make_timer([this] { look_at_followers(); })) {
+    if (!parts.follower) return;
+    followers_.add(std::move(parts.follower), std::move(parts.readers), Followers::Clock::now());
+    output_.set_needs(followers_.needs());
 }
 
-Job::~Job() {
-    for (const int watch : output_watch_) {
-        if (watch >= 0) host_.unwatch(watch);
-    }
-}
+Job::~Job() = default;
 
 Timer Job::make_timer(std::function<void()> what) {
     return {host_.event(), std::move(what), timer_accuracy};
@@ -43,8 +47,9 @@ void Job::moved(std::string_view from, std::string_view to) {
 void Job::program_runs() {
     runs_ = true;
     place_.reset();
-    if (!watch_output(0) || !watch_output(1)) host_.look_soon(*this);
+    output_.close_write_ends();
     tell_started();
+    sync();
 }
 
 void Job::fail_later(StartFailure failure) {
@@ -53,7 +58,6 @@ void Job::fail_later(StartFailure failure) {
 
 void Job::fail_start(const StartFailure& failure) {
     clean_up();
-    for (const OutputFile& output : files_.output) output.close_to_writing();
     record_.state = RecordState::failed;
     record_.message = failure.detail;
     record_.told = failure.message;
@@ -66,13 +70,23 @@ void Job::fail_start(const StartFailure& failure) {
 }
 
 void Job::finish() {
-    runs_ = false;
+    if (finishes_) return;
+    finishes_ = true;
     clean_up();
-    for (OutputFile& output : files_.output) {
-        static_cast<void>(output.trim(host_.settings().stored_output_bytes));
-        output.close_to_writing();
-    }
+    output_.close_write_ends();
     record_.result.ended = wall_clock();
+    // What its processes wrote last may still be in its pipes. A process that is not of the job and
+    // was given such a descriptor may go on writing: what is there now is all that counts.
+    if (output_.is_drained()) return complete();
+    output_.finish();
+    host_.sync_soon(*this);
+}
+
+void Job::complete() {
+    runs_ = false;
+    for (std::size_t i = 0; i < lost_.size(); ++i) {
+        if (lost_[i] != not_awaited) record_.result.lost_from[i] = lost_[i];
+    }
     record_.state =
         record_.result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
     if (const Status written = host_.records().write_last(record_); !written) {
@@ -83,70 +97,96 @@ void Job::finish() {
 
 // ---- Output ----
 
-bool Job::watch_output(std::size_t stream) {
-    if (output_watch_[stream] < 0) {
-        const std::string path = "/proc/self/fd/" + std::to_string(files_.output[stream].fd());
-        output_watch_[stream] = host_.watch(*this, path, FileWatcher::Times::once);
-    }
-    return output_watch_[stream] >= 0;
-}
-
-bool Job::has_more(const Offsets& offsets) const {
-    for (std::size_t stream = 0; stream < offsets.size(); ++stream) {
-        const std::uint64_t size = files_.output[stream].size();
-        // Shorter than what was read: the job has cut it back, which the reader is to hear of.
-        const bool cut_back = size < offsets[stream] && offsets[stream] != not_awaited;
-        if (size > offsets[stream] || cut_back) return true;
-    }
-    return false;
-}
-
 void Job::await_output(FollowerId follower, const Offsets& offsets) {
     if (!runs_) return;
     followers_.await(follower, offsets);
-    const bool watched = watch_output(0) && watch_output(1);
-    if (!watched) host_.look_soon(*this);
-    // After the watch is there, so that nothing falls between.
-    if (has_more(offsets)) host_.later(*this, &Job::tell_output);
+    if (output_.has_more(offsets)) host_.later(*this, &Job::tell_output);
+    sync();
 }
 
-void Job::file_changed(int watch) {
-    for (int& known : output_watch_) {
-        if (known == watch) known = -1;  // one-shot
+bool Job::taken(FollowerId follower, const Offsets& offsets) {
+    const Offsets sizes = output_.sizes();
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        if (offsets[i] != not_awaited && offsets[i] > sizes[i]) return false;
     }
-    host_.look_soon(*this);
-    // Even where it is no longer than before: it may have been cut back and written anew.
-    if (runs_) followers_.output(id(), [](const Offsets& /*offsets*/) { return true; });
+    if (!followers_.taken(follower, offsets, Followers::Clock::now())) return false;
+    sync();
+    return true;
 }
 
-bool Job::look_at_output() {
-    const bool watched = static_cast<int>(watch_output(0)) + static_cast<int>(watch_output(1)) == 2;
-    for (OutputFile& output : files_.output) {
-        const int error = trims_ ? output.trim(host_.settings().stored_output_bytes) : 0;
-        if (error == 0) continue;
-        trims_ = false;
-        host_.notice("output of job " + id().text() + " can't be bounded: " + std::strerror(error));
-    }
-    const auto more = [this](const Offsets& offsets) { return has_more(offsets); };
-    if (followers_.any_awaits(more)) host_.later(*this, &Job::tell_output);
-    return !watched;
+void Job::sync() {
+    output_.set_needs(followers_.needs());
+    host_.sync_soon(*this);
+    if (looks_ || (!followers_.may_hold_back() && output_.pipes() > 0)) return;
+    looks_ = true;
+    arm(stall_timer_,
+        output_.pipes() > 0 ? host_.settings().follower_stall / looks_in_a_stall : look_interval);
+}
+
+void Job::look_at_followers() {
+    looks_ = false;
+    followers_.find_stalled(output_.sizes(), host_.settings().follower_stall,
+                            Followers::Clock::now());
+    if (output_.pipes() == 0) tell_output();
+    sync();
 }
 
 void Job::tell_output() {
-    followers_.output(id(), [this](const Offsets& offsets) { return has_more(offsets); });
+    followers_.output(id(), [this](const Offsets& offsets) { return output_.has_more(offsets); });
+    sync();
+}
+
+// ---- What postern-output says ----
+
+void Job::output_has_grown(std::size_t stream) {
+    output_.told(stream);
+    tell_output();
+}
+
+void Job::output_is_kept(const output::Message& kept, std::vector<UniqueFd>& descriptors) {
+    UniqueFd read_end;
+    UniqueFd file;
+    if (!descriptors.empty()) read_end = std::move(descriptors[0]);
+    if (descriptors.size() > 1) file = std::move(descriptors[1]);
+    output_.kept(kept.stream, std::move(read_end), std::move(file));
+    if (followers_.none() && kept.followers > 0) {
+        const auto left =
+            std::min(std::chrono::microseconds(kept.stall), host_.settings().follower_stall);
+        followers_.add_interrupted(
+            kept.stream, kept.floor == output::none ? not_awaited : kept.floor, kept.followers,
+            Followers::Clock::now() - (host_.settings().follower_stall - left));
+    }
+}
+
+void Job::keeper_is_here() {
+    lost_ = output_.all_kept();
+    for (std::size_t i = 0; i < lost_.size(); ++i) {
+        if (lost_[i] == not_awaited) continue;
+        host_.notice("job " + id().text() + " of " + record_.action + ": its " + stream_names[i] +
+                     " is lost from byte " + std::to_string(lost_[i]) +
+                     " on: the daemon and postern-output did not run at the same time");
+    }
+    if (finishes_ && output_.is_drained()) return complete();
+    sync();
+}
+
+void Job::output_is_finished() {
+    if (finishes_) complete();
 }
 
 // ---- Who follows ----
 
 Result<FollowerId> Job::follow(std::unique_ptr<Follower> follower) {
-    std::array<UniqueFd, 2> files;
-    for (std::size_t stream = 0; stream < files.size(); ++stream) {
-        files[stream] = files_.output[stream].open_reader();
-        if (!files[stream]) return fail(std::string("output: ") + std::strerror(errno));
+    std::array<UniqueFd, stream_count> files;
+    for (std::size_t i = 0; i < stream_count; ++i) {
+        POSTERN_TRY(files[i], output_.stream(i).open_reader());
     }
     return_timer_.disarm();
     if (runs_) host_.later(*this, &Job::tell_started);
-    return followers_.add(std::move(follower), std::move(files));
+    const FollowerId added =
+        followers_.add(std::move(follower), std::move(files), Followers::Clock::now());
+    sync();
+    return added;
 }
 
 void Job::tell_started() {
@@ -154,7 +194,8 @@ void Job::tell_started() {
 }
 
 void Job::leave(FollowerId follower, Leaving leaving) {
-    followers_.remove(follower);
+    followers_.remove(follower, leaving == Leaving::interrupted, Followers::Clock::now());
+    sync();
     if (!record_.kill_on_disconnect || !followers_.none()) return;
     if (leaving == Leaving::interrupted) {
         expect_return();

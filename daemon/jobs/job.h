@@ -1,4 +1,4 @@
-// One job: its record, its output files and who is told of it. How its processes are started,
+// One job: its record, its output and who is told of it. How its processes are started,
 // watched and ended is for the kinds of jobs: DirectJob and UnitJob.
 #pragma once
 
@@ -9,13 +9,13 @@
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "daemon/jobs/follower.h"
 #include "daemon/jobs/followers.h"
-#include "daemon/jobs/job_files.h"
 #include "daemon/jobs/job_host.h"
-#include "daemon/jobs/job_pipe.h"
+#include "daemon/jobs/job_output.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/start_failure.h"
 #include "daemon/jobs/start_queue.h"
@@ -29,10 +29,11 @@ namespace postern::jobs {
 // What a job is made of.
 struct JobParts {
     Record record;
-    JobFiles files;
+    JobStreams streams;
+    std::array<UniqueFd, stream_count> readers;    // for that follower
     std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
     StartPlace place = nullptr;                    // until its program runs, or never will
-    JobEnds ends = {};                             // where they take the place of files
+    UniqueFd stdin_end = {};                       // where standard input is a pipe
 };
 
 class Job {
@@ -48,9 +49,13 @@ class Job {
     // Its record is written and it was admitted. What goes wrong comes as start_failed, from the
     // loop.
     virtual void start(const policy::Action& action, const policy::Command& command) = 0;
+    // Nothing of it is to be started: start_failed, from the loop.
+    void fail_later(StartFailure failure);
     // As in JobManager. Never calls back.
     virtual void end(Outcome outcome) = 0;
     void await_output(FollowerId follower, const Offsets& offsets);
+    // As in JobManager.
+    bool taken(FollowerId follower, const Offsets& offsets);
     Result<FollowerId> follow(std::unique_ptr<Follower> follower);
     void leave(FollowerId follower, Leaving leaving);
     // Of one whose action wants it to end with its caller: it is ended, unless one comes soon.
@@ -58,28 +63,37 @@ class Job {
     // Whether it goes on when the guard stops.
     [[nodiscard]] virtual bool outlives_the_guard() const = 0;
 
-    virtual void file_changed(int watch);
-    // Bounds the stored output, and watches again what has changed. True: look again.
-    bool look_at_output();
+    // A file that it watches was changed.
+    virtual void file_changed(int /*watch*/) {}
+
+    // ---- What postern-output says ----
+
+    [[nodiscard]] JobOutput& output() { return output_; }
+    [[nodiscard]] const JobOutput& output() const { return output_; }
+    // It has so much more of this stream than somebody waits for.
+    void output_has_grown(std::size_t stream);
+    // It has this stream, and the needs of followers of the guard before this one.
+    void output_is_kept(const output::Message& kept, std::vector<UniqueFd>& descriptors);
+    // It has said which streams it has: what nobody has any more is lost.
+    void keeper_is_here();
+    // It has taken the rest.
+    void output_is_finished();
 
   protected:
     Job(JobHost& host, JobParts parts);
 
     JobHost& host() { return host_; }
     Record& own_record() { return record_; }
-    [[nodiscard]] const JobFiles& files() const { return files_; }
-    // Until the program has them: to be let go then.
-    JobEnds& ends() { return ends_; }
+    // Where it has standard input from a pipe: the end of it, which whoever starts the program
+    // takes.
+    UniqueFd take_stdin_end() { return std::move(stdin_end_); }
     // A step of its states, for the observer.
     void moved(std::string_view from, std::string_view to);
-    // Precondition: no descriptor is open for writing that the program does not have.
     void program_runs();
     // Nothing was started, or it came to nothing. Calls JobHost::over().
     void fail_start(const StartFailure& failure);
-    // The same, from the loop.
-    void fail_later(StartFailure failure);
     // Nothing of it runs any more; how it ended stands in the record's result, but for when. Calls
-    // JobHost::over().
+    // JobHost::over(), at once or when the rest of its output is in its files.
     void finish();
     // A timer as exact as callers who wait for a job are owed.
     Timer make_timer(std::function<void()> what);
@@ -92,22 +106,27 @@ class Job {
     virtual void clean_up() {}
 
   private:
-    bool watch_output(std::size_t stream);
-    [[nodiscard]] bool has_more(const Offsets& offsets) const;
     void tell_started();
     void tell_output();
+    // What followers need has changed.
+    void sync();
+    void look_at_followers();
+    void lost_output(const Offsets& from);
+    void complete();
 
     JobHost& host_;
     Record record_;
-    JobFiles files_;
-    JobEnds ends_;
+    JobOutput output_;
+    UniqueFd stdin_end_;
     Followers followers_;
     StartPlace place_;
     Timer return_timer_;  // until somebody comes
+    Timer stall_timer_;   // while somebody may hold it back
+    bool looks_ = false;  // it is armed
+    Offsets lost_{not_awaited, not_awaited};
 
-    bool runs_ = false;  // its followers were told so, and it is not over
-    bool trims_ = true;
-    std::array<int, 2> output_watch_{-1, -1};
+    bool runs_ = false;      // its followers were told so, and it is not over
+    bool finishes_ = false;  // nothing of it runs any more
 };
 
 }  // namespace postern::jobs

@@ -38,21 +38,16 @@ Result<UniqueFd> program_of(const policy::Action& action) {
     return std::move(opened).value();
 }
 
-Result<UniqueFd> stdin_of(const policy::Command& command, JobEnds& ends) {
-    if (ends.stdin_end) return std::move(ends.stdin_end);
+Result<UniqueFd> stdin_of(const policy::Command& command, UniqueFd pipe_end) {
+    if (pipe_end) return pipe_end;
     if (!command.stdin_text) return null_file();
     const std::string& text = *command.stdin_text;
     return sealed_file("postern-stdin",
                        {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
 
-int stdout_of(const JobFiles& files, const JobEnds& ends) {
-    return ends.stdout_end ? ends.stdout_end.get() : files.output[0].fd();
-}
-
-int stderr_of(const policy::Action& action, const JobFiles& files, const JobEnds& ends) {
-    if (ends.stderr_end) return ends.stderr_end.get();
-    return files.output[action.merge_stderr ? 0 : 1].fd();
+std::size_t error_stream(const policy::Action& action) {
+    return action.merge_stderr ? 0 : 1;
 }
 
 }  // namespace postern::jobs

@@ -7,8 +7,6 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "daemon/jobs/job_files.h"
-#include "daemon/jobs/job_pipe.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
@@ -22,12 +20,11 @@ std::vector<std::string> environment_of(const policy::Action& action, const Reco
 // safe any more.
 Result<UniqueFd> program_of(const policy::Action& action);
 
-// Its standard input: the end of a pipe, /dev/null, or a sealed file. Error: no descriptor or
-// memory is to be had.
-Result<UniqueFd> stdin_of(const policy::Command& command, JobEnds& ends);
+// Its standard input: the end of a pipe where it is to have that, /dev/null, or a sealed file.
+// Error: no descriptor or memory is to be had.
+Result<UniqueFd> stdin_of(const policy::Command& command, UniqueFd pipe_end);
 
-// Its standard output and standard error, which stay the files' and the ends'.
-int stdout_of(const JobFiles& files, const JobEnds& ends);
-int stderr_of(const policy::Action& action, const JobFiles& files, const JobEnds& ends);
+// Which of the output files is its standard error.
+std::size_t error_stream(const policy::Action& action);
 
 }  // namespace postern::jobs

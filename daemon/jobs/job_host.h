@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "daemon/jobs/file_watcher.h"
 #include "daemon/jobs/observer.h"
+#include "daemon/jobs/output/keeper_link.h"
 #include "daemon/jobs/record/record_store.h"
 #include "daemon/jobs/settings.h"
 #include "daemon/jobs/start_failure.h"
@@ -30,10 +30,11 @@ class JobHost {
     // It is active from now on, until over().
     virtual void add(std::unique_ptr<Job> job) = 0;
     // As FileWatcher::watch; a change comes as Job::file_changed().
-    virtual int watch(Job& job, const std::string& path, FileWatcher::Times times) = 0;
+    virtual int watch(Job& job, const std::string& path) = 0;
     virtual void unwatch(int watch) = 0;
-    // Calls Job::look_at_output() soon, and again until it says that there is no need.
-    virtual void look_soon(Job& job) = 0;
+    virtual KeeperLink& keeper() = 0;
+    // Tells postern-output from the loop what it has not heard of the job's output.
+    virtual void sync_soon(const Job& job) = 0;
     // Calls it from the loop, if the job is not over by then.
     virtual void later(const Job& job, std::function<void(Job&)> what) = 0;
     // The job is over, its observer and followers told nothing yet. Destroys it. With a failure it

@@ -44,6 +44,10 @@
 
 namespace postern::jobs {
 
+// For the administrator, behind what JobManager::disk_full() says.
+inline constexpr std::string_view full_disk_advice =
+    "make room on that file system: no job is started before";
+
 // A job that has not ended.
 struct ActiveJob {
     JobId job;
@@ -94,6 +98,12 @@ class JobManager {
     virtual void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                               std::uint64_t stderr_offset) = 0;
 
+    // How far its client has each stream, and the job may go on so far beyond; not_awaited: it
+    // wants no more of it. No effect on a job that is over. False: less than before, or more than
+    // there is.
+    virtual bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                       std::uint64_t stderr_offset) = 0;
+
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
@@ -101,8 +111,18 @@ class JobManager {
     // Whether one more key of this payer can be remembered for as long as it must be.
     virtual bool has_room_for_key(uid_t payer) = 0;
 
+    // Whether a start would find no room on the disk yet: what is over is giving way to it.
+    virtual bool makes_room() = 0;
+    // Why no job can be started or stored for want of room. Empty: there is room.
+    virtual std::string disk_full() = 0;
+
     // Why records are not where they ought to be. Empty: they are.
     [[nodiscard]] virtual std::string record_problem() const = 0;
+
+    // Whether a job can be started: else start() fails, and Settings::ready is called when it can.
+    [[nodiscard]] virtual bool ready() const = 0;
+    // Why what jobs write is not kept, and they wait. Empty: it is.
+    [[nodiscard]] virtual std::string output_problem() const = 0;
 
     // Jobs that are not ended yet, of one payer (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;

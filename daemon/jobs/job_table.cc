@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -10,8 +11,12 @@
 namespace postern::jobs {
 namespace {
 
-// How often output is looked at that grows.
-constexpr std::chrono::milliseconds look_interval{200};
+// Of which so much is asked for when a running job's output finds none, and how long removing files
+// may take before it is tried again.
+constexpr std::uint64_t room_for_output = std::uint64_t{1024} * 1024;
+constexpr std::chrono::milliseconds room_delay{20};
+// How often the files of running jobs are measured.
+constexpr std::chrono::seconds size_interval{2};
 
 }  // namespace
 
@@ -23,11 +28,18 @@ Result<std::unique_ptr<JobTable>> JobTable::create(sd_event* event, Settings set
                                   event, [raw = table.get()](int watch) { raw->changed(watch); },
                                   [raw = table.get()] { raw->any_changed(); }));
     table->watcher_ = std::move(watcher);
-    if (const int news = table->records_.news(); news >= 0) {
-        const int r = add_io(event, table->record_news_, news, EPOLLIN,
-                             [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
-        if (r < 0) return fail(std::string("records: ") + std::strerror(-r));
-    }
+    table->set_up_keeper();
+    const int r = add_io(event, table->record_news_, table->records_.news(), EPOLLIN,
+                         [raw = table.get()](std::uint32_t) { raw->records_.tell_news(); });
+    if (r < 0) return fail(std::string("records: ") + std::strerror(-r));
+    table->records_.set_hooks(
+        {[&observer](const Record& job, const std::string& why, bool for_room) {
+             observer.evicted(job, why, for_room);
+         },
+         [&observer](const std::string& path, const std::string& why) {
+             observer.disk_full(path, why);
+         },
+         [&observer](const std::string& path) { observer.disk_has_room(path); }});
     return table;
 }
 
@@ -38,13 +50,30 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       observer_(observer),
       later_timer_(
           event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
-      look_timer_(event, [this] { look_at_outputs(); }) {}
+      room_timer_(
+          event, [this] { tell_room(true); }, std::chrono::milliseconds(1)),
+      size_timer_(event, [this] { look_at_sizes(); }) {}
+
+void JobTable::set_up_keeper() {
+    KeeperLink::Hooks hooks;
+    hooks.told = [this](const output::Message& message, std::vector<UniqueFd>& descriptors) {
+        told(message, descriptors);
+    };
+    hooks.lost = [this] { keeper_is_lost(); };
+    hooks.writable = [this] { sync_all(); };
+    hooks.ready = [this] {
+        if (settings_.ready) settings_.ready();
+    };
+    keeper_ = std::make_unique<KeeperLink>(event_.get(), settings_.connect_keeper,
+                                           settings_.follower_stall, std::move(hooks));
+}
 
 // ---- Which there are ----
 
 void JobTable::add(std::unique_ptr<Job> job) {
     ++active_of_payer_[job->record().requester.payer()];
     const JobId id = job->id();
+    if (jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
     jobs_.emplace(id, std::move(job));
 }
 
@@ -60,7 +89,11 @@ std::size_t JobTable::active_of(uid_t payer) const {
 
 void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     const auto node = jobs_.extract(job.id());
-    look_at_.erase(&job);
+    unsynced_.erase(job.id());
+    if (job.output().is_kept()) {
+        if (forgotten_.empty()) later([this] { sync_all(); });
+        forgotten_.push_back(job.id());
+    }
     const auto active = active_of_payer_.find(job.record().requester.payer());
     if (--active->second == 0) active_of_payer_.erase(active);
     Followers followers = job.take_followers();
@@ -93,8 +126,8 @@ void JobTable::notice(const std::string& message) const {
     if (settings_.notice) settings_.notice(message);
 }
 
-int JobTable::watch(Job& job, const std::string& path, FileWatcher::Times times) {
-    const int watch = watcher_->watch(path, times);
+int JobTable::watch(Job& job, const std::string& path) {
+    const int watch = watcher_->watch(path);
     if (watch >= 0) watches_[watch] = &job;
     return watch;
 }
@@ -116,17 +149,9 @@ void JobTable::any_changed() {
     for (const int watch : all) changed(watch);
 }
 
-void JobTable::look_soon(Job& job) {
-    if (look_at_.empty()) static_cast<void>(look_timer_.arm(look_interval));
-    look_at_.insert(&job);
-}
-
-void JobTable::look_at_outputs() {
-    std::unordered_set<Job*> now;
-    now.swap(look_at_);
-    for (Job* job : now) {
-        if (job->look_at_output()) look_soon(*job);
-    }
+void JobTable::sync_soon(const Job& job) {
+    if (unsynced_.empty()) later([this] { sync_all(); });
+    unsynced_.insert(job.id());
 }
 
 void JobTable::later(const Job& job, std::function<void(Job&)> what) {
@@ -144,6 +169,92 @@ void JobTable::do_what_is_due() {
     std::vector<std::function<void()>> now;
     now.swap(later_);
     for (const std::function<void()>& what : now) what();
+}
+
+// ---- What postern-output is told, and says ----
+
+void JobTable::sync_all() {
+    std::erase_if(forgotten_, [this](const JobId& job) {
+        output::Message forget;
+        forget.kind = output::Kind::forget;
+        forget.job = job;
+        return keeper_->send(forget);
+    });
+    std::erase_if(unsynced_, [this](const JobId& id) {
+        Job* const job = find(id);
+        return job == nullptr || job->output().sync(*keeper_);
+    });
+}
+
+void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descriptors) {
+    Job* const job = find(message.job);
+    switch (message.kind) {
+        case output::Kind::kept:
+            if (job != nullptr) return job->output_is_kept(message, descriptors);
+            forgotten_.push_back(message.job);
+            return;
+        case output::Kind::all_kept: {
+            std::vector<JobId> all;
+            all.reserve(jobs_.size());
+            for (const auto& [id, active] : jobs_) all.push_back(id);
+            for (const JobId& id : all) {
+                if (Job* const active = find(id)) active->keeper_is_here();
+            }
+            return sync_all();
+        }
+        case output::Kind::grown:
+            if (job != nullptr) job->output_has_grown(message.stream);
+            return;
+        case output::Kind::finished:
+            if (job != nullptr) job->output_is_finished();
+            return;
+        case output::Kind::trouble:
+            return output_is_in_trouble(message);
+        default:
+            return;
+    }
+}
+
+// Jobs that have ended give way to what running ones write; that takes a moment. Where nothing can
+// go, the oldest bytes of the job itself do, or it waits for those who follow it.
+void JobTable::output_is_in_trouble(const output::Message& trouble) {
+    const int error = static_cast<int>(trouble.error);
+    if (trouble.job.empty())
+        return notice("no pipe can be made: " + std::string(std::strerror(error)));
+    const bool is_full = error == ENOSPC || error == EDQUOT;
+    if (is_full && records_.make_room(room_for_output) == RecordStore::Room::soon) {
+        static_cast<void>(room_timer_.arm(room_delay));
+        return;
+    }
+    if (!is_full) {
+        notice("the output of job " + trouble.job.text() + " can't be stored: " +
+               std::strerror(error) + "; look what is wrong with that file system");
+    }
+    tell_room(false);
+}
+
+void JobTable::tell_room(bool is_there) {
+    output::Message room;
+    room.kind = output::Kind::room;
+    room.count = is_there ? 1 : 0;
+    static_cast<void>(keeper_->send(room));
+}
+
+// What running jobs have stored counts for their users' bounds.
+void JobTable::look_at_sizes() {
+    for (const auto& [id, job] : jobs_) {
+        const std::uint64_t stored = job->output().stored_bytes();
+        if (!job->output().has_grown_to(stored)) continue;
+        const std::uint64_t may = records_.set_size(id, job->record().requester.payer(), stored);
+        job->output().bound(may);
+        sync_soon(*job);
+    }
+    if (!jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
+}
+
+void JobTable::keeper_is_lost() {
+    for (const auto& [id, job] : jobs_) job->output().forget_keeper();
+    notice(keeper_->problem() + "; jobs that write wait until it is there again");
 }
 
 }  // namespace postern::jobs

@@ -38,9 +38,11 @@ class JobTable final : public JobHost {
     Observer& observer() override { return observer_; }
     void notice(const std::string& message) const override;
     void add(std::unique_ptr<Job> job) override;
-    int watch(Job& job, const std::string& path, FileWatcher::Times times) override;
+    int watch(Job& job, const std::string& path) override;
     void unwatch(int watch) override;
-    void look_soon(Job& job) override;
+    KeeperLink& keeper() override { return *keeper_; }
+    [[nodiscard]] const KeeperLink& keeper() const { return *keeper_; }
+    void sync_soon(const Job& job) override;
     void later(const Job& job, std::function<void(Job&)> what) override;
     void over(Job& job, const std::optional<StartFailure>& failure) override;
 
@@ -60,7 +62,13 @@ class JobTable final : public JobHost {
     JobTable(sd_event* event, Settings settings, RecordStore records, Observer& observer);
     void later(std::function<void()> what);
     void do_what_is_due();
-    void look_at_outputs();
+    void set_up_keeper();
+    void told(const output::Message& message, std::vector<UniqueFd>& descriptors);
+    void keeper_is_lost();
+    void output_is_in_trouble(const output::Message& trouble);
+    void tell_room(bool is_there);
+    void look_at_sizes();
+    void sync_all();
     void changed(int watch);
     void any_changed();
     [[nodiscard]] bool nothing_to_wait_for() const;
@@ -75,10 +83,13 @@ class JobTable final : public JobHost {
     // all whenever it is enabled, and a session that asks again and again would have the loop to
     // itself.
     Timer later_timer_;
-    Timer look_timer_;
+    Timer room_timer_;
+    Timer size_timer_;  // while there are jobs
+    std::unique_ptr<KeeperLink> keeper_;
 
     std::unordered_map<int, Job*> watches_;
-    std::unordered_set<Job*> look_at_;
+    std::unordered_set<JobId> unsynced_;  // of which postern-output has not heard all
+    std::vector<JobId> forgotten_;        // that it is to let go
     std::unordered_map<uid_t, std::size_t> active_of_payer_;
     std::vector<std::function<void()>> later_;
     std::function<void()> shut_down_;  // set: it shuts down

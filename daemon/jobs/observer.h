@@ -1,6 +1,7 @@
 // Keeps account of all jobs, whether or not anybody follows them.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "daemon/jobs/record/record.h"
@@ -25,6 +26,14 @@ class Observer {
     // followers are told. The observer may call the manager.
     virtual void start_failed(const Record& job, const StartFailure& failure) = 0;
     virtual void ended(const Record& job) = 0;  // `result` is how
+
+    // What has ended and was kept has given way: its output, and its record but for a young key.
+    // `for_room`: to others' jobs, and not to newer ones of the same user.
+    virtual void evicted(const Record& job, const std::string& why, bool for_room) = 0;
+    // What ended jobs could have freed is not enough, and nothing can be written below this path;
+    // and it can again.
+    virtual void disk_full(const std::string& path, const std::string& why) = 0;
+    virtual void disk_has_room(const std::string& path) = 0;
 
     // A step in its life, for who looks for a mistake. Must not call the manager.
     virtual void moved(const JobId& job, std::string_view from, std::string_view to) = 0;

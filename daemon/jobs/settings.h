@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "daemon/jobs/output/keeper_link.h"
 #include "daemon/jobs/record/retention.h"
 #include "daemon/loop/spawner.h"
 
@@ -23,6 +24,13 @@ struct Settings {
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL
     // How long a launcher may take until its program runs; then it is killed and the start failed.
     std::chrono::microseconds start_patience = std::chrono::seconds(10);
+    // To postern-output, as KeeperLink::Connect; called again whenever it is lost.
+    KeeperLink::Connect connect_keeper;
+    // A follower that takes nothing for so long, though there is something, holds its job back no
+    // more.
+    std::chrono::microseconds follower_stall = std::chrono::minutes(1);
+    // Called when JobManager::ready() has become true. May be empty.
+    std::function<void()> ready;
     // Of each job's stream, softly: the newest stay.
     std::uint64_t stored_output_bytes = 64ULL << 20;
     Retention retention;

@@ -13,9 +13,18 @@ namespace postern::jobs {
 using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
+namespace {
+
+// How often it is asked whether those that are held may go on.
+constexpr std::chrono::milliseconds hold_interval{10};
+
+}  // namespace
+
 struct StartQueue::State : std::enable_shared_from_this<State> {
-    State(sd_event* event, const StartRules& rules)
-        : turns(rules), timer(std::in_place, event, [this] { turn(); }, microseconds(1)) {}
+    State(sd_event* event, const StartRules& rules, std::function<bool()> begins)
+        : turns(rules),
+          may_begin(std::move(begins)),
+          timer(std::in_place, event, [this] { turn(); }, microseconds(1)) {}
 
     void turn();
     void refuse_late();
@@ -24,6 +33,8 @@ struct StartQueue::State : std::enable_shared_from_this<State> {
     void arm();
 
     StartTurns turns;
+    std::function<bool()> may_begin;
+    bool held = false;  // as it said last
     std::map<Ticket, Start> waiting;
     bool closed = false;
     // A timer also where it is due at once, and no defer source: that one would go before all
@@ -56,6 +67,7 @@ void StartQueue::State::arm() {
     const auto now = steady_clock::now();
     const auto due = turns.due(now);
     if (!due) return timer->disarm();
+    if (held) return static_cast<void>(timer->arm(hold_interval));
     static_cast<void>(timer->arm(std::chrono::ceil<microseconds>(*due - now)));
 }
 
@@ -67,12 +79,15 @@ void StartQueue::State::forget(Ticket ticket) {
 void StartQueue::State::refuse_late() {
     for (const StartTurns::TooLate& late : turns.take_late(steady_clock::now())) {
         const auto node = waiting.extract(late.id);
-        if (node) node.mapped().refuse(late.by_rate ? Refusal::rate : Refusal::busy);
+        const Refusal why = late.by_rate ? Refusal::rate : held ? Refusal::held : Refusal::busy;
+        if (node) node.mapped().refuse(why);
     }
 }
 
 void StartQueue::State::turn() {
+    held = turns.waiting() > 0 && !may_begin();
     refuse_late();
+    if (held) return arm();
     if (const auto next = turns.take(steady_clock::now())) {
         const auto node = waiting.extract(*next);
         node.mapped().begin(std::make_shared<HeldPlace<State>>(weak_from_this(), *next));
@@ -80,8 +95,8 @@ void StartQueue::State::turn() {
     arm();
 }
 
-StartQueue::StartQueue(sd_event* event, const StartRules& rules)
-    : state_(std::make_shared<State>(event, rules)) {}
+StartQueue::StartQueue(sd_event* event, const StartRules& rules, std::function<bool()> may_begin)
+    : state_(std::make_shared<State>(event, rules, std::move(may_begin))) {}
 
 StartQueue::~StartQueue() {
     state_->timer.reset();
@@ -112,6 +127,11 @@ std::size_t StartQueue::waiting() const {
 
 std::size_t StartQueue::waiting(uid_t owner) const {
     return state_->turns.waiting(owner);
+}
+
+void StartQueue::wake() {
+    state_->held = false;
+    state_->arm();
 }
 
 void StartQueue::close() {

@@ -27,6 +27,7 @@ class StartQueue {
     enum class Refusal : std::uint8_t {
         rate,     // its owner starts too many
         busy,     // no turn within the time: those of others, or of its owner, take too long
+        held,     // no turn within the time: nothing could be started
         closing,  // close()
     };
     // What is called, from the loop and one of them once, and then let go.
@@ -35,7 +36,9 @@ class StartQueue {
         std::function<void(Refusal why)> refuse;
     };
 
-    StartQueue(sd_event* event, const StartRules& rules);
+    // `may_begin`: as long as it says no nobody's turn comes; it is asked again and again while
+    // somebody waits, and at once after wake().
+    StartQueue(sd_event* event, const StartRules& rules, std::function<bool()> may_begin);
     // Refuses nobody: those who wait are let go.
     ~StartQueue();
     StartQueue(const StartQueue&) = delete;
@@ -50,6 +53,7 @@ class StartQueue {
     // Those that wait.
     [[nodiscard]] std::size_t waiting() const;
     [[nodiscard]] std::size_t waiting(uid_t owner) const;
+    void wake();
     // Refuses those that wait, at once; nothing may be added any more.
     void close();
     [[nodiscard]] bool closed() const;

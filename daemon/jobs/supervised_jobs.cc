@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
@@ -33,7 +34,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     if (table_->shuts_down()) return fail("the guard is stopping");
     POSTERN_TRY(std::string text, random_id());
     const JobId id(std::move(text));
-    POSTERN_TRY(UniqueFd folder, records().make_folder(id));
+    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
 
     Record record;
     record.job = id;
@@ -46,29 +47,64 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.created = wall_clock();
-    auto made = make(std::move(record), folder.get(), std::move(place), std::move(follower), admit);
+    const bool one_pipe = error_stream(action) == 0;
+    record.pipes = one_pipe ? 1 : stream_count;
+    record.stored_output = action.stored_output.value_or(table_->settings().stored_output_bytes);
+    auto made = make(std::move(record), folder.get(), one_pipe, std::move(place),
+                     std::move(follower), admit);
     if (!made) {
-        records().remove(id);
+        table_->records().remove(id);
         return Unexpected(std::move(made).error());
     }
     Job& job = **made;
     table_->add(std::move(*made));
-    job.start(action, command);
+    // Before anything can write: it is there again should this guard die, and it has what is needed
+    // should that die.
+    if (job.output().sync(table_->keeper())) {
+        job.start(action, command);
+    } else {
+        job.fail_later({"the program could not be started", "postern-output takes no more", true});
+    }
     return id;
 }
 
 Result<std::unique_ptr<Job>> SupervisedJobs::make(
-    Record record, int folder, StartPlace place, std::unique_ptr<Follower> follower,
+    Record record, int folder, bool one_pipe, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
-    POSTERN_TRY(JobFiles files, JobFiles::create(folder));
-    JobEnds ends = follower ? follower->take_job_ends() : JobEnds{};
-    record.stdout_not_kept = static_cast<bool>(ends.stdout_end);
-    JobParts parts{std::move(record), std::move(files), std::move(follower), std::move(place),
-                   std::move(ends)};
+    POSTERN_TRY(JobStreams streams,
+                JobStreams::create(folder, table_->keeper(), one_pipe, record.stored_output > 0));
+    const Straight straight = follower ? follower->straight() : Straight{};
+    ClientEnds of_client;
+    UniqueFd stdin_end;
+    if (straight.output) of_client.output = std::move(streams.streams[0].read_end);
+    if (straight.input) {
+        auto pipe = table_->keeper().take_pipe();
+        if (!pipe) return fail("no pipe is to be had of postern-output");
+        stdin_end = std::move(pipe->read_end);
+        of_client.input = std::move(pipe->write_end);
+    }
+    record.stdout_not_kept = straight.output;
+    if (straight.any()) follower->take_ends(std::move(of_client));
+    JobParts parts{std::move(record),   std::move(streams), {},
+                   std::move(follower), std::move(place),   std::move(stdin_end)};
+    for (std::size_t i = 0; i < stream_count && parts.follower; ++i) {
+        POSTERN_TRY(parts.readers[i], parts.streams.streams[i].open_reader());
+    }
     POSTERN_TRY(auto job, supervisor_->prepare(std::move(parts)));
-    POSTERN_TRY(records().write(job->record()));
+    POSTERN_TRY(table_->records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");
     return job;
+}
+
+bool SupervisedJobs::makes_room() {
+    RecordStore& records = table_->records();
+    return records.room_for_start() == RecordStore::Room::soon || records.gives_way();
+}
+
+std::string SupervisedJobs::disk_full() {
+    // Where nobody has started anything for a while, nobody has noticed.
+    static_cast<void>(table_->records().room_for_start());
+    return table_->records().disk_full();
 }
 
 std::optional<Record> SupervisedJobs::find(const JobId& job) const {
@@ -92,8 +128,7 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
 
 Result<std::array<UniqueFd, 2>> SupervisedJobs::open_output(const JobId& job) const {
     const UniqueFd folder = records().open_folder(job);
-    POSTERN_TRY(JobFiles files, JobFiles::open(folder.get()));
-    return std::move(files.readers);
+    return JobStreams::open_readers(folder.get());
 }
 
 Result<FollowerId> SupervisedJobs::follow(const JobId& job, std::unique_ptr<Follower> follower) {
@@ -111,6 +146,12 @@ void SupervisedJobs::await_output(const JobId& job, FollowerId follower,
     if (Job* active = table_->find(job)) {
         active->await_output(follower, {stdout_offset, stderr_offset});
     }
+}
+
+bool SupervisedJobs::taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+                           std::uint64_t stderr_offset) {
+    Job* active = table_->find(job);
+    return active == nullptr || active->taken(follower, {stdout_offset, stderr_offset});
 }
 
 void SupervisedJobs::end(const JobId& job, Outcome outcome) {

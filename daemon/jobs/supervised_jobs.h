@@ -39,11 +39,17 @@ class SupervisedJobs final : public JobManager {
     void leave(const JobId& job, FollowerId follower, Leaving leaving) override;
     void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
+    bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
+               std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t payer) override {
         return table_->records().has_room_for_key(payer);
     }
+    bool makes_room() override;
+    std::string disk_full() override;
     [[nodiscard]] std::string record_problem() const override { return records().problem(); }
+    [[nodiscard]] bool ready() const override { return keeper().ready(); }
+    [[nodiscard]] std::string output_problem() const override { return keeper().problem(); }
     [[nodiscard]] std::size_t active(uid_t payer) const override {
         return table_->active_of(payer);
     }
@@ -53,9 +59,10 @@ class SupervisedJobs final : public JobManager {
 
   private:
     // A job with its record written, admitted but not started.
-    Result<std::unique_ptr<Job>> make(Record record, int folder, StartPlace place,
+    Result<std::unique_ptr<Job>> make(Record record, int folder, bool one_pipe, StartPlace place,
                                       std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);
+    [[nodiscard]] const KeeperLink& keeper() const { return std::as_const(*table_).keeper(); }
     [[nodiscard]] const RecordStore& records() const { return std::as_const(*table_).records(); }
 
     std::unique_ptr<JobTable> table_;

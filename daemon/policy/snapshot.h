@@ -75,6 +75,8 @@ struct Action {
     std::vector<std::pair<std::string, std::string>> environment;
     std::string working_directory = "/";
     bool merge_stderr = false;  // "stderr": "stdout"
+    // Bytes to be kept of each stream. Absent: as the limit storedOutput says.
+    std::optional<std::uint64_t> stored_output;
     std::vector<UnitProperty> sandbox;
     std::chrono::microseconds timeout{};
     // Of the file, which is in force all the same. FILE:LINE:COLUMN: what.

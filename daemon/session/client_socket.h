@@ -36,6 +36,8 @@ class ClientSocket {
 
     // Adds to what waits; flush() sends it.
     void queue(std::string_view bytes) { waiting_.append(bytes); }
+    // To add to at its end; for what is long.
+    std::string& waiting() { return waiting_; }
 
     // One send(2) of what waits, if anything does. False: the client is gone.
     bool flush();

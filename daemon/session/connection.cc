@@ -57,10 +57,11 @@ Connection::Next Connection::turn(std::uint32_t events) {
     const Next next = serve(events);
     if (socket_.backlog() == 0) {
         read_.reset();
-    } else if (read_ != socket_.total()) {
+    } else if (read_ != socket_.total() || followed_) {
         read_ = socket_.total();
         last_read_ = shared_.now();
     }
+    followed_ = call_ && call_->follows();
     return next;
 }
 
@@ -80,6 +81,7 @@ Connection::Next Connection::serve(std::uint32_t events) {
     const bool more_output = proceed();
     const bool more_calls = begin_calls();
     if (state_ == State::gone || !socket_.flush()) return Next::gone;
+    if (call_) call_->tell_progress(shared_.now());
     if (socket_.backlog() == 0) {
         if (input_over_ && !call_ && input_.empty()) return Next::gone;
         if (state_ == State::sent_away && !output_over_) {
@@ -208,13 +210,27 @@ std::string Connection::text_of(const json& parameters, bool continues) const {
     return protocol::encode_reply(parameters, continues, last_terminator_);
 }
 
+void Connection::output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) {
+    protocol::append_output_reply(socket_.waiting(), job, parts, last_terminator_);
+}
+
 void Connection::error(std::string_view error, const json& parameters) {
     if (last_oneway_) return;
     socket_.queue(protocol::encode_error(error, parameters, last_terminator_));
 }
 
-bool Connection::full() const {
-    return socket_.backlog() > limits::client_backlog_bytes / 2;
+// Output never makes a session hold so much that a client must be dropped, however many follow jobs
+// and do not read: who would lose what the job goes on to write. Once half of it is there, each
+// that has nothing waiting gets a little at a time.
+std::size_t Connection::room() const {
+    if (shared_.backlog > limits::session_backlog_bytes / 2) {
+        return socket_.backlog() > 0 ? 0 : small_chunk_bytes;
+    }
+    return socket_.backlog() > limits::client_backlog_bytes / 2 ? 0 : chunk_bytes;
+}
+
+std::uint64_t Connection::queued() const {
+    return socket_.total() + socket_.backlog();
 }
 
 // An error that ends the connection. The client may still be writing: its input is taken and thrown
@@ -236,7 +252,7 @@ std::optional<Clock::time_point> Connection::deadline() const {
 }
 
 std::optional<Clock::time_point> Connection::unread_deadline() const {
-    if (!read_) return std::nullopt;
+    if (!read_ || followed_) return std::nullopt;
     return last_read_ + limits::unread_patience;
 }
 

@@ -6,6 +6,7 @@
 // to do.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -46,7 +47,7 @@ class Connection final : public Replies {
     PendingCall* pending() { return call_ ? &*call_ : nullptr; }
 
     // The client's time is up then: it is silent in the middle of a message, does not go, or does
-    // not read.
+    // not read (one that follows a job that runs may stand still).
     [[nodiscard]] std::optional<Clock::time_point> deadline() const;
     // Call it at or after the deadline, then give the connection a turn.
     void expire();
@@ -90,11 +91,14 @@ class Connection final : public Replies {
     void send_away(std::string_view message);
 
     void reply(const nlohmann::json& parameters, bool continues) override;
+    void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
     [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
                                       bool continues) const override;
     [[nodiscard]] bool all_sent() const override { return socket_.backlog() == 0; }
-    [[nodiscard]] bool full() const override;
+    [[nodiscard]] std::size_t room() const override;
+    [[nodiscard]] std::uint64_t queued() const override;
+    [[nodiscard]] std::uint64_t sent() const override { return socket_.total(); }
 
     channel::ConnectionId id_;
     ClientSocket socket_;
@@ -118,6 +122,7 @@ class Connection final : public Replies {
     // While something waits for the client: when it read last, and how much it had read then.
     Clock::time_point last_read_;
     std::optional<std::uint64_t> read_;
+    bool followed_ = false;  // a job that ran, after the last turn
     channel::CloseCause cause_ = channel::CloseCause::over;
     // Of the last message: replies that belong to no message end the same way.
     char last_terminator_ = '\0';

@@ -5,6 +5,7 @@
 // answers at once, so none waits for a job.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -37,12 +38,17 @@ class Datagrams final : public Replies {
   private:
     void begin(const channel::Datagram& packet);
     void reply(const nlohmann::json& parameters, bool continues) override;
+    void output(std::string_view /*job*/,
+                const std::array<protocol::OutputPart, 2>& /*parts*/) override {}
     void error(std::string_view error, const nlohmann::json& parameters) override;
     // Nobody asks: a packet's call hands nothing over.
     [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
                                       bool continues) const override;
     [[nodiscard]] bool all_sent() const override { return true; }
-    [[nodiscard]] bool full() const override { return false; }
+    [[nodiscard]] std::size_t room() const override { return 0; }
+    // No packet follows a job.
+    [[nodiscard]] std::uint64_t queued() const override { return 0; }
+    [[nodiscard]] std::uint64_t sent() const override { return 0; }
     void reject(std::string_view error, const nlohmann::json& parameters,
                 channel::PacketFault fault);
     void send(channel::PacketFault fault, std::string text);

@@ -14,7 +14,7 @@ namespace {
 
 void put_bytes(json& reply, const char* name, std::string bytes) {
     if (bytes.empty()) return;
-    if (valid_utf8(bytes)) {
+    if (protocol::travels_as_text(bytes)) {
         reply[name] = std::move(bytes);
     } else {
         reply[std::string(name) + "Base64"] = protocol::encode_base64(bytes);
@@ -23,10 +23,6 @@ void put_bytes(json& reply, const char* name, std::string bytes) {
 
 void put_missed(json& reply, const char* name, std::uint64_t missed) {
     if (missed > 0) reply[std::string(name) + "Missed"] = missed;
-}
-
-void put_truncated(json& reply, const char* name, bool truncated) {
-    if (truncated) reply["truncated"].push_back(name);
 }
 
 // Bytes that nlohmann's dump() writes for one byte of text.
@@ -55,42 +51,41 @@ JobStream::JobStream(UniqueFd stdout_file, UniqueFd stderr_file,
                      std::array<std::uint64_t, 2> offsets)
     : stdout_(std::move(stdout_file), offsets[0]), stderr_(std::move(stderr_file), offsets[1]) {}
 
-bool JobStream::read(Stream& stream, bool last, const char* name, json& reply) {
+bool JobStream::read(Stream& stream, bool last, std::size_t maximum, Part& part) {
     OutputFile::Piece piece;
     if (stream.later) {
         piece = std::move(*stream.later);
         stream.later.reset();
     } else {
-        piece = stream.output.read(chunk_bytes);
+        piece = stream.output.read(maximum);
     }
-    if (piece.empty()) {
-        if (!last || stream.held.empty()) return false;
-        put_bytes(reply, name, std::exchange(stream.held, {}));
+    const bool ended = piece.empty() && last;
+    if (piece.empty() && !ended) return false;
+    if ((ended || piece.missed > 0) && !stream.held.empty()) {
+        // The rest of that character will never come; if it is a gap that it stood before, that
+        // comes next.
+        stream.given += stream.held.size();
+        part.bytes = std::exchange(stream.held, {});
+        if (!ended) stream.later = std::move(piece);
         return true;
     }
-    if ((piece.truncated || piece.missed > 0) && !stream.held.empty()) {
-        // The rest of that character will never come, and it stood before the gap.
-        put_bytes(reply, name, std::exchange(stream.held, {}));
-        stream.later = std::move(piece);
-        return true;
-    }
-    put_truncated(reply, name, piece.truncated);
-    put_missed(reply, name, piece.missed);
-    std::string bytes = std::move(stream.held);
-    bytes += piece.bytes;
-    const std::size_t whole = bytes.size() - incomplete_utf8_tail(bytes);
-    stream.held = bytes.substr(whole);
-    bytes.resize(whole);
-    put_bytes(reply, name, std::move(bytes));
+    if (ended) return false;
+    part.missed = piece.missed;
+    part.bytes = std::move(piece.bytes);
+    if (!stream.held.empty()) part.bytes.insert(0, std::exchange(stream.held, {}));
+    const std::size_t whole = part.bytes.size() - incomplete_utf8_tail(part.bytes);
+    stream.held = part.bytes.substr(whole);
+    part.bytes.resize(whole);
+    stream.given = stream.output.offset() - stream.held.size();
     return true;
 }
 
-std::optional<json> JobStream::next(bool last) {
+std::optional<JobStream::Chunk> JobStream::next(bool last, std::size_t maximum) {
     for (;;) {
-        json reply = json::object();
-        const bool more_stdout = read(stdout_, last, "stdout", reply);
-        const bool more_stderr = read(stderr_, last, "stderr", reply);
-        if (!reply.empty()) return reply;
+        Chunk chunk;
+        const bool more_stdout = read(stdout_, last, maximum, chunk[0]);
+        const bool more_stderr = read(stderr_, last, maximum, chunk[1]);
+        if (chunk != Chunk{}) return chunk;
         // Otherwise only the beginning of a character was read: its rest may be there already.
         if (!more_stdout && !more_stderr) return std::nullopt;
     }
@@ -98,6 +93,14 @@ std::optional<json> JobStream::next(bool last) {
 
 std::array<std::uint64_t, 2> JobStream::read_to() const {
     return {stdout_.output.offset(), stderr_.output.offset()};
+}
+
+std::array<std::uint64_t, 2> JobStream::given() const {
+    return {stdout_.given, stderr_.given};
+}
+
+std::array<std::optional<std::uint64_t>, 2> JobStream::beyond_end() const {
+    return {stdout_.output.beyond_end(), stderr_.output.beyond_end()};
 }
 
 JobSummary::JobSummary(UniqueFd stdout_file, UniqueFd stderr_file,
@@ -122,11 +125,6 @@ void JobSummary::read(Stream& stream) const {
         }
         OutputFile::Piece piece = stream.output.read(std::min(room, chunk_bytes));
         if (piece.empty()) return;
-        if (piece.truncated) {
-            stream.truncated = true;
-            stream.bytes.clear();
-            stream.begin = 0;
-        }
         if (piece.missed > 0) {
             // What comes after a gap does not continue what came before it.
             stream.full = true;
@@ -141,8 +139,9 @@ void JobSummary::finish(Stream& stream, const char* name, json& reply) {
     std::string& bytes = stream.bytes;
     if (stream.begin + bytes.size() < size)
         bytes.resize(bytes.size() - incomplete_utf8_tail(bytes));
-    if (valid_utf8(bytes)) bytes.resize(json_prefix(bytes, reply_output_json_bytes));
-    put_truncated(reply, name, stream.truncated);
+    if (protocol::travels_as_text(bytes)) {
+        bytes.resize(json_prefix(bytes, reply_output_json_bytes));
+    }
     const std::uint64_t end = stream.begin + bytes.size();
     put_missed(reply, name, size > end ? size - end : 0);
     put_bytes(reply, name, std::move(bytes));
@@ -161,6 +160,17 @@ std::array<std::uint64_t, 2> JobSummary::read_to() const {
         return stream.full ? not_awaited : stream.output.offset();
     };
     return {offset(stdout_), offset(stderr_)};
+}
+
+std::array<std::uint64_t, 2> JobSummary::given() const {
+    const auto offset = [](const Stream& stream) {
+        return stream.full ? not_awaited : std::min(stream.begin, stream.output.size());
+    };
+    return {offset(stdout_), offset(stderr_)};
+}
+
+std::array<std::optional<std::uint64_t>, 2> JobSummary::beyond_end() const {
+    return {stdout_.output.beyond_end(), stderr_.output.beyond_end()};
 }
 
 }  // namespace postern::session

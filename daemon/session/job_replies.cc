@@ -8,6 +8,18 @@ namespace postern::session {
 
 using nlohmann::json;
 
+namespace {
+
+// The client has more of a stream than there is: what came after the end of what there is, is lost.
+json end_of(JobResult result, const std::array<std::optional<std::uint64_t>, 2>& ends) {
+    for (std::size_t stream = 0; stream < ends.size(); ++stream) {
+        if (!result.lost_from.at(stream)) result.lost_from.at(stream) = ends.at(stream);
+    }
+    return result_json(result);
+}
+
+}  // namespace
+
 bool JobReplies::take(const CallAnswer& answer, std::vector<UniqueFd>& files) {
     if (const auto* started = std::get_if<JobStarted>(&answer)) return start(*started, files);
     if (std::holds_alternative<HandedOver>(answer)) return std::exchange(handing_over_, false);
@@ -32,7 +44,7 @@ bool JobReplies::start(const JobStarted& started, std::vector<UniqueFd>& files) 
     return true;
 }
 
-JobReplies::Next JobReplies::next() {
+JobReplies::Next JobReplies::next(std::size_t room) {
     if (waits()) return {};
     if (output_ == Output::none) return result_ ? Next(reply(json::object(), false)) : Next();
     if (output_ == Output::stream && !std::exchange(announced_, true)) {
@@ -40,13 +52,13 @@ JobReplies::Next JobReplies::next() {
     }
     // Rather than look into files that are most likely still empty.
     if (!std::exchange(reading_, true)) return await_output(offsets_);
-    if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream);
+    if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream, room);
     return next(std::get<JobSummary>(reader_));
 }
 
-JobReplies::Next JobReplies::next(JobStream& stream) {
-    if (auto chunk = stream.next(result_.has_value())) return reply(std::move(*chunk), true);
-    if (result_) return reply({{"result", result_json(*result_)}}, false);
+JobReplies::Next JobReplies::next(JobStream& stream, std::size_t room) {
+    if (auto chunk = stream.next(result_.has_value(), room)) return std::move(*chunk);
+    if (result_) return reply({{"result", end_of(*result_, stream.beyond_end())}}, false);
     return await_output(stream.read_to());
 }
 
@@ -54,7 +66,7 @@ JobReplies::Next JobReplies::next(JobSummary& summary) {
     if (result_) {
         json parameters = summary.finish();
         if (about_.stdout_not_kept) parameters["stdoutNotKept"] = true;
-        parameters["result"] = result_json(*result_);
+        parameters["result"] = end_of(*result_, summary.beyond_end());
         return reply(std::move(parameters), false);
     }
     summary.read();
@@ -72,6 +84,13 @@ JobReplies::Reply JobReplies::announce() {
     Reply announced = reply(std::move(parameters), true);
     announced.hands_over = handing_over_;
     return announced;
+}
+
+std::array<std::uint64_t, 2> JobReplies::given() const {
+    if (const auto* stream = std::get_if<JobStream>(&reader_)) return stream->given();
+    if (const auto* summary = std::get_if<JobSummary>(&reader_)) return summary->given();
+    if (started()) return {not_awaited, not_awaited};
+    return {};
 }
 
 JobReplies::Reply JobReplies::reply(json parameters, bool continues) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -29,6 +30,10 @@ class JobReplies {
 
     // The job has: only its end ends the call from now on.
     [[nodiscard]] bool started() const { return !job_.empty(); }
+    // Nothing of it runs any more, so that nothing of it can be held back.
+    [[nodiscard]] bool over() const { return result_.has_value(); }
+
+    [[nodiscard]] const JobId& job() const { return job_; }
 
     // An answer of the guard, with stdout's and stderr's file where it is JobStarted. False: not
     // what is waited for.
@@ -48,19 +53,24 @@ class JobReplies {
         return !announced_ && (about_.hands_output || about_.hands_input);
     }
 
+    // How far the client has each stream once it has got all replies so far; not_awaited for one
+    // that it wants no more of.
+    [[nodiscard]] std::array<std::uint64_t, 2> given() const;
+
     struct Reply {
         nlohmann::json parameters;
         bool continues = false;
         // It is the guard that sends it, with descriptors: alone, after everything before it.
         bool hands_over = false;
     };
-    // Nothing, a reply, or what to tell the guard.
-    using Next = std::variant<std::monostate, Reply, AwaitOutput>;
-    Next next();
+    // Nothing, a reply, output (a reply that continues), or what to tell the guard.
+    using Next = std::variant<std::monostate, Reply, JobStream::Chunk, AwaitOutput>;
+    // `room`: bytes of each stream in a reply with output.
+    Next next(std::size_t room);
 
   private:
     bool start(const JobStarted& started, std::vector<UniqueFd>& files);
-    Next next(JobStream& stream);
+    Next next(JobStream& stream, std::size_t room);
     Next next(JobSummary& summary);
     Reply announce();
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;

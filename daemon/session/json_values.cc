@@ -149,6 +149,11 @@ json result_json(const JobResult& result) {
     } else if (result.outcome == Outcome::exited) {
         object["exitCode"] = result.status;
     }
+    const auto put = [&object](const char* key, const std::optional<std::uint64_t>& from) {
+        if (from) object[key] = *from;
+    };
+    put("stdoutLostFrom", result.lost_from[0]);
+    put("stderrLostFrom", result.lost_from[1]);
     return object;
 }
 

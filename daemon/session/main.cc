@@ -6,12 +6,11 @@
 //     only)
 // Exit status: 0 the guard closed the channel; 1 something is broken; 2 usage.
 
-#include <charconv>
+#include <malloc.h>
+
 #include <cstdio>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "daemon/channel/messages.h"
@@ -20,28 +19,7 @@
 
 namespace {
 
-using postern::session::Ids;
 using postern::session::Session;
-
-std::optional<unsigned> number(std::string_view text) {
-    unsigned value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    // 0xffffffff means "leave it as it is" to setresuid(2).
-    if (value == ~0U) return std::nullopt;
-    return value;
-}
-
-std::optional<Ids> parse_ids(std::span<char*> arguments) {
-    if (arguments.size() != 4 || std::string_view(arguments[0]) != "--uid" ||
-        std::string_view(arguments[2]) != "--gid") {
-        return std::nullopt;
-    }
-    const auto uid = number(arguments[1]);
-    const auto gid = number(arguments[3]);
-    if (!uid || !gid) return std::nullopt;
-    return Ids{*uid, *gid};
-}
 
 int give_up(const std::string& message) {
     std::fprintf(stderr, "postern-session: %s\n", message.c_str());
@@ -61,18 +39,23 @@ extern "C" const char* __asan_default_options() {
 // What throws here, such as a lack of memory, is to end this session, and nothing else ends by it.
 // NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
-    const std::span<char*> arguments(argv + 1, argc > 1 ? static_cast<std::size_t>(argc - 1) : 0);
-    std::optional<Ids> ids;
-    if (!arguments.empty()) {
-        ids = parse_ids(arguments);
+    std::optional<postern::Ids> ids;
+    if (argc > 1) {
+        ids = postern::parse_ids(argc - 1, argv + 1);
         if (!ids) {
             std::fputs("usage: postern-session [--uid UID --gid GID]   (started by posternd)\n",
                        stderr);
             return 2;
         }
     }
+    // Replies with output are some hundred KiB that come and go: so much memory is kept between
+    // them, rather than taken from the kernel for each.
+    constexpr int kept = 4 * 1024 * 1024;
+    mallopt(M_MMAP_THRESHOLD, kept);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_TOP_PAD, kept / 4);
     using postern::channel::session_fd;
-    if (auto closed = postern::session::close_descriptors_from(session_fd + 1); !closed) {
+    if (auto closed = postern::close_descriptors_from(session_fd + 1); !closed) {
         return give_up(closed.error().message);
     }
     auto session = Session::create(postern::UniqueFd(session_fd));

@@ -14,12 +14,22 @@ std::uint64_t OutputFile::size() const {
     return end < 0 ? offset_ : static_cast<std::uint64_t>(end);
 }
 
-std::uint64_t OutputFile::data_from(std::uint64_t from) const {
-    const off_t data = ::lseek(file_.get(), static_cast<off_t>(from), SEEK_DATA);
-    if (data >= 0) return static_cast<std::uint64_t>(data);
-    // ENXIO: nothing but a hole up to the end, or the end is before `from`. Anything else: the file
-    // system does not tell, so all of it is data.
-    return errno == ENXIO ? size() : from;
+std::optional<std::uint64_t> OutputFile::beyond_end() const {
+    const std::uint64_t end = size();
+    return offset_ > end ? std::optional(end) : std::nullopt;
+}
+
+std::uint64_t OutputFile::begin() const {
+    off_t data = ::lseek(file_.get(), 0, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) {
+        // Nothing but a hole up to the end. Up to which end: what was appended since must not
+        // count.
+        const std::uint64_t end = size();
+        data = ::lseek(file_.get(), 0, SEEK_DATA);
+        if (data < 0) return end;
+    }
+    // Any other error: the file system does not tell, so all of it is data.
+    return data < 0 ? 0 : static_cast<std::uint64_t>(data);
 }
 
 OutputFile::Piece OutputFile::read(std::size_t maximum) {
@@ -38,27 +48,15 @@ OutputFile::Piece OutputFile::read(std::size_t maximum) {
         return piece;
     }
     piece.bytes.resize(static_cast<std::size_t>(count));
-    if (count == 0) {
-        if (size() >= offset_) return piece;
-        offset_ = 0;
-        // At the beginning there is no more to be cut back: this goes no deeper.
-        piece = read(maximum);
-        piece.truncated = true;
-        return piece;
-    }
+    if (count == 0) return piece;
     // Only now, after the bytes were read: a hole that was punched before or meanwhile is seen, and
     // what is still data now was data when it was read.
-    const std::uint64_t data = data_from(offset_);
+    const std::uint64_t kept_from = std::max(begin(), offset_);
     const auto length = static_cast<std::uint64_t>(count);
-    if (data < offset_) {
-        // Cut back meanwhile. The bytes were there; the next read says so.
-        offset_ += length;
-        return piece;
-    }
-    piece.missed = data - offset_;
+    piece.missed = kept_from - offset_;
     if (piece.missed >= length) {
         piece.bytes.clear();
-        offset_ = data;
+        offset_ = kept_from;
     } else {
         piece.bytes.erase(0, static_cast<std::size_t>(piece.missed));
         offset_ += length;

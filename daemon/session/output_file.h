@@ -1,13 +1,15 @@
-// One stream of a job's output, read from its file while the job (and its guard) may still change
-// it.
+// One stream of a job's output, read from its file while that still changes.
 //
-// The job appends. It may also cut the file back (open(2) with O_TRUNC of /dev/stdout). The guard
-// punches away the oldest bytes of a file that grows too long (fallocate(2), FALLOC_FL_PUNCH_HOLE):
-// they then read as zeros that the job never wrote. A reader is told of both.
+// The file grows at its end, and only there: the offset of a byte in it is its offset in the
+// stream. The oldest bytes of one that grows too long are punched away (fallocate(2),
+// FALLOC_FL_PUNCH_HOLE): they then read as zeros that the job never wrote. A reader is told. Only
+// what is before all data was punched away: elsewhere a hole is zeros that the job did write, on
+// file systems that store none (ZFS).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -17,19 +19,16 @@ namespace postern::session {
 class OutputFile {
   public:
     // `file`: read-only, of a regular file. Its own position is not kept: lseek(2) is used to ask.
-    // `offset`: where to begin. Past the end: the job has cut the file back since somebody read so
-    // far.
+    // `offset`: where to begin. Past the end: nothing comes until the file has grown so far.
     explicit OutputFile(UniqueFd file, std::uint64_t offset = 0)
         : file_(std::move(file)), offset_(offset) {}
 
     struct Piece {
-        // The job has cut the file back since the last piece: this one is from its new beginning.
-        bool truncated = false;
         // Bytes that were no longer to be had before those of this piece.
         std::uint64_t missed = 0;
         std::string bytes;
 
-        [[nodiscard]] bool empty() const { return !truncated && missed == 0 && bytes.empty(); }
+        [[nodiscard]] bool empty() const { return missed == 0 && bytes.empty(); }
     };
 
     // What comes next, at most `maximum` bytes. Empty: there is no more at present.
@@ -41,9 +40,12 @@ class OutputFile {
     // As it is now.
     [[nodiscard]] std::uint64_t size() const;
 
+    // The size, where it was told to begin past that.
+    [[nodiscard]] std::optional<std::uint64_t> beyond_end() const;
+
   private:
-    // The first byte at or after `from` that is not in a hole; the size where there is none.
-    [[nodiscard]] std::uint64_t data_from(std::uint64_t from) const;
+    // The first byte that is kept; the size where none is.
+    [[nodiscard]] std::uint64_t begin() const;
 
     UniqueFd file_;
     std::uint64_t offset_;

@@ -63,22 +63,50 @@ bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
 bool PendingCall::proceed() {
     auto* const job = std::get_if<JobReplies>(&replies_);
     if (job == nullptr) return false;
+    const bool more = proceed(*job);
+    caught_up_ = !more;
+    // What is not wanted any more is so without a reply.
+    progress_.queued(to_.queued(), job->given());
+    return more;
+}
+
+void PendingCall::tell_progress(Clock::time_point now) {
+    const auto* const job = std::get_if<JobReplies>(&replies_);
+    if (job == nullptr || job->over()) return;
+    if (const auto taken = progress_.sent(to_.sent(), caught_up_, now)) {
+        guard_.send({connection_, request_, *taken});
+    }
+}
+
+bool PendingCall::follows() const {
+    const auto* const job = std::get_if<JobReplies>(&replies_);
+    return job != nullptr && job->started() && !job->over();
+}
+
+bool PendingCall::proceed(JobReplies& job) {
     for (int i = 0; i < chunks_per_turn; ++i) {
-        if (job->waits()) return false;
-        if (to_.full() || (job->announces_alone() && !to_.all_sent())) return true;
-        const JobReplies::Next next = job->next();
+        if (job.waits()) return false;
+        const std::size_t room = to_.room();
+        if (room == 0 || (job.announces_alone() && !to_.all_sent())) return true;
+        const JobReplies::Next next = job.next(room);
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
             return false;
         }
-        const auto* reply = std::get_if<JobReplies::Reply>(&next);
-        if (reply == nullptr) return false;
-        if (reply->hands_over) {
-            guard_.send({connection_, request_, HandOver{to_.text_of(reply->parameters, true)}});
-            return false;
+        if (std::holds_alternative<std::monostate>(next)) return false;
+        if (const auto* chunk = std::get_if<JobStream::Chunk>(&next)) {
+            const auto& [out, err] = *chunk;
+            to_.output(job.job().text(), {{{out.missed, out.bytes}, {err.missed, err.bytes}}});
+        } else {
+            const auto& reply = std::get<JobReplies::Reply>(next);
+            if (reply.hands_over) {
+                guard_.send({connection_, request_, HandOver{to_.text_of(reply.parameters, true)}});
+                return false;
+            }
+            to_.reply(reply.parameters, reply.continues);
+            ended_ = !reply.continues;
         }
-        to_.reply(reply->parameters, reply->continues);
-        ended_ = !reply->continues;
+        progress_.queued(to_.queued(), job.given());
         if (ended_) return false;
     }
     return true;

@@ -28,6 +28,8 @@ struct TakeReport {
                       {"supervision", status.supervision},
                       {"jobs", status.jobs}});
         if (!status.record_problem.empty()) reply["recordProblem"] = status.record_problem;
+        if (!status.output_problem.empty()) reply["outputProblem"] = status.output_problem;
+        if (!status.disk_full.empty()) reply["diskFull"] = status.disk_full;
         return Unfinished{};
     }
     Taken operator()(const SocketReport& socket) const {

@@ -242,13 +242,13 @@ void Session::watch_deadline(Connection& connection) {
 }
 
 void Session::count_backlog(Connection& connection, std::size_t backlog) {
-    backlog_ += backlog;
-    backlog_ -= std::exchange(connection.counted_backlog, backlog);
+    shared_.backlog += backlog;
+    shared_.backlog -= std::exchange(connection.counted_backlog, backlog);
 }
 
 // Who holds most goes, which may be the one that had its turn just now.
 void Session::bound_backlog() {
-    while (backlog_ > limits::session_backlog_bytes) {
+    while (shared_.backlog > limits::session_backlog_bytes) {
         const auto most = std::ranges::max_element(
             connections_, {}, [](const auto& entry) { return entry.second->counted_backlog; });
         remove(*most->second, channel::CloseCause::holds_most);

@@ -87,7 +87,6 @@ class Session {
     // deadline, the nearest first: theirs is then, or later.
     std::deque<channel::ConnectionId> ready_;
     std::set<std::pair<Clock::time_point, channel::ConnectionId>> deadlines_;
-    std::size_t backlog_ = 0;  // bytes that wait for all clients
 };
 
 }  // namespace postern::session

@@ -26,6 +26,8 @@ struct Shared {
     // Where input is received, for one connection at a time.
     std::vector<char> input = std::vector<char>(limits::message_bytes);
     std::uint32_t requests = 0;
+    // Bytes that wait for all clients, each as of its last turn.
+    std::size_t backlog = 0;
     // Bytes that the longest reply to this caller may have.
     std::size_t longest_reply = limits::client_backlog_bytes / 2;
     // Tells the time; asked only where it matters. Replaced by tests.

@@ -5,8 +5,7 @@
 
 namespace postern::session {
 
-// Puts the list in force for this process. Whatever is not on it ends the process by SIGSYS. Needs
-// NoNewPrivileges. Errors: the kernel has no seccomp, or refuses the filter.
+// Puts the list in force for this process (daemon/confine/system_calls.h).
 Status limit_system_calls();
 
 }  // namespace postern::session

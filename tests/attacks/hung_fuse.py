@@ -18,6 +18,7 @@ OUT = struct.Struct("<IiQ")
  BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 16, 17, 18, 25, 26, 27, 36, 42)
 WRITEBACK_CACHE = 1 << 16  # of INIT: what is written is kept, and asked to be stored later
 ENOENT = 2
+ENOSPC = 28
 ENOSYS = 38
 ROOT = 1
 # How long the kernel may believe what it was told: seconds.
@@ -41,15 +42,17 @@ class Server:
 
     Below a folder whose name begins with `h` nothing is ever found nor not found. No file is ever flushed;
     or, where it is `unwritten`, nothing that was written is ever stored, for which the kernel waits as soon
-    as any of its descriptors is dropped, be it without a flush.
+    as any of its descriptors is dropped, be it without a flush. Where it is `full`, all is taken, and only
+    the flush says that there was no room, as NFS does.
     """
 
-    def __init__(self, device, uid, unwritten):
+    def __init__(self, device, uid, unwritten, full):
         self.device = device
         self.uid = uid
+        self.full = full
         self.flags = WRITEBACK_CACHE if unwritten else 0
         self.never = ((FORGET, BATCH_FORGET, INTERRUPT, RELEASE) +
-                      ((SETATTR, WRITE) if unwritten else (FLUSH,)))
+                      ((SETATTR, WRITE) if unwritten else () if full else (FLUSH,)))
         self.nodes = {ROOT: (stat.S_IFDIR | 0o755, "")}
 
     def serve(self):
@@ -68,7 +71,11 @@ class Server:
         mode, name = self.nodes.get(node, (0, ""))  # INIT concerns none
         if operation == INIT:
             return struct.pack("<IIIIHHIIHHI", 7, 31, 0, self.flags, 12, 9, 4096, 1, 0, 0, 0) + bytes(28)
-        if operation == GETATTR:
+        if self.full and operation == FLUSH:
+            return ENOSPC
+        if self.full and operation == WRITE:
+            return struct.pack("<II", struct.unpack_from("<QQI", body)[2], 0)
+        if operation == GETATTR or (self.full and operation == SETATTR):
             return struct.pack("<QII", VALID, 0, 0) + attributes(node, mode, self.uid)
         if operation in (LOOKUP, MKNOD):
             if name.startswith("h"):
@@ -99,7 +106,7 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(path, uid=0, unwritten=False):
+def mounted(path, uid=0, unwritten=False, full=False):
     """The file system at this path, until the end of the block or of its server."""
     path.mkdir(exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -111,7 +118,7 @@ def mounted(path, uid=0, unwritten=False):
     if server == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(BaseException):
-            Server(device, uid, unwritten).serve()
+            Server(device, uid, unwritten, full).serve()
         os._exit(1)
     os.close(device)
     mount = Mount(path, server)

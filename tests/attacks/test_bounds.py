@@ -55,7 +55,7 @@ def whole_outputs(guard):
 def test_many_uids_push_out_nobodys_records_and_keys(start_guard):
     """The victim's key starts its job once, whatever others run meanwhile."""
     guard = start_guard({"hello": HELLO}, options=[
-        "--limit", "records-per-uid=4", "--limit", "records=8"])
+        "--limit", "recordsPerUser=4", "--limit", "records=8"])
     call = {"action": "hello", "key": "deadbeef"}
     with guard.connect(as_=ALICE) as victim:
         first = victim.call("Run", call)
@@ -73,7 +73,7 @@ def test_many_uids_push_out_nobodys_records_and_keys(start_guard):
 
 
 def test_a_key_of_ones_own_is_never_forgotten_but_refused(start_guard):
-    guard = start_guard({"hello": HELLO}, options=["--limit", "records-per-uid=2"])
+    guard = start_guard({"hello": HELLO}, options=["--limit", "recordsPerUser=2"])
     with guard.connect(as_=ALICE) as client:
         jobs = {}
         for number in range(100):
@@ -82,8 +82,8 @@ def test_a_key_of_ones_own_is_never_forgotten_but_refused(start_guard):
                 break
             jobs[f"k{number}"] = reply["parameters"]["job"]
         assert reply == {"error": "org.postern.Actions.LimitReached", "parameters": {
-            "limit": "records-per-uid", "message": "too many keys were given within 10 minutes, for which "
-            "all of them are remembered (limit records-per-uid); try again later, or call without a key"}}
+            "limit": "recordsPerUser", "message": "too many keys were given within 10 minutes, for which "
+            "all of them are remembered (limit recordsPerUser); try again later, or call without a key"}}
         assert len(jobs) == 2 * 16 + 2
         for key, job in jobs.items():
             again = client.call("Run", {"action": "hello", "key": key})["parameters"]
@@ -96,7 +96,7 @@ def test_a_key_of_ones_own_is_never_forgotten_but_refused(start_guard):
         assert "result" in other.call("Run", {"action": "hello", "key": "k"})["parameters"]
     assert len([e for e in guard.audit() if e["event"] == "job-started"]) == len(jobs) + 2
     [refused] = [e for e in guard.audit() if e["event"] == "call-refused"]
-    assert refused["reason"] == "limit records-per-uid: no room for another key"
+    assert refused["reason"] == "limit recordsPerUser: no room for another key"
 
 
 # ---- Replies that are not read, and memory ----

@@ -102,7 +102,7 @@ def test_who_sends_descriptors_is_put_aside(guard):
 def test_lingering_sockets_in_connections_that_are_refused(start_guard, folder):
     older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
     guard = start_guard({"true": TRUE}, datagrams=True, under=older,
-                        options=["--limit", "connections-per-uid=1"])
+                        options=["--limit", "connectionsPerUser=1"])
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(guard.connect(as_=ALICE))
         assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
@@ -122,7 +122,7 @@ def test_packet_sockets_whose_close_waits_where_no_signal_ends_it(start_guard, f
     """Some milliseconds each: hundreds of them keep whatever process drops them for seconds."""
     older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
     guard = start_guard({"true": TRUE}, datagrams=True, under=older,
-                        options=["--limit", "connections-per-uid=1"])
+                        options=["--limit", "connectionsPerUser=1"])
 
     def send(to):
         sockets = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW) for _ in range(30)]
@@ -175,7 +175,7 @@ def test_a_flood_of_connections_that_are_refused_with_lingering_sockets(start_gu
     to let go of such a connection, it would stand still."""
     older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
     guard = start_guard({"true": TRUE}, datagrams=True, under=older,
-                        options=["--limit", "connections-per-uid=1"])
+                        options=["--limit", "connectionsPerUser=1"])
     began, ready = os.pipe()
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, began)
@@ -187,7 +187,7 @@ def test_a_flood_of_connections_that_are_refused_with_lingering_sockets(start_gu
         assert_served(guard, *(Identity(65200 + i, 65200 + i) for i in range(20)))
         assert guard.process.poll() is None
     refused = [entry for entry in guard.audit() if entry["event"] == "connection-refused"]
-    assert {entry["reason"] for entry in refused} <= {"limit connections-per-uid",
+    assert {entry["reason"] for entry in refused} <= {"limit connectionsPerUser",
                                                       "too many connections at once"}
 
 
@@ -286,7 +286,7 @@ def test_descriptors_in_packets_that_nobody_can_drop(guard, folder):
 def test_descriptors_in_refused_connections_that_nobody_can_drop(start_guard, folder):
     older = [*OLDER[:-1], OLDER[-1] + ":when=1..3", "-o", str(folder / "trace")]
     guard = start_guard({"true": TRUE}, datagrams=True, under=older,
-                        options=["--limit", "connections-per-uid=1"])
+                        options=["--limit", "connectionsPerUser=1"])
     with guard.connect(as_=ALICE) as first:
         assert first.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         with unwritten(guard, folder, guard.socket_path, 8, by_connection=True):

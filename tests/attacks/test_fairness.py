@@ -67,7 +67,7 @@ def test_others_are_served_beside_a_session_that_is_taken_over(start_guard, fold
 
 def test_one_who_holds_all_its_connections_does_not_keep_others_from_coming(start_guard):
     """More connections at once than one user may have: the rest is refused, and costs nobody else."""
-    guard = start_guard(floods.ACTIONS, options=["--limit", "connections-per-uid=8"])
+    guard = start_guard(floods.ACTIONS, options=["--limit", "connectionsPerUser=8"])
     with contextlib.ExitStack() as stack:
         kept = [stack.enter_context(guard.connect(as_=ALICE)) for _ in range(8)]
         for client in kept:

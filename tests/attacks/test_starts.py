@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers
 HELLO = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": [{"everyone": True}],
          "datagram": True}
 # Two at once, and then one a second: what comes after them waits for seconds, at most ten.
-SLOWLY = ["--limit", "startsPerUser=1", "--limit", "jobs-per-uid=200", "--limit", "records-per-uid=200"]
+SLOWLY = ["--limit", "startsPerUser=1", "--limit", "jobsPerUser=200", "--limit", "recordsPerUser=200"]
 TOO_MANY = {"error": "org.postern.Actions.LimitReached", "parameters": {
     "limit": "startsPerUser",
     "message": "you start more than 1 jobs a second (limit startsPerUser); try again later"}}
@@ -57,13 +57,13 @@ def test_a_hundred_outstanding_starts_of_one_user(start_guard):
 
 def test_what_waits_counts_for_the_limit_of_jobs(start_guard):
     guard = start_guard({"hello": HELLO}, options=[
-        "--limit", "startsPerUser=1", "--limit", "jobs-per-uid=6"])
+        "--limit", "startsPerUser=1", "--limit", "jobsPerUser=6"])
     with contextlib.ExitStack() as stack:
         clients = outstanding(guard, stack, 20)
         replies = [client.read_reply() for client in clients]
     limits = [r["parameters"]["limit"] for r in replies if "error" in r]
     # Six at a time, of which some have ended while the others came.
-    assert set(limits) == {"jobs-per-uid"}
+    assert set(limits) == {"jobsPerUser"}
     assert len(limits) <= 14
 
 

@@ -236,7 +236,7 @@ SLEEP = {"sleep": {"summary": "Stay", "exec": ["/bin/sleep", "1000"], "allow": E
 
 
 def test_jobs_of_subordinate_uids_count_for_their_owner_and_are_not_shared(start):
-    guard = start(SLEEP, options=["--limit", "jobs-per-uid=2"])
+    guard = start(SLEEP, options=["--limit", "jobsPerUser=2"])
     clients = [guard.connect(as_=who) for who in (SUB, MALLORY)]
     jobs = []
     for client in clients:
@@ -265,20 +265,20 @@ def test_jobs_of_subordinate_uids_count_for_their_owner_and_are_not_shared(start
 
 
 def test_connections_and_sessions_count_for_the_owner(start):
-    guard = start(options=["--limit", "connections-per-uid=2"])
+    guard = start(options=["--limit", "connectionsPerUser=2"])
     with guard.connect(as_=SUB) as one, guard.connect(as_=MALLORY) as two:
         assert one.may("open") and two.may("open")
         with guard.connect(as_=DROPPED) as third:
             assert third.read_to_end() == b""
         refused = guard.wait_audit(event="connection-refused")[0]
         assert (refused["uid"], refused["owner"], refused["reason"]) == (
-            100007, 4242, "limit connections-per-uid")
+            100007, 4242, "limit connectionsPerUser")
         with guard.connect(as_=VICTIM) as other:
             assert other.may("open")
 
 
 def test_records_count_for_the_owner(start):
-    guard = start(options=["--limit", "records-per-uid=2"])
+    guard = start(options=["--limit", "recordsPerUser=2"])
 
     def job_of(client):
         client.send_call("Run", {"action": "open"}, more=True)

@@ -26,7 +26,8 @@ import identity as identities
 import wire
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ("posternd", "postern-session", "postern-launcher", "postern-dropper", "posternctl")
+PROGRAMS = ("posternd", "postern-session", "postern-launcher", "postern-dropper", "postern-output",
+            "posternctl")
 IS_ROOT = os.geteuid() == 0
 # A system user that every Debian has; its processes here are nothing but sessions.
 SESSION_USER = "daemon"
@@ -219,6 +220,20 @@ class Guard:
                     f"the guard ended with {self.process.returncode} before {word}:\n"
                     f"{self.stderr()}")
         raise AssertionError(f"no {word} within {seconds} s:\n{self.stderr()}")
+
+    def wait_status(self, is_right, seconds=PATIENCE):
+        """Waits until the service manager was told a STATUS= of which this is true; returns it."""
+        end = time.monotonic() + seconds
+        self._notify.settimeout(0.05)
+        told = None
+        while time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                for line in self._notify.recv(4096).decode().split("\n"):
+                    name, _, text = line.partition("=")
+                    told = text if name == "STATUS" else told
+                    if name == "STATUS" and is_right(text):
+                        return text
+        raise AssertionError(f"the last status is {told!r}:\n{self.stderr()}")
 
     def reload(self):
         """SIGHUP; returns when the new action files are in force."""

@@ -15,7 +15,7 @@ def programs(place, uid, mode):
     """
     ours = harness._programs
     place.mkdir()
-    for name in ("posternd", "postern-launcher", "postern-dropper", "posternctl"):
+    for name in ("posternd", "postern-launcher", "postern-dropper", "postern-output", "posternctl"):
         shutil.copy2(ours / name, place)
     shutil.copy2(ours / "postern-session", place / "real-session")
     shutil.copy2(ours / "tests/hostile-session", place / "postern-session")

@@ -85,7 +85,7 @@ def test_an_action_that_is_not_in_force_is_one_line(start_guard):
 
 
 def test_a_refused_connection_is_one_line(start_guard):
-    guard = start_guard({"echo": ECHO}, options=["--limit", "connections-per-uid=2"])
+    guard = start_guard({"echo": ECHO}, options=["--limit", "connectionsPerUser=2"])
     clients = [guard.connect(as_=ALICE) for _ in range(2)]
     for client in clients:
         client.call("Ping", {"ping": "x"})
@@ -97,7 +97,7 @@ def test_a_refused_connection_is_one_line(start_guard):
     assert lines_of(guard) == [{
         "event": "connection-refused", "uid": ALICE.uid, "gid": ALICE.gid, "pid": pid,
         "groups": [ALICE.gid, *ALICE.groups], "listener": str(guard.socket_path),
-        "reason": "limit connections-per-uid"}]
+        "reason": "limit connectionsPerUser"}]
     for client in clients:
         client.close()
 

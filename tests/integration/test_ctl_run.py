@@ -175,17 +175,49 @@ def test_json_is_one_reply_a_line(folder):
             assert (done.returncode, done.stderr) == (124, b"")
 
 
-def test_what_is_missing_is_said_where_it_is_missing(folder):
-    script = run_script(STARTED, chunk(stderr="one\n"), chunk(stdoutMissed=5, stdout="two\n"),
-                        chunk(stderr="three\n", truncated=["stderr"]), job_end(exitCode=0))
+MISSING = ("posternctl: web.restart: 5 bytes of its standard output are missing here, bytes 4 to 8: the "
+           "daemon no longer had them\n")
+
+
+def incomplete(code):
+    return (f"posternctl: web.restart: not all of its output is there, so the exit code is 125; the job's own "
+            f"is {code}\n")
+
+
+@pytest.mark.parametrize("end, own, line", [
+    ({"exitCode": 0}, 0, ""), ({"exitCode": 3}, 3, ""),
+    ({"outcome": "signaled", "signal": 15}, 143,
+     "posternctl: web.restart: ended by signal 15 (TERM)\n")], ids=["success", "failure", "signal"])
+def test_what_is_missing_is_said_where_it_is_missing_and_at_the_end(folder, end, own, line):
+    """The job's own exit code would say that all came."""
+    script = run_script(STARTED, chunk(stderr="one\n", stdout="zero"), chunk(stdoutMissed=5, stdout="two\n"),
+                        chunk(stderr="three\n"), job_end(**end))
     with FakeDaemon(folder, script) as daemon:
         assert outcome(ctl(daemon, "run", "web.restart")) == (
-            0, "two\n", "one\n"
-            "posternctl: web.restart: 5 bytes of its standard output are missing here: the daemon no "
-            "longer had them\n"
-            "posternctl: web.restart: the job itself cut back its standard error: what came before "
-            "may be incomplete\n"
-            "three\n")
+            125, "zerotwo\n", f"one\n{MISSING}three\n{line}{incomplete(own)}")
+        done = ctl(daemon, "run", "--json", "web.restart")
+        assert (done.returncode, done.stderr.decode()) == (125, MISSING + incomplete(own))
+        assert len(done.stdout.splitlines()) == 5
+
+
+def test_an_end_that_the_daemon_could_not_keep(folder):
+    last = job_end(exitCode=0, stdoutLostFrom=4096)
+    with FakeDaemon(folder, run_script(STARTED, chunk(stdout="x"), last)) as daemon:
+        lost = ("posternctl: web.restart: its standard output is lost from byte 4096 on: the daemon could "
+                "not keep it\n")
+        assert outcome(ctl(daemon, "run", "web.restart")) == (125, "x", lost + incomplete(0))
+        done = ctl(daemon, "run", "--json", "web.restart")
+        assert (done.returncode, done.stderr.decode()) == (125, lost + incomplete(0))
+
+
+def test_what_is_missing_in_a_reply_that_has_all(folder):
+    """A daemon that does not stream, as without "more"."""
+    last = job_end(exitCode=0)
+    last["parameters"] |= {"stdout": "begin", "stderrMissed": 7}
+    with FakeDaemon(folder, run_script(STARTED, last)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (
+            125, "begin", "posternctl: web.restart: 7 bytes of its standard error are missing here, bytes 0 "
+            "to 6: the daemon no longer had them\n" + incomplete(0))
 
 
 @pytest.mark.parametrize("steps, said", [
@@ -198,7 +230,20 @@ def test_what_is_missing_is_said_where_it_is_missing(folder):
      ": the daemon's answer can't be understood: exitCode of the job's result is not what it must be"),
     ([STARTED, chunk(stdoutBase64="a")],
      ": the daemon's answer can't be understood: stdoutBase64 is no base64"),
-], ids=["mid-job", "before-start", "no-result", "exit-code", "base64"])
+    ([STARTED, chunk(stdoutBase64=1), job_end(exitCode=0)],
+     ": the daemon's answer can't be understood: stdoutBase64 is no base64"),
+    ([STARTED, chunk(stdout=["x"]), job_end(exitCode=0)],
+     ": the daemon's answer can't be understood: stdout is no text"),
+    ([STARTED, chunk(stderr="x", stderrBase64="eA=="), job_end(exitCode=0)],
+     ": the daemon's answer can't be understood: stderr comes twice"),
+    ([STARTED, chunk(stdoutMissed=-1), job_end(exitCode=0)],
+     ": the daemon's answer can't be understood: stdoutMissed is -1"),
+    ([STARTED, chunk(stderrMissed="1"), job_end(exitCode=0)],
+     ": the daemon's answer can't be understood: stderrMissed is \"1\""),
+    ([STARTED, job_end(exitCode=0, stdoutLostFrom="1")],
+     ": the daemon's answer can't be understood: stdoutLostFrom of the job's result is not what it must be"),
+], ids=["mid-job", "before-start", "no-result", "exit-code", "base64", "number", "list", "twice", "negative",
+        "missed", "lost"])
 def test_the_daemon_breaks_off(folder, steps, said):
     with FakeDaemon(folder, run_script(*steps)) as daemon:
         done = ctl(daemon, "run", "web.restart")
@@ -208,23 +253,29 @@ def test_the_daemon_breaks_off(folder, steps, said):
 
 def test_it_goes_on_where_it_was_when_the_daemon_is_back(folder):
     result = job_end(exitCode=4)
-    script = run_script(STARTED, chunk(stdout="one\n", stderrBase64="/w=="),
-                        chunk(stdoutMissed=5, stdout="\u20ac"), CLOSE)
+    script = run_script(STARTED, chunk(stdout="one\n", stderrBase64="/w=="), chunk(stdout="\u20ac"), CLOSE)
     follows = iter([[STARTED, chunk(stderr="two\n"), CLOSE],
-                    [STARTED, chunk(stdout="new", truncated=["stdout"]), CLOSE],
                     [STARTED, chunk(stdout="end\n"), result]])
     script["Follow"] = [lambda call: next(follows)]
     with FakeDaemon(folder, script) as daemon:
         done = ctl(daemon, "run", "web.restart")
         assert done.returncode == 4
-        assert done.stdout == "one\n\u20acnewend\n".encode()
-        assert done.stderr == (
-            b"\xffposternctl: web.restart: 5 bytes of its standard output are missing here: the daemon no "
-            b"longer had them\ntwo\nposternctl: web.restart: the job itself cut back its standard output: "
-            b"what came before may be incomplete\n")
+        assert done.stdout == "one\n\u20acend\n".encode()
+        assert done.stderr == b"\xfftwo\n"
         assert [call["parameters"] for call in daemon.calls if call["method"].endswith("Follow")] == [
             {"job": JOB, "stdoutOffset": stdout, "stderrOffset": stderr}
-            for stdout, stderr in ((12, 1), (12, 5), (3, 5))]
+            for stdout, stderr in ((7, 1), (7, 5))]
+
+
+def test_what_is_gone_when_the_daemon_is_back_is_missing(folder):
+    script = run_script(STARTED, chunk(stdout="zero"), CLOSE)
+    follows = iter([[STARTED, chunk(stdoutMissed=5, stdout="on\n"), CLOSE],
+                    [STARTED, job_end(exitCode=0)]])
+    script["Follow"] = [lambda call: next(follows)]
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (125, "zeroon\n", MISSING + incomplete(0))
+        assert [call["parameters"]["stdoutOffset"] for call in daemon.calls
+                if call["method"].endswith("Follow")] == [4, 12]
 
 
 def test_a_call_whose_answer_was_lost_is_made_again_with_its_key(folder):

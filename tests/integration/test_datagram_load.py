@@ -44,7 +44,7 @@ def test_runs_of_many_packets_start_each_job_once(start_guard, folder):
               "arguments": {"n": {"type": "integer"}}, "allow": [{"everyone": True}],
               "datagram": True}
     guard = start_guard({"write": action}, datagrams=True, options=[
-        "--limit", "jobs-per-uid=4096", "--limit", "records-per-uid=4096",
+        "--limit", "jobsPerUser=4096", "--limit", "recordsPerUser=4096",
         "--limit", "startsPerUser=10000"])
     with Sender(guard.datagram_path) as sender:
         jobs = set()
@@ -78,24 +78,24 @@ def test_what_was_received_is_answered_before_the_guard_ends(start_guard):
 
 
 def test_packets_and_connections_share_a_guard_not_their_limits(start_guard):
-    guard = start_guard({"true": TRUE}, datagrams=True, options=["--limit", "connections-per-uid=1"])
+    guard = start_guard({"true": TRUE}, datagrams=True, options=["--limit", "connectionsPerUser=1"])
     with guard.connect() as client, Sender(guard.datagram_path) as sender:
         assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         for _ in range(100):
             assert sender.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         with guard.connect() as refused:
             assert refused.read_to_end() == b""
-    guard.wait_audit(event="connection-refused", reason="limit connections-per-uid")
+    guard.wait_audit(event="connection-refused", reason="limit connectionsPerUser")
 
 
 def test_over_the_limit_of_sessions_a_packet_is_refused_with_a_line_in_the_audit(start_guard):
     """Sessions with a connection do not give way to a packet of the same user."""
     if not harness.IS_ROOT:
         pytest.skip("needs root: callers of other uids")
-    guard = start_guard({"true": TRUE}, datagrams=True, options=["--limit", "sessions-per-uid=1"])
+    guard = start_guard({"true": TRUE}, datagrams=True, options=["--limit", "sessionsPerUser=1"])
     with guard.connect(as_=ALICE) as client, Sender(guard.datagram_path, ALICE) as sender:
         assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         sender.send(message("Ping", {"ping": "x"}))
         entry, = guard.wait_audit(event="packet-refused")
-        assert (entry["uid"], entry["reason"]) == (ALICE.uid, "limit sessions-per-uid")
+        assert (entry["uid"], entry["reason"]) == (ALICE.uid, "limit sessionsPerUser")
         assert sender.nothing()

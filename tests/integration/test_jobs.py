@@ -108,7 +108,7 @@ def test_a_job_that_could_not_be_started_says_so_again(start_guard, folder):
 
 def test_a_job_that_ends_with_its_caller_goes_on_for_the_last_who_follows(start_guard, folder):
     guard = start_guard({"steps": steps(folder, onDisconnect="kill")},
-                        options=["--limit", "kill-grace=0s"])
+                        options=["--limit", "killGrace=0s"])
     with guard.connect(as_=ALICE) as other:
         with guard.connect(as_=ALICE) as client:
             job, _ = begin(client, "steps")

@@ -20,7 +20,7 @@ from small_disk import fill, tmpfs
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
-NOW = ["--limit", "kill-grace=0s"]
+NOW = ["--limit", "killGrace=0s"]
 
 
 WAIT = script("echo began; exec sleep 1000")
@@ -71,7 +71,7 @@ def pid_of(guard, job):
 def test_sigterm_ends_jobs_and_their_callers_hear_of_it(start_guard):
     # Time enough to do what is asked politely, however busy the machine is.
     guard = start_guard({"polite": POLITE, "wait": WAIT, "stubborn": STUBBORN},
-                        options=["--limit", "kill-grace=2s"])
+                        options=["--limit", "killGrace=2s"])
     clients = {name: guard.connect(as_=ALICE) for name in ("polite", "wait", "stubborn")}
     jobs = {name: begin(client, name) for name, client in clients.items()}
     assert {text for _, text in jobs.values()} == {"began\n"}
@@ -95,7 +95,7 @@ def test_sigterm_ends_jobs_and_their_callers_hear_of_it(start_guard):
 ])
 def test_when_its_time_is_up_a_job_is_asked_and_then_killed(start_guard, action, text, result):
     # Time enough to begin, and to do what is asked, however busy the machine is.
-    guard = start_guard({"slow": {**action, "timeout": "2s"}}, options=["--limit", "kill-grace=2s"])
+    guard = start_guard({"slow": {**action, "timeout": "2s"}}, options=["--limit", "killGrace=2s"])
     with guard.connect(as_=ALICE) as client, \
             popen_as(ALICE, [harness.program("posternctl"), "--socket", str(guard.socket_path), "run",
                              "slow"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -278,7 +278,7 @@ except OSError as error:
 fds = []
 for fd in sorted(os.listdir("/proc/self/fd"), key=int):
     try:
-        fds.append(fd + " " + os.path.basename(os.readlink("/proc/self/fd/" + fd)))
+        fds.append(fd + " " + os.path.basename(os.readlink("/proc/self/fd/" + fd)).partition(":")[0])
     except FileNotFoundError:
         pass
 status = dict(line.split(":\t", 1) for line in open("/proc/self/status"))
@@ -300,7 +300,7 @@ def test_a_job_has_its_user_its_descriptors_and_no_terminal(start_guard):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "ids": [[5, 5, 5], [60, 60, 60], [2, 60]], "cwd": "/usr",
-        "fds": ["0 null", "1 stdout", "2 stderr"], "tty": "No such device or address",
+        "fds": ["0 null", "1 pipe", "2 pipe"], "tty": "No such device or address",
         "inject": "Inappropriate ioctl for device", "leads": True, "umask": "0022",
         "capabilities": "0" * 16, "blocked": "0" * 16, "stdin": ""}
 

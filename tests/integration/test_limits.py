@@ -26,7 +26,7 @@ PONG = {"parameters": {"pong": "x"}}
 def limits(**values):
     options = []
     for name, value in values.items():
-        options += ["--limit", f"{name.replace('_', '-')}={value}"]
+        options += ["--limit", f"{name}={value}"]
     return options
 
 
@@ -56,13 +56,13 @@ def refusals(guard):
 # ---- Connections ----
 
 def test_connections_of_one_user(start_guard):
-    guard = start_guard(ACTIONS, options=limits(connections_per_uid=5))
+    guard = start_guard(ACTIONS, options=limits(connectionsPerUser=5))
     with contextlib.ExitStack() as stack:
         clients = [connected(guard, stack, ALICE) for _ in range(5)]
         assert refused(guard, ALICE)
         # Another identity of the same user does not help.
         assert refused(guard, Identity(ALICE.uid, BOB.gid))
-        assert refusals(guard) == [(ALICE.uid, "limit connections-per-uid")] * 2
+        assert refusals(guard) == [(ALICE.uid, "limit connectionsPerUser")] * 2
         connected(guard, stack, BOB)
         assert all(is_open(client) for client in clients)
         clients[0].close()
@@ -83,7 +83,7 @@ def test_one_user_at_the_limit_in_a_flood_keeps_nobody_out(start_guard):
         harness.wait_until(lambda: is_refused(guard),
                            what="the flood takes all connections of its user")
         assert keep_up(guard, quiet, (BOB, pings, 200), (CAROL, pings, 200)) == [200, 200]
-    assert set(refusals(guard)) == {(ALICE.uid, "limit connections-per-uid")}
+    assert set(refusals(guard)) == {(ALICE.uid, "limit connectionsPerUser")}
     harness.wait_until(lambda: not is_refused(guard), what="all of it is over")
 
 
@@ -123,12 +123,12 @@ def identities(uid, count):
 
 
 def test_sessions_of_one_user(start_guard):
-    guard = start_guard(ACTIONS, options=limits(sessions_per_uid=2))
+    guard = start_guard(ACTIONS, options=limits(sessionsPerUser=2))
     first, second, third = identities(ALICE.uid, 3)
     with contextlib.ExitStack() as stack:
         busy = [connected(guard, stack, who) for who in (first, second)]
         assert refused(guard, third)
-        assert refusals(guard) == [(ALICE.uid, "limit sessions-per-uid")]
+        assert refusals(guard) == [(ALICE.uid, "limit sessionsPerUser")]
         connected(guard, stack, BOB)
         busy[0].close()
         # One without a connection gives way.
@@ -172,7 +172,7 @@ def test_sessions_with_jobs_do_not_give_way(start_guard):
 
 
 def test_an_idle_session_leaves_and_comes_back(start_guard):
-    guard = start_guard(ACTIONS, options=limits(session_idle="100ms"))
+    guard = start_guard(ACTIONS, options=limits(sessionIdle="100ms"))
     assert served(guard, ALICE)
     harness.wait_until(lambda: sessions(guard) == [], what="the idle session leaves")
     assert served(guard, ALICE)
@@ -190,8 +190,8 @@ def test_an_idle_session_leaves_and_comes_back(start_guard):
 # ---- Jobs ----
 
 def test_jobs_of_one_user(start_guard):
-    guard = start_guard(ACTIONS, options=limits(jobs_per_uid=2))
-    message = "you already have 2 jobs running (limit jobs-per-uid); try again when one has ended"
+    guard = start_guard(ACTIONS, options=limits(jobsPerUser=2))
+    message = "you already have 2 jobs running (limit jobsPerUser); try again when one has ended"
     with contextlib.ExitStack() as stack:
         running = [connected(guard, stack, ALICE) for _ in range(2)]
         for client in running:
@@ -200,7 +200,7 @@ def test_jobs_of_one_user(start_guard):
         third = connected(guard, stack, ALICE)
         assert third.call("Run", {"action": "hello"}) == {
             "error": "org.postern.Actions.LimitReached",
-            "parameters": {"limit": "jobs-per-uid", "message": message}}
+            "parameters": {"limit": "jobsPerUser", "message": message}}
         done = guard.ctl("run", "hello", as_=ALICE)
         assert (done.returncode, done.stdout) == (123, "")
         assert message in done.stderr
@@ -214,7 +214,7 @@ def test_jobs_of_one_user(start_guard):
         done = guard.ctl("run", "hello", as_=ALICE)
         assert (done.returncode, done.stdout, done.stderr) == (0, "Hi\n", "")
     reasons = [e["reason"] for e in guard.audit() if e["event"] == "call-refused"]
-    assert reasons == ["limit jobs-per-uid"] * 3
+    assert reasons == ["limit jobsPerUser"] * 3
 
 
 # ---- No descriptors, no memory ----

@@ -120,7 +120,7 @@ def test_a_lingering_tcp_socket_holds_up_nobody_else(guard, before):
 
 
 def test_a_lingering_tcp_socket_in_a_refused_connection(begin):
-    guard = begin(options=["--limit", "connections-per-uid=1"])
+    guard = begin(options=["--limit", "connectionsPerUser=1"])
     with guard.connect(as_=GAMES) as served, lingering_tcp() as lingering:
         served.send(PING)
         assert served.read_frame() + b"\0" == PONG
@@ -130,7 +130,7 @@ def test_a_lingering_tcp_socket_in_a_refused_connection(begin):
             send_with(guard, refused, PING, [lingering.fileno()])
             if not guard.refuses:
                 lingering.close()
-        guard.wait_audit(event="connection-refused", reason="limit connections-per-uid")
+        guard.wait_audit(event="connection-refused", reason="limit connectionsPerUser")
         with guard.connect(as_=BOB) as bob:
             for _ in range(20):
                 bob.send(PING)

@@ -73,7 +73,7 @@ def test_a_session_has_nothing(start_guard):
 def test_files_of_a_job_are_open_in_its_callers_session_only_as_long_as_it_runs(start_guard):
     wait = {"summary": "Wait", "exec": ["/bin/sleep", "1000"], "onDisconnect": "kill",
             "allow": [{"everyone": True}]}
-    guard = start_guard({"wait": wait, "who": WHO}, options=["--limit", "kill-grace=0s"])
+    guard = start_guard({"wait": wait, "who": WHO}, options=["--limit", "killGrace=0s"])
     with guard.connect(as_=BOB) as bob:
         ping(bob)
         [bobs] = sessions(guard)
@@ -193,7 +193,7 @@ def test_who_stops_all_its_processes_and_may_have_no_more_slows_nobody_else(star
     as_games = {**WHO, "user": "games", "timeout": "1h"}
     as_bin = {**WHO, "user": "bin"}
     guard = start_guard({"as-games": as_games, "as-bin": as_bin}, under=["prlimit", "--nproc=30"],
-                        options=["--limit", "kill-grace=0s"])
+                        options=["--limit", "killGrace=0s"])
     # As fast as this machine is at this moment, and nobody stops anything.
     quiet = start_guard({"as-bin": as_bin})
     attackers = [guard.connect(as_=GAMES) for _ in range(4)]

@@ -77,6 +77,18 @@ def test_a_session_that_breaks_the_rules_ends_alone(hostile, mode, reason):
     assert_only_that_session_ended(guard, reason)
 
 
+@pytest.mark.parametrize("mode", ["claims-output", "takes-back-output"])
+def test_a_session_that_lies_about_what_its_client_has_ends(hostile, mode):
+    guard = hostile(mode)
+    with guard.connect(as_=ALICE) as client:
+        assert client.read_to_end() == b""
+    entries = guard.wait_audit(event="session-failed")
+    assert [(e["uid"], e["reason"]) for e in entries] == [
+        (ALICE.uid, "it said that its client has output that there is not")]
+    with guard.connect(as_=BOB) as client:
+        assert client.run("hello", {"name": "bob"})[-1]["parameters"]["result"]["exitCode"] == 0
+
+
 def send_packet(guard, as_=ALICE):
     with Sender(guard.datagram_path, as_, bound=False) as sender:
         sender.send(message("Ping", {"ping": "x"}))
@@ -184,12 +196,13 @@ def test_a_session_that_sends_descriptors_ends_alone(hostile):
                                          "its process ended with exit code 0")
 
     def descriptors():
-        """What they are; what the loop opens for its timers and keeps left out."""
+        """What they are; what the loop opens for its timers, and the pipes in stock, left out."""
         opened = []
         for number in os.listdir(f"/proc/{guard.pid}/fd"):
             with contextlib.suppress(FileNotFoundError):
                 opened.append(os.readlink(f"/proc/{guard.pid}/fd/{number}"))
-        return sorted(name for name in opened if name != "anon_inode:[timerfd]")
+        return sorted(name for name in opened
+                      if name != "anon_inode:[timerfd]" and not name.startswith("pipe:"))
 
     before = descriptors()  # there was no session yet that could still be leaving
     for times in (1, 2, 3):

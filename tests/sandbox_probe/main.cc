@@ -28,10 +28,10 @@ int main(int argc, char** argv) {
         if (attempt.name == name) chosen = &attempt;
     }
     if (chosen == nullptr && name != "none") return 2;
-    std::optional<postern::session::Ids> ids;
+    std::optional<postern::Ids> ids;
     if (std::string_view(argv[1]) != "-") {
-        ids = postern::session::Ids{static_cast<uid_t>(std::strtoul(argv[1], nullptr, 10)),
-                                    static_cast<gid_t>(std::strtoul(argv[2], nullptr, 10))};
+        ids = postern::Ids{static_cast<uid_t>(std::strtoul(argv[1], nullptr, 10)),
+                           static_cast<gid_t>(std::strtoul(argv[2], nullptr, 10))};
     }
     if (auto entered = postern::session::enter_sandbox(ids); !entered) {
         std::fprintf(stderr, "%s\n", entered.error().message.c_str());

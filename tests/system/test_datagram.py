@@ -82,7 +82,7 @@ def test_a_job_of_a_packet_is_a_unit_like_any(host, client):
 
 @pytest.mark.parametrize("packets", [60, pytest.param(500, marks=pytest.mark.long)])
 def test_no_packet_is_lost_to_a_guard_that_leaves(host, client, configure, packets):
-    configure({"limits": {"idle-exit": "20ms"}})
+    configure({"limits": {"idleExit": "20ms"}})
     assert client(PING).stdout == PONG
     # Pauses around the very time after which it leaves.
     script = (f"for i in $(seq {packets}); do sleep 0.0$((15 + i % 20)); test \"$({CLIENT} {SOCKET} '{PING}')\" "

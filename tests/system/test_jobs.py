@@ -359,7 +359,7 @@ def test_thirty_at_once(host, declare):
 
 
 def test_anothers_start_beside_a_hundred(host, declare, configure, let):
-    configure({"limits": {"jobs-per-uid": 200, "records-per-uid": 200, "startsPerUser": 10000}})
+    configure({"limits": {"jobsPerUser": 200, "recordsPerUser": 200, "startsPerUser": 10000}})
     declare(nothing={"exec": ["/bin/true"], "allow": [{"group": "postern"}, {"user": "root"}]})
     hundred = host.spawn("sh", "-c", "for n in $(seq 100); do (until [ -e /run/let ]; do sleep 0.1; done; "
                          "exec posternctl run nothing) & done; wait", user="member")

@@ -46,7 +46,7 @@ def test_where_memory_runs_out_the_guard_goes_last(host):
 
 
 def test_it_leaves_when_there_is_nothing_to_do(host, configure):
-    configure({"limits": {"idle-exit": "200ms"}})
+    configure({"limits": {"idleExit": "200ms"}})
     assert host.run("posternctl", "ping", user="member").returncode == 0
     booted_host.wait_until(
         lambda: host.property("posternd.service", "ActiveState") == "inactive", 10, "it left")
@@ -57,7 +57,7 @@ def test_it_leaves_when_there_is_nothing_to_do(host, configure):
 
 
 def test_it_stays_while_there_is_something_to_do(host, configure):
-    configure({"limits": {"idle-exit": "200ms"}})
+    configure({"limits": {"idleExit": "200ms"}})
     # Longer than the guard stays where there is nothing to do; and then for as long as there is a file.
     host.write("/etc/postern/actions.d/waits.json", json.dumps(
         {"summary": "s", "allow": [{"group": "postern"}],
@@ -84,7 +84,7 @@ def test_it_stays_while_there_is_something_to_do(host, configure):
 def test_it_stays_while_subordinate_ids_count_that_were_taken_away(host, configure):
     """The next guard would not know of them, and let in whom a rule denies."""
     host.write("/etc/subuid", "member:100000:65536\n")
-    configure({"limits": {"idle-exit": "2s"}})
+    configure({"limits": {"idleExit": "2s"}})
     host.run("posternctl", "ping", user="member")
     host.write("/etc/subuid", "")
 
@@ -100,7 +100,7 @@ def test_it_stays_while_subordinate_ids_count_that_were_taken_away(host, configu
 
 @pytest.mark.parametrize("calls", [120, pytest.param(1000, marks=pytest.mark.long)])
 def test_no_call_is_lost_to_a_guard_that_leaves(host, configure, calls):
-    configure({"limits": {"idle-exit": "20ms"}})
+    configure({"limits": {"idleExit": "20ms"}})
     # Pauses around the very time after which it leaves.
     script = (f"for i in $(seq {calls}); do sleep 0.0$((15 + i % 20)); "
               "posternctl ping >/dev/null || echo \"call $i was lost\"; done")

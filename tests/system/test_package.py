@@ -208,6 +208,7 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, packa
                                  "echo late >&2; exit 7"}.items():
         host.write(f"/etc/postern/actions.d/{name}.json", json.dumps(
             {"summary": name, "exec": ["/bin/sh", "-c", script], "allow": [{"group": "postern"}]}))
+    # In the spelling of the version before, which this one still reads.
     configuration = '{ "limits": { "jobs-per-uid": 1 } }\n'
     host.write("/etc/postern/posternd.json", configuration)
     host.run("systemctl", "disable", "posternd-datagram.socket")
@@ -239,7 +240,7 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, packa
     assert call(host, "Jobs.Get", {"job": long_job}) == running
     # The limit that the file sets holds: the long job is the one that the user may have.
     [full] = call(host, "Actions.Run", {"action": "long"}, code=123)
-    assert full["parameters"]["limit"] == "jobs-per-uid"
+    assert full["parameters"]["limit"] == "jobsPerUser"
     host.run("touch", "/run/go")
     assert client.communicate(timeout=30) == ("over\n", "late\n")
     assert client.returncode == 7

@@ -34,7 +34,7 @@ def own(host):
     run("systemctl", "--user", "enable", "--now", "posternd.socket")
     yield run
     run("systemctl", "--user", "stop", "posternd.socket", "posternd-admin.socket",
-        "posternd-datagram.socket", "posternd.service")
+        "posternd-datagram.socket", "posternd.service", "postern-output.service")
     host.run("systemctl", "stop", f"user@{uid}.service")
 
 
@@ -60,6 +60,19 @@ def test_a_job_is_a_unit_of_the_users_own_manager(own):
     [cgroup] = [line for line in lines if line.startswith("0::")]
     assert f"/user@{own.uid}.service/" in cgroup
     assert "/postern.slice/postern-job-" in cgroup
+
+
+def test_its_keeper_of_output_runs_as_the_user(own):
+    own("posternctl", "--user", "ping")
+    state = own("systemctl", "--user", "show", "--value", "-p", "ActiveState", "postern-output.service")
+    assert state.stdout == "active\n"
+    folder = f"/run/user/{own.uid}/postern-output"
+    assert own("stat", "-c", "%a %U", folder, f"{folder}/socket").stdout == "700 selfish\n660 selfish\n"
+    own("systemctl", "--user", "kill", "-s", "KILL", "postern-output.service")
+    booted_host.wait_until(
+        lambda: own("systemctl", "--user", "show", "--value", "-p", "NRestarts", "-p", "ActiveState",
+                    "postern-output.service").stdout.split() in (["active", "1"], ["1", "active"]), 30,
+        "a new keeper")
 
 
 def test_packets_come_too(own):

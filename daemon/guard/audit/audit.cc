@@ -21,7 +21,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 11> kinds = {{
+constexpr std::array<KindRow, 14> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},
@@ -32,6 +32,9 @@ constexpr std::array<KindRow, 11> kinds = {{
     {"packet-refused", "2bd9766abc1d4b7697c7c88ac66d8ddd"},
     {"session-failed", "a2222a665779457a9a32cd6ea56510a7"},
     {"connection-dropped", "4d7e0c4bb9b44a0f8f0f4d2a1c6e5b93"},
+    {"job-evicted", "c69ee4f7b68c4583818af311f92688da"},
+    {"disk-full", "4aba679f8d6c4d62acaa248b71c8c141"},
+    {"disk-has-room", "56ea7285cb114fe2994245fe2cd91588"},
     {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
 }};
 static_assert(static_cast<std::size_t>(AuditEvent::Kind::action_off) + 1 == kinds.size());
@@ -50,16 +53,18 @@ bool is_denial(AuditEvent::Kind kind) {
 
 // syslog(3): 3 is an error, 5 is notice, 6 is informational.
 const char* priority(AuditEvent::Kind kind) {
-    if (kind == AuditEvent::Kind::action_off) return "3";
-    return is_denial(kind) ? "5" : "6";
+    using Kind = AuditEvent::Kind;
+    if (kind == Kind::action_off || kind == Kind::disk_full) return "3";
+    return is_denial(kind) || kind == Kind::disk_has_room ? "5" : "6";
 }
 
 // What became of a job whose start is recorded.
 AuditRoom room_of(AuditEvent::Kind kind) {
     using Kind = AuditEvent::Kind;
     if (kind == Kind::job_started) return AuditRoom::starts;
-    const bool ends =
-        kind == Kind::job_ended || kind == Kind::job_not_started || kind == Kind::job_lost;
+    const bool ends = kind == Kind::job_ended || kind == Kind::job_not_started ||
+                      kind == Kind::job_lost || kind == Kind::job_evicted ||
+                      kind == Kind::disk_full || kind == Kind::disk_has_room;
     return ends ? AuditRoom::ends : AuditRoom::common;
 }
 
@@ -128,6 +133,10 @@ std::string summary(const AuditEvent& event, std::uint64_t count) {
         text += " pid " + std::to_string(event.pid);
     }
     if (event.result) text += ": " + describe(*event.result);
+    if (event.kind == AuditEvent::Kind::disk_full ||
+        event.kind == AuditEvent::Kind::disk_has_room) {
+        text += ": " + event.place;
+    }
     if (!event.reason.empty()) text += ": " + event.reason;
     if (!event.rule.empty()) text += " (" + event.rule + " at " + event.place + ")";
     return text;

@@ -10,7 +10,7 @@
 
 namespace postern {
 
-Administration::Administration(const jobs::JobManager& jobs, std::vector<SocketReport> sockets,
+Administration::Administration(jobs::JobManager& jobs, std::vector<SocketReport> sockets,
                                Hooks hooks)
     : jobs_(jobs), sockets_(std::move(sockets)), hooks_(std::move(hooks)), started_(wall_clock()) {}
 
@@ -40,9 +40,12 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
 }
 
 void Administration::report_status(CallContext& call) const {
+    std::string full = jobs_.disk_full();
+    if (!full.empty()) full.append("; ").append(jobs::full_disk_advice);
     call.answer(StatusReport{version, ::getpid(), started_, hooks_.log_level(),
                              std::string(jobs_.supervision()),
-                             static_cast<std::uint32_t>(jobs_.active()), jobs_.record_problem()});
+                             static_cast<std::uint32_t>(jobs_.active()), jobs_.record_problem(),
+                             jobs_.output_problem(), std::move(full)});
     for (const SocketReport& socket : sockets_) call.answer(socket);
     for (CallerReport& caller : hooks_.callers()) call.answer(std::move(caller));
 }

@@ -27,7 +27,7 @@ class Administration {
         std::function<Status(const std::string&)> set_log_level;
     };
 
-    Administration(const jobs::JobManager& jobs, std::vector<SocketReport> sockets, Hooks hooks);
+    Administration(jobs::JobManager& jobs, std::vector<SocketReport> sockets, Hooks hooks);
 
     // A load that began after this request came to this: who waits for it is answered.
     void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
@@ -41,7 +41,7 @@ class Administration {
     void report_files(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 
-    const jobs::JobManager& jobs_;
+    jobs::JobManager& jobs_;
     std::vector<SocketReport> sockets_;
     Hooks hooks_;
     Time started_;

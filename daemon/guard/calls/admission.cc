@@ -12,11 +12,11 @@ bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
     const policy::Caller& caller = call.caller();
     const bool full = jobs.active() + starts.waiting() >= limits.jobs;
     if (!full &&
-        jobs.active(caller.payer()) + starts.waiting(caller.payer()) < limits.jobs_per_uid) {
+        jobs.active(caller.payer()) + starts.waiting(caller.payer()) < limits.jobs_per_user) {
         return true;
     }
-    const std::string limit = full ? "jobs" : "jobs-per-uid";
-    const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_uid);
+    const std::string limit = full ? "jobs" : "jobsPerUser";
+    const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_user);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
     event.reason = "limit " + limit;
     call.audit(event);
@@ -28,7 +28,7 @@ bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
 
 bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action) {
     if (jobs.has_room_for_key(call.caller().payer())) return true;
-    const std::string limit = "records-per-uid";
+    const std::string limit = "recordsPerUser";
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
     event.reason = "limit " + limit + ": no room for another key";
     call.audit(event);
@@ -36,6 +36,21 @@ bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::s
                 "too many keys were given within " + std::to_string(limits::key_memory.count()) +
                     " minutes, for which all of them are remembered (limit " + limit +
                     "); try again later, or call without a key");
+    return false;
+}
+
+std::string told_of_full_disk(const std::string& full) {
+    return "no job can be started at the moment: disk full (" + full +
+           "); ask the administrator to make room there, then try again";
+}
+
+bool room_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action) {
+    const std::string full = jobs.disk_full();
+    if (full.empty()) return true;
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
+    event.reason = full;
+    call.audit(event);
+    call.refuse(Refusal::unavailable, "", told_of_full_disk(full));
     return false;
 }
 

@@ -16,4 +16,9 @@ bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
 // The same for a call that has a key: false where that could not be remembered.
 bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action);
 
+// False: the disk is full (JobManager::disk_full()), and the call is refused and audited.
+bool room_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action);
+// What a caller is told then.
+std::string told_of_full_disk(const std::string& full);
+
 }  // namespace postern

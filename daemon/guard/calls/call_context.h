@@ -45,6 +45,8 @@ class OngoingCall {
     virtual void await_output(const AwaitOutput& read) = 0;
     // The session is to be told whether it came to anything.
     virtual void hand_over(const CallPtr& call, const HandOver& asked);
+    // False: no honest session says so.
+    virtual bool output_taken(const OutputTaken& taken) = 0;
     // The connection is over; this is destroyed afterwards.
     virtual void left(jobs::Leaving leaving) = 0;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "daemon/guard/calls/admission.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
 #include "daemon/guard/calls/own_jobs.h"
@@ -103,6 +104,7 @@ struct Calls::Table {
         row<DescribeCall, Who::caller, &Calls::describe_action>("Describe",
                                                                 by_connection | by_packet),
         row<AwaitOutput, Who::caller, &Calls::await_output>("AwaitOutput", by_connection),
+        row<OutputTaken, Who::caller, &Calls::output_taken>("OutputTaken", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
         row<HandOver, Who::caller, &Calls::hand_over>("HandOver", by_connection),
     };
@@ -131,8 +133,9 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     if (!could_be_a_callers(asked)) {
         return call->link().violated("it asked for more than a message can hold");
     }
-    const bool goes_on =
-        std::holds_alternative<AwaitOutput>(asked) || std::holds_alternative<HandOver>(asked);
+    const bool goes_on = std::holds_alternative<AwaitOutput>(asked) ||
+                         std::holds_alternative<OutputTaken>(asked) ||
+                         std::holds_alternative<HandOver>(asked);
     if (!goes_on && call->link().kept() != nullptr) {
         return call->link().violated("it used the number of a call under way");
     }
@@ -159,7 +162,8 @@ void Calls::check(const CallPtr& call, const CheckCall& asked) {
     const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
     if (verdict.action == nullptr) return;
     if (!reachable_or_refuse(*call, *verdict.action)) return;
-    if (bind_or_refuse(*call, *verdict.action, asked.arguments)) call->answer(CheckPassed{});
+    if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
+    if (room_or_refuse(*call, environment_.jobs, asked.action)) call->answer(CheckPassed{});
 }
 
 void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {
@@ -171,6 +175,14 @@ void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {
 void Calls::await_output(const CallPtr& call, const AwaitOutput& asked) {
     // The job may have ended while the message was on its way: JobEnded says all.
     if (OngoingCall* ongoing = call->link().kept()) ongoing->await_output(asked);
+}
+
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
+void Calls::output_taken(const CallPtr& call, const OutputTaken& asked) {
+    OngoingCall* const ongoing = call->link().kept();
+    if (ongoing != nullptr && !ongoing->output_taken(asked)) {
+        call->link().violated("it said that its client has output that there is not");
+    }
 }
 
 // NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler

@@ -74,6 +74,7 @@ class Calls final : public CallHandler {
     void check(const CallPtr& call, const CheckCall& asked);
     void describe_action(const CallPtr& call, const DescribeCall& asked);
     void await_output(const CallPtr& call, const AwaitOutput& asked);
+    void output_taken(const CallPtr& call, const OutputTaken& asked);
     void manage(const CallPtr& call, const ManageCall& asked);
     void hand_over(const CallPtr& call, const HandOver& asked);
 

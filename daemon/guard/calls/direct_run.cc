@@ -8,30 +8,16 @@
 
 namespace postern {
 
-Straight straight_of(const RunCall& asked, const policy::Action& action) {
+jobs::Straight straight_of(const RunCall& asked, const policy::Action& action) {
     if (!asked.descriptors) return {};
     // What it gave already is what the program gets.
     return {action.description.input == Input::direct && !asked.input,
             action.description.direct_output};
 }
 
-Result<std::shared_ptr<DirectRun>> DirectRun::make(Straight straight, bool merge_stderr) {
-    auto run = std::make_shared<DirectRun>();
-    run->straight = straight;
-    if (straight.output) {
-        POSTERN_TRY(auto pipe, jobs::make_job_pipe(jobs::JobEnd::writes));
-        if (merge_stderr) {
-            POSTERN_TRY(run->of_job.stderr_end, jobs::write_end_again(pipe.write_end));
-        }
-        run->of_job.stdout_end = std::move(pipe.write_end);
-        run->of_client.push_back(std::move(pipe.read_end));
-    }
-    if (straight.input) {
-        POSTERN_TRY(auto pipe, jobs::make_job_pipe(jobs::JobEnd::reads));
-        run->of_job.stdin_end = std::move(pipe.read_end);
-        run->of_client.push_back(std::move(pipe.write_end));
-    }
-    return run;
+void DirectRun::take(jobs::ClientEnds ends) {
+    if (ends.output) of_client.push_back(std::move(ends.output));
+    if (ends.input) of_client.push_back(std::move(ends.input));
 }
 
 void DirectlyFollowed::hand_over(const CallPtr& call, const HandOver& asked) {

@@ -6,34 +6,27 @@
 #include <optional>
 #include <vector>
 
-#include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/guard/calls/following.h"
-#include "daemon/jobs/job_pipe.h"
+#include "daemon/jobs/follower.h"
 #include "daemon/policy/snapshot.h"
 #include "model/call.h"
 
 namespace postern {
 
 // What of this call goes straight.
-struct Straight {
-    bool input = false;
-    bool output = false;
-    [[nodiscard]] bool any() const { return input || output; }
-};
-Straight straight_of(const RunCall& asked, const policy::Action& action);
+jobs::Straight straight_of(const RunCall& asked, const policy::Action& action);
 
 // The client's side of it, until it has its ends. The job may be over by then: its end waits for
 // that, as what it wrote waits in the pipe.
 struct DirectRun {
-    Straight straight;
-    jobs::JobEnds of_job;  // until the job is made
+    jobs::Straight straight;
     // Of the client: output, then input.
     std::vector<UniqueFd> of_client;
     std::optional<JobResult> ended;
 
-    // Error: no descriptor or memory is to be had.
-    static Result<std::shared_ptr<DirectRun>> make(Straight straight, bool merge_stderr);
+    // Once, when the job is made.
+    void take(jobs::ClientEnds ends);
 };
 
 // What its connection keeps.
@@ -46,6 +39,7 @@ class DirectlyFollowed final : public OngoingCall {
           run_(std::move(run)) {}
 
     void await_output(const AwaitOutput& read) override { followed_.await_output(read); }
+    bool output_taken(const OutputTaken& taken) override { return followed_.output_taken(taken); }
     void hand_over(const CallPtr& call, const HandOver& asked) override;
     void left(jobs::Leaving leaving) override { followed_.left(leaving); }
 

@@ -51,6 +51,10 @@ void Followed::await_output(const AwaitOutput& read) {
     jobs_.await_output(job_, follower_, read.stdout_offset, read.stderr_offset);
 }
 
+bool Followed::output_taken(const OutputTaken& taken) {
+    return jobs_.taken(job_, follower_, taken.stdout_offset, taken.stderr_offset);
+}
+
 void Followed::left(jobs::Leaving leaving) {
     jobs_.leave(job_, follower_, leaving);
 }

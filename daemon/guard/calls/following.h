@@ -44,6 +44,7 @@ class Followed final : public OngoingCall {
         : jobs_(jobs), job_(std::move(job)), follower_(follower) {}
 
     void await_output(const AwaitOutput& read) override;
+    bool output_taken(const OutputTaken& taken) override;
     void left(jobs::Leaving leaving) override;
 
   private:

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "daemon/jobs/job_manager.h"
+
 namespace postern {
 
 void JobAudit::remember(const JobId& job, std::shared_ptr<const policy::Caller> caller) {
@@ -57,6 +59,39 @@ void JobAudit::ended(const jobs::Record& job) {
     if (!lost) event.result = job.result;
     if (!write(std::move(event), job)) spdlog::error("job {} ended: not audited", job.job.text());
     spdlog::info("job {} of {} ended: {}", job.job.text(), job.action, describe(job.result));
+}
+
+// Newer jobs of the same user take the place of older ones all the time.
+void JobAudit::evicted(const jobs::Record& job, const std::string& why, bool for_room) {
+    if (for_room) {
+        AuditEvent event;
+        event.kind = AuditEvent::Kind::job_evicted;
+        event.reason = why;
+        if (write(std::move(event), job)) return;
+    }
+    spdlog::info("job {} of {} is no longer kept: {}", job.job.text(), job.action, why);
+}
+
+void JobAudit::write_of_disk(AuditEvent::Kind kind, const std::string& path,
+                             const std::string& reason) {
+    AuditEvent event;
+    event.kind = kind;
+    event.place = path;
+    event.reason = reason;
+    audit_.write(event);
+}
+
+// In the log too, wherever the audit goes: it may be to the same disk.
+void JobAudit::disk_full(const std::string& path, const std::string& why) {
+    write_of_disk(AuditEvent::Kind::disk_full, path, why);
+    trouble_ = "disk full: " + path + ": " + why;
+    spdlog::error("{}; {}", trouble_, jobs::full_disk_advice);
+}
+
+void JobAudit::disk_has_room(const std::string& path) {
+    write_of_disk(AuditEvent::Kind::disk_has_room, path, "");
+    trouble_.clear();
+    spdlog::warn("the disk has room again: {}", path);
 }
 
 void JobAudit::moved(const JobId& job, std::string_view from, std::string_view to) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -22,13 +23,20 @@ class JobAudit final : public jobs::Observer {
     void lost(const jobs::Record& job) override;
     void start_failed(const jobs::Record& job, const jobs::StartFailure& failure) override;
     void ended(const jobs::Record& job) override;
+    void evicted(const jobs::Record& job, const std::string& why, bool for_room) override;
+    void disk_full(const std::string& path, const std::string& why) override;
+    void disk_has_room(const std::string& path) override;
+    // What the service manager is to show of the disk; empty: nothing.
+    [[nodiscard]] const std::string& trouble() const { return trouble_; }
     void moved(const JobId& job, std::string_view from, std::string_view to) override;
 
   private:
     // What is the same in all that is written of how it ended. Forgets its caller.
     bool write(AuditEvent event, const jobs::Record& job);
+    void write_of_disk(AuditEvent::Kind kind, const std::string& path, const std::string& reason);
 
     Audit& audit_;
+    std::string trouble_;
     std::unordered_map<JobId, std::shared_ptr<const policy::Caller>> callers_;
 };
 

@@ -51,9 +51,10 @@ class Starter final : public Following {
         announce(std::move(started));
     }
 
-    jobs::JobEnds take_job_ends() override {
-        return direct_ ? std::move(direct_->of_job) : jobs::JobEnds{};
+    [[nodiscard]] jobs::Straight straight() const override {
+        return direct_ ? direct_->straight : jobs::Straight{};
     }
+    void take_ends(jobs::ClientEnds ends) override { direct_->take(std::move(ends)); }
 
     void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
         // Nothing more is asked of it: its secrets are let go.
@@ -86,6 +87,7 @@ class WaitingCall final : public OngoingCall {
     explicit WaitingCall(std::shared_ptr<Run> run) : run_(std::move(run)) {}
     // There is none yet, and the session knows.
     void await_output(const AwaitOutput& /*read*/) override {}
+    bool output_taken(const OutputTaken& /*taken*/) override { return false; }
     void left(jobs::Leaving /*leaving*/) override { run_->left(); }
 
   private:
@@ -95,11 +97,12 @@ class WaitingCall final : public OngoingCall {
 }  // namespace
 
 // The one place where it changes its state: one step forward (it waits only once), over from any,
-// and back to be begun anew: from waiting when its turn comes, from starting when that came to
-// nothing.
+// and back to be begun anew: from waiting when its turn comes, from admitted where there is no room
+// yet, from starting when that came to nothing.
 void Run::set_state(State state) {
     assert(state == State::over || static_cast<int>(state) == static_cast<int>(state_) + 1 ||
            (state_ == State::bound && state == State::admitted) ||
+           (state_ == State::admitted && state == State::received) ||
            (state == State::received && (state_ == State::waiting || state_ == State::starting)));
     spdlog::debug("run of {} for uid {}: {} -> {}", asked_.action, call_->caller().uid,
                   state_names.at(static_cast<std::size_t>(state_)),
@@ -210,6 +213,10 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
     } else if (why == Why::busy) {
         refuse("it waited too long for its turn", "", Refusal::unavailable, "",
                "no job can be started at the moment: other starts take too long; try again later");
+    } else if (why == Why::held) {
+        refuse("postern-output does not run", "", Refusal::unavailable, "",
+               "no job can be started at the moment: postern-output, which keeps what jobs write, "
+               "does not run; the administrator finds more in posternctl status");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");
@@ -266,16 +273,11 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     std::unique_ptr<jobs::Follower> follower;
     std::shared_ptr<DirectRun> direct;
     // A reload may have made it direct while it waited.
-    const Straight straight = hands_over_ ? straight_of(asked_, *verdict.action) : Straight{};
-    if (straight.any()) {
-        auto made = DirectRun::make(straight, verdict.action->merge_stderr);
-        if (!made) {
-            spdlog::error("{}: no job can be started: {}", asked_.action, made.error().message);
-            refuse(made.error().message, "", Refusal::unavailable, "",
-                   "no job can be started at the moment: no pipe can be made; try again later");
-            return set_state(State::over);
+    if (hands_over_) {
+        if (const jobs::Straight straight = straight_of(asked_, *verdict.action); straight.any()) {
+            direct = std::make_shared<DirectRun>();
+            direct->straight = straight;
         }
-        direct = std::move(*made);
     }
     // Nobody waits for the end of a job that a packet has started.
     if (!call_->is_packet()) {
@@ -296,11 +298,15 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     requester.call = digest_;
     const auto job = environment_.jobs.start(*verdict.action, decided.command, requester,
                                              std::move(place), std::move(follower), admit);
+    if (!job && waits_for_room()) return;
     if (!job) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
+        const std::string full = environment_.jobs.disk_full();
         refuse(job.error().message, "", Refusal::unavailable, "",
-               "no job can be started at the moment: its record or its audit can't be "
-               "written; try again later, the administrator finds more in the log");
+               full.empty()
+                   ? "no job can be started at the moment: its record or its audit can't be "
+                     "written; try again later, the administrator finds more in the log"
+                   : told_of_full_disk(full));
         return set_state(State::over);
     }
     set_state(State::starting);
@@ -313,6 +319,13 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
         call_->link().keep(
             std::make_unique<Followed>(environment_.jobs, *job, jobs::first_follower));
     }
+}
+
+bool Run::waits_for_room() {
+    if (!environment_.jobs.makes_room() || ++starts_ >= most_starts) return false;
+    set_state(State::received);
+    begin();
+    return true;
 }
 
 void Run::started() {

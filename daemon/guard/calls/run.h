@@ -86,6 +86,8 @@ class Run : public std::enable_shared_from_this<Run> {
     bool answered_as_before(const Known& found);
     // The job that the key stands for answers the call. True: it did, or the call is refused.
     bool answered_by_key(const Known& found, const policy::Command& command);
+    // True: what is over gives way to it, and it waits for that.
+    bool waits_for_room();
     void start(const Decided& decided, jobs::StartPlace place);
     void refuse(const std::string& reason, const std::string& job, Refusal refusal,
                 const std::string& subject, const std::string& message);

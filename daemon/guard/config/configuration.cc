@@ -1,8 +1,10 @@
 #include "daemon/guard/config/configuration.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -56,7 +58,7 @@ struct Key {
     Status (*take)(const Json& value, Configuration& configuration);
 };
 
-constexpr std::array<Key, 11> keys = {{
+constexpr std::array<Key, 12> keys = {{
     {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
     {"datagramSockets", [](const Json& v, Configuration& c) { return take_paths(v, c.datagrams); }},
     {"adminSocket",
@@ -83,14 +85,32 @@ constexpr std::array<Key, 11> keys = {{
          c.jobs = jobs;
          return {};
      }},
+    {"outputUser", [](const Json& v, Configuration& c) { return take_text(v, c.output_user); }},
     {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},
 }};
 
 // The limits: numbers as they are, durations and sizes as text ("30s", "64MiB").
-Status take_limit(const std::string& name, const Json& value, Limits& limits) {
-    if (value.is_string()) return set_limit(limits, name, value.get_ref<const std::string&>());
-    if (value.is_number_unsigned()) return set_limit(limits, name, value.dump());
-    return fail("limit " + name + ": must be a whole number or a text such as \"30s\"");
+Result<void, JsonError> take_limits(const LocatedJson& file, const Json& given, Limits& limits) {
+    std::map<std::string, std::string> spellings;  // of the limits that were given
+    for (const auto& [key, value] : given.items()) {
+        const auto pointer = [](const std::string& of) {
+            return pointer_step("limits") + pointer_step(of);
+        };
+        const std::size_t at = file.key_offsets.at(pointer(key));
+        const auto name = limit_name(key);
+        if (!name) return Unexpected(JsonError{name.error().message, at});
+        const auto [other, first] = spellings.emplace(*name, key);
+        if (!first) {
+            return Unexpected(JsonError{"limits: " + in_quotes(other->second) + " and " +
+                                            in_quotes(key) + " are the same limit; give only " +
+                                            *name,
+                                        std::max(at, file.key_offsets.at(pointer(other->second)))});
+        }
+        const auto set =
+            set_limit(limits, key, value.is_string() ? value.get<std::string>() : value.dump());
+        if (!set) return Unexpected(JsonError{set.error().message, file.offsets.at(pointer(key))});
+    }
+    return {};
 }
 
 }  // namespace
@@ -101,6 +121,11 @@ Configuration default_configuration(uid_t uid) {
     // there are several.
     const std::string runtime = environment("RUNTIME_DIRECTORY");
     configuration.runtime = runtime.substr(0, runtime.find(':'));
+    // A unit's guard: then postern-output has a unit too, beside it.
+    if (!configuration.runtime.empty()) {
+        configuration.output_runtime =
+            configuration.runtime.substr(0, configuration.runtime.rfind('/')) + "/postern-output";
+    }
     if (uid == 0) {
         configuration.actions = {"/usr/lib/postern/actions.d", "/etc/postern/actions.d"};
         configuration.state = "/var/lib/postern";
@@ -144,12 +169,8 @@ Status read_configuration(const std::string& path, bool optional, uid_t owner,
         if (name == "limits") {
             if (!value.is_object())
                 return at(parsed->offsets[pointer], "limits: must be an object");
-            for (const auto& [limit, bound] : value.items()) {
-                if (auto taken = take_limit(limit, bound, configuration.limits); !taken) {
-                    return at(parsed->offsets[pointer + pointer_step(limit)],
-                              taken.error().message);
-                }
-            }
+            if (auto taken = take_limits(*parsed, value, configuration.limits); !taken)
+                return at(taken.error().offset, taken.error().message);
             continue;
         }
         std::string known;

@@ -25,6 +25,12 @@ struct Configuration {
     std::optional<std::string> audit;  // a file
     std::string log_level = "info";
     std::string session_user = "postern-session";
+    // Of postern-output, where the guard starts it. Empty: "postern-output", or the session user
+    // where there is no such account.
+    std::string output_user;
+    // The directory in which postern-output listens that has a unit of its own; empty: the guard
+    // has none, and starts it.
+    std::string output_runtime;
     Supervision jobs = Supervision::automatic;
     Limits limits;
 };

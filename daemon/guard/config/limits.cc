@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <variant>
 
 #include "base/duration.h"
@@ -16,6 +17,7 @@ using std::chrono::days;
 using std::chrono::hours;
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 struct Count {
     std::uint64_t Limits::* value;
@@ -26,6 +28,9 @@ struct Bytes {
     std::uint64_t Limits::* value;
     std::uint64_t least;
     std::uint64_t most;
+    // What 0, which nobody can set, stands for.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string_view unset = {};
 };
 struct Span {
     microseconds Limits::* value;
@@ -35,36 +40,44 @@ struct Span {
 struct Row {
     std::string_view name;
     std::variant<Count, Bytes, Span> kind;
+    // How it was spelled before 0.2.0 was released; still read, never written.
+    std::optional<std::string_view> before = std::nullopt;
 };
 
 constexpr std::uint64_t kib = 1024;
 
-constexpr std::array<Row, 16> rows = {{
-    {"connections-per-uid", Count{&Limits::connections_per_uid, 1, 4096}},
+constexpr auto rows = std::to_array<Row>({
+    {"connectionsPerUser", Count{&Limits::connections_per_user, 1, 4096}, "connections-per-uid"},
     {"connections", Count{&Limits::connections, 1, 1'000'000}},
-    {"sessions-per-uid", Count{&Limits::sessions_per_uid, 1, 1024}},
+    {"sessionsPerUser", Count{&Limits::sessions_per_user, 1, 1024}, "sessions-per-uid"},
     {"sessions", Count{&Limits::sessions, 1, 16384}},
-    {"session-idle", Span{&Limits::session_idle, milliseconds(100), days(1)}},
-    {"idle-exit", Span{&Limits::idle_exit, microseconds(0), days(1)}},
-    {"jobs-per-uid", Count{&Limits::jobs_per_uid, 1, 4096}},
+    {"sessionIdle", Span{&Limits::session_idle, milliseconds(100), days(1)}, "session-idle"},
+    {"idleExit", Span{&Limits::idle_exit, microseconds(0), days(1)}, "idle-exit"},
+    {"jobsPerUser", Count{&Limits::jobs_per_user, 1, 4096}, "jobs-per-uid"},
     {"jobs", Count{&Limits::jobs, 1, 16384}},
-    {"startsPerUser", Count{&Limits::starts_per_user, 1, 10'000}},
-    {"records-per-uid", Count{&Limits::records_per_uid, 1, 100'000}},
+    {"startsPerUser", Count{&Limits::starts_per_user, 1, 10'000}, "starts-per-user"},
+    {"recordsPerUser", Count{&Limits::records_per_user, 1, 100'000}, "records-per-uid"},
     {"records", Count{&Limits::records, 1, 1'000'000}},
-    {"kill-grace", Span{&Limits::kill_grace, microseconds(0), hours(1)}},
+    {"killGrace", Span{&Limits::kill_grace, microseconds(0), hours(1)}, "kill-grace"},
+    {"followerStall", Span{&Limits::follower_stall, seconds(1), hours(1)}},
     // Both streams, with every byte escaped as \u00XX, must fit into half of what is held for a
     // client (limits::client_backlog_bytes): 2 * 6 * 40 KiB.
-    {"reply-output", Bytes{&Limits::reply_output, 0, 40 * kib}},
-    {"stored-output", Bytes{&Limits::stored_output, 4 * kib, kib* kib* kib* kib}},
-    {"stored-output-per-uid", Bytes{&Limits::stored_output_per_uid, 4 * kib, kib* kib* kib* kib}},
+    {"replyOutput", Bytes{&Limits::reply_output, 0, 40 * kib}, "reply-output"},
+    {"storedOutput", Bytes{&Limits::stored_output, 4 * kib, kib* kib* kib* kib}, "stored-output"},
+    {"storedOutputPerUser",
+     Bytes{&Limits::stored_output_per_user, 4 * kib, kib* kib* kib* kib,
+           "half of storedOutputTotal"},
+     "stored-output-per-uid"},
+    {"storedOutputTotal", Bytes{&Limits::stored_output_total, 4 * kib, kib* kib* kib* kib,
+                                "1 GiB, or 10 % of the file system if that is less"}},
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
-}};
+});
 
 Result<std::uint64_t> parse(const Count& /*kind*/, std::string_view text) {
     std::uint64_t count = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     if (error != std::errc{} || end != text.data() + text.size()) {
-        return fail("not a whole number");
+        return fail(in_quotes(text) + " is not a whole number");
     }
     return count;
 }
@@ -78,7 +91,8 @@ Result<microseconds> parse(const Span& /*kind*/, std::string_view text) {
 std::string show(const Count& /*kind*/, std::uint64_t value) {
     return std::to_string(value);
 }
-std::string show(const Bytes& /*kind*/, std::uint64_t value) {
+std::string show(const Bytes& kind, std::uint64_t value) {
+    if (value == 0 && !kind.unset.empty()) return std::string(kind.unset);
     return show_size(value);
 }
 std::string show(const Span& /*kind*/, microseconds value) {
@@ -86,46 +100,39 @@ std::string show(const Span& /*kind*/, microseconds value) {
 }
 
 template <typename Kind>
-Status set(Limits& limits, const Kind& kind, std::string_view name, std::string_view value) {
+Status set(Limits& limits, const Kind& kind, const std::string& what, std::string_view value) {
     const auto parsed = parse(kind, value);
-    const std::string what = "limit " + std::string(name) + ": \"" + printable(value) + "\" ";
-    if (!parsed) return fail(what + "is " + parsed.error().message);
+    if (!parsed) return fail(what + ": " + parsed.error().message);
     if (*parsed < kind.least || *parsed > kind.most) {
-        return fail(what + "is out of bounds; take a value from " + show(kind, kind.least) +
-                    " to " + show(kind, kind.most));
+        return fail(what + ": " + in_quotes(value) + " is out of bounds; take a value from " +
+                    show(kind, kind.least) + " to " + show(kind, kind.most));
     }
     limits.*kind.value = *parsed;
     return {};
 }
 
-// As it may be written too, above all on the command line: starts-per-user.
-std::string with_dashes(std::string_view name) {
-    std::string text;
-    for (const char c : name) {
-        if (c >= 'A' && c <= 'Z') {
-            text += '-';
-            text += static_cast<char>(c - 'A' + 'a');
-        } else {
-            text += c;
-        }
+Result<const Row*> find_row(std::string_view name) {
+    std::string names;
+    for (const Row& row : rows) {
+        if (row.name == name || row.before == name) return &row;
+        names += names.empty() ? "" : ", ";
+        names += row.name;
     }
-    return text;
+    return fail("limit " + in_quotes(name) + ": no such limit; there are " + names);
 }
 
 }  // namespace
 
+Result<std::string> limit_name(std::string_view name) {
+    POSTERN_TRY(const Row* row, find_row(name));
+    return std::string(row->name);
+}
+
 Status set_limit(Limits& limits, std::string_view name, std::string_view value) {
-    std::string names;
-    for (const Row& row : rows) {
-        if (row.name != name && with_dashes(row.name) != name) {
-            names += names.empty() ? "" : ", ";
-            names += row.name;
-            continue;
-        }
-        return std::visit([&](const auto& kind) { return set(limits, kind, name, value); },
-                          row.kind);
-    }
-    return fail("limit \"" + printable(name) + "\": no such limit; there are " + names);
+    POSTERN_TRY(const Row* row, find_row(name));
+    std::string what = "limit " + std::string(row->name);
+    if (name != row->name) what += " (given as " + std::string(name) + ")";
+    return std::visit([&](const auto& kind) { return set(limits, kind, what, value); }, row->kind);
 }
 
 std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limits) {

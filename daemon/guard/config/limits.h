@@ -15,27 +15,34 @@ namespace postern {
 
 struct Limits {
     // Counts.
-    std::uint64_t connections_per_uid = 256;
+    std::uint64_t connections_per_user = 256;
     std::uint64_t connections = 16384;
-    std::uint64_t sessions_per_uid = 8;
+    std::uint64_t sessions_per_user = 8;
     std::uint64_t sessions = 512;
-    std::uint64_t jobs_per_uid = 32;
+    std::uint64_t jobs_per_user = 32;
     std::uint64_t jobs = 512;
     std::uint64_t starts_per_user = 20;  // a second
-    std::uint64_t records_per_uid = 256;
+    std::uint64_t records_per_user = 256;
     std::uint64_t records = 4096;
     // Spans of time.
     std::chrono::microseconds session_idle = std::chrono::seconds(30);
     std::chrono::microseconds idle_exit = std::chrono::minutes(1);  // 0: never
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);
+    std::chrono::microseconds follower_stall = std::chrono::minutes(1);
     std::chrono::microseconds timeout = std::chrono::hours(1);
     // Bytes.
     std::uint64_t reply_output = 32ULL << 10;
     std::uint64_t stored_output = 64ULL << 20;
-    std::uint64_t stored_output_per_uid = 1ULL << 30;
+    std::uint64_t stored_output_per_user = 0;  // 0: half of the total
+    std::uint64_t stored_output_total = 0;    // 0: as jobs::with_defaults()
 };
 
-// Error: no such limit (names those that are), not a value of its kind, or out of its bounds.
+// The limit's name, which may be given in the spelling of an older version too (jobs-per-uid for
+// jobsPerUser). Error: no such limit (names those that are).
+Result<std::string> limit_name(std::string_view name);
+
+// In any of these spellings. Error: no such limit (names those that are), not a value of its kind,
+// or out of its bounds.
 Status set_limit(Limits& limits, std::string_view name, std::string_view value);
 
 // Name and value, as they would be written in the configuration.

@@ -33,6 +33,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     std::optional<std::string> audit;
     std::optional<std::string> log_level;
     std::optional<std::string> session_user;
+    std::optional<std::string> output_user;
     std::optional<std::string> jobs;
     std::optional<std::string> config;
     Options options;
@@ -55,6 +56,10 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_option("--log-level", log_level, "debug, info, warning, error or critical [info]")
         ->type_name("LEVEL");
     app.add_option("--session-user", session_user, "System user of the sessions [postern-session]")
+        ->type_name("NAME");
+    app.add_option("--output-user", output_user,
+                   "System user of postern-output, where the daemon starts it [postern-output, or "
+                   "that of the sessions]")
         ->type_name("NAME");
     app.add_option("--jobs", jobs,
                    "Who supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
@@ -115,6 +120,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     if (audit) configuration.audit = audit;
     if (log_level) configuration.log_level = *log_level;
     if (session_user) configuration.session_user = *session_user;
+    if (output_user) configuration.output_user = *output_user;
     if (jobs) {
         auto parsed = parse_supervision(*jobs);
         if (!parsed) return usage("--jobs: " + parsed.error().message);

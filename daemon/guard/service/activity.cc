@@ -10,7 +10,8 @@ namespace {
 constexpr std::chrono::milliseconds tell_time{500};
 
 bool is_idle(const Activity::Figures& figures) {
-    return figures.connections == 0 && figures.packets == 0 && figures.jobs == 0;
+    return figures.connections == 0 && figures.packets == 0 && figures.jobs == 0 &&
+           figures.trouble.empty();
 }
 
 std::string counted(std::size_t count, const char* one, const char* many) {
@@ -55,13 +56,15 @@ void Activity::set_policy(std::string text) {
 std::string Activity::text() const {
     const Figures now = figures_();
     return policy_ + "; " + counted(now.connections, "connection", "connections") + " in " +
-           counted(now.sessions, "session", "sessions") + ", " + counted(now.jobs, "job", "jobs");
+           counted(now.sessions, "session", "sessions") + ", " + counted(now.jobs, "job", "jobs") +
+           (now.trouble.empty() ? "" : "; " + now.trouble);
 }
 
 void Activity::look() {
     const Figures now = figures_();
     const bool changed = !policy_told_ || now.connections != told_.connections ||
-                         now.sessions != told_.sessions || now.jobs != told_.jobs;
+                         now.sessions != told_.sessions || now.jobs != told_.jobs ||
+                         now.trouble != told_.trouble;
     if (changed && !telling_) telling_ = tell_timer_.arm(tell_time) >= 0;
     if (idle_time_ == std::chrono::microseconds(0)) return;
     const bool idle = is_idle(now);

@@ -22,6 +22,9 @@ class Activity {
         std::size_t sessions = 0;
         std::size_t packets = 0;
         std::size_t jobs = 0;
+        // What is amiss, for the end of the line; empty: nothing. While it lasts it is not idle.
+        // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+        std::string trouble = {};
     };
 
     // `figures` is asked after each turn of the loop. `idle` is called once there was neither a

@@ -38,7 +38,7 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer
           std::exchange(when_empty_, {})();
       }) {
     // Each connection, and the two files of each of its jobs while it follows them.
-    settings_.descriptors = 3 * limits.connections_per_uid + 64;
+    settings_.descriptors = 3 * limits.connections_per_user + 64;
 }
 
 SessionPool::~SessionPool() = default;
@@ -63,12 +63,12 @@ void SessionPool::admit(UniqueFd connection, const Peer& from, const Listener& l
     const auto is_over = [this, uid] {
         const auto counted = by_uid_.find(uid);
         return counted != by_uid_.end() &&
-               counted->second.connections >= limits_.connections_per_uid;
+               counted->second.connections >= limits_.connections_per_user;
     };
     while (is_over() && end_marked(&uid)) {
     }
     if (is_over()) {
-        return refuse(std::move(connection), &peer, listener.name, "limit connections-per-uid");
+        return refuse(std::move(connection), &peer, listener.name, "limit connectionsPerUser");
     }
     if (connection_count_ >= limits_.connections && !evict(true, nullptr)) {
         return refuse(std::move(connection), &peer, listener.name, "limit connections");
@@ -136,12 +136,12 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
     const auto counted = by_uid_.find(uid);
     if (counted != by_uid_.end()) {
         const PerUid& of_uid = counted->second;
-        if (of_uid.sessions >= limits_.sessions_per_uid && !evict(false, &uid)) {
-            return "limit sessions-per-uid";
+        if (of_uid.sessions >= limits_.sessions_per_user && !evict(false, &uid)) {
+            return "limit sessionsPerUser";
         }
         // Those that don't go away are held back by descriptors that their caller sent; that stays
         // its own affair.
-        if (of_uid.ending >= 2 * limits_.sessions_per_uid) return "limit sessions-per-uid (ending)";
+        if (of_uid.ending >= 2 * limits_.sessions_per_user) return "limit sessionsPerUser (ending)";
     }
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return "limit sessions";

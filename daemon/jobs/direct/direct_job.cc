@@ -61,8 +61,7 @@ void DirectJob::set_state(State state) {
 void DirectJob::start(const policy::Action& action, const policy::Command& command) {
     timeout_ = action.description.timeout;
     Result<Launched> launched =
-        launch_job(host().settings(), action, command, record(), files(), ends());
-    ends() = {};  // the launcher has its own, or there is none
+        launch_job(host().settings(), action, command, record(), output(), take_stdin_end());
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {
@@ -201,7 +200,7 @@ void DirectJob::terminate() {
     set_state(State::terminating);
     arm(timer_, host().settings().kill_grace);
     const std::string file = processes_->watched_file();
-    if (!file.empty()) cgroup_watch_ = host().watch(*this, file, FileWatcher::Times::always);
+    if (!file.empty()) cgroup_watch_ = host().watch(*this, file);
     processes_->terminate();
     // At once, if there is no watch; with one, since the last may have gone before it was there.
     arm(poll_timer_, std::chrono::microseconds(0));
@@ -273,11 +272,7 @@ void DirectJob::conclude() {
 }
 
 void DirectJob::file_changed(int watch) {
-    if (watch == cgroup_watch_) {
-        look_at_processes();
-    } else {
-        Job::file_changed(watch);
-    }
+    if (watch == cgroup_watch_) look_at_processes();
 }
 
 }  // namespace postern::jobs

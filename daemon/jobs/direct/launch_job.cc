@@ -15,7 +15,7 @@ namespace postern::jobs {
 
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobFiles& files, JobEnds& ends) {
+                            const JobOutput& output, UniqueFd stdin_end) {
     POSTERN_TRY(const UniqueFd program, program_of(action));
     launcher::Order order;
     order.uid = action.uid;
@@ -29,15 +29,15 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     order.environment = environment_of(action, record);
     POSTERN_TRY(const std::vector<std::uint8_t> bytes, launcher::encode(order));
     POSTERN_TRY(const UniqueFd order_file, sealed_file("postern-order", bytes));
-    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command, ends));
+    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command, std::move(stdin_end)));
     UniqueFd procs;
     if (order.join_cgroup) {
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
     return launch(*settings.spawner,
-                  {settings.launcher.get(), stdin_file.get(), stdout_of(files, ends),
-                   stderr_of(action, files, ends), order_file.get(), program.get(), procs.get()});
+                  {settings.launcher.get(), stdin_file.get(), output.stream(0).write_end.get(),
+                   output.stream(1).write_end.get(), order_file.get(), program.get(), procs.get()});
 }
 
 }  // namespace postern::jobs

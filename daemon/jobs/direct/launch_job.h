@@ -3,8 +3,7 @@
 
 #include "base/result.h"
 #include "daemon/jobs/direct/launch.h"
-#include "daemon/jobs/job_files.h"
-#include "daemon/jobs/job_pipe.h"
+#include "daemon/jobs/job_output.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/settings.h"
 #include "daemon/policy/arguments.h"
@@ -16,6 +15,6 @@ namespace postern::jobs {
 // is no descriptor, process or memory to be had.
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobFiles& files, JobEnds& ends);
+                            const JobOutput& output, UniqueFd stdin_end);
 
 }  // namespace postern::jobs

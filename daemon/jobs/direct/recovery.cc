@@ -101,7 +101,6 @@ void recover(RecordStore& store, std::vector<Record> unfinished,
         record.state = RecordState::lost;
         record.result.outcome = Outcome::lost;
         record.result.ended = wall_clock();
-        store.close_output(record.job);
         if (const Status written = store.write_last(record); !written && notice) {
             notice("record of the lost job " + record.job.text() + ": " + written.error().message);
         }

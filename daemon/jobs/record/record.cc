@@ -33,6 +33,9 @@ constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::lost, "lost"},
 }};
 
+// Where the end of stdout and of stderr is lost.
+constexpr std::array lost_from_names = {"stdoutLostFrom", "stderrLostFrom"};
+
 template <typename Enum, std::size_t size>
 std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, size>& table,
                          Enum value) {
@@ -148,6 +151,8 @@ std::string to_json(const Record& record) {
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
+    if (record.pipes > 0) object["pipes"] = record.pipes;
+    if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.stdout_not_kept) object["stdoutNotKept"] = true;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
@@ -162,6 +167,10 @@ std::string to_json(const Record& record) {
             {"cpuUsec", record.result.cpu.count()},
             {"maxResidentKib", record.result.max_resident_kib},
         };
+        for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
+            const auto& from = record.result.lost_from[stream];
+            if (from) object["result"][lost_from_names[stream]] = *from;
+        }
     }
     constexpr int indent = 2;
     // `replace`: a path or argument may be no UTF-8, and that must not throw.
@@ -190,6 +199,10 @@ Result<Record> from_json(std::string_view text) {
     record.cgroup = fields.text("cgroup");
     record.unit = fields.text("unit");
     if (object.contains("fileVersion")) record.file_version = fields.text("fileVersion");
+    if (object.contains("pipes")) {
+        record.pipes = fields.number<std::uint32_t>("pipes");
+        record.stored_output = fields.number<std::uint64_t>("storedOutput");
+    }
     if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
@@ -232,6 +245,11 @@ Result<Record> from_json(std::string_view text) {
             record.result.ended = how.time("endedUsec");
             record.result.cpu = how.time("cpuUsec").time_since_epoch();
             record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
+            for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
+                const char* const name = lost_from_names[stream];
+                if (!result->contains(name)) continue;
+                record.result.lost_from[stream] = how.number<std::uint64_t>(name);
+            }
         }
     }
     if (!error.empty()) return fail(error);

@@ -9,13 +9,9 @@
 
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <deque>
-#include <map>
 #include <mutex>
-#include <set>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -23,7 +19,10 @@
 
 #include "base/io.h"
 #include "base/limits.h"
+#include "daemon/jobs/record/disk_room.h"
+#include "daemon/jobs/record/job_folder.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/jobs/record/record_thread.h"
 #include "host/directory.h"
 #include "host/random_id.h"
 #include "host/safe_file.h"
@@ -31,14 +30,7 @@
 namespace postern::jobs {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr const char* new_record_name = "record.json.new";
 constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
-// What a record may take on the disk: its arguments are those of one message, escaped.
-constexpr std::size_t record_room = std::size_t{128} * 1024;
-// Until what could not be copied is tried again.
-constexpr std::chrono::milliseconds copy_retry_interval{500};
 // How long the end of the guard waits for the disk.
 constexpr std::chrono::seconds drain_patience{5};
 
@@ -51,10 +43,6 @@ bool is_job_id(std::string_view name) {
            name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-std::string original_name(const JobId& job) {
-    return job.text() + ".json";
-}
-
 Directory open_directory(int folder) {
     UniqueFd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     Directory open(copy ? fdopendir(copy.get()) : nullptr);
@@ -62,210 +50,32 @@ Directory open_directory(int folder) {
     return open;
 }
 
-UniqueFd open_job(int jobs, const JobId& job) {
-    return UniqueFd(
-        openat(jobs, job.text().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-}
-
-// In the place of the file before, whole. Synchronized, file and name are on the disk, and with
-// them the folders above, which were made before (a journal or log is in order). 0 or errno.
-int replace(int folder, const std::string& name, const std::string& new_name, std::string_view text,
-            bool synchronize) {
-    const UniqueFd file(openat(folder, new_name.c_str(),
-                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file || !write_all(file.get(), text) || (synchronize && fsync(file.get()) < 0) ||
-        renameat(folder, new_name.c_str(), folder, name.c_str()) < 0) {
-        const int error = errno;
-        unlinkat(folder, new_name.c_str(), 0);
-        return error;
-    }
-    return synchronize && fsync(folder) < 0 ? errno : 0;
-}
-
-bool put_over(int folder, std::string_view text, bool synchronize) {
-    const UniqueFd file(openat(folder, record_name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-    return file && write_all(file.get(), text) &&
-           ftruncate(file.get(), static_cast<off_t>(text.size())) == 0 &&
-           (!synchronize || fsync(file.get()) == 0);
-}
-
-// To the disk. 0 or errno.
-int put(int jobs, const JobId& job, std::string_view text, bool last, bool synchronize) {
-    const UniqueFd folder = open_job(jobs, job);
-    if (!folder) return errno;
-    const int error = replace(folder.get(), record_name, new_record_name, text, synchronize);
-    return error != 0 && last && put_over(folder.get(), text, synchronize) ? 0 : error;
-}
-
-// 0 or errno.
-int remove_folder(int jobs, const JobId& job) {
-    const UniqueFd folder = open_job(jobs, job);
-    if (!folder) return errno == ENOENT ? 0 : errno;
-    for (const char* name : {"stdout", "stderr", new_record_name, bad_record_name, record_name}) {
-        unlinkat(folder.get(), name, 0);
-    }
-    return unlinkat(jobs, job.text().c_str(), AT_REMOVEDIR) < 0 ? errno : 0;
-}
-
 }  // namespace
-
-struct RecordFiles::State {
-    struct Work {
-        std::string text;
-        bool last = false;
-        bool removes = false;
-    };
-
-    UniqueFd jobs;
-    std::string jobs_path;
-    UniqueFd runtime;  // none: there is no thread, and records are written to the disk
-    std::string runtime_path;
-    UniqueFd news;  // eventfd(2): there are messages
-
-    // Of all below, and of the files in the runtime directory.
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::map<JobId, Work> left;  // the newest of each job
-    std::deque<JobId> order;     // of those in `left`
-    std::set<JobId> failing;     // the others in `left`; while it is tried again also in `order`
-    std::optional<JobId> at_work;
-    std::size_t bytes = 0;    // of the texts that are not copied
-    std::string problem;      // why: of one of those that fail
-    std::string no_original;  // why the latest one could not be written
-    std::vector<std::string> messages;
-    bool stopping = false;
-    bool ended = false;
-
-    void run();
-    void ask(const JobId& job, Work work);
-    [[nodiscard]] int serve(const JobId& job, const Work& work) const;
-    void finish(const JobId& job, Work work, int error);
-    [[nodiscard]] int write_original(const JobId& job, const std::string& text) const;
-    void remove_original(const JobId& job) const {
-        unlinkat(runtime.get(), original_name(job).c_str(), 0);
-    }
-    [[nodiscard]] std::string folder_of(const JobId& job) const {
-        return jobs_path + "/" + job.text();
-    }
-    void tell(std::string message);
-    // What keeps it from being written, empty where nothing does.
-    void note_original(const std::string& why);
-};
-
-void RecordFiles::State::tell(std::string message) {
-    messages.push_back(std::move(message));
-    const std::uint64_t one = 1;
-    (void)!::write(news.get(), &one, sizeof one);
-}
-
-void RecordFiles::State::ask(const JobId& job, Work work) {
-    const auto [entry, is_new] = left.try_emplace(job);
-    bytes = bytes - entry->second.text.size() + work.text.size();
-    entry->second = std::move(work);
-    if (is_new) order.push_back(job);
-    changed.notify_all();
-}
-
-int RecordFiles::State::serve(const JobId& job, const Work& work) const {
-    if (work.removes) return remove_folder(jobs.get(), job);
-    const int error = put(jobs.get(), job, work.text, work.last, true);
-    return error == ENOENT && !open_job(jobs.get(), job) ? 0 : error;  // somebody has removed it
-}
-
-void RecordFiles::State::finish(const JobId& job, Work work, int error) {
-    at_work.reset();
-    if (work.removes) {
-        // The next guard finds what stays.
-        if (error != 0) tell(folder_of(job) + " can't be removed: " + std::strerror(error));
-        error = 0;
-    }
-    const bool is_newest = !left.contains(job);
-    if (error == 0) {
-        bytes -= work.text.size();
-        if (is_newest) remove_original(job);
-        if (failing.erase(job) == 0 || !failing.empty()) return;
-        problem.clear();
-        tell("records are copied to " + jobs_path + " again");
-        return;
-    }
-    problem = folder_of(job) + "/" + record_name + " can't be written: " + std::strerror(error);
-    if (failing.empty()) {
-        tell(problem + "; until it can, the record is kept in " + runtime_path +
-             " alone, and is lost where the machine stops: make room, or look what is wrong with "
-             "that file system");
-    }
-    failing.insert(job);
-    if (is_newest) {
-        left.emplace(job, std::move(work));
-    } else {
-        bytes -= work.text.size();
-    }
-}
-
-void RecordFiles::State::run() {
-    std::unique_lock lock(mutex);
-    const auto is_due = [this] { return stopping || !order.empty(); };
-    Clock::time_point retry_at;
-    for (bool is_last_round = false;;) {
-        if (order.empty() && !failing.empty() &&
-            (stopping ? !is_last_round : Clock::now() >= retry_at)) {
-            order.assign(failing.begin(), failing.end());
-            is_last_round = stopping;
-        }
-        if (order.empty()) {
-            if (stopping) break;
-            if (failing.empty()) {
-                changed.wait(lock, is_due);
-            } else {
-                changed.wait_until(lock, retry_at, is_due);
-            }
-            continue;
-        }
-        const JobId job = order.front();
-        order.pop_front();
-        Work work = std::move(left.extract(job).mapped());
-        at_work = job;
-        lock.unlock();
-        const int error = serve(job, work);
-        lock.lock();
-        finish(job, std::move(work), error);
-        if (error != 0) retry_at = Clock::now() + copy_retry_interval;
-    }
-    ended = true;
-    changed.notify_all();
-}
-
-int RecordFiles::State::write_original(const JobId& job, const std::string& text) const {
-    const std::string name = original_name(job);
-    return replace(runtime.get(), name, name + ".new", text, false);
-}
-
-void RecordFiles::State::note_original(const std::string& why) {
-    if (no_original.empty() && !why.empty()) {
-        tell(why + "; records are written to " + jobs_path +
-             " at once instead, and starts of jobs may wait for the disk: make room, or restart "
-             "the daemon where the directory was removed");
-    }
-    no_original = why;
-}
 
 // ---- What the loop asks for ----
 
-RecordFiles::RecordFiles(std::shared_ptr<State> state, Notice notice)
+RecordFiles::RecordFiles(std::shared_ptr<RecordThread> state, Notice notice)
     : state_(std::move(state)), notice_(std::move(notice)) {}
 
 Result<std::unique_ptr<RecordFiles>> RecordFiles::open(UniqueFd jobs, const std::string& jobs_path,
                                                        const std::string& runtime, Notice notice) {
-    auto state = std::make_shared<State>();
+    auto state = std::make_shared<RecordThread>();
     state->jobs = std::move(jobs);
     state->jobs_path = jobs_path;
     std::unique_ptr<RecordFiles> files(new RecordFiles(std::move(state), std::move(notice)));
+    files->state_->news.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!files->state_->news) return fail(failed("eventfd"));
     if (!runtime.empty()) POSTERN_TRY(files->open_runtime(runtime));
+    try {
+        files->thread_ = std::thread([state = files->state_] { state->run(); });
+    } catch (const std::system_error& error) {
+        return fail(std::string("records: no thread: ") + error.what());
+    }
     return files;
 }
 
 Status RecordFiles::open_runtime(const std::string& runtime) {
-    State& state = *state_;
+    RecordThread& state = *state_;
     const std::string what = "runtime directory " + runtime;
     auto folder = open_safe_folder(runtime, geteuid());
     if (!folder) return fail(what + ": " + folder.error().message);
@@ -282,21 +92,14 @@ Status RecordFiles::open_runtime(const std::string& runtime) {
                     "RuntimeDirectory=");
     }
     state.runtime_path = runtime;
-    state.news.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!state.news) return fail(failed("eventfd"));
     state.runtime = std::move(*folder);
     take_up();
-    try {
-        thread_ = std::thread([state = state_] { state->run(); });
-    } catch (const std::system_error& error) {
-        return fail(std::string("records: no thread: ") + error.what());
-    }
     return {};
 }
 
 // What a guard before had not copied yet when it died.
 void RecordFiles::take_up() {
-    State& state = *state_;
+    RecordThread& state = *state_;
     const Directory folder = open_directory(state.runtime.get());
     while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
         const std::string name(static_cast<const char*>(entry->d_name));
@@ -315,10 +118,10 @@ void RecordFiles::take_up() {
         std::string reason;
         if (!record || record->job != job) {
             reason = record ? "it is another job's" : record.error().message;
-        } else if (!open_job(state.jobs.get(), job)) {
+        } else if (!open_job_folder(state.jobs.get(), job)) {
             reason = failed(state.folder_of(job));
         } else if (!copy || !is_over(copy->state)) {
-            state.ask(job, {*text, is_over(record->state)});
+            state.ask(job, {.text = *text, .last = is_over(record->state)});
             continue;
         }
         // Else a guard without this directory has seen how it ended.
@@ -330,7 +133,7 @@ void RecordFiles::take_up() {
 
 RecordFiles::~RecordFiles() {
     if (!thread_.joinable()) return;
-    State& state = *state_;
+    RecordThread& state = *state_;
     std::size_t left = 0;
     bool ended = false;
     {
@@ -339,6 +142,8 @@ RecordFiles::~RecordFiles() {
         state.changed.notify_all();
         ended = state.changed.wait_for(lock, drain_patience, [&] { return state.ended; });
         left = state.left.size() + (state.at_work ? 1 : 0);
+        // What was to be removed is found again by the next guard.
+        if (!state.runtime) left = 0;
     }
     // A disk that stands still must not hold up the end for ever.
     ended ? thread_.join() : thread_.detach();
@@ -376,26 +181,16 @@ Result<std::string, int> RecordFiles::read(const JobId& job) const {
     return read_file(state_->folder_of(job) + "/" + record_name, record_bytes);
 }
 
-Status RecordFiles::has_room() const {
-    State& state = *state_;
-    if (!state.runtime) return {};
-    {
-        const std::lock_guard lock(state.mutex);
-        if (state.bytes > limits::uncopied_record_bytes) {
-            return fail("too many records wait to be copied to " + state.jobs_path + ": " +
-                        (state.problem.empty() ? "the disk is too slow" : state.problem));
-        }
-    }
-    struct statfs disk{};
-    if (fstatfs(state.jobs.get(), &disk) == 0 &&
-        disk.f_bfree * static_cast<std::uint64_t>(disk.f_bsize) < record_room) {
-        return fail(state.jobs_path + ": " + std::strerror(ENOSPC));
-    }
-    return {};
+Status RecordFiles::keeps_up() const {
+    const RecordThread& state = *state_;
+    const std::lock_guard lock(state_->mutex);
+    if (state.bytes <= limits::uncopied_record_bytes) return {};
+    return fail("too many records wait to be copied to " + state.jobs_path + ": " +
+                (state.problem.empty() ? "the disk is too slow" : state.problem));
 }
 
 Status RecordFiles::write(const JobId& job, std::string text, bool last) {
-    State& state = *state_;
+    RecordThread& state = *state_;
     if (state.runtime) {
         const std::lock_guard lock(state.mutex);
         const int error = state.write_original(job, text);
@@ -404,26 +199,54 @@ Status RecordFiles::write(const JobId& job, std::string text, bool last) {
                                              " can't be written: " + std::strerror(error));
         // Where the thread is about to write the one before, it is to write this one after it.
         if (error == 0 || state.left.contains(job) || state.at_work == job) {
-            state.ask(job, {std::move(text), last});
+            state.ask(job, {.text = std::move(text), .last = last});
             return {};
         }
     }
-    if (const int error = put(state.jobs.get(), job, text, last, false); error != 0) {
+    if (const int error = put_record(state.jobs.get(), job, text, last, false); error != 0) {
+        const std::lock_guard lock(state.mutex);
+        state.wanted_room = state.wanted_room || is_want_of_room(error);
         return fail(state.folder_of(job) + "/" + record_name + ": " + std::strerror(error));
     }
     return {};
 }
 
+void RecordFiles::reduce(const JobId& job, std::string text) {
+    RecordThread& state = *state_;
+    const std::lock_guard lock(state.mutex);
+    // Where it fails the whole one stays there until the thread has come to it.
+    if (state.runtime && !text.empty()) static_cast<void>(state.write_original(job, text));
+    // Who reads it on the disk, where it is nowhere else, is never to find half of it.
+    const bool last = static_cast<bool>(state.runtime);
+    state.ask(job, {.text = std::move(text), .last = last, .empties = true});
+}
+
 void RecordFiles::remove(const JobId& job) {
-    State& state = *state_;
-    if (state.runtime) {
-        const std::lock_guard lock(state.mutex);
-        state.remove_original(job);
-        return state.ask(job, {{}, false, true});
-    }
-    if (const int error = remove_folder(state.jobs.get(), job); error != 0) {
-        notice(state.folder_of(job) + " can't be removed: " + std::strerror(error));
-    }
+    RecordThread& state = *state_;
+    const std::lock_guard lock(state.mutex);
+    if (state.runtime) state.remove_original(job);
+    state.ask(job, {.text = {}, .removes = true});
+}
+
+bool RecordFiles::frees() const {
+    const std::lock_guard lock(state_->mutex);
+    return state_->to_free > 0;
+}
+
+bool RecordFiles::wanted_room() {
+    const std::lock_guard lock(state_->mutex);
+    return std::exchange(state_->wanted_room, false);
+}
+
+void RecordFiles::look_for_room() {
+    const std::lock_guard lock(state_->mutex);
+    state_->looks_for_room = true;
+    state_->changed.notify_all();
+}
+
+bool RecordFiles::found_room() {
+    const std::lock_guard lock(state_->mutex);
+    return std::exchange(state_->found_room, false);
 }
 
 int RecordFiles::news() const {

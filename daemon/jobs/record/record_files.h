@@ -6,7 +6,8 @@
 // what is on the disk, for as long as it does. A guard that dies finds it again; a power cut in
 // that moment loses it.
 //
-// What can't be copied is kept, and tried again until it can.
+// What can't be copied is kept, and tried again until it can. The same thread frees what is no
+// longer kept, also where there is no runtime directory.
 #pragma once
 
 #include <cstddef>
@@ -23,9 +24,7 @@
 
 namespace postern::jobs {
 
-// In the folder of a job, on the disk.
-inline constexpr const char* record_name = "record.json";
-inline constexpr const char* bad_record_name = "record.json.bad";
+struct RecordThread;
 
 class RecordFiles {
   public:
@@ -46,17 +45,29 @@ class RecordFiles {
     [[nodiscard]] std::vector<JobId> jobs() const;
     // The newest record of a job. Error: errno; ENOENT also where the name is none of ours.
     [[nodiscard]] Result<std::string, int> read(const JobId& job) const;
-    // Whether there is room for the record of one more job. Error: why not.
-    [[nodiscard]] Status has_room() const;
+    // Whether so many records wait to be copied that no more may come. Error: why.
+    [[nodiscard]] Status keeps_up() const;
     // Puts the record in the place of the one before, whole; a guard that is killed then loses
     // nothing. `last`: on a full disk it is put over the old one's own block. Error: why not; then
     // the one before is still there.
     Status write(const JobId& job, std::string text, bool last);
+    // As the last one; what the job's output occupies is freed with it, whoever reads it. An empty
+    // text: that alone.
+    void reduce(const JobId& job, std::string text);
     // The folder of the job with all that a guard has made in it, after what is still to be copied
     // to it. A folder that stays is told.
     void remove(const JobId& job);
+    // Whether some of that is still to be done: there is more room afterwards.
+    [[nodiscard]] bool frees() const;
 
-    // Readable when there is something to tell. Negative: there never is.
+    // Whether a record could not be written for want of room since it was asked last.
+    [[nodiscard]] bool wanted_room();
+    // From now on looks for room for the start of a job, twice a second, until there is.
+    void look_for_room();
+    // Whether it was found since it was asked last.
+    [[nodiscard]] bool found_room();
+
+    // Readable when there is something to tell, or the answer to one of these questions is new.
     [[nodiscard]] int news() const;
     // Tells what went wrong, or right again, since.
     void tell_news();
@@ -64,13 +75,12 @@ class RecordFiles {
     [[nodiscard]] std::string problem() const;
 
   private:
-    struct State;
-    RecordFiles(std::shared_ptr<State> state, Notice notice);
+    RecordFiles(std::shared_ptr<RecordThread> state, Notice notice);
     Status open_runtime(const std::string& runtime);
     void take_up();
     void notice(const std::string& message) const;
 
-    std::shared_ptr<State> state_;
+    std::shared_ptr<RecordThread> state_;
     Notice notice_;
     std::thread thread_;
 };

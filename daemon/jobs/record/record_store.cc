@@ -1,7 +1,6 @@
 #include "daemon/jobs/record/record_store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,63 +8,19 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <cstring>
+#include <set>
 
-#include "base/io.h"
 #include "base/limits.h"
-#include "host/directory.h"
-#include "host/random_id.h"
-#include "host/safe_file.h"
+#include "daemon/jobs/record/disk_room.h"
+#include "daemon/jobs/record/job_folder.h"
+#include "daemon/jobs/record/state_folder.h"
 
 namespace postern::jobs {
 namespace {
 
-constexpr const char* key_name = "groups.key";
-constexpr const char* new_key_name = "groups.key.new";
-
 std::string why(const std::string& what) {
     return std::string(what).append(": ").append(std::strerror(errno));
-}
-
-Status make_folders(const std::string& path) {
-    if (path.empty() || path.front() != '/') {
-        return fail("state folder \"" + path + "\": give an absolute path");
-    }
-    for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
-        const std::string part = path.substr(0, end);
-        if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
-            return fail("state folder can't be made: " + why(part));
-        }
-        if (end == std::string::npos) return {};
-    }
-}
-
-Result<std::string> true_path(int fd) {
-    std::array<char, PATH_MAX> buffer{};
-    const std::string link = "/proc/self/fd/" + std::to_string(fd);
-    const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
-    if (length <= 0) return fail(why(link));
-    return std::string(buffer.data(), static_cast<std::size_t>(length));
-}
-
-// Made once, and kept, so that records of the guard before this one are understood. Whose key is
-// lost has callers who can't find their former jobs any more, and nothing worse.
-Result<GroupDigest::Key> load_key(int state_folder) {
-    GroupDigest::Key key{};
-    const UniqueFd old(openat(state_folder, key_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    if (old && read(old.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size())) {
-        return key;
-    }
-    POSTERN_TRY(fill_with_random(key));
-    const UniqueFd file(openat(state_folder, new_key_name,
-                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
-    if (!file || !write_all(file.get(), text) ||
-        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
-        return fail(why(key_name));
-    }
-    return key;
 }
 
 // Some hundred bytes, where the arguments alone may be 64 KiB: there are thousands.
@@ -82,50 +37,31 @@ Record for_memory(Record record) {
 Result<RecordStore> RecordStore::open(const std::string& state_folder,
                                       const std::string& runtime_folder, const Retention& retention,
                                       Notice notice) {
-    POSTERN_TRY(make_folders(state_folder));
-    const auto state = open_safe_folder(state_folder, geteuid());
-    if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
-    POSTERN_TRY(std::string path, true_path(state->get()));
-
-    const Result<GroupDigest::Key> key = load_key(state->get());
-    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
-
-    RecordStore store{GroupDigest(*key)};
-    store.state_folder_ = std::move(path);
-    store.lock_ = UniqueFd(
-        openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
-    if (!store.lock_) return fail(why("state folder " + state_folder + ": lock"));
-    if (flock(store.lock_.get(), LOCK_EX | LOCK_NB) < 0) {
-        return fail(
-            "state folder " + state_folder +
-            ": another guard uses it; stop that one, or choose another folder with --state");
-    }
-    if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
-        return fail(why(state_folder + "/jobs"));
-    }
-    store.jobs_ =
-        UniqueFd(openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat status{};
-    if (!store.jobs_ || fstat(store.jobs_.get(), &status) < 0) {
-        return fail(why(state_folder + "/jobs"));
-    }
-    // Jobs' output files can be written by anyone who gets this far.
-    if (status.st_uid != geteuid() || fchmod(store.jobs_.get(), 0700) < 0) {
-        return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
-                    "; move it away");
-    }
+    POSTERN_TRY(StateFolder state, StateFolder::open(state_folder));
+    RecordStore store{GroupDigest(state.key)};
+    store.state_folder_ = std::move(state.path);
+    store.jobs_ = std::move(state.jobs);
+    store.lock_ = std::move(state.lock);
     UniqueFd jobs(fcntl(store.jobs_.get(), F_DUPFD_CLOEXEC, 0));
     if (!jobs) return fail(why(state_folder + "/jobs"));
     POSTERN_TRY(store.files_, RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs",
                                                 runtime_folder, notice));
-    store.retention_ = retention;
+    store.kept_.set_bounds(with_defaults(retention, room_on(store.jobs_.get()).size));
+    store.kept_.set_is_read(
+        [jobs = store.jobs_.get()](const JobId& job) { return is_output_open(jobs, job); });
     store.notice_ = std::move(notice);
     return store;
 }
 
-Result<UniqueFd> RecordStore::make_folder(const JobId& job) const {
-    POSTERN_TRY(files_->has_room());
+Result<UniqueFd> RecordStore::make_folder(const JobId& job) {
+    POSTERN_TRY(files_->keeps_up());
+    if (room_for_start() != Room::there) {
+        return fail(state_folder_ + "/jobs: " + std::strerror(ENOSPC));
+    }
     if (mkdirat(jobs_.get(), job.text().c_str(), 0700) < 0) {
+        const int error = errno;
+        if (is_want_of_room(error)) static_cast<void>(make_room(room_of_start));
+        errno = error;
         return fail(why(state_folder_ + "/jobs/" + job.text()));
     }
     UniqueFd folder = open_folder(job);
@@ -138,30 +74,36 @@ Result<UniqueFd> RecordStore::make_folder(const JobId& job) const {
 }
 
 UniqueFd RecordStore::open_folder(const JobId& job) const {
-    return UniqueFd(
-        openat(jobs_.get(), job.text().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return open_job_folder(jobs_.get(), job);
 }
 
-Status RecordStore::write(const Record& record) const {
-    return files_->write(record.job, to_json(record), false);
-}
-
-Status RecordStore::write_last(const Record& record) {
-    Status written = files_->write(record.job, to_json(record), true);
-    keep(record);
+Status RecordStore::write(const Record& record) {
+    Status written = files_->write(record.job, to_json(record), false);
+    if (files_->wanted_room()) static_cast<void>(make_room(room_of_start));
     return written;
 }
 
-std::uint64_t RecordStore::output_bytes(const JobId& job) const {
-    constexpr std::uint64_t block = 512;  // of st_blocks (stat(3type)); holes take none
-    std::uint64_t bytes = 0;
-    for (const char* name : {"/stdout", "/stderr"}) {
-        struct stat status{};
-        if (fstatat(jobs_.get(), (job.text() + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
-            bytes += static_cast<std::uint64_t>(status.st_blocks) * block;
-        }
+Status RecordStore::write_last(const Record& record) {
+    std::string text = to_json(record);
+    const std::size_t bytes = text.size();
+    Status written = files_->write(record.job, std::move(text), true);
+    forget_old_keys();
+    add(record, bytes);
+    keep_bounds(record.requester.payer());
+    if (files_->wanted_room()) static_cast<void>(make_room(room_of_start));
+    // So that the next start finds room. Who has followed this job reads it now: it does not go
+    // yet.
+    const DiskRoom room = room_on(jobs_.get());
+    const std::uint64_t spare = spare_room(room);
+    if (room.free < spare && !files_->frees()) {
+        static_cast<void>(free_room(spare - room.free, 0, false));
     }
-    return bytes;
+    return written;
+}
+
+void RecordStore::remove(const JobId& job) {
+    kept_.forget_running(job);
+    files_->remove(job);
 }
 
 // Where the clock was set back meanwhile, nothing is young that it does not know to be so.
@@ -170,95 +112,62 @@ bool RecordStore::is_young(Time ended) const {
     return age >= age.zero() && age < limits::key_memory;
 }
 
-// What a key asks for: how its job ended. The output files keep their sizes, so that readers hear
-// how much they miss.
-void RecordStore::reduce(const JobId& job) const {
-    const UniqueFd folder = open_folder(job);
-    for (const char* name : {"stdout", "stderr"}) {
-        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-        struct stat status{};
-        // Frees what is reserved beyond the end as well, on every file system.
-        if (!file || fstat(file.get(), &status) < 0 || ftruncate(file.get(), 0) < 0) continue;
-        if (ftruncate(file.get(), status.st_size) < 0) continue;  // it reads as empty
-    }
+// What a key asks for: how its job ended.
+void RecordStore::reduce(const JobId& job) {
     std::optional<Record> record = read(job);
-    if (!record || !record->requester.call || record->arguments.empty()) return;
-    record->arguments.clear();
-    // Where it fails the record is as large as it was.
-    static_cast<void>(write(*record));
+    // Without a digest the arguments are what another call with its key is compared with.
+    if (record && record->requester.call) record->arguments.clear();
+    files_->reduce(job, record ? to_json(*record) : std::string());
 }
 
-void RecordStore::evict(const Age& age) {
-    const Over& over = over_.at(age);
-    OfPayer& of_payer = over_of_payer_.at(over.payer);
-    const auto found = of_payer.output_bytes.find(age);
-    of_payer.total_bytes -= found->second;
-    of_payer.output_bytes.erase(found);
-    ++of_payer.keys;
-    keys_.insert(age);
-    if (over.has_key && is_young(age.first)) {
-        reduce(age.second);
-    } else {
-        forget(age);
-    }
+std::uint64_t RecordStore::evict(const Age& age, const std::string& why, bool for_room) {
+    if (hooks_.evicted) hooks_.evicted(in_memory_.at(age.second), why, for_room);
+    if (!kept_.has_key(age) || !is_young(age.first)) return forget(age);
+    reduce(age.second);
+    return kept_.reduce(age);
 }
 
-void RecordStore::forget(const Age& age) {
-    const auto over = over_.find(age);
-    remove(age.second);
-    in_memory_.erase(age.second);
-    const auto of_payer = over_of_payer_.find(over->second.payer);
-    if (--of_payer->second.keys == 0 && of_payer->second.output_bytes.empty()) {
-        over_of_payer_.erase(of_payer);
-    }
-    const auto [first, last] = by_key_.equal_range(over->second.owner);
+std::uint64_t RecordStore::forget(const Age& age) {
+    const JobId job = age.second;
+    files_->remove(job);
+    const auto found = in_memory_.find(job);
+    const auto [first, last] = by_key_.equal_range(owner_of(found->second.requester));
     const auto keyed =
-        std::find_if(first, last, [&](const auto& entry) { return entry.second == age.second; });
+        std::find_if(first, last, [&](const auto& entry) { return entry.second == job; });
     if (keyed != last) by_key_.erase(keyed);
-    keys_.erase(age);
-    over_.erase(over);
+    in_memory_.erase(found);
+    return kept_.forget(age);
 }
 
 void RecordStore::forget_old_keys() {
-    while (!keys_.empty() && !is_young(keys_.begin()->first)) forget(Age(*keys_.begin()));
+    while (const auto oldest = kept_.oldest_key()) {
+        if (is_young(oldest->first)) return;
+        forget(*oldest);
+    }
 }
 
 bool RecordStore::has_room_for_key(uid_t payer) {
     forget_old_keys();
-    const auto found = over_of_payer_.find(payer);
-    const std::size_t own = found == over_of_payer_.end() ? 0 : found->second.keys;
-    return own < limits::keys_of_everybody ||
-           (own < retention_.records_per_payer * limits::keys_per_record &&
-            keys_.size() < retention_.records * limits::keys_per_record);
+    return kept_.has_room_for_key(payer);
 }
 
-void RecordStore::keep(const Record& record) {
-    forget_old_keys();
-    const Age age(record.result.ended, record.job);
-    const uid_t payer = record.requester.payer();
-    const std::uint64_t bytes = output_bytes(record.job);
-    OfPayer& own = over_of_payer_[payer];
+void RecordStore::add(const Record& record, std::uint64_t record_bytes) {
+    kept_.forget_running(record.job);
     // A key whose job never began is free.
     const bool has_key = !record.requester.key.empty() && !record.again;
-    over_.emplace(age, Over{owner_of(record.requester), payer, has_key});
+    kept_.add(Age(record.result.ended, record.job), record.requester.payer(), has_key,
+              occupied_by(jobs_.get(), record.job, record_bytes));
     in_memory_.insert_or_assign(record.job, for_memory(record));
     remember_key(record);
-    own.output_bytes.emplace(age, bytes);
-    own.total_bytes += bytes;
-    while (own.output_bytes.size() > 1 && (own.output_bytes.size() > retention_.records_per_payer ||
-                                           own.total_bytes > retention_.output_bytes_per_payer)) {
-        evict(Age(own.output_bytes.begin()->first));
+}
+
+void RecordStore::keep_bounds(uid_t payer) {
+    constexpr std::array<const char*, 3> names = {
+        "newer ones are kept", "limit storedOutputPerUser", "limit storedOutputTotal"};
+    while (const auto next = kept_.beyond_bounds(payer)) {
+        const auto& [age, bound] = *next;
+        evict(age, names.at(static_cast<std::size_t>(bound)), bound == KeptJobs::Bound::stored);
     }
-    if (over_.size() - keys_.size() <= retention_.records) return;
-    // Of who has most; of several, the one whose oldest is oldest.
-    const auto fewer = [](const auto& one, const auto& other) {
-        const auto& ones = one.second.output_bytes;
-        const auto& others = other.second.output_bytes;
-        if (ones.size() != others.size()) return ones.size() < others.size();
-        return !ones.empty() && others.begin()->first < ones.begin()->first;
-    };
-    const auto most = std::ranges::max_element(over_of_payer_, fewer);
-    evict(Age(most->second.output_bytes.begin()->first));
 }
 
 void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
@@ -298,6 +207,7 @@ void RecordStore::remember_key(const Record& record) {
 
 std::vector<Record> RecordStore::load() {
     std::vector<Record> unfinished;
+    std::set<uid_t> payers;
     for (const JobId& job : files_->jobs()) {
         const auto text = files_->read(job);
         if (!text && text.error() == ENOENT) {
@@ -315,23 +225,88 @@ std::vector<Record> RecordStore::load() {
         const Result<Record> record = from_json(*text);
         if (!record || record->job != job) {
             set_aside(job, record ? "it is another job's" : record.error().message);
-            close_output(job);
         } else if (is_over(record->state)) {
-            keep(*record);
+            add(*record, text->size());
+            payers.insert(record->requester.payer());
         } else {
             unfinished.push_back(*record);
         }
     }
+    // Only now is known which are the oldest.
+    forget_old_keys();
+    for (const uid_t payer : payers) keep_bounds(payer);
+    static_cast<void>(room_for_start());
     return unfinished;
 }
 
-void RecordStore::close_output(const JobId& job) const {
-    const UniqueFd folder = open_folder(job);
-    if (!folder) return;
-    for (const char* name : {"stdout", "stderr"}) {
-        const UniqueFd file(openat(folder.get(), name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-        if (file) static_cast<void>(fchmod(file.get(), 0600));
+// ---- Room on the disk ----
+
+bool RecordStore::free_room(std::uint64_t bytes, std::size_t jobs, bool newest) {
+    forget_old_keys();
+    if (files_->frees()) return true;
+    if (kept_.freeable(newest) < bytes || kept_.whole() < std::max<std::size_t>(jobs, 1))
+        return false;
+    std::uint64_t freed = 0;
+    std::size_t count = 0;
+    for (; freed < bytes || count < jobs; ++count) {
+        const auto next = kept_.next_for_room(newest);
+        if (!next) break;
+        gives_way_ = true;
+        freed += evict(*next, "the disk is full", true);
     }
+    // The thread may be done with it by now.
+    return count > 0;
+}
+
+RecordStore::Room RecordStore::room_for_start() {
+    const DiskRoom room = room_on(jobs_.get());
+    if (is_room_for_start(room)) return Room::there;
+    const std::uint64_t spare = spare_room(room);
+    const auto lack = [&room](std::uint64_t wanted) {
+        return wanted > room.free ? wanted - room.free : 0;
+    };
+    // Files: each has four.
+    const std::size_t jobs = room.files < files_of_start ? files_of_start / 4 : 0;
+    if (free_room(lack(spare), jobs, true) || free_room(lack(room_of_start), jobs, true)) {
+        return Room::soon;
+    }
+    set_full(std::strerror(ENOSPC));
+    return Room::none;
+}
+
+bool RecordStore::gives_way() {
+    gives_way_ = gives_way_ && files_->frees();
+    return gives_way_;
+}
+
+RecordStore::Room RecordStore::make_room(std::uint64_t bytes) {
+    // A record takes little: where there is not as much as was asked for, that much may do.
+    constexpr std::uint64_t least = std::uint64_t{16} * 1024;
+    if (free_room(bytes, 1, true) || free_room(std::min(bytes, least), 1, true)) return Room::soon;
+    set_full(std::strerror(ENOSPC));
+    return Room::none;
+}
+
+std::uint64_t RecordStore::set_size(const JobId& job, uid_t payer, std::uint64_t bytes) {
+    const std::uint64_t may = kept_.set_running(job, payer, bytes);
+    keep_bounds(payer);
+    return may;
+}
+
+void RecordStore::set_full(const std::string& why) {
+    files_->look_for_room();
+    if (!full_.empty()) return;
+    const std::string path = state_folder_ + "/jobs";
+    full_ = path + ": " + why;
+    if (hooks_.disk_full) hooks_.disk_full(path, why);
+}
+
+void RecordStore::tell_news() {
+    files_->tell_news();
+    if (files_->wanted_room()) static_cast<void>(make_room(room_of_start));
+    if (!files_->found_room() || full_.empty()) return;
+    full_.clear();
+    if (hooks_.disk_has_room) hooks_.disk_has_room(state_folder_ + "/jobs");
 }
 
 }  // namespace postern::jobs

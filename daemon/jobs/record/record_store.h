@@ -13,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,12 +22,22 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/group_digest.h"
+#include "daemon/jobs/record/kept_jobs.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/record_files.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/record/retention.h"
 
 namespace postern::jobs {
+
+// Told what becomes of ended jobs and of the disk. Must not call the store.
+struct StoreHooks {
+    // Its output, and its record but for a young key, have given way.
+    std::function<void(const Record& job, const std::string& why, bool for_room)> evicted;
+    // The disk is full: what could not be written, where and why. And that it is so no more.
+    std::function<void(const std::string& path, const std::string& why)> disk_full;
+    std::function<void(const std::string& path)> disk_has_room;
+};
 
 class RecordStore {
   public:
@@ -46,22 +55,55 @@ class RecordStore {
 
     [[nodiscard]] const GroupDigest& digest() const { return digest_; }
 
-    // The job's own, empty folder, 0700. Error: why not.
-    [[nodiscard]] Result<UniqueFd> make_folder(const JobId& job) const;
+    // Before load().
+    void set_hooks(StoreHooks hooks) { hooks_ = std::move(hooks); }
+
+    // The job's own, empty folder, 0700. Error: why not; where there is no room what is over gives
+    // way, as in room_for_start().
+    [[nodiscard]] Result<UniqueFd> make_folder(const JobId& job);
     // It again. Invalid: errno.
     [[nodiscard]] UniqueFd open_folder(const JobId& job) const;
     // As RecordFiles::write().
-    Status write(const Record& record) const;
+    Status write(const Record& record);
     // The record of a job that is over. Afterwards the oldest records above the limits go.
     Status write_last(const Record& record);
     // Whether one more key of this payer can be remembered for as long as it must be.
     [[nodiscard]] bool has_room_for_key(uid_t payer);
     // All of the job.
-    void remove(const JobId& job) const { files_->remove(job); }
+    void remove(const JobId& job);
     // For the loop: what RecordFiles has to tell, and what is wrong.
     [[nodiscard]] int news() const { return files_->news(); }
-    void tell_news() const { files_->tell_news(); }
+    void tell_news();
     [[nodiscard]] std::string problem() const { return files_->problem(); }
+
+    // ---- Room on the disk ----
+    //
+    // What is over gives way to what is to be written: the oldest of the payer that has stored
+    // most, until there is room. The thread of RecordFiles frees it; it is free at once then,
+    // whoever has it open. Where all of it together would not be enough nothing goes, and the disk
+    // is full: looked for twice a second, until there is room again.
+    enum class Room : std::uint8_t {
+        there,
+        soon,  // something is giving way: ask again in a moment
+        none,  // the disk is full
+    };
+    // For one more job.
+    Room room_for_start();
+    // A byte of a running job's output could not be written for want of room (ENOSPC, EDQUOT), or a
+    // file could not be made; `bytes` are to be written. `soon`: try again in a moment, else
+    // `none`.
+    Room make_room(std::uint64_t bytes);
+    // What the output of a job that is not over occupies on the disk by now, told when it has
+    // changed by much; counts until write_last() or remove(). What is over gives way to it, beyond
+    // the bounds of retention.h. Returns how many bytes it may occupy: less than `bytes` where it
+    // is to give up its oldest. Whoever has no more than an even share is never asked to.
+    std::uint64_t set_size(const JobId& job, uid_t payer, std::uint64_t bytes);
+    // Whether something is giving way to what could not be written.
+    bool gives_way();
+    // Whether anything is being removed; there is more room when it no longer is.
+    [[nodiscard]] bool frees() const { return files_->frees(); }
+    // Why nothing can be written to the disk. Empty: it can, as far as is known.
+    [[nodiscard]] const std::string& disk_full() const { return full_; }
 
     // The jobs of all folders: those that are over are counted for the limits, the others returned.
     // A record that can't be believed is renamed to record.json.bad, and told.
@@ -69,56 +111,48 @@ class RecordStore {
     // The record of a job. Absent: there is none, or it can't be believed.
     [[nodiscard]] std::optional<Record> read(const JobId& job) const;
     // The record of a job that is over, from memory: without its arguments, and without what it
-    // ran in. Null: it is not over, or its record is no longer kept. Until the next write_last().
+    // ran in. Null: it is not over, or its record is no longer kept. Until something gives way.
     [[nodiscard]] const Record* find(const JobId& job) const;
     // The jobs that are over, or remembered, which this owner had given this key.
     [[nodiscard]] std::vector<JobId> find_key(const Requester& who) const;
     void remember_key(const Record& record);
     // For tests.
     void set_clock(std::function<Time()> now) { now_ = std::move(now); }
-    // No job writes these files any more: 0600.
-    void close_output(const JobId& job) const;
 
   private:
     explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
     void set_aside(const JobId& job, const std::string& why) const;
-    [[nodiscard]] std::uint64_t output_bytes(const JobId& job) const;
-    void keep(const Record& record);
+    // What is over, to be kept as long as the bounds allow.
+    void add(const Record& record, std::uint64_t record_bytes);
+    void keep_bounds(uid_t payer);
+    // Evicts, and frees so much more than is being freed already. False: that much can't be.
+    bool free_room(std::uint64_t bytes, std::size_t jobs, bool newest);
+    void set_full(const std::string& why);
 
     GroupDigest digest_;
     std::string state_folder_;
     UniqueFd jobs_;
     UniqueFd lock_;
     std::unique_ptr<RecordFiles> files_;
-    Retention retention_;
     Notice notice_;
+    StoreHooks hooks_;
+    std::string full_;
+    bool gives_way_ = false;
     std::function<Time()> now_ = [] {
         return std::chrono::time_point_cast<Time::duration>(std::chrono::system_clock::now());
     };
 
-    // Those that are over, oldest first: by time of the end, then by job.
-    using Age = std::pair<Time, JobId>;
-    struct Over {
-        Owner owner;
-        uid_t payer;
-        bool has_key;  // that stands for it
-    };
-    struct OfPayer {
-        std::map<Age, std::uint64_t> output_bytes;  // of those that are whole
-        std::uint64_t total_bytes = 0;
-        std::size_t keys = 0;  // kept for their key alone
-    };
+    // Those that are over.
+    using Age = KeptJobs::Age;
     [[nodiscard]] bool is_young(Time ended) const;
-    // Takes a whole one away: for good, or all but its key.
-    void evict(const Age& age);
-    void reduce(const JobId& job) const;
-    void forget(const Age& age);
+    // Takes a whole one away: for good, or all but its key. Returns how much that frees.
+    std::uint64_t evict(const Age& age, const std::string& why, bool for_room);
+    void reduce(const JobId& job);
+    std::uint64_t forget(const Age& age);
     void forget_old_keys();
-    std::map<Age, Over> over_;
+    KeptJobs kept_;
     std::unordered_map<JobId, Record> in_memory_;  // the same jobs
-    std::set<Age> keys_;                           // of those: kept for their key alone
-    std::unordered_map<uid_t, OfPayer> over_of_payer_;
-    std::multimap<Owner, JobId> by_key_;  // of those that have a key
+    std::multimap<Owner, JobId> by_key_;           // of those that have a key
 };
 
 }  // namespace postern::jobs

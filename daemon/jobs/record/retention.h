@@ -1,5 +1,9 @@
-// How much is kept of jobs that are over, of each payer (Requester::payer) and in all. The oldest
-// go: in all, those of the payer that has most. The newest of a payer stays, whatever its size.
+// How much is kept of jobs, of each payer (Requester::payer) and in all.
+//
+// Of the records of jobs that are over the oldest go: in all, those of the payer that has most. The
+// newest of a payer stays. Of what jobs have stored (outputs and records, as what they occupy on
+// the disk, those of running jobs included) the oldest of the payer that has most go, of those that
+// are over. Of one payer's, those whose output is being read go last.
 //
 // A key is known for limits::key_memory after the end of its job, whatever the bounds: until then
 // its record stays where it would have gone, without output and arguments, and there is room for
@@ -14,8 +18,13 @@ namespace postern::jobs {
 struct Retention {
     std::size_t records_per_payer = 256;
     std::size_t records = 4096;
-    // What the output files of one payer occupy on the disk.
-    std::uint64_t output_bytes_per_payer = 1ULL << 30;
+    // Bytes on the disk. 0: half of `output_bytes`.
+    std::uint64_t output_bytes_per_payer = 0;
+    // 0: 1 GiB, or a tenth of the file system if that is less.
+    std::uint64_t output_bytes = 0;
 };
+
+// With the defaults for a file system of this size in the place of 0.
+Retention with_defaults(Retention retention, std::uint64_t disk_size);
 
 }  // namespace postern::jobs

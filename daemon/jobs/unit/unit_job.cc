@@ -83,7 +83,7 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
     const auto program = program_of(action);
-    auto stdin_file = stdin_of(command, ends());
+    auto stdin_file = stdin_of(command, take_stdin_end());
     if (!program || !stdin_file) {
         return fail_later({"the program could not be started",
                            program ? stdin_file.error().message : program.error().message});
@@ -92,8 +92,8 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     UnitSpec spec = unit_spec(action, command, record());
     spec.kill_grace = host().settings().kill_grace;
     spec.stdin_file = stdin_file_.get();
-    spec.stdout_file = stdout_of(files(), ends());
-    spec.stderr_file = stderr_of(action, files(), ends());
+    spec.stdout_file = output().stream(0).write_end.get();
+    spec.stderr_file = output().stream(1).write_end.get();
     sandbox_ = spec.sandbox;
     services_.start(spec, guarded(&UnitJob::answered));
 }
@@ -116,7 +116,6 @@ void UnitJob::resume() {
 void UnitJob::answered(const std::optional<CallError>& error) {
     // systemd has its own, or gets none any more.
     stdin_file_.reset();
-    ends() = {};
     if (!error) return accepted();
     if (!error->name.empty()) return refused(*error);
     // It may have come to systemd all the same, or may yet come.
@@ -236,6 +235,7 @@ void UnitJob::look() {
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
+    if (state_ == State::ended) return;  // and the rest of its output is awaited
     if (!state) return again_ ? look() : arm(retry_timer_, ask_again_interval);
     // As long as it waits for its turn it is inactive as well.
     // What has ignored TERM leaves the unit failed.

@@ -33,15 +33,15 @@ void UnitSupervisor::resume(std::vector<Record> left) {
 
 void UnitSupervisor::resume(Record record) {
     const UniqueFd folder = host_.records().open_folder(record.job);
-    auto files = JobFiles::open(folder.get());
-    if (!files) {
-        host_.notice("job " + record.job.text() + " can't be resumed: " + files.error().message);
+    auto streams = JobStreams::open(folder.get());
+    if (!streams) {
+        host_.notice("job " + record.job.text() + " can't be resumed: " + streams.error().message);
         // Whoever asks for it again must not start another.
         host_.records().remember_key(record);
         return;
     }
     host_.observer().resumed(record);
-    auto made = make({std::move(record), std::move(*files)});
+    auto made = make({std::move(record), std::move(*streams), {}});
     UnitJob& job = *made;
     host_.add(std::move(made));
     if (job.record().kill_on_disconnect) job.expect_return();

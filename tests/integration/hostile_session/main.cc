@@ -240,6 +240,13 @@ void act(const std::string& mode) {
     } else if (mode == "long-arguments") {
         const std::vector<Scalar> items(20, std::string(4096, 'a'));
         say(id, RequestId{7}, CheckCall{"hello", {{"name", Value(items)}}});
+    } else if (mode == "claims-output" || mode == "takes-back-output") {
+        // Of a job that writes nothing.
+        say(id, RequestId{1}, RunCall{"sleep", {}, ""});
+        static_cast<void>(next_of<JobStarted>());
+        const std::uint64_t out = mode == "claims-output" ? 1 : 0;
+        say(id, RequestId{1}, OutputTaken{out, not_awaited});
+        say(id, RequestId{1}, OutputTaken{out, 0});
     } else if (mode == "follows") {
         // One job, followed again and again through one connection.
         std::ofstream answers("/proc/self/fd/9");

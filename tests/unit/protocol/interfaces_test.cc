@@ -7,6 +7,7 @@
 #include <set>
 
 #include "protocol/call.h"
+#include "tests/unit/json_keys.h"
 #include "tests/unit/protocol/varlink_text.h"
 
 namespace postern::protocol {
@@ -53,6 +54,22 @@ TEST(Interfaces, TypesThatFieldsNameAreThere) {
                 EXPECT_TRUE(simple.contains(field.type) || text->types.contains(field.type))
                     << field.name << ": " << field.type;
             }
+        };
+        for (const auto& [name, fields] : text->types) check(fields);
+        for (const auto& [name, fields] : text->errors) check(fields);
+        for (const auto& [name, method] : text->methods) {
+            check(method.in);
+            check(method.out);
+        }
+    }
+}
+
+TEST(Interfaces, FieldsAreInCamelCase) {
+    for (const auto& interface : interfaces()) {
+        const auto text = test::parse_varlink(interface.text);
+        ASSERT_TRUE(text);
+        const auto check = [](const test::VarlinkFields& fields) {
+            for (const auto& field : fields) EXPECT_TRUE(is_camel_case(field.name)) << field.name;
         };
         for (const auto& [name, fields] : text->types) check(fields);
         for (const auto& [name, fields] : text->errors) check(fields);

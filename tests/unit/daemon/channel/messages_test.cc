@@ -80,30 +80,31 @@ ActionDescription some_action() {
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
     const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
-    return {{{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
-            {{}, {}, Groups{{1, 2147483648, 4294967294}}},
-            {{}, {}, SnapshotBegin{7}},
-            {{}, {}, SnapshotAction{some_action()}},
-            {{}, {}, SnapshotEnd{}},
-            {connection, {}, Connection{-5, "x.service", true}},
-            {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
-            {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
-            {connection, request, CheckPassed{}},
-            {connection, request, Described{some_action()}},
-            {connection, request, JobStarted{job, true, true, true}},
-            {connection, request, JobOutput{}},
-            {connection, request, JobEnded{some_result()}},
-            {connection, request, JobFound{view}},
-            {connection, request, Detached{job}},
-            {connection, request,
-             StatusReport{"0.1", 7, time_of(1795525093704675), "debug", "systemd", 3, "why"}},
-            {connection, request, SocketReport{"/run/s", true, true}},
-            {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
-            {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
-            {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
-            {connection, request, Managed{true, "why", 5}},
-            {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
-            {connection, request, HandedOver{}}};
+    return {
+        {{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
+        {{}, {}, Groups{{1, 2147483648, 4294967294}}},
+        {{}, {}, SnapshotBegin{7}},
+        {{}, {}, SnapshotAction{some_action()}},
+        {{}, {}, SnapshotEnd{}},
+        {connection, {}, Connection{-5, "x.service", true}},
+        {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
+        {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
+        {connection, request, CheckPassed{}},
+        {connection, request, Described{some_action()}},
+        {connection, request, JobStarted{job, true, true, true}},
+        {connection, request, JobOutput{}},
+        {connection, request, JobEnded{some_result()}},
+        {connection, request, JobFound{view}},
+        {connection, request, Detached{job}},
+        {connection, request,
+         StatusReport{"0", 7, time_of(1795525093704675), "debug", "systemd", 3, "w", "o", "full"}},
+        {connection, request, SocketReport{"/run/s", true, true}},
+        {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
+        {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
+        {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
+        {connection, request, Managed{true, "why", 5}},
+        {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
+        {connection, request, HandedOver{}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -121,6 +122,7 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
             {connection, request, AwaitOutput{not_awaited, 4}},
+            {connection, request, OutputTaken{4, not_awaited}},
             {connection, request, ManageCall{Management::jobs, "text"}},
             {connection, request, HandOver{"{}"}}};
 }

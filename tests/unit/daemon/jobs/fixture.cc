@@ -107,6 +107,8 @@ bool in_child(const std::function<void()>& what) {
 void Book::clear() {
     for (auto* jobs : {&resumed_jobs, &lost_jobs, &failed_jobs, &ended_jobs}) jobs->clear();
     states.clear();
+    disk.clear();
+    evicted_jobs.clear();
 }
 
 void Book::resumed(const Record& job) {
@@ -121,6 +123,18 @@ void Book::start_failed(const Record& job, const StartFailure& failure) {
 
 void Book::ended(const Record& job) {
     ended_jobs.push_back(job);
+}
+
+void Book::evicted(const Record& job, const std::string& why, bool /*for_room*/) {
+    evicted_jobs.emplace_back(job.job, why);
+}
+
+void Book::disk_full(const std::string& path, const std::string& why) {
+    disk.push_back("full " + path + ": " + why);
+}
+
+void Book::disk_has_room(const std::string& path) {
+    disk.push_back("room " + path);
 }
 
 void Book::moved(const JobId& job, std::string_view from, std::string_view to) {
@@ -150,7 +164,8 @@ void JobsTest::SetUp() {
     // As root: the build may be below a folder that nobody else may enter.
     start_spawner();
     settings_.launcher = UniqueFd(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
-    ASSERT_TRUE(settings_.launcher);
+    keeper_program_.reset(open(POSTERN_OUTPUT, O_PATH | O_CLOEXEC));
+    ASSERT_TRUE(settings_.launcher && keeper_program_);
     settings_.notice = [this](const std::string& message) { notices_.push_back(message); };
 }
 
@@ -176,9 +191,15 @@ void JobsTest::create() {
     settings.job_open_files = settings_.job_open_files;
     settings.notice = settings_.notice;
     settings.systemd_socket = settings_.systemd_socket;
+    settings.follower_stall = settings_.follower_stall;
+    settings.ready = settings_.ready;
+    settings.connect_keeper = settings_.systemd_socket.empty()
+                                  ? real_keeper(loop_.get(), *spawner_, keeper_program_.get())
+                                  : fake_keeper_->connect(loop_.get());
     auto created = open_jobs(loop_.get(), std::move(settings), book_);
     ASSERT_TRUE(created) << created.error().message;
     manager_ = std::move(*created);
+    ASSERT_TRUE(loop_until([this] { return manager_->ready(); }));
 }
 
 bool JobsTest::loop_until(const std::function<bool()>& so, int seconds) {
@@ -216,6 +237,8 @@ policy::Command JobsTest::command(std::vector<std::string> argv) {
 
 StoryPtr JobsTest::start(const policy::Action& what, const policy::Command& with,
                          const Requester& requester, StartPlace place) {
+    // Not a turn of the loop where there is no need.
+    EXPECT_TRUE(loop_until([this] { return manager_->ready(); }));
     auto story = std::make_shared<Story>();
     const auto id = manager_->start(what, with, requester, std::move(place), follower(story),
                                     [&story](const JobId& job) {

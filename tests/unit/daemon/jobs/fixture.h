@@ -18,6 +18,7 @@
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/settings.h"
 #include "daemon/loop/event_source.h"
+#include "tests/unit/daemon/jobs/keepers.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -26,6 +27,8 @@ namespace postern::jobs {
 // Ordinary uids and gids without an account.
 inline constexpr uid_t anna = 64001;
 inline constexpr uid_t berta = 64002;
+// As whom postern-output runs.
+inline constexpr uid_t keeper_user = 64009;
 
 // What a job's follower was told.
 struct Story {
@@ -61,12 +64,17 @@ struct Book final : Observer {
     void lost(const Record& job) override { lost_jobs.push_back(job); }
     void start_failed(const Record& job, const StartFailure& failure) override;
     void ended(const Record& job) override;
+    void evicted(const Record& job, const std::string& why, bool for_room) override;
+    void disk_full(const std::string& path, const std::string& why) override;
+    void disk_has_room(const std::string& path) override;
     void moved(const JobId& job, std::string_view from, std::string_view to) override;
 
     std::vector<Record> resumed_jobs;
     std::vector<Record> lost_jobs;
     std::vector<Record> failed_jobs;
     std::vector<Record> ended_jobs;
+    std::vector<std::string> disk;  // "full PATH: why", "room PATH"
+    std::vector<std::pair<JobId, std::string>> evicted_jobs;
     std::map<JobId, std::string> states;  // "starting released running ..."
 };
 
@@ -120,6 +128,8 @@ class JobsTest : public testing::Test {
     std::unique_ptr<Spawner> spawner_;
     pid_t spawner_of_ = 0;
     Settings settings_;
+    UniqueFd keeper_program_;  // postern-output
+    std::unique_ptr<FakeKeeper> fake_keeper_ = std::make_unique<FakeKeeper>();
     EventLoop loop_;
     Book book_;
     std::unique_ptr<JobManager> manager_;

@@ -25,6 +25,7 @@ constexpr uid_t crowded_uid = 64022;
 TEST_F(Strain, HundredsOfJobsAtOnce) {
     // All are begun before the first is looked after: on a busy machine that takes a while.
     settings_.start_patience = std::chrono::minutes(10);
+    settings_.retention.records_per_payer = 1000;
     create();
     const std::string go = open_folder_ + "/go";
     // A barrier that costs no processor time: open() of a FIFO waits for the other end.

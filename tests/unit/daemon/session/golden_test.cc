@@ -22,6 +22,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sstream>
 
 #include "base/version.h"
@@ -146,6 +147,9 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, AwaitOutput>) {
                 return "await #" + number + " " + std::to_string(m.stdout_offset) + " " +
                        std::to_string(m.stderr_offset);
+            } else if constexpr (std::is_same_v<M, OutputTaken>) {
+                return "taken #" + number + " " + std::to_string(m.stdout_offset) + " " +
+                       std::to_string(m.stderr_offset);
             } else if constexpr (std::is_same_v<M, FollowCall>) {
                 return "follow #" + number + " " + json(m.job.text()).dump();
             } else if constexpr (std::is_same_v<M, LookUpCall>) {
@@ -244,8 +248,6 @@ class Conversation {
             err_.append(unescape(rest));
         } else if (verb == "fill") {  // stdout, with so many bytes
             out_.append(std::string(std::stoul(rest), 'x'));
-        } else if (verb == "truncate") {
-            out_.truncate(0);
         } else if (verb == "punch") {
             out_.punch(0, std::stoul(rest));
         } else if (verb == "output") {
@@ -279,6 +281,8 @@ class Conversation {
 
     void take_down() {
         while (const auto message = harness_.heard()) {
+            // Between guard and session alone: it has its own tests.
+            if (std::holds_alternative<OutputTaken>(message->body)) continue;
             record_ += "! " + show(*message) + "\n";
             if (message->request != channel::RequestId{}) {
                 request_ = message->request;
@@ -361,10 +365,27 @@ TEST_P(Golden, HasOnlyWhatTheInterfaceTextsHave) {
 // What version 0.1.0 said. It is never recorded anew: its clients are still there.
 class GoldenBefore : public Golden {};
 
+// Then a job could cut back its output: a stream is a pipe now, and nothing that was written to it
+// is taken back. What was said about that is left out, and calls have other numbers then.
+std::string without_cut_back(const std::string& conversation) {
+    std::string left;
+    for (std::size_t begin = 0; begin < conversation.size();) {
+        const std::size_t end =
+            std::min(conversation.find("\n\n", begin), conversation.size() - 2) + 2;
+        const std::string part = conversation.substr(begin, end - begin);
+        if (part.find("\n~ truncate\n") == std::string::npos) left += part;
+        begin = end;
+    }
+    return left;
+}
+std::string without_numbers(const std::string& conversation) {
+    return std::regex_replace(conversation, std::regex("\n! ([a-z ]+) #[0-9]+"), "\n! $1");
+}
+
 TEST_P(GoldenBefore, IsStillWhatTheSessionSays) {
-    const std::string expected = read_path(GetParam());
+    const std::string expected = without_cut_back(read_path(GetParam()));
     ASSERT_FALSE(expected.empty());
-    EXPECT_EQ(Conversation().hold(expected), expected);
+    EXPECT_EQ(without_numbers(Conversation().hold(expected)), without_numbers(expected));
 }
 
 std::vector<std::filesystem::path> golden_files(const char* directory) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -78,6 +79,10 @@ TEST_F(SessionJobs, StreamsOutputAsItComes) {
     output();
     auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, 4U);
+    auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.request, request);
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 0U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{
                   {{"continues", true}, {"parameters", {{"job", job_id}, {"stdout", "one\n"}}}}}));
@@ -85,6 +90,9 @@ TEST_F(SessionJobs, StreamsOutputAsItComes) {
     output();
     await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stderr_offset, 1U);
+    taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 1U);
     EXPECT_EQ(replies(client),
               (std::vector<json>{{{"continues", true},
                                   {"parameters", {{"job", job_id}, {"stderrBase64", "/w=="}}}}}));
@@ -122,9 +130,15 @@ TEST_F(SessionJobs, WithoutMoreLongOutputIsCutAndSaidSo) {
     const auto await = harness.expect<AwaitOutput>();
     EXPECT_EQ(await.stdout_offset, not_awaited);
     EXPECT_EQ(await.stderr_offset, 0U);
+    auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, 0U);
     err.append(std::string(40'000, 'y'));
     output();
     // Enough of both: only the end is waited for.
+    taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, not_awaited);
     EXPECT_TRUE(harness.silent());
     end();
     harness.settle();
@@ -165,7 +179,11 @@ TEST_F(SessionJobs, OnewayRunsAreFollowedToTheirEndInSilence) {
     client.send(run_call(false, true) + run_call(false));
     request = harness.expect<RunCall>().request;
     started();
-    EXPECT_TRUE(harness.silent());  // not even output is awaited
+    // Not even output is awaited, and nothing is to be held back for it.
+    const auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, not_awaited);
+    EXPECT_EQ(taken.stderr_offset, not_awaited);
+    EXPECT_TRUE(harness.silent());
     end();
     const auto second = harness.expect<RunCall>();
     EXPECT_NE(second.request, request);
@@ -193,6 +211,58 @@ TEST_F(SessionJobs, AHalfClosedClientSeesItsJobToTheEnd) {
     ASSERT_EQ(got.size(), 3U);
     EXPECT_EQ(got[1]["parameters"]["stdout"], "late");
     EXPECT_EQ(got[2]["parameters"]["result"], exit_3_json);
+}
+
+// The guard is told how far the client is: never further than what it was sent, in steps while more
+// comes, and all of it in the end.
+TEST_F(SessionJobs, WhatASlowClientHasIsTold) {
+    SessionHarness slow_harness;
+    Client slow = slow_harness.connect_small(1, 4096);
+    slow.send(run_call(true));
+    request = slow_harness.expect<RunCall>().request;
+    const UniqueFd out_reader = out.reader();
+    const UniqueFd err_reader = err.reader();
+    slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
+    slow_harness.expect<AwaitOutput>();
+    constexpr std::size_t total = std::size_t{2} << 20;
+    out.append(std::string(total, 'x'));
+    slow_harness.send(1, request, JobOutput{});
+    slow_harness.settle(100);
+    EXPECT_FALSE(slow_harness.heard()) << "next to nothing was sent";
+
+    std::size_t got = 0;
+    std::uint64_t told = 0;
+    int messages = 0;
+    ASSERT_TRUE(slow_harness.until([&] {
+        while (const auto message = slow_harness.heard()) {
+            const auto* const taken = std::get_if<OutputTaken>(&message->body);
+            if (taken == nullptr) continue;  // it awaits more
+            EXPECT_GE(taken->stdout_offset, told);
+            EXPECT_EQ(taken->stderr_offset, 0U);
+            told = taken->stdout_offset;
+            ++messages;
+        }
+        const std::string bytes = slow.receive();
+        got += static_cast<std::size_t>(std::ranges::count(bytes, 'x'));
+        // What waits in the socket is sent: it is the client's, who sees it below all the same.
+        EXPECT_LE(told, got);
+        return told == total;
+    }));
+    EXPECT_EQ(got, total);
+    EXPECT_GE(messages, 4);
+    EXPECT_LE(messages, 9);
+}
+
+TEST_F(SessionJobs, OneThatFollowsFromLaterOnHasWhatCameBefore) {
+    out.append("one\ntwo\n");
+    client.send(R"({"method":"org.postern.Jobs.Follow","more":true,"parameters":{"job":")" +
+                std::string(job_id) + R"(","stdoutOffset":4,"stderrOffset":9}})" + '\n');
+    request = harness.expect<FollowCall>().request;
+    started();
+    EXPECT_EQ(harness.expect<AwaitOutput>().stderr_offset, 9U);
+    const auto taken = harness.expect<OutputTaken>();
+    EXPECT_EQ(taken.stdout_offset, 4U);
+    EXPECT_EQ(taken.stderr_offset, 0U) << "there is no more of it";
 }
 
 // Backpressure: output is read from the file only as the client reads. What is punched away in the
@@ -244,7 +314,7 @@ TEST_F(SessionJobs, OutputWaitsInTheFileForASlowClient) {
     EXPECT_EQ(got, all.substr(total / 2));
 }
 
-// As JSON it is six times as long: the chunks of one turn would be more than is kept for a client.
+// As JSON it is twice as long: the chunks of one turn would be more than is kept for a client.
 TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     SessionHarness slow_harness;
     Client slow = slow_harness.connect_small(1, 4096);
@@ -254,14 +324,74 @@ TEST_F(SessionJobs, OutputThatGrowsAsJsonIsBoundedToo) {
     const UniqueFd err_reader = err.reader();
     slow_harness.send(1, request, JobStarted{JobId(job_id)}, {out_reader.get(), err_reader.get()});
     slow_harness.expect<AwaitOutput>();
-    out.append(std::string(std::size_t{512} << 10, '\1'));
-    err.append(std::string(std::size_t{512} << 10, '\2'));
+    out.append(std::string(std::size_t{512} << 10, '\n'));
+    err.append(std::string(std::size_t{512} << 10, '"'));
     slow_harness.send(1, request, JobOutput{});
     slow_harness.settle(100);
     const auto* connection = slow_harness.session().find(channel::ConnectionId{1});
     ASSERT_NE(connection, nullptr);
-    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 2);
+    EXPECT_GT(connection->backlog(), limits::client_backlog_bytes / 4);
     EXPECT_LE(connection->backlog(), limits::client_backlog_bytes);
+}
+
+// Whoever was dropped would lose what its job goes on to write.
+TEST_F(SessionJobs, HoweverManyFollowAndDoNotReadNoneIsDropped) {
+    SessionHarness slow_harness;
+    std::vector<Client> clients;
+    std::vector<channel::RequestId> requests;
+    const UniqueFd out_reader = out.reader();
+    const UniqueFd err_reader = err.reader();
+    for (std::uint64_t id = 1; id <= 60; ++id) {
+        clients.push_back(slow_harness.connect_small(id, 4096));
+        clients.back().send(run_call(true));
+        requests.push_back(slow_harness.expect<RunCall>().request);
+        slow_harness.send(id, requests.back(), JobStarted{JobId(job_id)},
+                          {out_reader.get(), err_reader.get()});
+        slow_harness.expect<AwaitOutput>();
+    }
+    constexpr std::size_t total = std::size_t{1} << 20;
+    out.append(std::string(total, 'Z'));
+    const auto backlog = [&] {
+        std::size_t sum = 0;
+        for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+            const auto* connection = slow_harness.session().find(channel::ConnectionId{id});
+            if (connection != nullptr) sum += connection->backlog();
+        }
+        return sum;
+    };
+    const auto dropped = [&] {
+        while (const auto message = slow_harness.heard()) {
+            if (std::holds_alternative<channel::Closed>(message->body)) return true;
+        }
+        return false;
+    };
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobOutput{});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    EXPECT_GT(backlog(), limits::session_backlog_bytes / 2);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    // Nor for how long: that is the guard's affair, until the job is over.
+    slow_harness.advance(10 * limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_FALSE(dropped());
+    for (std::uint64_t id = 1; id <= clients.size(); ++id) {
+        slow_harness.send(id, requests[id - 1], JobEnded{exit_3});
+        slow_harness.settle();
+    }
+    EXPECT_FALSE(dropped());
+    // The last one has the rest in little pieces, while the others still do not read.
+    std::string bytes;
+    ASSERT_TRUE(slow_harness.until([&] {
+        bytes += clients.back().receive();
+        return bytes.find("\"result\"") != std::string::npos && bytes.ends_with('\n');
+    }));
+    EXPECT_EQ(std::ranges::count(bytes, 'Z'), total);
+    EXPECT_LE(backlog(), limits::session_backlog_bytes);
+    slow_harness.advance(limits::unread_patience);
+    slow_harness.settle();
+    EXPECT_TRUE(dropped());
 }
 
 TEST_F(SessionJobs, MuchOutputDoesNotKeepOthersWaiting) {

@@ -44,8 +44,22 @@ TEST(OutputFile, SaysWhatWasPunchedAwayBeforeItCame) {
     const auto piece = output.read(much);
     EXPECT_EQ(piece.missed, 2 * block);
     EXPECT_EQ(piece.bytes, std::string(block, 'a') + "rest");
-    EXPECT_FALSE(piece.truncated);
     EXPECT_TRUE(output.read(much).empty());
+}
+
+TEST(OutputFile, AHoleAfterDataIsZeros) {
+    TestFile file;
+    file.append(std::string(block, 'a') + std::string(2 * block, '\0') + "rest");
+    file.punch(block, 2 * block);
+    OutputFile output(file.reader());
+    std::string all;
+    std::uint64_t missed = 0;
+    for (auto piece = output.read(block); !piece.empty(); piece = output.read(block)) {
+        all += piece.bytes;
+        missed += piece.missed;
+    }
+    EXPECT_EQ(missed, 0U);
+    EXPECT_EQ(all, std::string(block, 'a') + std::string(2 * block, '\0') + "rest");
 }
 
 TEST(OutputFile, SkipsAHoleLongerThanItsRead) {
@@ -74,30 +88,17 @@ TEST(OutputFile, SaysWhenAllIsPunchedAway) {
     EXPECT_EQ(next.bytes, "b");
 }
 
-TEST(OutputFile, BeginsAgainWhereTheJobCutItsFileBack) {
+TEST(OutputFile, PastTheEndNothingComesUntilItHasGrownSoFar) {
     TestFile file;
-    OutputFile output(file.reader());
-    file.append("a long beginning");
-    output.read(much);
-    file.truncate(0);
-    file.append("new");
-    const auto cut = output.read(much);
-    EXPECT_TRUE(cut.truncated);
-    EXPECT_EQ(cut.bytes, "new");
+    file.append("12345");
+    OutputFile output(file.reader(), 7);
     EXPECT_TRUE(output.read(much).empty());
-}
-
-TEST(OutputFile, SaysSoEvenWhereNothingFollowsTheCut) {
-    TestFile file;
-    OutputFile output(file.reader());
-    file.append("text");
-    output.read(much);
-    file.truncate(0);
-    const auto cut = output.read(much);
-    EXPECT_TRUE(cut.truncated);
-    EXPECT_EQ(cut.bytes, "");
-    EXPECT_EQ(output.offset(), 0U);
+    EXPECT_EQ(output.beyond_end(), 5U);
+    file.append("67");
     EXPECT_TRUE(output.read(much).empty());
+    EXPECT_EQ(output.beyond_end(), std::nullopt);
+    file.append("8");
+    EXPECT_EQ(output.read(much).bytes, "8");
 }
 
 TEST(OutputFile, WhatCanNotBeReadIsMissedOnce) {

@@ -18,6 +18,7 @@
 #include "daemon/guard/audit/audit.h"
 #include "tests/unit/daemon/event_loop.h"
 #include "tests/unit/file_text.h"
+#include "tests/unit/json_keys.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -124,6 +125,26 @@ TEST_F(AuditTest, HostileTextIsEscapedInEveryField) {
     }
 }
 
+TEST_F(AuditTest, KeysAreInCamelCase) {
+    caller_.paid_by = 4242;
+    caller_.groups.assign(100, 27);
+    AuditEvent event = denied(caller_);
+    event.unit = "a.service";
+    event.listener = "/run/s";
+    event.job = "00ff";
+    // Names of arguments are the action file's.
+    event.arguments = {{"dry-run", "yes"}};
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::action_off); ++kind) {
+        event.kind = static_cast<AuditEvent::Kind>(kind);
+        for (const bool by_signal : {false, true}) {
+            event.result = JobResult{Outcome::exited, by_signal, 1, {}, {}, {}, 1};
+            const Json json = Json::parse(audit_json(event, at(0), 7));
+            EXPECT_THAT(misspelled_keys(json), testing::IsEmpty()) << json;
+            EXPECT_GE(json.size(), 15U) << "all that there can be: " << json;
+        }
+    }
+}
+
 // journalctl -x has something to say about each, and nothing in the catalogue is for nobody.
 TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
     std::multiset<std::string> sent = {"0ba7609c584c4ca48bdad568d0802db6"};  // records-lost
@@ -143,7 +164,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
         if (line.starts_with("-- ")) described.insert(line.substr(3));
     }
     EXPECT_EQ(sent, described);
-    EXPECT_EQ(sent.size(), 13U);
+    EXPECT_EQ(sent.size(), 16U);
 }
 
 TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {

@@ -148,8 +148,11 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     records[job] = record;
     story_.push_back("start " + job.text());
     if (follower) {
-        const auto ends = follower->take_job_ends();
-        if (ends.stdout_end && ends.stdin_end) story_.push_back("both ends");
+        const jobs::Straight straight = follower->straight();
+        if (straight.output && straight.input) {
+            story_.push_back("both ends");
+            follower->take_ends({nothing_to_read(), nothing_to_read()});
+        }
         followers[job] = std::move(follower);
     }
     places[job] = std::move(place);
@@ -193,6 +196,13 @@ void FakeJobs::await_output(const JobId& job, jobs::FollowerId follower,
                             std::uint64_t stdout_offset, std::uint64_t stderr_offset) {
     story_.push_back("await " + job.text() + " " + std::to_string(follower) + " " +
                      std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
+}
+
+bool FakeJobs::taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
+                     std::uint64_t stderr_offset) {
+    story_.push_back("taken " + job.text() + " " + std::to_string(follower) + " " +
+                     std::to_string(stdout_offset) + " " + std::to_string(stderr_offset));
+    return believes_taken;
 }
 
 void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
@@ -260,7 +270,7 @@ ChokePoint::ChokePoint()
     : audit_(
           std::make_unique<Audit>(loop_.get(), std::make_unique<StorySink>(story_, audit_full_))),
       job_audit_(*audit_),
-      starts_(std::in_place, loop_.get(), jobs::StartRules{}),
+      starts_(std::in_place, loop_.get(), jobs::StartRules{}, [this] { return may_begin_(); }),
       administration_(jobs_, {{"/run/s", false, false}},
                       {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
                        [this] { return ++reloads_; }, [] { return std::string("info"); },

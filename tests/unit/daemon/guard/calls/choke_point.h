@@ -66,10 +66,13 @@ class FakeJobs final : public jobs::JobManager {
 
     // What start() does and finds.
     std::string disk_error;  // not empty: no record can be written
+    int room_after = 0;      // how often it is asked for until there is; 0: there never is
+    std::string full;
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
     bool room_for_keys = true;
+    bool believes_taken = true;
     std::size_t running = 0;  // besides those that were started here
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
     std::map<JobId, jobs::StartPlace> places;
@@ -90,9 +93,19 @@ class FakeJobs final : public jobs::JobManager {
     void leave(const JobId& job, jobs::FollowerId follower, jobs::Leaving leaving) override;
     void await_output(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                       std::uint64_t stderr_offset) override;
+    bool taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
+               std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
+    bool makes_room() override {
+        if (room_after == 0 || --room_after > 0) return room_after > 0;
+        disk_error.clear();
+        return true;
+    }
+    std::string disk_full() override { return full; }
     [[nodiscard]] std::string record_problem() const override { return ""; }
+    [[nodiscard]] std::string output_problem() const override { return ""; }
+    [[nodiscard]] bool ready() const override { return true; }
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
@@ -125,7 +138,9 @@ class ChokePoint : public testing::Test {
     // Makes the call, and gives turns to all that have one; the story of it alone.
     Story call(const Origin& origin, Call asked, std::uint32_t request = 1);
     // Before the first call: by which rules starts wait for their turn.
-    void set_starts(const jobs::StartRules& rules) { starts_.emplace(loop_.get(), rules); }
+    void set_starts(const jobs::StartRules& rules) {
+        starts_.emplace(loop_.get(), rules, [] { return true; });
+    }
     // What has happened since, with those whose turn has come.
     Story since();
 
@@ -143,6 +158,7 @@ class ChokePoint : public testing::Test {
     std::unique_ptr<Audit> audit_;
     JobAudit job_audit_;
     FakeJobs jobs_{story_};
+    std::function<bool()> may_begin_ = [] { return true; };
     std::optional<jobs::StartQueue> starts_;
     Limits limits_;
     std::uint64_t reloads_ = 0;

@@ -76,32 +76,32 @@ TEST_F(RunOrder, TheLimitsComeBeforeTheRecord) {
 }
 
 TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
-    limits_.jobs_per_uid = 1;
+    limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2),
-                ElementsAre("audit call-refused action=hello reason=limit jobs-per-uid",
-                            "answer Refused limit_reached [jobs-per-uid]"));
+                ElementsAre("audit call-refused action=hello reason=limit jobsPerUser",
+                            "answer Refused limit_reached [jobsPerUser]"));
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
 }
 
 TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
-    limits_.jobs_per_uid = 1;
+    limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     Origin paid = by(berta, {berta});
     auto caller = std::make_shared<policy::Caller>(*paid.caller);
     caller->paid_by = anna;
     paid.caller = caller;
     EXPECT_THAT(call(paid, RunCall{"berta", {}, ""}, 2).back(),
-                "answer Refused limit_reached [jobs-per-uid]");
+                "answer Refused limit_reached [jobsPerUser]");
 }
 
 TEST_F(RunOrder, AKeyThatCouldNotBeRememberedIsRefused) {
     jobs_.disk_error = "the disk is full";
     jobs_.room_for_keys = false;
     EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, "k"}),
-                ElementsAre("audit call-refused action=hello reason=limit records-per-uid: no room "
+                ElementsAre("audit call-refused action=hello reason=limit recordsPerUser: no room "
                             "for another key",
-                            "answer Refused limit_reached [records-per-uid]"));
+                            "answer Refused limit_reached [recordsPerUser]"));
     // Without a key there is nothing to remember; and one that is known is answered.
     jobs_.disk_error.clear();
     EXPECT_THAT(call(owner(), RunCall{"hello", good_arguments, ""}, 2).back(), "start job1");
@@ -122,6 +122,35 @@ TEST_F(RunFailure, TheDiskIsFull) {
                 ElementsAre("audit call-refused action=hello reason=the disk is full",
                             "answer Refused unavailable []"));
     EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunFailure, WhereRoomIsBeingMadeItWaits) {
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_after = 1;
+    EXPECT_THAT(
+        call(owner(), RunCall{"hello", {}, ""}),
+        ElementsAre("record job1", "audit job-started action=hello job=job1 rule=allow user 1000",
+                    "start job1"));
+    // Not for ever.
+    jobs_.disk_error = "the disk is full";
+    jobs_.room_after = 100;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2),
+                ElementsAre("audit call-refused action=hello reason=the disk is full",
+                            "answer Refused unavailable []"));
+    EXPECT_EQ(jobs_.room_after, 97);
+}
+
+TEST_F(RunFailure, TheDiskIsFullAndACheckSaysSo) {
+    EXPECT_THAT(call(owner(), CheckCall{"hello", {}}), ElementsAre("answer CheckPassed"));
+    jobs_.full = "/jobs: No space left on device";
+    EXPECT_THAT(call(owner(), CheckCall{"hello", {}}),
+                ElementsAre("audit call-refused action=hello reason=/jobs: No space left on device",
+                            "answer Refused unavailable []"));
+    // What else is wrong comes first.
+    EXPECT_THAT(call(owner(), CheckCall{"hello", bad_arguments}).back(),
+                "answer Refused invalid_argument [n]");
+    EXPECT_THAT(call(by(berta, {berta}), CheckCall{"hello", {}}).back(),
+                "answer Refused not_granted [hello]");
 }
 
 TEST_F(RunFailure, TheAuditIsFull) {
@@ -215,7 +244,7 @@ TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
 class RunTurn : public ChokePoint {
   protected:
     RunTurn() {
-        limits_.jobs = limits_.jobs_per_uid = 1000;
+        limits_.jobs = limits_.jobs_per_user = 1000;
         jobs::StartRules rules;
         rules.at_once = 1;
         set_starts(rules);
@@ -230,10 +259,26 @@ TEST_F(RunTurn, OneThatWaitsLeavesNothingBehind) {
     EXPECT_EQ(jobs_.records.size(), 1U);
     EXPECT_TRUE(kept_.contains(1)) << "its number is in use";
     EXPECT_THAT(call(owner(), AwaitOutput{0, 0}, 1), IsEmpty());
+    EXPECT_THAT(call(owner(), OutputTaken{0, 0}, 1),
+                ElementsAre("violated: it said that its client has output that there is not"));
+    since();
     jobs_.tell_started("job1");
     EXPECT_THAT(since(), ElementsAre("answer JobStarted job1", "record job2",
                                      "audit job-started action=hello job=job2 rule=allow user 1000",
                                      "start job2"));
+}
+
+TEST_F(RunTurn, WhatIsHeldWaits) {
+    jobs_.tell_started("job1");
+    since();
+    int asked = 0;
+    may_begin_ = [&asked] { return ++asked >= 4; };
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 1), IsEmpty());
+    while (asked < 4) ASSERT_GE(sd_event_run(loop_.get(), 1'000'000), 0);
+    EXPECT_THAT(since(), ElementsAre("record job2",
+                                     "audit job-started action=hello job=job2 rule=allow user 1000",
+                                     "start job2"));
+    EXPECT_EQ(asked, 4) << "nobody waits any more";
 }
 
 TEST_F(RunTurn, EveryEndOfAStartFreesItsPlace) {
@@ -258,11 +303,11 @@ TEST_F(RunTurn, AnotherUsersTurnComesFirst) {
 }
 
 TEST_F(RunTurn, WhatWaitsCountsForTheLimits) {
-    limits_.jobs_per_uid = 3;
+    limits_.jobs_per_user = 3;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     call(owner(), RunCall{"hello", {}, ""}, 2);
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 3).back(),
-                "answer Refused limit_reached [jobs-per-uid]");
+                "answer Refused limit_reached [jobsPerUser]");
     limits_.jobs = 3;
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 4).back(),
                 "answer Refused limit_reached [jobs]");
@@ -384,6 +429,11 @@ TEST_F(RunKey, TheSameCallIsAnsweredWithItsJob) {
                 ElementsAre("follow job1"));
     EXPECT_EQ(kept_.size(), 2U);
     EXPECT_THAT(call(owner(), AwaitOutput{10, 20}, 2), ElementsAre("await job1 7 10 20"));
+    EXPECT_THAT(call(owner(), OutputTaken{9, 20}, 2), ElementsAre("taken job1 7 9 20"));
+    jobs_.believes_taken = false;
+    EXPECT_THAT(call(owner(), OutputTaken{8, 20}, 2),
+                ElementsAre("taken job1 7 8 20",
+                            "violated: it said that its client has output that there is not"));
     JobResult result;
     result.status = 4;
     jobs_.tell_ended("job1", result);
@@ -491,7 +541,7 @@ TEST_F(RunKey, OutputThatCantBeReadIsNoAnswer) {
 
 TEST_F(RunKey, AConnectionFollowsSoManyJobs) {
     for (std::uint32_t i = 1; i <= limits::followed_by_connection; ++i) {
-        limits_.jobs = limits_.jobs_per_uid = i + 1;
+        limits_.jobs = limits_.jobs_per_user = i + 1;
         call(owner(), RunCall{"hello", {}, "k" + std::to_string(i)}, i);
     }
     EXPECT_EQ(kept_.size(), limits::followed_by_connection);

@@ -27,6 +27,7 @@ class CallTable : public ChokePoint {
         if (row == "Check") return CheckCall{"hello", {}};
         if (row == "Describe") return DescribeCall{"hello"};
         if (row == "AwaitOutput") return AwaitOutput{1, 2};
+        if (row == "OutputTaken") return OutputTaken{1, 2};
         if (row == "HandOver") return HandOver{"{}"};
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
@@ -92,6 +93,7 @@ const std::vector<Expected>& expectations() {
          not_granted},
         // Nobody follows anything: it may have ended while the message was on its way.
         {"AwaitOutput", {}, {}, {}, {}, as_a_connection, as_a_connection},
+        {"OutputTaken", {}, {}, {}, {}, as_a_connection, as_a_connection},
         {"Manage",
          administration,
          administration,

@@ -3,8 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <sstream>
+
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/config/options.h"
+#include "tests/unit/json_keys.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace postern {
@@ -69,8 +73,47 @@ TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
               "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");
     EXPECT_EQ(error_of("{ \"limits\": { \"sessions\": 0 } }"),
               "1:27: limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
+    EXPECT_TRUE(error_of("{ \"limits\": {\n \"job\": true } }")
+                    .starts_with("2:2: limit \"job\": no such limit; there are "));
+    EXPECT_EQ(error_of("{ \"limits\": {\n \"jobs-per-uid\": true } }"),
+              "2:18: limit jobsPerUser (given as jobs-per-uid): \"true\" is not a whole number");
     EXPECT_EQ(error_of("[]"), "1:1: must be an object, { ... }");
     EXPECT_TRUE(error_of("{ \"state\": \"/a\", \"state\": \"/b\" }").starts_with("1:18: "));
+}
+
+// Which of the two would hold can't be seen from the file.
+TEST_F(ConfigurationTest, ALimitInTwoSpellingsIsAnError) {
+    const std::string twice =
+        "limits: \"jobs-per-uid\" and \"jobsPerUser\" are the same limit; give only jobsPerUser";
+    EXPECT_EQ(error_of("{ \"limits\": { \"jobs-per-uid\": 3, \"jobsPerUser\": 3 } }"),
+              "1:34: " + twice);
+    EXPECT_EQ(error_of("{ \"limits\": { \"jobsPerUser\": 3, \"jobs-per-uid\": 3 } }"),
+              "1:33: " + twice);
+}
+
+TEST_F(ConfigurationTest, OlderSpellingsOfLimitsAreRead) {
+    write(R"({ "limits": { "jobs-per-uid": 3, "kill-grace": "1s", "sessionIdle": "2s" } })");
+    Configuration configuration;
+    auto read = read_configuration(file_, false, ::geteuid(), configuration);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(configuration.limits.jobs_per_user, 3U);
+    EXPECT_EQ(configuration.limits.kill_grace, std::chrono::seconds(1));
+    EXPECT_EQ(configuration.limits.session_idle, std::chrono::seconds(2));
+    // On the command line what comes last holds, however it is spelled.
+    auto parsed = parse({"--limit", "jobsPerUser=4", "--limit", "jobs-per-uid=5"});
+    ASSERT_TRUE(std::holds_alternative<Options>(parsed)) << std::get<Print>(parsed).text;
+    EXPECT_EQ(std::get<Options>(parsed).configuration.limits.jobs_per_user, 5U);
+}
+
+TEST_F(ConfigurationTest, KeysAreInCamelCase) {
+    const std::string error = error_of("{ \"\": 1 }");
+    std::istringstream list(error.substr(error.find("there are ") + 10));
+    std::size_t keys = 0;
+    for (std::string key; list >> key; ++keys) {
+        if (key.back() == ',') key.pop_back();
+        EXPECT_TRUE(is_camel_case(key)) << key;
+    }
+    EXPECT_GE(keys, 12U) << error;
 }
 
 TEST_F(ConfigurationTest, AFileThatOthersCanWriteIsRefused) {

@@ -45,6 +45,7 @@ class Ongoing final : public OngoingCall {
     Ongoing(const Ongoing&) = delete;
     Ongoing& operator=(const Ongoing&) = delete;
     void await_output(const AwaitOutput& /*read*/) override {}
+    bool output_taken(const OutputTaken& /*taken*/) override { return true; }
     void left(jobs::Leaving leaving) override {
         story_.emplace_back(leaving == jobs::Leaving::interrupted ? "call interrupted"
                                                                   : "call gone");

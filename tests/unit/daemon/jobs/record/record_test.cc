@@ -5,10 +5,12 @@
 
 #include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "daemon/jobs/record/record_store.h"
 #include "host/random_id.h"
 #include "tests/unit/daemon/jobs/fixture.h"
+#include "tests/unit/json_keys.h"
 
 namespace postern::jobs {
 namespace {
@@ -68,6 +70,19 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->result, example().result);
 }
 
+TEST(Records, HaveKeysInCamelCase) {
+    Record record = example();
+    record.requester.unit = "a.service";
+    record.ending = Outcome::timeout;
+    record.unit = "postern-job.service";
+    record.arguments = {{"dry-run", "yes"}};  // as the action file names it
+    const auto written = nlohmann::json::parse(to_json(record));
+    EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
+    for (const char* key : {"fileVersion", "ending", "startedUsec", "result"}) {
+        EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
+    }
+}
+
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
     Record record = example();
     record.requester.paid_by.reset();
@@ -88,6 +103,8 @@ TEST(Records, EveryStateAndOutcomeComesBack) {
             Record record = example();
             record.state = state;
             record.result.outcome = static_cast<Outcome>(outcome);
+            record.result.lost_from = {
+                std::nullopt, outcome % 2 == 0 ? std::optional<std::uint64_t>(7) : std::nullopt};
             const auto back = from_json(to_json(record));
             ASSERT_TRUE(back) << back.error().message;
             EXPECT_EQ(back->state, state);
@@ -195,8 +212,9 @@ class Store : public JobsTest {
         change(record);
         ASSERT_TRUE(store.write_last(record));
     }
-    [[nodiscard]] std::vector<int> there() const {
+    [[nodiscard]] std::vector<int> there(const RecordStore& store) const {
         std::vector<int> numbers;
+        while (store.frees()) std::this_thread::yield();
         for (const auto& entry : std::filesystem::directory_iterator(folder_ / "state/jobs")) {
             numbers.push_back(std::atoi(entry.path().filename().c_str()));
         }
@@ -210,11 +228,11 @@ TEST_F(Store, TheOldestGoOfEachUidAndOfAll) {
     add(*store, 1, anna, 100);
     add(*store, 2, anna, 300);
     add(*store, 3, anna, 200);  // the oldest of anna's three is 1
-    EXPECT_THAT(there(), UnorderedElementsAre(2, 3));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(2, 3));
     add(*store, 4, berta, 50);
-    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 4));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(2, 3, 4));
     add(*store, 5, berta, 400);  // four in all: the oldest is 4
-    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 5));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(2, 3, 5));
     EXPECT_TRUE(notices_.empty());
 }
 
@@ -253,7 +271,7 @@ TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {
     add(*store, 1, anna, 100);
     for (int number = 2; number <= 9; ++number)
         add(*store, number, berta, 100U * static_cast<unsigned>(number));
-    EXPECT_THAT(there(), UnorderedElementsAre(1, 7, 8, 9));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(1, 7, 8, 9));
     // However many uids one payer has.
     for (int number = 10; number <= 40; ++number) {
         add_record(*store, number, 1000, [&](Record& record) {
@@ -261,7 +279,7 @@ TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {
             record.requester.paid_by = berta;
         });
     }
-    EXPECT_THAT(there(), UnorderedElementsAre(1, 38, 39, 40));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(1, 38, 39, 40));
 }
 
 // A key whose job has ended just now.
@@ -302,7 +320,7 @@ TEST_F(Keys, AYoungOneIsKeptWithoutOutputAndArguments) {
     add_key(*store, 1, anna, std::chrono::seconds(60));
     write_output(1);
     add_key(*store, 2, anna, std::chrono::seconds(50));
-    EXPECT_THAT(there(), UnorderedElementsAre(1, 2));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(1, 2));
     EXPECT_THAT(found(*store, 1, anna), testing::ElementsAre(id(1)));
     EXPECT_EQ(output(1), std::pair(off_t{9000}, blkcnt_t{0}));
     const auto record = store->read(id(1));
@@ -315,7 +333,7 @@ TEST_F(Keys, AYoungOneIsKeptWithoutOutputAndArguments) {
     store = open(1, 100);
     store->load();
     EXPECT_THAT(found(*store, 1, anna), testing::ElementsAre(id(1)));
-    EXPECT_THAT(there(), UnorderedElementsAre(1, 2));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(1, 2));
 }
 
 TEST_F(Keys, AnOldOneGoesAndOneThatStandsForNothing) {
@@ -328,14 +346,14 @@ TEST_F(Keys, AnOldOneGoesAndOneThatStandsForNothing) {
         record.state = RecordState::failed;
         record.again = true;
     });
-    EXPECT_THAT(there(), UnorderedElementsAre(2));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(2));
     add_key(*store, 3, anna, std::chrono::seconds(30));
-    EXPECT_THAT(there(), UnorderedElementsAre(3));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3));
     EXPECT_THAT(found(*store, 1, anna), testing::IsEmpty());
     // Nor is one young whose time is not yet: the clock was set back.
     add_key(*store, 4, anna, -std::chrono::minutes(11));
     add_key(*store, 5, anna, -std::chrono::minutes(12));
-    EXPECT_THAT(there(), UnorderedElementsAre(3, 5));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3, 5));
 }
 
 TEST_F(Keys, OthersPushOutNeitherKeysNorRecords) {
@@ -346,7 +364,7 @@ TEST_F(Keys, OthersPushOutNeitherKeysNorRecords) {
     for (int number = 2; number <= 60; ++number) {
         add_key(*store, number, berta, std::chrono::seconds(300 - number));
     }
-    EXPECT_EQ(there().size(), 60U);
+    EXPECT_EQ(there(*store).size(), 60U);
     EXPECT_GT(output(1).second, 0);
     EXPECT_FALSE(store->read(id(1))->arguments.empty());
 }
@@ -378,7 +396,7 @@ TEST_F(Keys, RoomComesBackByItself) {
     EXPECT_FALSE(store->has_room_for_key(anna));
     store->set_clock([] { return time_of(ago(-std::chrono::minutes(11))); });
     EXPECT_TRUE(store->has_room_for_key(anna));
-    EXPECT_EQ(there().size(), 1U);
+    EXPECT_EQ(there(*store).size(), 1U);
 }
 
 TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
@@ -398,21 +416,21 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     add_with_output(1, 400 << 10, anna);
     add_with_output(2, 400 << 10, anna);
     add_with_output(3, 1000 << 10, berta);
-    EXPECT_THAT(there(), UnorderedElementsAre(1, 2, 3));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(1, 2, 3));
     add_with_output(4, 400 << 10, anna);
-    EXPECT_THAT(there(), UnorderedElementsAre(2, 3, 4));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(2, 3, 4));
     add_with_output(5, 2000 << 10, anna);  // the newest stays
-    EXPECT_THAT(there(), UnorderedElementsAre(3, 5));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3, 5));
     add_with_output(6, 1 << 10, anna);
-    EXPECT_THAT(there(), UnorderedElementsAre(3, 6));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3, 6));
     // And after a restart.
     store = fail("closed");
     store = RecordStore::open(folder_ / "state", "", {100, 100, 900 << 10}, settings_.notice);
     ASSERT_TRUE(store);
     add_with_output(7, 1 << 10, berta);
-    EXPECT_THAT(there(), UnorderedElementsAre(3, 6, 7));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3, 6, 7));
     store->load();
-    EXPECT_THAT(there(), UnorderedElementsAre(6, 7));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(6, 7));
 }
 
 TEST_F(Store, TheLimitsHoldForWhatAnEarlierRunLeft) {
@@ -426,7 +444,7 @@ TEST_F(Store, TheLimitsHoldForWhatAnEarlierRunLeft) {
     auto store = open(2, 10);
     ASSERT_TRUE(store);
     EXPECT_TRUE(store->load().empty());
-    EXPECT_THAT(there(), UnorderedElementsAre(3, 4));
+    EXPECT_THAT(there(*store), UnorderedElementsAre(3, 4));
 }
 
 TEST_F(Store, AFolderWithoutARecordNeverStartedAnythingAndGoes) {
@@ -436,7 +454,7 @@ TEST_F(Store, AFolderWithoutARecordNeverStartedAnythingAndGoes) {
     write_path(folder_ / "state/jobs/" + id(1).text() + "/stdout", "", 0622);
     write_path(folder_ / "state/jobs/" + id(1).text() + "/record.json.new", "{", 0600);
     EXPECT_TRUE(store->load().empty());
-    EXPECT_TRUE(there().empty());
+    EXPECT_TRUE(there(*store).empty());
 }
 
 TEST_F(Store, JobIdsAreRandomAndOfOneForm) {

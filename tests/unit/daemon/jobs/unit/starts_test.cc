@@ -37,6 +37,9 @@ class Starts : public UnitJobsTest {
         begin(FakeSystemd::Version::v257);
         systemd_->set_life(good_life, good_events);
         stories_.clear();
+        settings_.ready = [this] {
+            if (queue_) queue_->wake();
+        };
         order_.clear();
         owner_of_unit_.clear();
         rules_ = {};
@@ -44,10 +47,12 @@ class Starts : public UnitJobsTest {
         rules_.per_second = 1000;
         rules_.burst = 1000;
         // So that nothing but the end of a start frees its place.
-        rules_.patience = rules_.most_under_way = std::chrono::hours(1);
+        rules_.patience = rules_.most_under_way = rules_.patience_of_others = std::chrono::hours(1);
         make_queue();
     }
-    void make_queue() { queue_.emplace(loop_.get(), rules_); }
+    void make_queue() {
+        queue_.emplace(loop_.get(), rules_, [this] { return manager_->ready(); });
+    }
 
     void wait(uid_t owner, int times = 1) {
         for (; times > 0; --times) {

@@ -31,6 +31,7 @@ void UnitJobsTest::begin(FakeSystemd::Version version) {
     loop_.reset();
     systemd_.reset();
     // In memory: there are thousands of cases, and a disk that others use makes each of them wait.
+    fake_keeper_ = std::make_unique<FakeKeeper>();
     place_.emplace(0700, "/dev/shm");
     settings_.state_folder = *place_ / "state";
     settings_.runtime_folder = place_->make_folder("runtime", 0700);

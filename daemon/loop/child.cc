@@ -1,4 +1,4 @@
-#include "daemon/guard/sessions/child.h"
+#include "daemon/loop/child.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -14,7 +14,6 @@
 #include <cstring>
 
 #include "base/version.h"
-#include "daemon/channel/messages.h"
 
 namespace postern {
 namespace {
@@ -56,7 +55,7 @@ Result<std::unique_ptr<Child>> Child::spawn(sd_event* event, Spawner& spawner, i
 #ifndef POSTERN_SANITIZED
     started.descriptors.emplace_back(null.get(), 2);
 #endif  // else a sanitizer's report must reach somebody
-    started.descriptors.emplace_back(channel, channel::session_fd);
+    started.descriptors.emplace_back(channel, child_channel_fd);
     POSTERN_TRY(const pid_t pid, spawner.spawn(started));
     auto child = std::make_unique<Child>(pid, std::move(exited));
     // Not reaped yet, so the number is still this child's.

@@ -24,6 +24,9 @@ namespace postern {
 // at low numbers. Errors name the paths that were tried.
 Result<UniqueFd> open_helper(const std::string& name);
 
+// As what it finds the channel that it is given.
+inline constexpr int child_channel_fd = 3;
+
 // A process of such a program, which is the guard's own until it drops what it has.
 class Child {
   public:

@@ -1,0 +1,26 @@
+// How the guard gets to postern-output: its unit's socket, or a process of the guard's own.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/unique_fd.h"
+#include "daemon/jobs/output/keeper_link.h"
+#include "daemon/loop/spawner.h"
+
+namespace postern {
+
+// Where a unit of its own keeps it: it goes on when the guard ends. `socket`: an absolute path;
+// `unit`: what to start, in messages.
+jobs::KeeperLink::Connect connect_to_keeper(std::string socket, std::string unit);
+
+// As a process that ends with the guard, started again where it has died. `event` and `spawner`
+// outlive what is returned. Without ids it stays who the guard is.
+jobs::KeeperLink::Connect start_keeper(sd_event* event, Spawner& spawner, UniqueFd program,
+                                       std::optional<std::pair<uid_t, gid_t>> ids);
+
+}  // namespace postern

@@ -1,0 +1,159 @@
+#include "daemon/jobs/output/keeper_link.h"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/limits.h"
+
+namespace postern::jobs {
+namespace {
+
+// One that is restarted is there again within milliseconds; one that was stopped is not.
+constexpr std::chrono::milliseconds first_retry{20};
+constexpr std::chrono::milliseconds last_retry{1000};
+// Enough for the starts of a moment (a job takes three at most, start_queue.h bounds how many begin
+// in one turn), and few enough to cost nothing: an empty pipe has no pages.
+constexpr std::size_t stock = 32;
+constexpr std::size_t low_stock = 16;
+// So that a keeper that says much does not have the loop to itself.
+constexpr int packets_per_turn = 64;
+
+}  // namespace
+
+KeeperLink::KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
+                       Hooks hooks)
+    : event_(event),
+      connect_(std::move(connect)),
+      stall_(follower_stall),
+      hooks_(std::move(hooks)),
+      retry_timer_(
+          event, [this] { this->connect(); }, std::chrono::milliseconds(1)),
+      retry_after_(first_retry) {
+    // From the loop: whoever makes it is not told of anything before.
+    static_cast<void>(retry_timer_.arm(std::chrono::microseconds(0)));
+}
+
+void KeeperLink::connect() {
+    auto connected = connect_();
+    if (!connected) return end(connected.error().message);
+    channel_ = std::move(*connected);
+    full_ = false;
+    watch(false);
+    if (!source_) return end("postern-output: the event loop takes no more");
+    output::Message hello;
+    hello.kind = output::Kind::hello;
+    hello.window = limits::follower_window_bytes;
+    hello.stall = static_cast<std::uint64_t>(stall_.count());
+    if (send(hello)) ask_for_pipes();
+}
+
+void KeeperLink::watch(bool writing) {
+    const std::uint32_t events = EPOLLIN | (writing ? EPOLLOUT : 0U);
+    if (source_) {
+        sd_event_source_set_io_events(source_.get(), events);
+        return;
+    }
+    static_cast<void>(add_io(event_, source_, channel_.get(), events,
+                             [this](std::uint32_t revents) { on_events(revents); }));
+}
+
+void KeeperLink::on_events(std::uint32_t events) {
+    if ((events & EPOLLOUT) != 0 && full_) {
+        full_ = false;
+        watch(false);
+        ask_for_pipes();
+        if (says_all_) hooks_.writable();
+    }
+    if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) receive();
+    const bool ready_now = ready();
+    if (!std::exchange(was_ready_, ready_now) && ready_now) hooks_.ready();
+}
+
+void KeeperLink::receive() {
+    for (int i = 0; i < packets_per_turn && channel_; ++i) {
+        channel::Received received = receiver_.receive(channel_.get());
+        if (received.state == channel::Received::State::nothing) return;
+        if (received.state == channel::Received::State::ended) {
+            return end("postern-output has ended");
+        }
+        std::vector<UniqueFd> descriptors = std::move(received.descriptors);
+        if (!take(received, descriptors)) {
+            return end("postern-output said what it may not say");
+        }
+    }
+}
+
+bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& descriptors) {
+    const auto message = output::decode(received.packet);
+    if (!message || message->kind < output::Kind::kept) return false;
+    if (message->kind == output::Kind::pipe) {
+        if (descriptors.size() != 2) return false;
+        pipes_.push_back({std::move(descriptors[0]), std::move(descriptors[1])});
+        if (asked_for_ > 0) --asked_for_;
+        return true;
+    }
+    if (message->kind == output::Kind::all_kept) {
+        says_all_ = true;
+        retry_after_ = first_retry;
+        problem_.clear();
+    }
+    hooks_.told(*message, descriptors);
+    return true;
+}
+
+bool KeeperLink::ready() const {
+    constexpr std::size_t of_a_job = 3;
+    return says_all_ && !full_ && pipes_.size() >= of_a_job;
+}
+
+bool KeeperLink::send(const output::Message& message, std::span<const int> descriptors) {
+    if (!channel_ || full_) return false;
+    const auto packet = output::encode(message);
+    switch (channel::send_packet(channel_.get(), packet, descriptors)) {
+        case channel::Sent::sent:
+            return true;
+        case channel::Sent::full:
+            full_ = true;
+            watch(true);
+            was_ready_ = false;
+            return false;
+        case channel::Sent::ended:
+            // Its end is read from the loop, and what it said before.
+            return false;
+    }
+    return false;
+}
+
+void KeeperLink::ask_for_pipes() {
+    if (pipes_.size() + asked_for_ > low_stock) return;
+    output::Message want;
+    want.kind = output::Kind::want_pipes;
+    want.count = static_cast<std::uint32_t>(stock - pipes_.size() - asked_for_);
+    if (send(want)) asked_for_ += want.count;
+}
+
+std::optional<Pipe> KeeperLink::take_pipe() {
+    if (pipes_.empty()) return std::nullopt;
+    Pipe pipe = std::move(pipes_.back());
+    pipes_.pop_back();
+    ask_for_pipes();
+    if (!ready()) was_ready_ = false;
+    return pipe;
+}
+
+// Pipes in stock stay good: they are nobody's but ours.
+void KeeperLink::end(const std::string& why) {
+    source_.reset();
+    channel_.reset();
+    asked_for_ = 0;
+    was_ready_ = false;
+    problem_ = why;
+    static_cast<void>(retry_timer_.arm(retry_after_));
+    retry_after_ = std::min(retry_after_ * 2, last_retry);
+    if (std::exchange(says_all_, false)) hooks_.lost();
+}
+
+}  // namespace postern::jobs

@@ -1,0 +1,94 @@
+// The guard's link to postern-output, which keeps what jobs write (daemon/output/message.h), and a
+// stock of the pipes that it made.
+//
+// Pipes are made there and not here: their pages are charged to the user of whoever made them
+// (pipe(7), /proc/sys/fs/pipe-user-pages-soft), whoever makes them larger, and a job can make its
+// own as large as that. Root's would then be small on the whole host.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/channel/transport.h"
+#include "daemon/loop/event_source.h"
+#include "daemon/output/message.h"
+
+namespace postern::jobs {
+
+struct Pipe {
+    UniqueFd read_end;
+    UniqueFd write_end;
+};
+
+class KeeperLink {
+  public:
+    // A connection to it: SOCK_SEQPACKET, non-blocking, close-on-exec. Error: why there is none,
+    // and what to do.
+    using Connect = std::function<Result<UniqueFd>()>;
+    // All come from the loop.
+    struct Hooks {
+        // What it says: kept, all_kept, grown, trouble, finished.
+        std::function<void(const output::Message&, std::vector<UniqueFd>& descriptors)> told;
+        // It is gone. It, or another one, says what it has when it is there again.
+        std::function<void()> lost;
+        // What it would not take is to be sent now.
+        std::function<void()> writable;
+        // ready() is true again.
+        std::function<void()> ready;
+    };
+
+    KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
+               Hooks hooks);
+    ~KeeperLink() = default;
+    KeeperLink(const KeeperLink&) = delete;
+    KeeperLink& operator=(const KeeperLink&) = delete;
+
+    // It is there, and has said what it has: it can be told of jobs.
+    [[nodiscard]] bool connected() const { return says_all_; }
+    // A job can be started: that, and pipes are in stock.
+    [[nodiscard]] bool ready() const;
+    // Never waits. The descriptors stay the caller's. False: not now; see Hooks.
+    bool send(const output::Message& message, std::span<const int> descriptors = {});
+    // None: the stock is empty, and more will come.
+    std::optional<Pipe> take_pipe();
+    // Why it is not there. Empty: it is.
+    [[nodiscard]] const std::string& problem() const { return problem_; }
+
+  private:
+    void connect();
+    void watch(bool writing);
+    void on_events(std::uint32_t events);
+    void receive();
+    bool take(const channel::Received& received, std::vector<UniqueFd>& descriptors);
+    void ask_for_pipes();
+    void end(const std::string& why);
+
+    sd_event* event_;
+    Connect connect_;
+    std::chrono::microseconds stall_;
+    Hooks hooks_;
+    channel::Receiver receiver_{channel::Descriptors::taken};
+    UniqueFd channel_;
+    EventSource source_;
+    Timer retry_timer_;
+    std::chrono::milliseconds retry_after_;
+    bool says_all_ = false;
+    bool full_ = false;
+    bool was_ready_ = false;
+    std::string problem_;
+    std::vector<Pipe> pipes_;
+    std::size_t asked_for_ = 0;  // pipes that are to come
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,108 @@
+// What is kept of jobs, and which of those that are over goes next: the bounds of retention.h
+// without files and without a clock.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "daemon/jobs/record/job_folder.h"
+#include "daemon/jobs/record/retention.h"
+#include "model/job.h"
+
+namespace postern::jobs {
+
+class KeptJobs {
+  public:
+    // Of one that is over: by time of the end, then by job.
+    using Age = std::pair<Time, JobId>;
+
+    // Precondition: no bound is 0.
+    void set_bounds(const Retention& bounds) { bounds_ = bounds; }
+    // Whether somebody reads the output of a job, as far as is known: of one payer's jobs the
+    // oldest that nobody reads goes before those.
+    void set_is_read(std::function<bool(const JobId& job)> is_read) {
+        is_read_ = std::move(is_read);
+    }
+
+    // One that is over. `has_key`: that stands for it.
+    void add(const Age& age, uid_t payer, bool has_key, const Occupied& occupied);
+    [[nodiscard]] bool has_key(const Age& age) const { return over_.at(age).has_key; }
+    // All but its key goes, of a whole one. Returns how many bytes that frees.
+    std::uint64_t reduce(const Age& age);
+    // It goes, whole or not. Returns how many bytes that frees.
+    std::uint64_t forget(const Age& age);
+    // Of those that are kept for their key alone.
+    [[nodiscard]] std::optional<Age> oldest_key() const;
+    // Whether one more key of this payer can be remembered for as long as it must be.
+    [[nodiscard]] bool has_room_for_key(uid_t payer) const;
+
+    // What a job that is not over has stored so far. Returns how much it may: less than it has
+    // where it is to give up its oldest bytes. Whoever has no more than his even share of what
+    // running jobs may have is never asked to.
+    std::uint64_t set_running(const JobId& job, uid_t payer, std::uint64_t bytes);
+    void forget_running(const JobId& job);
+
+    // A whole one that is to go for the bounds of this payer or for those of all, and which bound
+    // that is. The newest of a payer stays for his own, the newest of all whatever the bounds.
+    enum class Bound : std::uint8_t { records, stored_of_payer, stored };
+    [[nodiscard]] std::optional<std::pair<Age, Bound>> beyond_bounds(uid_t payer) const;
+    // A whole one that is to go where the disk has no room: the oldest of the payer that has stored
+    // most. `newest`: even where that is the newest of all.
+    [[nodiscard]] std::optional<Age> next_for_room(bool newest) const;
+    // What it would free, at least, if all whole ones went.
+    [[nodiscard]] std::uint64_t freeable(bool newest) const;
+    [[nodiscard]] std::size_t whole() const { return whole_.size(); }
+
+    // Bytes, running jobs included.
+    [[nodiscard]] std::uint64_t stored() const { return stored_; }
+    [[nodiscard]] std::uint64_t stored_of(uid_t payer) const;
+
+  private:
+    struct Over {
+        uid_t payer;
+        bool has_key;
+        Occupied occupied;
+    };
+    struct OfPayer {
+        std::set<Age> whole;
+        std::size_t keys = 0;         // kept for their key alone
+        std::uint64_t key_bytes = 0;  // of those
+        std::size_t running = 0;
+        std::uint64_t running_bytes = 0;
+        std::uint64_t bytes = 0;  // of all these
+        [[nodiscard]] bool none() const { return whole.empty() && keys == 0 && running == 0; }
+    };
+    struct Running {
+        uid_t payer;
+        std::uint64_t bytes;
+    };
+    static std::uint64_t freed_by_all(const Over& over);
+    void drop_if_none(uid_t payer);
+    // Precondition: he has a whole one. Never his newest, unless there is no other.
+    [[nodiscard]] const Age& first_to_go(const OfPayer& own) const;
+    // Of the payer that has most of this (of several, the one whose oldest is oldest) the first to
+    // go. Absent: nobody has any whole one.
+    template <typename Most>
+    [[nodiscard]] std::optional<Age> first_of_greatest(Most most) const;
+
+    Retention bounds_;
+    std::function<bool(const JobId& job)> is_read_;
+    std::map<Age, Over> over_;
+    std::set<Age> whole_;  // of those
+    std::set<Age> keys_;   // of those: kept for their key alone
+    std::map<JobId, Running> running_;
+    std::unordered_map<uid_t, OfPayer> of_payer_;
+    std::uint64_t stored_ = 0;
+    std::uint64_t running_bytes_ = 0;
+    std::uint64_t freeable_ = 0;
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,108 @@
+#include "daemon/jobs/record/state_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/io.h"
+#include "host/random_id.h"
+#include "host/safe_file.h"
+
+namespace postern::jobs {
+namespace {
+
+constexpr const char* key_name = "groups.key";
+constexpr const char* new_key_name = "groups.key.new";
+
+std::string why_not(const std::string& what) {
+    return std::string(what).append(": ").append(std::strerror(errno));
+}
+
+Status make_folders(const std::string& path) {
+    if (path.empty() || path.front() != '/') {
+        return fail("state folder \"" + path + "\": give an absolute path");
+    }
+    for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
+        const std::string part = path.substr(0, end);
+        if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
+            return fail("state folder can't be made: " + why_not(part));
+        }
+        if (end == std::string::npos) return {};
+    }
+}
+
+Result<std::string> true_path(int fd) {
+    std::array<char, PATH_MAX> buffer{};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
+    if (length <= 0) return fail(why_not(link));
+    return std::string(buffer.data(), static_cast<std::size_t>(length));
+}
+
+// Made once, and kept, so that records of the guard before this one are understood. Whose key is
+// lost has callers who can't find their former jobs any more, and nothing worse.
+Result<GroupDigest::Key> load_key(int state_folder) {
+    GroupDigest::Key key{};
+    const UniqueFd old(openat(state_folder, key_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (old && read(old.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size())) {
+        return key;
+    }
+    POSTERN_TRY(fill_with_random(key));
+    const UniqueFd file(openat(state_folder, new_key_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
+    if (!file || !write_all(file.get(), text) ||
+        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
+        return fail(why_not(key_name));
+    }
+    return key;
+}
+
+}  // namespace
+
+Result<StateFolder> StateFolder::open(const std::string& state_folder) {
+    POSTERN_TRY(make_folders(state_folder));
+    const auto state = open_safe_folder(state_folder, geteuid());
+    if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
+    POSTERN_TRY(std::string path, true_path(state->get()));
+
+    const Result<GroupDigest::Key> key = load_key(state->get());
+    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
+
+    StateFolder folder;
+    folder.key = *key;
+    folder.path = std::move(path);
+    folder.lock = UniqueFd(
+        openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!folder.lock) return fail(why_not("state folder " + state_folder + ": lock"));
+    if (flock(folder.lock.get(), LOCK_EX | LOCK_NB) < 0) {
+        return fail(
+            "state folder " + state_folder +
+            ": another guard uses it; stop that one, or choose another folder with --state");
+    }
+    if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
+        return fail(why_not(state_folder + "/jobs"));
+    }
+    folder.jobs =
+        UniqueFd(openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status{};
+    if (!folder.jobs || fstat(folder.jobs.get(), &status) < 0) {
+        return fail(why_not(state_folder + "/jobs"));
+    }
+    // Jobs' output files can be written by anyone who gets this far.
+    if (status.st_uid != geteuid() || fchmod(folder.jobs.get(), 0700) < 0) {
+        return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
+                    "; move it away");
+    }
+    return folder;
+}
+
+}  // namespace postern::jobs

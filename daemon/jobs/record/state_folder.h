@@ -1,0 +1,23 @@
+// The folder that a guard keeps its jobs in, from start to start: taken by one guard at a time.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/jobs/record/group_digest.h"
+
+namespace postern::jobs {
+
+struct StateFolder {
+    std::string path;  // its true one, without symbolic links
+    UniqueFd jobs;     // STATE/jobs
+    UniqueFd lock;     // as long as this is open no other guard has it
+    GroupDigest::Key key{};
+
+    // Makes it and the jobs folder (both 0700), and locks it for this process. Error: it can't be
+    // made, is not safe, or is another guard's.
+    static Result<StateFolder> open(const std::string& path);
+};
+
+}  // namespace postern::jobs

@@ -1,0 +1,55 @@
+#include "daemon/output/keeper/guard_link.h"
+
+#include <utility>
+
+namespace postern::output {
+namespace {
+
+bool is_from_guard(Kind kind) {
+    return kind <= Kind::forget;
+}
+
+std::size_t descriptors_of(Kind kind) {
+    return kind == Kind::keep ? 2 : 0;
+}
+
+}  // namespace
+
+GuardLink::Hearing GuardLink::hear() {
+    Hearing hearing;
+    channel::Received received = receiver_.receive(channel_.get());
+    switch (received.state) {
+        case channel::Received::State::nothing:
+            return hearing;
+        case channel::Received::State::ended:
+            hearing.what = received.descriptors.empty() ? Heard::ended : Heard::wrong;
+            return hearing;
+        case channel::Received::State::packet:
+            break;
+    }
+    auto message = decode(received.packet);
+    if (!message || !is_from_guard(message->kind) ||
+        received.descriptors.size() != descriptors_of(message->kind)) {
+        hearing.what = Heard::wrong;
+        return hearing;
+    }
+    hearing.what = Heard::message;
+    hearing.message = *std::move(message);
+    hearing.descriptors = std::move(received.descriptors);
+    return hearing;
+}
+
+channel::Sent GuardLink::send(const Message& message, std::span<const int> descriptors) {
+    return channel::send_packet(channel_.get(), encode(message), descriptors);
+}
+
+channel::Sent GuardLink::flush() {
+    while (!waiting_.empty()) {
+        const channel::Sent sent = send(waiting_.front(), {});
+        if (sent != channel::Sent::sent) return sent;
+        waiting_.pop_front();
+    }
+    return channel::Sent::sent;
+}
+
+}  // namespace postern::output

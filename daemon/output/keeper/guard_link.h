@@ -1,0 +1,54 @@
+// The channel to the guard: what it says, and what is said to it, without ever waiting for it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "daemon/channel/transport.h"
+#include "daemon/output/message.h"
+
+namespace postern::output {
+
+class GuardLink {
+  public:
+    explicit GuardLink(UniqueFd channel) : channel_(std::move(channel)) {}
+
+    [[nodiscard]] int descriptor() const { return channel_.get(); }
+
+    enum class Heard : std::uint8_t {
+        message,
+        nothing,
+        ended,
+        wrong,  // what came is not exactly right
+    };
+    struct Hearing {
+        Heard what = Heard::nothing;
+        Message message;
+        std::vector<UniqueFd> descriptors;  // as many as the message has to have
+    };
+    Hearing hear();
+
+    // At once, with what stays the caller's; or not.
+    channel::Sent send(const Message& message, std::span<const int> descriptors);
+    // In its turn.
+    void queue(const Message& message) { waiting_.push_back(message); }
+    // Sends what waits.
+    channel::Sent flush();
+
+    // A guard that does not read what is said to it is not heard before it does: what waits for it
+    // is what its own messages made, and for each stream one message or two of what happens.
+    [[nodiscard]] bool is_heard() const { return waiting_.size() < most_waiting; }
+    static constexpr std::size_t most_waiting = 1024;
+
+  private:
+    UniqueFd channel_;
+    std::deque<Message> waiting_;
+    channel::Receiver receiver_{channel::Descriptors::taken};
+};
+
+}  // namespace postern::output

@@ -1,0 +1,324 @@
+#include "daemon/output/keeper/keeper.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace postern::output {
+namespace {
+
+constexpr std::uint64_t listener_number = 1;
+constexpr std::uint64_t guard_number = 2;
+constexpr std::uint64_t end_number = 3;
+// Of one guard in a turn.
+constexpr int messages_in_turn = 64;
+constexpr std::uint32_t most_pipes_wanted = 256;
+constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
+
+// Its mode lets a job, whoever it is, open its end again by name (/dev/stdout, and /dev/stdin where
+// its client writes). A pipe has no name of its own: it is reached below /proc alone, of a process
+// that has it, by who may trace that process (proc(5), /proc/pid/fd), who could read or write it
+// anyhow. So who has one end may come by the other, which gives him no bytes but those of the job
+// and the client that the pipe is between.
+Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe() {
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Unexpected(errno);
+    std::pair<UniqueFd, UniqueFd> made{UniqueFd(ends[0]), UniqueFd(ends[1])};
+    if (::fchmod(made.second.get(), 0666) != 0) return Unexpected(errno);
+    return made;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Keeper>> Keeper::create(Parts parts) {
+    POSTERN_TRY(PollSet poll, PollSet::create());
+    std::unique_ptr<Keeper> keeper(new Keeper(std::move(parts), std::move(poll)));
+    if (!keeper->watch_all()) return fail(std::string("epoll_ctl: ") + std::strerror(errno));
+    return keeper;
+}
+
+Keeper::Keeper(Parts parts, PollSet poll)
+    : poll_(std::move(poll)),
+      end_sign_(std::move(parts.end_sign)),
+      listener_(std::move(parts.listener)),
+      manager_(std::move(parts.manager)),
+      watchdog_(parts.watchdog),
+      mover_(poll_, *this, std::move(parts.null)) {
+    for (auto& [name, pipe] : parts.stored) {
+        store_.add_stored(name);
+        mover_.keep(name, std::move(pipe), {}, {});
+    }
+    if (parts.channel) guard_ = std::make_unique<GuardLink>(std::move(parts.channel));
+    mover_.guard_went(now_);
+}
+
+bool Keeper::watch_all() {
+    if (guard_) guard_events_ = EPOLLIN;
+    return poll_.add(end_sign_.get(), EPOLLIN, end_number) &&
+           (!listener_ || poll_.add(listener_->descriptor(), EPOLLIN, listener_number)) &&
+           (!guard_ || poll_.add(guard_->descriptor(), guard_events_, guard_number));
+}
+
+bool Keeper::run() {
+    (void)manager_.say("READY=1");
+    while (!end_) step();
+    return *end_;
+}
+
+void Keeper::step() {
+    const auto events = poll_.wait(patience());
+    now_ = Clock::now();
+    for (const epoll_event& event : events) take_event(event.data.u64);
+    mover_.serve(now_);
+    pass_time();
+    talk();
+}
+
+std::optional<Keeper::Clock::duration> Keeper::patience() const {
+    if (mover_.has_turns()) return Clock::duration::zero();
+    std::optional<Clock::time_point> next = mover_.due();
+    const auto also = [&next](std::optional<Clock::time_point> time) {
+        if (time) next = std::min(next.value_or(*time), *time);
+    };
+    also(store_.due());
+    if (watchdog_) also(next_alive_);
+    if (!next) return std::nullopt;
+    return std::max(*next - Clock::now(), Clock::duration::zero());
+}
+
+void Keeper::take_event(std::uint64_t number) {
+    switch (number) {
+        case listener_number:
+            take_guard();
+            break;
+        case guard_number:
+            hear();
+            break;
+        case end_number:
+            // A guard has all that is kept as well; else the service manager is to have it.
+            if (!guard_) store_.store_all();
+            end_ = true;
+            break;
+        default:
+            mover_.happened(number);
+    }
+}
+
+void Keeper::pass_time() {
+    mover_.pass_time(now_);
+    store_.pass_time(now_);
+    if (!watchdog_ || now_ < next_alive_) return;
+    (void)manager_.say("WATCHDOG=1");
+    next_alive_ = now_ + *watchdog_;
+}
+
+// ---- The guard ----
+
+void Keeper::take_guard() {
+    if (!listener_) return;
+    UniqueFd connection = listener_->accept();
+    if (!connection) return;
+    let_guard_go();
+    guard_events_ = EPOLLIN;
+    if (!poll_.add(connection.get(), guard_events_, guard_number)) return;
+    guard_ = std::make_unique<GuardLink>(std::move(connection));
+}
+
+void Keeper::let_guard_go() {
+    if (!guard_) return;
+    poll_.remove(guard_->descriptor());
+    guard_.reset();
+    to_report_.clear();
+    owes_all_kept_ = false;
+    pipes_wanted_ = 0;
+    spare_pipe_.reset();
+    if (std::exchange(greeted_, false)) mover_.guard_went(now_);
+}
+
+void Keeper::guard_ended(bool as_it_should) {
+    let_guard_go();
+    if (!listener_) end_ = as_it_should;
+}
+
+void Keeper::hear() {
+    for (int left = messages_in_turn; left > 0 && guard_ && guard_->is_heard(); --left) {
+        GuardLink::Hearing hearing = guard_->hear();
+        switch (hearing.what) {
+            case GuardLink::Heard::nothing:
+                return;
+            case GuardLink::Heard::ended:
+                guard_ended(true);
+                return;
+            case GuardLink::Heard::wrong:
+                guard_ended(false);
+                return;
+            case GuardLink::Heard::message:
+                if (!obey(std::move(hearing))) guard_ended(false);
+        }
+    }
+}
+
+bool Keeper::obey(GuardLink::Hearing hearing) {
+    const Message& message = hearing.message;
+    if (greeted_ == (message.kind == Kind::hello)) return false;
+    switch (message.kind) {
+        case Kind::hello:
+            return greet(message);
+        case Kind::want_pipes:
+            pipes_wanted_ = std::min(most_pipes_wanted,
+                                     pipes_wanted_ + std::min(most_pipes_wanted, message.count));
+            return true;
+        case Kind::keep:
+            return keep(std::move(hearing));
+        case Kind::watch:
+            mover_.watch({message.job, message.stream},
+                         {message.stored, message.floor, message.awaited, message.followers});
+            return true;
+        case Kind::room:
+            mover_.room(message.count > 0);
+            return true;
+        case Kind::finish:
+            mover_.finish(message.job);
+            return true;
+        case Kind::forget:
+            mover_.forget(message.job);
+            return true;
+        default:
+            return false;
+    }
+}
+
+bool Keeper::greet(const Message& hello) {
+    greeted_ = true;
+    mover_.guard_came(
+        hello.window,
+        std::chrono::microseconds(static_cast<std::int64_t>(std::min(hello.stall, longest_stall))));
+    to_report_ = mover_.names();
+    owes_all_kept_ = true;
+    return true;
+}
+
+bool Keeper::keep(GuardLink::Hearing hearing) {
+    const Message& message = hearing.message;
+    const Mover::Name name{message.job, message.stream};
+    if (!mover_.keep(name, std::move(hearing.descriptors[0]), std::move(hearing.descriptors[1]),
+                     {message.stored, message.floor, message.awaited, message.followers})) {
+        return false;
+    }
+    if (const auto holding = mover_.holding(name, now_)) store_.add(name, holding->pipe, now_);
+    return true;
+}
+
+// ---- What it is told ----
+
+void Keeper::tell(const Message& message) {
+    if (greeted_) guard_->queue(message);
+}
+
+void Keeper::grown(const Mover::Name& name, std::uint64_t size) {
+    Message message;
+    message.kind = Kind::grown;
+    message.job = name.job;
+    message.stream = name.stream;
+    message.sizes.at(name.stream) = size;
+    tell(message);
+}
+
+void Keeper::in_trouble(const Mover::Name& name, int error, std::uint64_t size) {
+    Message message;
+    message.kind = Kind::trouble;
+    message.job = name.job;
+    message.stream = name.stream;
+    message.error = static_cast<std::uint32_t>(error);
+    message.sizes.at(name.stream) = size;
+    tell(message);
+}
+
+void Keeper::finished(const JobId& job, const Mover::Sizes& sizes) {
+    Message message;
+    message.kind = Kind::finished;
+    message.job = job;
+    message.sizes = sizes;
+    tell(message);
+}
+
+void Keeper::lets_go(const Mover::Name& name, int) {
+    store_.remove(name);
+}
+
+void Keeper::talk() {
+    if (!guard_) return;
+    channel::Sent sent = report();
+    if (sent == channel::Sent::sent) sent = guard_->flush();
+    if (sent == channel::Sent::sent) sent = give_pipes();
+    if (sent == channel::Sent::ended) {
+        guard_ended(true);
+        return;
+    }
+    const std::uint32_t events =
+        (guard_->is_heard() ? EPOLLIN : 0U) | (sent == channel::Sent::full ? EPOLLOUT : 0U);
+    if (events == guard_events_) return;
+    guard_events_ = events;
+    poll_.change(guard_->descriptor(), events, guard_number);
+}
+
+channel::Sent Keeper::report() {
+    for (; !to_report_.empty(); to_report_.pop_front()) {
+        const Mover::Name& name = to_report_.front();
+        const auto holding = mover_.holding(name, now_);
+        if (!holding) continue;
+        Message kept;
+        kept.kind = Kind::kept;
+        kept.job = name.job;
+        kept.stream = name.stream;
+        kept.stored = holding->demand.stored;
+        kept.floor = holding->demand.floor;
+        kept.followers = holding->demand.followers;
+        kept.stall = static_cast<std::uint64_t>(holding->stall.count());
+        const std::array<int, 2> descriptors = {holding->pipe, holding->file};
+        const auto sent = guard_->send(
+            kept, std::span(descriptors).first(holding->file < 0 ? std::size_t{1} : 2));
+        if (sent != channel::Sent::sent) return sent;
+    }
+    if (!owes_all_kept_) return channel::Sent::sent;
+    Message all;
+    all.kind = Kind::all_kept;
+    const auto sent = guard_->send(all, {});
+    if (sent == channel::Sent::sent) owes_all_kept_ = false;
+    return sent;
+}
+
+channel::Sent Keeper::give_pipes() {
+    while (pipes_wanted_ > 0) {
+        Message message;
+        message.kind = Kind::pipe;
+        if (!spare_pipe_) {
+            auto made = make_pipe();
+            if (made) {
+                spare_pipe_ = *std::move(made);
+            } else {
+                message.error = static_cast<std::uint32_t>(made.error());
+            }
+        }
+        channel::Sent sent = channel::Sent::sent;
+        if (spare_pipe_) {
+            const std::array<int, 2> ends = {spare_pipe_->first.get(), spare_pipe_->second.get()};
+            sent = guard_->send(message, ends);
+        } else {
+            sent = guard_->send(message, {});
+        }
+        if (sent != channel::Sent::sent) return sent;
+        pipes_wanted_ = spare_pipe_ ? pipes_wanted_ - 1 : 0;
+        spare_pipe_.reset();
+    }
+    return channel::Sent::sent;
+}
+
+}  // namespace postern::output

@@ -1,0 +1,95 @@
+// The keeper of what jobs write: its one loop, and what a guard has it do
+// (daemon/output/message.h).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/output/keeper/descriptor_store.h"
+#include "daemon/output/keeper/guard_link.h"
+#include "daemon/output/keeper/guard_listener.h"
+#include "daemon/output/keeper/mover.h"
+#include "daemon/output/keeper/poll_set.h"
+#include "daemon/output/keeper/service_manager.h"
+
+namespace postern::output {
+
+class Keeper final : private Mover::Listener {
+  public:
+    struct Parts {
+        UniqueFd null;      // /dev/null, for writing
+        UniqueFd end_sign;  // readable once the process is to end (signalfd(2))
+        // The one: the guard's child, which ends with it. Or the other: a service.
+        UniqueFd channel;
+        std::optional<GuardListener> listener;
+        ServiceManager manager;
+        std::optional<std::chrono::microseconds> watchdog;
+        std::vector<std::pair<Mover::Name, UniqueFd>> stored;
+    };
+    // Errors: the kernel can't watch its descriptors.
+    static Result<std::unique_ptr<Keeper>> create(Parts parts);
+
+    // Until the end. True: as it should be; false: the guard whose child this is was wrong.
+    bool run();
+
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+    ~Keeper() = default;
+
+  private:
+    using Clock = Mover::Clock;
+
+    Keeper(Parts parts, PollSet poll);
+    bool watch_all();
+
+    void grown(const Mover::Name& name, std::uint64_t size) override;
+    void in_trouble(const Mover::Name& name, int error, std::uint64_t size) override;
+    void finished(const JobId& job, const Mover::Sizes& sizes) override;
+    void lets_go(const Mover::Name& name, int pipe) override;
+
+    void step();
+    [[nodiscard]] std::optional<Clock::duration> patience() const;
+    void take_event(std::uint64_t number);
+    void take_guard();
+    void let_guard_go();
+    void guard_ended(bool as_it_should);
+    void hear();
+    // False: it is wrong.
+    bool obey(GuardLink::Hearing hearing);
+    bool greet(const Message& hello);
+    bool keep(GuardLink::Hearing hearing);
+    void talk();
+    channel::Sent report();
+    channel::Sent give_pipes();
+    void tell(const Message& message);
+    void pass_time();
+
+    PollSet poll_;
+    UniqueFd end_sign_;
+    std::optional<GuardListener> listener_;
+    ServiceManager manager_;
+    std::optional<std::chrono::microseconds> watchdog_;
+    Clock::time_point next_alive_;
+    DescriptorStore store_{manager_};
+
+    std::unique_ptr<GuardLink> guard_;
+    std::uint32_t guard_events_ = 0;
+    bool greeted_ = false;
+    std::deque<Mover::Name> to_report_;
+    bool owes_all_kept_ = false;
+    std::uint32_t pipes_wanted_ = 0;
+    std::optional<std::pair<UniqueFd, UniqueFd>> spare_pipe_;  // made, and not given yet
+
+    Mover mover_;
+    std::optional<bool> end_;
+    Clock::time_point now_ = Clock::now();
+};
+
+}  // namespace postern::output

@@ -1,0 +1,48 @@
+// The service manager that started the keeper: what it is told (sd_notify(3)), and its store of
+// descriptors, which outlives this process.
+//
+// By a socket that is connected before the process gives up its rights; sd_notify(3) opens one for
+// each message.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace postern::output {
+
+class ServiceManager {
+  public:
+    // By $NOTIFY_SOCKET; where there is none, nothing is ever said.
+    static ServiceManager connect();
+    ServiceManager() = default;
+
+    // Never waits. False: not now.
+    bool say(std::string_view text, int descriptor = -1) const;
+    // Waits until it is said, but not for ever.
+    void say_at_last(std::string_view text, int descriptor) const;
+    [[nodiscard]] bool is_there() const { return static_cast<bool>(socket_); }
+
+  private:
+    explicit ServiceManager(UniqueFd socket) : socket_(std::move(socket)) {}
+    bool send(std::string_view text, int descriptor, int flags) const;
+
+    UniqueFd socket_;
+};
+
+// How often it wants to hear WATCHDOG=1: half of WatchdogSec= (sd_watchdog_enabled(3)).
+std::optional<std::chrono::microseconds> watchdog_time();
+
+// What it had stored (sd_listen_fds_with_names(3)): those from descriptor 3 on, each now with an
+// owner.
+struct Stored {
+    std::string name;
+    UniqueFd descriptor;
+};
+std::vector<Stored> stored_descriptors();
+
+}  // namespace postern::output

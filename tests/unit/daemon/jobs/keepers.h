@@ -1,0 +1,45 @@
+// Those who keep what the jobs of a test write: the real program, or one that only makes pipes.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "daemon/channel/transport.h"
+#include "daemon/jobs/output/keeper_link.h"
+#include "daemon/loop/event_source.h"
+#include "daemon/loop/spawner.h"
+
+namespace postern::jobs {
+
+// A process of the real postern-output, opened as `program`, for each connection. All of them
+// outlive what is returned.
+KeeperLink::Connect real_keeper(sd_event* event, Spawner& spawner, int program);
+
+// One in the loop itself: it makes pipes and moves nothing, for jobs that write nothing. It
+// outlives the guards that connect to it, and their loops.
+class FakeKeeper {
+  public:
+    // `event` outlives what is returned.
+    KeeperLink::Connect connect(sd_event* event);
+
+  private:
+    void hear();
+    void take(const output::Message& message, std::vector<UniqueFd>& descriptors);
+    void say(const output::Message& message, std::span<const int> descriptors) const;
+    void make_pipes(std::uint32_t count) const;
+
+    using Stream = std::pair<JobId, std::uint8_t>;
+    std::map<Stream, std::vector<UniqueFd>> kept_;
+    UniqueFd channel_;
+    EventSource source_;
+    std::unique_ptr<channel::Receiver> receiver_ =
+        std::make_unique<channel::Receiver>(channel::Descriptors::taken);
+};
+
+}  // namespace postern::jobs
