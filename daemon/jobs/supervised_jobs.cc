@@ -78,7 +78,7 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     UniqueFd stdin_end;
     if (straight.output) of_client.output = std::move(streams.streams[0].read_end);
     if (straight.input) {
-        auto pipe = table_->keeper().take_pipe();
+        auto pipe = table_->keeper().take_input_pipe();
         if (!pipe) return fail("no pipe is to be had of postern-output");
         stdin_end = std::move(pipe->read_end);
         of_client.input = std::move(pipe->write_end);

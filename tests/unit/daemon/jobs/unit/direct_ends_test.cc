@@ -32,27 +32,58 @@ bool nobody_reads(const UniqueFd& write_end) {
     return poll(&watched, 1, 0) == 1 && (watched.revents & POLLERR) != 0;
 }
 
-class DirectEnds : public UnitJobsTest {};
+class DirectEnds : public UnitJobsTest {
+  protected:
+    JobId start_direct(ClientEnds& ends, bool merge_stderr = false) {
+        begin(FakeSystemd::Version::v257);
+        systemd_->set_life({"exit 0", CLD_EXITED, 0},
+                           {Event::answer, Event::forked, Event::executed, Event::job_removed,
+                            Event::exits, Event::settles});
+        policy::Action action = shell_action(anna);
+        action.merge_stderr = merge_stderr;
+        Requester requester{anna, anna, 4711};
+        requester.key = "deploy-1";
+        const auto job = manager_->start(action, shell("exit 0"), requester, nullptr,
+                                         std::make_unique<Direct>(ends),
+                                         [](const JobId& /*job*/) { return true; });
+        EXPECT_TRUE(job);
+        return job ? *job : JobId();
+    }
+};
 
 TEST_F(DirectEnds, TheGuardLetsThemGoWithSystemdsAnswer) {
-    begin(FakeSystemd::Version::v257);
-    systemd_->set_life({"exit 0", CLD_EXITED, 0},
-                       {Event::answer, Event::forked, Event::executed, Event::job_removed,
-                        Event::exits, Event::settles});
     ClientEnds ends;
-    const auto job =
-        manager_->start(shell_action(anna), shell("exit 0"), {anna, anna, 4711}, nullptr,
-                        std::make_unique<Direct>(ends), [](const JobId& /*job*/) { return true; });
-    ASSERT_TRUE(job);
-    EXPECT_TRUE(manager_->find(*job)->stdout_not_kept);
+    const JobId job = start_direct(ends);
+    EXPECT_TRUE(manager_->find(job)->stdout_not_kept);
     EXPECT_FALSE(nobody_writes(ends.output));
     EXPECT_FALSE(nobody_reads(ends.input));
     ASSERT_TRUE(go_on([this] { return idle(); }, Pace::calm));
     EXPECT_TRUE(nobody_writes(ends.output));
     EXPECT_TRUE(nobody_reads(ends.input));
     // On the disk too.
-    EXPECT_TRUE(record_of(*job).stdout_not_kept);
+    EXPECT_TRUE(record_of(job).stdout_not_kept);
     expect_nothing_left();
+}
+
+// What goes straight is neither kept nor lost, whether standard error goes with it or has a pipe
+// of its own that is kept.
+TEST_F(DirectEnds, TheNextGuardMissesNothing) {
+    for (const bool merge_stderr : {false, true}) {
+        ClientEnds ends;
+        const JobId job = start_direct(ends, merge_stderr);
+        ASSERT_TRUE(
+            go_on([&] { return manager_->find(job)->state == RecordState::running; }, Pace::calm));
+        kill_guard(FakeSystemd::Unread::lost);
+        open();
+        ASSERT_TRUE(go_on([this] { return idle(); }, Pace::calm));
+        EXPECT_TRUE(nobody_writes(ends.output));
+        const Record record = record_of(job);
+        EXPECT_EQ(record.state, RecordState::ended);
+        EXPECT_EQ(record.pipes, merge_stderr ? 1U : 2U);
+        EXPECT_TRUE(record.stdout_not_kept);
+        for (const auto& from : record.result.lost_from) EXPECT_FALSE(from);
+        expect_nothing_left();
+    }
 }
 
 }  // namespace
