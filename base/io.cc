@@ -13,10 +13,14 @@ namespace postern {
 Result<std::string, int> read_file(const std::string& path, std::size_t limit) {
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW));
     if (!file) return Unexpected(errno);
+    return read_all(file.get(), limit);
+}
+
+Result<std::string, int> read_all(int fd, std::size_t limit) {
     std::string text;
     std::array<char, 4096> buffer{};
     while (true) {
-        const ssize_t got = read(file.get(), buffer.data(), buffer.size());
+        const ssize_t got = read(fd, buffer.data(), buffer.size());
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return Unexpected(errno);
         if (got == 0) return text;

@@ -9,6 +9,9 @@
 
 namespace postern {
 
+// All that there is to read, up to the end and at most `limit` bytes. Errors as below.
+Result<std::string, int> read_all(int fd, std::size_t limit);
+
 // A whole file of at most `limit` bytes; errno where it can't be read, EFBIG where it is longer.
 Result<std::string, int> read_file(const std::string& path, std::size_t limit);
 

@@ -19,6 +19,9 @@ inline constexpr std::size_t json_members = 256;
 inline constexpr std::size_t json_values = 4096;
 // One string or key, in bytes of UTF-8 after unescaping.
 inline constexpr std::size_t json_string_bytes = 4 * 1024;
+// What a call gives a program for its standard input, and a "multiline" argument.
+inline constexpr std::size_t input_bytes = 32 * 1024;
+inline constexpr std::size_t multiline_bytes = 32 * 1024;
 // Integers beyond it are not the same number in every JSON library (RFC 8259, section 6).
 inline constexpr std::int64_t json_integer = std::int64_t{1} << 53;
 // Silence inside an unfinished message.
@@ -55,6 +58,8 @@ inline constexpr std::chrono::seconds session_patience{10};
 inline constexpr std::size_t session_queue_bytes = 4 * 1024 * 1024;
 // Descriptors in them: two for each job that begins to be followed.
 inline constexpr std::size_t session_queue_descriptors = 256;
+// The reply that says "started", by which a client gets descriptors.
+inline constexpr std::size_t started_reply_bytes = 1024;
 // Jobs that one connection may follow at a time. (Ours make one call at a time; what the guard
 // holds for one is to be bounded all the same.)
 inline constexpr std::size_t followed_by_connection = 4;

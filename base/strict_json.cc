@@ -95,10 +95,10 @@ class Builder {
     }
     bool string(string_t& value) {
         const std::size_t start = string_start();
-        if (value.size() > limits_.string_bytes) {
+        if (value.size() > limits_.string_bytes && value.size() > most_bytes_here()) {
             return stop(start, where() + "a string of " + std::to_string(value.size()) +
                                    " bytes is longer than the limit of " +
-                                   std::to_string(limits_.string_bytes));
+                                   std::to_string(most_bytes_here()));
         }
         return add(std::move(value), start) != nullptr;
     }
@@ -189,6 +189,17 @@ class Builder {
     std::string index_in(const Level& level) const {
         const std::size_t size = level.container->size();
         return std::to_string(&level == &levels_.back() ? size : size - 1);
+    }
+
+    // Of the string that is being read.
+    std::size_t most_bytes_here() const {
+        const auto stands_here = [this](const LongString& place) {
+            return std::ranges::equal(levels_, place.path, [](const Level& level, auto step) {
+                return level.container->is_object() && (step == "*" || level.key == step);
+            });
+        };
+        const auto found = std::ranges::find_if(limits_.long_strings, stands_here);
+        return found == limits_.long_strings.end() ? limits_.string_bytes : found->bytes;
     }
 
     // The value that is being read, for messages: "parameters.list[2]: ". Empty for the whole.

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,13 @@
 #include "base/result.h"
 
 namespace postern {
+
+// A string that may be longer than others, by where it stands: the keys that lead to it from the
+// whole, "*" for any.
+struct LongString {
+    std::span<const std::string_view> path;
+    std::size_t bytes = 0;
+};
 
 struct JsonLimits {
     std::size_t bytes = limits::message_bytes;
@@ -28,6 +36,8 @@ struct JsonLimits {
     std::size_t values = limits::json_values;
     // Of one string or key, after unescaping.
     std::size_t string_bytes = limits::json_string_bytes;
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::span<const LongString> long_strings = {};
     // Whether // and /* */ comments are skipped.
     bool comments = false;
 };

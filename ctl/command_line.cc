@@ -98,7 +98,9 @@ std::string take_option(Line& line, const Option* option, const std::string& wor
     if (answer == ':') return dashed(*option) + ": " + std::string(option->value) + " is missing";
     if (answer == '?') return dashed(*option) + " takes no value";
     // Which of two is meant is not guessed; a flag means the same twice.
-    if (!option->value.empty() && line.has(*option)) return dashed(*option) + " is given twice";
+    if (!option->value.empty() && !option->repeats && line.has(*option)) {
+        return dashed(*option) + " is given twice";
+    }
     line.options.push_back({option->name, option->value.empty() ? "" : optarg});
     return {};
 }

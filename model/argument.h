@@ -37,6 +37,8 @@ struct ArgumentSpec {
     bool required = true;
     bool secret = false;
     bool allow_leading_dash = false;
+    // A string of several lines, and longer than others: limits::multiline_bytes.
+    bool multiline = false;
     std::optional<Value> fallback;       // "default"; implies that it is not required
     std::vector<std::string> values;     // "enum"; empty: any
     std::optional<std::string> pattern;  // RE2, must match the whole value

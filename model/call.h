@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <variant>
@@ -26,7 +27,12 @@ struct RunCall {
     // The caller's own name for this call (is_job_key()), or empty. A call with a key that this
     // caller has used is answered with the job that it started then.
     std::string key;
-    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key);
+    // Bytes for the program's standard input, at most limits::input_bytes.
+    std::optional<std::string> input = std::nullopt;
+    // The client takes descriptors: what the action says goes straight is to go straight.
+    bool descriptors = false;
+    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key,
+                                              &RunCall::input, &RunCall::descriptors);
 };
 
 // A job that this caller has started: followed from now on, as if it were Run; or only described.
@@ -71,6 +77,13 @@ struct OutputTaken {
         std::tuple(&OutputTaken::stdout_offset, &OutputTaken::stderr_offset);
 };
 
+// Nor this: it goes on with a Run whose JobStarted says that the client gets descriptors.
+// Everything before it is sent: this is the reply to send them with.
+struct HandOver {
+    std::string reply;  // at most limits::started_reply_bytes
+    static constexpr auto fields = std::tuple(&HandOver::reply);
+};
+
 // The administrator's.
 enum class Management : std::uint8_t {
     status = 0,
@@ -85,7 +98,7 @@ struct ManageCall {
 };
 
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall>;
+                          OutputTaken, ManageCall, HandOver>;
 
 // ---- What is answered ----
 
@@ -124,7 +137,20 @@ struct Described {
 // stderr files.
 struct JobStarted {
     JobId job;
-    static constexpr auto fields = std::tuple(&JobStarted::job);
+    // Its standard output goes straight to whoever started it: nothing of it is in the file.
+    bool stdout_not_kept = false;
+    // The client of this call gets a descriptor to read it from, and one for standard input: by a
+    // HandOver, before anything else.
+    bool hands_output = false;
+    bool hands_input = false;
+    static constexpr auto fields = std::tuple(&JobStarted::job, &JobStarted::stdout_not_kept,
+                                              &JobStarted::hands_output, &JobStarted::hands_input);
+};
+
+// To HandOver: the client has the reply, and the descriptors with it. (Where it could not be sent,
+// Refused ends the call, and the job is ended.)
+struct HandedOver {
+    static constexpr auto fields = std::tuple<>();
 };
 
 // There is output past the offsets of the last AwaitOutput. Sent once for each AwaitOutput.
@@ -161,11 +187,10 @@ struct StatusReport {
     std::string record_problem;  // why records are not where they ought to be; empty: they are
     std::string output_problem;  // why what jobs write is not kept, and they wait; empty: it is
     std::string disk_full;       // where, why and what to do; empty: it is not
-    static constexpr auto fields =
-        std::tuple(&StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
-                   &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
-                   &StatusReport::record_problem, &StatusReport::output_problem,
-                   &StatusReport::disk_full);
+    static constexpr auto fields = std::tuple(
+        &StatusReport::guard_version, &StatusReport::pid, &StatusReport::started,
+        &StatusReport::log_level, &StatusReport::supervision, &StatusReport::jobs,
+        &StatusReport::record_problem, &StatusReport::output_problem, &StatusReport::disk_full);
 };
 struct SocketReport {
     std::string path;
@@ -218,6 +243,6 @@ struct Managed {
 
 using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
                                 JobFound, Detached, StatusReport, SocketReport, CallerReport,
-                                BadFileReport, JobReport, Managed, WarningReport>;
+                                BadFileReport, JobReport, Managed, WarningReport, HandedOver>;
 
 }  // namespace postern

@@ -1,5 +1,6 @@
 #include "protocol/call.h"
 
+#include <array>
 #include <utility>
 
 #include "base/strict_json.h"
@@ -17,10 +18,25 @@ std::string encode(const json& message, char terminator) {
     return text;
 }
 
+// What carries whole texts. Which arguments may ("multiline"), the guard knows, when it has decided
+// whether the action is granted at all.
+constexpr std::array<std::string_view, 2> input_path = {"parameters", "input"};
+constexpr std::array<std::string_view, 2> input_base64_path = {"parameters", "inputBase64"};
+constexpr std::array<std::string_view, 3> argument_path = {"parameters", "arguments", "*"};
+constexpr std::array long_string_places = {
+    LongString{input_path, limits::input_bytes},
+    LongString{input_base64_path, (limits::input_bytes + 2) / 3 * 4},
+    LongString{argument_path, limits::multiline_bytes},
+};
+
 }  // namespace
 
+std::span<const LongString> long_strings() {
+    return long_string_places;
+}
+
 Result<Call> decode_call(std::string_view message) {
-    auto parsed = parse_strict_json(message);
+    auto parsed = parse_strict_json(message, {.long_strings = long_strings()});
     if (!parsed) return fail(std::move(parsed).error().message);
     if (!parsed->is_object()) {
         return fail(

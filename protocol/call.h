@@ -2,10 +2,15 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+
+namespace postern {
+struct LongString;
+}  // namespace postern
 
 namespace postern::protocol {
 
@@ -33,6 +38,9 @@ struct Call {
     bool oneway = false;
     bool upgrade = false;
 };
+
+// The strings of a call that may be longer than others: its input, and texts among its arguments.
+std::span<const LongString> long_strings();
 
 // Decodes one message, without its terminator, strictly: valid JSON within the limits, only the
 // keys that Varlink defines, each of its type. The error says what is wrong and names the key.

@@ -56,6 +56,7 @@ Result<ArgumentSpec> decode_argument(const nlohmann::json& argument) {
     for (const auto& value : array_field(argument, "values")) {
         if (value.is_string()) spec.values.push_back(value.get<std::string>());
     }
+    spec.multiline = flag_field(argument, "multiline");
     spec.pattern = string_field(argument, "pattern");
     spec.min_length = count_field(argument, "minLength");
     spec.max_length = count_field(argument, "maxLength");
@@ -81,6 +82,10 @@ Result<ActionDescription> decode_action(const nlohmann::json& action) {
     description.timeout = std::chrono::seconds(seconds);
     description.kill_on_disconnect = string_field(action, "onDisconnect") == "kill";
     description.datagram = flag_field(action, "datagram");
+    const auto input = string_field(action, "input");
+    if (input == "text") description.input = Input::text;
+    if (input == "direct") description.input = Input::direct;
+    description.direct_output = string_field(action, "output") == "direct";
     for (const auto& argument : array_field(action, "arguments")) {
         POSTERN_TRY(auto spec, decode_argument(argument));
         description.arguments.push_back(std::move(spec));

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <sstream>
 
+#include "base/limits.h"
 #include "base/utf8.h"
 #include "ctl/text/text.h"
 
@@ -73,6 +74,7 @@ std::string argument_text(const ArgumentSpec& spec) {
         add(each + length + " bytes long");
     }
     if (const auto range = bounds(spec.minimum, spec.maximum); !range.empty()) add(each + range);
+    if (spec.multiline) add("may have several lines");
     if (spec.secret) add("secret");
     if (spec.fallback) {
         add("default " + value_text(*spec.fallback));
@@ -138,6 +140,11 @@ std::string describe_action(const ActionDescription& action) {
     }
     text +=
         action.kill_on_disconnect ? "Ended when its caller goes." : "Goes on when its caller goes.";
+    if (action.input == Input::direct) text += " Takes standard input.";
+    if (action.input == Input::text) {
+        text += " Takes standard input, at most " + std::to_string(limits::input_bytes) + " bytes.";
+    }
+    if (action.direct_output) text += " Its standard output is not kept.";
     if (action.datagram) text += " A packet may run it (notify, run --datagram).";
     return text + "\n\nExample: " + example_command(action) + "\n";
 }

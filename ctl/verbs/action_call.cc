@@ -1,9 +1,15 @@
 #include "ctl/verbs/action_call.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/io.h"
 #include "base/limits.h"
+#include "base/unique_fd.h"
 #include "base/utf8.h"
 #include "ctl/text/action.h"
 #include "ctl/text/exit_codes.h"
@@ -23,6 +29,25 @@ void take_description(ActionCall& call, const protocol::Reply& reply) {
     if (auto description = decode_action(*action)) call.description = std::move(*description);
 }
 
+// --file NAME=PATH: the argument is what the file has, byte for byte.
+Result<NamedText, Failed> argument_of_file(const std::string& word) {
+    const auto sign = word.find('=');
+    if (sign == std::string::npos || sign == 0) {
+        complain("--file " + in_quotes(word) + ": it is written --file NAME=PATH");
+        return Unexpected(Failed{exit_code::usage});
+    }
+    const auto path = word.substr(sign + 1);
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    auto content = file ? read_all(file.get(), limits::multiline_bytes)
+                        : Result<std::string, int>(Unexpected(errno));
+    if (content) return NamedText{word.substr(0, sign), std::move(*content)};
+    complain("--file " + word + ": " +
+             (content.error() == EFBIG ? "longer than " + std::to_string(limits::multiline_bytes) +
+                                             " bytes, which is the most that an argument may have"
+                                       : std::strerror(content.error())));
+    return Unexpected(Failed{exit_code::invalid});
+}
+
 }  // namespace
 
 Result<ActionCall, Failed> action_call(const Invocation& invocation) {
@@ -38,6 +63,12 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation) {
         return Unexpected(Failed{exit_code::usage});
     }
     call.arguments = std::move(*arguments);
+    for (const auto& option : invocation.options) {
+        if (option.name != option_file.name) continue;
+        POSTERN_TRY(auto argument, argument_of_file(option.value));
+        call.arguments.push_back(std::move(argument));
+    }
+    POSTERN_TRY(call.input, ActionInput::open(invocation));
     return call;
 }
 
@@ -64,6 +95,13 @@ Result<nlohmann::json, Failed> parameters_of(const ActionCall& call) {
     nlohmann::json parameters = {{"action", call.action}};
     if (!arguments->empty()) parameters["arguments"] = std::move(*arguments);
     return parameters;
+}
+
+Result<bool, Failed> put_input(ActionCall& call, nlohmann::json& parameters, int interrupt) {
+    POSTERN_TRY(const bool wanted,
+                call.input.wanted(call.description ? &*call.description : nullptr));
+    if (!wanted) return true;
+    return call.input.put(parameters, interrupt);
 }
 
 }  // namespace postern::ctl

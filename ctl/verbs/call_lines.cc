@@ -15,6 +15,7 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/wire/exchange.h"
+#include "protocol/call.h"
 
 namespace postern::ctl {
 namespace {
@@ -104,7 +105,7 @@ void CallLines::take_lines() {
 
 void CallLines::take_line(std::string_view line) {
     if (line.find_first_not_of(blanks) == std::string_view::npos) return;
-    const auto call = parse_strict_json(line);
+    const auto call = parse_strict_json(line, {.long_strings = protocol::long_strings()});
     if (!call) return fail_input("not a call: " + call.error().message);
     if (!string_field(*call, "method")) {
         return fail_input(

@@ -11,6 +11,7 @@ struct Option {
     std::string_view name;   // without its two dashes
     char letter = 0;         // the short form; 0: there is none
     std::string_view value;  // "PATH": what the help calls its value; empty: a flag
+    bool repeats = false;    // may be given several times, each with a value of its own
     std::string_view help;   // lines without a newline at the end
 };
 

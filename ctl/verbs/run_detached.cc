@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
+#include "ctl/text/exit_codes.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/verbs/action_call.h"
 #include "ctl/wire/peer.h"
@@ -20,7 +21,9 @@ Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
         none.sent = false;  // not the one that counts
         return Unexpected(report(none, name + " was not started"));
     }
-    POSTERN_TRY(const auto parameters, parameters_of(call));
+    POSTERN_TRY(auto parameters, parameters_of(call));
+    POSTERN_TRY(const auto there, put_input(call, parameters, -1));
+    if (!there) return Unexpected(Failed{exit_code::interrupted});
     auto message = peer.call("org.postern.Actions.Run", parameters);
     peer.close();
     if (!message) {

@@ -1,3 +1,4 @@
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
@@ -28,6 +29,8 @@ int run_check(const Invocation& invocation) {
     return finish(printable(call->action) + ": would run\n");
 }
 
+constexpr std::array check_options = {option_datagram, option_file};
+
 }  // namespace
 
 constinit const Verb verb_check{
@@ -41,7 +44,7 @@ constinit const Verb verb_check{
 Examples:
   posternctl check web.restart service=nginx
 )",
-    .options = datagram_options,
+    .options = check_options,
     .least_words = 1,
     .most_words = any_number,
     .run = run_check,

@@ -11,6 +11,7 @@
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/datagram.h"
 #include "ctl/wire/peer.h"
+#include "protocol/call.h"
 
 namespace postern::ctl {
 namespace {
@@ -75,7 +76,9 @@ int run_notify(const Invocation& invocation) {
     text.pop_back();  // a packet needs no terminator
     // The daemon's own limits for text, keys and lists, since it could not say that one is passed.
     if (text.size() <= limits::message_bytes) {
-        if (const auto readable = parse_strict_json(text); !readable) {
+        if (const auto readable =
+                parse_strict_json(text, {.long_strings = protocol::long_strings()});
+            !readable) {
             complain("notify: " + readable.error().message);
             return exit_code::invalid;
         }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@
 #include "ctl/verbs/run_detached.h"
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/connect.h"
+#include "ctl/wire/direct_data.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
 #include "host/random_id.h"
@@ -85,6 +87,12 @@ class Running {
     static Result<std::string> bytes_of(const nlohmann::json& parameters, const Stream& stream);
     void say_missing(const std::string& what);
     std::optional<int> write(int fd, std::string_view bytes);
+    Result<bool, Failed> put_data(nlohmann::json& parameters);
+    std::optional<int> take_pipes(const nlohmann::json& parameters);
+    std::optional<int> take_pipe(const nlohmann::json& parameters, const char* key, PipeEnd end,
+                                 std::vector<UniqueFd>& descriptors, UniqueFd& pipe);
+    std::optional<int> straight_failed();
+    int show_direct(std::string_view bytes);
     int finished(const nlohmann::json& parameters);
 
     bool json_;
@@ -98,6 +106,15 @@ class Running {
     bool sent_ = false;
     bool fruitful_ = false;  // this connection was: it brought something new
     std::string job_;        // empty: not known yet
+    // What goes straight: what was asked for, what has come, and whether it was lost.
+    struct Straight {
+        bool input = false;
+        bool output = false;
+        bool asked = false;
+        bool lost = false;
+        DirectData data;
+    };
+    Straight straight_;
     // Bytes of each stream that have come, those that were missing counted.
     std::array<std::uint64_t, streams.size()> offsets_{};
     bool incomplete_ = false;  // something of them was missing, and that was said
@@ -129,6 +146,11 @@ Result<int, NoReply> Running::converse() {
     }
     auto parameters = parameters_of(call_);
     if (!parameters) return parameters.error().code;
+    if (job_.empty()) {
+        const auto there = put_data(*parameters);
+        if (!there) return there.error().code;
+        if (!*there) return Unexpected(NoReply{NoReply::Why::interrupted, {}});
+    }
     if (!job_.empty()) {
         *parameters = {{"job", job_}, {"stdoutOffset", offsets_[0]}, {"stderrOffset", offsets_[1]}};
     } else if (!key_.empty()) {
@@ -139,8 +161,10 @@ Result<int, NoReply> Running::converse() {
                               *parameters, {.more = true}));
     sent_ = true;
     for (;;) {
-        POSTERN_TRY(auto message,
-                    connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd()));
+        auto come =
+            connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd(), &straight_.data);
+        if (const auto code = straight_failed()) return *code;
+        POSTERN_TRY(auto message, std::move(come));
         if (never_began(message.reply)) {
             refusal_ = std::move(message.reply);
             return Unexpected(NoReply{NoReply::Why::ended, {}});
@@ -221,6 +245,7 @@ std::optional<int> Running::take(const protocol::Reply& reply) {
     if (json_ && !repeats) {
         if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
     }
+    if (const auto code = take_pipes(reply.parameters)) return code;
     for (std::size_t which = 0; which < streams.size(); ++which) {
         if (const auto code = pass_on(reply.parameters, which)) return code;
     }
@@ -283,7 +308,87 @@ std::optional<int> Running::write(int fd, std::string_view bytes) {
     return std::nullopt;
 }
 
+// What the action gets for its standard input, and what of it goes straight. false: interrupted.
+Result<bool, Failed> Running::put_data(nlohmann::json& parameters) {
+    const ActionDescription* const action = call_.description ? &*call_.description : nullptr;
+    POSTERN_TRY(const bool wanted, call_.input.wanted(action));
+    straight_.input = wanted && action->input == Input::direct;
+    straight_.output = action != nullptr && action->direct_output;
+    if (straight_.input || straight_.output) {
+        parameters["descriptors"] = true;
+        connection_.expect_descriptors();
+    }
+    if (!wanted || straight_.input) return true;
+    return call_.input.put(parameters, interrupt_.fd());
+}
+
+// Out of the reply that names the job.
+std::optional<int> Running::take_pipes(const nlohmann::json& parameters) {
+    if (std::exchange(straight_.asked, true) || !(straight_.input || straight_.output)) return {};
+    auto descriptors = connection_.take_descriptors();
+    UniqueFd output;
+    UniqueFd input;
+    if (const auto code =
+            take_pipe(parameters, "outputFileDescriptor", PipeEnd::to_read, descriptors, output)) {
+        return code;
+    }
+    if (const auto code =
+            take_pipe(parameters, "inputFileDescriptor", PipeEnd::to_write, descriptors, input)) {
+        return code;
+    }
+    straight_.lost =
+        (straight_.input && !input) || (!output && flag_field(parameters, "stdoutNotKept"));
+    if (output && json_) {
+        straight_.data.take_output(std::move(output),
+                                   [this](std::string_view bytes) { return show_direct(bytes); });
+    } else if (output) {
+        straight_.data.take_output(std::move(output));
+    }
+    if (input && straight_.input) {
+        straight_.data.give_input(std::move(input), call_.input.fd(), call_.input.name());
+    }
+    return std::nullopt;
+}
+
+std::optional<int> Running::take_pipe(const nlohmann::json& parameters, const char* key,
+                                      PipeEnd end, std::vector<UniqueFd>& descriptors,
+                                      UniqueFd& pipe) {
+    const auto index = integer_field(parameters, key);
+    if (!index) return std::nullopt;
+    if (*index < 0 || static_cast<std::size_t>(*index) >= descriptors.size()) {
+        return nonsense(connection_, std::string(key) + " did not come along").code;
+    }
+    pipe = std::move(descriptors[static_cast<std::size_t>(*index)]);
+    if (pipe && is_pipe_end(pipe.get(), end)) return std::nullopt;
+    return nonsense(connection_, std::string(key) + " is not the end of a pipe that it must be")
+        .code;
+}
+
+std::optional<int> Running::straight_failed() {
+    const auto& failure = straight_.data.failure();
+    if (failure.empty()) return std::nullopt;
+    complain(failure + "; for what becomes of job " + job_ + " (" + call_.action +
+             ") nobody waits any more");
+    return exit_code::broken;
+}
+
+// With --json as replies would carry it. 0 or errno.
+int Running::show_direct(std::string_view bytes) {
+    nlohmann::json line = {{"job", job_}};
+    if (valid_utf8(bytes)) {
+        line["stdout"] = bytes;
+    } else {
+        line["stdoutBase64"] = protocol::encode_base64(bytes);
+    }
+    const auto written = write_all(STDOUT_FILENO, safe_json(line) + "\n", interrupt_.fd());
+    return written ? 0 : EIO;
+}
+
 int Running::finished(const nlohmann::json& parameters) {
+    if (!straight_.data.finish(interrupt_.fd())) {
+        const auto code = straight_failed();
+        return code ? *code : interrupted().code;
+    }
     const auto* result = field(parameters, "result");
     if (result == nullptr) return nonsense(connection_, "the last reply has no result").code;
     const auto end = decode_job_end(*result);
@@ -302,6 +407,11 @@ int Running::finished(const nlohmann::json& parameters) {
     }
     for (const Stream& stream : streams) {
         if (const auto kept = written_out(stream.fd); !kept) say_missing(kept.error().message);
+    }
+    if (straight_.lost) {
+        complain(call_.action + ": what goes straight to or from job " + job_ +
+                 " was lost with the connection that started it, and is not kept");
+        return exit_code::broken;
     }
     const int code = exit_code_of_job(*end);
     if (!incomplete_) return code;
@@ -325,6 +435,8 @@ int run_action(const Invocation& invocation) {
     return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
+constexpr std::array run_options = {option_datagram, option_file, option_input, option_no_input};
+
 }  // namespace
 
 constinit const Verb verb_run{
@@ -337,6 +449,8 @@ exit code is the one of posternctl. Where not all of its output came, or could b
 said on standard error and the exit code is 125. Ctrl-C ends posternctl; whether the job goes on is
 the action's own affair, and is said. A list is given by naming its argument several times.
 
+Standard input is read where the action takes any (describe says so), and left alone elsewhere.
+
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
 With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
@@ -348,10 +462,13 @@ Examples:
   posternctl run files.archive file=a.txt file=b.txt
   posternctl --json run hello name=Ada
   posternctl run --datagram backup.start
+  posternctl run cert.install --file cert=site.pem
+  posternctl run cert.install --input site.pem
 )",
-    .options = datagram_options,
+    .options = run_options,
     .least_words = 1,
     .most_words = any_number,
+    .objection = object_to_input,
     .run = run_action,
 };
 

@@ -9,12 +9,15 @@
 #include <span>
 #include <utility>
 
+#include "base/control_data.h"
 #include "protocol/output_reply.h"
 
 namespace postern::ctl {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+// One for each direction.
+constexpr std::size_t most_descriptors = 2;
 constexpr std::size_t read_bytes = std::size_t{256} * 1024;
 
 }  // namespace
@@ -46,10 +49,25 @@ bool Connection::read() {
     read_ = left.size();
     taken_ = 0;
     if (in_.size() < read_ + read_bytes) in_.resize(read_ + read_bytes);
+    iovec data{in_.data() + read_, in_.size() - read_};
+    DescriptorSpace<most_descriptors> control;
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    // Without room for them the kernel drops any that come (recvmsg(2)).
+    if (expects_descriptors_) {
+        message.msg_control = control.bytes.data();
+        message.msg_controllen = control.bytes.size();
+    }
     ssize_t got = 0;
     do {
-        got = ::recv(socket_.get(), in_.data() + read_, in_.size() - read_, MSG_DONTWAIT);
+        got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
+    if (got > 0 && expects_descriptors_) {
+        for (auto& descriptor : postern::take_descriptors(message)) {
+            descriptors_.push_back(std::move(descriptor));
+        }
+    }
     if (got > 0) read_ += static_cast<std::size_t>(got);
     if (got == 0 || (got < 0 && errno != EAGAIN)) over_ = true;
     return !over_;
@@ -89,7 +107,8 @@ NoReply Connection::over() const {
     return {NoReply::Why::ended, path_ + ": the daemon broke off in mid-call"};
 }
 
-Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt) {
+Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt,
+                                          Beside* beside) {
     const auto deadline = Clock::now() + patience;
     for (;;) {
         POSTERN_TRY(auto come, next());
@@ -107,12 +126,20 @@ Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, in
             }
             timeout = static_cast<int>(left.count());
         }
-        std::array<pollfd, 2> watched = {pollfd{.fd = fd(), .events = events(), .revents = 0},
-                                         pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
+        constexpr std::size_t own = 2;
+        std::vector<pollfd> watched = {pollfd{.fd = fd(), .events = events(), .revents = 0},
+                                       pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
+        if (beside != nullptr) {
+            beside->watch(watched);
+            if (beside->ready()) timeout = 0;
+        }
         const int ready = poll(watched.data(), watched.size(), timeout);
         if (ready < 0 && errno != EINTR) return Unexpected(over());
-        if (ready <= 0) continue;
+        if (ready < 0) continue;
         if (watched[1].revents != 0) {
+            return Unexpected(NoReply{NoReply::Why::interrupted, {}});
+        }
+        if (beside != nullptr && !beside->go_on(std::span(watched).subspan(own))) {
             return Unexpected(NoReply{NoReply::Why::interrupted, {}});
         }
         if ((watched[0].revents & POLLOUT) != 0) send();

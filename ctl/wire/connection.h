@@ -1,13 +1,18 @@
 // One connection to the daemon: calls out, replies in.
 #pragma once
 
+#include <poll.h>
+
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -35,6 +40,22 @@ struct NoReply {
     Why why = Why::ended;
     // One line that begins with the socket's path; empty for `interrupted`.
     std::string message;
+};
+
+// What goes on beside a connection that is waited for.
+class Beside {
+  public:
+    Beside() = default;
+    virtual ~Beside() = default;
+    Beside(const Beside&) = delete;
+    Beside& operator=(const Beside&) = delete;
+    // Adds what is to be polled.
+    virtual void watch(std::vector<pollfd>& watched) = 0;
+    // It can go on at once.
+    [[nodiscard]] virtual bool ready() const = 0;
+    // Without blocking. `watched`: what it added. False: it failed, and nothing is waited for any
+    // more.
+    virtual bool go_on(std::span<const pollfd> watched) = 0;
 };
 
 class Connection {
@@ -68,7 +89,14 @@ class Connection {
 
     // Sends what is queued, and waits for the next reply. `patience`: zero for no bound.
     // `interrupt`: a descriptor, or -1.
-    Result<Message, NoReply> wait(std::chrono::milliseconds patience, int interrupt);
+    // `beside`: may be null; `interrupted` where it fails.
+    Result<Message, NoReply> wait(std::chrono::milliseconds patience, int interrupt,
+                                  Beside* beside = nullptr);
+
+    // Descriptors may come with replies: the call says that they are taken.
+    void expect_descriptors() { expects_descriptors_ = true; }
+    // Those that have come, in their order.
+    std::vector<UniqueFd> take_descriptors() { return std::exchange(descriptors_, {}); }
 
   private:
     UniqueFd socket_;
@@ -80,6 +108,8 @@ class Connection {
     // One connection in a process that does not last: it may keep what one reply takes.
     protocol::Framer framer_{protocol::reply_bytes, protocol::reply_bytes};
     std::string output_of_;
+    bool expects_descriptors_ = false;
+    std::vector<UniqueFd> descriptors_;
     bool unsendable_ = false;
     bool over_ = false;
     bool answered_ = false;  // at least one reply came

@@ -48,12 +48,12 @@ void fields(A& archive, T& m) {
                 m.lost_from[0], m.lost_from[1]);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
-                m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum, m.maximum,
-                m.min_items, m.max_items);
+                m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum,
+                m.maximum, m.min_items, m.max_items);
     } else {
         static_assert(std::is_same_v<S, ActionDescription>);
         archive(m.name, m.summary, m.description, m.timeout, m.kill_on_disconnect, m.datagram,
-                m.arguments);
+                m.input, m.direct_output, m.arguments);
     }
 }
 
@@ -70,6 +70,8 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(PacketFault::not_available);
     } else if constexpr (std::is_same_v<E, CloseCause>) {
         return static_cast<std::uint8_t>(CloseCause::reads_nothing);
+    } else if constexpr (std::is_same_v<E, Input>) {
+        return static_cast<std::uint8_t>(Input::direct);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
     } else {

@@ -32,7 +32,7 @@
 
 namespace postern::channel {
 
-inline constexpr std::uint8_t version = 2;
+inline constexpr std::uint8_t version = 3;
 
 // The descriptor that a session finds its channel on.
 inline constexpr int session_fd = 3;

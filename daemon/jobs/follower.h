@@ -9,11 +9,28 @@
 
 namespace postern::jobs {
 
+// What of a job's data goes straight to and from the client that started it, and is not kept.
+struct Straight {
+    bool input = false;
+    bool output = false;
+    [[nodiscard]] bool any() const { return input || output; }
+};
+
+// Ends of pipes, each where that goes straight.
+struct ClientEnds {
+    UniqueFd output;  // to read
+    UniqueFd input;   // to write
+};
+
 // Told in this order: started or start_failed; output any number of times; ended exactly once after
 // started. After start_failed or ended the manager forgets it.
 class Follower {
   public:
     virtual ~Follower() = default;
+    // Of the one that a job is started for: what is to go straight...
+    [[nodiscard]] virtual Straight straight() const { return {}; }
+    // ... and, when the job is made, the client's ends of the pipes of that.
+    virtual void take_ends(ClientEnds /*ends*/) {}
     // The program runs. Two fresh read-only descriptors of its output files, the follower's own.
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).
     virtual void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) = 0;

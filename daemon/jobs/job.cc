@@ -24,7 +24,8 @@ constexpr std::chrono::milliseconds look_interval{200};
 Job::Job(JobHost& host, JobParts parts)
     : host_(host),
       record_(std::move(parts.record)),
-      output_(record_.job, std::move(parts.streams), record_.pipes, record_.stored_output),
+      output_(record_, std::move(parts.streams)),
+      stdin_end_(std::move(parts.stdin_end)),
       place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })),
       stall_timer_(make_timer([this] { look_at_followers(); })) {

@@ -33,6 +33,7 @@ struct JobParts {
     std::array<UniqueFd, stream_count> readers;    // for that follower
     std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
     StartPlace place = nullptr;                    // until its program runs, or never will
+    UniqueFd stdin_end = {};                       // where standard input is a pipe
 };
 
 class Job {
@@ -83,6 +84,9 @@ class Job {
 
     JobHost& host() { return host_; }
     Record& own_record() { return record_; }
+    // Where it has standard input from a pipe: the end of it, which whoever starts the program
+    // takes.
+    UniqueFd take_stdin_end() { return std::move(stdin_end_); }
     // A step of its states, for the observer.
     void moved(std::string_view from, std::string_view to);
     void program_runs();
@@ -113,6 +117,7 @@ class Job {
     JobHost& host_;
     Record record_;
     JobOutput output_;
+    UniqueFd stdin_end_;
     Followers followers_;
     StartPlace place_;
     Timer return_timer_;  // until somebody comes

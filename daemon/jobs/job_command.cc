@@ -38,7 +38,8 @@ Result<UniqueFd> program_of(const policy::Action& action) {
     return std::move(opened).value();
 }
 
-Result<UniqueFd> stdin_of(const policy::Command& command) {
+Result<UniqueFd> stdin_of(const policy::Command& command, UniqueFd pipe_end) {
+    if (pipe_end) return pipe_end;
     if (!command.stdin_text) return null_file();
     const std::string& text = *command.stdin_text;
     return sealed_file("postern-stdin",

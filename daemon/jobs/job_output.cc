@@ -5,13 +5,14 @@
 
 namespace postern::jobs {
 
-JobOutput::JobOutput(JobId job, JobStreams streams, std::size_t pipes, std::uint64_t stored)
-    : job_(std::move(job)),
+JobOutput::JobOutput(const Record& record, JobStreams streams)
+    : job_(record.job),
       streams_(std::move(streams.streams)),
-      pipes_(pipes),
-      stored_(stored),
-      bound_(stored),
-      told_stored_(stored) {}
+      pipes_(record.pipes),
+      first_(record.stdout_not_kept ? 1 : 0),
+      stored_(record.stored_output),
+      bound_(stored_),
+      told_stored_(stored_) {}
 
 bool JobOutput::has_more(const Offsets& offsets) const {
     for (std::size_t i = 0; i < stream_count; ++i) {
@@ -29,7 +30,7 @@ std::uint64_t JobOutput::stored_bytes() const {
 }
 
 void JobOutput::bound(std::uint64_t bytes) {
-    bound_ = std::min(stored_, bytes / std::max<std::size_t>(pipes_, 1));
+    bound_ = std::min(stored_, bytes / (std::max(pipes_, first_ + 1) - first_));
 }
 
 void JobOutput::close_write_ends() {
@@ -52,8 +53,9 @@ output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
 }
 
 bool JobOutput::sync(KeeperLink& keeper) {
+    if (first_ >= pipes_) return true;
     if (!keeper.connected()) return false;
-    for (std::size_t i = 0; i < pipes_; ++i) {
+    for (std::size_t i = first_; i < pipes_; ++i) {
         if (!streams_[i].read_end) continue;
         if (!kept_[i]) {
             const std::array<int, 2> descriptors{streams_[i].read_end.get(),
@@ -87,7 +89,7 @@ void JobOutput::forget_keeper() {
 }
 
 void JobOutput::kept(std::size_t stream, UniqueFd read_end, UniqueFd file) {
-    if (stream >= pipes_) return;
+    if (not_kept(stream)) return;
     JobStream& mine = streams_[stream];
     // Without a file it is to be told of the stream again, with one.
     kept_[stream] = static_cast<bool>(file);
@@ -100,7 +102,7 @@ void JobOutput::kept(std::size_t stream, UniqueFd read_end, UniqueFd file) {
 
 Offsets JobOutput::all_kept() {
     Offsets lost{not_awaited, not_awaited};
-    for (std::size_t i = 0; i < pipes_; ++i) {
+    for (std::size_t i = first_; i < pipes_; ++i) {
         if (!streams_[i].read_end) lost[i] = streams_[i].size();
     }
     return lost;

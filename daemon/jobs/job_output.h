@@ -14,6 +14,7 @@
 #include "daemon/jobs/followers.h"
 #include "daemon/jobs/output/job_streams.h"
 #include "daemon/jobs/output/keeper_link.h"
+#include "daemon/jobs/record/record.h"
 #include "daemon/output/message.h"
 #include "model/job.h"
 
@@ -21,9 +22,8 @@ namespace postern::jobs {
 
 class JobOutput {
   public:
-    // `stored`: bytes to be kept of each stream. A job that was started before has no pipes yet;
-    // `pipes` says how many it had.
-    JobOutput(JobId job, JobStreams streams, std::size_t pipes, std::uint64_t stored);
+    // A job that was started before has no pipes yet; its record says which it had.
+    JobOutput(const Record& record, JobStreams streams);
 
     [[nodiscard]] const JobStream& stream(std::size_t which) const { return streams_[which]; }
     // 0: a job of a version before this, which writes to the files itself.
@@ -65,11 +65,16 @@ class JobOutput {
     [[nodiscard]] bool is_kept() const;
 
   private:
+    // The keeper has nothing to do with it: it goes straight, or the job writes to its file itself.
+    [[nodiscard]] bool not_kept(std::size_t stream) const {
+        return stream < first_ || stream >= pipes_;
+    }
     [[nodiscard]] output::Message about(std::size_t stream, output::Kind kind) const;
 
     JobId job_;
     std::array<JobStream, stream_count> streams_;
-    std::size_t pipes_;
+    std::size_t pipes_;  // of them; those before `first_` are not kept
+    std::size_t first_;
     std::uint64_t stored_;       // of each stream, as the action or the limit says
     std::uint64_t bound_;        // the same, as the disk allows
     std::uint64_t told_stored_;  // as the keeper was told

@@ -73,8 +73,20 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     const std::function<bool(const JobId& job)>& admit) {
     POSTERN_TRY(JobStreams streams,
                 JobStreams::create(folder, table_->keeper(), one_pipe, record.stored_output > 0));
-    JobParts parts{
-        std::move(record), std::move(streams), {}, std::move(follower), std::move(place)};
+    const Straight straight = follower ? follower->straight() : Straight{};
+    ClientEnds of_client;
+    UniqueFd stdin_end;
+    if (straight.output) of_client.output = std::move(streams.streams[0].read_end);
+    if (straight.input) {
+        auto pipe = table_->keeper().take_input_pipe();
+        if (!pipe) return fail("no pipe is to be had of postern-output");
+        stdin_end = std::move(pipe->read_end);
+        of_client.input = std::move(pipe->write_end);
+    }
+    record.stdout_not_kept = straight.output;
+    if (straight.any()) follower->take_ends(std::move(of_client));
+    JobParts parts{std::move(record),   std::move(streams), {},
+                   std::move(follower), std::move(place),   std::move(stdin_end)};
     for (std::size_t i = 0; i < stream_count && parts.follower; ++i) {
         POSTERN_TRY(parts.readers[i], parts.streams.streams[i].open_reader());
     }

@@ -24,14 +24,15 @@ void for_each_number(M& message, Each each) {
 
 bool is_kind(std::uint8_t kind) {
     return (kind >= static_cast<std::uint8_t>(Kind::hello) &&
-            kind <= static_cast<std::uint8_t>(Kind::forget)) ||
+            kind <= static_cast<std::uint8_t>(Kind::want_inputs)) ||
            (kind >= static_cast<std::uint8_t>(Kind::kept) &&
-            kind <= static_cast<std::uint8_t>(Kind::finished));
+            kind <= static_cast<std::uint8_t>(Kind::input));
 }
 
 bool names_job(Kind kind) {
-    return kind != Kind::hello && kind != Kind::want_pipes && kind != Kind::room &&
-           kind != Kind::all_kept && kind != Kind::pipe;
+    return kind != Kind::hello && kind != Kind::want_pipes && kind != Kind::want_inputs &&
+           kind != Kind::room && kind != Kind::all_kept && kind != Kind::pipe &&
+           kind != Kind::input;
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 //       | -- hello ------------------------->  |   on each connection, first
 //       | <------------------- kept ..., all_kept   what it has
 //       | -- keep, or forget --------------->  |   what it has not, or is to have no more
-//       | -- want_pipes -------------------->  |
-//       | <------------------------- pipe ...  |
+//       | -- want_pipes, want_inputs ------->  |
+//       | <------------------ pipe, input ...  |
 //       | -- keep --------------------------> |   before a job is started
 //       | -- watch -------------------------> |   whenever what followers have or want changes
 //       | <------------------------ grown ---  |
@@ -37,21 +37,23 @@ enum class Kind : std::uint8_t {
     // job, stream, stored, floor, awaited, followers; descriptors: read end, file. Of a stream that
     // is kept already, what it lacks is taken and the rest let go.
     keep,
-    watch,   // job, stream, stored, floor, awaited, followers
-    room,    // count: 0 where nothing could be freed for the streams that are in trouble
-    finish,  // job: what is in its pipes now is taken, and they are let go; always answered
-    forget,  // job: is let go at once
+    watch,        // job, stream, stored, floor, awaited, followers
+    room,         // count: 0 where nothing could be freed for the streams that are in trouble
+    finish,       // job: what is in its pipes now is taken, and they are let go; always answered
+    forget,       // job: is let go at once
+    want_inputs,  // count: so many more
     // Keeper to guard.
     // job, stream, stored, floor, followers, stall: what is left of it; descriptors: read end, and
     // file where it has one (a stream that came out of the service manager's store has none).
     kept = 64,
     all_kept,
-    // descriptors: read end, write end; mode 0622. Or none, and error: there is no pipe to be had,
-    // and of those that were wanted no more come.
+    // For a job to write into. descriptors: read end, write end; mode 0622. Or none, and error:
+    // there is no pipe to be had, and of those that were wanted no more come.
     pipe,
     grown,     // job, stream, sizes
     trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
     finished,  // job, sizes (0 of what was not kept); it is not kept any more
+    input,     // as pipe, for a job to read from: mode 0644
 };
 
 inline constexpr std::uint8_t version = 1;

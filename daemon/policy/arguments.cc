@@ -131,8 +131,12 @@ Texts fill(const Template& element, const Bound& bound) {
 
 }  // namespace
 
-Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments) {
+Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments,
+                                              const std::optional<std::string>& input) {
     POSTERN_TRY(auto bound, check_all(action, arguments));
+    if (input && action.description.input == Input::none) {
+        return refuse("input", "this action takes no standard input");
+    }
 
     Command command;
     command.argv.push_back(action.program);
@@ -146,6 +150,7 @@ Result<Command, ArgumentError> bind_arguments(const Action& action, const Argume
         }
         command.stdin_text = std::move(text);
     }
+    if (input) command.stdin_text = input;
     for (const ArgumentSpec& spec : action.description.arguments) {
         const auto found = bound.find(spec.name);
         if (found != bound.end()) command.shown.emplace_back(spec.name, show(spec, found->second));

@@ -29,6 +29,9 @@ struct ArgumentError {
     std::string message;
 };
 
-Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments);
+// `input`: what the caller gives for standard input. An action that takes none is an error of the
+// argument "input".
+Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments,
+                                              const std::optional<std::string>& input = {});
 
 }  // namespace postern::policy

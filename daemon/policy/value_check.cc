@@ -41,9 +41,16 @@ std::string dash_problem(const ArgumentSpec& spec, std::string_view text) {
     return show(spec, text) + " begins with \"-\", which this argument does not allow";
 }
 
+// With spaces for what a text of several lines may have besides.
+std::string in_one_line(std::string text) {
+    std::ranges::replace_if(text, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    return text;
+}
+
 std::optional<std::string> string_problem(const ArgumentSpec& spec, const re2::RE2* pattern,
                                           const std::string& text) {
-    if (const auto forbidden = forbidden_character(text)) {
+    const auto forbidden = forbidden_character(spec.multiline ? in_one_line(text) : text);
+    if (forbidden) {
         return show(spec, text) + " contains " + *forbidden + ", which no argument may";
     }
     // What can't be empty must not be (the default); "minLength": 0 allows it.
@@ -57,7 +64,7 @@ std::optional<std::string> string_problem(const ArgumentSpec& spec, const re2::R
         return show(spec, text) + " is " + count(text.size(), "byte") + " long, at least " +
                std::to_string(least) + " are needed";
     }
-    const std::size_t most = spec.max_length.value_or(limits::json_string_bytes);
+    const std::size_t most = spec.max_length.value_or(static_cast<std::uint32_t>(most_bytes(spec)));
     if (text.size() > most) {
         return show(spec, text) + " is " + count(text.size(), "byte") + " long, at most " +
                std::to_string(most) + " are allowed";
@@ -168,6 +175,10 @@ std::string expectation(const ArgumentSpec& spec) {
         text += " that matches " + *spec.pattern;
     }
     return spec.type == ArgumentType::list ? "a list, each element " + text : text;
+}
+
+std::size_t most_bytes(const ArgumentSpec& spec) {
+    return spec.multiline ? limits::multiline_bytes : limits::json_string_bytes;
 }
 
 std::string type_name(ArgumentType type) {

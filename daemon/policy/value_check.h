@@ -1,6 +1,7 @@
 // One value against what its argument must be.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -16,6 +17,9 @@ std::optional<std::string> value_problem(const ArgumentSpec& spec, const re2::RE
 
 // What a value must be, e.g. `one of nginx, php-fpm` or `an integer from 1 to 10`.
 std::string expectation(const ArgumentSpec& spec);
+
+// Bytes that a string of this argument may have where its declaration sets no bound.
+std::size_t most_bytes(const ArgumentSpec& spec);
 
 // "a string" and so on.
 std::string type_name(ArgumentType type);

@@ -203,7 +203,11 @@ bool Connection::proceed() {
 
 void Connection::reply(const json& parameters, bool continues) {
     if (last_oneway_) return;
-    socket_.queue(protocol::encode_reply(parameters, continues, last_terminator_));
+    socket_.queue(text_of(parameters, continues));
+}
+
+std::string Connection::text_of(const json& parameters, bool continues) const {
+    return protocol::encode_reply(parameters, continues, last_terminator_);
 }
 
 void Connection::output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) {

@@ -93,6 +93,9 @@ class Connection final : public Replies {
     void reply(const nlohmann::json& parameters, bool continues) override;
     void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) override;
     void error(std::string_view error, const nlohmann::json& parameters) override;
+    [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
+                                      bool continues) const override;
+    [[nodiscard]] bool all_sent() const override { return socket_.backlog() == 0; }
     [[nodiscard]] std::size_t room() const override;
     [[nodiscard]] std::uint64_t queued() const override;
     [[nodiscard]] std::uint64_t sent() const override { return socket_.total(); }

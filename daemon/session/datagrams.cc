@@ -83,7 +83,7 @@ void Datagrams::begin(const channel::Datagram& packet) {
 }
 
 void Datagrams::reply(const json& parameters, bool continues) {
-    std::string text = protocol::encode_reply(parameters, continues, terminator_.value_or('\0'));
+    std::string text = text_of(parameters, continues);
     if (text.size() > limits::datagram_reply_bytes) {
         return reject(
             errors::not_by_datagram,
@@ -93,6 +93,10 @@ void Datagrams::reply(const json& parameters, bool continues) {
             PacketFault::not_available);
     }
     send(PacketFault::none, std::move(text));
+}
+
+std::string Datagrams::text_of(const json& parameters, bool continues) const {
+    return protocol::encode_reply(parameters, continues, terminator_.value_or('\0'));
 }
 
 // The guard's own refusals: it has written them down.

@@ -41,6 +41,10 @@ class Datagrams final : public Replies {
     void output(std::string_view /*job*/,
                 const std::array<protocol::OutputPart, 2>& /*parts*/) override {}
     void error(std::string_view error, const nlohmann::json& parameters) override;
+    // Nobody asks: a packet's call hands nothing over.
+    [[nodiscard]] std::string text_of(const nlohmann::json& parameters,
+                                      bool continues) const override;
+    [[nodiscard]] bool all_sent() const override { return true; }
     [[nodiscard]] std::size_t room() const override { return 0; }
     // No packet follows a job.
     [[nodiscard]] std::uint64_t queued() const override { return 0; }

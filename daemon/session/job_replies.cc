@@ -22,6 +22,7 @@ json end_of(JobResult result, const std::array<std::optional<std::uint64_t>, 2>&
 
 bool JobReplies::take(const CallAnswer& answer, std::vector<UniqueFd>& files) {
     if (const auto* started = std::get_if<JobStarted>(&answer)) return start(*started, files);
+    if (std::holds_alternative<HandedOver>(answer)) return std::exchange(handing_over_, false);
     if (std::holds_alternative<JobOutput>(answer)) return std::exchange(output_awaited_, false);
     const auto* ended = std::get_if<JobEnded>(&answer);
     if (ended == nullptr || !started() || result_) return false;
@@ -31,7 +32,10 @@ bool JobReplies::take(const CallAnswer& answer, std::vector<UniqueFd>& files) {
 
 bool JobReplies::start(const JobStarted& started, std::vector<UniqueFd>& files) {
     if (!job_.empty() || started.job.empty()) return false;
+    // Nobody but a call with "more" asks for descriptors.
+    if ((started.hands_output || started.hands_input) && output_ != Output::stream) return false;
     job_ = started.job;
+    about_ = started;
     if (output_ == Output::stream) {
         reader_.emplace<JobStream>(std::move(files[0]), std::move(files[1]), offsets_);
     } else if (output_ == Output::whole) {
@@ -44,7 +48,7 @@ JobReplies::Next JobReplies::next(std::size_t room) {
     if (waits()) return {};
     if (output_ == Output::none) return result_ ? Next(reply(json::object(), false)) : Next();
     if (output_ == Output::stream && !std::exchange(announced_, true)) {
-        return reply(json::object(), true);
+        return announce();
     }
     // Rather than look into files that are most likely still empty.
     if (!std::exchange(reading_, true)) return await_output(offsets_);
@@ -61,12 +65,25 @@ JobReplies::Next JobReplies::next(JobStream& stream, std::size_t room) {
 JobReplies::Next JobReplies::next(JobSummary& summary) {
     if (result_) {
         json parameters = summary.finish();
+        if (about_.stdout_not_kept) parameters["stdoutNotKept"] = true;
         parameters["result"] = end_of(*result_, summary.beyond_end());
         return reply(std::move(parameters), false);
     }
     summary.read();
     // Where enough is read, the end is all that is waited for.
     return summary.full() ? Next() : await_output(summary.read_to());
+}
+
+JobReplies::Reply JobReplies::announce() {
+    json parameters = json::object();
+    if (about_.stdout_not_kept) parameters["stdoutNotKept"] = true;
+    std::size_t descriptors = 0;
+    if (about_.hands_output) parameters["outputFileDescriptor"] = descriptors++;
+    if (about_.hands_input) parameters["inputFileDescriptor"] = descriptors++;
+    handing_over_ = descriptors > 0;
+    Reply announced = reply(std::move(parameters), true);
+    announced.hands_over = handing_over_;
+    return announced;
 }
 
 std::array<std::uint64_t, 2> JobReplies::given() const {

@@ -40,7 +40,18 @@ class JobReplies {
     bool take(const CallAnswer& answer, std::vector<UniqueFd>& files);
 
     // Nothing comes next until the guard says more.
-    [[nodiscard]] bool waits() const { return !started() || (output_awaited_ && !result_); }
+    [[nodiscard]] bool waits() const {
+        return !started() || handing_over_ || (output_awaited_ && !result_);
+    }
+
+    // Whether a refusal is an answer to what it is at: not once the job has started, but where what
+    // goes straight could not be handed over.
+    [[nodiscard]] bool refusable() const { return !started() || handing_over_; }
+
+    // The next reply is one that hands over.
+    [[nodiscard]] bool announces_alone() const {
+        return !announced_ && (about_.hands_output || about_.hands_input);
+    }
 
     // How far the client has each stream once it has got all replies so far; not_awaited for one
     // that it wants no more of.
@@ -49,6 +60,8 @@ class JobReplies {
     struct Reply {
         nlohmann::json parameters;
         bool continues = false;
+        // It is the guard that sends it, with descriptors: alone, after everything before it.
+        bool hands_over = false;
     };
     // Nothing, a reply, output (a reply that continues), or what to tell the guard.
     using Next = std::variant<std::monostate, Reply, JobStream::Chunk, AwaitOutput>;
@@ -59,6 +72,7 @@ class JobReplies {
     bool start(const JobStarted& started, std::vector<UniqueFd>& files);
     Next next(JobStream& stream, std::size_t room);
     Next next(JobSummary& summary);
+    Reply announce();
     [[nodiscard]] Reply reply(nlohmann::json parameters, bool continues) const;
     AwaitOutput await_output(std::array<std::uint64_t, 2> read_to);
 
@@ -68,6 +82,8 @@ class JobReplies {
     JobId job_;
     std::variant<std::monostate, JobStream, JobSummary> reader_;
     bool announced_ = false;  // the reply that says which job it is
+    JobStarted about_;        // what else it says
+    bool handing_over_ = false;
     bool reading_ = false;
     bool output_awaited_ = false;
     std::optional<JobResult> result_;

@@ -93,6 +93,7 @@ json argument_json(const ArgumentSpec& spec) {
     if (spec.type == ArgumentType::list) argument["items"] = name_of(type_names, spec.items);
     if (spec.fallback) argument["default"] = json_from(*spec.fallback);
     if (!spec.values.empty()) argument["values"] = spec.values;
+    if (spec.multiline) argument["multiline"] = true;
     put("pattern", spec.pattern);
     put("minLength", spec.min_length);
     put("maxLength", spec.max_length);
@@ -130,6 +131,10 @@ json action_json(const ActionDescription& action) {
         {"onDisconnect", action.kill_on_disconnect ? "kill" : "keep"}};
     if (!action.description.empty()) described["description"] = action.description;
     if (action.datagram) described["datagram"] = true;
+    if (action.input != Input::none) {
+        described["input"] = action.input == Input::direct ? "direct" : "text";
+    }
+    if (action.direct_output) described["output"] = "direct";
     return described;
 }
 

@@ -5,9 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "base/limits.h"
 #include "base/version.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
+#include "protocol/base64.h"
 #include "protocol/call.h"
 #include "protocol/interfaces.h"
 
@@ -35,6 +37,29 @@ class Fields {
         if (value->is_object()) return arguments_from_json(*value);
         note(name);
         return {};
+    }
+    // A "?bool": absent and null are false.
+    bool flag(const char* name) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return false;
+        if (value->is_boolean()) return value->get<bool>();
+        note(name);
+        return false;
+    }
+    // A "?string" of text, or another one that is base64; one of them at most.
+    std::optional<std::string> bytes(const char* text_name, const char* base64_name) {
+        const json* text = take(text_name);
+        const json* base64 = take(base64_name);
+        const auto absent = [](const json* value) { return value == nullptr || value->is_null(); };
+        if (absent(text) && absent(base64)) return std::nullopt;
+        const char* const name = absent(base64) ? text_name : base64_name;
+        std::optional<std::string> given;
+        if (absent(base64) && text->is_string()) given = text->get<std::string>();
+        if (absent(text) && base64->is_string()) {
+            given = protocol::decode_base64(base64->get_ref<const std::string&>());
+        }
+        if (!given || given->size() > limits::input_bytes) note(name);
+        return given;
     }
     // A "?string" that must be a key: absent and null are the same.
     std::string key(const char* name) {
@@ -98,7 +123,8 @@ constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
 
 RunCall run_call(Fields& fields) {
-    return {fields.text("action"), fields.arguments("arguments"), fields.key("key")};
+    return {fields.text("action"), fields.arguments("arguments"), fields.key("key"),
+            fields.bytes("input", "inputBase64"), fields.flag("descriptors")};
 }
 
 CheckCall check_call(Fields& fields) {
@@ -185,6 +211,10 @@ JobReplies job_replies(const Context& context, std::array<std::uint64_t, 2> offs
 }
 
 Answer run(const Context& context, RunCall call) {
+    // They come with the reply that says "started".
+    if (call.descriptors && !context.more) {
+        return Rejected{protocol::errors::invalid_parameter, {{"parameter", "descriptors"}}};
+    }
     // A packet does not wait for its job.
     if (context.datagram) return Asked{std::move(call), OneReply{one<Detached, detached>}};
     return Asked{std::move(call), job_replies(context, {})};

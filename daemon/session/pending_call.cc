@@ -42,7 +42,7 @@ bool PendingCall::take(channel::RequestId request, const CallAnswer& answer,
     if (request != request_) return false;
     auto* const job = std::get_if<JobReplies>(&replies_);
     if (const auto* refused = std::get_if<Refused>(&answer)) {
-        if (job != nullptr && job->started()) return false;
+        if (job != nullptr && !job->refusable()) return false;
         to_.error(refusal_error(refused->refusal), refusal_json(*refused, action_));
         ended_ = true;
         return true;
@@ -87,7 +87,7 @@ bool PendingCall::proceed(JobReplies& job) {
     for (int i = 0; i < chunks_per_turn; ++i) {
         if (job.waits()) return false;
         const std::size_t room = to_.room();
-        if (room == 0) return true;
+        if (room == 0 || (job.announces_alone() && !to_.all_sent())) return true;
         const JobReplies::Next next = job.next(room);
         if (const auto* await = std::get_if<AwaitOutput>(&next)) {
             guard_.send({connection_, request_, *await});
@@ -99,6 +99,10 @@ bool PendingCall::proceed(JobReplies& job) {
             to_.output(job.job().text(), {{{out.missed, out.bytes}, {err.missed, err.bytes}}});
         } else {
             const auto& reply = std::get<JobReplies::Reply>(next);
+            if (reply.hands_over) {
+                guard_.send({connection_, request_, HandOver{to_.text_of(reply.parameters, true)}});
+                return false;
+            }
             to_.reply(reply.parameters, reply.continues);
             ended_ = !reply.continues;
         }

@@ -31,6 +31,11 @@ class Replies {
     // One that continues, with what a job wrote.
     virtual void output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) = 0;
     virtual void error(std::string_view error, const nlohmann::json& parameters) = 0;
+    // A reply as it goes over the wire.
+    [[nodiscard]] virtual std::string text_of(const nlohmann::json& parameters,
+                                              bool continues) const = 0;
+    // The client's side has taken all that was sent.
+    [[nodiscard]] virtual bool all_sent() const = 0;
     // Bytes of each stream that the next reply with output may have. 0: so much waits for the
     // client that no further output is to be read for it.
     [[nodiscard]] virtual std::size_t room() const = 0;

@@ -18,9 +18,9 @@ _posternctl() {
     local verbs='run notify list describe check whoami ping call lint status reload log-level jobs'
     local options='--socket --user --json --help --version'
     local -A own=(
-        [run]='--datagram'
+        [run]='--datagram --file --input --no-input'
         [describe]='--datagram'
-        [check]='--datagram'
+        [check]='--datagram --file'
         [whoami]='--datagram'
         [ping]='--datagram'
         [call]='--more --lines'
@@ -41,6 +41,16 @@ _posternctl() {
                 ((i + 1 < COMP_CWORD)) && _posternctl_socket=(--socket "${COMP_WORDS[i + 1]}")
                 ((i++))
                 ;;
+            --file)
+                # NAME=PATH is three words.
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i += 2))
+                ;;
+            --input)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
             --user) _posternctl_socket=(--user) ;;
             --datagram) datagram=(--datagram) ;;
             -*) ;;
@@ -54,7 +64,7 @@ _posternctl() {
         esac
     done
 
-    if [[ $previous == --socket ]]; then
+    if [[ $previous == --socket || $previous == --input ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return

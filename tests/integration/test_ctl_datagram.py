@@ -542,11 +542,11 @@ def test_notify_takes_no_value_that_the_daemon_would_have_to_refuse(folder, box,
 
 
 def test_notify_keeps_to_the_limits_of_the_daemon(folder, box):
-    """Text of 4 KiB and lists of 256: one more would be refused where nobody hears it."""
+    """Text of 32 KiB and lists of 256: one more would be refused where nobody hears it."""
     with FakeDatagramDaemon(folder, {"Run": []}) as daemon:
         for fits, too_much, said in (
-                (["x=" + "y" * 4096], ["x=" + "y" * 4097],
-                 "x: a string of 4097 bytes is longer than the limit of 4096"),
+                (["x=" + "y" * 32768], ["x=" + "y" * 32769],
+                 "x: a string of 32769 bytes is longer than the limit of 32768"),
                 (["x=1"] * 256, ["x=1"] * 257, "x[256]: more than 256 elements")):
             assert outcome(ctl(daemon, box, "notify", "a", *fits)) == (0, "", "")
             assert outcome(ctl(daemon, box, "notify", "a", *too_much)) == (

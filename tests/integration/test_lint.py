@@ -67,6 +67,9 @@ BOTH_TAKE = [
                   "SystemCallFilter": ["@system-service", "~@mount"], "UMask": "0077",
                   "CapabilityBoundingSet": ""}),
     good(exec=["/bin/cat"], stdin="{a}", arguments={"a": {"type": "string", "secret": True}}),
+    good(input="text"), good(input="direct", output="direct", stderr="stdout", datagram=True),
+    good(exec=["/bin/cat"], stdin="{a}",
+         arguments={"a": {"type": "string", "multiline": True, "maxLength": 32768}}),
 ]
 BOTH_REFUSE = [
     [], "text", {}, {k: v for k, v in GOOD.items() if k != "allow"},
@@ -103,6 +106,11 @@ BOTH_REFUSE = [
     good(exec=["/bin/cat"], stdin="{a}",
          arguments={"a": {"type": "string", "secret": True, "default": "x"}}),
     good(exec=["/bin/echo", "{1}"], arguments={"1": {"type": "string"}}),
+    good(input="file"), good(input=True), good(input="text", stdin="x"), good(output="stored"),
+    argument(type="integer", multiline=True), argument(type="boolean", multiline=True),
+    argument(type="list", items="string", multiline=True), argument(type="string", multiline="yes"),
+    argument(type="string", multiline=False, maxLength=4097),
+    argument(type="string", multiline=True, maxLength=32769),
 ]
 # What no schema of this kind can say: the rest of the file, or of the machine.
 ONLY_THE_LOADER_REFUSES = [
@@ -111,6 +119,7 @@ ONLY_THE_LOADER_REFUSES = [
     (good(exec=["/bin/echo", "{a}"]), 'there is no argument "a"'),
     (good(arguments={"a": {"type": "string"}}), "is not used"),
     (argument(type="string", secret=True), "is secret"),
+    (argument(type="string", multiline=True), "is multiline"),
     (argument(type="string", pattern="["), "is no regular expression"),
     (argument(type="string", minLength=2, maxLength=1), "is less than"),
     (argument(type="string", enum=["x"], default="y"), "is not one of"),

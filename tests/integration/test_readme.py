@@ -72,3 +72,28 @@ def test_the_line_through_nc_is_answered(guard, member):
     result = identity.run_as(member, ["/bin/sh", "-c", line], env={"PATH": "/usr/bin:/bin"})
     assert json.loads(result.stdout) == {"parameters": {"actions": [
         {"name": "log.tail", "summary": "Show the end of a log"}]}}
+
+
+def test_the_dump_and_the_restore(start_guard, folder, member):
+    site = folder / "site"
+    site.mkdir()
+    (site / "page").write_text("a page")
+    _, dump, restore = (block.replace("/srv/site", str(site))
+                        for block in re.findall(r"```json\n(.*?)```", README, re.S)[:3])
+    guard = start_guard({"site.dump": dump, "site.restore": restore})
+    (dump,) = commands("posternctl run site.dump")
+    (restore,) = commands("posternctl run site.restore")
+    box = folder / "box"
+    box.mkdir()
+    box.chmod(0o777)
+
+    def run(line):
+        line = line.replace("posternctl", f"{harness.program('posternctl')} --socket {guard.socket_path}")
+        result = identity.run_as(member, ["/bin/sh", "-c", f"cd {box} && {line}"],
+                                 env={"PATH": "/usr/bin:/bin"})
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+    run(dump)
+    (site / "page").unlink()
+    run(restore)
+    assert (site / "page").read_text() == "a page"

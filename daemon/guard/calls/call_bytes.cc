@@ -43,7 +43,8 @@ class CallBytes {
 
 }  // namespace
 
-std::vector<std::uint8_t> call_bytes(std::string_view action, const Arguments& arguments) {
+std::vector<std::uint8_t> call_bytes(std::string_view action, const Arguments& arguments,
+                                     const std::optional<std::string>& input) {
     std::vector<const NamedValue*> sorted;
     sorted.reserve(arguments.size());
     for (const NamedValue& argument : arguments) sorted.push_back(&argument);
@@ -58,6 +59,7 @@ std::vector<std::uint8_t> call_bytes(std::string_view action, const Arguments& a
         bytes.text(argument->name);
         bytes.value(argument->value);
     }
+    if (input) bytes.text(*input);
     return std::move(bytes).take();
 }
 

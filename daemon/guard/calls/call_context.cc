@@ -13,4 +13,8 @@ AuditEvent CallContext::event(AuditEvent::Kind kind, const std::string& action) 
     return event;
 }
 
+void OngoingCall::hand_over(const CallPtr& call, const HandOver& /*asked*/) {
+    call->link().violated("it handed over what there is not");
+}
+
 }  // namespace postern

@@ -31,6 +31,10 @@ struct Origin {
     Way way = Way::stream;
 };
 
+class CallContext;
+// Shared by what waits for something before it answers.
+using CallPtr = std::shared_ptr<CallContext>;
+
 // A call that its first answer does not end. Its connection keeps it.
 class OngoingCall {
   public:
@@ -39,6 +43,8 @@ class OngoingCall {
     OngoingCall(const OngoingCall&) = delete;
     OngoingCall& operator=(const OngoingCall&) = delete;
     virtual void await_output(const AwaitOutput& read) = 0;
+    // The session is to be told whether it came to anything.
+    virtual void hand_over(const CallPtr& call, const HandOver& asked);
     // False: no honest session says so.
     virtual bool output_taken(const OutputTaken& taken) = 0;
     // The connection is over; this is destroyed afterwards.
@@ -62,6 +68,12 @@ class CallLink {
     virtual OngoingCall* kept() = 0;
     // How many are kept by the connection of this call.
     [[nodiscard]] virtual std::size_t kept_by_connection() const = 0;
+    // From now on the one call of its connection whose client gets descriptors is this one. False:
+    // another was, or this connection can't carry any.
+    virtual bool take_hand_over() = 0;
+    // Sends the bytes to the client, alone, and the descriptors with their first one. Never blocks.
+    // False: they were not sent.
+    virtual bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) = 0;
 };
 
 class CallContext {
@@ -96,9 +108,6 @@ class CallContext {
     std::unique_ptr<CallLink> link_;
     Audit& audit_;
 };
-
-// Shared by what waits for something before it answers.
-using CallPtr = std::shared_ptr<CallContext>;
 
 // Who serves calls.
 class CallHandler {

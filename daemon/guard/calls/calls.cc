@@ -64,6 +64,9 @@ bool could_be_a_callers(const Call& asked) {
             if constexpr (requires { call.arguments; }) {
                 fits = fits && text_bytes(call.arguments) <= limits::message_bytes;
             }
+            if constexpr (requires { call.input; }) {
+                fits = fits && (!call.input || call.input->size() <= limits::input_bytes);
+            }
             return fits;
         },
         asked);
@@ -103,6 +106,7 @@ struct Calls::Table {
         row<AwaitOutput, Who::caller, &Calls::await_output>("AwaitOutput", by_connection),
         row<OutputTaken, Who::caller, &Calls::output_taken>("OutputTaken", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
+        row<HandOver, Who::caller, &Calls::hand_over>("HandOver", by_connection),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -129,8 +133,9 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     if (!could_be_a_callers(asked)) {
         return call->link().violated("it asked for more than a message can hold");
     }
-    const bool goes_on =
-        std::holds_alternative<AwaitOutput>(asked) || std::holds_alternative<OutputTaken>(asked);
+    const bool goes_on = std::holds_alternative<AwaitOutput>(asked) ||
+                         std::holds_alternative<OutputTaken>(asked) ||
+                         std::holds_alternative<HandOver>(asked);
     if (!goes_on && call->link().kept() != nullptr) {
         return call->link().violated("it used the number of a call under way");
     }
@@ -178,6 +183,15 @@ void Calls::output_taken(const CallPtr& call, const OutputTaken& asked) {
     if (ongoing != nullptr && !ongoing->output_taken(asked)) {
         call->link().violated("it said that its client has output that there is not");
     }
+}
+
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
+void Calls::hand_over(const CallPtr& call, const HandOver& asked) {
+    OngoingCall* const ongoing = call->link().kept();
+    if (ongoing == nullptr || asked.reply.size() > limits::started_reply_bytes) {
+        return call->link().violated("it handed over what there is not");
+    }
+    ongoing->hand_over(call, asked);
 }
 
 void Calls::manage(const CallPtr& call, const ManageCall& asked) {

@@ -76,6 +76,7 @@ class Calls final : public CallHandler {
     void await_output(const CallPtr& call, const AwaitOutput& asked);
     void output_taken(const CallPtr& call, const OutputTaken& asked);
     void manage(const CallPtr& call, const ManageCall& asked);
+    void hand_over(const CallPtr& call, const HandOver& asked);
 
     template <typename Asked, auto handler>
     static void serve(Calls& calls, const CallPtr& call, const Call& asked);

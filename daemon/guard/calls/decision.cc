@@ -37,8 +37,9 @@ bool reachable_or_refuse(CallContext& call, const policy::Action& action) {
 }
 
 std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,
-                                              const Arguments& arguments) {
-    auto command = policy::bind_arguments(action, arguments);
+                                              const Arguments& arguments,
+                                              const std::optional<std::string>& input) {
+    auto command = policy::bind_arguments(action, arguments, input);
     if (command) return std::move(*command);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action.description.name);
     event.reason = command.error().message;

@@ -19,8 +19,10 @@ policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snap
 // Whether it may be run by the way that the call came: a packet needs the action's own word.
 bool reachable_or_refuse(CallContext& call, const policy::Action& action);
 
-// Absent: the arguments are not what they must be, and it is refused.
+// Absent: the arguments are not what they must be, or there is input (absent: none) which the
+// action does not take, and it is refused.
 std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,
-                                              const Arguments& arguments);
+                                              const Arguments& arguments,
+                                              const std::optional<std::string>& input = {});
 
 }  // namespace postern

@@ -10,18 +10,20 @@
 namespace postern {
 namespace {
 
-void answer_started(CallContext& call, const JobId& job, UniqueFd stdout_file,
+void answer_started(CallContext& call, const JobStarted& started, UniqueFd stdout_file,
                     UniqueFd stderr_file) {
     std::vector<UniqueFd> files;
     files.push_back(std::move(stdout_file));
     files.push_back(std::move(stderr_file));
-    call.answer(JobStarted{job}, std::move(files));
+    call.answer(started, std::move(files));
 }
 
 }  // namespace
 
 void Following::started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) {
-    answer_started(*call_, job, std::move(stdout_file), std::move(stderr_file));
+    announced_.job = job;
+    announced_.stdout_not_kept = stdout_not_kept_;
+    answer_started(*call_, announced_, std::move(stdout_file), std::move(stderr_file));
 }
 
 void Following::start_failed(const JobId& job, const jobs::StartFailure& failure) {
@@ -70,13 +72,15 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                                 " jobs already; connect once more for another");
     }
     if (!is_over(record.state)) {
-        auto follower = jobs.follow(record.job, std::make_unique<Following>(call, record.action));
+        auto follower = jobs.follow(
+            record.job, std::make_unique<Following>(call, record.action, record.stdout_not_kept));
         if (follower) {
             return call->link().keep(std::make_unique<Followed>(jobs, record.job, *follower));
         }
         spdlog::error("job {} can't be followed: {}", record.job.text(), follower.error().message);
     } else if (auto output = jobs.open_output(record.job)) {
-        answer_started(*call, record.job, std::move((*output)[0]), std::move((*output)[1]));
+        answer_started(*call, {.job = record.job, .stdout_not_kept = record.stdout_not_kept},
+                       std::move((*output)[0]), std::move((*output)[1]));
         return call->answer(JobEnded{record.result});
     } else {
         spdlog::error("the output of job {} can't be read: {}", record.job.text(),

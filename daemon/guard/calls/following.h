@@ -15,19 +15,26 @@ namespace postern {
 // The side of it that the job tells. Each answer goes to the call.
 class Following : public jobs::Follower {
   public:
-    Following(CallPtr call, std::string action)
-        : call_(std::move(call)), action_(std::move(action)) {}
+    // `stdout_not_kept`: as JobStarted has it.
+    Following(CallPtr call, std::string action, bool stdout_not_kept)
+        : call_(std::move(call)), action_(std::move(action)), stdout_not_kept_(stdout_not_kept) {}
 
     void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
     void start_failed(const JobId& job, const jobs::StartFailure& failure) override;
     void output(const JobId& job) override;
     void ended(const JobId& job, const JobResult& result) override;
 
+  protected:
+    // The client gets descriptors first.
+    void announce(JobStarted started) { announced_ = std::move(started); }
+
   private:
     void finish(CallAnswer answer);
 
     CallPtr call_;
     std::string action_;
+    bool stdout_not_kept_;
+    JobStarted announced_;
 };
 
 // The other side: the connection keeps it, as long as the job is followed.

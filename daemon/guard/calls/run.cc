@@ -13,6 +13,7 @@
 #include "daemon/guard/calls/admission.h"
 #include "daemon/guard/calls/call_bytes.h"
 #include "daemon/guard/calls/decision.h"
+#include "daemon/guard/calls/direct_run.h"
 #include "daemon/guard/calls/following.h"
 #include "daemon/guard/calls/own_jobs.h"
 
@@ -37,8 +38,23 @@ bool same_arguments(std::vector<std::pair<std::string, std::string>> one,
 // The follower of a job that this call has started.
 class Starter final : public Following {
   public:
-    Starter(CallPtr call, std::string action, std::shared_ptr<Run> run)
-        : Following(std::move(call), std::move(action)), run_(std::move(run)) {}
+    // `direct`: what goes straight; null: nothing.
+    Starter(CallPtr call, std::string action, std::shared_ptr<Run> run,
+            std::shared_ptr<DirectRun> direct)
+        : Following(std::move(call), std::move(action), direct && direct->straight.output),
+          run_(std::move(run)),
+          direct_(std::move(direct)) {
+        if (!direct_) return;
+        JobStarted started;
+        started.hands_output = direct_->straight.output;
+        started.hands_input = direct_->straight.input;
+        announce(std::move(started));
+    }
+
+    [[nodiscard]] jobs::Straight straight() const override {
+        return direct_ ? direct_->straight : jobs::Straight{};
+    }
+    void take_ends(jobs::ClientEnds ends) override { direct_->take(std::move(ends)); }
 
     void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override {
         // Nothing more is asked of it: its secrets are let go.
@@ -51,8 +67,18 @@ class Starter final : public Following {
         if (!run || !run->start_again(failure)) Following::start_failed(job, failure);
     }
 
+    void ended(const JobId& job, const JobResult& result) override {
+        // The client is to have its ends first: what was written is in the pipe.
+        if (direct_ && !direct_->of_client.empty()) {
+            direct_->ended = result;
+        } else {
+            Following::ended(job, result);
+        }
+    }
+
   private:
     std::shared_ptr<Run> run_;
+    std::shared_ptr<DirectRun> direct_;
 };
 
 // What its connection keeps while it waits for its turn.
@@ -90,12 +116,25 @@ void Run::begin() {
     if (!admit_or_refuse(*call_, environment_, asked_.action) || !key_fits()) {
         return set_state(State::over);
     }
+    if (!may_go_straight(*decided)) return set_state(State::over);
     wait(decided->verdict.action->description.kill_on_disconnect);
 }
 
 // False: it does not, and the call is refused.
 bool Run::key_fits() {
     return asked_.key.empty() || admit_key_or_refuse(*call_, environment_.jobs, asked_.action);
+}
+
+// False: its data is to go straight, and can't by this connection; the call is refused.
+bool Run::may_go_straight(const Decided& decided) {
+    if (hands_over_ || !straight_of(asked_, *decided.verdict.action).any()) return true;
+    hands_over_ = call_->link().take_hand_over();
+    if (hands_over_) return true;
+    refuse(
+        "limit connection", "", Refusal::limit_reached, "connection",
+        "a connection carries one call whose data goes straight, and none where the action's file "
+        "did not say so when it was made; connect once more for this one");
+    return false;
 }
 
 std::optional<Run::Decided> Run::decide() {
@@ -108,7 +147,7 @@ std::optional<Run::Decided> Run::decide() {
         return std::nullopt;
     }
     set_state(State::decided);
-    digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments));
+    digest_ = environment_.jobs.digest(call_bytes(asked_.action, asked_.arguments, asked_.input));
     Known known(std::nullopt);
     if (!asked_.key.empty()) {
         known = find_own(*call_, environment_.jobs, asked_.key, *decided.snapshot);
@@ -117,7 +156,7 @@ std::optional<Run::Decided> Run::decide() {
         set_state(State::over);
         return std::nullopt;
     }
-    auto command = bind_or_refuse(*call_, *action, asked_.arguments);
+    auto command = bind_or_refuse(*call_, *action, asked_.arguments, asked_.input);
     if (!command) {
         set_state(State::over);
         return std::nullopt;
@@ -232,9 +271,17 @@ bool Run::answered_by_key(const Known& found, const policy::Command& command) {
 void Run::start(const Decided& decided, jobs::StartPlace place) {
     const policy::Verdict& verdict = decided.verdict;
     std::unique_ptr<jobs::Follower> follower;
+    std::shared_ptr<DirectRun> direct;
+    // A reload may have made it direct while it waited.
+    if (hands_over_) {
+        if (const jobs::Straight straight = straight_of(asked_, *verdict.action); straight.any()) {
+            direct = std::make_shared<DirectRun>();
+            direct->straight = straight;
+        }
+    }
     // Nobody waits for the end of a job that a packet has started.
     if (!call_->is_packet()) {
-        follower = std::make_unique<Starter>(call_, asked_.action, shared_from_this());
+        follower = std::make_unique<Starter>(call_, asked_.action, shared_from_this(), direct);
     }
     const auto admit = [&](const JobId& job) {
         AuditEvent event = call_->event(AuditEvent::Kind::job_started, asked_.action);
@@ -266,6 +313,8 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     ++starts_;
     if (call_->is_packet()) {
         call_->answer(Detached{*job});
+    } else if (direct) {
+        call_->link().keep(std::make_unique<DirectlyFollowed>(environment_.jobs, *job, direct));
     } else {
         call_->link().keep(
             std::make_unique<Followed>(environment_.jobs, *job, jobs::first_follower));

@@ -78,6 +78,7 @@ class Run : public std::enable_shared_from_this<Run> {
     // Absent: it is over, and answered.
     std::optional<Decided> decide();
     bool key_fits();
+    bool may_go_straight(const Decided& decided);
     void wait(bool needs_its_caller);
     void take_turn(jobs::StartPlace place);
     void refuse_turn(jobs::StartQueue::Refusal why);
@@ -98,6 +99,7 @@ class Run : public std::enable_shared_from_this<Run> {
     State state_ = State::received;
     int starts_ = 0;
     jobs::StartQueue::Ticket ticket_ = 0;  // while it waits
+    bool hands_over_ = false;              // the connection's one call that does is this one
     bool needs_its_caller_ = false;        // else it is started though nobody waits for it
 };
 

@@ -34,7 +34,7 @@ struct Limits {
     std::uint64_t reply_output = 32ULL << 10;
     std::uint64_t stored_output = 64ULL << 20;
     std::uint64_t stored_output_per_user = 0;  // 0: half of the total
-    std::uint64_t stored_output_total = 0;    // 0: as jobs::with_defaults()
+    std::uint64_t stored_output_total = 0;     // 0: as jobs::with_defaults()
 };
 
 // The limit's name, which may be given in the spelling of an older version too (jobs-per-uid for

@@ -48,4 +48,16 @@ std::size_t SessionCall::kept_by_connection() const {
     return connection == nullptr ? 0 : connection->ongoing.size();
 }
 
+bool SessionCall::take_hand_over() {
+    const auto session = session_.lock();
+    return session && session->connection(connection_) != nullptr &&
+           session->take_hand_over(connection_);
+}
+
+bool SessionCall::hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) {
+    const auto session = session_.lock();
+    return session && session->connection(connection_) != nullptr &&
+           session->hand_over(connection_, bytes, descriptors);
+}
+
 }  // namespace postern

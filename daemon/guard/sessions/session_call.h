@@ -25,6 +25,8 @@ class SessionCall final : public CallLink {
     void forget() override;
     OngoingCall* kept() override;
     [[nodiscard]] std::size_t kept_by_connection() const override;
+    bool take_hand_over() override;
+    bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) override;
 
   private:
     std::weak_ptr<SessionProcess> session_;

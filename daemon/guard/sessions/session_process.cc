@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/version.h"
 #include "daemon/guard/listen/socket_options.h"
+#include "daemon/guard/sessions/hand_over.h"
 #include "daemon/guard/sessions/session_call.h"
 
 namespace postern {
@@ -90,6 +91,9 @@ SessionProcess::~SessionProcess() {
     channel_source_.reset();
     channel_.reset();
     for (auto& waiting : waiting_) closer_.refuse(std::move(waiting.connection));
+    for (auto& [id, info] : connections_) {
+        if (info.socket) closer_.refuse(std::move(info.socket));
+    }
 }
 
 Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
@@ -152,6 +156,19 @@ void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
     if (added) ++ongoing_calls_;
 }
 
+bool SessionProcess::take_hand_over(channel::ConnectionId id) {
+    ConnectionInfo& info = connections_.at(id);
+    return info.socket && !std::exchange(info.hands_over, true);
+}
+
+bool SessionProcess::hand_over(channel::ConnectionId id, const std::string& bytes,
+                               const std::vector<UniqueFd>& descriptors) {
+    UniqueFd socket = std::move(connections_.at(id).socket);
+    const bool sent = socket && give_to_client(socket.get(), bytes, descriptors);
+    if (socket) closer_.close(std::move(socket));
+    return sent;
+}
+
 void SessionProcess::forget(channel::ConnectionId id, channel::RequestId request) {
     ConnectionInfo& info = connections_.at(id);
     ongoing_calls_ -= info.ongoing.erase(request);
@@ -192,6 +209,11 @@ void SessionProcess::send(channel::Envelope<channel::ToSession> message,
 void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
     if (!serves()) return;
     if (outbox_.empty()) taken_ = steady_clock::now();
+    keeps_sockets_ = std::ranges::any_of(
+        policy::granted(*snapshot, *caller_, key_->unit), [](const policy::Action* action) {
+            const ActionDescription& described = action->description;
+            return described.direct_output || described.input == Input::direct;
+        });
     if (const char* const fault = outbox_.add_snapshot(std::move(snapshot), *caller_, key_->unit)) {
         return end(fault);
     }
@@ -242,8 +264,12 @@ bool SessionProcess::pump_connection() {
                                     origin.way == Way::administrator};
     const int descriptor = connection.get();
     if (!send_now(channel::encode({id, {}, about}), std::span(&descriptor, 1))) return false;
-    // The session may have it and be done with it already, so this may be the last reference.
-    closer_.close(std::move(connection));
+    if (keeps_sockets_) {
+        connections_.find(id)->second.socket = std::move(connection);
+    } else {
+        // The session may have it and be done with it already, so this may be the last reference.
+        closer_.close(std::move(connection));
+    }
     waiting_.pop_front();
     if (unacknowledged_++ == 0) acknowledged_ = steady_clock::now();
     return true;
@@ -348,9 +374,10 @@ void SessionProcess::handle_accepted(channel::ConnectionId id, ConnectionInfo& i
 }
 
 void SessionProcess::handle_closed(channel::ConnectionId id, channel::CloseCause cause) {
-    const auto closed = connections_.extract(id);
+    auto closed = connections_.extract(id);
     if (cause != channel::CloseCause::over) audit_dropped(closed.mapped().origin, cause);
     ongoing_calls_ -= closed.mapped().ongoing.size();
+    if (closed.mapped().socket) closer_.close(std::move(closed.mapped().socket));
     for (const auto& [request, call] : closed.mapped().ongoing) call->left(jobs::Leaving::gone);
     events_.connection_closed(*this);
 }
@@ -444,6 +471,9 @@ void SessionProcess::end_now(const std::string& failure) {
         for (const auto& [request, call] : info.ongoing) call->left(jobs::Leaving::interrupted);
     }
     events_.session_ended(*this);
+    for (auto& [id, info] : connections_) {
+        if (info.socket) closer_.refuse(std::move(info.socket));
+    }
     connections_.clear();
     ongoing_calls_ = 0;
     packet_ids_.clear();

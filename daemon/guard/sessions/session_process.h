@@ -48,6 +48,12 @@ struct ConnectionInfo {
     std::optional<PacketOrigin> packet = std::nullopt;  // absent: a connection
     // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::map<channel::RequestId, std::unique_ptr<OngoingCall>> ongoing = {};
+    // The guard's own copy, for a client that may yet be given descriptors (a session can send
+    // none). Only while its caller may run an action whose data goes straight; the one call that
+    // does takes it, and it goes with the connection.
+    // NOLINTNEXTLINE(readability-redundant-member-init)
+    UniqueFd socket = {};
+    bool hands_over = false;  // a call has taken it
 };
 
 // Whom a session is for: callers that differ in any of this never share one. Two processes of one
@@ -106,6 +112,10 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] ConnectionInfo* connection(channel::ConnectionId id);
 
     // Calls that go on are kept by their connection, which must be there.
+    // As CallLink has them.
+    bool take_hand_over(channel::ConnectionId id);
+    bool hand_over(channel::ConnectionId id, const std::string& bytes,
+                   const std::vector<UniqueFd>& descriptors);
     void keep(channel::ConnectionId id, channel::RequestId request,
               std::unique_ptr<OngoingCall> call);
     void forget(channel::ConnectionId id, channel::RequestId request);
@@ -194,6 +204,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     std::set<channel::ConnectionId> packet_ids_;  // numbered in the order in which they came
     PacketLoad packets_;
     std::size_t ongoing_calls_ = 0;  // of all connections
+    bool keeps_sockets_ = false;     // the caller may run an action whose data goes straight
     Outbox outbox_;
     MonotonicTime last_used_;
     // Started, acknowledged, or got the first of what it has to acknowledge.

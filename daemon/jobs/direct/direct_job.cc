@@ -60,7 +60,8 @@ void DirectJob::set_state(State state) {
 
 void DirectJob::start(const policy::Action& action, const policy::Command& command) {
     timeout_ = action.description.timeout;
-    Result<Launched> launched = launch_job(host().settings(), action, command, record(), output());
+    Result<Launched> launched =
+        launch_job(host().settings(), action, command, record(), output(), take_stdin_end());
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {

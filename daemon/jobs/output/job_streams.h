@@ -2,7 +2,8 @@
 // the file that postern-output moves what is in there to.
 //
 // The guard holds the read end as long as the job runs, so that the keeper gets it back when that
-// has died, and so that it can see whether all was moved. It never reads from it.
+// has died, and so that it can see whether all was moved. It never reads from it. Where standard
+// output goes straight to a client, that has the read end and nobody else; the file stays empty.
 #pragma once
 
 #include <array>

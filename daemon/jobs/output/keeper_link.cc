@@ -14,10 +14,6 @@ namespace {
 // One that is restarted is there again within milliseconds; one that was stopped is not.
 constexpr std::chrono::milliseconds first_retry{20};
 constexpr std::chrono::milliseconds last_retry{1000};
-// Enough for the starts of a moment (a job takes two at most, start_queue.h bounds how many begin
-// in one turn), and few enough to cost nothing: an empty pipe has no pages.
-constexpr std::size_t stock = 32;
-constexpr std::size_t low_stock = 16;
 // So that a keeper that says much does not have the loop to itself.
 constexpr int packets_per_turn = 64;
 
@@ -89,12 +85,8 @@ void KeeperLink::receive() {
 bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& descriptors) {
     const auto message = output::decode(received.packet);
     if (!message || message->kind < output::Kind::kept) return false;
-    if (message->kind == output::Kind::pipe) {
-        if (descriptors.size() != 2) return false;
-        pipes_.push_back({std::move(descriptors[0]), std::move(descriptors[1])});
-        if (asked_for_ > 0) --asked_for_;
-        return true;
-    }
+    if (message->kind == output::Kind::pipe) return put_into(outputs_, descriptors);
+    if (message->kind == output::Kind::input) return put_into(inputs_, descriptors);
     if (message->kind == output::Kind::all_kept) {
         says_all_ = true;
         retry_after_ = first_retry;
@@ -106,7 +98,7 @@ bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& 
 
 bool KeeperLink::ready() const {
     constexpr std::size_t of_a_job = 2;
-    return says_all_ && !full_ && pipes_.size() >= of_a_job;
+    return says_all_ && !full_ && outputs_.pipes.size() >= of_a_job && !inputs_.pipes.empty();
 }
 
 bool KeeperLink::send(const output::Message& message, std::span<const int> descriptors) {
@@ -127,18 +119,28 @@ bool KeeperLink::send(const output::Message& message, std::span<const int> descr
     return false;
 }
 
-void KeeperLink::ask_for_pipes() {
-    if (pipes_.size() + asked_for_ > low_stock) return;
-    output::Message want;
-    want.kind = output::Kind::want_pipes;
-    want.count = static_cast<std::uint32_t>(stock - pipes_.size() - asked_for_);
-    if (send(want)) asked_for_ += want.count;
+bool KeeperLink::put_into(Stock& stock, std::vector<UniqueFd>& descriptors) {
+    if (descriptors.size() != 2) return false;
+    stock.pipes.push_back({std::move(descriptors[0]), std::move(descriptors[1])});
+    if (stock.asked_for > 0) --stock.asked_for;
+    return true;
 }
 
-std::optional<Pipe> KeeperLink::take_pipe() {
-    if (pipes_.empty()) return std::nullopt;
-    Pipe pipe = std::move(pipes_.back());
-    pipes_.pop_back();
+void KeeperLink::ask_for_pipes() {
+    for (Stock* const stock : {&outputs_, &inputs_}) {
+        const std::size_t have = stock->pipes.size() + stock->asked_for;
+        if (have > stock->most / 2) continue;
+        output::Message want;
+        want.kind = stock->want;
+        want.count = static_cast<std::uint32_t>(stock->most - have);
+        if (send(want)) stock->asked_for += want.count;
+    }
+}
+
+std::optional<Pipe> KeeperLink::take_from(Stock& stock) {
+    if (stock.pipes.empty()) return std::nullopt;
+    Pipe pipe = std::move(stock.pipes.back());
+    stock.pipes.pop_back();
     ask_for_pipes();
     if (!ready()) was_ready_ = false;
     return pipe;
@@ -148,7 +150,8 @@ std::optional<Pipe> KeeperLink::take_pipe() {
 void KeeperLink::end(const std::string& why) {
     source_.reset();
     channel_.reset();
-    asked_for_ = 0;
+    outputs_.asked_for = 0;
+    inputs_.asked_for = 0;
     was_ready_ = false;
     problem_ = why;
     static_cast<void>(retry_timer_.arm(retry_after_));

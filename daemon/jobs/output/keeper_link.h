@@ -60,8 +60,9 @@ class KeeperLink {
     [[nodiscard]] bool ready() const;
     // Never waits. The descriptors stay the caller's. False: not now; see Hooks.
     bool send(const output::Message& message, std::span<const int> descriptors = {});
-    // None: the stock is empty, and more will come.
-    std::optional<Pipe> take_pipe();
+    // For a job to write into, and to read from. None: the stock is empty, and more will come.
+    std::optional<Pipe> take_pipe() { return take_from(outputs_); }
+    std::optional<Pipe> take_input_pipe() { return take_from(inputs_); }
     // Why it is not there. Empty: it is.
     [[nodiscard]] const std::string& problem() const { return problem_; }
 
@@ -71,6 +72,15 @@ class KeeperLink {
     void on_events(std::uint32_t events);
     void receive();
     bool take(const channel::Received& received, std::vector<UniqueFd>& descriptors);
+    struct Stock {
+        output::Kind want;
+        std::size_t most;
+        // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+        std::vector<Pipe> pipes = {};
+        std::size_t asked_for = 0;  // that are to come
+    };
+    static bool put_into(Stock& stock, std::vector<UniqueFd>& descriptors);
+    std::optional<Pipe> take_from(Stock& stock);
     void ask_for_pipes();
     void end(const std::string& why);
 
@@ -87,8 +97,10 @@ class KeeperLink {
     bool full_ = false;
     bool was_ready_ = false;
     std::string problem_;
-    std::vector<Pipe> pipes_;
-    std::size_t asked_for_ = 0;  // pipes that are to come
+    // Enough for the starts of a moment (start_queue.h bounds how many begin in one turn), and few
+    // enough to cost nothing: an empty pipe has no pages.
+    Stock outputs_{output::Kind::want_pipes, 32};
+    Stock inputs_{output::Kind::want_inputs, 8};
 };
 
 }  // namespace postern::jobs

@@ -153,6 +153,7 @@ std::string to_json(const Record& record) {
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
     if (record.pipes > 0) object["pipes"] = record.pipes;
     if (record.pipes > 0) object["storedOutput"] = record.stored_output;
+    if (record.stdout_not_kept) object["stdoutNotKept"] = true;
     if (record.ending) object["ending"] = name_of(*record.ending);
     if (record.state != RecordState::starting) {
         object["startedUsec"] = usec_of(record.result.started);
@@ -202,6 +203,7 @@ Result<Record> from_json(std::string_view text) {
         record.pipes = fields.number<std::uint32_t>("pipes");
         record.stored_output = fields.number<std::uint64_t>("storedOutput");
     }
+    if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
     if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");

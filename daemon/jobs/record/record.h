@@ -43,10 +43,11 @@ struct Record {
     std::string cgroup;  // its folder; empty: it has none
     std::string unit;    // its name, where systemd supervises the job; else empty
     // Its streams' pipes: 1 where both are one. 0: it writes to its files itself (a version
-    // before).
+    // before). All of them are kept, but for standard output's where that goes straight.
     std::uint32_t pipes = 0;
     std::uint64_t stored_output = 0;  // bytes to be kept of each stream, where it has pipes
     bool kill_on_disconnect = false;
+    bool stdout_not_kept = false;  // its pipe goes straight to whoever started it
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
     JobResult result;

@@ -83,7 +83,7 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
     const auto program = program_of(action);
-    auto stdin_file = stdin_of(command);
+    auto stdin_file = stdin_of(command, take_stdin_end());
     if (!program || !stdin_file) {
         return fail_later({"the program could not be started",
                            program ? stdin_file.error().message : program.error().message});
@@ -114,6 +114,8 @@ void UnitJob::resume() {
 }
 
 void UnitJob::answered(const std::optional<CallError>& error) {
+    // systemd has its own, or gets none any more.
+    stdin_file_.reset();
     if (!error) return accepted();
     if (!error->name.empty()) return refused(*error);
     // It may have come to systemd all the same, or may yet come.
@@ -136,7 +138,6 @@ void UnitJob::refused(const CallError& error) {
 
 void UnitJob::accepted() {
     set_state(State::watching);
-    stdin_file_.reset();
     sandbox_.clear();
     own_record().state = RecordState::running;
     own_record().result.started = wall_clock();

@@ -6,7 +6,7 @@ namespace postern::output {
 namespace {
 
 bool is_from_guard(Kind kind) {
-    return kind <= Kind::forget;
+    return kind <= Kind::want_inputs;
 }
 
 std::size_t descriptors_of(Kind kind) {

@@ -22,13 +22,11 @@ constexpr int messages_in_turn = 64;
 constexpr std::uint32_t most_pipes_wanted = 256;
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
 
-// Its mode lets a job open its output by name again, whoever it is; nobody else has the pipe below
-// its /proc.
-Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe() {
+Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
     std::array<int, 2> ends{-1, -1};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Unexpected(errno);
     std::pair<UniqueFd, UniqueFd> made{UniqueFd(ends[0]), UniqueFd(ends[1])};
-    if (::fchmod(made.second.get(), 0622) != 0) return Unexpected(errno);
+    if (::fchmod(made.second.get(), mode) != 0) return Unexpected(errno);
     return made;
 }
 
@@ -135,8 +133,10 @@ void Keeper::let_guard_go() {
     guard_.reset();
     to_report_.clear();
     owes_all_kept_ = false;
-    pipes_wanted_ = 0;
-    spare_pipe_.reset();
+    for (Pipes& pipes : pipes_) {
+        pipes.wanted = 0;
+        pipes.spare.reset();
+    }
     if (std::exchange(greeted_, false)) mover_.guard_went(now_);
 }
 
@@ -170,8 +170,10 @@ bool Keeper::obey(GuardLink::Hearing hearing) {
         case Kind::hello:
             return greet(message);
         case Kind::want_pipes:
-            pipes_wanted_ = std::min(most_pipes_wanted,
-                                     pipes_wanted_ + std::min(most_pipes_wanted, message.count));
+            want(pipes_[0], message.count);
+            return true;
+        case Kind::want_inputs:
+            want(pipes_[1], message.count);
             return true;
         case Kind::keep:
             return keep(std::move(hearing));
@@ -293,28 +295,40 @@ channel::Sent Keeper::report() {
     return sent;
 }
 
+void Keeper::want(Pipes& pipes, std::uint32_t count) {
+    pipes.wanted = std::min(most_pipes_wanted, pipes.wanted + std::min(most_pipes_wanted, count));
+}
+
 channel::Sent Keeper::give_pipes() {
-    while (pipes_wanted_ > 0) {
+    for (Pipes& pipes : pipes_) {
+        const channel::Sent sent = give(pipes);
+        if (sent != channel::Sent::sent) return sent;
+    }
+    return channel::Sent::sent;
+}
+
+channel::Sent Keeper::give(Pipes& pipes) {
+    while (pipes.wanted > 0) {
         Message message;
-        message.kind = Kind::pipe;
-        if (!spare_pipe_) {
-            auto made = make_pipe();
+        message.kind = pipes.kind;
+        if (!pipes.spare) {
+            auto made = make_pipe(pipes.mode);
             if (made) {
-                spare_pipe_ = *std::move(made);
+                pipes.spare = *std::move(made);
             } else {
                 message.error = static_cast<std::uint32_t>(made.error());
             }
         }
         channel::Sent sent = channel::Sent::sent;
-        if (spare_pipe_) {
-            const std::array<int, 2> ends = {spare_pipe_->first.get(), spare_pipe_->second.get()};
+        if (pipes.spare) {
+            const std::array<int, 2> ends = {pipes.spare->first.get(), pipes.spare->second.get()};
             sent = guard_->send(message, ends);
         } else {
             sent = guard_->send(message, {});
         }
         if (sent != channel::Sent::sent) return sent;
-        pipes_wanted_ = spare_pipe_ ? pipes_wanted_ - 1 : 0;
-        spare_pipe_.reset();
+        pipes.wanted = pipes.spare ? pipes.wanted - 1 : 0;
+        pipes.spare.reset();
     }
     return channel::Sent::sent;
 }

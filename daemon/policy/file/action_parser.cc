@@ -35,12 +35,18 @@ constexpr std::uint64_t most_stored = std::uint64_t{1} << 40;
 constexpr std::string_view default_search_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr std::array<Key, 19> top_keys = {{
-    {"summary", {}},      {"description", {}},  {"exec", {}},        {"stdin", {}},
-    {"arguments", {}},    {"allow", {}},        {"deny", {}},        {"user", {}},
-    {"group", {}},        {"groups", {}},       {"environment", {}}, {"workingDirectory", {}},
-    {"timeout", {}},      {"onDisconnect", {}}, {"datagram", {}},    {"stderr", {}},
-    {"storedOutput", {}}, {"sandbox", {}},      {"$schema", {}},
+constexpr std::array<Key, 21> top_keys = {{
+    {"summary", {}},      {"description", {}},
+    {"exec", {}},         {"stdin", {}},
+    {"input", {}},        {"output", {}},
+    {"arguments", {}},    {"allow", {}},
+    {"deny", {}},         {"user", {}},
+    {"group", {}},        {"groups", {}},
+    {"environment", {}},  {"workingDirectory", {}},
+    {"timeout", {}},      {"onDisconnect", {}},
+    {"datagram", {}},     {"stderr", {}},
+    {"storedOutput", {}}, {"sandbox", {}},
+    {"$schema", {}},
 }};
 
 bool is_environment_name(std::string_view name) {
@@ -66,6 +72,8 @@ class Parser {
             read_exec();
             read_stdin();
             check_use();
+            read_input();
+            read_output();
             read_stderr();
             read_stored_output();
             read_sandbox();
@@ -221,6 +229,11 @@ class Parser {
                 document_.report(
                     node, "a list fills elements of its own; write \"{" + piece.text + "}\" alone");
             }
+            if (spec->multiline) {
+                document_.report(node, "the argument " + in_quotes(piece.text) +
+                                           " is multiline, which no command line is; hand it over "
+                                           "in \"stdin\"");
+            }
             if (spec->secret) {
                 document_.report(node, "the argument " + in_quotes(piece.text) +
                                            " is secret, and a command line can be read by "
@@ -228,6 +241,36 @@ class Parser {
             }
         }
         action_.command.push_back(*std::move(pieces));
+    }
+
+    // What the caller gives for standard input.
+    void read_input() {
+        const auto node = member("input");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "text" && *text != "direct") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "text" or "direct")");
+        }
+        if (member("stdin")) {
+            document_.report_key(*node,
+                                 "contradicts \"stdin\", which says what standard input is; remove "
+                                 "one of them");
+        }
+        action_.description.input = *text == "direct" ? Input::direct : Input::text;
+    }
+
+    void read_output() {
+        const auto node = member("output");
+        if (!node) return;
+        const auto text = document_.text(*node);
+        if (!text) return;
+        if (*text != "direct") {
+            document_.report(*node, in_quotes(*text) + R"( is not known; use "direct" to have )"
+                                                       "standard output go straight to the caller, "
+                                                       "or remove it");
+        }
+        action_.description.direct_output = true;
     }
 
     void read_stdin() {

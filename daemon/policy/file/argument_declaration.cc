@@ -61,6 +61,9 @@ class Reader {
         if (!read_types()) return std::nullopt;
         if (!document_.check_keys(node_, keys())) return std::nullopt;
         read_text_keys();
+        if (spec_.type == ArgumentType::string) {
+            spec_.multiline = read_flag("multiline", false);
+        }
         read_bounds();
         read_flags();
         if (spec_.pattern) compile(*spec_.pattern);
@@ -140,6 +143,7 @@ class Reader {
             {"items", only_if(list)},
             {"minItems", only_if(list)},
             {"maxItems", only_if(list)},
+            {"multiline", only_if(string && !list)},
             {"secret", only_if(!list)},
             {"allowLeadingDash", only_if(string || integer)},
         };
@@ -203,8 +207,8 @@ class Reader {
 
     void read_bounds() {
         // No message can carry more.
-        spec_.min_length = read_count("minLength", limits::json_string_bytes);
-        spec_.max_length = read_count("maxLength", limits::json_string_bytes);
+        spec_.min_length = read_count("minLength", most_bytes(spec_));
+        spec_.max_length = read_count("maxLength", most_bytes(spec_));
         check_order("minLength", spec_.min_length, "maxLength", spec_.max_length);
         spec_.min_items = read_count("minItems", limits::json_members);
         spec_.max_items = read_count("maxItems", limits::json_members);

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace postern {
 namespace {
@@ -206,6 +209,32 @@ TEST(LineColumn, CountsCharactersAndLines) {
     EXPECT_EQ(at(9), "3:1");
     EXPECT_EQ(at(10), "3:2");
     EXPECT_EQ(at(1000), "3:2");
+}
+
+// Longer strings, by where they stand.
+TEST(StrictJson, LongStrings) {
+    static constexpr std::array<std::string_view, 2> one = {"a", "b"};
+    static constexpr std::array<std::string_view, 2> any = {"l", "*"};
+    static constexpr std::array places = {LongString{one, 6}, LongString{any, 7}};
+    const JsonLimits limits{.string_bytes = 4, .long_strings = places};
+    for (const char* text : {R"({"a":{"b":"123456"}})", R"({"l":{"x":"1234567","y":"1234567"}})",
+                             R"({"a":{"c":"1234"}})"}) {
+        EXPECT_EQ(error_of(text, limits), "accepted") << text;
+    }
+    const std::pair<std::string, std::string> rows[] = {
+        {R"({"a":{"b":"1234567"}})", "10: a.b: a string of 7 bytes is longer than the limit of 6"},
+        {R"({"l":{"x":"12345678"}})", "10: l.x: a string of 8 bytes is longer than the limit of 7"},
+        {R"({"a":{"c":"12345"}})", "10: a.c: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"a":["12345"]})", "6: a[0]: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"l":{"x":["12345"]}})",
+         "11: l.x[0]: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"l":["12345"]})", "6: l[0]: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"b":"12345"})", "5: b: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"x":{"a":{"b":"12345"}}})",
+         "15: x.a.b: a string of 5 bytes is longer than the limit of 4"},
+        {R"({"l":{"12345":1}})", "6: l: a key of 5 bytes is longer than the limit of 4"},
+    };
+    for (const auto& [text, error] : rows) EXPECT_EQ(error_of(text, limits), error);
 }
 
 }  // namespace

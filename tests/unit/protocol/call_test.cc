@@ -94,6 +94,16 @@ TEST(DecodeCall, HoldsItsLimits) {
     const auto text = [&](std::size_t bytes) { return with('"' + std::string(bytes, 'x') + '"'); };
     EXPECT_TRUE(decode_call(text(limits::json_string_bytes)).has_value());
     EXPECT_THAT(error_of(text(limits::json_string_bytes + 1)), HasSubstr("4096"));
+    const auto longer = [](const std::string& parameters, std::size_t bytes) {
+        return R"({"method":"a.B","parameters":)" + parameters + std::string(bytes, 'x') +
+               (parameters.find("arguments") == std::string::npos ? "\"}}" : "\"}}}");
+    };
+    for (const auto& [place, most] : {std::pair{R"({"input":")", limits::input_bytes},
+                                      {R"({"inputBase64":")", std::size_t{43692}},
+                                      {R"({"arguments":{"x":")", limits::multiline_bytes}}) {
+        EXPECT_TRUE(decode_call(longer(place, most)).has_value()) << place;
+        EXPECT_THAT(error_of(longer(place, most + 1)), HasSubstr(std::to_string(most)));
+    }
 
     const auto members = [](std::size_t count) {
         json object = json::object();

@@ -80,29 +80,31 @@ ActionDescription some_action() {
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
     const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
-    return {{{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
-            {{}, {}, Groups{{1, 2147483648, 4294967294}}},
-            {{}, {}, SnapshotBegin{7}},
-            {{}, {}, SnapshotAction{some_action()}},
-            {{}, {}, SnapshotEnd{}},
-            {connection, {}, Connection{-5, "x.service", true}},
-            {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
-            {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
-            {connection, request, CheckPassed{}},
-            {connection, request, Described{some_action()}},
-            {connection, request, JobStarted{job}},
-            {connection, request, JobOutput{}},
-            {connection, request, JobEnded{some_result()}},
-            {connection, request, JobFound{view}},
-            {connection, request, Detached{job}},
-            {connection, request,
-             StatusReport{"0", 7, time_of(1795525093704675), "debug", "systemd", 3, "w", "full"}},
-            {connection, request, SocketReport{"/run/s", true, true}},
-            {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
-            {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
-            {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
-            {connection, request, Managed{true, "why", 5}},
-            {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}}};
+    return {
+        {{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
+        {{}, {}, Groups{{1, 2147483648, 4294967294}}},
+        {{}, {}, SnapshotBegin{7}},
+        {{}, {}, SnapshotAction{some_action()}},
+        {{}, {}, SnapshotEnd{}},
+        {connection, {}, Connection{-5, "x.service", true}},
+        {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
+        {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
+        {connection, request, CheckPassed{}},
+        {connection, request, Described{some_action()}},
+        {connection, request, JobStarted{job, true, true, true}},
+        {connection, request, JobOutput{}},
+        {connection, request, JobEnded{some_result()}},
+        {connection, request, JobFound{view}},
+        {connection, request, Detached{job}},
+        {connection, request,
+         StatusReport{"0", 7, time_of(1795525093704675), "debug", "systemd", 3, "w", "o", "full"}},
+        {connection, request, SocketReport{"/run/s", true, true}},
+        {connection, request, CallerReport{1000, 4294967294, "x.service", -1, 256}},
+        {connection, request, BadFileReport{"a", "/a.json", "/a.json:1:1: what; do"}},
+        {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
+        {connection, request, Managed{true, "why", 5}},
+        {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
+        {connection, request, HandedOver{}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -114,14 +116,15 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, {}, Accepted{}},
             {connection, {}, Closed{}},
             {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
-            {connection, request, RunCall{"hello", arguments, "key"}},
+            {connection, request, RunCall{"hello", arguments, "key", "input", true}},
             {connection, request, FollowCall{job}},
             {connection, request, LookUpCall{}},
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
             {connection, request, AwaitOutput{not_awaited, 4}},
             {connection, request, OutputTaken{4, not_awaited}},
-            {connection, request, ManageCall{Management::jobs, "text"}}};
+            {connection, request, ManageCall{Management::jobs, "text"}},
+            {connection, request, HandOver{"{}"}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.
@@ -218,30 +221,31 @@ TEST(ChannelMessages, FieldsComeBack) {
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
     EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Accepted{}}),
-              (Bytes{2, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+              (Bytes{3, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
     EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Closed{CloseCause::reads_nothing}}),
-              (Bytes{2, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
+              (Bytes{3, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
     EXPECT_EQ(encode({{}, {}, SnapshotBegin{3}}),
-              (Bytes{2, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
-    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{2, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
+              (Bytes{3, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
+    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{3, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
                                                    0, 0,  0, 0, 0, 0, 0, 1, 0, 0, 0, 'a'}));
     EXPECT_EQ(encode({connection, request, Refused{Refusal::key_in_use, "k", "m"}}),
-              (Bytes{2,    8,    0,    0,    11,   0,    0,    0,                   // header
+              (Bytes{3,    8,    0,    0,    11,   0,    0,    0,                   // header
                      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                // connection
                      0x98, 0xba, 0xdc, 0xfe,                                        // request
                      6,    1,    0,    0,    0,    'k',  1,    0,    0, 0, 'm'}));  // body
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{2,    68,   0,    0,    34,   0,    0,    0,                         //
-               0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                      //
-               0x98, 0xba, 0xdc, 0xfe,                                              //
-               1,    0,    0,    0,    'r',                                         // action
-               1,    0,    0,    0,                                                 // one argument
-               1,    0,    0,    0,    'n',                                         // its name
-               4,    2,    0,    0,    0,                                           // a list of two
-               3,    1,                                                             // true
-               2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0}));  // no key
+        (Bytes{3,    68,   0,    0,    36,   0,    0,    0,                      //
+               0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
+               0x98, 0xba, 0xdc, 0xfe,                                           //
+               1,    0,    0,    0,    'r',                                      // action
+               1,    0,    0,    0,                                              // one argument
+               1,    0,    0,    0,    'n',                                      // its name
+               4,    2,    0,    0,    0,                                        // a list of two
+               3,    1,                                                          // true
+               2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0,  // no key
+               0,    0}));  // no input, no descriptors
 }
 
 // The numbers are the wire's: a kind that is put between others changes those behind it.
@@ -322,7 +326,8 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
         // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted.
-        EXPECT_EQ(decode_to_session(empty_body).has_value(), kind == 5 || kind == 9 || kind == 12)
+        EXPECT_EQ(decode_to_session(empty_body).has_value(),
+                  kind == 5 || kind == 9 || kind == 12 || kind == 23)
             << kind;
         EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
     }

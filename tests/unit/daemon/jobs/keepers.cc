@@ -71,7 +71,9 @@ void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& des
             return say(all, {});
         }
         case output::Kind::want_pipes:
-            return make_pipes(message.count);
+            return make_pipes(output::Kind::pipe, message.count);
+        case output::Kind::want_inputs:
+            return make_pipes(output::Kind::input, message.count);
         case output::Kind::keep:
             kept_.try_emplace({message.job, message.stream}, std::move(descriptors));
             return;
@@ -84,9 +86,9 @@ void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& des
     }
 }
 
-void FakeKeeper::make_pipes(std::uint32_t count) const {
+void FakeKeeper::make_pipes(output::Kind kind, std::uint32_t count) const {
     output::Message message;
-    message.kind = output::Kind::pipe;
+    message.kind = kind;
     for (std::uint32_t i = 0; i < count; ++i) {
         std::array<int, 2> pipe{-1, -1};
         ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);

@@ -32,7 +32,7 @@ class FakeKeeper {
     void hear();
     void take(const output::Message& message, std::vector<UniqueFd>& descriptors);
     void say(const output::Message& message, std::span<const int> descriptors) const;
-    void make_pipes(std::uint32_t count) const;
+    void make_pipes(output::Kind kind, std::uint32_t count) const;
 
     using Stream = std::pair<JobId, std::uint8_t>;
     std::map<Stream, std::vector<UniqueFd>> kept_;

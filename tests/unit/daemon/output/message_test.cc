@@ -9,14 +9,14 @@
 namespace postern::output {
 namespace {
 
-constexpr std::array all_kinds = {Kind::hello,    Kind::want_pipes, Kind::keep,   Kind::watch,
-                                  Kind::room,     Kind::finish,     Kind::forget, Kind::kept,
-                                  Kind::all_kept, Kind::pipe,       Kind::grown,  Kind::trouble,
-                                  Kind::finished};
+constexpr std::array all_kinds = {Kind::hello,    Kind::want_pipes,  Kind::keep,   Kind::watch,
+                                  Kind::room,     Kind::finish,      Kind::forget, Kind::kept,
+                                  Kind::all_kept, Kind::pipe,        Kind::grown,  Kind::trouble,
+                                  Kind::finished, Kind::want_inputs, Kind::input};
 
 bool names_a_job(Kind kind) {
-    constexpr std::array others = {Kind::hello, Kind::want_pipes, Kind::room, Kind::all_kept,
-                                   Kind::pipe};
+    constexpr std::array others = {Kind::hello, Kind::want_pipes,  Kind::room, Kind::all_kept,
+                                   Kind::pipe,  Kind::want_inputs, Kind::input};
     return std::ranges::find(others, kind) == others.end();
 }
 

@@ -315,5 +315,48 @@ TEST(Arguments, WithoutItsCompiledPatternNothingPasses) {
     EXPECT_EQ(error_of(action, {{"v", std::string("x")}}), "v: can't be checked");
 }
 
+// In "stdin" alone: newlines and tabs, and more bytes; nothing else that no argument may have.
+TEST(Arguments, SeveralLines) {
+    const Action action =
+        action_with("", R"("text": {"type": "string", "multiline": true, "maxLength": 32768})",
+                    R"("stdin": "{text}")");
+    const std::string lines = "one\n\ttwo\n";
+    const auto command = bind_arguments(action, {{"text", lines}});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->stdin_text, lines);
+    EXPECT_EQ(error_of(action, {{"text", std::string(32768, 'x')}}), "accepted");
+    EXPECT_EQ(error_of(action, {{"text", std::string(32769, 'x')}}),
+              "text: \"" + std::string(100, 'x') +
+                  "...\" is 32769 bytes long, at most 32768 are allowed");
+    for (const auto& [value, named] :
+         {std::pair{"a\rb", "U+000D"}, {"a\x1b", "U+001B"}, {"a\u2028", "U+2028"}}) {
+        EXPECT_NE(error_of(action, {{"text", std::string(value)}}).find(named), std::string::npos);
+    }
+    EXPECT_EQ(error_of(action, {{"text", std::string("-----BEGIN\n")}}),
+              "text: \"-----BEGIN\\u000a\" begins with \"-\", which this argument does not allow");
+}
+
+TEST(Arguments, SeveralLinesAreNoCommandLine) {
+    const std::string text =
+        R"({"summary": "s", "allow": [], "exec": ["/usr/bin/true", "{t}"], "arguments": {"t": )"
+        R"({"type": "string", "multiline": true}}})";
+    const auto action = parse_action("a", "/a.json", text, own_options());
+    ASSERT_FALSE(action);
+    EXPECT_EQ(
+        action.error().message,
+        "/a.json:1:57: exec[1]: the argument \"t\" is multiline, which no command line is; hand "
+        "it over in \"stdin\"");
+}
+
+TEST(Arguments, Input) {
+    const Action takes = action_with("", "", R"("input": "text")");
+    EXPECT_EQ(bind_arguments(takes, {}, "given")->stdin_text, "given");
+    EXPECT_EQ(bind_arguments(takes, {})->stdin_text, std::nullopt);
+    const auto refused = bind_arguments(action_with("", ""), {}, "given");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().argument, "input");
+    EXPECT_EQ(refused.error().message, "input: this action takes no standard input");
+}
+
 }  // namespace
 }  // namespace postern::policy

@@ -142,6 +142,8 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, ManageCall>) {
                 return "manage #" + number + " " + std::to_string(static_cast<int>(m.what)) + " " +
                        json(m.text).dump();
+            } else if constexpr (std::is_same_v<M, HandOver>) {
+                return "hand over #" + number + " " + escape(m.reply);
             } else if constexpr (std::is_same_v<M, AwaitOutput>) {
                 return "await #" + number + " " + std::to_string(m.stdout_offset) + " " +
                        std::to_string(m.stderr_offset);
@@ -233,7 +235,13 @@ class Conversation {
         } else if (verb == "start") {
             const UniqueFd out = out_.reader();
             const UniqueFd err = err_.reader();
-            say(JobStarted{job_}, {out.get(), err.get()});
+            // "direct": both ways; "elsewhere": to whoever started it.
+            JobStarted started{job_};
+            started.stdout_not_kept = !rest.empty();
+            started.hands_output = started.hands_input = rest == "direct";
+            say(started, {out.get(), err.get()});
+        } else if (verb == "handed") {
+            say(HandedOver{});
         } else if (verb == "stdout") {  // the job writes
             out_.append(unescape(rest));
         } else if (verb == "stderr") {

@@ -51,13 +51,18 @@ std::map<std::string, test::VarlinkMethod> declared() {
 json right_value(const std::string& type) {
     if (type == "string") return "x";
     if (type == "int") return 8;
+    if (type == "bool") return false;
     EXPECT_EQ(type, "object") << "this test knows no other type of parameter yet";
     return json::object();
 }
 
+// Of one thing in two spellings a call has one.
+constexpr const char* instead_of_input = "inputBase64";
+
 json right_parameters(const test::VarlinkMethod& method, bool with_optional = true) {
     json parameters = json::object();
     for (const auto& field : method.in) {
+        if (field.name == instead_of_input) continue;
         if (!field.optional || with_optional) parameters[field.name] = right_value(field.type);
     }
     return parameters;
@@ -111,6 +116,8 @@ TEST(MethodTable, TakesExactlyTheParametersOfTheTexts) {
             json wrong = right_parameters(method);
             for (const json& value : {json(7), json(true), json::array({"x"}), json(1.5)}) {
                 if (field.type == "int" && value == 7) continue;
+                if (field.type == "bool" && value == true) continue;
+                if (field.name == instead_of_input) wrong.erase("input");
                 wrong[field.name] = value;
                 EXPECT_EQ(bad_parameter(call(name, wrong)), field.name) << name << " " << value;
             }

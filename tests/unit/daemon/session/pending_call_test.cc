@@ -23,9 +23,10 @@ enum class Through : std::uint8_t { connection, administrator, packet };
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
     const JobId job("0123456789abcdef0123456789abcdef");
-    return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
-            JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
-            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{}};
+    return {Refused{},      CheckPassed{},        Described{},     JobStarted{job},
+            JobOutput{},    JobEnded{},           JobFound{},      Detached{job},
+            StatusReport{}, SocketReport{},       CallerReport{},  BadFileReport{},
+            JobReport{},    Managed{true, "", 1}, WarningReport{}, HandedOver{}};
 }
 
 template <typename... Answers>

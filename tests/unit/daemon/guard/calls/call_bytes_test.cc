@@ -40,14 +40,23 @@ TEST(CallBytes, NoTwoCallsHaveTheSame) {
         {"a", {argument("b", std::string("c")), argument("b", std::string("c"))}},
     };
     std::set<std::vector<std::uint8_t>> seen;
-    for (const auto& [action, arguments] : calls) seen.insert(call_bytes(action, arguments));
+    for (const auto& [action, arguments] : calls)
+        seen.insert(call_bytes(action, arguments, std::nullopt));
     EXPECT_EQ(seen.size(), calls.size());
 }
 
 TEST(CallBytes, TheOrderIsNoMatter) {
     const NamedValue one = argument("a", std::string("x"));
     const NamedValue other = argument("b", List{true});
-    EXPECT_EQ(call_bytes("run", {one, other}), call_bytes("run", {other, one}));
+    EXPECT_EQ(call_bytes("run", {one, other}, std::nullopt),
+              call_bytes("run", {other, one}, std::nullopt));
+}
+
+TEST(CallBytes, InputIsPartOfTheCall) {
+    const std::set<std::vector<std::uint8_t>> seen = {
+        call_bytes("run", {}, std::nullopt), call_bytes("run", {}, ""), call_bytes("run", {}, "a"),
+        call_bytes("run", {{"a", Value("")}}, std::nullopt)};
+    EXPECT_EQ(seen.size(), 4U);
 }
 
 }  // namespace

@@ -75,6 +75,9 @@ std::string say(const SocketReport& answer) {
 std::string say(const CallerReport& answer) {
     return "CallerReport " + std::to_string(answer.uid);
 }
+std::string say(const HandedOver& /*answer*/) {
+    return "HandedOver";
+}
 std::string say(const WarningReport& answer) {
     return "WarningReport " + answer.message;
 }
@@ -144,7 +147,14 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     record.arguments = command.shown;
     records[job] = record;
     story_.push_back("start " + job.text());
-    if (follower) followers[job] = std::move(follower);
+    if (follower) {
+        const jobs::Straight straight = follower->straight();
+        if (straight.output && straight.input) {
+            story_.push_back("both ends");
+            follower->take_ends({nothing_to_read(), nothing_to_read()});
+        }
+        followers[job] = std::move(follower);
+    }
     places[job] = std::move(place);
     return job;
 }
@@ -269,6 +279,8 @@ ChokePoint::ChokePoint()
                            return level == "info" ? Status() : Status(fail("no such level"));
                        }}),
       calls_(jobs_, *starts_, job_audit_, limits_, administration_) {
+    FakeLink::can_hand_over = true;
+    FakeLink::takes_descriptors = true;
     set_actions();
 }
 
@@ -281,11 +293,16 @@ void ChokePoint::set_actions(bool kill_on_disconnect) {
         return made;
     };
     policy::Snapshot snapshot;
-    for (const auto& [name, uid] : {std::pair{"hello", anna}, {"shut", anna}, {"berta", berta}}) {
+    for (const auto& [name, uid] :
+         {std::pair{"hello", anna}, {"shut", anna}, {"dump", anna}, {"berta", berta}}) {
         policy::Action action;
         action.description.name = name;
         action.description.kill_on_disconnect = kill_on_disconnect;
         action.description.datagram = std::string(name) == "hello";
+        if (std::string(name) == "dump") {
+            action.description.input = Input::direct;
+            action.description.direct_output = true;
+        }
         ArgumentSpec argument;
         argument.name = "n";
         argument.type = ArgumentType::integer;

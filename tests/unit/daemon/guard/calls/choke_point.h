@@ -42,6 +42,15 @@ class FakeLink final : public CallLink {
     void forget() override { kept_.erase(request_); }
     OngoingCall* kept() override;
     [[nodiscard]] std::size_t kept_by_connection() const override { return kept_.size(); }
+    // How the connection is, of all links alike.
+    inline static bool can_hand_over = true;
+    inline static bool takes_descriptors = true;
+
+    bool take_hand_over() override { return can_hand_over; }
+    bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) override {
+        story_.push_back("hand over " + std::to_string(descriptors.size()) + " with " + bytes);
+        return takes_descriptors;
+    }
 
   private:
     Story& story_;
@@ -135,7 +144,8 @@ class ChokePoint : public testing::Test {
     // What has happened since, with those whose turn has come.
     Story since();
 
-    // Actions: "hello" (anna, and by packet), "shut" (anna, but no packet), "berta" (berta alone).
+    // Actions: "hello" (anna, and by packet), "shut" (anna, but no packet), "dump" (anna,
+    // and both ways directly), "berta" (berta alone).
     void set_actions(bool kill_on_disconnect = false);
     [[nodiscard]] static jobs::Record record_of(const std::string& job, jobs::RecordState state);
 

@@ -549,5 +549,96 @@ TEST_F(RunKey, AConnectionFollowsSoManyJobs) {
                 ElementsAre("answer Refused limit_reached [connection]"));
 }
 
+// ---- Data that goes straight ----
+
+class DirectCall : public ChokePoint {
+  protected:
+    static RunCall dump() {
+        RunCall asked{"dump", {}, ""};
+        asked.descriptors = true;
+        return asked;
+    }
+    void start() {
+        EXPECT_THAT(call(owner(), dump()),
+                    ElementsAre("record job1",
+                                "audit job-started action=dump job=job1 rule=allow user 1000",
+                                "start job1", "both ends"));
+        jobs_.tell_started("job1");
+        EXPECT_EQ(since().back(), "answer JobStarted job1");
+    }
+};
+
+TEST_F(DirectCall, TheClientGetsItsEndsWithTheReplyOfTheSession) {
+    start();
+    EXPECT_THAT(call(owner(), HandOver{"{}"}),
+                ElementsAre("hand over 2 with {}", "answer HandedOver"));
+    JobResult result;
+    result.status = 3;
+    jobs_.tell_ended("job1", result);
+    EXPECT_EQ(since().back(), "answer JobEnded 3");
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(DirectCall, TheEndWaitsUntilTheClientHasItsEnds) {
+    start();
+    jobs_.tell_ended("job1", {});
+    EXPECT_THAT(since(), IsEmpty());
+    EXPECT_THAT(call(owner(), HandOver{"{}"}),
+                ElementsAre("hand over 2 with {}", "answer HandedOver", "answer JobEnded 0"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(DirectCall, WhereTheyCantBeSentTheJobIsEndedAndTheCallerTold) {
+    FakeLink::takes_descriptors = false;
+    start();
+    EXPECT_THAT(call(owner(), HandOver{"{}"}),
+                ElementsAre("hand over 2 with {}", "end job1", "leave job1 1 gone",
+                            "answer Refused start_failed [job1]"));
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(DirectCall, OnceAndNothingElse) {
+    start();
+    EXPECT_THAT(call(owner(), HandOver{""}),
+                ElementsAre("violated: it handed over what there is not"));
+    EXPECT_THAT(call(owner(), HandOver{std::string(limits::started_reply_bytes + 1, 'x')}),
+                ElementsAre("violated: it handed over what there is not"));
+    call(owner(), HandOver{"{}"});
+    EXPECT_THAT(call(owner(), HandOver{"{}"}),
+                ElementsAre("violated: it handed over what there is not"));
+    // One that goes the usual way has nothing to be handed over.
+    call(owner(), RunCall{"hello", {}, ""}, 2);
+    EXPECT_THAT(call(owner(), HandOver{"{}"}, 2),
+                ElementsAre("violated: it handed over what there is not"));
+}
+
+TEST_F(DirectCall, AConnectionThatCarriesNoneIsToldSo) {
+    FakeLink::can_hand_over = false;
+    EXPECT_THAT(call(owner(), dump()),
+                ElementsAre("audit call-refused action=dump reason=limit connection",
+                            "answer Refused limit_reached [connection]"));
+    // Without the caller's word nothing goes straight.
+    EXPECT_EQ(call(owner(), RunCall{"dump", {}, ""}, 2).back(), "start job1");
+    // Nor where nothing could: all of it came with the call, or the action has none.
+    RunCall hello{"hello", {}, ""};
+    hello.descriptors = true;
+    EXPECT_EQ(call(owner(), hello, 3).back(), "start job2");
+}
+
+TEST_F(DirectCall, WhoGoesBeforeTakesTheEndsAlong) {
+    start();
+    kept_.begin()->second->left(jobs::Leaving::gone);
+    EXPECT_THAT(since(), ElementsAre("leave job1 1 gone"));
+}
+
+TEST_F(DirectCall, InputThatAnActionDoesNotTakeIsRefused) {
+    RunCall hello{"hello", {}, ""};
+    hello.input = "text";
+    EXPECT_EQ(call(owner(), hello).back(), "answer Refused invalid_argument [input]");
+    hello.input = std::string(limits::input_bytes + 1, 'x');
+    EXPECT_THAT(call(owner(), hello),
+                ElementsAre("violated: it asked for more than a message can hold"));
+}
+
 }  // namespace
 }  // namespace postern

@@ -28,6 +28,7 @@ class CallTable : public ChokePoint {
         if (row == "Describe") return DescribeCall{"hello"};
         if (row == "AwaitOutput") return AwaitOutput{1, 2};
         if (row == "OutputTaken") return OutputTaken{1, 2};
+        if (row == "HandOver") return HandOver{"{}"};
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
     }
@@ -60,6 +61,7 @@ const Story no_such_job = {
     "caller's",
     "answer Refused no_such_job [theirs]"};
 const Story as_a_connection = {"violated: it used a packet as if it were a connection"};
+const Story nothing_there = {"violated: it handed over what there is not"};
 const Story administration = {"violated: it asked for administration on a caller's connection"};
 const Story followed = {"answer JobStarted theirs", "answer JobEnded 3"};
 
@@ -98,6 +100,9 @@ const std::vector<Expected>& expectations() {
          administration,
          {"answer Managed"},
          as_a_connection,
+         as_a_connection},
+        // Only what goes straight is handed over, which is nothing here.
+        {"HandOver", nothing_there, nothing_there, nothing_there, nothing_there, as_a_connection,
          as_a_connection},
     };
     return all;

@@ -77,23 +77,31 @@ TEST(Keeper, MovesWhatIsWrittenAndEndsWithTheGuard) {
     EXPECT_EQ(keeper.process->end(), 0);
 }
 
-TEST(Keeper, GivesPipesThatAnybodyWhoHasThemCanOpenForWriting) {
+// Who has the end to write may not read by it what others wrote, and the other way round.
+TEST(Keeper, GivesPipesOfWhichAJobCanOpenItsOwnEndAgain) {
     KeeperChild keeper;
     keeper.guard.greet();
-    Message want = message(Kind::want_pipes);
+    Message want = message(Kind::want_inputs);
+    want.count = 2;
+    keeper.guard.say(want);
+    want.kind = Kind::want_pipes;
     want.count = 3;
     keeper.guard.say(want);
-    for (int i = 0; i < 3; ++i) {
+    int inputs = 0;
+    for (int i = 0; i < 5; ++i) {
         const Heard heard = keeper.guard.hear();
-        ASSERT_EQ(heard.message.kind, Kind::pipe);
+        const bool input = heard.message.kind == Kind::input;
+        inputs += input ? 1 : 0;
+        ASSERT_EQ(heard.message.kind, input ? Kind::input : Kind::pipe);
         ASSERT_EQ(heard.descriptors.size(), 2U);
         EXPECT_TRUE(KeptStream::is_read_end(heard.descriptors[0].get()));
         struct stat status{};
         ASSERT_EQ(::fstat(heard.descriptors[1].get(), &status), 0);
-        EXPECT_EQ(status.st_mode, S_IFIFO | 0622U);
+        EXPECT_EQ(status.st_mode, S_IFIFO | (input ? 0644U : 0622U));
         EXPECT_EQ(status.st_uid, ::geteuid() == 0 ? 64001U : ::geteuid());
         EXPECT_EQ(::fcntl(heard.descriptors[1].get(), F_GETFL), O_WRONLY);
     }
+    EXPECT_EQ(inputs, 2);
 }
 
 TEST(Keeper, TwoStreamsOfTwoJobs) {

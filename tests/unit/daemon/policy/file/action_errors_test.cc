@@ -42,8 +42,9 @@ TEST(ActionErrors, NoJson) {
 // Unknown keys, wrong types and keys that stand twice take the file off, with line and column.
 TEST(ActionErrors, Keys) {
     const std::string known =
-        "summary, description, exec, stdin, arguments, allow, deny, user, group, groups, "
-        "environment, workingDirectory, timeout, onDisconnect, datagram, stderr, sandbox, $schema";
+        "summary, description, exec, stdin, input, output, arguments, allow, deny, user, group, "
+        "groups, environment, workingDirectory, timeout, onDisconnect, datagram, stderr, sandbox, "
+        "$schema";
     expect_errors({
         {with("  \"alow\": []"),
          "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
@@ -290,6 +291,18 @@ TEST(ActionErrors, TheRest) {
          "/f.json:2:11: stderr: \"null\" is not known; use \"stdout\" to put both into one stream "
          "in "
          "their order, or remove it"},
+        {with("\"input\": \"text\""), "accepted"},
+        {with("\"input\": \"direct\", \"output\": \"direct\", \"stderr\": \"stdout\""), "accepted"},
+        {with("\"input\": \"file\""),
+         "/f.json:2:10: input: \"file\" is not known; use \"text\" or \"direct\""},
+        {with("\"input\": true"),
+         "/f.json:2:10: input: must be a string, not a boolean; write it in double quotes"},
+        {with("\"stdin\": \"x\",\n\"input\": \"text\""),
+         "/f.json:3:1: input: contradicts \"stdin\", which says what standard input is; remove one "
+         "of them"},
+        {with("\"output\": \"stored\""),
+         "/f.json:2:11: output: \"stored\" is not known; use \"direct\" to have standard output go "
+         "straight to the caller, or remove it"},
         {with("\"stderr\": true"),
          "/f.json:2:11: stderr: must be a string, not a boolean; write it in double quotes"},
     });
