@@ -33,7 +33,7 @@ struct JobParts {
     std::array<UniqueFd, stream_count> readers;    // for that follower
     std::unique_ptr<Follower> follower = nullptr;  // null: nobody follows it yet
     StartPlace place = nullptr;                    // until its program runs, or never will
-    UniqueFd stdin_end = {};                       // where standard input is a pipe
+    UniqueFd stdin_end;                            // where standard input is a pipe
 };
 
 class Job {

@@ -41,7 +41,10 @@ void UnitSupervisor::resume(Record record) {
         return;
     }
     host_.observer().resumed(record);
-    auto made = make({std::move(record), std::move(*streams), {}});
+    JobParts parts;
+    parts.record = std::move(record);
+    parts.streams = std::move(*streams);
+    auto made = make(std::move(parts));
     UnitJob& job = *made;
     host_.add(std::move(made));
     if (job.record().kill_on_disconnect) job.expect_return();

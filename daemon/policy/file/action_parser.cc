@@ -315,7 +315,8 @@ class Parser {
         std::optional<std::uint64_t> bytes;
         if (node->value->is_string()) {
             const auto text = document_.text(*node);
-            const auto size = text ? parse_size(*text) : Result<std::uint64_t>(0U);
+            if (!text) return;
+            const auto size = parse_size(*text);
             if (!size) {
                 document_.report(*node, in_quotes(*text) + " is " + size.error().message);
                 return;
