@@ -57,7 +57,7 @@ TEST(OutputMessage, WhatIsNotExactlyRightIsNothing) {
         return decode(packet);
     };
     EXPECT_EQ(with(0, 2), std::nullopt);  // version
-    for (const int kind : {0, 8, 63, 70, 255}) {
+    for (const int kind : {0, 9, 63, 71, 255}) {
         EXPECT_EQ(with(1, static_cast<std::uint8_t>(kind)), std::nullopt) << kind;
     }
     EXPECT_EQ(with(2, 2), std::nullopt);    // stream

@@ -139,7 +139,7 @@ class ChokePoint : public testing::Test {
     Story call(const Origin& origin, Call asked, std::uint32_t request = 1);
     // Before the first call: by which rules starts wait for their turn.
     void set_starts(const jobs::StartRules& rules) {
-        starts_.emplace(loop_.get(), rules, [] { return true; });
+        starts_.emplace(loop_.get(), rules, [this] { return may_begin_(); });
     }
     // What has happened since, with those whose turn has come.
     Story since();
