@@ -12,7 +12,8 @@ JobOutput::JobOutput(const Record& record, JobStreams streams)
       first_(record.stdout_not_kept ? 1 : 0),
       stored_(record.stored_output),
       bound_(stored_),
-      told_stored_(stored_) {}
+      told_stored_(stored_),
+      knows_pipes_(first_ >= pipes_ || streams_[first_].read_end) {}
 
 bool JobOutput::has_more(const Offsets& offsets) const {
     for (std::size_t i = 0; i < stream_count; ++i) {
@@ -101,6 +102,7 @@ void JobOutput::kept(std::size_t stream, UniqueFd read_end, UniqueFd file) {
 }
 
 Offsets JobOutput::all_kept() {
+    knows_pipes_ = true;
     Offsets lost{not_awaited, not_awaited};
     for (std::size_t i = first_; i < pipes_; ++i) {
         if (!streams_[i].read_end) lost[i] = streams_[i].size();
@@ -113,7 +115,7 @@ void JobOutput::finish() {
 }
 
 bool JobOutput::is_drained() const {
-    return std::ranges::all_of(streams_, &JobStream::is_drained);
+    return knows_pipes_ && std::ranges::all_of(streams_, &JobStream::is_drained);
 }
 
 bool JobOutput::is_kept() const {

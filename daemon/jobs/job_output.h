@@ -60,6 +60,8 @@ class JobOutput {
 
     // Nothing of the job runs any more: what is in its pipes is the rest.
     void finish();
+    // All that was written is in the files. Never before it is known who has the pipes: of a job
+    // that was started before, the keeper has to say so.
     [[nodiscard]] bool is_drained() const;
     // The keeper has it, and is to be told that it need not have it.
     [[nodiscard]] bool is_kept() const;
@@ -83,6 +85,7 @@ class JobOutput {
     Needs told_needs_;  // as the keeper was told
     std::array<bool, stream_count>
         kept_{};  // it was told of the stream, or has said that it has it
+    bool knows_pipes_;
     bool finishes_ = false;
     bool told_finish_ = false;
 };

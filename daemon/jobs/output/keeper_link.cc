@@ -27,6 +27,7 @@ KeeperLink::KeeperLink(sd_event* event, Connect connect, std::chrono::microsecon
       hooks_(std::move(hooks)),
       retry_timer_(
           event, [this] { this->connect(); }, std::chrono::milliseconds(1)),
+      pipes_timer_(event, [this] { ask_for_pipes(); }),
       retry_after_(first_retry) {
     // From the loop: whoever makes it is not told of anything before.
     static_cast<void>(retry_timer_.arm(std::chrono::microseconds(0)));
@@ -85,8 +86,8 @@ void KeeperLink::receive() {
 bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& descriptors) {
     const auto message = output::decode(received.packet);
     if (!message || message->kind < output::Kind::kept) return false;
-    if (message->kind == output::Kind::pipe) return put_into(outputs_, descriptors);
-    if (message->kind == output::Kind::input) return put_into(inputs_, descriptors);
+    if (message->kind == output::Kind::pipe) return put_into(outputs_, *message, descriptors);
+    if (message->kind == output::Kind::input) return put_into(inputs_, *message, descriptors);
     if (message->kind == output::Kind::all_kept) {
         says_all_ = true;
         retry_after_ = first_retry;
@@ -119,8 +120,19 @@ bool KeeperLink::send(const output::Message& message, std::span<const int> descr
     return false;
 }
 
-bool KeeperLink::put_into(Stock& stock, std::vector<UniqueFd>& descriptors) {
+bool KeeperLink::put_into(Stock& stock, const output::Message& message,
+                          std::vector<UniqueFd>& descriptors) {
+    if (descriptors.empty() && message.error != 0) {
+        // No more of those that were asked for will come.
+        stock.asked_for = 0;
+        problem_ = std::string("postern-output can't make pipes: ") +
+                   std::strerror(static_cast<int>(message.error)) +
+                   "; it is tried again, and no job is started until it can";
+        static_cast<void>(pipes_timer_.arm(last_retry));
+        return true;
+    }
     if (descriptors.size() != 2) return false;
+    problem_.clear();
     stock.pipes.push_back({std::move(descriptors[0]), std::move(descriptors[1])});
     if (stock.asked_for > 0) --stock.asked_for;
     return true;

@@ -79,7 +79,7 @@ class KeeperLink {
         std::vector<Pipe> pipes = {};
         std::size_t asked_for = 0;  // that are to come
     };
-    static bool put_into(Stock& stock, std::vector<UniqueFd>& descriptors);
+    bool put_into(Stock& stock, const output::Message& message, std::vector<UniqueFd>& descriptors);
     std::optional<Pipe> take_from(Stock& stock);
     void ask_for_pipes();
     void end(const std::string& why);
@@ -92,6 +92,7 @@ class KeeperLink {
     UniqueFd channel_;
     EventSource source_;
     Timer retry_timer_;
+    Timer pipes_timer_;  // until pipes are asked for again that could not be made
     std::chrono::milliseconds retry_after_;
     bool says_all_ = false;
     bool full_ = false;

@@ -128,7 +128,8 @@ class JobsTest : public testing::Test {
     std::unique_ptr<Spawner> spawner_;
     pid_t spawner_of_ = 0;
     Settings settings_;
-    UniqueFd keeper_program_;  // postern-output
+    UniqueFd keeper_program_;        // postern-output
+    bool waits_until_ready_ = true;  // create()
     std::unique_ptr<FakeKeeper> fake_keeper_ = std::make_unique<FakeKeeper>();
     EventLoop loop_;
     Book book_;

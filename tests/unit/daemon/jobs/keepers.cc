@@ -57,19 +57,9 @@ void FakeKeeper::hear() {
 
 void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& descriptors) {
     switch (message.kind) {
-        case output::Kind::hello: {
-            for (const auto& [stream, own] : kept_) {
-                output::Message kept;
-                kept.kind = output::Kind::kept;
-                kept.job = stream.first;
-                kept.stream = stream.second;
-                kept.floor = output::none;
-                say(kept, std::array{own[0].get(), own[1].get()});
-            }
-            output::Message all;
-            all.kind = output::Kind::all_kept;
-            return say(all, {});
-        }
+        case output::Kind::hello:
+            if (!silent_) speak();
+            return;
         case output::Kind::want_pipes:
             return make_pipes(output::Kind::pipe, message.count);
         case output::Kind::want_inputs:
@@ -84,6 +74,21 @@ void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& des
         default:
             return;
     }
+}
+
+void FakeKeeper::speak() {
+    silent_ = false;
+    for (const auto& [stream, own] : kept_) {
+        output::Message kept;
+        kept.kind = output::Kind::kept;
+        kept.job = stream.first;
+        kept.stream = stream.second;
+        kept.floor = output::none;
+        say(kept, std::array{own[0].get(), own[1].get()});
+    }
+    output::Message all;
+    all.kind = output::Kind::all_kept;
+    say(all, {});
 }
 
 void FakeKeeper::make_pipes(output::Kind kind, std::uint32_t count) const {

@@ -27,6 +27,11 @@ class FakeKeeper {
   public:
     // `event` outlives what is returned.
     KeeperLink::Connect connect(sd_event* event);
+    // It does not say what it has until speak().
+    void be_silent() { silent_ = true; }
+    void speak();
+    // How many streams it has.
+    [[nodiscard]] std::size_t kept() const { return kept_.size(); }
 
   private:
     void hear();
@@ -38,6 +43,7 @@ class FakeKeeper {
     std::map<Stream, std::vector<UniqueFd>> kept_;
     UniqueFd channel_;
     EventSource source_;
+    bool silent_ = false;
     std::unique_ptr<channel::Receiver> receiver_ =
         std::make_unique<channel::Receiver>(channel::Descriptors::taken);
 };

@@ -93,6 +93,7 @@ void UnitJobsTest::expect_nothing_left() {
     settle();
     EXPECT_EQ(manager_->active(), 0U);
     EXPECT_THAT(systemd_->units(), testing::IsEmpty());
+    EXPECT_EQ(fake_keeper_->kept(), 0U);
     EXPECT_THAT(notices_, testing::IsEmpty());
 }
 

@@ -444,6 +444,25 @@ TEST_F(GuardKilled, AFailedUnitOfAJobThatIsOverIsForgotten) {
     expect_end(story, expected);
 }
 
+// What it wrote may still be in its pipes, and only the keeper has them.
+TEST_F(GuardKilled, AJobIsNotOverBeforeTheKeeperHasSaidWhatItHas) {
+    const Expected& expected = executed_lives[0];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
+    kill_guard(Unread::lost);
+    fake_keeper_->be_silent();
+    waits_until_ready_ = false;
+    open();
+    ASSERT_TRUE(go_on([&] { return systemd_->units().empty(); }, Pace::calm));
+    settle();
+    EXPECT_EQ(manager_->active(), 1U);
+    EXPECT_THAT(book_.ended_jobs, IsEmpty());
+    fake_keeper_->speak();
+    ASSERT_TRUE(go_on([&] { return idle(); }, Pace::calm));
+    EXPECT_EQ(book_.ended_jobs.size(), 1U);
+    expect_nothing_left();
+}
+
 TEST_F(GuardKilled, UnitsOfOthersStay) {
     begin(Version::v252);
     const std::string other = "postern-job-" + std::string(32, 'a') + ".service";
