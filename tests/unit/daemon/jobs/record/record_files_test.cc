@@ -375,6 +375,10 @@ TEST_F(Runtime, TheEndOfTheGuardDoesNotWaitForADiskThatStandsStill) {
                                       "machine stops before"));
     EXPECT_EQ(places_.states(1), "running, none");
     EXPECT_EQ(places_.states(2), "running, none");
+    // Its thread does, and nobody else waits for that.
+    go_on(1);
+    wait_until([&] { return places_.states(1) == "none, running"; });
+    wait_until([&] { return places_.states(2) == "none, running"; });
 }
 
 TEST_F(Runtime, WhereTooMuchWaitsNothingIsStarted) {
