@@ -85,9 +85,11 @@ void Followers::find_stalled(const Offsets& sizes, std::chrono::microseconds sta
     std::erase_if(interrupted_, [&](const Interrupted& one) { return now - one.since >= stall; });
 }
 
-bool Followers::may_hold_back() const {
-    return !interrupted_.empty() ||
-           std::ranges::any_of(all_, [](const auto& item) { return !item.second.stalled; });
+bool Followers::needs_looks() const {
+    return !interrupted_.empty() || std::ranges::any_of(all_, [](const auto& item) {
+        const Entry& entry = item.second;
+        return !entry.stalled && !entry.waits_with_all();
+    });
 }
 
 Needs Followers::needs() const {
@@ -122,9 +124,10 @@ void Followers::started(const JobId& job) {
     });
 }
 
-void Followers::output(const JobId& job, const HasMore& has_more) {
+void Followers::output(const JobId& job, const HasMore& has_more, Clock::time_point now) {
     for_each([&](Entry& entry) {
         if (!entry.awaits || !has_more(entry.offsets)) return;
+        if (entry.waits_with_all()) entry.moved = now;
         entry.awaits = false;
         entry.follower->output(job);
     });

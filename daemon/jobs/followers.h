@@ -57,8 +57,9 @@ class Followers {
     // longer expected.
     void find_stalled(const Offsets& sizes, std::chrono::microseconds stall, Clock::time_point now);
     [[nodiscard]] Needs needs() const;
-    // Whether somebody may hold the job back, and find_stalled() is to be called again.
-    [[nodiscard]] bool may_hold_back() const;
+    // Whether somebody may come to stand still, or come back, and find_stalled() is to be called
+    // again. Who has all there was, and waits, can't: what comes then is told to him first.
+    [[nodiscard]] bool needs_looks() const;
 
     // Somebody waits, and there is more for him.
     [[nodiscard]] bool any_awaits(const HasMore& has_more) const;
@@ -66,7 +67,7 @@ class Followers {
     // Who was not told yet is told that the job runs.
     void started(const JobId& job);
     // Who waits, and for whom there is more, is told so, and waits no more.
-    void output(const JobId& job, const HasMore& has_more);
+    void output(const JobId& job, const HasMore& has_more, Clock::time_point now);
     void start_failed(const JobId& job, const StartFailure& failure);
     // Whoever was not told that it ran is told that first.
     void ended(const JobId& job, const JobResult& result);
@@ -81,6 +82,8 @@ class Followers {
         Offsets offsets{};
         Offsets had{};
         Clock::time_point moved;  // or had nothing to take
+
+        [[nodiscard]] bool waits_with_all() const { return awaits && had == offsets; }
     };
     struct Interrupted {
         Offsets had{not_awaited, not_awaited};

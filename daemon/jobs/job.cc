@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds timer_accuracy{1};
 // One that stands still is seen at most an eighth of that time late.
 constexpr int looks_in_a_stall = 8;
 // Where a job writes to its files itself (it was started by a version before this): how often they
-// are looked at while somebody waits.
+// are looked at.
 constexpr std::chrono::milliseconds look_interval{200};
 
 }  // namespace
@@ -28,7 +28,7 @@ Job::Job(JobHost& host, JobParts parts)
       stdin_end_(std::move(parts.stdin_end)),
       place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })),
-      stall_timer_(make_timer([this] { look_at_followers(); })) {
+      look_timer_(make_timer([this] { look_at_followers(); })) {
     if (!parts.follower) return;
     followers_.add(std::move(parts.follower), std::move(parts.readers), Followers::Clock::now());
     output_.set_needs(followers_.needs());
@@ -117,22 +117,27 @@ bool Job::taken(FollowerId follower, const Offsets& offsets) {
 void Job::sync() {
     output_.set_needs(followers_.needs());
     host_.sync_soon(*this);
-    if (looks_ || (!followers_.may_hold_back() && output_.pipes() > 0)) return;
+    if (looks_ || (!followers_.needs_looks() && !output_.has_no_keeper())) return;
     looks_ = true;
-    arm(stall_timer_,
-        output_.pipes() > 0 ? host_.settings().follower_stall / looks_in_a_stall : look_interval);
+    arm(look_timer_, output_.has_no_keeper() ? look_interval
+                                             : host_.settings().follower_stall / looks_in_a_stall);
 }
 
 void Job::look_at_followers() {
     looks_ = false;
     followers_.find_stalled(output_.sizes(), host_.settings().follower_stall,
                             Followers::Clock::now());
-    if (output_.pipes() == 0) tell_output();
+    if (output_.has_no_keeper()) {
+        output_.trim();
+        return tell_output();
+    }
     sync();
 }
 
 void Job::tell_output() {
-    followers_.output(id(), [this](const Offsets& offsets) { return output_.has_more(offsets); });
+    followers_.output(
+        id(), [this](const Offsets& offsets) { return output_.has_more(offsets); },
+        Followers::Clock::now());
     sync();
 }
 

@@ -121,7 +121,7 @@ class Job {
     Followers followers_;
     StartPlace place_;
     Timer return_timer_;  // until somebody comes
-    Timer stall_timer_;   // while somebody may hold it back
+    Timer look_timer_;    // while its followers, or its files, are to be looked at
     bool looks_ = false;  // it is armed
     Offsets lost_{not_awaited, not_awaited};
 

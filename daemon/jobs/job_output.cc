@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace postern::jobs {
+namespace {
+
+// How much a stream grows until it is measured again.
+constexpr std::uint64_t measured_step = std::uint64_t{256} * 1024;
+
+}  // namespace
 
 JobOutput::JobOutput(const Record& record, JobStreams streams)
     : job_(record.job),
@@ -26,7 +32,16 @@ Offsets JobOutput::sizes() const {
     return {streams_[0].size(), streams_[1].size()};
 }
 
-std::uint64_t JobOutput::stored_bytes() const {
+void JobOutput::trim() {
+    for (const JobStream& stream : streams_) stream.trim(bound_);
+}
+
+bool JobOutput::has_outgrown(std::size_t stream, std::uint64_t size) const {
+    return size > measured_[stream] + measured_step;
+}
+
+std::uint64_t JobOutput::measure() {
+    measured_ = sizes();
     return streams_[0].stored() + streams_[1].stored();
 }
 
@@ -36,6 +51,11 @@ void JobOutput::bound(std::uint64_t bytes) {
 
 void JobOutput::close_write_ends() {
     for (JobStream& stream : streams_) stream.write_end.reset();
+}
+
+// A follower's, or our own.
+std::uint64_t JobOutput::awaited(std::size_t stream) const {
+    return std::min(needs_.awaited[stream], measured_[stream] + measured_step);
 }
 
 output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
@@ -48,7 +68,7 @@ output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
     message.stream = static_cast<std::uint8_t>(stream);
     message.stored = bound_;
     message.floor = offset(needs_.floor[stream]);
-    message.awaited = offset(needs_.awaited[stream]);
+    message.awaited = awaited(stream);
     message.followers = needs_.followers;
     return message;
 }
@@ -64,12 +84,12 @@ bool JobOutput::sync(KeeperLink& keeper) {
             if (!keeper.send(about(i, output::Kind::keep), descriptors)) return false;
             kept_[i] = true;
         } else if (bound_ != told_stored_ || needs_.floor[i] != told_needs_.floor[i] ||
-                   needs_.awaited[i] != told_needs_.awaited[i] ||
+                   awaited(i) != told_needs_.awaited[i] ||
                    needs_.followers != told_needs_.followers) {
             if (!keeper.send(about(i, output::Kind::watch))) return false;
         }
         told_needs_.floor[i] = needs_.floor[i];
-        told_needs_.awaited[i] = needs_.awaited[i];
+        told_needs_.awaited[i] = awaited(i);
     }
     told_needs_.followers = needs_.followers;
     told_stored_ = bound_;

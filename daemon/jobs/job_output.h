@@ -26,15 +26,17 @@ class JobOutput {
     JobOutput(const Record& record, JobStreams streams);
 
     [[nodiscard]] const JobStream& stream(std::size_t which) const { return streams_[which]; }
-    // 0: a job of a version before this, which writes to the files itself.
-    [[nodiscard]] std::size_t pipes() const { return pipes_; }
+    // A job of a version before this, which writes to its files itself: nobody else frees their
+    // fronts, or says that they have grown.
+    [[nodiscard]] bool has_no_keeper() const { return pipes_ == 0 && first_ == 0; }
+    void trim();
     [[nodiscard]] bool has_more(const Offsets& offsets) const;
     [[nodiscard]] Offsets sizes() const;
 
+    // Whether so much was written since it was measured that it is to be measured again.
+    [[nodiscard]] bool has_outgrown(std::size_t stream, std::uint64_t size) const;
     // What its files take on the disk.
-    [[nodiscard]] std::uint64_t stored_bytes() const;
-    // Whether that is another number than when it was asked last.
-    bool has_grown_to(std::uint64_t stored) { return std::exchange(measured_, stored) != stored; }
+    std::uint64_t measure();
     // Both streams together are to take no more than that, but for what followers have not had.
     void bound(std::uint64_t bytes);
 
@@ -71,6 +73,7 @@ class JobOutput {
     [[nodiscard]] bool not_kept(std::size_t stream) const {
         return stream < first_ || stream >= pipes_;
     }
+    [[nodiscard]] std::uint64_t awaited(std::size_t stream) const;
     [[nodiscard]] output::Message about(std::size_t stream, output::Kind kind) const;
 
     JobId job_;
@@ -80,7 +83,7 @@ class JobOutput {
     std::uint64_t stored_;       // of each stream, as the action or the limit says
     std::uint64_t bound_;        // the same, as the disk allows
     std::uint64_t told_stored_;  // as the keeper was told
-    std::uint64_t measured_ = 0;
+    Offsets measured_{};         // the sizes when it was measured
     Needs needs_;
     Needs told_needs_;  // as the keeper was told
     std::array<bool, stream_count>

@@ -15,8 +15,6 @@ namespace {
 // may take before it is tried again.
 constexpr std::uint64_t room_for_output = std::uint64_t{1024} * 1024;
 constexpr std::chrono::milliseconds room_delay{20};
-// How often the files of running jobs are measured.
-constexpr std::chrono::seconds size_interval{2};
 
 }  // namespace
 
@@ -50,9 +48,7 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       observer_(observer),
       later_timer_(
           event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
-      room_timer_(
-          event, [this] { tell_room(true); }, std::chrono::milliseconds(1)),
-      size_timer_(event, [this] { look_at_sizes(); }) {}
+      room_timer_(event, [this] { tell_room(true); }, std::chrono::milliseconds(1)) {}
 
 void JobTable::set_up_keeper() {
     KeeperLink::Hooks hooks;
@@ -73,7 +69,6 @@ void JobTable::set_up_keeper() {
 void JobTable::add(std::unique_ptr<Job> job) {
     ++active_of_payer_[job->record().requester.payer()];
     const JobId id = job->id();
-    if (jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
     jobs_.emplace(id, std::move(job));
 }
 
@@ -203,7 +198,7 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
             return sync_all();
         }
         case output::Kind::grown:
-            if (job != nullptr) job->output_has_grown(message.stream);
+            if (job != nullptr) output_has_grown(*job, message);
             return;
         case output::Kind::finished:
             if (job != nullptr) job->output_is_finished();
@@ -240,16 +235,13 @@ void JobTable::tell_room(bool is_there) {
     static_cast<void>(keeper_->send(room));
 }
 
-// What running jobs have stored counts for their users' bounds.
-void JobTable::look_at_sizes() {
-    for (const auto& [id, job] : jobs_) {
-        const std::uint64_t stored = job->output().stored_bytes();
-        if (!job->output().has_grown_to(stored)) continue;
-        const std::uint64_t may = records_.set_size(id, job->record().requester.payer(), stored);
-        job->output().bound(may);
-        sync_soon(*job);
+// What a running job has stored counts for its user's bounds.
+void JobTable::output_has_grown(Job& job, const output::Message& grown) {
+    if (job.output().has_outgrown(grown.stream, grown.sizes.at(grown.stream))) {
+        const std::uint64_t stored = job.output().measure();
+        job.output().bound(records_.set_size(job.id(), job.record().requester.payer(), stored));
     }
-    if (!jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
+    job.output_has_grown(grown.stream);
 }
 
 void JobTable::keeper_is_lost() {

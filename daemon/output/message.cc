@@ -14,6 +14,7 @@ void for_each_number(M& message, Each each) {
     each(message.count);
     each(message.followers);
     each(message.error);
+    each(message.owner);
     each(message.window);
     each(message.stall);
     each(message.stored);

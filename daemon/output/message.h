@@ -34,17 +34,20 @@ enum class Kind : std::uint8_t {
     // Guard to keeper. A job that is not kept is ignored.
     hello = 1,   // window, stall
     want_pipes,  // count: so many more
-    // job, stream, stored, floor, awaited, followers; descriptors: read end, file. Of a stream that
-    // is kept already, what it lacks is taken and the rest let go.
+    // job, stream, owner, stored, floor, awaited, followers; descriptors: read end, file, and write
+    // end where the guard has it (a keeper writes nothing: whoever has it closes it last, see
+    // daemon/jobs/output/ends.h). Of a stream that is kept already, what it lacks is taken and the
+    // rest let go.
     keep,
     watch,        // job, stream, stored, floor, awaited, followers
     room,         // count: 0 where nothing could be freed for the streams that are in trouble
     finish,       // job: what is in its pipes now is taken, and they are let go; always answered
-    forget,       // job: is let go at once
+    forget,       // job: is let go at once, and what is known of its end
     want_inputs,  // count: so many more
     // Keeper to guard.
     // job, stream, stored, floor, followers, stall: what is left of it; descriptors: read end, and
-    // file where it has one (a stream that came out of the service manager's store has none).
+    // file and write end where it has them (a stream that came out of the service manager's store
+    // has neither).
     kept = 64,
     all_kept,
     // For a job to write into. descriptors: read end, write end; mode 0622. Or none, and error:
@@ -52,7 +55,9 @@ enum class Kind : std::uint8_t {
     pipe,
     grown,     // job, stream, sizes
     trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
-    finished,  // job, sizes (0 of what was not kept); it is not kept any more
+    // job, sizes (0 of what was not kept); it is not kept any more. Said to each guard, before
+    // all_kept, until one says forget.
+    finished,
     input,     // as pipe, for a job to read from: mode 0644
 };
 
@@ -68,6 +73,7 @@ struct Message {
     std::uint32_t count = 0;
     std::uint32_t followers = 0;  // those whose offsets `floor` is the least of
     std::uint32_t error = 0;      // errno
+    std::uint64_t owner = 0;      // those of one share what they may hold up
     std::uint64_t window = 0;     // bytes that a follower may be behind, at least
     std::uint64_t stall = 0;      // microseconds
     std::uint64_t stored = 0;     // bytes to keep: the newest
@@ -79,7 +85,7 @@ struct Message {
     friend bool operator==(const Message&, const Message&) = default;
 };
 
-inline constexpr std::size_t packet_bytes = 104;
+inline constexpr std::size_t packet_bytes = 112;
 using Packet = std::array<std::uint8_t, packet_bytes>;
 
 Packet encode(const Message& message);

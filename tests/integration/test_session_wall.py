@@ -195,15 +195,18 @@ def test_a_session_that_sends_descriptors_ends_alone(hostile):
         assert entries[-1]["reason"] in ("it sent descriptors",
                                          "its process ended with exit code 0")
 
-    def descriptors():
-        """What they are; what the loop opens for its timers, and the pipes in stock, left out."""
-        opened = []
+    def opened():
         for number in os.listdir(f"/proc/{guard.pid}/fd"):
             with contextlib.suppress(FileNotFoundError):
-                opened.append(os.readlink(f"/proc/{guard.pid}/fd/{number}"))
-        return sorted(name for name in opened
+                yield os.readlink(f"/proc/{guard.pid}/fd/{number}")
+
+    def descriptors():
+        """What they are; what the loop opens for its timers, and the pipes in stock, left out."""
+        return sorted(name for name in opened()
                       if name != "anon_inode:[timerfd]" and not name.startswith("pipe:"))
 
+    harness.wait_until(lambda: any(name.startswith("pipe:") for name in opened()),
+                       what="postern-output is there")
     before = descriptors()  # there was no session yet that could still be leaving
     for times in (1, 2, 3):
         attack(times)

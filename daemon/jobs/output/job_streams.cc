@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "daemon/output/stored_file.h"
+
 namespace postern::jobs {
 namespace {
 
@@ -34,6 +36,11 @@ std::uint64_t JobStream::stored() const {
     struct stat status{};
     if (fstat(file.get(), &status) < 0) return 0;
     return static_cast<std::uint64_t>(status.st_blocks) * block;
+}
+
+void JobStream::trim(std::uint64_t keep) const {
+    const std::uint64_t bytes = size();
+    if (bytes > keep) static_cast<void>(output::free_front(file.get(), bytes - keep));
 }
 
 bool JobStream::is_drained() const {

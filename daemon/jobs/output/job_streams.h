@@ -30,6 +30,8 @@ struct JobStream {
     [[nodiscard]] std::uint64_t size() const;
     // What it takes on the disk.
     [[nodiscard]] std::uint64_t stored() const;
+    // Frees what is before the newest `keep` bytes, where the file system can.
+    void trim(std::uint64_t keep) const;
     // Nothing is left in the pipe, and what was there is in the file: splice(2) takes bytes out of
     // the pipe after they are written. By poll(2), since FIONREAD takes the pipe's lock, which is
     // held for as long as that write takes.

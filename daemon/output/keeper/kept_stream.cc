@@ -54,7 +54,7 @@ std::uint64_t KeptStream::allowed(std::size_t most, std::uint64_t window) const 
 }
 
 KeptStream::Step KeptStream::step(std::size_t most, std::uint64_t window, Relief relief, int null) {
-    if (left_ == 0) return {State::ended, 0};
+    if (left_ == 0) return end();
     if (!file_) return {State::held, 0};
     const std::uint64_t bytes = allowed(most, window);
     if (bytes == 0) return {State::held, 0};
@@ -63,7 +63,8 @@ KeptStream::Step KeptStream::step(std::size_t most, std::uint64_t window, Relief
     const ssize_t moved = ::splice(pipe_.get(), nullptr, file_.get(), &offset, bytes, splice_flags);
     if (moved > 0) {
         advance(static_cast<std::uint64_t>(moved));
-        return {State::moved, trim(std::max(demand.stored, window))};
+        const std::uint64_t keep = std::max(demand.stored, window);
+        return {State::moved, trim(keep, keep / 8)};
     }
     if (moved == 0 || errno == EAGAIN) return out_of_bytes();
     if (errno == EINTR) return {State::moved, 0};
@@ -72,8 +73,15 @@ KeptStream::Step KeptStream::step(std::size_t most, std::uint64_t window, Relief
 
 // No byte is there: whatever was counted, somebody else has taken it.
 KeptStream::Step KeptStream::out_of_bytes() {
-    if (left_) left_ = 0;
-    return {left_ ? State::ended : State::empty, 0};
+    if (!left_) return {State::empty, 0};
+    left_ = 0;
+    return end();
+}
+
+// The window was for those who may have come to follow it.
+KeptStream::Step KeptStream::end() {
+    const std::uint64_t wanted = demand.floor < size_ ? size_ - demand.floor : 0;
+    return {State::ended, file_ ? trim(std::max(demand.stored, wanted), 0) : 0};
 }
 
 void KeptStream::advance(std::uint64_t bytes) {
@@ -129,8 +137,8 @@ KeptStream::Step KeptStream::drop(std::uint64_t most, Relief relief, int null) {
     return {State::relieved, 0};
 }
 
-int KeptStream::trim(std::uint64_t keep) {
-    if (size_ - front_ <= keep + keep / 8) return 0;
+int KeptStream::trim(std::uint64_t keep, std::uint64_t spare) {
+    if (size_ - front_ <= keep + spare) return 0;
     const std::uint64_t until = (size_ - keep) / block_bytes * block_bytes;
     if (until <= front_) return 0;
     const int error = free_front(file_.get(), until);

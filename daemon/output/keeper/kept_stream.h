@@ -59,7 +59,7 @@ class KeptStream {
     };
     struct Step {
         State state = State::empty;
-        int error = 0;  // errno, of `failed`; of `moved`: the front could not be freed
+        int error = 0;  // errno; but for `failed`: the front, or the end, could not be moved
     };
     // Moves at most so many bytes. `window`: as message.h has it. `null`: /dev/null.
     Step step(std::size_t most, std::uint64_t window, Relief relief, int null);
@@ -76,10 +76,11 @@ class KeptStream {
     Step relieve(std::uint64_t most, int error, Relief relief, int null);
     bool free_until(std::uint64_t until);
     bool free_some();
-    bool add_dropped(std::uint64_t bytes);
     void advance(std::uint64_t bytes);
-    int trim(std::uint64_t keep);
+    // Frees what is before the newest `keep` bytes, once it is more than `spare`.
+    int trim(std::uint64_t keep, std::uint64_t spare);
     Step out_of_bytes();
+    Step end();
 
     UniqueFd pipe_;
     UniqueFd file_;

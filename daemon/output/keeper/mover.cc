@@ -195,12 +195,12 @@ void Mover::take_turn(Kept& kept, Clock::time_point now) {
         kept.stream.step(turn_bytes, window_, relief(kept, now), null_.get());
     kept.retried = false;
     if (kept.stream.take_grown()) listener_.grown(kept.name, kept.stream.size());
+    if (step.error != 0 && step.state != KeptStream::State::failed) {
+        listener_.in_trouble(kept.name, step.error, kept.stream.size());
+    }
     switch (step.state) {
         case KeptStream::State::moved:
             recovered(kept);
-            if (step.error != 0) {
-                listener_.in_trouble(kept.name, step.error, kept.stream.size());
-            }
             [[fallthrough]];
         case KeptStream::State::relieved:
             give_turn(kept);

@@ -28,6 +28,7 @@ Message full_message(Kind kind) {
     message.count = 0x01020304;
     message.followers = 5;
     message.error = 28;
+    message.owner = 0xf1f2f3f4f5f6f7f8;
     message.window = 0x0102030405060708;
     message.stall = none;
     message.stored = 1;

@@ -1,0 +1,123 @@
+// What is said to the keeper of a job's output, and what is done where it has none; and when those
+// who follow are to be looked at.
+#include "daemon/jobs/job_output.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "daemon/jobs/followers.h"
+#include "daemon/output/stored_file.h"
+#include "tests/unit/daemon/jobs/fixture.h"
+#include "tests/unit/temporary_directory.h"
+
+namespace postern::jobs {
+namespace {
+
+using namespace std::chrono_literals;
+
+class OutputOfAJob : public testing::Test {
+  protected:
+    OutputOfAJob() {
+        record_.job = JobId(std::string(32, 'a'));
+        record_.stored_output = 8192;
+        for (const char* const name : stream_names) write(name, "");
+    }
+    void write(const std::string& name, const std::string& text) const {
+        const UniqueFd file(
+            open((folder_.path() + "/" + name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        ASSERT_EQ(::write(file.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    }
+    [[nodiscard]] JobOutput output() const {
+        const UniqueFd folder(open(folder_.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+        auto streams = JobStreams::open(folder.get());
+        EXPECT_TRUE(streams);
+        return {record_, *std::move(streams)};
+    }
+
+    TemporaryDirectory folder_;
+    Record record_;
+};
+
+TEST_F(OutputOfAJob, OneThatWritesToItsFilesItselfHasTheirFrontsFreed) {
+    record_.pipes = 0;
+    write("stdout", std::string(20'000, 'x'));
+    write("stderr", std::string(5000, 'y'));
+    JobOutput job = output();
+    EXPECT_TRUE(job.has_no_keeper());
+    job.trim();
+    const UniqueFd out(open((folder_.path() + "/stdout").c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_EQ(output::stored_from(out.get()), 8192U) << "whole blocks, of 20,000 - 8192";
+    EXPECT_EQ(output::size_of(out.get()), 20'000U);
+    const UniqueFd err(open((folder_.path() + "/stderr").c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_EQ(output::stored_from(err.get()), 0U);
+}
+
+TEST_F(OutputOfAJob, WhatGoesStraightIsNoFileThatTheJobWritesItself) {
+    record_.pipes = 0;
+    record_.stdout_not_kept = true;
+    EXPECT_FALSE(output().has_no_keeper());
+}
+
+TEST_F(OutputOfAJob, ItIsMeasuredAgainWhenItHasGrown) {
+    record_.pipes = 2;
+    JobOutput job = output();
+    EXPECT_FALSE(job.has_outgrown(0, 1 << 18));
+    EXPECT_TRUE(job.has_outgrown(0, (1 << 18) + 1));
+    write("stdout", std::string(1 << 19, 'x'));
+    EXPECT_EQ(job.measure(), std::uint64_t{1} << 19);
+    EXPECT_FALSE(job.has_outgrown(0, (1 << 19) + (1 << 18)));
+    EXPECT_TRUE(job.has_outgrown(0, (1 << 19) + (1 << 18) + 1));
+    EXPECT_TRUE(job.has_outgrown(1, (1 << 18) + 1)) << "each stream for itself";
+}
+
+class WhoFollows : public JobsTest {
+  protected:
+    void grow(std::uint64_t size, Followers::Clock::time_point now) {
+        sizes_ = {size, 0};
+        followers_.output(job_, [size](const Offsets& offsets) { return offsets[0] < size; }, now);
+    }
+
+    const JobId job_{std::string(32, 'a')};
+    const Followers::Clock::time_point start_ = Followers::Clock::now();
+    const std::chrono::microseconds stall_ = 1min;
+    Offsets sizes_{};
+    Followers followers_;
+    StoryPtr story_ = std::make_shared<Story>();
+    const FollowerId id_ = followers_.add(follower(story_), {}, start_);
+};
+
+// A job that writes nothing is no reason to wake up.
+TEST_F(WhoFollows, IsNotLookedAtWhileThereIsNothingMore) {
+    EXPECT_TRUE(followers_.needs_looks()) << "until it has said how far it is";
+    followers_.await(id_, {0, 0});
+    EXPECT_FALSE(followers_.needs_looks());
+    grow(10, start_ + 1h);
+    EXPECT_EQ(story_->outputs, 1);
+    EXPECT_TRUE(followers_.needs_looks());
+    // The hour in which there was nothing to take does not count.
+    followers_.find_stalled(sizes_, stall_, start_ + 1h + 30s);
+    EXPECT_EQ(followers_.needs().followers, 1U);
+    followers_.find_stalled(sizes_, stall_, start_ + 1h + stall_);
+    EXPECT_EQ(followers_.needs().followers, 0U);
+    EXPECT_FALSE(followers_.needs_looks());
+    EXPECT_TRUE(followers_.taken(id_, {10, 0}, start_ + 2h));
+    EXPECT_EQ(followers_.needs().followers, 1U);
+}
+
+TEST_F(WhoFollows, IsLookedAtWhileItsClientLacksWhatWasRead) {
+    followers_.await(id_, {0, 0});
+    grow(10, start_ + 1s);
+    followers_.await(id_, {10, 0});
+    EXPECT_TRUE(followers_.needs_looks());
+    // What comes while it has not taken what there was is no reason to wait longer for it.
+    grow(20, start_ + 50s);
+    followers_.find_stalled(sizes_, stall_, start_ + 1s + stall_);
+    EXPECT_EQ(followers_.needs().followers, 0U);
+}
+
+}  // namespace
+}  // namespace postern::jobs
