@@ -19,10 +19,11 @@ Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
 
 Sent send_packet(int channel, std::span<const std::uint8_t> packet,
                  std::span<const int> descriptors) {
-    assert(descriptors.size() <= 2);
+    constexpr std::size_t most = 3;
+    assert(descriptors.size() <= most);
     // sendmsg() reads only; iovec just has no const.
     iovec data{const_cast<std::uint8_t*>(packet.data()), packet.size()};
-    DescriptorSpace<2> control;
+    DescriptorSpace<most> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -35,8 +36,11 @@ Sent send_packet(int channel, std::span<const std::uint8_t> packet,
                 : ::sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent >= 0) return Sent::sent;
         if (errno == EINTR) continue;
-        // ENOBUFS and ENOMEM pass: the kernel is short of memory for the moment.
-        if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) return Sent::full;
+        // ENOBUFS and ENOMEM pass: the kernel is short of memory for the moment. So does
+        // ETOOMANYREFS: descriptors are on their way that nobody has received yet (unix(7)).
+        if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS) {
+            return Sent::full;
+        }
         return Sent::ended;
     }
 }

@@ -39,6 +39,8 @@ void set_up_signals() {
     sigaddset(&ours, SIGHUP);
     ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+    // Of leases on files that somebody else opens (F_SETLEASE in fcntl(2)).
+    std::signal(SIGIO, SIG_IGN);
     // A parent may have left it ignored, and then children can't be waited for.
     std::signal(SIGCHLD, SIG_DFL);
 }

@@ -101,8 +101,10 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     POSTERN_TRY(manager->watch_signals());
     POSTERN_TRY(manager->spawner_, Spawner::create());
     POSTERN_TRY(manager->dropper_program_, open_helper("postern-dropper"));
-    manager->closer_ = std::make_unique<ConnectionCloser>(
-        event, Dropper::Source{manager->spawner_.get(), manager->dropper_program_.get()});
+    const Dropper::Source dropper{manager->spawner_.get(), manager->dropper_program_.get()};
+    manager->closer_ = std::make_unique<ConnectionCloser>(event, dropper);
+    // What waits behind a pipe that stands still is to be nobody's connection.
+    manager->pipe_closer_ = std::make_unique<ConnectionCloser>(event, dropper);
     POSTERN_TRY(auto listeners, manager->open_listeners());
     POSTERN_TRY(auto audit, Audit::create(event, configuration.audit));
     manager->audit_ = std::move(audit);
@@ -243,6 +245,9 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.kill_grace = limits.kill_grace;
     POSTERN_TRY(settings.connect_keeper, output_keeper());
     settings.ready = [this] { starts_->wake(); };
+    settings.close_pipes = [this](std::vector<UniqueFd> ends) {
+        pipe_closer_->close_pipes(std::move(ends));
+    };
     settings.stored_output_bytes = limits.stored_output;
     settings.retention = {limits.records_per_user, limits.records, limits.stored_output_per_user,
                           limits.stored_output_total};

@@ -83,6 +83,7 @@ class Manager {
     std::unique_ptr<Spawner> spawner_;
     UniqueFd dropper_program_;
     std::unique_ptr<ConnectionCloser> closer_;
+    std::unique_ptr<ConnectionCloser> pipe_closer_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does

@@ -18,9 +18,6 @@ void Followers::for_each(Tell tell) {
 
 FollowerId Followers::add(std::unique_ptr<Follower> follower, std::array<UniqueFd, 2> files,
                           Clock::time_point now) {
-    if (!interrupted_.empty() && --interrupted_.front().count == 0) {
-        interrupted_.erase(interrupted_.begin());
-    }
     Entry entry;
     entry.follower = std::move(follower);
     entry.files = std::move(files);
@@ -52,8 +49,22 @@ void Followers::add_interrupted(std::size_t stream, std::uint64_t offset, std::u
 void Followers::await(FollowerId follower, const Offsets& offsets) {
     const auto found = all_.find(follower);
     if (found == all_.end()) return;
-    found->second.awaits = true;
-    found->second.offsets = offsets;
+    Entry& entry = found->second;
+    if (!std::exchange(entry.has_begun, true)) take_place(offsets);
+    entry.awaits = true;
+    entry.offsets = offsets;
+}
+
+// Who was interrupted comes back to where it was, or further on. Somebody else, who reads from the
+// start, leaves the place to it.
+void Followers::take_place(const Offsets& offsets) {
+    const auto found = std::ranges::find_if(interrupted_, [&](const Interrupted& one) {
+        for (std::size_t i = 0; i < offsets.size(); ++i) {
+            if (one.had[i] != not_awaited && offsets[i] < one.had[i]) return false;
+        }
+        return true;
+    });
+    if (found != interrupted_.end() && --found->count == 0) interrupted_.erase(found);
 }
 
 bool Followers::taken(FollowerId follower, const Offsets& offsets, Clock::time_point now) {
@@ -61,6 +72,7 @@ bool Followers::taken(FollowerId follower, const Offsets& offsets, Clock::time_p
     if (found == all_.end()) return true;
     Entry& entry = found->second;
     if (offsets[0] < entry.had[0] || offsets[1] < entry.had[1]) return false;
+    if (!std::exchange(entry.has_begun, true)) take_place(offsets);
     if (entry.had == offsets) return true;
     entry.had = offsets;
     entry.moved = now;
@@ -79,7 +91,7 @@ bool lacks_any(const Offsets& had, const Offsets& sizes) {
 void Followers::find_stalled(const Offsets& sizes, std::chrono::microseconds stall,
                              Clock::time_point now) {
     for (auto& [id, entry] : all_) {
-        if (!lacks_any(entry.had, sizes)) entry.moved = now;
+        if (!lacks_any(entry.had, sizes) || entry.waits_with_all()) entry.moved = now;
         entry.stalled = now - entry.moved >= stall;
     }
     std::erase_if(interrupted_, [&](const Interrupted& one) { return now - one.since >= stall; });
@@ -109,12 +121,6 @@ Needs Followers::needs() const {
     }
     for (const Interrupted& one : interrupted_) hold(one.had, one.count);
     return needs;
-}
-
-bool Followers::any_awaits(const HasMore& has_more) const {
-    return std::ranges::any_of(all_, [&](const auto& item) {
-        return item.second.awaits && has_more(item.second.offsets);
-    });
 }
 
 void Followers::started(const JobId& job) {

@@ -27,7 +27,6 @@ struct Needs {
                   not_awaited};  // the least that one has; not_awaited: nobody needs any
     Offsets awaited{not_awaited, not_awaited};  // the least that one waits to be exceeded
     std::uint32_t followers = 0;                // those that hold the job back
-    friend bool operator==(const Needs&, const Needs&) = default;
 };
 
 // What a follower is told of may make it leave, others too, or make others come: each function
@@ -36,8 +35,8 @@ class Followers {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // `files`: its descriptors, handed over when it is told that the job runs. It takes the place
-    // of one that was interrupted.
+    // `files`: its descriptors, handed over when it is told that the job runs. Where it begins to
+    // read not before one that was interrupted, it takes the place of that.
     FollowerId add(std::unique_ptr<Follower> follower, std::array<UniqueFd, 2> files,
                    Clock::time_point now);
     // `interrupted`: its client may come back, and until then it counts as one that stands still.
@@ -61,9 +60,6 @@ class Followers {
     // again. Who has all there was, and waits, can't: what comes then is told to him first.
     [[nodiscard]] bool needs_looks() const;
 
-    // Somebody waits, and there is more for him.
-    [[nodiscard]] bool any_awaits(const HasMore& has_more) const;
-
     // Who was not told yet is told that the job runs.
     void started(const JobId& job);
     // Who waits, and for whom there is more, is told so, and waits no more.
@@ -77,13 +73,18 @@ class Followers {
         std::unique_ptr<Follower> follower;
         std::array<UniqueFd, 2> files;
         bool told = false;
+        bool has_begun = false;  // to read
         bool awaits = false;
         bool stalled = false;
         Offsets offsets{};
         Offsets had{};
         Clock::time_point moved;  // or had nothing to take
 
-        [[nodiscard]] bool waits_with_all() const { return awaits && had == offsets; }
+        // Its client can't have the start of a character that is not whole: 3 bytes in UTF-8.
+        [[nodiscard]] bool waits_with_all() const {
+            constexpr std::uint64_t part = 3;
+            return awaits && offsets[0] - had[0] <= part && offsets[1] - had[1] <= part;
+        }
     };
     struct Interrupted {
         Offsets had{not_awaited, not_awaited};
@@ -93,6 +94,7 @@ class Followers {
     };
     template <typename Tell>
     void for_each(Tell tell);
+    void take_place(const Offsets& offsets);
 
     std::map<FollowerId, Entry> all_;
     std::vector<Interrupted> interrupted_;

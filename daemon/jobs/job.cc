@@ -36,6 +36,12 @@ Job::Job(JobHost& host, JobParts parts)
 
 Job::~Job() = default;
 
+std::vector<UniqueFd> Job::take_ends() {
+    std::vector<UniqueFd> ends = output_.take_ends();
+    if (stdin_end_) ends.push_back(std::move(stdin_end_));
+    return ends;
+}
+
 Timer Job::make_timer(std::function<void()> what) {
     return {host_.event(), std::move(what), timer_accuracy};
 }
@@ -47,7 +53,6 @@ void Job::moved(std::string_view from, std::string_view to) {
 void Job::program_runs() {
     runs_ = true;
     place_.reset();
-    output_.close_write_ends();
     tell_started();
     sync();
 }
@@ -73,7 +78,6 @@ void Job::finish() {
     if (finishes_) return;
     finishes_ = true;
     clean_up();
-    output_.close_write_ends();
     record_.result.ended = wall_clock();
     // What its processes wrote last may still be in its pipes. A process that is not of the job and
     // was given such a descriptor may go on writing: what is there now is all that counts.
@@ -149,11 +153,7 @@ void Job::output_has_grown(std::size_t stream) {
 }
 
 void Job::output_is_kept(const output::Message& kept, std::vector<UniqueFd>& descriptors) {
-    UniqueFd read_end;
-    UniqueFd file;
-    if (!descriptors.empty()) read_end = std::move(descriptors[0]);
-    if (descriptors.size() > 1) file = std::move(descriptors[1]);
-    output_.kept(kept.stream, std::move(read_end), std::move(file));
+    output_.kept(kept.stream, descriptors);
     if (followers_.none() && kept.followers > 0) {
         const auto left =
             std::min(std::chrono::microseconds(kept.stall), host_.settings().follower_stall);
@@ -164,9 +164,11 @@ void Job::output_is_kept(const output::Message& kept, std::vector<UniqueFd>& des
 }
 
 void Job::keeper_is_here() {
-    lost_ = output_.all_kept();
+    const Offsets lost = output_.all_kept();
     for (std::size_t i = 0; i < lost_.size(); ++i) {
-        if (lost_[i] == not_awaited) continue;
+        // Of one that may never have begun nothing is lost.
+        if (lost[i] >= lost_[i] || record_.state == RecordState::starting) continue;
+        lost_[i] = lost[i];
         host_.notice("job " + id().text() + " of " + record_.action + ": its " + stream_names[i] +
                      " is lost from byte " + std::to_string(lost_[i]) +
                      " on: the daemon and postern-output did not run at the same time");
@@ -175,7 +177,9 @@ void Job::keeper_is_here() {
     sync();
 }
 
-void Job::output_is_finished() {
+void Job::output_is_finished(const output::Message& finished) {
+    const Offsets lost = output_.finished(finished.sizes);
+    for (std::size_t i = 0; i < lost.size(); ++i) lost_[i] = std::min(lost_[i], lost[i]);
     if (finishes_) complete();
 }
 

@@ -45,6 +45,8 @@ class Job {
     [[nodiscard]] const Record& record() const { return record_; }
     [[nodiscard]] const JobId& id() const { return record_.job; }
     Followers take_followers() { return std::move(followers_); }
+    // The ends of its pipes, of which those who still have others may make the last one wait.
+    std::vector<UniqueFd> take_ends();
 
     // Its record is written and it was admitted. What goes wrong comes as start_failed, from the
     // loop.
@@ -77,16 +79,15 @@ class Job {
     // It has said which streams it has: what nobody has any more is lost.
     void keeper_is_here();
     // It has taken the rest.
-    void output_is_finished();
+    void output_is_finished(const output::Message& finished);
 
   protected:
     Job(JobHost& host, JobParts parts);
 
     JobHost& host() { return host_; }
     Record& own_record() { return record_; }
-    // Where it has standard input from a pipe: the end of it, which whoever starts the program
-    // takes.
-    UniqueFd take_stdin_end() { return std::move(stdin_end_); }
+    // Where it has standard input from a pipe: the end of it; else -1.
+    [[nodiscard]] int stdin_end() const { return stdin_end_.get(); }
     // A step of its states, for the observer.
     void moved(std::string_view from, std::string_view to);
     void program_runs();
@@ -111,7 +112,6 @@ class Job {
     // What followers need has changed.
     void sync();
     void look_at_followers();
-    void lost_output(const Offsets& from);
     void complete();
 
     JobHost& host_;

@@ -1,9 +1,12 @@
 #include "daemon/jobs/job_command.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "host/memory_file.h"
@@ -38,8 +41,12 @@ Result<UniqueFd> program_of(const policy::Action& action) {
     return std::move(opened).value();
 }
 
-Result<UniqueFd> stdin_of(const policy::Command& command, UniqueFd pipe_end) {
-    if (pipe_end) return pipe_end;
+Result<UniqueFd> stdin_of(const policy::Command& command, int pipe_end) {
+    if (pipe_end >= 0) {
+        UniqueFd copy(fcntl(pipe_end, F_DUPFD_CLOEXEC, 3));
+        if (!copy) return fail(std::string("standard input: ") + std::strerror(errno));
+        return copy;
+    }
     if (!command.stdin_text) return null_file();
     const std::string& text = *command.stdin_text;
     return sealed_file("postern-stdin",

@@ -20,9 +20,9 @@ std::vector<std::string> environment_of(const policy::Action& action, const Reco
 // safe any more.
 Result<UniqueFd> program_of(const policy::Action& action);
 
-// Its standard input: the end of a pipe where it is to have that, /dev/null, or a sealed file.
-// Error: no descriptor or memory is to be had.
-Result<UniqueFd> stdin_of(const policy::Command& command, UniqueFd pipe_end);
+// Its standard input: another descriptor of the pipe's end where it is to have that (else -1),
+// /dev/null, or a sealed file. Error: no descriptor or memory is to be had.
+Result<UniqueFd> stdin_of(const policy::Command& command, int pipe_end);
 
 // Which of the output files is its standard error.
 std::size_t error_stream(const policy::Action& action);

@@ -108,6 +108,10 @@ class JobManager {
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
 
+    // Closes ends of a job's pipes that nobody but the guard may have any more, without waiting for
+    // those who have other ends.
+    virtual void close_pipes(std::vector<UniqueFd> ends) = 0;
+
     // Whether one more key of this payer can be remembered for as long as it must be.
     virtual bool has_room_for_key(uid_t payer) = 0;
 

@@ -16,6 +16,7 @@ JobOutput::JobOutput(const Record& record, JobStreams streams)
       streams_(std::move(streams.streams)),
       pipes_(record.pipes),
       first_(record.stdout_not_kept ? 1 : 0),
+      owner_(std::uint64_t{record.requester.payer()} << 32U | record.uid),
       stored_(record.stored_output),
       bound_(stored_),
       told_stored_(stored_),
@@ -49,8 +50,14 @@ void JobOutput::bound(std::uint64_t bytes) {
     bound_ = std::min(stored_, bytes / (std::max(pipes_, first_ + 1) - first_));
 }
 
-void JobOutput::close_write_ends() {
-    for (JobStream& stream : streams_) stream.write_end.reset();
+std::vector<UniqueFd> JobOutput::take_ends() {
+    std::vector<UniqueFd> ends;
+    for (JobStream& stream : streams_) {
+        for (UniqueFd* const end : {&stream.read_end, &stream.write_end}) {
+            if (*end) ends.push_back(std::move(*end));
+        }
+    }
+    return ends;
 }
 
 // A follower's, or our own.
@@ -66,6 +73,7 @@ output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
     message.kind = kind;
     message.job = job_;
     message.stream = static_cast<std::uint8_t>(stream);
+    message.owner = owner_;
     message.stored = bound_;
     message.floor = offset(needs_.floor[stream]);
     message.awaited = awaited(stream);
@@ -79,9 +87,12 @@ bool JobOutput::sync(KeeperLink& keeper) {
     for (std::size_t i = first_; i < pipes_; ++i) {
         if (!streams_[i].read_end) continue;
         if (!kept_[i]) {
-            const std::array<int, 2> descriptors{streams_[i].read_end.get(),
-                                                 streams_[i].file.get()};
-            if (!keeper.send(about(i, output::Kind::keep), descriptors)) return false;
+            const std::array<int, 3> descriptors{streams_[i].read_end.get(), streams_[i].file.get(),
+                                                 streams_[i].write_end.get()};
+            const std::size_t known = streams_[i].write_end ? 3 : 2;
+            if (!keeper.send(about(i, output::Kind::keep), std::span(descriptors).first(known))) {
+                return false;
+            }
             kept_[i] = true;
         } else if (bound_ != told_stored_ || needs_.floor[i] != told_needs_.floor[i] ||
                    awaited(i) != told_needs_.awaited[i] ||
@@ -109,13 +120,15 @@ void JobOutput::forget_keeper() {
     told_finish_ = false;
 }
 
-void JobOutput::kept(std::size_t stream, UniqueFd read_end, UniqueFd file) {
+void JobOutput::kept(std::size_t stream, std::vector<UniqueFd>& descriptors) {
     if (not_kept(stream)) return;
     JobStream& mine = streams_[stream];
+    descriptors.resize(3);
     // Without a file it is to be told of the stream again, with one.
-    kept_[stream] = static_cast<bool>(file);
-    if (!mine.read_end) mine.read_end = std::move(read_end);
-    if (!mine.file) mine.file = std::move(file);
+    kept_[stream] = static_cast<bool>(descriptors[1]);
+    if (!mine.read_end) mine.read_end = std::move(descriptors[0]);
+    if (!mine.file) mine.file = std::move(descriptors[1]);
+    if (!mine.write_end) mine.write_end = std::move(descriptors[2]);
     // It is told what followers need in any case: it may have others' needs.
     told_needs_.floor[stream] = 0;
     told_needs_.followers = ~0U;
@@ -124,8 +137,21 @@ void JobOutput::kept(std::size_t stream, UniqueFd read_end, UniqueFd file) {
 Offsets JobOutput::all_kept() {
     knows_pipes_ = true;
     Offsets lost{not_awaited, not_awaited};
-    for (std::size_t i = first_; i < pipes_; ++i) {
+    for (std::size_t i = first_; i < pipes_ && !finished_; ++i) {
+        // Somebody has removed the file: nobody can keep what comes.
+        if (!streams_[i].file) streams_[i].read_end.reset();
         if (!streams_[i].read_end) lost[i] = streams_[i].size();
+    }
+    return lost;
+}
+
+Offsets JobOutput::finished(const std::array<std::uint64_t, output::streams>& kept) {
+    finished_ = true;
+    Offsets lost{not_awaited, not_awaited};
+    for (std::size_t i = first_; i < pipes_; ++i) {
+        // Of one that is lost, or was never kept, it knows nothing.
+        if (kept[i] == 0 && !streams_[i].read_end) continue;
+        if (kept[i] != streams_[i].size()) lost[i] = std::min(kept[i], streams_[i].size());
     }
     return lost;
 }
@@ -135,11 +161,11 @@ void JobOutput::finish() {
 }
 
 bool JobOutput::is_drained() const {
-    return knows_pipes_ && std::ranges::all_of(streams_, &JobStream::is_drained);
+    return finished_ || (knows_pipes_ && std::ranges::all_of(streams_, &JobStream::is_drained));
 }
 
-bool JobOutput::is_kept() const {
-    return std::ranges::find(kept_, true) != kept_.end();
+bool JobOutput::is_known_to_keeper() const {
+    return finished_ || std::ranges::find(kept_, true) != kept_.end();
 }
 
 }  // namespace postern::jobs

@@ -8,7 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/followers.h"
@@ -40,8 +40,8 @@ class JobOutput {
     // Both streams together are to take no more than that, but for what followers have not had.
     void bound(std::uint64_t bytes);
 
-    // Precondition: the program has its ends.
-    void close_write_ends();
+    // Of its pipes, both ends.
+    std::vector<UniqueFd> take_ends();
 
     // ---- For the keeper ----
 
@@ -51,12 +51,14 @@ class JobOutput {
     void set_needs(const Needs& needs);
     // Another one, or the same one once more: it has nothing that it does not say it has.
     void forget_keeper();
-    // It has said that it has this stream: these are its descriptors, of which what was lost is
-    // taken.
-    void kept(std::size_t stream, UniqueFd read_end, UniqueFd file);
+    // It has said that it has this stream, with its descriptors, of which what was lost is taken.
+    void kept(std::size_t stream, std::vector<UniqueFd>& descriptors);
     // It has said of all streams which it has. Those that nobody has any more are lost, from the
     // returned offsets on; not_awaited where nothing is.
     Offsets all_kept();
+    // It has taken the rest, and this is what it has taken of each. Returns from where on what is
+    // there is not what it knows of; not_awaited: from nowhere.
+    Offsets finished(const std::array<std::uint64_t, output::streams>& kept);
     // It has told of growth, and is to be asked anew.
     void told(std::size_t stream) { told_needs_.awaited[stream] = not_awaited; }
 
@@ -65,8 +67,8 @@ class JobOutput {
     // All that was written is in the files. Never before it is known who has the pipes: of a job
     // that was started before, the keeper has to say so.
     [[nodiscard]] bool is_drained() const;
-    // The keeper has it, and is to be told that it need not have it.
-    [[nodiscard]] bool is_kept() const;
+    // The keeper has it, or knows how it ended, and is to be told that it need not any more.
+    [[nodiscard]] bool is_known_to_keeper() const;
 
   private:
     // The keeper has nothing to do with it: it goes straight, or the job writes to its file itself.
@@ -80,6 +82,7 @@ class JobOutput {
     std::array<JobStream, stream_count> streams_;
     std::size_t pipes_;  // of them; those before `first_` are not kept
     std::size_t first_;
+    std::uint64_t owner_;        // whose it is: who pays, and whom it runs as
     std::uint64_t stored_;       // of each stream, as the action or the limit says
     std::uint64_t bound_;        // the same, as the disk allows
     std::uint64_t told_stored_;  // as the keeper was told
@@ -91,6 +94,7 @@ class JobOutput {
     bool knows_pipes_;
     bool finishes_ = false;
     bool told_finish_ = false;
+    bool finished_ = false;  // the keeper has said so
 };
 
 }  // namespace postern::jobs

@@ -11,6 +11,8 @@
 namespace postern::jobs {
 namespace {
 
+// How long after the end of a job its unit may still be there.
+constexpr std::chrono::seconds unit_patience{2};
 // Of which so much is asked for when a running job's output finds none, and how long removing files
 // may take before it is tried again.
 constexpr std::uint64_t room_for_output = std::uint64_t{1024} * 1024;
@@ -48,7 +50,10 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       observer_(observer),
       later_timer_(
           event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
-      room_timer_(event, [this] { tell_room(true); }, std::chrono::milliseconds(1)) {}
+      room_timer_(
+          event, [this] { tell_room(true); }, std::chrono::milliseconds(1)),
+      ends_timer_(event, [this] { let_due_ends_go(); }),
+      unstored_timer_(event, [this] { empty_due(); }) {}
 
 void JobTable::set_up_keeper() {
     KeeperLink::Hooks hooks;
@@ -85,10 +90,9 @@ std::size_t JobTable::active_of(uid_t payer) const {
 void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     const auto node = jobs_.extract(job.id());
     unsynced_.erase(job.id());
-    if (job.output().is_kept()) {
-        if (forgotten_.empty()) later([this] { sync_all(); });
-        forgotten_.push_back(job.id());
-    }
+    if (job.output().is_known_to_keeper()) forget_output(job.id());
+    let_go(job.take_ends(), job.outlives_the_guard());
+    if (job.record().pipes > 0 && job.record().stored_output == 0) empty_later(job.id());
     const auto active = active_of_payer_.find(job.record().requester.payer());
     if (--active->second == 0) active_of_payer_.erase(active);
     Followers followers = job.take_followers();
@@ -100,6 +104,41 @@ void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
         followers.ended(job.id(), job.record().result);
     }
     if (shut_down_ && nothing_to_wait_for()) later(shut_down_);
+}
+
+// systemd has the job's ends of a unit too, and lets them go in the turn of its loop in which the
+// unit goes.
+void JobTable::let_go(std::vector<UniqueFd> ends, bool of_unit) {
+    if (!of_unit) return close_pipes(std::move(ends));
+    if (ends_.empty()) static_cast<void>(ends_timer_.arm(unit_patience));
+    ends_.emplace_back(Clock::now() + unit_patience, std::move(ends));
+}
+
+void JobTable::let_due_ends_go() {
+    for (; !ends_.empty() && ends_.front().first <= Clock::now(); ends_.pop_front()) {
+        close_pipes(std::move(ends_.front().second));
+    }
+    if (!ends_.empty()) static_cast<void>(ends_timer_.arm(unit_patience / 2));
+}
+
+void JobTable::close_pipes(std::vector<UniqueFd> ends) const {
+    if (settings_.close_pipes) settings_.close_pipes(std::move(ends));
+}
+
+// What is not to be stored is there for those who still read it, or are about to come back.
+void JobTable::empty_later(const JobId& job) {
+    if (unstored_.empty()) static_cast<void>(unstored_timer_.arm(settings_.follower_stall));
+    unstored_.emplace_back(Clock::now() + settings_.follower_stall, job);
+}
+
+void JobTable::empty_due() {
+    for (; !unstored_.empty() && unstored_.front().first <= Clock::now(); unstored_.pop_front()) {
+        records_.empty_output(unstored_.front().second);
+    }
+    if (!unstored_.empty()) {
+        static_cast<void>(unstored_timer_.arm(
+            std::chrono::ceil<std::chrono::microseconds>(unstored_.front().first - Clock::now())));
+    }
 }
 
 void JobTable::shut_down(std::function<void()> done) {
@@ -175,6 +214,12 @@ void JobTable::sync_all() {
         forget.job = job;
         return keeper_->send(forget);
     });
+    if (room_owed_) {
+        output::Message room;
+        room.kind = output::Kind::room;
+        room.count = *room_owed_ ? 1 : 0;
+        if (keeper_->send(room)) room_owed_.reset();
+    }
     std::erase_if(unsynced_, [this](const JobId& id) {
         Job* const job = find(id);
         return job == nullptr || job->output().sync(*keeper_);
@@ -186,7 +231,11 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
     switch (message.kind) {
         case output::Kind::kept:
             if (job != nullptr) return job->output_is_kept(message, descriptors);
-            forgotten_.push_back(message.job);
+            // One that could not be resumed goes on.
+            if (const Record* const record = records_.find(message.job);
+                record == nullptr || is_over(record->state)) {
+                forget_output(message.job);
+            }
             return;
         case output::Kind::all_kept: {
             std::vector<JobId> all;
@@ -201,8 +250,8 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
             if (job != nullptr) output_has_grown(*job, message);
             return;
         case output::Kind::finished:
-            if (job != nullptr) job->output_is_finished();
-            return;
+            if (job != nullptr) return job->output_is_finished(message);
+            return forget_output(message.job);
         case output::Kind::trouble:
             return output_is_in_trouble(message);
         default:
@@ -229,10 +278,13 @@ void JobTable::output_is_in_trouble(const output::Message& trouble) {
 }
 
 void JobTable::tell_room(bool is_there) {
-    output::Message room;
-    room.kind = output::Kind::room;
-    room.count = is_there ? 1 : 0;
-    static_cast<void>(keeper_->send(room));
+    room_owed_ = is_there;
+    sync_all();
+}
+
+void JobTable::forget_output(const JobId& job) {
+    if (forgotten_.empty()) later([this] { sync_all(); });
+    forgotten_.push_back(job);
 }
 
 // What a running job has stored counts for its user's bounds.

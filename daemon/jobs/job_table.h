@@ -25,6 +25,7 @@ namespace postern::jobs {
 
 class JobTable final : public JobHost {
   public:
+    using Clock = std::chrono::steady_clock;
     using Jobs = std::unordered_map<JobId, std::unique_ptr<Job>>;
 
     // `observer` outlives it.
@@ -57,6 +58,8 @@ class JobTable final : public JobHost {
     [[nodiscard]] bool shuts_down() const { return static_cast<bool>(shut_down_); }
     // Drops all jobs. What the guard started itself is killed.
     void clear() { jobs_.clear(); }
+    // As JobManager::close_pipes().
+    void close_pipes(std::vector<UniqueFd> ends) const;
 
   private:
     JobTable(sd_event* event, Settings settings, RecordStore records, Observer& observer);
@@ -69,6 +72,11 @@ class JobTable final : public JobHost {
     void tell_room(bool is_there);
     void output_has_grown(Job& job, const output::Message& grown);
     void sync_all();
+    void forget_output(const JobId& job);
+    void let_go(std::vector<UniqueFd> ends, bool of_unit);
+    void let_due_ends_go();
+    void empty_later(const JobId& job);
+    void empty_due();
     void changed(int watch);
     void any_changed();
     [[nodiscard]] bool nothing_to_wait_for() const;
@@ -84,11 +92,18 @@ class JobTable final : public JobHost {
     // itself.
     Timer later_timer_;
     Timer room_timer_;
+    Timer ends_timer_;
+    Timer unstored_timer_;
     std::unique_ptr<KeeperLink> keeper_;
 
     std::unordered_map<int, Job*> watches_;
     std::unordered_set<JobId> unsynced_;  // of which postern-output has not heard all
     std::vector<JobId> forgotten_;        // that it is to let go
+    std::optional<bool> room_owed_;       // what it is to be told of room
+    // Of jobs that are over, and when they are to be let go.
+    std::deque<std::pair<Clock::time_point, std::vector<UniqueFd>>> ends_;
+    // Jobs that are over whose output is not to be stored, and when it goes.
+    std::deque<std::pair<Clock::time_point, JobId>> unstored_;
     std::unordered_map<uid_t, std::size_t> active_of_payer_;
     std::vector<std::function<void()>> later_;
     std::function<void()> shut_down_;  // set: it shuts down

@@ -26,6 +26,9 @@ struct Settings {
     std::chrono::microseconds start_patience = std::chrono::seconds(10);
     // To postern-output, as KeeperLink::Connect; called again whenever it is lost.
     KeeperLink::Connect connect_keeper;
+    // Closes the guard's ends of a job's pipes in another process, since whoever else has such a
+    // pipe can make that wait. Empty: they are closed here.
+    std::function<void(std::vector<UniqueFd> ends)> close_pipes;
     // A follower that takes nothing for so long, though there is something, holds its job back no
     // more.
     std::chrono::microseconds follower_stall = std::chrono::minutes(1);

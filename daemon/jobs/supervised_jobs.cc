@@ -71,8 +71,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
 Result<std::unique_ptr<Job>> SupervisedJobs::make(
     Record record, int folder, bool one_pipe, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
-    POSTERN_TRY(JobStreams streams,
-                JobStreams::create(folder, table_->keeper(), one_pipe, record.stored_output > 0));
+    POSTERN_TRY(JobStreams streams, JobStreams::create(folder, table_->keeper(), one_pipe));
     const Straight straight = follower ? follower->straight() : Straight{};
     ClientEnds of_client;
     UniqueFd stdin_end;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -47,14 +48,16 @@ Dropper::~Dropper() {
     }
 }
 
-bool Dropper::close(UniqueFd& descriptor) {
+bool Dropper::close(std::span<UniqueFd> descriptors) {
+    std::vector<int> numbers;
+    std::ranges::transform(descriptors, std::back_inserter(numbers), &UniqueFd::get);
     while (Process* const process = for_closing()) {
-        if (!order(*process, Order::close, descriptor.get())) {
+        if (!order(*process, Order::close, numbers)) {
             if (process->broken) continue;
             return false;
         }
-        // It has it, so this is not the last reference.
-        descriptor.reset();
+        // It has them, so these are not the last references.
+        for (UniqueFd& descriptor : descriptors) descriptor.reset();
         tell_go(*process);
         return true;
     }
@@ -63,7 +66,7 @@ bool Dropper::close(UniqueFd& descriptor) {
 
 bool Dropper::drop_packet(int socket) {
     while (Process* const process = idle()) {
-        if (order(*process, Order::packet, socket)) {
+        if (order(*process, Order::packet, std::span(&socket, 1))) {
             await(*process);
             return true;
         }
@@ -72,9 +75,8 @@ bool Dropper::drop_packet(int socket) {
     return false;
 }
 
-bool Dropper::order(Process& process, Order what, int descriptor) {
-    if (!send_byte(process.channel.get(), static_cast<char>(what), std::span(&descriptor, 1),
-                   MSG_DONTWAIT)) {
+bool Dropper::order(Process& process, Order what, std::span<const int> descriptors) {
+    if (!send_byte(process.channel.get(), static_cast<char>(what), descriptors, MSG_DONTWAIT)) {
         // Else there is no memory, or too many are on their way.
         process.broken = errno == EPIPE || errno == ECONNRESET;
         return false;
@@ -84,9 +86,8 @@ bool Dropper::order(Process& process, Order what, int descriptor) {
 }
 
 void Dropper::tell_go(Process& process) {
-    const Order go = Order::go;
     process.owes_go =
-        ::send(process.channel.get(), &go, sizeof go, MSG_NOSIGNAL | MSG_DONTWAIT) < 0;
+        !send_byte(process.channel.get(), static_cast<char>(Order::go), {}, MSG_DONTWAIT);
 }
 
 // Null: none is to be had.
@@ -162,6 +163,10 @@ void Dropper::look() {
         if (one.owes_go) tell_go(one);
         if (one.broken) end(one);
     }
+    drop_ended();
+}
+
+void Dropper::drop_ended() {
     std::erase_if(processes_, [](const Process& one) { return one.broken; });
     std::erase_if(ended_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
 }
@@ -180,7 +185,7 @@ bool Dropper::tidy() {
         busy = busy || one.orders > 0;
         if (one.orders == 0 && std::exchange(kept, true)) end(one);
     }
-    std::erase_if(processes_, [](const Process& one) { return one.broken; });
+    drop_ended();
     return busy || !ended_.empty();
 }
 

@@ -5,8 +5,14 @@
 // another; and a FUSE file whose server does not store what was written stands still for good, so
 // that no signal ends the process (fuse_release() in fs/fuse/file.c; seen on 6.18). Where
 // strangers' descriptors arrive at all (before Linux 6.16, and before a socket was told to refuse
-// them) they lie in packets and in the unread messages of connections, and go with those. So
-// another process lets them go; one that does not get on is left alone, and the next one goes on.
+// them) they lie in packets and in the unread messages of connections, and go with those.
+//
+// The pipes of jobs are strangers' as well: who writes into one from a buffer that its FUSE or
+// network file system does not deliver has the pipe's lock (anon_pipe_write() in fs/pipe.c), for
+// which the last reference to either end waits (pipe_release()).
+//
+// So another process lets them go; one that does not get on is left alone, and the next one goes
+// on.
 #pragma once
 
 #include <sys/types.h>
@@ -14,6 +20,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -31,7 +38,7 @@ class Dropper {
     // What the program is told, in a message of one byte by the channel that it finds as its
     // descriptor 3. It answers with a byte when it is done.
     enum class Order : char {
-        // Closes the descriptor that comes with it, once `go` says that the sender has closed its
+        // Closes the descriptors that come with it, once `go` says that the sender has closed its
         // own copy.
         close = 'c',
         go = 'g',
@@ -48,13 +55,16 @@ class Dropper {
     Dropper(const Dropper&) = delete;
     Dropper& operator=(const Dropper&) = delete;
 
-    // Has it closed, and waits for nothing but a process to start. False: there is none to be had;
-    // nothing was done, and it may be tried again.
-    bool close(UniqueFd& descriptor);
+    // Has these closed, at most most_with_a_byte (base/control_data.h), and waits for nothing but a
+    // process to start. False: there is none to be had; nothing was done, and it may be tried
+    // again.
+    bool close(std::span<UniqueFd> descriptors);
+    bool close(UniqueFd& descriptor) { return close(std::span(&descriptor, 1)); }
     // Waits until it is done, or its process stands still. False: as above.
     bool drop_packet(int socket);
 
-    // Ends processes that have nothing to do, but for one. True: some still have.
+    // Ends processes that have nothing to do, but for one. True: some still have, or have ended and
+    // can't be reaped yet.
     bool tidy();
 
     static constexpr int channel_fd = 3;
@@ -71,7 +81,7 @@ class Dropper {
         bool broken = false;
     };
 
-    bool order(Process& process, Order what, int descriptor);
+    bool order(Process& process, Order what, std::span<const int> descriptors);
     void tell_go(Process& process);
     Process* idle();
     Process* for_closing();
@@ -79,6 +89,7 @@ class Dropper {
     void await(Process& process);
     void look();
     void end(Process& process);
+    void drop_ended();
 
     Source source_;
     std::size_t most_;

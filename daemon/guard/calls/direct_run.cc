@@ -25,8 +25,10 @@ void DirectlyFollowed::hand_over(const CallPtr& call, const HandOver& asked) {
         return call->link().violated("it handed over what there is not");
     }
     const auto run = run_;  // to let go of the call may destroy this
-    const auto ends = std::exchange(run->of_client, {});
-    if (call->link().hand_over(asked.reply, ends)) {
+    auto ends = std::exchange(run->of_client, {});
+    const bool handed_over = call->link().hand_over(asked.reply, ends);
+    jobs_.close_pipes(std::move(ends));
+    if (handed_over) {
         call->answer(HandedOver{});
         const auto ended = run->ended;
         if (!ended) return;

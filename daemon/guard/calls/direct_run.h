@@ -20,13 +20,19 @@ jobs::Straight straight_of(const RunCall& asked, const policy::Action& action);
 // The client's side of it, until it has its ends. The job may be over by then: its end waits for
 // that, as what it wrote waits in the pipe.
 struct DirectRun {
+    DirectRun(jobs::JobManager& manager, jobs::Straight what) : jobs(manager), straight(what) {}
+    ~DirectRun() { jobs.close_pipes(std::move(of_client)); }
+    DirectRun(const DirectRun&) = delete;
+    DirectRun& operator=(const DirectRun&) = delete;
+
+    // Once, when the job is made.
+    void take(jobs::ClientEnds ends);
+
+    jobs::JobManager& jobs;
     jobs::Straight straight;
     // Of the client: output, then input.
     std::vector<UniqueFd> of_client;
     std::optional<JobResult> ended;
-
-    // Once, when the job is made.
-    void take(jobs::ClientEnds ends);
 };
 
 // What its connection keeps.

@@ -214,9 +214,14 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
         refuse("it waited too long for its turn", "", Refusal::unavailable, "",
                "no job can be started at the moment: other starts take too long; try again later");
     } else if (why == Why::held) {
-        refuse("postern-output does not run", "", Refusal::unavailable, "",
-               "no job can be started at the moment: postern-output, which keeps what jobs write, "
-               "does not run; the administrator finds more in posternctl status");
+        const bool no_keeper = !environment_.jobs.output_problem().empty();
+        refuse(no_keeper ? "postern-output does not run" : "room was being made on the disk", "",
+               Refusal::unavailable, "",
+               no_keeper
+                   ? "no job can be started at the moment: postern-output, which keeps what jobs "
+                     "write, does not run; the administrator finds more in posternctl status"
+                   : "no job can be started at the moment: room is being made on the disk; try "
+                     "again later");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");
@@ -275,8 +280,7 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     // A reload may have made it direct while it waited.
     if (hands_over_) {
         if (const jobs::Straight straight = straight_of(asked_, *verdict.action); straight.any()) {
-            direct = std::make_shared<DirectRun>();
-            direct->straight = straight;
+            direct = std::make_shared<DirectRun>(environment_.jobs, straight);
         }
     }
     // Nobody waits for the end of a job that a packet has started.

@@ -26,9 +26,19 @@ ConnectionCloser::ConnectionCloser(sd_event* event, Dropper::Source source)
 void ConnectionCloser::close(UniqueFd connection) {
     // It got this from its listener when it was made, so none has come in by it.
     if (refuses_descriptors(connection.get())) return;
+    std::vector<UniqueFd> alone;
+    alone.push_back(std::move(connection));
+    hand_over(std::move(alone));
+}
+
+void ConnectionCloser::close_pipes(std::vector<UniqueFd> ends) {
+    if (!ends.empty()) hand_over(std::move(ends));
+}
+
+void ConnectionCloser::hand_over(std::vector<UniqueFd> descriptors) {
     if (!tidies_) tidies_ = tidy_.arm(tidy_time) >= 0;
-    if (waiting_.empty() && dropper_.close(connection)) return;
-    waiting_.push_back(std::move(connection));
+    if (waiting_.empty() && dropper_.close(descriptors)) return;
+    waiting_.push_back(std::move(descriptors));
     // Without a timer the next one goes on with it.
     close_waiting();
 }

@@ -61,7 +61,7 @@ void DirectJob::set_state(State state) {
 void DirectJob::start(const policy::Action& action, const policy::Command& command) {
     timeout_ = action.description.timeout;
     Result<Launched> launched =
-        launch_job(host().settings(), action, command, record(), output(), take_stdin_end());
+        launch_job(host().settings(), action, command, record(), output(), stdin_end());
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {
@@ -237,6 +237,7 @@ void DirectJob::time_is_up() {
 }
 
 void DirectJob::poll() {
+    if (state_ == State::ended) return;  // and the rest of its output is awaited
     const bool all_killed = state_ != State::killing || processes_->kill();
     if (!all_killed || cgroup_watch_ < 0) arm(poll_timer_, poll_interval);
     look_at_processes();

@@ -15,7 +15,7 @@ namespace postern::jobs {
 
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobOutput& output, UniqueFd stdin_end) {
+                            const JobOutput& output, int stdin_end) {
     POSTERN_TRY(const UniqueFd program, program_of(action));
     launcher::Order order;
     order.uid = action.uid;
@@ -29,7 +29,7 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     order.environment = environment_of(action, record);
     POSTERN_TRY(const std::vector<std::uint8_t> bytes, launcher::encode(order));
     POSTERN_TRY(const UniqueFd order_file, sealed_file("postern-order", bytes));
-    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command, std::move(stdin_end)));
+    POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command, stdin_end));
     UniqueFd procs;
     if (order.join_cgroup) {
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));

@@ -54,7 +54,7 @@ Result<UniqueFd> JobStream::open_reader() const {
     return reader;
 }
 
-Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_pipe, bool stored) {
+Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_pipe) {
     JobStreams made;
     for (std::size_t i = 0; i < stream_count; ++i) {
         JobStream& stream = made.streams[i];
@@ -62,9 +62,6 @@ Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_p
                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
         // fchmod: unlike open(2), it knows no umask.
         if (!stream.file || fchmod(stream.file.get(), 0600) < 0) {
-            return failed_stream(stream_names[i]);
-        }
-        if (!stored && unlinkat(folder, stream_names[i], 0) < 0) {
             return failed_stream(stream_names[i]);
         }
         if (i > 0 && one_pipe) {

@@ -20,7 +20,9 @@ inline constexpr std::size_t stream_count = 2;
 inline constexpr std::array<const char*, stream_count> stream_names = {"stdout", "stderr"};
 
 struct JobStream {
-    // Of the pipe. The job's end is let go when its program runs.
+    // Of the pipe. The job's end is kept as well: who closes the last one may have to wait for
+    // whoever writes into the pipe at that moment, and that must be neither the guard nor PID 1,
+    // which has it for as long as there is the job's unit (see JobTable::let_go()).
     UniqueFd read_end;
     UniqueFd write_end;
     // For writing, not O_APPEND: splice(2) refuses that.
@@ -45,11 +47,11 @@ struct JobStreams {
 
     // Makes the files in a job's folder, which is empty, 0600, and takes pipes. `one_pipe`: both
     // streams are one, each with an open file description of its own, so that O_NONBLOCK on one
-    // does not reach the other. `stored`: without it, files have no name. Error: why not.
-    static Result<JobStreams> create(int folder, KeeperLink& keeper, bool one_pipe, bool stored);
-    // The files of a job that was started before, those that have a name. Error: why not.
+    // does not reach the other. Error: why not.
+    static Result<JobStreams> create(int folder, KeeperLink& keeper, bool one_pipe);
+    // The files of a job that was started before, those that nobody has removed. Error: why not.
     static Result<JobStreams> open(int folder);
-    // The same for reading. ENOENT, as an error's text: nothing is stored.
+    // The same for reading, all of them.
     static Result<std::array<UniqueFd, stream_count>> open_readers(int folder);
 };
 

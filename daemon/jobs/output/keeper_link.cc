@@ -40,6 +40,8 @@ void KeeperLink::connect() {
     full_ = false;
     watch(false);
     if (!source_) return end("postern-output: the event loop takes no more");
+    // Until it has.
+    problem_ = "postern-output has not answered yet";
     output::Message hello;
     hello.kind = output::Kind::hello;
     hello.window = limits::follower_window_bytes;

@@ -87,7 +87,8 @@ void empty_output(int folder) {
 }
 
 // A lease for writing is given only where nobody else has the file open (fcntl(2)). It is given
-// back at once: nobody opens the file meanwhile, since that is for this thread to do.
+// back at once; who opens the file in between, a backup of root's, waits for that. The signal that
+// says so is ignored (main.cc).
 bool is_output_open(int jobs, const JobId& job) {
     const UniqueFd folder = open_job_folder(jobs, job);
     return std::ranges::any_of(output_names, [&folder](const char* name) {

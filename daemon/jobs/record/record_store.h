@@ -89,6 +89,8 @@ class RecordStore {
     };
     // For one more job.
     Room room_for_start();
+    // What a job that is over has written is to be stored no longer.
+    void empty_output(const JobId& job) { files_->reduce(job, {}); }
     // A byte of a running job's output could not be written for want of room (ENOSPC, EDQUOT), or a
     // file could not be made; `bytes` are to be written. `soon`: try again in a moment, else
     // `none`.

@@ -29,8 +29,12 @@ void RecordThread::poke() const {
 
 void RecordThread::ask(const JobId& job, Work work) {
     const auto [entry, is_new] = left.try_emplace(job);
-    bytes = bytes - entry->second.text.size() + work.text.size();
     // What has been asked for stays so.
+    if (work.text.empty() && !work.removes) {
+        work.text = entry->second.text;
+        work.last = entry->second.last;
+    }
+    bytes = bytes - entry->second.text.size() + work.text.size();
     work.empties = work.empties || entry->second.empties;
     if (work.frees()) ++to_free;
     if (entry->second.frees()) --to_free;

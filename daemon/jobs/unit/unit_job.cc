@@ -83,7 +83,7 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
     const auto program = program_of(action);
-    auto stdin_file = stdin_of(command, take_stdin_end());
+    auto stdin_file = stdin_of(command, stdin_end());
     if (!program || !stdin_file) {
         return fail_later({"the program could not be started",
                            program ? stdin_file.error().message : program.error().message});

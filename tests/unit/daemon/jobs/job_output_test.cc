@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <csignal>
 #include <string>
+#include <vector>
 
 #include "daemon/jobs/followers.h"
 #include "daemon/output/stored_file.h"
@@ -74,8 +77,53 @@ TEST_F(OutputOfAJob, ItIsMeasuredAgainWhenItHasGrown) {
     EXPECT_TRUE(job.has_outgrown(1, (1 << 18) + 1)) << "each stream for itself";
 }
 
+// A guard that was killed before it had written down that the job was over.
+TEST_F(OutputOfAJob, WhatTheKeeperHasFinishedIsNotLost) {
+    record_.pipes = 2;
+    write("stdout", "0123456789");
+    JobOutput job = output();
+    EXPECT_FALSE(job.is_drained());
+    EXPECT_EQ(job.finished({10, 0}), (Offsets{not_awaited, not_awaited}));
+    EXPECT_TRUE(job.is_drained());
+    EXPECT_TRUE(job.is_known_to_keeper());
+    EXPECT_EQ(job.all_kept(), (Offsets{not_awaited, not_awaited}));
+}
+
+TEST_F(OutputOfAJob, WhatNobodyHasIsLost) {
+    record_.pipes = 2;
+    write("stdout", "0123456789");
+    EXPECT_EQ(output().all_kept(), (Offsets{10, 0}));
+}
+
+TEST_F(OutputOfAJob, AFileThatIsNotWhatTheKeeperKnowsIsLostFromThere) {
+    record_.pipes = 2;
+    write("stdout", "0123456789");
+    EXPECT_EQ(output().finished({8, 3}), (Offsets{8, 0}));
+}
+
+// Somebody removed its file while no guard ran.
+TEST_F(OutputOfAJob, AStreamWithoutAFileIsLostAndNobodyIsToldOfIt) {
+    record_.pipes = 2;
+    ASSERT_EQ(unlink((folder_.path() + "/stdout").c_str()), 0);
+    JobOutput job = output();
+    std::array<int, 2> ends{-1, -1};
+    ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+    const UniqueFd write_end(ends[1]);
+    std::vector<UniqueFd> descriptors;
+    descriptors.emplace_back(ends[0]);
+    job.kept(0, descriptors);
+    EXPECT_EQ(job.all_kept(), (Offsets{0, 0}));
+    EXPECT_TRUE(job.is_drained());
+    (void)signal(SIGPIPE, SIG_IGN);
+    EXPECT_EQ(::write(write_end.get(), "x", 1), -1) << "the job is told";
+}
+
 class WhoFollows : public JobsTest {
   protected:
+    void SetUp() override {
+        story_->job = job_;
+        story_->started = true;
+    }
     void grow(std::uint64_t size, Followers::Clock::time_point now) {
         sizes_ = {size, 0};
         followers_.output(job_, [size](const Offsets& offsets) { return offsets[0] < size; }, now);
@@ -106,6 +154,29 @@ TEST_F(WhoFollows, IsNotLookedAtWhileThereIsNothingMore) {
     EXPECT_FALSE(followers_.needs_looks());
     EXPECT_TRUE(followers_.taken(id_, {10, 0}, start_ + 2h));
     EXPECT_EQ(followers_.needs().followers, 1U);
+}
+
+// The start of a character that is not whole is kept back until the rest comes.
+TEST_F(WhoFollows, IsNotTakenToStandStillForAPartOfACharacter) {
+    EXPECT_TRUE(followers_.taken(id_, {9, 0}, start_));
+    followers_.await(id_, {10, 0});
+    sizes_ = {10, 0};
+    EXPECT_FALSE(followers_.needs_looks());
+    followers_.find_stalled(sizes_, stall_, start_ + 1h);
+    EXPECT_EQ(followers_.needs().followers, 1U);
+}
+
+TEST_F(WhoFollows, TakesThePlaceOfOneThatWasInterruptedUnlessItReadsFromBeforeIt) {
+    EXPECT_TRUE(followers_.taken(id_, {100, 5}, start_));
+    followers_.remove(id_, true, start_);
+    const FollowerId other = followers_.add(follower(std::make_shared<Story>()), {}, start_);
+    followers_.await(other, {0, 0});
+    EXPECT_EQ(followers_.needs().followers, 2U) << "somebody else";
+    const FollowerId back = followers_.add(follower(std::make_shared<Story>()), {}, start_);
+    EXPECT_TRUE(followers_.taken(back, {100, 5}, start_));
+    EXPECT_EQ(followers_.needs().followers, 2U) << "itself";
+    EXPECT_TRUE(followers_.taken(other, {200, 5}, start_));
+    EXPECT_EQ(followers_.needs().floor[0], 100U);
 }
 
 TEST_F(WhoFollows, IsLookedAtWhileItsClientLacksWhatWasRead) {

@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "base/limits.h"
+#include "daemon/output/stored_file.h"
 #include "tests/unit/daemon/jobs/fixture.h"
 
 namespace postern::jobs {
@@ -309,13 +310,22 @@ TEST_F(JobsOutput, OnlyTheNewestIsKept) {
 }
 
 TEST_F(JobsOutput, WhatIsNotToBeStoredReachesWhoFollowsAndGoes) {
+    manager_.reset();
+    settings_.follower_stall = std::chrono::seconds(1);
+    create();
     policy::Action kept_nowhere = shell_action(anna);
     kept_nowhere.stored_output = 0;
     const StoryPtr story = run(kept_nowhere, shell("echo out; echo err >&2"));
     EXPECT_THAT(story, Exited(0));
     EXPECT_EQ(read_all(story->out), "out\n");
     EXPECT_EQ(read_all(story->err), "err\n");
-    EXPECT_EQ(access((job_folder(story) + "/stdout").c_str(), F_OK), -1);
+    // Who comes back soon is told the end, and misses nothing.
+    auto again = manager_->open_output(story->job);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(read_all((*again)[0]), "out\n");
+    ASSERT_TRUE(loop_until([&] { return output::stored_from(story->out.get()) == 4; }));
+    ASSERT_TRUE(loop_until([&] { return output::stored_from(story->err.get()) == 4; }));
+    EXPECT_EQ(output::size_of(story->out.get()), 4U);
 }
 
 // A process that is not the job's, and has its descriptor, may write for ever.

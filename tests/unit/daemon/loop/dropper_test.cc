@@ -88,6 +88,17 @@ TEST_F(DropperTest, ClosesWhatItIsGiven) {
     }
 }
 
+TEST_F(DropperTest, ClosesSeveralAtOnce) {
+    std::array<SocketPair, 3> pairs;
+    std::vector<UniqueFd> there;
+    for (SocketPair& pair : pairs) there.push_back(std::move(pair.there));
+    ASSERT_TRUE(dropper_.close(there));
+    for (const SocketPair& pair : pairs) {
+        char byte = 0;
+        EXPECT_EQ(::recv(pair.here.get(), &byte, 1, 0), 0);
+    }
+}
+
 TEST_F(DropperTest, DropsPacketsThatCarryDescriptorsAndNoOthers) {
     std::array<int, 2> ends{-1, -1};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()), 0);

@@ -1,16 +1,21 @@
 // Connections are closed, and what sits inside of them holds up nobody.
 #include "daemon/guard/listen/connection_closer.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <unistd.h>
+
 #include <array>
+#include <string>
 #include <vector>
 
 #include "daemon/guard/listen/socket_options.h"
 #include "tests/unit/daemon/droppers.h"
 #include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/daemon/hung_writer.h"
 #include "tests/unit/sockets.h"
 
 namespace postern {
@@ -50,6 +55,24 @@ TEST_F(ConnectionCloserTest, ThoseThatCarryNothingAreClosedAtOnce) {
     closer_.close(std::move(pair.there));
     char byte = 0;
     EXPECT_EQ(::recv(pair.here.get(), &byte, 1, MSG_DONTWAIT), 0);
+}
+
+// The writer has the pipe's lock, and whoever closes the last descriptor of an end waits for it.
+TEST_F(ConnectionCloserTest, APipeThatSomebodyWritesIntoHoldsUpNobody) {
+    std::array<int, 2> ends{-1, -1};
+    ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+    std::vector<UniqueFd> ours;
+    for (const int end : ends) ours.emplace_back(end);
+    const UniqueFd again(
+        ::open(("/proc/self/fd/" + std::to_string(ends[1])).c_str(), O_WRONLY | O_CLOEXEC));
+    HungWriter writer(again.get(), "x");
+    ConnectionCloser pipes(loop_.get(), droppers_.source());
+    pipes.close_pipes(std::move(ours));
+    EXPECT_EQ(pipes.waiting(), 0U);
+    SocketPair pair;
+    closer_.close(std::move(pair.there));
+    run_until_none_waits();
+    EXPECT_TRUE(is_closed(pair.here));
 }
 
 TEST_F(ConnectionCloserTest, WhatLingersInsideHoldsUpNobody) {
