@@ -9,6 +9,13 @@ bench() {
     build_bench
     run build/bench/bin/postern_bench
     run /usr/bin/python3 tests/bench/requests.py build/bench
+    run /usr/bin/python3 tests/bench/output.py build/bench
+}
+
+# What jobs write and read, beside a bare pipe and sudo.
+bench_output() {
+    build_bench
+    run /usr/bin/python3 tests/bench/output.py build/bench "$@"
 }
 
 # One user's floods, and what they cost another.

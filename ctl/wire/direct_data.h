@@ -53,6 +53,7 @@ class DirectData final : public Beside {
     std::optional<Flow> in_;
     std::string source_;
     std::string failure_;
+    bool large_ = false;  // much of either has been moved
 };
 
 }  // namespace postern::ctl

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -33,9 +32,6 @@ MANY_STARTS = ["--limit", "startsPerUser=10000"]
 CALLER = BOB if harness.IS_ROOT else ME
 OTHER = ALICE if harness.IS_ROOT else ME
 KIB = 1024
-STREAMED = 200_000_000
-# All of what one run writes is kept, so that none of it can go before it is read.
-KEEP_ALL = ["--limit", "stored-output=1GiB", "--limit", "stored-output-per-uid=4GiB"]
 
 
 def show(what, value):
@@ -136,36 +132,6 @@ def running(guard):
         show("/bin/true: sudo -n", "not to be had here")
 
 
-def megabytes_a_second(command, environment):
-    """The best of three: of a shell's command into `cat >/dev/null`."""
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        subprocess.run(["/bin/sh", "-c", f"{command} | cat >/dev/null"], env=environment, check=True)
-        times.append(time.perf_counter() - began)
-    return STREAMED / 1e6 / min(times)
-
-
-def streaming():
-    with tempfile.NamedTemporaryFile(dir="/run" if harness.IS_ROOT else None) as random:
-        for _ in range(STREAMED // 1_000_000):
-            random.write(os.urandom(1_000_000))
-        random.flush()
-        os.chmod(random.name, 0o644)
-        commands = {"zeros": ["/usr/bin/head", "-c", str(STREAMED), "/dev/zero"],
-                    "random": ["/usr/bin/cat", random.name],
-                    "lines": ["/bin/sh", "-c", f"yes 'a line of a log, as they are' | head -c {STREAMED}"]}
-        actions = {name: {"summary": "Write much", "exec": command, "allow": [{"everyone": True}]}
-                   for name, command in commands.items()}
-        with harness.Guard(actions, options=KEEP_ALL) as guard:
-            environment = {"PATH": "/usr/bin:/bin", "POSTERN_SOCKET": str(guard.socket_path)}
-            for name, command in commands.items():
-                bare = megabytes_a_second(shlex.join(command), environment)
-                ours = megabytes_a_second(f"{harness.program('posternctl')} run {name}", environment)
-                show(f"200 MB of {name}: a bare pipe, and posternctl run",
-                     f"{bare:.0f}, {ours:.0f} MB/s ({ours / bare:.2f})")
-
-
 def memory_of(guard):
     with guard.connect(as_=CALLER) as first:
         first.call("Ping", {"ping": "x"})
@@ -200,7 +166,6 @@ def main():
             packets(guard)
         with harness.Guard(ACTIONS, options=MANY_STARTS) as guard:
             fairness(guard)
-        streaming()
         connecting()
 
 

@@ -20,6 +20,7 @@ from posternctl import command, outcome
 from wire import error, message
 
 DIRECT = {"output": "direct"}
+MUCH = 2_000_000
 ACTIONS = {
     "dump": {"summary": "Dump", "exec": ["/usr/bin/head", "-c", "{bytes}", "/dev/zero"], **DIRECT,
              "arguments": {"bytes": {"type": "integer", "minimum": 0}}, "allow": EVERYONE},
@@ -30,6 +31,8 @@ ACTIONS = {
     "short": script("printf 'no newline'", **DIRECT),
     # Somebody else has the job's end for longer than the job lives.
     "leak": script("setsid sleep 1000 & echo here; read -r x; kill $!", input="direct", **DIRECT),
+    "much": script(f"echo here; read -r x; head -c {MUCH} /dev/zero; read -r x; echo there; read -r x",
+                   input="direct", **DIRECT),
     "deaf": script("exit 4", input="direct"),
     "wait": script("echo begun; sleep 1000", onDisconnect="kill", **DIRECT),
     "stay": script("trap '' PIPE; echo begun; sleep 1; echo more || :; exit 0", **DIRECT),
@@ -287,6 +290,38 @@ def test_an_output_that_nobody_reads(guard):
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 125
     assert b"posternctl: standard output: No space left on device; " in done.stderr
+
+
+def test_moved_in_large_pieces(guard):
+    """Wide pipes, and of much data no turn for each write: its waking up interrupts nobody (sched(7))."""
+    def run(*before, **kwargs):
+        return subprocess.Popen([*before, *command(guard.socket_path, "run", "much")], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, **kwargs)
+
+    def go_on(client):
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        assert client.stdout.read(MUCH) == bytes(MUCH)
+
+    with run() as client:
+        assert client.stdout.readline() == b"here\n"
+        for pipe in client.stdin, client.stdout:
+            assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) == 512 * 1024
+        assert os.sched_getscheduler(client.pid) == os.SCHED_OTHER
+        go_on(client)
+        harness.wait_until(lambda: os.sched_getscheduler(client.pid) == os.SCHED_BATCH)
+        client.communicate(b"\n", timeout=harness.PATIENCE)
+    # Whoever chose another way to be scheduled keeps it, and a pipe that is wider stays so.
+    with run("chrt", "--idle", "0", pipesize=1 << 20) as client:
+        assert client.stdout.readline() == b"here\n"
+        assert fcntl.fcntl(client.stdout, fcntl.F_GETPIPE_SZ) == 1 << 20
+        go_on(client)
+        # It has been at it once more.
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == b"there\n"
+        assert os.sched_getscheduler(client.pid) == os.SCHED_IDLE
+        client.communicate(b"\n", timeout=harness.PATIENCE)
 
 
 def test_interrupted(guard):
