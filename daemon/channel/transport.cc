@@ -19,10 +19,10 @@ Result<std::pair<UniqueFd, UniqueFd>> make_pair() {
 
 Sent send_packet(int channel, std::span<const std::uint8_t> packet,
                  std::span<const int> descriptors) {
-    assert(descriptors.size() <= 2);
+    assert(descriptors.size() <= 3);
     // sendmsg() reads only; iovec just has no const.
     iovec data{const_cast<std::uint8_t*>(packet.data()), packet.size()};
-    DescriptorSpace<2> control;
+    DescriptorSpace<3> control;
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;

@@ -10,7 +10,7 @@
 
 namespace postern {
 
-// Puts a list in force for this process, which needs NoNewPrivileges. `add_rules` makes it, by what
+// Puts a list in force for this process, all its threads, which needs NoNewPrivileges. `add_rules` makes it, by what
 // stands below, and returns 0 or a negative errno. Errors: the kernel has no seccomp, or refuses
 // the filter.
 //
