@@ -48,6 +48,9 @@ Status limit_system_calls(int (*add_rules)(scmp_filter_ctx filter)) {
     // Calls by another architecture's numbers would get around the list.
     int error = ::seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (error != 0) return failed("seccomp: other architectures", error);
+    // Threads that are there already have the list too.
+    error = ::seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
+    if (error != 0) return failed("seccomp: all threads", error);
 #ifdef POSTERN_SANITIZED
     add_rules = forbid_what_nobody_does;
 #endif

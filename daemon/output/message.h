@@ -53,12 +53,12 @@ enum class Kind : std::uint8_t {
     // For a job to write into. descriptors: read end, write end; mode 0622. Or none, and error:
     // there is no pipe to be had, and of those that were wanted no more come.
     pipe,
-    grown,     // job, stream, sizes
-    trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
+    grown,    // job, stream, sizes
+    trouble,  // job, stream, error, sizes: a write failed, or the front could not be freed
     // job, sizes (0 of what was not kept); it is not kept any more. Said to each guard, before
     // all_kept, until one says forget.
     finished,
-    input,     // as pipe, for a job to read from: mode 0644
+    input,  // as pipe, for a job to read from: mode 0644
 };
 
 inline constexpr std::uint8_t version = 1;

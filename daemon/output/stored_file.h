@@ -8,9 +8,14 @@
 namespace postern::output {
 
 // Whole blocks alone become a hole: a part of one would not be freed but zeroed, and nobody could
-// tell those zeros from the job's. This suits every file system; where blocks are larger, the last
-// one waits for the next time.
-inline constexpr std::uint64_t block_bytes = 4096;
+// tell those zeros from the job's. How large they are differs: 4 KiB mostly, a page of the machine,
+// a record of ZFS, which grows with the file as long as it has one alone (so ask each time).
+// st_blksize tells (stat(3type)); it is taken between these bounds, as a power of two.
+inline constexpr std::uint64_t least_block_bytes = 4096;
+inline constexpr std::uint64_t most_block_bytes = std::uint64_t{16} << 20;
+std::uint64_t block_bytes_of(int file);
+// The same of what st_blksize says.
+std::uint64_t block_bytes_for(std::uint64_t preferred);
 
 // Frees the whole blocks before `until`, an offset. Returns 0 or errno (EOPNOTSUPP: the file system
 // can't).

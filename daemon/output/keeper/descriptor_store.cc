@@ -1,6 +1,12 @@
 #include "daemon/output/keeper/descriptor_store.h"
 
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace postern::output {
 namespace {
@@ -48,10 +54,15 @@ void DescriptorStore::add_stored(const Mover::Name& name) {
     entries_.emplace(name_of(name), Entry{});
 }
 
-void DescriptorStore::remove(const Mover::Name& name) {
+void DescriptorStore::remove(const Mover::Name& name, std::uint64_t owner,
+                             std::vector<UniqueFd> descriptors) {
     const auto found = entries_.find(name_of(name));
+    if (found == entries_.end() || found->second.pipe >= 0) {
+        workers_.close(owner, std::move(descriptors));
+    } else {
+        removed_.emplace_back(found->first, Held{owner, std::move(descriptors)});
+    }
     if (found == entries_.end()) return;
-    if (found->second.pipe < 0) removed_.push_back(found->first);
     entries_.erase(found);
     skip_removed();
 }
@@ -67,14 +78,20 @@ void DescriptorStore::skip_removed() {
     }
 }
 
-void DescriptorStore::store_all() {
-    for (const auto& [name, entry] : entries_) {
-        if (entry.pipe >= 0) manager_.say_at_last(store_message(name), entry.pipe);
+bool DescriptorStore::store_all() {
+    if (!manager_.is_there()) return true;
+    for (auto& [name, entry] : entries_) {
+        if (entry.pipe < 0) continue;
+        if (!manager_.say(store_message(name), entry.pipe)) return false;
+        entry.pipe = -1;
     }
+    // It may not have room for all. What it lets go of it must not be the last one to close.
+    if (!asked_at_last_ && !answer_) asked_at_last_ = ask();
+    return asked_at_last_ && !answer_;
 }
 
 std::optional<DescriptorStore::Clock::time_point> DescriptorStore::due() const {
-    if (!removed_.empty()) return next_;
+    if (!removed_.empty() || (!unasked_.empty() && !answer_)) return next_;
     if (order_.empty()) return std::nullopt;
     return std::max(next_, order_.front().second + young);
 }
@@ -84,14 +101,41 @@ void DescriptorStore::pass_time(Clock::time_point now) {
     if (!time || *time > now) return;
     next_ = now + between_messages;
     if (!removed_.empty()) {
-        if (manager_.say(remove_message(removed_.front()))) removed_.pop_front();
-        return;
+        if (manager_.say(remove_message(removed_.front().first))) {
+            unasked_.push_back(std::move(removed_.front().second));
+            removed_.pop_front();
+        }
+    } else if (unasked_.empty()) {
+        Entry& entry = entries_.at(order_.front().first);
+        if (!manager_.say(store_message(order_.front().first), entry.pipe)) return;
+        entry.pipe = -1;
+        order_.pop_front();
+        skip_removed();
     }
-    Entry& entry = entries_.at(order_.front().first);
-    if (!manager_.say(store_message(order_.front().first), entry.pipe)) return;
-    entry.pipe = -1;
-    order_.pop_front();
-    skip_removed();
+    if (!unasked_.empty() && !answer_) (void)ask();
+}
+
+bool DescriptorStore::ask() {
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
+    UniqueFd answer(ends[0]);
+    const UniqueFd question(ends[1]);
+    if (!poll_.add(answer.get(), EPOLLIN, number_)) return false;
+    if (!manager_.say("BARRIER=1", question.get())) {
+        poll_.remove(answer.get());
+        return false;
+    }
+    answer_ = std::move(answer);
+    asked_ = std::exchange(unasked_, {});
+    return true;
+}
+
+void DescriptorStore::answered() {
+    poll_.remove(answer_.get());
+    answer_.reset();
+    for (Held& held : std::exchange(asked_, {})) {
+        workers_.close(held.owner, std::move(held.descriptors));
+    }
 }
 
 }  // namespace postern::output

@@ -9,8 +9,9 @@ bool is_from_guard(Kind kind) {
     return kind <= Kind::want_inputs;
 }
 
-std::size_t descriptors_of(Kind kind) {
-    return kind == Kind::keep ? 2 : 0;
+// Read end and file, and the write end where the guard has it.
+bool is_right_count(Kind kind, std::size_t descriptors) {
+    return kind == Kind::keep ? descriptors == 2 || descriptors == 3 : descriptors == 0;
 }
 
 }  // namespace
@@ -29,7 +30,7 @@ GuardLink::Hearing GuardLink::hear() {
     }
     auto message = decode(received.packet);
     if (!message || !is_from_guard(message->kind) ||
-        (received.descriptors.size() != descriptors_of(message->kind) && received.descriptors.size() != 3)) {
+        !is_right_count(message->kind, received.descriptors.size())) {
         hearing.what = Heard::wrong;
         return hearing;
     }

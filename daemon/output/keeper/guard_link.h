@@ -29,7 +29,7 @@ class GuardLink {
     struct Hearing {
         Heard what = Heard::nothing;
         Message message;
-        std::vector<UniqueFd> descriptors;  // as many as the message has to have
+        std::vector<UniqueFd> descriptors;  // as many as the message may have
     };
     Hearing hear();
 

@@ -31,13 +31,13 @@ Result<GuardListener> GuardListener::create(const std::string& path) {
     return GuardListener(std::move(socket), ::geteuid());
 }
 
-UniqueFd GuardListener::accept() const {
+Result<UniqueFd, int> GuardListener::accept() const {
     for (;;) {
         UniqueFd connection(
             ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!connection) {
             if (errno == EINTR || errno == ECONNABORTED) continue;
-            return {};
+            return Unexpected(errno);
         }
         ucred peer{};
         socklen_t length = sizeof peer;

@@ -18,8 +18,9 @@ class GuardListener {
 
     [[nodiscard]] int descriptor() const { return socket_.get(); }
 
-    // A connection of root's, or of the user that this process runs as; nothing: there is none.
-    UniqueFd accept() const;
+    // A connection of root's, or of the user that this process runs as. Errors: errno of
+    // accept4(2); EAGAIN: there is none.
+    [[nodiscard]] Result<UniqueFd, int> accept() const;
 
   private:
     GuardListener(UniqueFd socket, uid_t own_uid) : socket_(std::move(socket)), own_uid_(own_uid) {}

@@ -17,9 +17,19 @@ namespace {
 constexpr std::uint64_t listener_number = 1;
 constexpr std::uint64_t guard_number = 2;
 constexpr std::uint64_t end_number = 3;
+constexpr std::uint64_t workers_number = 4;
+constexpr std::uint64_t store_number = 5;
 // Of one guard in a turn.
 constexpr int messages_in_turn = 64;
+// Of one that is let go: more than a socket ever holds.
+constexpr int messages_at_last = 65'536;
 constexpr std::uint32_t most_pipes_wanted = 256;
+// Where no connection can be accepted: it stays readable all the while.
+constexpr std::chrono::seconds without_listening{1};
+// What the manager does not take now is offered again.
+constexpr std::chrono::milliseconds offered_again{10};
+// Of the end: TimeoutStopSec= is longer.
+constexpr std::chrono::seconds longest_end{8};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
 
 Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
@@ -33,22 +43,29 @@ Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
 }  // namespace
 
 Result<std::unique_ptr<Keeper>> Keeper::create(Parts parts) {
-    POSTERN_TRY(PollSet poll, PollSet::create());
-    std::unique_ptr<Keeper> keeper(new Keeper(std::move(parts), std::move(poll)));
+    POSTERN_TRY(PollSet made, PollSet::create());
+    auto poll = std::make_unique<PollSet>(std::move(made));
+    POSTERN_TRY(auto workers, Workers::create(*poll, workers_number));
+    std::unique_ptr<Keeper> keeper(
+        new Keeper(std::move(parts), std::move(poll), std::move(workers)));
     if (!keeper->watch_all()) return fail(std::string("epoll_ctl: ") + std::strerror(errno));
     return keeper;
 }
 
-Keeper::Keeper(Parts parts, PollSet poll)
+Keeper::Keeper(Parts parts, std::unique_ptr<PollSet> poll, std::unique_ptr<Workers> workers)
     : poll_(std::move(poll)),
+      workers_(std::move(workers)),
       end_sign_(std::move(parts.end_sign)),
       listener_(std::move(parts.listener)),
       manager_(std::move(parts.manager)),
       watchdog_(parts.watchdog),
-      mover_(poll_, *this, std::move(parts.null)) {
+      store_(manager_, *poll_, store_number, *workers_),
+      mover_(*poll_, *workers_, *this, std::move(parts.null)) {
     for (auto& [name, pipe] : parts.stored) {
         store_.add_stored(name);
-        mover_.keep(name, std::move(pipe), {}, {});
+        std::vector<UniqueFd> descriptors;
+        descriptors.push_back(std::move(pipe));
+        (void)mover_.keep(name, 0, std::move(descriptors), {});
     }
     if (parts.channel) guard_ = std::make_unique<GuardLink>(std::move(parts.channel));
     mover_.guard_went(now_);
@@ -56,36 +73,62 @@ Keeper::Keeper(Parts parts, PollSet poll)
 
 bool Keeper::watch_all() {
     if (guard_) guard_events_ = EPOLLIN;
-    return poll_.add(end_sign_.get(), EPOLLIN, end_number) &&
-           (!listener_ || poll_.add(listener_->descriptor(), EPOLLIN, listener_number)) &&
-           (!guard_ || poll_.add(guard_->descriptor(), guard_events_, guard_number));
+    return poll_->add(end_sign_.get(), EPOLLIN, end_number) &&
+           (!listener_ || poll_->add(listener_->descriptor(), EPOLLIN, listener_number)) &&
+           (!guard_ || poll_->add(guard_->descriptor(), guard_events_, guard_number));
 }
 
 bool Keeper::run() {
-    (void)manager_.say("READY=1");
+    is_ready_ = manager_.say("READY=1");
     while (!end_) step();
+    leave();
     return *end_;
 }
 
 void Keeper::step() {
-    const auto events = poll_.wait(patience());
+    const auto events = poll_->wait(patience());
     now_ = Clock::now();
     for (const epoll_event& event : events) take_event(event.data.u64);
-    mover_.serve(now_);
     pass_time();
+    workers_->serve(now_);
     talk();
 }
 
+// What threads are in the middle of comes to its end, where it does so soon. The manager is to have
+// what nobody else may have, should the guard end now as well. Only then do others hear that nobody
+// is here: threads that stand still keep the process, and what it has open, until they go on. The
+// next keeper knows how to go on beside them (KeptStream::step()).
+void Keeper::leave() {
+    poll_->remove(end_sign_.get());
+    if (listener_) poll_->remove(listener_->descriptor());
+    hear_out();
+    if (guard_) poll_->remove(guard_->descriptor());
+    const Clock::time_point last = now_ + longest_end;
+    while ((!store_.store_all() || workers_->count_fresh(now_) > 0) && now_ < last) {
+        const auto events = poll_->wait(offered_again);
+        now_ = Clock::now();
+        for (const epoll_event& event : events) {
+            if (event.data.u64 == workers_number) workers_->take_done(now_);
+            if (event.data.u64 == store_number) store_.answered();
+        }
+    }
+    listener_.reset();
+    let_guard_go(true);
+}
+
 std::optional<Keeper::Clock::duration> Keeper::patience() const {
-    if (mover_.has_turns()) return Clock::duration::zero();
+    const Clock::time_point now = Clock::now();
     std::optional<Clock::time_point> next = mover_.due();
     const auto also = [&next](std::optional<Clock::time_point> time) {
         if (time) next = std::min(next.value_or(*time), *time);
     };
     also(store_.due());
+    also(workers_->due(now));
+    also(listens_again_);
     if (watchdog_) also(next_alive_);
+    if (!is_ready_) also(now + offered_again);
     if (!next) return std::nullopt;
-    return std::max(*next - Clock::now(), Clock::duration::zero());
+    return std::max(*next - now, Clock::duration::zero());
 }
 
 void Keeper::take_event(std::uint64_t number) {
@@ -97,10 +140,13 @@ void Keeper::take_event(std::uint64_t number) {
             hear();
             break;
         case end_number:
-            // A guard that was told of all that is kept has it as well; else the service manager is
-            // to have it.
-            if (!greeted_ || owes_all_kept_) store_.store_all();
             end_ = true;
+            break;
+        case workers_number:
+            workers_->take_done(now_);
+            break;
+        case store_number:
+            store_.answered();
             break;
         default:
             mover_.happened(number);
@@ -110,6 +156,8 @@ void Keeper::take_event(std::uint64_t number) {
 void Keeper::pass_time() {
     mover_.pass_time(now_);
     store_.pass_time(now_);
+    if (!is_ready_) is_ready_ = manager_.say("READY=1");
+    if (listens_again_ && now_ >= *listens_again_) listen(true);
     if (!watchdog_ || now_ < next_alive_) return;
     (void)manager_.say("WATCHDOG=1");
     next_alive_ = now_ + *watchdog_;
@@ -119,17 +167,38 @@ void Keeper::pass_time() {
 
 void Keeper::take_guard() {
     if (!listener_) return;
-    UniqueFd connection = listener_->accept();
-    if (!connection) return;
-    let_guard_go();
+    auto connection = listener_->accept();
+    if (!connection) {
+        if (connection.error() != EAGAIN) listen(false);
+        return;
+    }
+    let_guard_go(true);
     guard_events_ = EPOLLIN;
-    if (!poll_.add(connection.get(), guard_events_, guard_number)) return;
-    guard_ = std::make_unique<GuardLink>(std::move(connection));
+    if (!poll_->add(connection->get(), guard_events_, guard_number)) return;
+    guard_ = std::make_unique<GuardLink>(*std::move(connection));
 }
 
-void Keeper::let_guard_go() {
+// Again, or not for some time.
+void Keeper::listen(bool again) {
+    if (!listener_) return;
+    if (!again) poll_->remove(listener_->descriptor());
+    listens_again_.reset();
+    if (again && poll_->add(listener_->descriptor(), EPOLLIN, listener_number)) return;
+    listens_again_ = now_ + without_listening;
+}
+
+// What it said before it went counts: nobody else may have what came with that.
+void Keeper::hear_out() {
+    for (int left = messages_at_last; guard_ && left > 0; --left) {
+        GuardLink::Hearing hearing = guard_->hear();
+        if (hearing.what != GuardLink::Heard::message || !obey(std::move(hearing))) return;
+    }
+}
+
+void Keeper::let_guard_go(bool heard_out) {
     if (!guard_) return;
-    poll_.remove(guard_->descriptor());
+    if (heard_out) hear_out();
+    poll_->remove(guard_->descriptor());
     guard_.reset();
     to_report_.clear();
     owes_all_kept_ = false;
@@ -141,7 +210,7 @@ void Keeper::let_guard_go() {
 }
 
 void Keeper::guard_ended(bool as_it_should) {
-    let_guard_go();
+    let_guard_go(as_it_should);
     if (!listener_) end_ = as_it_should;
 }
 
@@ -200,7 +269,8 @@ bool Keeper::greet(const Message& hello) {
     mover_.guard_came(
         hello.window,
         std::chrono::microseconds(static_cast<std::int64_t>(std::min(hello.stall, longest_stall))));
-    to_report_ = mover_.names();
+    for (Mover::Name& name : mover_.names()) to_report_.emplace_back(std::move(name));
+    for (JobId& job : mover_.finished_jobs()) to_report_.emplace_back(std::move(job));
     owes_all_kept_ = true;
     return true;
 }
@@ -208,7 +278,7 @@ bool Keeper::greet(const Message& hello) {
 bool Keeper::keep(GuardLink::Hearing hearing) {
     const Message& message = hearing.message;
     const Mover::Name name{message.job, message.stream};
-    if (!mover_.keep(name, std::move(hearing.descriptors[0]), std::move(hearing.descriptors[1]),
+    if (!mover_.keep(name, message.owner, std::move(hearing.descriptors),
                      {message.stored, message.floor, message.awaited, message.followers})) {
         return false;
     }
@@ -242,6 +312,11 @@ void Keeper::in_trouble(const Mover::Name& name, int error, std::uint64_t size) 
 }
 
 void Keeper::finished(const JobId& job, const Mover::Sizes& sizes) {
+    // Before all_kept, in its turn: its streams may not have been told of, and are no more.
+    if (owes_all_kept_) {
+        to_report_.emplace_back(job);
+        return;
+    }
     Message message;
     message.kind = Kind::finished;
     message.job = job;
@@ -249,8 +324,9 @@ void Keeper::finished(const JobId& job, const Mover::Sizes& sizes) {
     tell(message);
 }
 
-void Keeper::lets_go(const Mover::Name& name, int) {
-    store_.remove(name);
+void Keeper::lets_go(const Mover::Name& name, std::uint64_t owner,
+                     std::vector<UniqueFd> descriptors) {
+    store_.remove(name, owner, std::move(descriptors));
 }
 
 void Keeper::talk() {
@@ -266,25 +342,15 @@ void Keeper::talk() {
         (guard_->is_heard() ? EPOLLIN : 0U) | (sent == channel::Sent::full ? EPOLLOUT : 0U);
     if (events == guard_events_) return;
     guard_events_ = events;
-    poll_.change(guard_->descriptor(), events, guard_number);
+    poll_->change(guard_->descriptor(), events, guard_number);
 }
 
 channel::Sent Keeper::report() {
     for (; !to_report_.empty(); to_report_.pop_front()) {
-        const Mover::Name& name = to_report_.front();
-        const auto holding = mover_.holding(name, now_);
-        if (!holding) continue;
-        Message kept;
-        kept.kind = Kind::kept;
-        kept.job = name.job;
-        kept.stream = name.stream;
-        kept.stored = holding->demand.stored;
-        kept.floor = holding->demand.floor;
-        kept.followers = holding->demand.followers;
-        kept.stall = static_cast<std::uint64_t>(holding->stall.count());
-        const std::array<int, 2> descriptors = {holding->pipe, holding->file};
-        const auto sent = guard_->send(
-            kept, std::span(descriptors).first(holding->file < 0 ? std::size_t{1} : 2));
+        const auto* const name = std::get_if<Mover::Name>(&to_report_.front());
+        const channel::Sent sent = name != nullptr
+                                       ? report_kept(*name)
+                                       : report_finished(std::get<JobId>(to_report_.front()));
         if (sent != channel::Sent::sent) return sent;
     }
     if (!owes_all_kept_) return channel::Sent::sent;
@@ -293,6 +359,32 @@ channel::Sent Keeper::report() {
     const auto sent = guard_->send(all, {});
     if (sent == channel::Sent::sent) owes_all_kept_ = false;
     return sent;
+}
+
+channel::Sent Keeper::report_kept(const Mover::Name& name) {
+    const auto holding = mover_.holding(name, now_);
+    if (!holding) return channel::Sent::sent;
+    Message kept;
+    kept.kind = Kind::kept;
+    kept.job = name.job;
+    kept.stream = name.stream;
+    kept.stored = holding->demand.stored;
+    kept.floor = holding->demand.floor;
+    kept.followers = holding->demand.followers;
+    kept.stall = static_cast<std::uint64_t>(holding->stall.count());
+    std::vector<int> descriptors = {holding->pipe};
+    if (holding->file >= 0) descriptors.push_back(holding->file);
+    if (holding->write_end >= 0) descriptors.push_back(holding->write_end);
+    return guard_->send(kept, descriptors);
+}
+
+channel::Sent Keeper::report_finished(const JobId& job) {
+    Message finished;
+    finished.kind = Kind::finished;
+    finished.job = job;
+    // Not one that was never kept, which is asked for once more.
+    finished.sizes = mover_.finished_sizes(job).value_or(Mover::Sizes{});
+    return guard_->send(finished, {});
 }
 
 void Keeper::want(Pipes& pipes, std::uint32_t count) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
@@ -18,6 +19,7 @@
 #include "daemon/output/keeper/mover.h"
 #include "daemon/output/keeper/poll_set.h"
 #include "daemon/output/keeper/service_manager.h"
+#include "daemon/output/keeper/workers.h"
 
 namespace postern::output {
 
@@ -36,7 +38,12 @@ class Keeper final : private Mover::Listener {
     // Errors: the kernel can't watch its descriptors.
     static Result<std::unique_ptr<Keeper>> create(Parts parts);
 
-    // Until the end. True: as it should be; false: the guard whose child this is was wrong.
+    // Its threads, with what rights the process has by now.
+    Status start() { return workers_->start(); }
+
+    // Until the end. True: as it should be; false: the guard whose child this is was wrong. After
+    // it the process has to exit, and this is never to be destroyed: a thread may stand still for
+    // ever.
     bool run();
 
     Keeper(const Keeper&) = delete;
@@ -46,19 +53,23 @@ class Keeper final : private Mover::Listener {
   private:
     using Clock = Mover::Clock;
 
-    Keeper(Parts parts, PollSet poll);
+    Keeper(Parts parts, std::unique_ptr<PollSet> poll, std::unique_ptr<Workers> workers);
     bool watch_all();
 
     void grown(const Mover::Name& name, std::uint64_t size) override;
     void in_trouble(const Mover::Name& name, int error, std::uint64_t size) override;
     void finished(const JobId& job, const Mover::Sizes& sizes) override;
-    void lets_go(const Mover::Name& name, int pipe) override;
+    void lets_go(const Mover::Name& name, std::uint64_t owner,
+                 std::vector<UniqueFd> descriptors) override;
 
     void step();
     [[nodiscard]] std::optional<Clock::duration> patience() const;
     void take_event(std::uint64_t number);
+    void leave();
     void take_guard();
-    void let_guard_go();
+    void listen(bool again);
+    void hear_out();
+    void let_guard_go(bool heard_out);
     void guard_ended(bool as_it_should);
     void hear();
     // False: it is wrong.
@@ -68,21 +79,27 @@ class Keeper final : private Mover::Listener {
     void talk();
     channel::Sent report();
     channel::Sent give_pipes();
+    channel::Sent report_kept(const Mover::Name& name);
+    channel::Sent report_finished(const JobId& job);
     void tell(const Message& message);
     void pass_time();
 
-    PollSet poll_;
+    std::unique_ptr<PollSet> poll_;
+    std::unique_ptr<Workers> workers_;
     UniqueFd end_sign_;
     std::optional<GuardListener> listener_;
     ServiceManager manager_;
     std::optional<std::chrono::microseconds> watchdog_;
     Clock::time_point next_alive_;
-    DescriptorStore store_{manager_};
+    bool is_ready_ = false;  // and said so
+    std::optional<Clock::time_point> listens_again_;
+    DescriptorStore store_;
 
     std::unique_ptr<GuardLink> guard_;
     std::uint32_t guard_events_ = 0;
     bool greeted_ = false;
-    std::deque<Mover::Name> to_report_;
+    // Streams, and jobs that have finished.
+    std::deque<std::variant<Mover::Name, JobId>> to_report_;
     bool owes_all_kept_ = false;
     // Those for output, and those for input.
     struct Pipes {

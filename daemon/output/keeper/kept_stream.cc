@@ -2,19 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "daemon/output/stored_file.h"
 
 namespace postern::output {
 namespace {
-
-std::uint64_t up_to_block(std::uint64_t offset) {
-    return block_bytes - offset % block_bytes;
-}
 
 std::uint64_t bytes_in(int pipe) {
     int bytes = 0;
@@ -22,14 +20,24 @@ std::uint64_t bytes_in(int pipe) {
     return static_cast<std::uint64_t>(bytes);
 }
 
+// Whether it is an end of a pipe that was opened so.
+bool is_end(int pipe, int access) {
+    const int flags = ::fcntl(pipe, F_GETFL);
+    struct stat status{};
+    return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == access && ::fstat(pipe, &status) == 0 &&
+           S_ISFIFO(status.st_mode);
+}
+
 constexpr unsigned splice_flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
 
 }  // namespace
 
 bool KeptStream::is_read_end(int pipe) {
-    const int flags = ::fcntl(pipe, F_GETFL);
-    return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY &&
-           ::fcntl(pipe, F_GETPIPE_SZ) > 0;
+    return is_end(pipe, O_RDONLY);
+}
+
+bool KeptStream::is_write_end(int pipe) {
+    return is_end(pipe, O_WRONLY);
 }
 
 bool KeptStream::take_file(UniqueFd file) {
@@ -39,10 +47,19 @@ bool KeptStream::take_file(UniqueFd file) {
         return false;
     }
     file_ = std::move(file);
+    measure();
+    return true;
+}
+
+void KeptStream::measure() {
     size_ = size_of(file_.get());
     front_ = stored_from(file_.get());
-    in_hole_ = front_ == size_ && size_ % block_bytes != 0;
-    return true;
+    in_hole_ = front_ == size_ && size_ % block_bytes_of(file_.get()) != 0;
+}
+
+std::uint64_t KeptStream::up_to_block() const {
+    const std::uint64_t block = block_bytes_of(file_.get());
+    return block - size_ % block;
 }
 
 std::uint64_t KeptStream::allowed(std::size_t most, std::uint64_t window) const {
@@ -54,11 +71,16 @@ std::uint64_t KeptStream::allowed(std::size_t most, std::uint64_t window) const 
 }
 
 KeptStream::Step KeptStream::step(std::size_t most, std::uint64_t window, Relief relief, int null) {
-    if (left_ == 0) return end();
     if (!file_) return {State::held, 0};
+    if (!std::exchange(alone_, true)) {
+        (void)bytes_in(pipe_.get());
+        measure();
+    }
+    if (finishes_ && !left_) left_ = bytes_in(pipe_.get());
+    if (left_ == 0) return end();
     const std::uint64_t bytes = allowed(most, window);
     if (bytes == 0) return {State::held, 0};
-    if (in_hole_) return drop(std::min(bytes, up_to_block(size_)), Relief::drop, null);
+    if (in_hole_) return drop(std::min(bytes, up_to_block()), Relief::drop, null);
     auto offset = static_cast<off_t>(size_);
     const ssize_t moved = ::splice(pipe_.get(), nullptr, file_.get(), &offset, bytes, splice_flags);
     if (moved > 0) {
@@ -80,8 +102,7 @@ KeptStream::Step KeptStream::out_of_bytes() {
 
 // The window was for those who may have come to follow it.
 KeptStream::Step KeptStream::end() {
-    const std::uint64_t wanted = demand.floor < size_ ? size_ - demand.floor : 0;
-    return {State::ended, file_ ? trim(std::max(demand.stored, wanted), 0) : 0};
+    return {State::ended, trim(demand.stored, 0)};
 }
 
 void KeptStream::advance(std::uint64_t bytes) {
@@ -97,7 +118,7 @@ KeptStream::Step KeptStream::relieve(std::uint64_t most, int error, Relief relie
 }
 
 bool KeptStream::free_until(std::uint64_t until) {
-    until -= until % block_bytes;
+    until -= until % block_bytes_of(file_.get());
     if (until <= front_ || free_front(file_.get(), until) != 0) return false;
     front_ = until;
     return true;
@@ -116,30 +137,40 @@ KeptStream::Step KeptStream::drop(std::uint64_t most, Relief relief, int null) {
     const std::uint64_t there = bytes_in(pipe_.get());
     std::uint64_t bytes = std::min(there, most);
     if (bytes == 0) return out_of_bytes();
-    const std::uint64_t rest = up_to_block(size_);
+    const std::uint64_t rest = up_to_block();
     if (bytes >= rest) {
-        bytes -= (bytes - rest) % block_bytes;
+        bytes -= (bytes - rest) % block_bytes_of(file_.get());
     } else if (relief != Relief::drop && !left_) {
         return {State::failed, ENOSPC};
     }
-    if (!in_hole_ && size_ % block_bytes != 0 &&
-        free_front(file_.get(), size_ + up_to_block(size_)) != 0) {
-        return {State::failed, ENOSPC};
+    if (!in_hole_) {
+        // All before has to be a hole, the block that begins here too: where the file system has
+        // none, nothing is dropped.
+        const int error = free_front(file_.get(), size_ + rest);
+        if (error != 0) return {State::failed, error};
+        mark_hole();
     }
     const ssize_t dropped = ::splice(pipe_.get(), nullptr, null, nullptr, bytes, splice_flags);
     if (dropped < 0 && errno == EINTR) return {State::relieved, 0};
     if (dropped <= 0) return out_of_bytes();
     advance(static_cast<std::uint64_t>(dropped));
+    mark_hole();
     // It takes no space. Where it fails all the same, the next one counts these as well.
-    if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) return {State::relieved, errno};
+    const bool counted = ::ftruncate(file_.get(), static_cast<off_t>(size_)) == 0;
+    return {State::relieved, counted ? 0 : errno};
+}
+
+// Nothing is stored: the last block, where it has begun, is part of the hole up to its end.
+void KeptStream::mark_hole() {
     front_ = size_;
-    in_hole_ = size_ % block_bytes != 0;
-    return {State::relieved, 0};
+    in_hole_ = size_ % block_bytes_of(file_.get()) != 0;
 }
 
 int KeptStream::trim(std::uint64_t keep, std::uint64_t spare) {
-    if (size_ - front_ <= keep + spare) return 0;
-    const std::uint64_t until = (size_ - keep) / block_bytes * block_bytes;
+    if (size_ <= keep) return 0;
+    std::uint64_t until = std::min(size_ - keep, demand.floor);
+    if (until <= front_ + spare) return 0;
+    until -= until % block_bytes_of(file_.get());
     if (until <= front_) return 0;
     const int error = free_front(file_.get(), until);
     if (error == 0) {
@@ -149,16 +180,6 @@ int KeptStream::trim(std::uint64_t keep, std::uint64_t spare) {
     }
     // Tried again with every piece, and said once.
     return front_error_ == error ? 0 : front_error_ = error;
-}
-
-void KeptStream::finish() {
-    if (!left_) left_ = bytes_in(pipe_.get());
-}
-
-bool KeptStream::take_grown() {
-    if (demand.awaited == none || size_ <= demand.awaited) return false;
-    demand.awaited = none;
-    return true;
 }
 
 }  // namespace postern::output

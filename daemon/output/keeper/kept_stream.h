@@ -3,7 +3,10 @@
 //
 // The file's size is all the state that there is. So whoever holds pipe and file can go on where
 // another was killed, at any system call: nothing is lost or doubled. (But for bytes that went to
-// nobody for want of space and were not counted yet.)
+// nobody for want of space and were not counted yet.) Even while a thread of that one still waits
+// in splice(2), which it can't be woken from: it looks whether it was killed before it takes a
+// byte, and until what it took is written it has the pipe's lock (fs/splice.c). So the first step
+// asks for that lock, and then how long the file is.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +23,7 @@ namespace postern::output {
 struct Demand {
     std::uint64_t stored = 0;
     std::uint64_t floor = none;
-    std::uint64_t awaited = none;
+    std::uint64_t awaited = none;  // is for whoever makes the steps
     std::uint32_t followers = 0;
 };
 
@@ -35,8 +38,9 @@ class KeptStream {
   public:
     explicit KeptStream(UniqueFd pipe) : pipe_(std::move(pipe)) {}
 
-    // Whether it is one, opened for reading.
+    // Whether it is one, opened for reading; or the other one. Without asking for the pipe's lock.
     static bool is_read_end(int pipe);
+    static bool is_write_end(int pipe);
     // A file without O_APPEND, which splice(2) refuses. False: it is no such file, and none was
     // taken.
     bool take_file(UniqueFd file);
@@ -45,7 +49,6 @@ class KeptStream {
     [[nodiscard]] int file() const { return file_.get(); }
     [[nodiscard]] bool has_file() const { return static_cast<bool>(file_); }
     [[nodiscard]] std::uint64_t size() const { return size_; }
-    [[nodiscard]] bool finishes() const { return left_.has_value(); }
 
     Demand demand;
 
@@ -61,23 +64,30 @@ class KeptStream {
         State state = State::empty;
         int error = 0;  // errno; but for `failed`: the front, or the end, could not be moved
     };
-    // Moves at most so many bytes. `window`: as message.h has it. `null`: /dev/null.
+    // Moves at most so many bytes. `window`: as message.h has it. `null`: /dev/null. May stand
+    // still for ever (workers.h).
     Step step(std::size_t most, std::uint64_t window, Relief relief, int null);
 
-    // From now on: what is in the pipe at this moment is all that there is.
-    void finish();
+    // What is in the pipe at the next step is all that there is.
+    void finish() { finishes_ = true; }
 
-    // Whether more was written than `awaited`; if so, that is none again.
-    bool take_grown();
+    // It is over: pipe and file are the caller's.
+    [[nodiscard]] std::pair<UniqueFd, UniqueFd> let_go() {
+        return {std::move(pipe_), std::move(file_)};
+    }
 
   private:
+    void measure();
     [[nodiscard]] std::uint64_t allowed(std::size_t most, std::uint64_t window) const;
     Step drop(std::uint64_t most, Relief relief, int null);
     Step relieve(std::uint64_t most, int error, Relief relief, int null);
+    [[nodiscard]] std::uint64_t up_to_block() const;
     bool free_until(std::uint64_t until);
     bool free_some();
+    void mark_hole();
     void advance(std::uint64_t bytes);
-    // Frees what is before the newest `keep` bytes, once it is more than `spare`.
+    // Frees what is before the newest `keep` bytes, and what no follower lacks, once it is more
+    // than `spare`.
     int trim(std::uint64_t keep, std::uint64_t spare);
     Step out_of_bytes();
     Step end();
@@ -89,6 +99,8 @@ class KeptStream {
     // The last block is part of the hole, and the rest of it has to be: see drop().
     bool in_hole_ = false;
     int front_error_ = 0;  // it was said already
+    bool alone_ = false;   // nobody else is in the middle of a step
+    bool finishes_ = false;
     std::optional<std::uint64_t> left_;
 };
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,6 +86,14 @@ Status become_service(Keeper::Parts& parts) {
     return {};
 }
 
+// Two or three for each stream of a job; a user's manager gives few of what one may have.
+void raise_descriptor_limit() {
+    rlimit descriptors{};
+    if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+    descriptors.rlim_cur = descriptors.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
 Status open_parts(Keeper::Parts& parts) {
     parts.null.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
     if (!parts.null) return failed("/dev/null");
@@ -107,6 +116,7 @@ Status block_end() {
 
 Status run(bool is_service, const std::optional<Ids>& ids) {
     Keeper::Parts parts;
+    raise_descriptor_limit();
     if (is_service) {
         // Its descriptors come first, and stand where they do.
         POSTERN_TRY(become_service(parts));
@@ -119,8 +129,12 @@ Status run(bool is_service, const std::optional<Ids>& ids) {
     POSTERN_TRY(auto keeper, Keeper::create(std::move(parts)));
     POSTERN_TRY(postern::give_up_rights("postern-output", ids));
     POSTERN_TRY(block_end());
+    POSTERN_TRY(keeper->start());
     POSTERN_TRY(postern::output::limit_system_calls());
-    if (!keeper->run()) return postern::fail("");
+    const bool as_it_should = keeper->run();
+    // Its threads end with the process.
+    static_cast<void>(keeper.release());
+    if (!as_it_should) return postern::fail("");
     return {};
 }
 

@@ -19,33 +19,56 @@ constexpr std::chrono::seconds without_guard{1};
 
 }  // namespace
 
-Mover::Kept* Mover::find(const Name& name) {
+Mover::Kept* Mover::find(const Name& name) const {
     const auto job = jobs_.find(name.job);
-    if (job == jobs_.end()) return nullptr;
-    auto& kept = job->second.kept.at(name.stream);
-    return kept ? &*kept : nullptr;
+    return job == jobs_.end() ? nullptr : job->second.kept.at(name.stream);
 }
 
-bool Mover::keep(const Name& name, UniqueFd pipe, UniqueFd file, const Demand& demand) {
-    if (!KeptStream::is_read_end(pipe.get())) return false;
-    Kept* kept = find(name);
-    if (kept != nullptr) {
-        if (!kept->stream.has_file() && file && !kept->stream.take_file(std::move(file))) {
-            return false;
-        }
+bool Mover::keep(const Name& name, std::uint64_t owner, std::vector<UniqueFd> descriptors,
+                 const Demand& demand) {
+    Kept* const kept = find(name);
+    bool kept_well = false;
+    if (descriptors.empty() || !KeptStream::is_read_end(descriptors[0].get())) {
+        kept_well = false;
+    } else if (kept == nullptr) {
+        kept_well = keep_new(name, owner, descriptors, demand);
+    } else if (take_lacking(*kept, descriptors)) {
+        kept_well = true;
+        kept->owner = owner;
         apply(*kept, demand);
-        return true;
     }
-    KeptStream stream(std::move(pipe));
-    if (file && !stream.take_file(std::move(file))) return false;
+    // What was not taken: another may have let go of it meanwhile.
+    workers_.close(owner, std::move(descriptors));
+    return kept_well;
+}
+
+bool Mover::keep_new(const Name& name, std::uint64_t owner, std::vector<UniqueFd>& descriptors,
+                     const Demand& demand) {
     const std::uint64_t number = next_number_++;
-    if (!poll_.add(stream.pipe(), EPOLLIN | EPOLLET, number)) {
-        listener_.in_trouble(name, errno, stream.size());
-        return true;
+    auto kept = std::make_unique<Kept>(*this, name, number, std::move(descriptors[0]));
+    kept->owner = owner;
+    if (!take_lacking(*kept, descriptors) ||
+        !poll_.add(kept->stream.pipe(), EPOLLIN | EPOLLET, number)) {
+        descriptors.push_back(kept->stream.let_go().first);
+        return false;
     }
-    kept = &jobs_[name.job].kept.at(name.stream).emplace(name, number, std::move(stream));
-    by_number_.emplace(number, kept);
-    apply(*kept, demand);
+    Job& job = jobs_[name.job];
+    // Else it would be over without an answer to what the guard says next.
+    job.finishes = false;
+    job.kept.at(name.stream) = kept.get();
+    apply(*by_number_.emplace(number, std::move(kept)).first->second, demand);
+    return true;
+}
+
+bool Mover::take_lacking(Kept& kept, std::vector<UniqueFd>& descriptors) {
+    if (descriptors.size() > 1 && !kept.stream.has_file()) {
+        if (!kept.stream.take_file(std::move(descriptors[1]))) return false;
+        kept.size = kept.stream.size();
+    }
+    if (descriptors.size() > 2 && !kept.write_end) {
+        if (!KeptStream::is_write_end(descriptors[2].get())) return false;
+        kept.write_end = std::move(descriptors[2]);
+    }
     return true;
 }
 
@@ -54,10 +77,16 @@ void Mover::watch(const Name& name, const Demand& demand) {
 }
 
 void Mover::apply(Kept& kept, const Demand& demand) {
-    kept.stream.demand = demand;
+    kept.demand = demand;
     kept.floor_until.reset();
-    if (kept.stream.take_grown()) listener_.grown(kept.name, kept.stream.size());
+    say_grown(kept);
     give_turn(kept);
+}
+
+void Mover::say_grown(Kept& kept) {
+    if (kept.demand.awaited == none || kept.size <= kept.demand.awaited) return;
+    kept.demand.awaited = none;
+    listener_.grown(kept.name, kept.size);
 }
 
 void Mover::room(bool some) {
@@ -76,43 +105,68 @@ void Mover::finish(const JobId& job) {
         return;
     }
     found->second.finishes = true;
-    for (auto& kept : found->second.kept) {
-        if (!kept) continue;
+    for (Kept* const kept : found->second.kept) {
+        if (kept == nullptr) continue;
         if (!kept->stream.has_file()) {
-            let_go(kept);
+            has_ended(*kept);
             continue;
         }
-        kept->stream.finish();
+        kept->finishes = true;
         give_turn(*kept);
     }
-    end_if_finished(job);
+    say_if_finished(found->first, found->second);
+}
+
+void Mover::say_if_finished(const JobId& id, const Job& job) {
+    if (job.has_finished()) listener_.finished(id, job.sizes);
 }
 
 void Mover::forget(const JobId& job) {
     const auto found = jobs_.find(job);
     if (found == jobs_.end()) return;
-    for (auto& kept : found->second.kept) let_go(kept);
+    const Job forgotten = found->second;
     jobs_.erase(found);
-}
-
-void Mover::let_go(std::optional<Kept>& kept) {
-    if (!kept) return;
-    listener_.lets_go(kept->name, kept->stream.pipe());
-    poll_.remove(kept->stream.pipe());
-    by_number_.erase(kept->number);
-    recovered(*kept);
-    kept.reset();
-}
-
-void Mover::end_if_finished(const JobId& job) {
-    const auto found = jobs_.find(job);
-    if (!found->second.finishes || std::ranges::any_of(found->second.kept, [](const auto& kept) {
-            return kept.has_value();
-        })) {
-        return;
+    for (Kept* const kept : forgotten.kept) {
+        if (kept == nullptr) continue;
+        kept->forgotten = true;
+        recovered(*kept);
+        if (!kept->waits && !kept->away) let_go(*kept);
     }
-    listener_.finished(found->first, found->second.sizes);
-    jobs_.erase(found);
+}
+
+std::optional<Mover::Sizes> Mover::finished_sizes(const JobId& job) const {
+    const auto found = jobs_.find(job);
+    if (found == jobs_.end() || !found->second.has_finished()) return std::nullopt;
+    return found->second.sizes;
+}
+
+std::vector<JobId> Mover::finished_jobs() const {
+    std::vector<JobId> finished;
+    for (const auto& [id, job] : jobs_) {
+        if (job.has_finished()) finished.push_back(id);
+    }
+    return finished;
+}
+
+// Its stream of its job is over.
+void Mover::has_ended(Kept& kept) {
+    Job& job = jobs_.at(kept.name.job);
+    job.sizes.at(kept.name.stream) = kept.size;
+    job.kept.at(kept.name.stream) = nullptr;
+    let_go(kept);
+}
+
+// It is gone after this.
+void Mover::let_go(Kept& kept) {
+    poll_.remove(kept.stream.pipe());
+    recovered(kept);
+    auto [pipe, file] = kept.stream.let_go();
+    std::vector<UniqueFd> descriptors;
+    descriptors.push_back(std::move(pipe));
+    descriptors.push_back(std::move(kept.write_end));
+    descriptors.push_back(std::move(file));
+    listener_.lets_go(kept.name, kept.owner, std::move(descriptors));
+    by_number_.erase(kept.number);
 }
 
 void Mover::guard_came(std::uint64_t window, std::chrono::microseconds stall) {
@@ -129,7 +183,7 @@ void Mover::guard_came(std::uint64_t window, std::chrono::microseconds stall) {
 void Mover::guard_went(Clock::time_point now) {
     guard_went_ = now;
     for (auto& [number, kept] : by_number_) {
-        if (kept->stream.demand.floor == none || kept->floor_until) continue;
+        if (kept->demand.floor == none || kept->floor_until) continue;
         kept->floor_until = now + stall_;
         floors_due_ = std::min(floors_due_.value_or(*kept->floor_until), *kept->floor_until);
     }
@@ -141,8 +195,8 @@ void Mover::let_floors_go(Clock::time_point now) {
         if (!kept->floor_until) continue;
         if (*kept->floor_until <= now) {
             kept->floor_until.reset();
-            kept->stream.demand.floor = none;
-            kept->stream.demand.followers = 0;
+            kept->demand.floor = none;
+            kept->demand.followers = 0;
             give_turn(*kept);
         } else {
             floors_due_ = std::min(floors_due_.value_or(*kept->floor_until), *kept->floor_until);
@@ -151,11 +205,10 @@ void Mover::let_floors_go(Clock::time_point now) {
 }
 
 std::optional<Mover::Holding> Mover::holding(const Name& name, Clock::time_point now) const {
-    const auto job = jobs_.find(name.job);
-    if (job == jobs_.end()) return std::nullopt;
-    const auto& kept = job->second.kept.at(name.stream);
-    if (!kept) return std::nullopt;
-    Holding holding{kept->stream.pipe(), kept->stream.file(), kept->stream.demand, {}};
+    const Kept* const kept = find(name);
+    if (kept == nullptr) return std::nullopt;
+    Holding holding{
+        kept->stream.pipe(), kept->stream.file(), kept->write_end.get(), kept->demand, {}};
     if (kept->floor_until) {
         holding.stall = std::chrono::ceil<std::chrono::microseconds>(
             std::max(*kept->floor_until - now, Clock::duration::zero()));
@@ -165,7 +218,9 @@ std::optional<Mover::Holding> Mover::holding(const Name& name, Clock::time_point
 
 std::deque<Mover::Name> Mover::names() const {
     std::deque<Name> names;
-    for (const auto& [number, kept] : by_number_) names.push_back(kept->name);
+    for (const auto& [number, kept] : by_number_) {
+        if (!kept->forgotten) names.push_back(kept->name);
+    }
     return names;
 }
 
@@ -176,50 +231,67 @@ void Mover::happened(std::uint64_t number) {
 }
 
 void Mover::give_turn(Kept& kept) {
-    if (std::exchange(kept.has_turn, true)) return;
-    turns_.push_back(kept.number);
-}
-
-void Mover::serve(Clock::time_point now) {
-    for (std::size_t left = turns_.size(); left > 0; --left) {
-        const auto found = by_number_.find(turns_.front());
-        turns_.pop_front();
-        if (found == by_number_.end()) continue;
-        found->second->has_turn = false;
-        take_turn(*found->second, now);
+    if (kept.forgotten || !kept.stream.has_file()) return;
+    if (kept.away) {
+        kept.again = true;
+    } else if (!std::exchange(kept.waits, true)) {
+        workers_.add(kept.owner, kept);
     }
 }
 
-void Mover::take_turn(Kept& kept, Clock::time_point now) {
-    const KeptStream::Step step =
-        kept.stream.step(turn_bytes, window_, relief(kept, now), null_.get());
+void Mover::begin_turn(Kept& kept, Clock::time_point now) {
+    kept.waits = false;
+    kept.away = true;
+    kept.stream.demand = kept.demand;
+    if (kept.finishes) kept.stream.finish();
+    kept.turn = {window_, relief(kept, now), null_.get(), kept.forgotten, false, {}};
     kept.retried = false;
-    if (kept.stream.take_grown()) listener_.grown(kept.name, kept.stream.size());
-    if (step.error != 0 && step.state != KeptStream::State::failed) {
-        listener_.in_trouble(kept.name, step.error, kept.stream.size());
+}
+
+// By a thread. Until the pipe is empty: else it would be given another turn to see that it is.
+// Where bytes may have to give way, each step is followed by a look at what the guard says now.
+void Mover::Kept::run() noexcept {
+    if (turn.skipped) return;
+    const std::uint64_t end = stream.size() + turn_bytes;
+    do {
+        turn.step = stream.step(end - stream.size(), turn.window, turn.relief, turn.null);
+        if (turn.step.state == KeptStream::State::moved) turn.moved = true;
+    } while (turn.step.state == KeptStream::State::moved && turn.step.error == 0 &&
+             turn.relief == Relief::wait && stream.size() < end);
+}
+
+void Mover::end_turn(Kept& kept, Clock::time_point now) {
+    kept.away = false;
+    if (kept.forgotten) {
+        let_go(kept);
+        return;
     }
+    const KeptStream::Step step = kept.turn.step;
+    kept.size = kept.stream.size();
+    say_grown(kept);
+    if (step.error != 0 && step.state != KeptStream::State::failed) {
+        listener_.in_trouble(kept.name, step.error, kept.size);
+    }
+    if (kept.turn.moved) recovered(kept);
     switch (step.state) {
         case KeptStream::State::moved:
-            recovered(kept);
-            [[fallthrough]];
         case KeptStream::State::relieved:
-            give_turn(kept);
+            kept.again = true;
             break;
         case KeptStream::State::failed:
             failed(kept, step.error, now);
             break;
         case KeptStream::State::ended: {
-            const Name name = kept.name;
-            Job& job = jobs_.at(name.job);
-            job.sizes.at(name.stream) = kept.stream.size();
-            let_go(job.kept.at(name.stream));
-            end_if_finished(name.job);
-            break;
+            const JobId job = kept.name.job;
+            has_ended(kept);
+            say_if_finished(job, jobs_.at(job));
+            return;
         }
         case KeptStream::State::empty:
         case KeptStream::State::held:
             break;
     }
+    if (std::exchange(kept.again, false)) give_turn(kept);
 }
 
 Relief Mover::relief(const Kept& kept, Clock::time_point now) const {
@@ -234,7 +306,7 @@ void Mover::failed(Kept& kept, int error, Clock::time_point now) {
     troubled_.insert(kept.number);
     if (!kept.told) {
         kept.told = true;
-        listener_.in_trouble(kept.name, error, kept.stream.size());
+        listener_.in_trouble(kept.name, error, kept.size);
     }
     if (retry_due_) return;
     retry_time_ = std::clamp(retry_time_ * 2, first_retry, longest_retry);

@@ -1,8 +1,10 @@
-// All streams that are kept, each in its turn: so much of one, then the next one, so that none that
-// is written to as fast as can be keeps the others waiting.
+// All streams that are kept. Each is moved by turns, which threads take (workers.h): so much of
+// one, then the next one, so that none that is written to as fast as can be keeps the others
+// waiting.
 //
 // A stream is looked at when something was written to it, and when what holds it back changes; one
-// that nobody writes to costs nothing.
+// that nobody writes to costs nothing. What is wanted of a stream while a thread has it counts from
+// its next turn on.
 #pragma once
 
 #include <array>
@@ -10,13 +12,16 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/output/keeper/kept_stream.h"
 #include "daemon/output/keeper/poll_set.h"
+#include "daemon/output/keeper/workers.h"
 #include "daemon/output/message.h"
 #include "model/job.h"
 
@@ -24,7 +29,7 @@ namespace postern::output {
 
 class Mover {
   public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = Workers::Clock;
     using Sizes = std::array<std::uint64_t, streams>;
     struct Name {
         JobId job;
@@ -37,25 +42,30 @@ class Mover {
         virtual void grown(const Name& name, std::uint64_t size) = 0;
         virtual void in_trouble(const Name& name, int error, std::uint64_t size) = 0;
         virtual void finished(const JobId& job, const Sizes& sizes) = 0;
-        // The read end, which is closed after this.
-        virtual void lets_go(const Name& name, int pipe) = 0;
+        // A stream is not kept any more. These are to be closed, in their order, by Workers.
+        virtual void lets_go(const Name& name, std::uint64_t owner,
+                             std::vector<UniqueFd> descriptors) = 0;
 
       protected:
         ~Listener() = default;
     };
 
-    // Both outlive it. `null`: /dev/null. Numbers in `poll` are its own from `first_number` on.
-    Mover(PollSet& poll, Listener& listener, UniqueFd null)
-        : poll_(poll), listener_(listener), null_(std::move(null)) {}
+    // All outlive it. `null`: /dev/null. Numbers in `poll` are its own from `first_number` on.
+    Mover(PollSet& poll, Workers& workers, Listener& listener, UniqueFd null)
+        : poll_(poll), workers_(workers), listener_(listener), null_(std::move(null)) {}
     Mover(const Mover&) = delete;
     Mover& operator=(const Mover&) = delete;
+    // No turn is being taken.
     ~Mover() = default;
 
     static constexpr std::uint64_t first_number = 16;
 
-    // As the messages of these names have it. What is not kept is no error; false: a descriptor is
-    // not what it has to be. `file`: none for a stream whose file is with the guard alone.
-    bool keep(const Name& name, UniqueFd pipe, UniqueFd file, const Demand& demand);
+    // As the messages of these names have it. What is not kept is no error. `descriptors`: read
+    // end; file, but for a stream whose file is with the guard alone; write end, where there is
+    // one. False: one is not what it has to be, or the kernel can't watch one more; what was kept
+    // before stays so.
+    bool keep(const Name& name, std::uint64_t owner, std::vector<UniqueFd> descriptors,
+              const Demand& demand);
     void watch(const Name& name, const Demand& demand);
     void room(bool some);
     void finish(const JobId& job);
@@ -69,66 +79,104 @@ class Mover {
     // What the keeper has of a stream, to be told to a guard. Nothing: it is not kept.
     struct Holding {
         int pipe = -1;
-        int file = -1;  // none: -1
+        int file = -1;       // none: -1
+        int write_end = -1;  // none: -1
         Demand demand;
         std::chrono::microseconds stall{};  // what is left of it
     };
     [[nodiscard]] std::optional<Holding> holding(const Name& name, Clock::time_point now) const;
     [[nodiscard]] std::deque<Name> names() const;
+    // Of a job that has finished, and is not forgotten.
+    [[nodiscard]] std::optional<Sizes> finished_sizes(const JobId& job) const;
+    [[nodiscard]] std::vector<JobId> finished_jobs() const;
 
     // An event of this number.
     void happened(std::uint64_t number);
-    // One turn of each stream that has one.
-    void serve(Clock::time_point now);
-    [[nodiscard]] bool has_turns() const { return !turns_.empty(); }
     // When something is to be done without an event.
     [[nodiscard]] std::optional<Clock::time_point> due() const;
     void pass_time(Clock::time_point now);
 
   private:
-    struct Kept {
-        Kept(Name its_name, std::uint64_t its_number, KeptStream its_stream)
-            : name(std::move(its_name)), number(its_number), stream(std::move(its_stream)) {}
-        Name name;
-        std::uint64_t number;
+    // One of them, and its turns.
+    struct Kept final : Workers::Work {
+        Kept(Mover& its_mover, Name its_name, std::uint64_t its_number, UniqueFd pipe)
+            : mover(its_mover),
+              name(std::move(its_name)),
+              number(its_number),
+              stream(std::move(pipe)) {}
+        void begin(Clock::time_point now) override { mover.begin_turn(*this, now); }
+        void run() noexcept override;
+        void end(Clock::time_point now) override { mover.end_turn(*this, now); }
+
+        Mover& mover;
+        const Name name;
+        const std::uint64_t number;
+        std::uint64_t owner = 0;
+
+        // The thread's while one has it, but for the numbers of its descriptors, which stay.
         KeptStream stream;
-        bool has_turn = false;
+        struct {
+            std::uint64_t window = 0;
+            Relief relief = Relief::wait;
+            int null = -1;
+            bool skipped = false;
+            bool moved = false;
+            KeptStream::Step step;
+        } turn;
+
+        UniqueFd write_end;  // held, for guards to come
+        Demand demand;
+        std::uint64_t size = 0;  // as it was at the end of the last turn
+        bool waits = false;      // for its turn
+        bool away = false;       // a thread has it
+        bool again = false;      // another turn is to follow
+        bool finishes = false;
+        bool forgotten = false;
         // There was no room for its bytes; that was said; and the guard said that there is none to
         // be had.
         bool troubled = false;
         bool told = false;
         bool no_room = false;
-        bool retried = false;  // this turn is because some time has passed
+        bool retried = false;  // the next turn is because some time has passed
         std::optional<Clock::time_point> floor_until;
     };
+    // Without any stream: it has finished.
     struct Job {
-        std::array<std::optional<Kept>, streams> kept;
+        std::array<Kept*, streams> kept{};
         bool finishes = false;
         Sizes sizes{};
+        [[nodiscard]] bool has_finished() const { return finishes && !kept[0] && !kept[1]; }
     };
 
-    Kept* find(const Name& name);
+    [[nodiscard]] Kept* find(const Name& name) const;
+    bool keep_new(const Name& name, std::uint64_t owner, std::vector<UniqueFd>& descriptors,
+                  const Demand& demand);
+    static bool take_lacking(Kept& kept, std::vector<UniqueFd>& descriptors);
     void apply(Kept& kept, const Demand& demand);
+    void say_grown(Kept& kept);
     void give_turn(Kept& kept);
-    void take_turn(Kept& kept, Clock::time_point now);
+    void begin_turn(Kept& kept, Clock::time_point now);
+    void end_turn(Kept& kept, Clock::time_point now);
     void failed(Kept& kept, int error, Clock::time_point now);
     void recovered(Kept& kept);
-    void let_go(std::optional<Kept>& kept);
-    void end_if_finished(const JobId& job);
+    void has_ended(Kept& kept);
+    void let_go(Kept& kept);
+    void say_if_finished(const JobId& id, const Job& job);
     [[nodiscard]] Relief relief(const Kept& kept, Clock::time_point now) const;
     void let_floors_go(Clock::time_point now);
     void retry();
 
     PollSet& poll_;
+    Workers& workers_;
     Listener& listener_;
     UniqueFd null_;
     std::uint64_t window_ = 0;
     std::chrono::microseconds stall_{};
     std::optional<Clock::time_point> guard_went_;
     std::unordered_map<JobId, Job> jobs_;
-    std::map<std::uint64_t, Kept*> by_number_;
+    // And those that are forgotten while they wait for a turn, or a thread has them.
+    std::map<std::uint64_t, std::unique_ptr<Kept>> by_number_;
     std::uint64_t next_number_ = first_number;
-    std::deque<std::uint64_t> turns_;
     std::set<std::uint64_t> troubled_;
     std::optional<Clock::time_point> retry_due_;
     std::chrono::milliseconds retry_time_{};

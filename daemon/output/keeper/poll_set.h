@@ -20,6 +20,7 @@ class PollSet {
 
     // False: the kernel takes no more of them.
     bool add(int descriptor, std::uint32_t events, std::uint64_t number);
+    // By any thread, as the kernel has it.
     void change(int descriptor, std::uint32_t events, std::uint64_t number);
     // Before it is closed: as others hold what it refers to, the kernel would go on watching.
     void remove(int descriptor);

@@ -2,19 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
 
-#include "base/control_data.h"
+#include "daemon/channel/transport.h"
 
 namespace postern::output {
 namespace {
@@ -50,37 +48,19 @@ ServiceManager ServiceManager::connect() {
     if (path.front() == '@') address.sun_path[0] = '\0';
     UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-    // How long the last messages wait for it.
-    const timeval patience{5, 0};
     if (!socket ||
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0 ||
-        ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0) {
+        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
         return {};
     }
     return ServiceManager(std::move(socket));
 }
 
-bool ServiceManager::send(std::string_view text, int descriptor, int flags) const {
-    iovec data{const_cast<char*>(text.data()), text.size()};
-    DescriptorSpace<1> control;
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    put_descriptors(message, control.bytes,
-                    std::span(&descriptor, descriptor < 0 ? std::size_t{0} : 1));
-    ssize_t sent = 0;
-    do {
-        sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | flags);
-    } while (sent < 0 && errno == EINTR);
-    return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM);
-}
-
 bool ServiceManager::say(std::string_view text, int descriptor) const {
-    return !socket_ || send(text, descriptor, MSG_DONTWAIT);
-}
-
-void ServiceManager::say_at_last(std::string_view text, int descriptor) const {
-    if (socket_) (void)send(text, descriptor, 0);
+    if (!socket_) return true;
+    const std::span bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+    return channel::send_packet(socket_.get(), bytes,
+                                std::span(&descriptor, descriptor < 0 ? std::size_t{0} : 1)) ==
+           channel::Sent::sent;
 }
 
 std::optional<std::chrono::microseconds> watchdog_time() {

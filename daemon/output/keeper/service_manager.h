@@ -21,15 +21,12 @@ class ServiceManager {
     static ServiceManager connect();
     ServiceManager() = default;
 
-    // Never waits. False: not now.
-    bool say(std::string_view text, int descriptor = -1) const;
-    // Waits until it is said, but not for ever.
-    void say_at_last(std::string_view text, int descriptor) const;
+    // Never waits. False: it was not said, and may be later.
+    [[nodiscard]] bool say(std::string_view text, int descriptor = -1) const;
     [[nodiscard]] bool is_there() const { return static_cast<bool>(socket_); }
 
   private:
     explicit ServiceManager(UniqueFd socket) : socket_(std::move(socket)) {}
-    bool send(std::string_view text, int descriptor, int flags) const;
 
     UniqueFd socket_;
 };

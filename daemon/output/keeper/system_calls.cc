@@ -1,6 +1,7 @@
 #include "daemon/output/keeper/system_calls.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -27,8 +28,23 @@ int add_rules(scmp_filter_ctx filter) {
     if (error != 0) return error;
     error = allow_calls_if(filter, {SCMP_SYS(ioctl)}, argument(1, FIONREAD));
     if (error != 0) return error;
-    for (const unsigned long command : {scmp_datum_t{F_GETFL}, scmp_datum_t{F_GETPIPE_SZ}}) {
-        error = allow_calls_if(filter, {SCMP_SYS(fcntl), SCMP_SYS(fcntl64)}, argument(1, command));
+    error = allow_calls_if(filter, {SCMP_SYS(fcntl), SCMP_SYS(fcntl64)}, argument(1, F_GETFL));
+    if (error != 0) return error;
+    // fstat(2), by whatever name the C library has for it; of descriptors alone.
+    error = allow_calls(filter, {SCMP_SYS(fstat), SCMP_SYS(fstat64)});
+    if (error != 0) return error;
+    error = allow_calls_if(filter, {SCMP_SYS(newfstatat), SCMP_SYS(fstatat64)},
+                           argument(3, AT_EMPTY_PATH));
+    if (error != 0) return error;
+    error = allow_calls_if(filter, {SCMP_SYS(statx)}, argument(2, AT_EMPTY_PATH));
+    if (error != 0) return error;
+    // Threads wait for one another.
+    for (const scmp_datum_t operation :
+         {scmp_datum_t{FUTEX_WAIT}, scmp_datum_t{FUTEX_WAIT_BITSET}}) {
+        constexpr scmp_datum_t operations =
+            ~static_cast<scmp_datum_t>(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+        error = allow_calls_if(filter, {SCMP_SYS(futex), SCMP_SYS(futex_time64)},
+                               {1, SCMP_CMP_MASKED_EQ, operations, operation});
         if (error != 0) return error;
     }
     error = allow_calls_if(filter, {SCMP_SYS(getsockopt)}, argument(2, SO_PEERCRED));

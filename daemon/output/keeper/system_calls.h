@@ -5,7 +5,7 @@
 
 namespace postern::output {
 
-// Puts the list in force for this process (daemon/confine/system_calls.h).
+// Puts the list in force for this process and its threads (daemon/confine/system_calls.h).
 Status limit_system_calls();
 
 }  // namespace postern::output

@@ -92,7 +92,7 @@ TEST_F(Stream, TheNewestBytesStay) {
         EXPECT_EQ(settle(), State::empty);
         const std::uint64_t stored = stream_->size() - stored_from(file.get());
         EXPECT_GE(stored, std::min<std::uint64_t>(stream_->size(), 128 * 1024));
-        EXPECT_LE(stored, 128 * 1024 + 128 * 1024 / 8 + block_bytes);
+        EXPECT_LE(stored, 128 * 1024 + 128 * 1024 / 8 + least_block_bytes);
     }
     EXPECT_EQ(file.size(), 16 * piece);
     EXPECT_TRUE(file.stored(file.size() - 128 * 1024) ==
@@ -138,24 +138,10 @@ TEST_F(Stream, AtTheEndOnlyWhatIsToBeStoredStaysAndWhatFollowersLack) {
         stream_->finish();
         EXPECT_EQ(settle(), State::ended);
         const std::uint64_t lacks = floor == none ? 5000 : 10'000;
-        EXPECT_EQ(stored_from(file.get()), (window - lacks) / block_bytes * block_bytes);
+        EXPECT_EQ(stored_from(file.get()),
+                  (window - lacks) / least_block_bytes * least_block_bytes);
         EXPECT_EQ(file.size(), window);
     }
-}
-
-TEST_F(Stream, WhoAwaitsMoreIsToldOnce) {
-    const test::File file;
-    keep(file);
-    stream_->demand.awaited = 0;
-    EXPECT_FALSE(stream_->take_grown());
-    pipe_.put("x");
-    settle();
-    EXPECT_TRUE(stream_->take_grown());
-    EXPECT_FALSE(stream_->take_grown());
-    stream_->demand.awaited = 1;
-    EXPECT_FALSE(stream_->take_grown());
-    stream_->demand.awaited = 0;
-    EXPECT_TRUE(stream_->take_grown());
 }
 
 TEST_F(Stream, WhatFinishesTakesWhatIsThereAndNoMore) {
@@ -165,22 +151,48 @@ TEST_F(Stream, WhatFinishesTakesWhatIsThereAndNoMore) {
     stream_->demand.stored = 0;
     pipe_.put(numbered(0, 4000));
     stream_->finish();
+    EXPECT_EQ(step(Relief::wait, 800).state, State::moved);
     pipe_.put("of somebody who goes on");
     EXPECT_EQ(settle(), State::ended);
     EXPECT_TRUE(file.stored() == numbered(0, 4000));
 }
 
+// Nor is anything freed that who follows has not had, however little is to be stored.
 TEST_F(Stream, WhatFinishesIsNotHeldBack) {
     const test::File file;
     keep(file);
-    stream_->demand.floor = 0;
-    pipe_.put(numbered(0, window));
+    stream_->demand.stored = 2 * window;
+    stream_->demand.floor = 8192;
+    for (std::uint64_t sent = 0; sent < 2 * window + 8192; sent += 8192) {
+        pipe_.put(numbered(sent, 8192));
+        settle();
+    }
+    EXPECT_EQ(file.size(), 2 * window + 8192);
+    pipe_.put(numbered(file.size(), window / 4));
     EXPECT_EQ(settle(), State::held);
-    pipe_.put(numbered(window, 800));
-    EXPECT_EQ(settle(), State::held);
+    stream_->demand.stored = 0;
     stream_->finish();
     EXPECT_EQ(settle(), State::ended);
-    EXPECT_TRUE(file.stored() == numbered(0, window + 800));
+    const std::uint64_t size = 2 * window + 8192 + window / 4;
+    EXPECT_EQ(file.size(), size);
+    EXPECT_EQ(stored_from(file.get()), 8192U) << "what everybody has had is not to be stored";
+    EXPECT_TRUE(file.stored(8192) == numbered(8192, size - 8192));
+}
+
+TEST_F(Stream, WhereLessIsStoredThanBeforeWhatFollowersLackStays) {
+    const test::File file;
+    keep(file);
+    stream_->demand.stored = 2 * window;
+    stream_->demand.floor = 4096;
+    pipe_.put(numbered(0, window));
+    EXPECT_EQ(settle(), State::empty);
+    pipe_.put(numbered(window, window / 2));
+    EXPECT_EQ(settle(), State::empty);
+    stream_->demand.stored = 0;
+    stream_->demand.floor = window / 2;
+    pipe_.put(numbered(window + window / 2, 4096));
+    EXPECT_EQ(settle(), State::held);
+    EXPECT_LE(stored_from(file.get()), window / 2);
 }
 
 TEST_F(Stream, AnEmptyPipeFinishesAtOnceAndAClosedOneIsEmpty) {
@@ -247,41 +259,42 @@ class FullStream : public Stream {
 };
 
 TEST_F(FullStream, BytesWaitInThePipeUntilThereIsRoom) {
-    fill(2 * block_bytes);
-    pipe_.put(numbered(0, 4 * block_bytes));
+    fill(2 * least_block_bytes);
+    pipe_.put(numbered(0, 4 * least_block_bytes));
     EXPECT_EQ(settle(), State::failed);
     EXPECT_EQ(step().error, ENOSPC);
-    EXPECT_EQ(file_->stored(), numbered(0, 2 * block_bytes));
+    EXPECT_EQ(file_->stored(), numbered(0, 2 * least_block_bytes));
     make_room();
     EXPECT_EQ(settle(), State::empty);
-    EXPECT_EQ(file_->stored(), numbered(0, 4 * block_bytes));
+    EXPECT_EQ(file_->stored(), numbered(0, 4 * least_block_bytes));
 }
 
 TEST_F(FullStream, TheOldestGiveWayWhereNobodyFollows) {
-    fill(4 * block_bytes);
-    pipe_.put(numbered(0, 4 * block_bytes));
+    fill(4 * least_block_bytes);
+    pipe_.put(numbered(0, 4 * least_block_bytes));
     EXPECT_EQ(settle(), State::empty);
-    pipe_.put(numbered(4 * block_bytes, block_bytes));
+    pipe_.put(numbered(4 * least_block_bytes, least_block_bytes));
     stream_->demand.floor = 0;
     EXPECT_EQ(settle(Relief::drop), State::failed) << "somebody follows";
     stream_->demand.floor = none;
     EXPECT_EQ(settle(Relief::give_way), State::empty);
-    EXPECT_EQ(stored_from(file_->get()), 2 * block_bytes);
-    EXPECT_EQ(file_->stored(2 * block_bytes), numbered(2 * block_bytes, 3 * block_bytes));
+    EXPECT_EQ(stored_from(file_->get()), 2 * least_block_bytes);
+    EXPECT_EQ(file_->stored(2 * least_block_bytes),
+              numbered(2 * least_block_bytes, 3 * least_block_bytes));
 }
 
 // What is dropped is a hole from the front, so that readers see it: no zero is invented.
 TEST_F(FullStream, WhereNothingIsLeftToFreeBytesAreDroppedAndCounted) {
     fill();
-    pipe_.put(numbered(0, 3 * block_bytes + 800));
+    pipe_.put(numbered(0, 3 * least_block_bytes + 800));
     EXPECT_EQ(settle(), State::failed);
     // Less than a block stays in the pipe.
     EXPECT_EQ(settle(Relief::give_way), State::failed);
-    EXPECT_EQ(file_->size(), 3 * block_bytes);
-    EXPECT_EQ(stored_from(file_->get()), 3 * block_bytes);
+    EXPECT_EQ(file_->size(), 3 * least_block_bytes);
+    EXPECT_EQ(stored_from(file_->get()), 3 * least_block_bytes);
     make_room();
     EXPECT_EQ(settle(), State::empty);
-    EXPECT_EQ(file_->stored(3 * block_bytes), numbered(3 * block_bytes, 800));
+    EXPECT_EQ(file_->stored(3 * least_block_bytes), numbered(3 * least_block_bytes, 800));
 }
 
 TEST_F(FullStream, APieceOfABlockIsDroppedWithTheWholeBlock) {
@@ -302,8 +315,9 @@ TEST_F(FullStream, APieceOfABlockIsDroppedWithTheWholeBlock) {
         EXPECT_EQ(settle(), State::empty);
     }
     EXPECT_EQ(file_->size(), sent);
-    EXPECT_EQ(stored_from(file_->get()), block_bytes);
-    EXPECT_EQ(file_->stored(block_bytes), numbered(block_bytes, sent - block_bytes));
+    EXPECT_EQ(stored_from(file_->get()), least_block_bytes);
+    EXPECT_EQ(file_->stored(least_block_bytes),
+              numbered(least_block_bytes, sent - least_block_bytes));
 }
 
 TEST_F(FullStream, WhatFinishesIsDroppedAndCountedAsWell) {

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -28,7 +30,8 @@ constexpr int first_given = 3;
 
 // In a child: descriptors from 3 on, and nothing of the environment but this.
 [[noreturn]] void start(const std::vector<int>& descriptors, std::vector<const char*> arguments,
-                        std::vector<std::string> environment, int program) {
+                        std::vector<std::string> environment, int program,
+                        std::size_t most_descriptors = 0) {
     // Out of the way of the numbers that they are to have.
     constexpr int aside = 500;
     for (std::size_t i = 0; i < descriptors.size(); ++i) {
@@ -49,6 +52,8 @@ constexpr int first_given = 3;
     variables.push_back(nullptr);
     arguments.insert(arguments.begin(), "postern-output");
     arguments.push_back(nullptr);
+    const rlimit limit{most_descriptors, most_descriptors};
+    if (most_descriptors > 0 && ::setrlimit(RLIMIT_NOFILE, &limit) != 0) ::_exit(98);
     ::fexecve(program_aside, const_cast<char* const*>(arguments.data()), variables.data());
     ::_exit(99);
 }
@@ -58,6 +63,24 @@ UniqueFd program() {
 }
 
 }  // namespace
+
+pid_t write_numbered(const Pipe& pipe, std::uint64_t length) {
+    return fork_child([&pipe, length] {
+        constexpr std::size_t piece = 24 * 1024;
+        for (std::uint64_t sent = 0; sent < length;) {
+            const std::string bytes = numbered(sent, std::min<std::uint64_t>(piece, length - sent));
+            std::size_t done = 0;
+            while (done < bytes.size()) {
+                const ssize_t count =
+                    ::write(pipe.write.get(), bytes.data() + done, bytes.size() - done);
+                if (count <= 0) return 1;
+                done += static_cast<std::size_t>(count);
+            }
+            sent += bytes.size();
+        }
+        return 0;
+    });
+}
 
 Message message(Kind kind, const JobId& job, std::uint8_t stream) {
     Message made;
@@ -95,18 +118,25 @@ bool Guard::ended() {
 }
 
 std::vector<Heard> Guard::greet(std::uint64_t window, std::uint64_t stall) {
+    std::vector<Heard> kept;
+    std::vector<Heard> finished;
+    greet(kept, finished, window, stall);
+    EXPECT_TRUE(finished.empty());
+    return kept;
+}
+
+void Guard::greet(std::vector<Heard>& kept, std::vector<Heard>& finished, std::uint64_t window,
+                  std::uint64_t stall) {
     Message hello = message(Kind::hello);
     hello.window = window;
     hello.stall = stall;
     say(hello);
-    std::vector<Heard> kept;
     for (;;) {
         Heard heard = hear();
-        if (heard.message.kind != Kind::kept) {
-            EXPECT_EQ(heard.message.kind, Kind::all_kept);
-            return kept;
-        }
-        kept.push_back(std::move(heard));
+        if (heard.message.kind == Kind::all_kept) return;
+        const bool is_kept = heard.message.kind == Kind::kept;
+        ASSERT_TRUE(is_kept || heard.message.kind == Kind::finished);
+        (is_kept ? kept : finished).push_back(std::move(heard));
     }
 }
 
@@ -180,7 +210,7 @@ KeeperChild::KeeperChild() {
 
 KeeperService::KeeperService(const std::string& directory,
                              std::vector<std::pair<std::string, int>> stored,
-                             std::chrono::microseconds watchdog)
+                             std::chrono::microseconds watchdog, std::size_t most_descriptors)
     : directory_(directory) {
     const std::string notify = directory + "/notify";
     ::unlink(notify.c_str());
@@ -211,7 +241,7 @@ KeeperService::KeeperService(const std::string& directory,
               {"NOTIFY_SOCKET=" + notify, "RUNTIME_DIRECTORY=" + directory,
                "LISTEN_FDS=" + std::to_string(descriptors.size()), "LISTEN_FDNAMES=" + names,
                "WATCHDOG_USEC=" + std::to_string(watchdog.count())},
-              executed.get());
+              executed.get(), most_descriptors);
     }));
     EXPECT_EQ(notice().text, "READY=1");
 }
@@ -222,6 +252,12 @@ Guard KeeperService::connect() const {
     EXPECT_EQ(::connect(socket.get(), any_address(address), sizeof address), 0)
         << std::strerror(errno);
     return Guard(std::move(socket));
+}
+
+bool KeeperService::listens() const {
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = unix_address(directory_ + "/socket");
+    return ::connect(socket.get(), any_address(address), sizeof address) == 0;
 }
 
 KeeperService::Notice KeeperService::notice() {

@@ -38,8 +38,10 @@ class Guard {
     Heard hear();
     // The keeper has ended the connection.
     bool ended();
-    // What the keeper had before.
+    // What the keeper had before; and which jobs had finished.
     std::vector<Heard> greet(std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000);
+    void greet(std::vector<Heard>& kept, std::vector<Heard>& finished,
+               std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000);
     Pipe want_pipe();
     void keep(const JobId& job, std::uint8_t stream, const Pipe& pipe, const File& file,
               std::uint64_t stored, std::uint64_t floor = none) const;
@@ -57,6 +59,9 @@ class Guard {
 };
 
 Message message(Kind kind, const JobId& job = {}, std::uint8_t stream = 0);
+
+// Writes so many numbered bytes from a process of its own, which exits with 0.
+pid_t write_numbered(const Pipe& pipe, std::uint64_t length);
 
 // A process; killed at the end where it has not ended.
 class Process {
@@ -86,10 +91,13 @@ struct KeeperChild {
 class KeeperService {
   public:
     // Below `directory`, which is made its own. `stored`: name and descriptor of what it finds.
+    // `descriptors`: how many it may have; 0: as many as the test.
     explicit KeeperService(const std::string& directory,
                            std::vector<std::pair<std::string, int>> stored = {},
-                           std::chrono::microseconds watchdog = {});
+                           std::chrono::microseconds watchdog = {}, std::size_t descriptors = 0);
     [[nodiscard]] Guard connect() const;
+    // Whether anybody takes connections.
+    [[nodiscard]] bool listens() const;
     // What the manager is told next, and what comes with it.
     struct Notice {
         std::string text;

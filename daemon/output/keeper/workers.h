@@ -1,0 +1,125 @@
+// Threads for what may stand still for ever, and nothing can end.
+//
+// Whoever writes into a pipe holds its lock while the kernel reads the bytes out of his memory,
+// which may be a file of a file system that never answers (FUSE, NFS). Until then splice(2),
+// ioctl(2) with FIONREAD, fcntl(2) with F_GETPIPE_SZ and the last close(2) of either end wait for
+// that lock, where not even SIGKILL reaches them. A job's pipe is open to every process of the
+// job's user. So no such call is ever made by the loop: these threads make them, and one that
+// stands still is left to itself.
+//
+// Each piece of work is somebody's, an owner's. Owners take turns, and what they have to do follows
+// in its order: however much one of them has, another's is next. Of one owner few are begun at a
+// time, so that none gets hold of all threads; and few altogether, as there are few processors,
+// those left out that were begun long ago: they stand still.
+//
+// Only `run` is called by a thread; all else belongs to the loop.
+#pragma once
+
+#include <pthread.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/output/keeper/poll_set.h"
+
+namespace postern::output {
+
+class Workers {
+  public:
+    using Clock = std::chrono::steady_clock;
+
+    static constexpr std::size_t threads = 32;
+    static constexpr std::size_t most_of_owner = 2;
+    static constexpr std::size_t most_fresh = 4;
+    static constexpr std::chrono::milliseconds fresh{50};
+
+    // From begin() on until end() what `run` uses is the thread's, and nobody else touches it.
+    class Work {
+      public:
+        virtual void begin(Clock::time_point now) = 0;
+        virtual void run() noexcept = 0;
+        // It may be added again, or destroyed.
+        virtual void end(Clock::time_point now) = 0;
+
+      protected:
+        ~Work() = default;
+    };
+
+    // `poll` outlives it: an event of this number is for take_done(). Errors: of eventfd(2) or
+    // epoll_ctl(2).
+    static Result<std::unique_ptr<Workers>> create(PollSet& poll, std::uint64_t number);
+    Workers(const Workers&) = delete;
+    Workers& operator=(const Workers&) = delete;
+    // Waits for what was begun. Where that may stand still it must not be destroyed.
+    ~Workers();
+
+    // All threads are there when it returns, and wait. They have what rights and signal mask the
+    // caller has, and start no other: the list of system calls is set after this.
+    Status start();
+
+    // Not while it waits already, or is begun. It outlives that.
+    void add(std::uint64_t owner, Work& work);
+    // Closes these in their order.
+    void close(std::uint64_t owner, std::vector<UniqueFd> descriptors);
+
+    // Begins what may begin.
+    void serve(Clock::time_point now);
+    // What threads have done ends.
+    void take_done(Clock::time_point now);
+    // When serve() is to be called without an event.
+    [[nodiscard]] std::optional<Clock::time_point> due(Clock::time_point now) const;
+    // How much was begun not long ago; and altogether.
+    [[nodiscard]] std::size_t count_fresh(Clock::time_point now) const;
+    [[nodiscard]] std::size_t count_begun() const { return begun_.size(); }
+    [[nodiscard]] bool has_waiting() const { return !turns_.empty(); }
+
+  private:
+    struct Begun {
+        Work* work;
+        std::uint64_t owner;
+        Clock::time_point since;
+    };
+    struct Owner {
+        std::deque<Work*> waiting;
+        std::size_t begun = 0;
+    };
+    class Closing;
+
+    Workers(PollSet& poll, std::uint64_t number, UniqueFd sign);
+    static void* thread(void* workers);
+    void work();
+    std::optional<std::uint64_t> next_owner();
+
+    PollSet& poll_;
+    std::uint64_t number_;
+    // Always readable. A thread wakes the loop by having it watched once more, which takes neither
+    // read(2) nor write(2).
+    UniqueFd sign_;
+    std::map<std::uint64_t, Owner> owners_;
+    std::deque<std::uint64_t> turns_;  // of owners who have something waiting
+    std::vector<Begun> begun_;         // the oldest first
+    std::list<Closing> closing_;
+    std::vector<pthread_t> threads_;
+
+    std::mutex mutex_;
+    // Of the threads and the loop, by the mutex. No thread allocates memory: there is always room.
+    std::condition_variable begins_;
+    std::condition_variable started_;
+    std::vector<Work*> to_run_;
+    std::vector<Work*> done_;
+    std::size_t running_threads_ = 0;
+    bool ends_ = false;
+};
+
+}  // namespace postern::output
