@@ -131,7 +131,8 @@ KeptStream::Step KeptStream::drop(std::uint64_t most, Relief relief, int null) {
 
 int KeptStream::trim(std::uint64_t keep) {
     if (size_ - front_ <= keep + keep / 8) return 0;
-    const std::uint64_t until = (size_ - keep) / block_bytes * block_bytes;
+    // What finishes is not held back, and may be further ahead of a follower than it keeps.
+    const std::uint64_t until = std::min(size_ - keep, demand.floor) / block_bytes * block_bytes;
     if (until <= front_) return 0;
     const int error = free_front(file_.get(), until);
     if (error == 0) {
