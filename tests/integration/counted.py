@@ -4,7 +4,9 @@ A stream is the numbers 0, 8, 16, ..., each in eight bytes: so none can be lost,
 """
 
 import array
+import contextlib
 import os
+import pathlib
 import subprocess
 import threading
 
@@ -118,15 +120,10 @@ class Client:
 def keeper_pid(guard):
     """The guard's postern-output, once there is one."""
     def find():
-        children = f"/proc/{guard.pid}/task/{guard.pid}/children"
-        with open(children, encoding="ascii") as file:
-            pids = file.read().split()
-        for pid in pids:
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if file.read().startswith(b"postern-output\0"):
+        for children in pathlib.Path(f"/proc/{guard.pid}/task").glob("*/children"):
+            for pid in children.read_text(encoding="ascii").split():
+                with contextlib.suppress(OSError):  # it has ended
+                    if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"postern-output\0"):
                         return int(pid)
-            except OSError:  # it has ended
-                continue
         return None
     return harness.wait_until(find, what="postern-output is there")
