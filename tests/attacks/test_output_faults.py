@@ -106,7 +106,7 @@ def keeper_killed_at(guard, call, ordinal, when):
     keeper = keeper_pid(guard)
     with traced(keeper, *injected(call, ordinal, when)):
         job = detach(guard, "flows")
-        for _ in range(9 if call in ("pipe2", "fchmod") else 0):  # until more are wanted
+        for _ in range(9 if call in ("pipe2", "fchmod", "sendmsg") else 0):  # until more are wanted
             detach(guard, "hello")
         with Client(guard, "run", "little") as client:
             assert client.end() == (7, LITTLE, LITTLE, ""), (call, ordinal, when)
