@@ -87,12 +87,21 @@ void Job::complete() {
     for (std::size_t i = 0; i < lost_.size(); ++i) {
         if (lost_[i] != not_awaited) record_.result.lost_from[i] = lost_[i];
     }
+    leave_sizes();
     record_.state =
         record_.result.outcome == Outcome::lost ? RecordState::lost : RecordState::ended;
     if (const Status written = host_.records().write_last(record_); !written) {
         host_.notice("the end of job " + id().text() + ": " + written.error().message);
     }
     host_.over(*this, std::nullopt);
+}
+
+// Before its record says that it is over.
+void Job::leave_sizes() {
+    if (record_.pipes == 0 || record_.stored_output > 0) return;
+    const UniqueFd folder = host_.records().open_folder(id());
+    const Status left = JobStreams::leave_sizes(folder.get(), output_.sizes());
+    if (!left) host_.notice("the output of job " + id().text() + ": " + left.error().message);
 }
 
 // ---- Output ----

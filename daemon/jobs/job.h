@@ -113,6 +113,7 @@ class Job {
     void look_at_followers();
     void lost_output(const Offsets& from);
     void complete();
+    void leave_sizes();
 
     JobHost& host_;
     Record record_;

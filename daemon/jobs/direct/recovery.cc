@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "daemon/jobs/direct/proc.h"
+#include "daemon/jobs/output/job_streams.h"
 #include "daemon/loop/clock.h"
 #include "host/boot_id.h"
 #include "host/directory.h"
@@ -101,6 +102,11 @@ void recover(RecordStore& store, std::vector<Record> unfinished,
         record.state = RecordState::lost;
         record.result.outcome = Outcome::lost;
         record.result.ended = wall_clock();
+        if (record.pipes > 0 && record.stored_output == 0) {
+            // Nobody knows how much it was.
+            const UniqueFd folder = store.open_folder(record.job);
+            static_cast<void>(JobStreams::leave_sizes(folder.get(), {}));
+        }
         if (const Status written = store.write_last(record); !written && notice) {
             notice("record of the lost job " + record.job.text() + ": " + written.error().message);
         }

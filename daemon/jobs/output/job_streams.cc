@@ -84,6 +84,17 @@ Result<JobStreams> JobStreams::open(int folder) {
     return opened;
 }
 
+Status JobStreams::leave_sizes(int folder, const std::array<std::uint64_t, stream_count>& sizes) {
+    for (std::size_t i = 0; i < stream_count; ++i) {
+        const UniqueFd file(
+            openat(folder, stream_names[i], O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+        if (!file || ftruncate(file.get(), static_cast<off_t>(sizes[i])) < 0) {
+            return failed_stream(stream_names[i]);
+        }
+    }
+    return {};
+}
+
 Result<std::array<UniqueFd, stream_count>> JobStreams::open_readers(int folder) {
     std::array<UniqueFd, stream_count> readers;
     for (std::size_t i = 0; i < stream_count; ++i) {

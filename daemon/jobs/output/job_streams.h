@@ -47,7 +47,10 @@ struct JobStreams {
     static Result<JobStreams> create(int folder, KeeperLink& keeper, bool one_pipe, bool stored);
     // The files of a job that was started before, those that have a name. Error: why not.
     static Result<JobStreams> open(int folder);
-    // The same for reading. ENOENT, as an error's text: nothing is stored.
+    // For a job that is over and whose files have no name: files of these sizes that are nothing
+    // but a hole, so that whoever comes later hears how much he misses.
+    static Status leave_sizes(int folder, const std::array<std::uint64_t, stream_count>& sizes);
+    // The files of any job, for reading.
     static Result<std::array<UniqueFd, stream_count>> open_readers(int folder);
 };
 
