@@ -217,3 +217,37 @@ def test_a_system_call_of_its_fails(guard):
                     f"inject={call}:error={error}:when=2+3"):
             with Client(guard, "run", "little") as client:
                 assert client.end() == (7, LITTLE, LITTLE, ""), (call, error)
+
+
+@pytest.mark.long
+def test_a_gigabyte_while_postern_output_is_killed_again_and_again(start_guard):
+    """Two streams of a job that is followed, and two of one that is not, of which the newest bytes stay."""
+    size, kept = 256 << 20, 32 << 20
+    guard = start_guard({"much": python(f"both({size}, most=1_000_000); sys.exit(7)", storedOutput=kept)},
+                        options=["--limit", "storedOutputTotal=1GiB"])
+    draw = random.Random(5)
+    job = detach(guard, "much")
+    kills = 0
+    with Client(guard, "run", "much") as client:
+        while client.out.size < size - (8 << 20):
+            client.out.wait_size(client.out.size + draw.randint(1, 8 << 20))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(keeper_pid(guard), signal.SIGKILL)
+                kills += 1
+        assert client.end(300) == (7, size, size, "")
+    assert kills > 20
+    harness.wait_until(lambda: record(guard, job)["state"] == "ended", seconds=300, what="the other has ended")
+    for name in ("stdout", "stderr"):
+        with open(guard.state_folder / "jobs" / job / name, "rb") as file:
+            front = check_kept_from(file, size)
+            assert size - front >= kept
+
+
+def check_kept_from(file, size):
+    """Where what is stored begins; all from there on is right."""
+    assert os.fstat(file.fileno()).st_size == size
+    front = os.lseek(file.fileno(), 0, os.SEEK_DATA)
+    for start in range(front, size, 1 << 20):
+        length = min(1 << 20, size - start)
+        assert os.pread(file.fileno(), length, start) == numbered(start, length), start
+    return front
