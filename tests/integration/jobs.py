@@ -1,5 +1,6 @@
 """Jobs of the tests, and what the guard, and its state folder, say of them."""
 
+import base64
 import contextlib
 import json
 import os
@@ -26,6 +27,19 @@ def result_of(client):
 
 def text_of(replies):
     return "".join(reply["parameters"].get("stdout", "") for reply in replies)
+
+
+def bytes_of(replies, stream):
+    """How many bytes were missing before the first that came, and all that came."""
+    missed, data = 0, b""
+    for reply in replies:
+        parameters = reply["parameters"]
+        gap = parameters.get(stream + "Missed", 0)
+        assert not (gap and data), "a gap in the middle"
+        missed += gap
+        data += parameters.get(stream, "").encode()
+        data += base64.b64decode(parameters.get(stream + "Base64", ""))
+    return missed, data
 
 
 def end_of(reply):

@@ -10,6 +10,7 @@ import pytest
 
 import harness
 from actions import script
+from jobs import follow
 from posternctl import command
 from processes import sessions
 
@@ -136,3 +137,42 @@ def test_into_a_fifo(guard, folder):
                           stdout=subprocess.PIPE) as client:
         assert (folder / "fifo").read_bytes() == bytes(300000)
         assert client.stdout.read() == b"0\n"
+
+
+def test_what_is_not_kept_is_missed_by_whoever_comes_later(start_guard):
+    """And its end is known all the same: who lost the connection with the last byte has not lost that."""
+    guard = start_guard({"gone": script("head -c 200000 /dev/zero; printf abc >&2; exit 3", storedOutput=0)})
+    with guard.connect() as client:
+        client.send_call("Run", {"action": "gone", "key": "k"}, more=True)
+        replies = client.read_replies()
+        job = replies[0]["parameters"]["job"]
+        parameters = [reply["parameters"] for reply in replies]
+        assert (stream_of(parameters, "stdout"), stream_of(parameters, "stderr")) == (bytes(200000), b"abc")
+    for restarted in (False, True):
+        if restarted:
+            guard.stop()
+            guard.restart()
+        with guard.connect() as client:
+            for more in (True, False):
+                replies = follow(client, job, more=more)
+                assert sum(r["parameters"].get("stdoutMissed", 0) for r in replies) == 200000
+                assert sum(r["parameters"].get("stderrMissed", 0) for r in replies) == 3
+                assert not any({"stdout", "stdoutBase64", "stderr"} & r["parameters"].keys() for r in replies)
+                assert replies[-1]["parameters"]["result"]["exitCode"] == 3
+                replies = follow(client, job, stdout=200000, stderr=3, more=more)
+                assert [set(r["parameters"]) for r in replies] == [{"job"}] * more + [{"job", "result"}]
+            reply = client.call("Run", {"action": "gone", "key": "k"})["parameters"]
+            assert (reply["job"], reply["stdoutMissed"], reply["result"]["exitCode"]) == (job, 200000, 3)
+    assert "error" not in guard.stderr()
+
+
+def test_a_lost_job_that_kept_nothing_is_told_as_lost(start_guard):
+    guard = start_guard({"gone": script("echo out; sleep 1000", storedOutput=0)})
+    with guard.connect() as client:
+        client.send_call("Run", {"action": "gone"}, more=True)
+        job = client.read_reply()["parameters"]["job"]
+        client.read_reply()
+    guard.kill()
+    guard.restart()
+    with guard.connect() as client:
+        assert follow(client, job)[-1]["parameters"]["result"]["outcome"] == "lost"

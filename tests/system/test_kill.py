@@ -115,6 +115,34 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
     assert states <= {"ended", "failed"}
 
 
+@pytest.mark.long
+def test_the_guard_is_killed_while_output_flows(host, declare, tmp_path):
+    """At one system call of each kind, with more of both streams than is kept for a follower that is behind:
+    every line comes once."""
+    declare(flows=shell("seq 1000000 1199999 & seq 2000000 2199999 >&2; wait; exit 7", storedOutput="4KiB"))
+    expected = tuple("".join(f"{number}\n" for number in range(first, first + 200_000))
+                     for first in (1_000_000, 2_000_000))
+    log = tmp_path / "calls"
+    guard = guard_pid(host)
+    strace = traced(host, "-o", str(log), "-yy")
+    assert run(host, "flows") == (7, *expected)
+    strace.terminate()
+    strace.wait(10)
+    killed = 0
+    points = one_of_each_kind(calls_of(guard, log))
+    for name, ordinal, kind in points:
+        strace = traced(host, "-o", "/dev/null", "-e", f"trace={name}", "-e",
+                        f"inject={name}:signal=SIGKILL:when={ordinal}")
+        done = run(host, "flows")
+        if strace.poll() is None:
+            strace.kill()
+        else:
+            killed += 1
+        strace.wait(10)
+        assert done == (7, *expected), (kind, ordinal)
+    assert killed >= len(points) // 2, (killed, points)
+
+
 @pytest.mark.parametrize("state", ["starting", "running"])
 def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     """With the request to systemd just sent, and with the job under way; killed again afterwards."""

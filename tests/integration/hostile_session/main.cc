@@ -258,6 +258,15 @@ void act(const std::string& mode) {
         }
         say(id, RequestId{5}, FollowCall{job});
         answers << next_of<Refused>().body.message << std::endl;
+    } else if (mode == "others-output") {
+        // Of another caller's job that runs: asked for again and again, and then told of as if it
+        // were followed here, so that it would not be held back.
+        std::ofstream answers("/proc/self/fd/9");
+        for (std::uint32_t request = 1; request <= 50; ++request) {
+            say(id, RequestId{request}, FollowCall{JobId(foreign_job())});
+            answers << next_of<Refused>().body.message << std::endl;
+        }
+        say(beside(id, -1), RequestId{1}, OutputTaken{1 << 20, 1 << 20});
     } else if (mode == "claims") {
         // What its caller may not run, and arguments that nobody may give. The answers go to the
         // file "answers" beside the program, for the test to read.

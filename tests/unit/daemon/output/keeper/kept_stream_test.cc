@@ -195,6 +195,24 @@ TEST_F(Stream, WhereLessIsStoredThanBeforeWhatFollowersLackStays) {
     EXPECT_LE(stored_from(file.get()), window / 2);
 }
 
+TEST_F(Stream, WhatFinishesTakesNothingFromAFollowerThatIsFarBehind) {
+    const test::File file;
+    keep(file);
+    stream_->demand.floor = window;
+    for (std::uint64_t sent = 0; sent < 2 * window; sent += window / 2) {
+        pipe_.put(numbered(sent, window / 2));
+        settle();
+    }
+    EXPECT_EQ(file.size(), 2 * window);
+    EXPECT_EQ(stored_from(file.get()), window);
+    pipe_.put(numbered(2 * window, 40'000));
+    EXPECT_EQ(settle(), State::held);
+    stream_->finish();
+    EXPECT_EQ(settle(), State::ended);
+    EXPECT_EQ(stored_from(file.get()), window);
+    EXPECT_TRUE(file.stored(window) == numbered(window, window + 40'000));
+}
+
 TEST_F(Stream, AnEmptyPipeFinishesAtOnceAndAClosedOneIsEmpty) {
     const test::File file;
     keep(file);
