@@ -92,7 +92,7 @@ void JobTable::over(Job& job, const std::optional<StartFailure>& failure) {
     unsynced_.erase(job.id());
     if (job.output().is_known_to_keeper()) forget_output(job.id());
     let_go(job.take_ends(), job.outlives_the_guard());
-    if (job.record().pipes > 0 && job.record().stored_output == 0) empty_later(job.id());
+    if (keeps_nothing(job.record())) empty_later(job.id());
     const auto active = active_of_payer_.find(job.record().requester.payer());
     if (--active->second == 0) active_of_payer_.erase(active);
     Followers followers = job.take_followers();

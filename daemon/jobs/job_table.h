@@ -58,6 +58,8 @@ class JobTable final : public JobHost {
     [[nodiscard]] bool shuts_down() const { return static_cast<bool>(shut_down_); }
     // Drops all jobs. What the guard started itself is killed.
     void clear() { jobs_.clear(); }
+    // The output of a job that is over goes, once nobody can have to come back for it.
+    void empty_later(const JobId& job);
     // As JobManager::close_pipes().
     void close_pipes(std::vector<UniqueFd> ends) const;
 
@@ -75,7 +77,6 @@ class JobTable final : public JobHost {
     void forget_output(const JobId& job);
     void let_go(std::vector<UniqueFd> ends, bool of_unit);
     void let_due_ends_go();
-    void empty_later(const JobId& job);
     void empty_due();
     void changed(int watch);
     void any_changed();

@@ -141,7 +141,8 @@ def test_into_a_fifo(guard, folder):
 
 def test_what_is_not_kept_is_missed_by_whoever_comes_later(start_guard):
     """And its end is known all the same: who lost the connection with the last byte has not lost that."""
-    guard = start_guard({"gone": script("head -c 200000 /dev/zero; printf abc >&2; exit 3", storedOutput=0)})
+    guard = start_guard({"gone": script("head -c 200000 /dev/zero; printf abc >&2; exit 3", storedOutput=0)},
+                        options=["--limit", "followerStall=1s"])
     with guard.connect() as client:
         client.send_call("Run", {"action": "gone", "key": "k"}, more=True)
         replies = client.read_replies()
@@ -153,6 +154,8 @@ def test_what_is_not_kept_is_missed_by_whoever_comes_later(start_guard):
             guard.stop()
             guard.restart()
         with guard.connect() as client:
+            harness.wait_until(lambda: "stdoutMissed" in follow(client, job, more=False)[0]["parameters"],
+                               what="the output is gone")
             for more in (True, False):
                 replies = follow(client, job, more=more)
                 assert sum(r["parameters"].get("stdoutMissed", 0) for r in replies) == 200000

@@ -67,6 +67,7 @@ Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings
     std::vector<Record> units;
     if (by_systemd) units = take_units(unfinished);
     recover(table->records(), std::move(unfinished), cgroup, observer, table->settings().notice);
+    for (const JobId& job : table->records().unstored()) table->empty_later(job);
 
     std::unique_ptr<Supervisor> supervisor;
     if (by_systemd) {

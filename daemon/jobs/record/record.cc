@@ -110,6 +110,10 @@ bool is_over(RecordState state) {
     return state != RecordState::starting && state != RecordState::running;
 }
 
+bool keeps_nothing(const Record& record) {
+    return record.pipes > 0 && record.stored_output == 0;
+}
+
 std::string_view name_of(Outcome outcome) {
     return name_in(outcome_names, outcome);
 }

@@ -63,6 +63,9 @@ struct Record {
 // Whether it is over: `ended`, `failed` or `lost`.
 bool is_over(RecordState state);
 
+// Whether nothing of its output is to be kept once it is over.
+bool keeps_nothing(const Record& record);
+
 std::string_view name_of(Outcome outcome);
 
 // Whose a job is, as far as that decides what a key stands for: uid, gid, groups and whether they

@@ -293,6 +293,14 @@ std::uint64_t RecordStore::set_size(const JobId& job, uid_t payer, std::uint64_t
     return may;
 }
 
+std::vector<JobId> RecordStore::unstored() const {
+    std::vector<JobId> jobs;
+    for (const auto& [id, record] : in_memory_) {
+        if (keeps_nothing(record)) jobs.push_back(id);
+    }
+    return jobs;
+}
+
 void RecordStore::set_full(const std::string& why) {
     files_->look_for_room();
     if (!full_.empty()) return;

@@ -89,6 +89,8 @@ class RecordStore {
     };
     // For one more job.
     Room room_for_start();
+    // The jobs that are over whose output was not to be stored at all.
+    [[nodiscard]] std::vector<JobId> unstored() const;
     // What a job that is over has written is to be stored no longer.
     void empty_output(const JobId& job) { files_->reduce(job, {}); }
     // A byte of a running job's output could not be written for want of room (ENOSPC, EDQUOT), or a
