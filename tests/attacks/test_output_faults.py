@@ -70,14 +70,13 @@ def ended(guard, job):
 
 @contextlib.contextmanager
 def traced(pid, *options):
-    """The process under strace, from now on."""
-    with subprocess.Popen(["strace", "-qq", "-p", str(pid), "-o", "/dev/null", *options],
+    """The process, all its threads, under strace, from now on; ordinals count in each thread."""
+    with subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", "/dev/null", *options],
                           stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as strace:
         def attached():
             with contextlib.suppress(OSError):
-                for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-                    if line.startswith("TracerPid:"):
-                        return line.split()[1] != "0"
+                return all("TracerPid:\t0\n" not in (task / "status").read_text()
+                           for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
             return True  # it was killed already
         harness.wait_until(attached, what="strace has it")
         try:

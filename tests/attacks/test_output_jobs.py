@@ -246,7 +246,6 @@ sys.exit(7)"""), "counts": python("both(200_000)")})
             assert client.end() == (0, 200_000, 200_000, "")
 
 
-@pytest.mark.xfail(strict=True, reason="postern-output moves all streams in one thread, which then waits as well")
 def test_a_job_that_holds_the_lock_of_its_pipe_keeps_nobody_else_waiting(start_guard, folder):
     """splice(2) into a pipe from a socket that nothing comes out of has the pipe's lock all the while
     (Linux 6.18): whoever else would move what is in there waits, and no signal ends that wait."""

@@ -12,6 +12,11 @@ LISTENS = "00010000"
 
 def sessions(guard):
     """The pids of the guard's sessions, in ascending order."""
+    return helpers(guard, "postern-session")
+
+
+def helpers(guard, name):
+    """The pids of the processes of this program that the guard has started, in ascending order."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -21,7 +26,7 @@ def sessions(guard):
             command = (entry / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue
-        if parent == guard.pid and command.startswith(b"postern-session\0"):
+        if parent == guard.pid and command.startswith(name.encode() + b"\0"):
             found.append(int(entry.name))
     return sorted(found)
 
@@ -66,8 +71,10 @@ def descriptors(pid):
 
 
 def all_descriptors(guard):
-    """How many the guard has open, and each of its sessions."""
-    return [descriptors(pid) for pid in (guard.pid, *sessions(guard))]
+    """How many the guard has open, and each of its sessions; not the guard's channels to processes that
+    close something for it, of which it keeps one or the other."""
+    closers = len(helpers(guard, "postern-dropper"))
+    return [descriptors(guard.pid) - closers, *map(descriptors, sessions(guard))]
 
 
 def connections(guard, pid=None):

@@ -154,7 +154,7 @@ def test_what_is_not_kept_is_missed_by_whoever_comes_later(start_guard):
             guard.stop()
             guard.restart()
         with guard.connect() as client:
-            harness.wait_until(lambda: "stdoutMissed" in follow(client, job, more=False)[0]["parameters"],
+            harness.wait_until(lambda: follow(client, job, more=False)[0]["parameters"].get("stdoutMissed") == 200000,
                                what="the output is gone")
             for more in (True, False):
                 replies = follow(client, job, more=more)
