@@ -197,7 +197,7 @@ TEST(KeeperAsAService, StoresReadEndsWhenItIsToldToEnd) {
 TEST(KeeperAsAService, AGuardIsHeardToItsEnd) {
     const TemporaryDirectory folder(0755);
     KeeperService keeper(folder.path());
-    constexpr unsigned jobs = 40;
+    constexpr unsigned jobs = 100;  // more than are heard in a turn
     std::vector<File> files(jobs);
     std::vector<UniqueFd> write_ends;
     Guard first = keeper.connect();
