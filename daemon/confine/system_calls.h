@@ -10,9 +10,9 @@
 
 namespace postern {
 
-// Puts a list in force for this process, all its threads, which needs NoNewPrivileges. `add_rules` makes it, by what
-// stands below, and returns 0 or a negative errno. Errors: the kernel has no seccomp, or refuses
-// the filter.
+// Puts a list in force for this process, all its threads, which needs NoNewPrivileges. `add_rules`
+// makes it, by what stands below, and returns 0 or a negative errno. Errors: the kernel has no
+// seccomp, or refuses the filter.
 //
 // A sanitizer opens files, starts threads and writes reports whenever it likes: in such a build
 // `add_rules` is not asked, and what is forbidden is what neither it nor any of our programs ever

@@ -181,22 +181,6 @@ TEST_F(Stream, WhatFinishesIsNotHeldBack) {
     EXPECT_TRUE(file.stored(8192) == numbered(8192, size - 8192));
 }
 
-TEST_F(Stream, WhereLessIsStoredThanBeforeWhatFollowersLackStays) {
-    const test::File file;
-    keep(file);
-    stream_->demand.stored = 2 * window;
-    stream_->demand.floor = 4096;
-    pipe_.put(numbered(0, window));
-    EXPECT_EQ(settle(), State::empty);
-    pipe_.put(numbered(window, window / 2));
-    EXPECT_EQ(settle(), State::empty);
-    stream_->demand.stored = 0;
-    stream_->demand.floor = window / 2;
-    pipe_.put(numbered(window + window / 2, 4096));
-    EXPECT_EQ(settle(), State::held);
-    EXPECT_LE(stored_from(file.get()), window / 2);
-}
-
 TEST_F(Stream, AnEmptyPipeFinishesAtOnceAndAClosedOneIsEmpty) {
     const test::File file;
     keep(file);
