@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 namespace postern::output {
 namespace {
@@ -59,17 +60,15 @@ std::optional<Message> decode(std::span<const std::uint8_t> packet) {
         packet[2] >= streams || packet[3] != 0) {
         return std::nullopt;
     }
-    Message message;
-    message.kind = static_cast<Kind>(packet[1]);
-    message.stream = packet[2];
     std::size_t at = 4;
-    const auto id = packet.subspan(at, id_bytes);
+    const std::string_view id(reinterpret_cast<const char*>(&packet[at]), id_bytes);
     at += id_bytes;
-    if (names_job(message.kind)) {
-        std::string text(id.begin(), id.end());
-        if (text.find_first_not_of("0123456789abcdef") != std::string::npos) return std::nullopt;
-        message.job = JobId(std::move(text));
+    const auto kind = static_cast<Kind>(packet[1]);
+    if (names_job(kind) && id.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+        return std::nullopt;
     }
+    Message message{
+        .kind = kind, .stream = packet[2], .job = JobId(std::string(names_job(kind) ? id : ""))};
     for_each_number(message, [&](auto& number) {
         number = 0;
         for (std::size_t i = 0; i < sizeof number; ++i) {

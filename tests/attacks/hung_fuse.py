@@ -14,8 +14,8 @@ import subprocess
 
 IN = struct.Struct("<IIQQIIIHH")
 OUT = struct.Struct("<IiQ")
-(LOOKUP, FORGET, GETATTR, SETATTR, MKNOD, OPEN, WRITE, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT,
- BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 16, 17, 18, 25, 26, 27, 36, 42)
+(LOOKUP, FORGET, GETATTR, SETATTR, MKNOD, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT,
+ BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 15, 16, 17, 18, 25, 26, 27, 36, 42)
 WRITEBACK_CACHE = 1 << 16  # of INIT: what is written is kept, and asked to be stored later
 ENOENT = 2
 ENOSPC = 28
@@ -28,12 +28,12 @@ VALID = 3600
 KINDS = {"f": stat.S_IFREG | 0o666, "s": stat.S_IFSOCK | 0o777, "n": stat.S_IFSOCK | 0o777}
 
 
-def attributes(node, mode, uid):
-    return struct.pack("<6Q10I", node, 0, 0, 0, 0, 0, 0, 0, 0, mode, 1, uid, uid, 0, 4096, 0)
+def attributes(node, mode, uid, size=0):
+    return struct.pack("<6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, uid, uid, 0, 4096, 0)
 
 
-def entry(node, mode, uid, valid=VALID):
-    return struct.pack("<QQQQII", node, 0, valid, valid, 0, 0) + attributes(node, mode, uid)
+def entry(node, mode, uid, size=0):
+    return struct.pack("<QQQQII", node, 0, VALID, VALID, 0, 0) + attributes(node, mode, uid, size)
 
 
 class Server:
@@ -43,16 +43,18 @@ class Server:
     Below a folder whose name begins with `h` nothing is ever found nor not found. No file is ever flushed;
     or, where it is `unwritten`, nothing that was written is ever stored, for which the kernel waits as soon
     as any of its descriptors is dropped, be it without a flush. Where it is `full`, all is taken, and only
-    the flush says that there was no room, as NFS does.
+    the flush says that there was no room, as NFS does. Where it is `unread`, files have a page each, and
+    nothing of it is ever read.
     """
 
-    def __init__(self, device, uid, unwritten, full):
+    def __init__(self, device, uid, unwritten, full, unread):
         self.device = device
         self.uid = uid
         self.full = full
+        self.size = 4096 if unread else 0
         self.flags = WRITEBACK_CACHE if unwritten else 0
         self.never = ((FORGET, BATCH_FORGET, INTERRUPT, RELEASE) +
-                      ((SETATTR, WRITE) if unwritten else () if full else (FLUSH,)))
+                      ((READ,) if unread else (SETATTR, WRITE) if unwritten else () if full else (FLUSH,)))
         self.nodes = {ROOT: (stat.S_IFDIR | 0o755, "")}
 
     def serve(self):
@@ -76,7 +78,7 @@ class Server:
         if self.full and operation == WRITE:
             return struct.pack("<II", struct.unpack_from("<QQI", body)[2], 0)
         if operation == GETATTR or (self.full and operation == SETATTR):
-            return struct.pack("<QII", VALID, 0, 0) + attributes(node, mode, self.uid)
+            return struct.pack("<QII", VALID, 0, 0) + attributes(node, mode, self.uid, self.size)
         if operation in (LOOKUP, MKNOD):
             if name.startswith("h"):
                 return None
@@ -86,7 +88,7 @@ class Server:
             kind = KINDS.get(made[0], stat.S_IFDIR | 0o755)
             number = len(self.nodes) + 1
             self.nodes[number] = (kind, made)
-            return entry(number, kind, self.uid)
+            return entry(number, kind, self.uid, self.size)
         if operation in (OPEN, OPENDIR):
             return struct.pack("<QII", 0, 0, 0)
         return ENOSYS
@@ -106,7 +108,7 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(path, uid=0, unwritten=False, full=False):
+def mounted(path, uid=0, unwritten=False, full=False, unread=False):
     """The file system at this path, until the end of the block or of its server."""
     path.mkdir(exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -118,7 +120,7 @@ def mounted(path, uid=0, unwritten=False, full=False):
     if server == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(BaseException):
-            Server(device, uid, unwritten, full).serve()
+            Server(device, uid, unwritten, full, unread).serve()
         os._exit(1)
     os.close(device)
     mount = Mount(path, server)

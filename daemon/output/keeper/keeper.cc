@@ -29,7 +29,7 @@ constexpr std::chrono::seconds without_listening{1};
 // What the manager does not take now is offered again.
 constexpr std::chrono::milliseconds offered_again{10};
 // Of the end: TimeoutStopSec= is longer.
-constexpr std::chrono::seconds longest_end{8};
+constexpr std::chrono::seconds longest_end{6};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
 
 Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
@@ -112,6 +112,8 @@ void Keeper::leave() {
             if (event.data.u64 == store_number) store_.answered();
         }
     }
+    // It has to see that the process does not end, and go on without.
+    if (workers_->count_begun() > 0) (void)manager_.say("STOPPING=1");
     listener_.reset();
     let_guard_go(true);
 }

@@ -166,6 +166,7 @@ TEST_F(HungPipes, TheKeeperLetsEverythingGoWhenItIsToldToEnd) {
     keeper.process().signal(SIGTERM);
     EXPECT_THAT(keeper.notice().text, StartsWith("FDSTORE=1\n"));
     EXPECT_EQ(keeper.notice().text, "BARRIER=1");
+    EXPECT_EQ(keeper.notice().text, "STOPPING=1");
     EXPECT_TRUE(guard.ended());
     EXPECT_FALSE(keeper.listens());
     KeeperService next(folder.path());

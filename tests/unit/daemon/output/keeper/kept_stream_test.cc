@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <memory>
 #include <random>
 #include <string>
@@ -179,22 +181,6 @@ TEST_F(Stream, WhatFinishesIsNotHeldBack) {
     EXPECT_TRUE(file.stored(8192) == numbered(8192, size - 8192));
 }
 
-TEST_F(Stream, WhereLessIsStoredThanBeforeWhatFollowersLackStays) {
-    const test::File file;
-    keep(file);
-    stream_->demand.stored = 2 * window;
-    stream_->demand.floor = 4096;
-    pipe_.put(numbered(0, window));
-    EXPECT_EQ(settle(), State::empty);
-    pipe_.put(numbered(window, window / 2));
-    EXPECT_EQ(settle(), State::empty);
-    stream_->demand.stored = 0;
-    stream_->demand.floor = window / 2;
-    pipe_.put(numbered(window + window / 2, 4096));
-    EXPECT_EQ(settle(), State::held);
-    EXPECT_LE(stored_from(file.get()), window / 2);
-}
-
 TEST_F(Stream, WhatFinishesTakesNothingFromAFollowerThatIsFarBehind) {
     const test::File file;
     keep(file);
@@ -349,6 +335,36 @@ TEST_F(FullStream, WhatFinishesIsDroppedAndCountedAsWell) {
     EXPECT_EQ(settle(Relief::give_way), State::ended);
     EXPECT_EQ(file_->size(), 1000U);
     EXPECT_EQ(stored_from(file_->get()), 1000U);
+}
+
+// A hole behind what is stored would be zeros that the job never wrote.
+TEST_F(Stream, WhereTheFileSystemHasNoHolesNothingIsDropped) {
+    const TemporaryDirectory folder;
+    if (::mount("ramfs", folder.path().c_str(), "ramfs", 0, "mode=0700") != 0) {
+        GTEST_SKIP() << "ramfs can't be mounted here";
+    }
+    {
+        const test::File file(
+            UniqueFd(::open((folder / "stream").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)));
+        keep(file);
+        stream_->demand.stored = 1 << 20;
+        pipe_.put(numbered(0, 8192));
+        EXPECT_EQ(settle(), State::empty);
+        ::signal(SIGXFSZ, SIG_IGN);
+        rlimit before{};
+        ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+        const rlimit full{8192, before.rlim_max};
+        ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+        pipe_.put(numbered(8192, 8192));
+        EXPECT_EQ(settle(Relief::give_way), State::failed);
+        EXPECT_EQ(step(Relief::drop).error, EFBIG);
+        ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+        ::signal(SIGXFSZ, SIG_DFL);
+        EXPECT_EQ(settle(), State::empty);
+        EXPECT_TRUE(file.stored() == numbered(0, 16'384));
+        stream_.reset();
+    }
+    EXPECT_EQ(::umount2(folder.path().c_str(), MNT_DETACH), 0);
 }
 
 }  // namespace
