@@ -26,13 +26,13 @@ bool is_kind(std::uint8_t kind) {
     return (kind >= static_cast<std::uint8_t>(Kind::hello) &&
             kind <= static_cast<std::uint8_t>(Kind::want_inputs)) ||
            (kind >= static_cast<std::uint8_t>(Kind::kept) &&
-            kind <= static_cast<std::uint8_t>(Kind::input));
+            kind <= static_cast<std::uint8_t>(Kind::refused));
 }
 
 bool names_job(Kind kind) {
     return kind != Kind::hello && kind != Kind::want_pipes && kind != Kind::want_inputs &&
            kind != Kind::room && kind != Kind::all_kept && kind != Kind::pipe &&
-           kind != Kind::input;
+           kind != Kind::input && kind != Kind::refused;
 }
 
 }  // namespace

@@ -17,6 +17,8 @@
 //       | -- room -------------------------->  |
 //       | -- finish ------------------------>  |   nothing of the job runs any more
 //       | <--------------------- finished ---  |
+//
+// A keeper serves one guard, and refuses others for as long as that one's connection lives.
 #pragma once
 
 #include <array>
@@ -54,6 +56,7 @@ enum class Kind : std::uint8_t {
     trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
     finished,  // job, sizes (0 of what was not kept); it is not kept any more
     input,     // as pipe, for a job to read from: mode 0644
+    refused,   // count: the process that is served already. Alone on its connection, which is ended
 };
 
 inline constexpr std::uint8_t version = 1;

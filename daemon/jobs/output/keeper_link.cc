@@ -88,6 +88,10 @@ bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& 
     if (!message || message->kind < output::Kind::kept) return false;
     if (message->kind == output::Kind::pipe) return put_into(outputs_, *message, descriptors);
     if (message->kind == output::Kind::input) return put_into(inputs_, *message, descriptors);
+    if (message->kind == output::Kind::refused) {
+        was_refused(message->count);
+        return true;
+    }
     if (message->kind == output::Kind::all_kept) {
         says_all_ = true;
         retry_after_ = first_retry;
@@ -147,6 +151,14 @@ void KeeperLink::ask_for_pipes() {
         want.count = static_cast<std::uint32_t>(stock->most - have);
         if (send(want)) stock->asked_for += want.count;
     }
+}
+
+void KeeperLink::was_refused(std::uint32_t process) {
+    const std::string why = "postern-output keeps what jobs write for another posternd, process " +
+                            std::to_string(process) + "; one of the two is to be stopped";
+    const bool is_known = problem_ == why;
+    end(why);
+    if (!is_known) hooks_.lost();
 }
 
 std::optional<Pipe> KeeperLink::take_from(Stock& stock) {

@@ -40,7 +40,8 @@ class KeeperLink {
     struct Hooks {
         // What it says: kept, all_kept, grown, trouble, finished.
         std::function<void(const output::Message&, std::vector<UniqueFd>& descriptors)> told;
-        // It is gone. It, or another one, says what it has when it is there again.
+        // It is gone, or serves another guard: see problem(). It, or another one, says what it has
+        // when it is there again.
         std::function<void()> lost;
         // What it would not take is to be sent now.
         std::function<void()> writable;
@@ -82,6 +83,7 @@ class KeeperLink {
     bool put_into(Stock& stock, const output::Message& message, std::vector<UniqueFd>& descriptors);
     std::optional<Pipe> take_from(Stock& stock);
     void ask_for_pipes();
+    void was_refused(std::uint32_t process);
     void end(const std::string& why);
 
     sd_event* event_;

@@ -1,5 +1,7 @@
 #include "daemon/output/keeper/guard_link.h"
 
+#include <poll.h>
+
 #include <utility>
 
 namespace postern::output {
@@ -14,6 +16,11 @@ std::size_t descriptors_of(Kind kind) {
 }
 
 }  // namespace
+
+bool GuardLink::is_alive() const {
+    pollfd end{channel_.get(), 0, 0};
+    return ::poll(&end, 1, 0) == 0;
+}
 
 GuardLink::Hearing GuardLink::hear() {
     Hearing hearing;

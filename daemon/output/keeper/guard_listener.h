@@ -18,8 +18,12 @@ class GuardListener {
 
     [[nodiscard]] int descriptor() const { return socket_.get(); }
 
-    // A connection of root's, or of the user that this process runs as; nothing: there is none.
-    UniqueFd accept() const;
+    struct Accepted {
+        UniqueFd connection;
+        pid_t process = 0;
+    };
+    // One of root's, or of the user that this process runs as. Without a connection: there is none.
+    [[nodiscard]] Accepted accept() const;
 
   private:
     GuardListener(UniqueFd socket, uid_t own_uid) : socket_(std::move(socket)), own_uid_(own_uid) {}

@@ -119,12 +119,29 @@ void Keeper::pass_time() {
 
 void Keeper::take_guard() {
     if (!listener_) return;
-    UniqueFd connection = listener_->accept();
+    auto [connection, process] = listener_->accept();
     if (!connection) return;
-    let_guard_go();
+    if (guard_ && guard_->is_alive()) {
+        Message refused;
+        refused.kind = Kind::refused;
+        refused.count = static_cast<std::uint32_t>(guard_->process());
+        (void)channel::send_packet(connection.get(), encode(refused), {});
+        return;
+    }
+    guard_left();
     guard_events_ = EPOLLIN;
     if (!poll_.add(connection.get(), guard_events_, guard_number)) return;
-    guard_ = std::make_unique<GuardLink>(std::move(connection));
+    guard_ = std::make_unique<GuardLink>(std::move(connection), process);
+}
+
+void Keeper::guard_left() {
+    while (guard_) {
+        GuardLink::Hearing hearing = guard_->hear();
+        const bool is_message = hearing.what == GuardLink::Heard::message;
+        const bool is_right =
+            is_message ? obey(std::move(hearing)) : hearing.what != GuardLink::Heard::wrong;
+        if (!is_message || !is_right) guard_ended(is_right);
+    }
 }
 
 void Keeper::let_guard_go() {
@@ -259,7 +276,7 @@ void Keeper::talk() {
     if (sent == channel::Sent::sent) sent = guard_->flush();
     if (sent == channel::Sent::sent) sent = give_pipes();
     if (sent == channel::Sent::ended) {
-        guard_ended(true);
+        guard_left();
         return;
     }
     const std::uint32_t events =

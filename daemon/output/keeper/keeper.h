@@ -58,6 +58,9 @@ class Keeper final : private Mover::Listener {
     [[nodiscard]] std::optional<Clock::duration> patience() const;
     void take_event(std::uint64_t number);
     void take_guard();
+    // It hears nothing any more: what it had said is done all the same. It may have been the last
+    // to have the pipe of a job that runs by now.
+    void guard_left();
     void let_guard_go();
     void guard_ended(bool as_it_should);
     void hear();

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/output/keeper/running_keeper.h"
 #include "tests/unit/daemon/output/keeper/streams.h"
+#include "tests/unit/daemon/readable.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -36,6 +38,7 @@ using test::KeeperService;
 using test::message;
 using test::numbered;
 using test::Pipe;
+using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -400,14 +403,23 @@ TEST(KeeperAsAService, WhoFollowedWithAGuardThatIsGoneHoldsTheJobForTheStallAlon
     file.await_size(8192);
 }
 
-TEST(KeeperAsAService, ANewGuardTakesTheOldOnesPlace) {
+TEST(KeeperAsAService, ServesTheFirstGuardUntilItHasLeft) {
     const TemporaryDirectory folder(0755);
     KeeperService keeper(folder.path());
     Guard first = keeper.connect();
     first.greet();
+    for (int i = 0; i < 3; ++i) {
+        Guard second = keeper.connect();
+        const Heard heard = second.hear();
+        EXPECT_EQ(heard.message.kind, Kind::refused);
+        EXPECT_EQ(heard.message.count, static_cast<std::uint32_t>(::getpid()));
+        EXPECT_TRUE(second.ended());
+    }
+    first.want_pipe();
+    // The next one is let in at once.
+    first.close();
     Guard second = keeper.connect();
     second.greet();
-    EXPECT_TRUE(first.ended());
     second.want_pipe();
     // A wrong one is sent away, and another may come.
     const std::array<std::uint8_t, 3> wrong = {1, 2, 3};
@@ -416,6 +428,38 @@ TEST(KeeperAsAService, ANewGuardTakesTheOldOnesPlace) {
     Guard third = keeper.connect();
     third.greet();
     third.want_pipe();
+}
+
+// It may have started a job with that, and been killed at once.
+TEST(KeeperAsAService, WhatAGuardHadSaidIsDoneWhenItIsGone) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    for (const bool another_is_there : {true, false}) {
+        const auto id = job(another_is_there ? 1 : 2);
+        auto first = std::make_optional(keeper.connect());
+        first->greet();
+        // It leaves without having read this.
+        Message want = message(Kind::want_pipes);
+        want.count = 5;
+        first->say(want);
+        ASSERT_TRUE(readable_within(first->channel()));
+        keeper.process().signal(SIGSTOP);
+        std::optional<Pipe> pipe(std::in_place);
+        const File file;
+        first->keep(id, 0, *pipe, file, 1 << 20);
+        pipe->read.reset();
+        first.reset();
+        std::optional<Guard> second;
+        if (another_is_there) second = keeper.connect();
+        keeper.process().signal(SIGCONT);
+        pipe->put(numbered(0, 1000));
+        file.await_size(1000);
+        if (!second) second = keeper.connect();
+        const auto kept = second->greet();
+        ASSERT_EQ(kept.size(), 1U);
+        EXPECT_EQ(kept[0].message.job, id);
+        second->finish(id);
+    }
 }
 
 TEST(KeeperAsAService, OnlyRootAndItsOwnUserAreGuards) {
@@ -490,8 +534,10 @@ TEST(KeeperAsAService, StoresReadEndsWhenItIsToldToEndWithoutAGuard) {
     guard.keep(job(1), 1, pipes[1], files[1], 0);
     EXPECT_EQ(guard.finish(job(1)), (Sizes{8, 0}));
     EXPECT_EQ(files[0].stored(), "12345678");
-    // They are not to come back; the other one's message is for the next second.
-    EXPECT_EQ(keeper.notice().text, "FDSTOREREMOVE=1\nFDNAME=" + one + ".err");
+    // They are not to come back, whichever is over first; the other one's message is for the next
+    // second.
+    EXPECT_THAT(keeper.notice().text, AnyOf("FDSTOREREMOVE=1\nFDNAME=" + one + ".out",
+                                            "FDSTOREREMOVE=1\nFDNAME=" + one + ".err"));
     keeper.process().signal(SIGTERM);
     EXPECT_EQ(keeper.process().end(), 0) << "a guard has all that it has";
     EXPECT_THAT(lines_of(keeper.said()),
