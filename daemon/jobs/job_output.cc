@@ -34,8 +34,23 @@ void JobOutput::bound(std::uint64_t bytes) {
     bound_ = std::min(stored_, bytes / (std::max(pipes_, first_ + 1) - first_));
 }
 
+bool JobOutput::await_growth(const Offsets& sizes) {
+    if (pipes_ == 0) return false;
+    await_growth_ = sizes;
+    return true;
+}
+
+void JobOutput::told(std::size_t stream) {
+    told_needs_.awaited[stream] = not_awaited;
+    await_growth_[stream] = not_awaited;
+}
+
 void JobOutput::close_write_ends() {
     for (JobStream& stream : streams_) stream.write_end.reset();
+}
+
+std::uint64_t JobOutput::awaited(std::size_t stream) const {
+    return std::min(needs_.awaited[stream], await_growth_[stream]);
 }
 
 output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
@@ -48,7 +63,7 @@ output::Message JobOutput::about(std::size_t stream, output::Kind kind) const {
     message.stream = static_cast<std::uint8_t>(stream);
     message.stored = bound_;
     message.floor = offset(needs_.floor[stream]);
-    message.awaited = offset(needs_.awaited[stream]);
+    message.awaited = offset(awaited(stream));
     message.followers = needs_.followers;
     return message;
 }
@@ -64,12 +79,12 @@ bool JobOutput::sync(KeeperLink& keeper) {
             if (!keeper.send(about(i, output::Kind::keep), descriptors)) return false;
             kept_[i] = true;
         } else if (bound_ != told_stored_ || needs_.floor[i] != told_needs_.floor[i] ||
-                   needs_.awaited[i] != told_needs_.awaited[i] ||
+                   awaited(i) != told_needs_.awaited[i] ||
                    needs_.followers != told_needs_.followers) {
             if (!keeper.send(about(i, output::Kind::watch))) return false;
         }
         told_needs_.floor[i] = needs_.floor[i];
-        told_needs_.awaited[i] = needs_.awaited[i];
+        told_needs_.awaited[i] = awaited(i);
     }
     told_needs_.followers = needs_.followers;
     told_stored_ = bound_;

@@ -35,6 +35,9 @@ class JobOutput {
     [[nodiscard]] std::uint64_t stored_bytes() const;
     // Whether that is another number than when it was asked last.
     bool has_grown_to(std::uint64_t stored) { return std::exchange(measured_, stored) != stored; }
+    // From now on the keeper tells once of whatever is written beyond these sizes, for nobody but
+    // us. False: of this job nobody can tell, and it may write.
+    bool await_growth(const Offsets& sizes);
     // Both streams together are to take no more than that, but for what followers have not had.
     void bound(std::uint64_t bytes);
 
@@ -56,7 +59,7 @@ class JobOutput {
     // returned offsets on; not_awaited where nothing is.
     Offsets all_kept();
     // It has told of growth, and is to be asked anew.
-    void told(std::size_t stream) { told_needs_.awaited[stream] = not_awaited; }
+    void told(std::size_t stream);
 
     // Nothing of the job runs any more: what is in its pipes is the rest.
     void finish();
@@ -71,6 +74,7 @@ class JobOutput {
     [[nodiscard]] bool not_kept(std::size_t stream) const {
         return stream < first_ || stream >= pipes_;
     }
+    [[nodiscard]] std::uint64_t awaited(std::size_t stream) const;
     [[nodiscard]] output::Message about(std::size_t stream, output::Kind kind) const;
 
     JobId job_;
@@ -81,6 +85,7 @@ class JobOutput {
     std::uint64_t bound_;        // the same, as the disk allows
     std::uint64_t told_stored_;  // as the keeper was told
     std::uint64_t measured_ = 0;
+    Offsets await_growth_{not_awaited, not_awaited};
     Needs needs_;
     Needs told_needs_;  // as the keeper was told
     std::array<bool, stream_count>

@@ -73,8 +73,8 @@ void JobTable::set_up_keeper() {
 void JobTable::add(std::unique_ptr<Job> job) {
     ++active_of_payer_[job->record().requester.payer()];
     const JobId id = job->id();
-    if (jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
     jobs_.emplace(id, std::move(job));
+    look_at_sizes_soon();
 }
 
 Job* JobTable::find(const JobId& job) const {
@@ -150,6 +150,11 @@ void JobTable::any_changed() {
 }
 
 void JobTable::sync_soon(const Job& job) {
+    look_at_sizes_soon();
+    queue_sync(job);
+}
+
+void JobTable::queue_sync(const Job& job) {
     if (unsynced_.empty()) later([this] { sync_all(); });
     unsynced_.insert(job.id());
 }
@@ -203,6 +208,7 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
             return sync_all();
         }
         case output::Kind::grown:
+            look_at_sizes_soon();
             if (job != nullptr) job->output_has_grown(message.stream);
             return;
         case output::Kind::finished:
@@ -240,16 +246,27 @@ void JobTable::tell_room(bool is_there) {
     static_cast<void>(keeper_->send(room));
 }
 
-// What running jobs have stored counts for their users' bounds.
+void JobTable::look_at_sizes_soon() {
+    if (std::exchange(sizes_are_due_, true)) return;
+    static_cast<void>(size_timer_.arm(size_interval));
+}
+
+// What running jobs have stored counts for their users' bounds. Once none of them writes, the
+// keeper is to say when one does: a silent job wakes nobody up.
 void JobTable::look_at_sizes() {
+    sizes_are_due_ = false;
     for (const auto& [id, job] : jobs_) {
-        const std::uint64_t stored = job->output().stored_bytes();
-        if (!job->output().has_grown_to(stored)) continue;
-        const std::uint64_t may = records_.set_size(id, job->record().requester.payer(), stored);
-        job->output().bound(may);
-        sync_soon(*job);
+        JobOutput& output = job->output();
+        const Offsets sizes = output.sizes();
+        const std::uint64_t stored = output.stored_bytes();
+        if (output.has_grown_to(stored)) {
+            output.bound(records_.set_size(id, job->record().requester.payer(), stored));
+            look_at_sizes_soon();
+        } else if (!output.await_growth(sizes)) {
+            look_at_sizes_soon();
+        }
+        queue_sync(*job);
     }
-    if (!jobs_.empty()) static_cast<void>(size_timer_.arm(size_interval));
 }
 
 void JobTable::keeper_is_lost() {

@@ -67,7 +67,9 @@ class JobTable final : public JobHost {
     void keeper_is_lost();
     void output_is_in_trouble(const output::Message& trouble);
     void tell_room(bool is_there);
+    void look_at_sizes_soon();
     void look_at_sizes();
+    void queue_sync(const Job& job);
     void sync_all();
     void changed(int watch);
     void any_changed();
@@ -84,7 +86,8 @@ class JobTable final : public JobHost {
     // itself.
     Timer later_timer_;
     Timer room_timer_;
-    Timer size_timer_;  // while there are jobs
+    Timer size_timer_;
+    bool sizes_are_due_ = false;
     std::unique_ptr<KeeperLink> keeper_;
 
     std::unordered_map<int, Job*> watches_;
