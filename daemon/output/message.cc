@@ -16,6 +16,7 @@ void for_each_number(M& message, Each each) {
     each(message.error);
     each(message.window);
     each(message.stall);
+    each(message.owner);
     each(message.stored);
     each(message.floor);
     each(message.awaited);

@@ -18,7 +18,8 @@
 //       | -- finish ------------------------>  |   nothing of the job runs any more
 //       | <--------------------- finished ---  |
 //
-// A keeper serves one guard, and refuses others for as long as that one's connection lives.
+// A keeper serves one guard, and refuses others for as long as that one's connection lives; and one
+// with other jobs until those whose guard has left have waited for it for a while.
 #pragma once
 
 #include <array>
@@ -34,7 +35,7 @@ namespace postern::output {
 
 enum class Kind : std::uint8_t {
     // Guard to keeper. A job that is not kept is ignored.
-    hello = 1,   // window, stall
+    hello = 1,   // window, stall, owner
     want_pipes,  // count: so many more
     // job, stream, stored, floor, awaited, followers; descriptors: read end, file. Of a stream that
     // is kept already, what it lacks is taken and the rest let go.
@@ -56,7 +57,9 @@ enum class Kind : std::uint8_t {
     trouble,   // job, stream, error, sizes: a write failed, or the front could not be freed
     finished,  // job, sizes (0 of what was not kept); it is not kept any more
     input,     // as pipe, for a job to read from: mode 0644
-    refused,   // count: the process that is served already. Alone on its connection, which is ended
+    // Another guard comes first. count: the process of the one that is served; 0: whose jobs are
+    // kept has only just left. The connection is ended.
+    refused,
 };
 
 inline constexpr std::uint8_t version = 1;
@@ -73,6 +76,7 @@ struct Message {
     std::uint32_t error = 0;      // errno
     std::uint64_t window = 0;     // bytes that a follower may be behind, at least
     std::uint64_t stall = 0;      // microseconds
+    std::uint64_t owner = 0;      // whose jobs they are: another for each folder of jobs
     std::uint64_t stored = 0;     // bytes to keep: the newest
     std::uint64_t floor = 0;      // the least offset that a follower has read to; none
     std::uint64_t awaited = 0;    // to be told once the stream is longer than this; none
@@ -82,7 +86,7 @@ struct Message {
     friend bool operator==(const Message&, const Message&) = default;
 };
 
-inline constexpr std::size_t packet_bytes = 104;
+inline constexpr std::size_t packet_bytes = 112;
 using Packet = std::array<std::uint8_t, packet_bytes>;
 
 Packet encode(const Message& message);

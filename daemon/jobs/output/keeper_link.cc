@@ -19,10 +19,11 @@ constexpr int packets_per_turn = 64;
 
 }  // namespace
 
-KeeperLink::KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
-                       Hooks hooks)
+KeeperLink::KeeperLink(sd_event* event, Connect connect, std::uint64_t owner,
+                       std::chrono::microseconds follower_stall, Hooks hooks)
     : event_(event),
       connect_(std::move(connect)),
+      owner_(owner),
       stall_(follower_stall),
       hooks_(std::move(hooks)),
       retry_timer_(
@@ -43,6 +44,7 @@ void KeeperLink::connect() {
     output::Message hello;
     hello.kind = output::Kind::hello;
     hello.window = limits::follower_window_bytes;
+    hello.owner = owner_;
     hello.stall = static_cast<std::uint64_t>(stall_.count());
     if (send(hello)) ask_for_pipes();
 }
@@ -154,8 +156,12 @@ void KeeperLink::ask_for_pipes() {
 }
 
 void KeeperLink::was_refused(std::uint32_t process) {
-    const std::string why = "postern-output keeps what jobs write for another posternd, process " +
-                            std::to_string(process) + "; one of the two is to be stopped";
+    const std::string why =
+        process != 0 ? "postern-output keeps what jobs write for another posternd, process " +
+                           std::to_string(process) + "; stop one of the two"
+                     : std::string(
+                           "postern-output waits for another posternd, whose jobs still "
+                           "run, for a minute");
     const bool is_known = problem_ == why;
     end(why);
     if (!is_known) hooks_.lost();

@@ -49,8 +49,9 @@ class KeeperLink {
         std::function<void()> ready;
     };
 
-    KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
-               Hooks hooks);
+    // `owner`: of the jobs, for as long as their folder is where it is; not 0.
+    KeeperLink(sd_event* event, Connect connect, std::uint64_t owner,
+               std::chrono::microseconds follower_stall, Hooks hooks);
     ~KeeperLink() = default;
     KeeperLink(const KeeperLink&) = delete;
     KeeperLink& operator=(const KeeperLink&) = delete;
@@ -88,6 +89,7 @@ class KeeperLink {
 
     sd_event* event_;
     Connect connect_;
+    std::uint64_t owner_;
     std::chrono::microseconds stall_;
     Hooks hooks_;
     channel::Receiver receiver_{channel::Descriptors::taken};

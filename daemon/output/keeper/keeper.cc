@@ -20,6 +20,8 @@ constexpr std::uint64_t end_number = 3;
 // Of one guard in a turn.
 constexpr int messages_in_turn = 64;
 constexpr std::uint32_t most_pipes_wanted = 256;
+// A guard that is restarted or replaced is there again long before that.
+constexpr std::chrono::minutes time_to_return{1};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
 
 Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
@@ -28,6 +30,13 @@ Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
     std::pair<UniqueFd, UniqueFd> made{UniqueFd(ends[0]), UniqueFd(ends[1])};
     if (::fchmod(made.second.get(), mode) != 0) return Unexpected(errno);
     return made;
+}
+
+Message refusal(pid_t served) {
+    Message refused;
+    refused.kind = Kind::refused;
+    refused.count = static_cast<std::uint32_t>(served);
+    return refused;
 }
 
 }  // namespace
@@ -122,10 +131,7 @@ void Keeper::take_guard() {
     auto [connection, process] = listener_->accept();
     if (!connection) return;
     if (guard_ && guard_->is_alive()) {
-        Message refused;
-        refused.kind = Kind::refused;
-        refused.count = static_cast<std::uint32_t>(guard_->process());
-        (void)channel::send_packet(connection.get(), encode(refused), {});
+        (void)GuardLink(std::move(connection)).send(refusal(guard_->process()), {});
         return;
     }
     guard_left();
@@ -154,7 +160,9 @@ void Keeper::let_guard_go() {
         pipes.wanted = 0;
         pipes.spare.reset();
     }
-    if (std::exchange(greeted_, false)) mover_.guard_went(now_);
+    if (!std::exchange(greeted_, false)) return;
+    guard_went_ = now_;
+    mover_.guard_went(now_);
 }
 
 void Keeper::guard_ended(bool as_it_should) {
@@ -213,6 +221,12 @@ bool Keeper::obey(GuardLink::Hearing hearing) {
 }
 
 bool Keeper::greet(const Message& hello) {
+    if (hello.owner != owner_ && owner_ != 0 && now_ - guard_went_ < time_to_return &&
+        !mover_.names().empty()) {
+        (void)guard_->send(refusal(0), {});
+        return false;
+    }
+    owner_ = hello.owner;
     greeted_ = true;
     mover_.guard_came(
         hello.window,

@@ -85,6 +85,8 @@ class Keeper final : private Mover::Listener {
     std::unique_ptr<GuardLink> guard_;
     std::uint32_t guard_events_ = 0;
     bool greeted_ = false;
+    std::uint64_t owner_ = 0;       // of the jobs; 0: not known yet
+    Clock::time_point guard_went_;  // the one who greeted last
     std::deque<Mover::Name> to_report_;
     bool owes_all_kept_ = false;
     // Those for output, and those for input.

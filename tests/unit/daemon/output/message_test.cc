@@ -30,6 +30,7 @@ Message full_message(Kind kind) {
     message.error = 28;
     message.window = 0x0102030405060708;
     message.stall = none;
+    message.owner = 7;
     message.stored = 1;
     message.floor = none - 1;
     message.awaited = 3;

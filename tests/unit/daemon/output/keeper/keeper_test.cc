@@ -430,6 +430,35 @@ TEST(KeeperAsAService, ServesTheFirstGuardUntilItHasLeft) {
     third.want_pipe();
 }
 
+// One that waited for its place, beside a guard that is restarted while its jobs run.
+TEST(KeeperAsAService, AGuardWithOtherJobsIsNotLetInBetweenTwoOfOne) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    std::optional<Guard> first = keeper.connect();
+    first->greet();
+    const Pipe pipe;
+    const File file;
+    first->keep(job(1), 0, pipe, file, 1 << 20);
+    first->want_pipe();
+    first.reset();
+    Guard other = keeper.connect();
+    Message hello = message(Kind::hello);
+    hello.owner = 2;
+    other.say(hello);
+    const Heard heard = other.hear();
+    EXPECT_EQ(heard.message.kind, Kind::refused);
+    EXPECT_EQ(heard.message.count, 0U);
+    EXPECT_TRUE(other.ended());
+    Guard second = keeper.connect();
+    EXPECT_EQ(second.greet().size(), 1U);
+    pipe.put(numbered(0, 1000));
+    EXPECT_EQ(second.finish(job(1)), (Sizes{1000, 0}));
+    // Nothing is kept any more.
+    second.close();
+    Guard third = keeper.connect();
+    EXPECT_TRUE(third.greet(1 << 20, 60'000'000, 2).empty());
+}
+
 // It may have started a job with that, and been killed at once.
 TEST(KeeperAsAService, WhatAGuardHadSaidIsDoneWhenItIsGone) {
     const TemporaryDirectory folder(0755);

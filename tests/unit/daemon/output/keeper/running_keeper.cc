@@ -94,8 +94,9 @@ bool Guard::ended() {
            receiver_->receive(channel_.get()).state == channel::Received::State::ended;
 }
 
-std::vector<Heard> Guard::greet(std::uint64_t window, std::uint64_t stall) {
+std::vector<Heard> Guard::greet(std::uint64_t window, std::uint64_t stall, std::uint64_t owner) {
     Message hello = message(Kind::hello);
+    hello.owner = owner;
     hello.window = window;
     hello.stall = stall;
     say(hello);
