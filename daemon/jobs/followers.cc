@@ -76,18 +76,25 @@ bool lacks_any(const Offsets& had, const Offsets& sizes) {
 
 }  // namespace
 
+void Followers::note_sizes(const Offsets& sizes, Clock::time_point now) {
+    for (auto& [id, entry] : all_) {
+        const bool was_behind = std::exchange(entry.behind, lacks_any(entry.had, sizes));
+        if (entry.behind && !was_behind) entry.moved = now;
+    }
+}
+
 void Followers::find_stalled(const Offsets& sizes, std::chrono::microseconds stall,
                              Clock::time_point now) {
-    for (auto& [id, entry] : all_) {
-        if (!lacks_any(entry.had, sizes)) entry.moved = now;
-        entry.stalled = now - entry.moved >= stall;
-    }
+    note_sizes(sizes, now);
+    for (auto& [id, entry] : all_) entry.stalled = entry.behind && now - entry.moved >= stall;
     std::erase_if(interrupted_, [&](const Interrupted& one) { return now - one.since >= stall; });
 }
 
 bool Followers::may_hold_back() const {
-    return !interrupted_.empty() ||
-           std::ranges::any_of(all_, [](const auto& item) { return !item.second.stalled; });
+    return !interrupted_.empty() || std::ranges::any_of(all_, [](const auto& item) {
+        const Entry& entry = item.second;
+        return !entry.stalled && (entry.behind || !entry.awaits);
+    });
 }
 
 Needs Followers::needs() const {

@@ -52,12 +52,15 @@ class Followers {
     void await(FollowerId follower, const Offsets& offsets);
     // Its client has so much. False: it had more before.
     bool taken(FollowerId follower, const Offsets& offsets, Clock::time_point now);
+    // The streams are so long: from now on, or since it was said before, who has less stands still.
+    void note_sizes(const Offsets& sizes, Clock::time_point now);
     // Those that have stood still for longer than `stall` though there was more than they have
     // (`sizes`) hold the job back no more, until they go on; those that were interrupted are no
     // longer expected.
     void find_stalled(const Offsets& sizes, std::chrono::microseconds stall, Clock::time_point now);
     [[nodiscard]] Needs needs() const;
-    // Whether somebody may hold the job back, and find_stalled() is to be called again.
+    // Whether somebody may hold the job back, and find_stalled() is to be called again: not while
+    // all have what there is, and wait to be told of more.
     [[nodiscard]] bool may_hold_back() const;
 
     // Somebody waits, and there is more for him.
@@ -77,10 +80,11 @@ class Followers {
         std::array<UniqueFd, 2> files;
         bool told = false;
         bool awaits = false;
+        bool behind = false;
         bool stalled = false;
         Offsets offsets{};
         Offsets had{};
-        Clock::time_point moved;  // or had nothing to take
+        Clock::time_point moved;  // or fell behind
     };
     struct Interrupted {
         Offsets had{not_awaited, not_awaited};

@@ -115,6 +115,7 @@ bool Job::taken(FollowerId follower, const Offsets& offsets) {
 }
 
 void Job::sync() {
+    followers_.note_sizes(output_.sizes(), Followers::Clock::now());
     output_.set_needs(followers_.needs());
     host_.sync_soon(*this);
     if (looks_ || (!followers_.may_hold_back() && output_.pipes() > 0)) return;

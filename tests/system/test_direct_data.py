@@ -1,5 +1,8 @@
 """Large data that goes straight between a client and a job, which is a unit of systemd."""
 
+import json
+import signal
+
 import pytest
 
 import booted_host
@@ -40,8 +43,12 @@ def test_every_byte_and_the_exit_code(host, declare, data):
     kept = f"/var/lib/postern/jobs/{record['job']}"
     assert host.run("cat", f"{kept}/stderr").stdout == "said\n"
     assert host.run("sh", "-c", f"cat {kept}/stdout 2>/dev/null", check=False).stdout == ""
-    logs = host.run("posternctl", "logs", record["job"], user="member", check=False)
-    assert logs.stdout == "" and "not kept" in logs.stderr
+    followed = host.run("posternctl", "call", "--more", "org.postern.Jobs.Follow",
+                        json.dumps({"job": record["job"]}), user="member").stdout.splitlines()
+    replies = [json.loads(line)["parameters"] for line in followed]
+    assert replies[0]["stdoutNotKept"] is True
+    assert not any("stdout" in reply or "stdoutBase64" in reply for reply in replies)
+    assert [reply["stderr"] for reply in replies if "stderr" in reply] == ["said\n"]
     code, out, err = run(host, "where")
     assert (code, err) == (0, "")
     assert f"/postern-job-{records(host, 'where')[-1]['job']}.service" in out
@@ -55,7 +62,8 @@ def test_a_job_that_leaves_its_input_and_a_client_that_leaves_its_output(host, d
     # As with any pipe: it gets SIGPIPE.
     host.run("sh", "-c", f"posternctl run endless | head -c 100 >{COPY}", user="member")
     booted_host.wait_until(lambda: records(host, "endless")[-1]["state"] == "ended", 60, "its end")
-    assert records(host, "endless")[-1]["result"]["outcome"] == "signalled"
+    result = records(host, "endless")[-1]["result"]
+    assert (result["outcome"], result["status"]) == ("signalled", signal.SIGPIPE)
 
 
 @pytest.mark.parametrize("unit", ["posternd.service", "postern-output.service"])

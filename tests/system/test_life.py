@@ -16,7 +16,10 @@ def status_text(host):
 
 
 def wait_for_status(host, pattern):
-    booted_host.wait_until(lambda: re.fullmatch(pattern, status_text(host)), 60, pattern)
+    try:
+        booted_host.wait_until(lambda: re.fullmatch(pattern, status_text(host)), 60, pattern)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {status_text(host)}") from None
 
 
 def test_the_status_has_live_figures(host):

@@ -57,7 +57,7 @@ def seen(lines):
 def test_a_reinstallation_loses_no_byte_and_ends_one_after_the_other(host, declare, package):
     declare(numbers=shell(NUMBERS), detached=shell(NUMBERS, datagram=True))
     client = spawn(host, "numbers")
-    host.run("posternctl", "run", "--datagram", "detached", user="member")
+    host.run("posternctl", "notify", "detached", user="member")
     assert client.stdout.readline() == "1000\n"
     before = process(host, "posternd"), process(host, "postern-output")
     with watched(host) as lines:

@@ -216,7 +216,7 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
     } else if (why == Why::held) {
         refuse("postern-output does not run", "", Refusal::unavailable, "",
                "no job can be started at the moment: postern-output, which keeps what jobs write, "
-               "does not run; the administrator finds more in posternctl status");
+               "is not there; the administrator finds more in posternctl status");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");
