@@ -98,7 +98,7 @@ def run_without_both(host):
     client = spawn(host, "night")
     assert client.stdout.readline() == "1000\n"
     stop_both(host)
-    client.kill()
+    host.run("pkill", "-KILL", "posternctl")
     client.communicate()
     record = booted_host.wait_until(
         lambda: next((one for one in records(host, "night") if one["state"] == "ended"), None), 60,
@@ -139,10 +139,11 @@ def second_problem(host):
     return json.loads(said).get("outputProblem", "")
 
 
-def test_a_second_daemon_is_refused_and_told(host, declare):
-    declare(numbers=shell(NUMBERS, allow=[{"everyone": True}]))
-    client = spawn(host, "numbers")
-    wait_for_unit(host)
+def test_a_second_daemon_is_refused_and_told(host, declare, let):
+    declare(numbers=shell(NUMBERS, allow=[{"everyone": True}]),
+            held=shell(f"echo first; {UNTIL_LET}; {NUMBERS}"))
+    client = spawn(host, "held")
+    assert client.stdout.readline() == "first\n"
     second = second_daemon(host)
     try:
         pid = host.property("posternd.service", "MainPID")
@@ -156,6 +157,7 @@ def test_a_second_daemon_is_refused_and_told(host, declare):
             guard.restart(host)
             booted_host.wait_until(lambda: "for another posternd, process" in second_problem(host),
                                    20, "it is told again")
+        let()
         out, err = client.communicate(timeout=60)
         assert (client.returncode, out, err) == (3, EXPECTED, "end\n")
         assert output_problem(host) == ""
@@ -220,5 +222,5 @@ def test_a_job_that_writes_nothing_wakes_nobody(host, declare, configure, let):
     path = f"/var/lib/postern/jobs/{records(host, 'silent')[-1]['job']}/stdout"
     booted_host.wait_until(
         lambda: int(host.run("stat", "-c", "%b", path).stdout) * 512 <= 4 << 20, 20, "it is bounded")
-    client.kill()
+    host.run("pkill", "-KILL", "posternctl")
     client.communicate()
