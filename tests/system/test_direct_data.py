@@ -63,7 +63,7 @@ def test_a_job_that_leaves_its_input_and_a_client_that_leaves_its_output(host, d
     host.run("sh", "-c", f"posternctl run endless | head -c 100 >{COPY}", user="member")
     booted_host.wait_until(lambda: records(host, "endless")[-1]["state"] == "ended", 60, "its end")
     result = records(host, "endless")[-1]["result"]
-    assert (result["outcome"], result["status"]) == ("signalled", signal.SIGPIPE)
+    assert (result["outcome"], result["status"]) == ("signaled", signal.SIGPIPE)
 
 
 @pytest.mark.parametrize("unit", ["posternd.service", "postern-output.service"])

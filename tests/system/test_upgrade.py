@@ -71,9 +71,8 @@ def test_a_reinstallation_loses_no_byte_and_ends_one_after_the_other(host, decla
     # The next guard was there before the keeper was told to go.
     assert any(guard not in (None, before[0]) and keeper == before[1] for guard, keeper in pairs)
     assert host.property("postern-output.service", "NRestarts") != "0"
-    out, err = client.communicate(timeout=120)
-    assert out == EXPECTED.removeprefix("1000\n")
-    assert (client.returncode, err) == (3, "end\n")
+    assert client.stdout.read() == EXPECTED.removeprefix("1000\n")
+    assert (client.stderr.read(), client.wait(60)) == ("end\n", 3)
     [record] = booted_host.wait_until(
         lambda: [one for one in records(host, "detached") if one["state"] == "ended"], 60, "its end")
     assert record["result"]["status"] == 3 and "stdoutLostFrom" not in record["result"]
@@ -101,9 +100,8 @@ def test_a_job_of_the_version_before_writes_to_its_end(host_before, package):
     assert host.run("dpkg-query", "-W", "-f", "${Version}", "postern").stdout == build_deb.version(
         build_deb.REPOSITORY)
     # The client is of the version before, and so is what it reads.
-    out, err = client.communicate(timeout=120)
-    assert (client.returncode, err) == (3, "end\n")
-    assert out == EXPECTED.removeprefix("1000\n")
+    assert client.stdout.read() == EXPECTED.removeprefix("1000\n")
+    assert (client.stderr.read(), client.wait(60)) == ("end\n", 3)
     for name in ("numbers", "detached"):
         record = booted_host.wait_until(
             lambda: next((one for one in records(host, name) if one["state"] == "ended"), None),  # noqa: B023
