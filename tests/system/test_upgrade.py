@@ -55,7 +55,7 @@ def seen(lines):
 
 
 def test_a_reinstallation_loses_no_byte_and_ends_one_after_the_other(host, declare, package):
-    declare(numbers=shell(NUMBERS), detached=shell(NUMBERS, datagram=True))
+    declare(numbers=shell(NUMBERS), detached=shell(NUMBERS, datagram=True, allow=[{"user": "member"}]))
     client = spawn(host, "numbers")
     host.run("posternctl", "notify", "detached", user="member")
     assert client.stdout.readline() == "1000\n"
