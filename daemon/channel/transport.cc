@@ -59,7 +59,9 @@ Received Receiver::receive(int channel) {
     ssize_t length = 0;
     do {
         length = ::recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (length < 0 && errno == EINTR);
+        // ECONNRESET: the peer left without reading all. It is said once, before what the peer had
+        // sent by then, which is still there.
+    } while (length < 0 && (errno == EINTR || errno == ECONNRESET));
     if (length < 0) {
         const bool passes = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
         received.state = passes ? Received::State::nothing : Received::State::ended;

@@ -15,9 +15,9 @@ void for_each_number(M& message, Each each) {
     each(message.count);
     each(message.followers);
     each(message.error);
-    each(message.owner);
     each(message.window);
     each(message.stall);
+    each(message.owner);
     each(message.stored);
     each(message.floor);
     each(message.awaited);
@@ -28,13 +28,13 @@ bool is_kind(std::uint8_t kind) {
     return (kind >= static_cast<std::uint8_t>(Kind::hello) &&
             kind <= static_cast<std::uint8_t>(Kind::want_inputs)) ||
            (kind >= static_cast<std::uint8_t>(Kind::kept) &&
-            kind <= static_cast<std::uint8_t>(Kind::input));
+            kind <= static_cast<std::uint8_t>(Kind::refused));
 }
 
 bool names_job(Kind kind) {
     return kind != Kind::hello && kind != Kind::want_pipes && kind != Kind::want_inputs &&
            kind != Kind::room && kind != Kind::all_kept && kind != Kind::pipe &&
-           kind != Kind::input;
+           kind != Kind::input && kind != Kind::refused;
 }
 
 }  // namespace

@@ -17,6 +17,9 @@
 //       | -- room -------------------------->  |
 //       | -- finish ------------------------>  |   nothing of the job runs any more
 //       | <--------------------- finished ---  |
+//
+// A keeper serves one guard, and refuses others for as long as that one's connection lives; and one
+// with other jobs until those whose guard has left have waited for it for a while.
 #pragma once
 
 #include <array>
@@ -32,7 +35,7 @@ namespace postern::output {
 
 enum class Kind : std::uint8_t {
     // Guard to keeper. A job that is not kept is ignored.
-    hello = 1,   // window, stall
+    hello = 1,   // window, stall, owner
     want_pipes,  // count: so many more
     // job, stream, owner, stored, floor, awaited, followers; descriptors: read end, file, and write
     // end where the guard has it (a keeper writes nothing: whoever has it closes it last, see
@@ -59,6 +62,9 @@ enum class Kind : std::uint8_t {
     // all_kept, until one says forget.
     finished,
     input,  // as pipe, for a job to read from: mode 0644
+    // Another guard comes first. count: the process of the one that is served; 0: whose jobs are
+    // kept has only just left. The connection is ended.
+    refused,
 };
 
 inline constexpr std::uint8_t version = 1;
@@ -73,12 +79,14 @@ struct Message {
     std::uint32_t count = 0;
     std::uint32_t followers = 0;  // those whose offsets `floor` is the least of
     std::uint32_t error = 0;      // errno
-    std::uint64_t owner = 0;      // those of one share what they may hold up
     std::uint64_t window = 0;     // bytes that a follower may be behind, at least
     std::uint64_t stall = 0;      // microseconds
-    std::uint64_t stored = 0;     // bytes to keep: the newest
-    std::uint64_t floor = 0;      // the least offset that a follower has read to; none
-    std::uint64_t awaited = 0;    // to be told once the stream is longer than this; none
+    // Of a guard: whose jobs they are, another for each folder of jobs. Of a stream: those of one
+    // owner share what they may hold up.
+    std::uint64_t owner = 0;
+    std::uint64_t stored = 0;   // bytes to keep: the newest
+    std::uint64_t floor = 0;    // the least offset that a follower has read to; none
+    std::uint64_t awaited = 0;  // to be told once the stream is longer than this; none
     // Of the streams; of a message about one of them that one's alone.
     std::array<std::uint64_t, streams> sizes{};
 

@@ -10,7 +10,7 @@ import harness
 
 KINDS = {"hello": 1, "want_pipes": 2, "keep": 3, "watch": 4, "room": 5, "finish": 6, "forget": 7,
          "kept": 64, "all_kept": 65, "pipe": 66, "grown": 67, "trouble": 68, "finished": 69,
-         "want_inputs": 8, "input": 70}
+         "want_inputs": 8, "input": 70, "refused": 71}
 NONE = (1 << 64) - 1
 LAYOUT = struct.Struct("<BBBB32sIIIQQQQQQQQ")
 UID = GID = 64001
@@ -44,7 +44,7 @@ class Keeper:
         values = {"floor": NONE, "awaited": NONE, **numbers}
         packet = LAYOUT.pack(1, KINDS[kind], stream, 0, f"{job:032x}".encode(),
                              *(values.get(name, 0) for name in (
-                                 "count", "followers", "error", "owner", "window", "stall", "stored", "floor",
+                                 "count", "followers", "error", "window", "stall", "owner", "stored", "floor",
                                  "awaited")), 0, 0)
         socket.send_fds(self.channel, [packet], descriptors)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -269,6 +270,40 @@ def test_somebody_else_stops_the_unit(host, declare):
     host.run("systemctl", "stop", unit)
     client.communicate(timeout=60)
     assert client.returncode == 143
+
+
+# How shells write.
+WAYS = ["echo one; echo two >&2; printf three",
+        "yes | head -1; echo ${PIPESTATUS[0]}",
+        "trap 'echo trapped' PIPE; yes | head -1; (exit 3); echo $?",
+        "log() { echo \"$1\" >/dev/stderr; }; log one; echo out >/dev/stdout; log two; log three",
+        "echo a | tee /dev/stderr | tee -a /dev/stdout | cat >/dev/stdout; echo b >>/dev/stdout",
+        "exec 3>&1 4>&2; exec >/dev/null 2>&1; echo lost; exec >&3 2>&4; echo back; echo back >&2",
+        "printf 'a\\0b\\377c\\n'; printf '\\r\\n' >&2",
+        "cat <<<x; cat /dev/stdin </dev/null; cp /dev/fd/0 /dev/fd/1 </etc/hostname",
+        "seq 100000; exit 9", "head -c 1000000 /dev/zero; kill -9 $$", "exec 1>&-; echo x; echo $? >&2",
+        "exec 2>&-; echo x; kill -TERM $$", "(sleep 0.3; echo late) & echo early; wait; exit 255",
+        "ls /nowhere; echo $?", "read x; echo \"$? $x\""]
+
+
+@pytest.mark.parametrize("streams", ["two", "one"])
+def test_shells_write_as_through_a_pipe(host, declare, streams):
+    """Byte for byte and with the same exit code as run by another shell."""
+    more = {"stderr": "stdout"} if streams == "one" else {}
+    declare(**{f"way{number}": {"exec": ["/bin/bash", "-c", way.replace("{", "{{").replace("}", "}}")], **more}
+               for number, way in enumerate(WAYS)})
+    together = "2>&1" if streams == "one" else ""
+    for number, way in enumerate(WAYS):
+        host.write("/run/way", f"exec 0</dev/null {together}; exec /bin/bash -c {shlex.quote(way)}")
+        ends = []
+        for command in ("bash /run/way", f"posternctl run way{number}"):
+            # Standard error without what posternctl says itself of a signal.
+            done = host.run(
+                "bash", "-c", f"{{ {{ {command} 2>&3 3>&-; echo $? >/tmp/code; }} 2>/dev/null "
+                "| sha256sum >/tmp/out; } 3>&1 | grep -av ^posternctl: | sha256sum >/tmp/err; "
+                "cat /tmp/code /tmp/out /tmp/err; rm /tmp/code /tmp/out /tmp/err", user="member")
+            ends.append(done.stdout)
+        assert ends[0] == ends[1], way
 
 
 # ---- The sandbox ----

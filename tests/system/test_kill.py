@@ -1,15 +1,13 @@
 """The guard killed at any point of a job's life, and replaced under load: no job runs twice, none is
 lost, and posternctl does not notice."""
 
-import collections
 import json
-import re
-import subprocess
 
 import pytest
 
 import booted_host
 from jobs import UNTIL_LET, all_records, job_units, records, run, shell, spawn, wait_for_unit
+from traced import calls_of, ended, guard_pid, killed_at, some_of_each_kind, traced
 
 pytestmark = pytest.mark.needs_root
 
@@ -17,59 +15,9 @@ pytestmark = pytest.mark.needs_root
 ONCE = shell("echo $POSTERN_JOB >>/run/once; echo begin; sleep 0.2; echo end; exit 7")
 
 
-def guard_pid(host):
-    """The guard's process, by its number outside; the guard is started if it does not run."""
-    host.run("posternctl", "ping", user="member")
-    return host.outer_pid(int(host.property("posternd.service", "MainPID")))
-
-
-def traced(host, *options):
-    """The guard under strace, once it is traced."""
-    pid = guard_pid(host)
-    strace = subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), *options],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
-
-    def attached():
-        try:
-            with open(f"/proc/{pid}/status", encoding="ascii") as status:
-                return any(line.split()[1] != "0" for line in status if line.startswith("TracerPid:"))
-        except (FileNotFoundError, ProcessLookupError):
-            return True  # at its first call already it was killed
-
-    booted_host.wait_until(attached, 10, "strace has the guard")
-    return strace
-
-
 def states_of_records(host):
     """What the records say, each of them once."""
     return {record["state"] for record in all_records(host)}
-
-
-def calls_of(guard, log):
-    """(name, ordinal among those of that name, kind) of each system call of the guard's loop.
-
-    A kind is a name; of sendmsg also to whom, since a message to systemd is another than one to a
-    session.
-    """
-    counts = collections.Counter()
-    calls = []
-    for line in log.read_text().splitlines():
-        found = re.match(r"(\d+) +(\w+)\((?:\d+<([^>]*))?", line)
-        if found and int(found.group(1)) == guard:
-            name = found.group(2)
-            counts[name] += 1
-            target = re.sub(r"\d+", "", found.group(3) or "") if name == "sendmsg" else ""
-            calls.append((name, counts[name], (name, target)))
-    return calls
-
-
-def one_of_each_kind(calls):
-    """The one in the middle, of each kind."""
-    kinds = collections.defaultdict(list)
-    for call in calls:
-        kinds[call[2]].append(call)
-    return [same[len(same) // 2] for same in kinds.values()]
 
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
@@ -79,28 +27,23 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
     host.run("rm", "-f", "/run/once")
     log = tmp_path / "calls"
     guard = guard_pid(host)
-    strace = traced(host, "-o", str(log), "-yy")
+    strace = traced(guard, "-o", str(log), "-yy")
     assert run(host, "once") == (7, "begin\nend\n", "")
     strace.terminate()
     strace.wait(10)
     calls = calls_of(guard, log)
-    points = calls if every else one_of_each_kind(calls)
+    points = calls if every else some_of_each_kind(calls, 1)
     assert {"sendmsg", "recvmsg", "epoll_wait", "renameat"} <= {name for name, _, _ in points}
     booted_host.wait_until(lambda: job_units(host) == [], 60, "no unit left")
     host.run("rm", "-f", "/run/once")
     killed = 0
     states = set()
     for name, ordinal, kind in points:
-        strace = traced(host, "-o", "/dev/null", "-e", f"trace={name}", "-e",
-                        f"inject={name}:signal=SIGKILL:when={ordinal}")
+        strace = killed_at(guard_pid(host), name, ordinal)
         done = run(host, "once")
         booted_host.wait_until(lambda: job_units(host) == [], 60,
                                f"no unit left after a kill at {name} number {ordinal}, {kind}")
-        if strace.poll() is None:  # fewer calls than the time before
-            strace.kill()  # what it traced goes on; asked politely it may wait for that for long
-        else:
-            killed += 1
-        strace.wait(10)
+        killed += ended(strace)
         assert done == (7, "begin\nend\n", ""), (kind, ordinal)
         [job] = host.run("cat", "/run/once").stdout.split()  # once, whatever happened
         host.run("rm", "/run/once")
@@ -151,7 +94,7 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     guard = guard_pid(host)
     if state == "starting":
         # The guard stands still after its request, before it can hear the answer.
-        strace = traced(host, "-o", "/dev/null", "-e", "trace=sendmsg", "-e",
+        strace = traced(guard_pid(host), "-o", "/dev/null", "-e", "trace=sendmsg", "-e",
                         "inject=sendmsg:delay_exit=2s")
         client = spawn(host, "slow")
         booted_host.wait_until(lambda: host.exists("/run/slow"), 60, "the job runs")

@@ -5,7 +5,8 @@ import json
 import pytest
 
 import booted_host
-from jobs import records, run, shell, spawn, wait_for_unit
+import guard
+from jobs import UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
@@ -97,7 +98,7 @@ def run_without_both(host):
     client = spawn(host, "night")
     assert client.stdout.readline() == "1000\n"
     stop_both(host)
-    client.kill()
+    host.run("pkill", "-KILL", "posternctl")
     client.communicate()
     record = booted_host.wait_until(
         lambda: next((one for one in records(host, "night") if one["state"] == "ended"), None), 60,
@@ -121,3 +122,105 @@ def test_what_both_leave_is_lost_and_said(host, declare):
     assert out and EXPECTED.startswith(out)
     assert record["result"]["status"] == 3
     assert record["result"]["stdoutLostFrom"] == len(out)
+
+
+def second_daemon(host):
+    """One started by hand beside the unit's, with folders of its own and the same keeper."""
+    host.run("mkdir", "-m", "0700", "-p", "/run/second", "/var/lib/second")
+    client = host.spawn("env", "RUNTIME_DIRECTORY=/run/second", "posternd", "--socket", "/run/second/socket",
+                        "--admin-socket", "/run/second/admin", "--state", "/var/lib/second",
+                        "--audit", "/run/second/audit")
+    booted_host.wait_until(lambda: host.exists("/run/second/admin"), 20, "its sockets")
+    return client
+
+
+def second_problem(host):
+    said = host.run("posternctl", "--socket", "/run/second/admin", "status", "--json").stdout
+    return json.loads(said).get("outputProblem", "")
+
+
+def test_a_second_daemon_is_refused_and_told(host, declare, let):
+    declare(numbers=shell(NUMBERS, allow=[{"everyone": True}]),
+            held=shell(f"echo first; {UNTIL_LET}; {NUMBERS}"))
+    client = spawn(host, "held")
+    assert client.stdout.readline() == "first\n"
+    second = second_daemon(host)
+    try:
+        pid = host.property("posternd.service", "MainPID")
+        refused = f"for another posternd, process {pid}; stop one of the two"
+        booted_host.wait_until(lambda: refused in second_problem(host), 20, "it is told")
+        done = host.run("posternctl", "--socket", "/run/second/socket", "run", "numbers", check=False)
+        assert (done.returncode, done.stdout) == (123, "")
+        assert "postern-output" in done.stderr and "is not there" in done.stderr
+        # It does not get between two of the first one's either.
+        for _ in range(3):
+            guard.restart(host)
+            booted_host.wait_until(lambda: "for another posternd, process" in second_problem(host),
+                                   20, "it is told again")
+        let()
+        out, err = client.communicate(timeout=60)
+        assert (client.returncode, out, err) == (3, EXPECTED, "end\n")
+        assert output_problem(host) == ""
+        # Once the first has left, with nothing that is to be kept, the second is served.
+        booted_host.wait_until(lambda: job_units(host) == [], 60, "no unit left")
+        host.run("systemctl", "stop", *SOCKETS, "posternd.service")
+        booted_host.wait_until(lambda: second_problem(host) == "", 20, "it is served")
+        done = host.run("posternctl", "--socket", "/run/second/socket", "run", "numbers", check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (3, EXPECTED, "end\n")
+    finally:
+        host.run("pkill", "-TERM", "-f", "/run/second/socket")
+        _, said = second.communicate(timeout=20)
+        host.run("systemctl", "start", *SOCKETS, "posternd.service")
+    assert said.count("keeps what jobs write for another posternd") >= 1
+
+
+def stored(host):
+    return int(host.property("postern-output.service", "NFileDescriptorStore"))
+
+
+def test_the_descriptor_store_has_only_jobs_that_run_for_long(host, declare, let):
+    declare(quick=shell("echo x; echo y >&2"), slow=shell(f"echo x; {UNTIL_LET}; echo y"))
+    booted_host.wait_until(lambda: stored(host) == 0, 60, "nothing is stored")
+    for _ in range(30):
+        assert run(host, "quick") == (0, "x\n", "y\n")
+        assert stored(host) == 0
+    client = spawn(host, "slow")
+    booted_host.wait_until(lambda: stored(host) == 2, 60, "both its streams are stored")
+    record = records(host, "slow")[-1]
+    now = float(host.run("date", "+%s").stdout)
+    assert now - record["createdUsec"] / 1e6 >= 9
+    # And are taken over by the next ones.
+    restart(host, BOTH[1])
+    assert stored(host) == 2
+    let()
+    assert client.communicate(timeout=60) == ("x\ny\n", "")
+    booted_host.wait_until(lambda: stored(host) == 0, 60, "nothing is stored")
+
+
+def switches(host, unit):
+    """How often the threads of a unit's main process have gone to sleep."""
+    pid = host.property(unit, "MainPID")
+    said = host.run("sh", "-c", f"cat /proc/{pid}/task/*/status").stdout
+    return sum(int(line.split()[1]) for line in said.splitlines()
+               if line.startswith("voluntary_ctxt_switches"))
+
+
+def test_a_job_that_writes_nothing_wakes_nobody(host, declare, configure, let):
+    """But for the watchdog, and to store its descriptors once. And when it writes again that counts."""
+    configure({"limits": {"storedOutputTotal": "4MiB", "storedOutputPerUser": "4MiB"}})
+    declare(silent=shell(f"echo x; {UNTIL_LET}; head -c 12M /dev/zero; sleep 1000", onDisconnect="kill"))
+    client = spawn(host, "silent")
+    assert client.stdout.readline() == "x\n"
+    booted_host.wait_until(lambda: stored(host) == 2, 60, "its streams are stored")
+    before = [switches(host, unit) for unit in BOTH]
+    host.run("sleep", "12")
+    woken = [switches(host, unit) - was for unit, was in zip(BOTH, before)]
+    print(dict(zip(BOTH, woken)))
+    assert max(woken) <= 2
+    let()
+    assert len(client.stdout.read(12 << 20)) == 12 << 20
+    path = f"/var/lib/postern/jobs/{records(host, 'silent')[-1]['job']}/stdout"
+    booted_host.wait_until(
+        lambda: int(host.run("stat", "-c", "%b", path).stdout) * 512 <= 4 << 20, 20, "it is bounded")
+    host.run("pkill", "-KILL", "posternctl")
+    client.communicate()

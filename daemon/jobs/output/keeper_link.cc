@@ -19,10 +19,11 @@ constexpr int packets_per_turn = 64;
 
 }  // namespace
 
-KeeperLink::KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
-                       Hooks hooks)
+KeeperLink::KeeperLink(sd_event* event, Connect connect, std::uint64_t owner,
+                       std::chrono::microseconds follower_stall, Hooks hooks)
     : event_(event),
       connect_(std::move(connect)),
+      owner_(owner),
       stall_(follower_stall),
       hooks_(std::move(hooks)),
       retry_timer_(
@@ -45,6 +46,7 @@ void KeeperLink::connect() {
     output::Message hello;
     hello.kind = output::Kind::hello;
     hello.window = limits::follower_window_bytes;
+    hello.owner = owner_;
     hello.stall = static_cast<std::uint64_t>(stall_.count());
     if (send(hello)) ask_for_pipes();
 }
@@ -90,6 +92,10 @@ bool KeeperLink::take(const channel::Received& received, std::vector<UniqueFd>& 
     if (!message || message->kind < output::Kind::kept) return false;
     if (message->kind == output::Kind::pipe) return put_into(outputs_, *message, descriptors);
     if (message->kind == output::Kind::input) return put_into(inputs_, *message, descriptors);
+    if (message->kind == output::Kind::refused) {
+        was_refused(message->count);
+        return true;
+    }
     if (message->kind == output::Kind::all_kept) {
         says_all_ = true;
         retry_after_ = first_retry;
@@ -149,6 +155,18 @@ void KeeperLink::ask_for_pipes() {
         want.count = static_cast<std::uint32_t>(stock->most - have);
         if (send(want)) stock->asked_for += want.count;
     }
+}
+
+void KeeperLink::was_refused(std::uint32_t process) {
+    const std::string why =
+        process != 0 ? "postern-output keeps what jobs write for another posternd, process " +
+                           std::to_string(process) + "; stop one of the two"
+                     : std::string(
+                           "postern-output waits for another posternd, whose jobs still "
+                           "run, for a minute");
+    const bool is_known = problem_ == why;
+    end(why);
+    if (!is_known) hooks_.lost();
 }
 
 std::optional<Pipe> KeeperLink::take_from(Stock& stock) {

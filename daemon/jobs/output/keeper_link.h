@@ -40,7 +40,8 @@ class KeeperLink {
     struct Hooks {
         // What it says: kept, all_kept, grown, trouble, finished.
         std::function<void(const output::Message&, std::vector<UniqueFd>& descriptors)> told;
-        // It is gone. It, or another one, says what it has when it is there again.
+        // It is gone, or serves another guard: see problem(). It, or another one, says what it has
+        // when it is there again.
         std::function<void()> lost;
         // What it would not take is to be sent now.
         std::function<void()> writable;
@@ -48,8 +49,9 @@ class KeeperLink {
         std::function<void()> ready;
     };
 
-    KeeperLink(sd_event* event, Connect connect, std::chrono::microseconds follower_stall,
-               Hooks hooks);
+    // `owner`: of the jobs, for as long as their folder is where it is; not 0.
+    KeeperLink(sd_event* event, Connect connect, std::uint64_t owner,
+               std::chrono::microseconds follower_stall, Hooks hooks);
     ~KeeperLink() = default;
     KeeperLink(const KeeperLink&) = delete;
     KeeperLink& operator=(const KeeperLink&) = delete;
@@ -82,10 +84,12 @@ class KeeperLink {
     bool put_into(Stock& stock, const output::Message& message, std::vector<UniqueFd>& descriptors);
     std::optional<Pipe> take_from(Stock& stock);
     void ask_for_pipes();
+    void was_refused(std::uint32_t process);
     void end(const std::string& why);
 
     sd_event* event_;
     Connect connect_;
+    std::uint64_t owner_;
     std::chrono::microseconds stall_;
     Hooks hooks_;
     channel::Receiver receiver_{channel::Descriptors::taken};

@@ -40,6 +40,7 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
     POSTERN_TRY(StateFolder state, StateFolder::open(state_folder));
     RecordStore store{GroupDigest(state.key)};
     store.state_folder_ = std::move(state.path);
+    store.folder_number_ = state.number;
     store.jobs_ = std::move(state.jobs);
     store.lock_ = std::move(state.lock);
     UniqueFd jobs(fcntl(store.jobs_.get(), F_DUPFD_CLOEXEC, 0));

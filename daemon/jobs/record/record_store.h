@@ -52,6 +52,7 @@ class RecordStore {
 
     // Its true path, without symbolic links.
     [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
+    [[nodiscard]] std::uint64_t folder_number() const { return folder_number_; }
 
     [[nodiscard]] const GroupDigest& digest() const { return digest_; }
 
@@ -135,6 +136,7 @@ class RecordStore {
 
     GroupDigest digest_;
     std::string state_folder_;
+    std::uint64_t folder_number_ = 0;
     UniqueFd jobs_;
     UniqueFd lock_;
     std::unique_ptr<RecordFiles> files_;

@@ -1,6 +1,7 @@
 // The folder that a guard keeps its jobs in, from start to start: taken by one guard at a time.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -14,6 +15,8 @@ struct StateFolder {
     UniqueFd jobs;     // STATE/jobs
     UniqueFd lock;     // as long as this is open no other guard has it
     GroupDigest::Key key{};
+    // Of the jobs folder; another one's is another. Not 0.
+    std::uint64_t number = 0;
 
     // Makes it and the jobs folder (both 0700), and locks it for this process. Error: it can't be
     // made, is not safe, or is another guard's.

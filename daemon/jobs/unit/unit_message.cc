@@ -251,6 +251,9 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         writer.descriptor("StandardInputFileDescriptor", spec.stdin_file);
         writer.descriptor("StandardOutputFileDescriptor", spec.stdout_file);
         writer.descriptor("StandardErrorFileDescriptor", spec.stderr_file);
+        // As everywhere but in services: what writes into a pipe that nobody reads any more is
+        // ended.
+        writer.property("IgnoreSIGPIPE", "b", false);
         for (const policy::UnitProperty& property : spec.sandbox) {
             std::visit(
                 [&](const auto& value) {

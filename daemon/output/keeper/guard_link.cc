@@ -1,5 +1,7 @@
 #include "daemon/output/keeper/guard_link.h"
 
+#include <poll.h>
+
 #include <utility>
 
 namespace postern::output {
@@ -15,6 +17,11 @@ bool is_right_count(Kind kind, std::size_t descriptors) {
 }
 
 }  // namespace
+
+bool GuardLink::is_alive() const {
+    pollfd end{channel_.get(), 0, 0};
+    return ::poll(&end, 1, 0) == 0;
+}
 
 GuardLink::Hearing GuardLink::hear() {
     Hearing hearing;

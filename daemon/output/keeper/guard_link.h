@@ -1,6 +1,8 @@
 // The channel to the guard: what it says, and what is said to it, without ever waiting for it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -16,9 +18,14 @@ namespace postern::output {
 
 class GuardLink {
   public:
-    explicit GuardLink(UniqueFd channel) : channel_(std::move(channel)) {}
+    // `process`: whose it is, where that is known.
+    explicit GuardLink(UniqueFd channel, pid_t process = 0)
+        : channel_(std::move(channel)), process_(process) {}
 
     [[nodiscard]] int descriptor() const { return channel_.get(); }
+    [[nodiscard]] pid_t process() const { return process_; }
+    // Somebody has the other end; what was said before may still be to be heard.
+    [[nodiscard]] bool is_alive() const;
 
     enum class Heard : std::uint8_t {
         message,
@@ -47,6 +54,7 @@ class GuardLink {
 
   private:
     UniqueFd channel_;
+    pid_t process_;
     std::deque<Message> waiting_;
     channel::Receiver receiver_{channel::Descriptors::taken};
 };

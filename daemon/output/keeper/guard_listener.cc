@@ -31,7 +31,7 @@ Result<GuardListener> GuardListener::create(const std::string& path) {
     return GuardListener(std::move(socket), ::geteuid());
 }
 
-Result<UniqueFd, int> GuardListener::accept() const {
+Result<GuardListener::Accepted, int> GuardListener::accept() const {
     for (;;) {
         UniqueFd connection(
             ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -43,7 +43,7 @@ Result<UniqueFd, int> GuardListener::accept() const {
         socklen_t length = sizeof peer;
         if (::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
             (peer.uid == 0 || peer.uid == own_uid_)) {
-            return connection;
+            return {std::move(connection), peer.pid};
         }
     }
 }

@@ -18,9 +18,13 @@ class GuardListener {
 
     [[nodiscard]] int descriptor() const { return socket_.get(); }
 
+    struct Accepted {
+        UniqueFd connection;
+        pid_t process = 0;
+    };
     // A connection of root's, or of the user that this process runs as. Errors: errno of
     // accept4(2); EAGAIN: there is none.
-    [[nodiscard]] Result<UniqueFd, int> accept() const;
+    [[nodiscard]] Result<Accepted, int> accept() const;
 
   private:
     GuardListener(UniqueFd socket, uid_t own_uid) : socket_(std::move(socket)), own_uid_(own_uid) {}

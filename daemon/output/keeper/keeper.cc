@@ -30,6 +30,8 @@ constexpr std::chrono::seconds without_listening{1};
 constexpr std::chrono::milliseconds offered_again{10};
 // Of the end: TimeoutStopSec= is longer.
 constexpr std::chrono::seconds longest_end{6};
+// A guard that is restarted or replaced is there again long before that.
+constexpr std::chrono::minutes time_to_return{1};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
 
 Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
@@ -38,6 +40,13 @@ Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
     std::pair<UniqueFd, UniqueFd> made{UniqueFd(ends[0]), UniqueFd(ends[1])};
     if (::fchmod(made.second.get(), mode) != 0) return Unexpected(errno);
     return made;
+}
+
+Message refusal(pid_t served) {
+    Message refused;
+    refused.kind = Kind::refused;
+    refused.count = static_cast<std::uint32_t>(served);
+    return refused;
 }
 
 }  // namespace
@@ -169,15 +178,19 @@ void Keeper::pass_time() {
 
 void Keeper::take_guard() {
     if (!listener_) return;
-    auto connection = listener_->accept();
-    if (!connection) {
-        if (connection.error() != EAGAIN) listen(false);
+    auto accepted = listener_->accept();
+    if (!accepted) {
+        if (accepted.error() != EAGAIN) listen(false);
+        return;
+    }
+    if (guard_ && guard_->is_alive()) {
+        (void)GuardLink(std::move(accepted->connection)).send(refusal(guard_->process()), {});
         return;
     }
     let_guard_go(true);
     guard_events_ = EPOLLIN;
-    if (!poll_->add(connection->get(), guard_events_, guard_number)) return;
-    guard_ = std::make_unique<GuardLink>(*std::move(connection));
+    if (!poll_->add(accepted->connection.get(), guard_events_, guard_number)) return;
+    guard_ = std::make_unique<GuardLink>(std::move(accepted->connection), accepted->process);
 }
 
 // Again, or not for some time.
@@ -208,7 +221,9 @@ void Keeper::let_guard_go(bool heard_out) {
         pipes.wanted = 0;
         pipes.spare.reset();
     }
-    if (std::exchange(greeted_, false)) mover_.guard_went(now_);
+    if (!std::exchange(greeted_, false)) return;
+    guard_went_ = now_;
+    mover_.guard_went(now_);
 }
 
 void Keeper::guard_ended(bool as_it_should) {
@@ -267,6 +282,12 @@ bool Keeper::obey(GuardLink::Hearing hearing) {
 }
 
 bool Keeper::greet(const Message& hello) {
+    if (hello.owner != owner_ && owner_ != 0 && now_ - guard_went_ < time_to_return &&
+        !mover_.names().empty()) {
+        (void)guard_->send(refusal(0), {});
+        return false;
+    }
+    owner_ = hello.owner;
     greeted_ = true;
     mover_.guard_came(
         hello.window,
@@ -337,7 +358,7 @@ void Keeper::talk() {
     if (sent == channel::Sent::sent) sent = guard_->flush();
     if (sent == channel::Sent::sent) sent = give_pipes();
     if (sent == channel::Sent::ended) {
-        guard_ended(true);
+        guard_left();
         return;
     }
     const std::uint32_t events =

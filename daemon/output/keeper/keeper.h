@@ -98,6 +98,8 @@ class Keeper final : private Mover::Listener {
     std::unique_ptr<GuardLink> guard_;
     std::uint32_t guard_events_ = 0;
     bool greeted_ = false;
+    std::uint64_t owner_ = 0;       // of the jobs; 0: not known yet
+    Clock::time_point guard_went_;  // the one who greeted last
     // Streams, and jobs that have finished.
     std::deque<std::variant<Mover::Name, JobId>> to_report_;
     bool owes_all_kept_ = false;

@@ -130,6 +130,15 @@ TEST(Transport, SaysWhenThePeerDoesNotReadAndWhenItIsGone) {
     EXPECT_EQ(pair.receiver->receive(pair.here.get()).state, State::ended);
 }
 
+TEST(Transport, WhatAPeerSentIsReadThoughItLeftWithoutReading) {
+    Pair pair;
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{1}, {}), Sent::sent);
+    ASSERT_EQ(send_packet(pair.there.get(), Bytes{2}, {}), Sent::sent);
+    pair.here.reset();
+    EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::packet);
+    EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::ended);
+}
+
 TEST(Transport, AnEmptyPacketIsTheEnd) {
     Pair pair;
     ASSERT_EQ(::send(pair.here.get(), "", 0, 0), 0);

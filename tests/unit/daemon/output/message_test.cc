@@ -12,11 +12,11 @@ namespace {
 constexpr std::array all_kinds = {Kind::hello,    Kind::want_pipes,  Kind::keep,   Kind::watch,
                                   Kind::room,     Kind::finish,      Kind::forget, Kind::kept,
                                   Kind::all_kept, Kind::pipe,        Kind::grown,  Kind::trouble,
-                                  Kind::finished, Kind::want_inputs, Kind::input};
+                                  Kind::finished, Kind::want_inputs, Kind::input,  Kind::refused};
 
 bool names_a_job(Kind kind) {
-    constexpr std::array others = {Kind::hello, Kind::want_pipes,  Kind::room, Kind::all_kept,
-                                   Kind::pipe,  Kind::want_inputs, Kind::input};
+    constexpr std::array others = {Kind::hello, Kind::want_pipes,  Kind::room,  Kind::all_kept,
+                                   Kind::pipe,  Kind::want_inputs, Kind::input, Kind::refused};
     return std::ranges::find(others, kind) == others.end();
 }
 
@@ -31,6 +31,7 @@ Message full_message(Kind kind) {
     message.owner = 0xf1f2f3f4f5f6f7f8;
     message.window = 0x0102030405060708;
     message.stall = none;
+    message.owner = 7;
     message.stored = 1;
     message.floor = none - 1;
     message.awaited = 3;
@@ -58,7 +59,7 @@ TEST(OutputMessage, WhatIsNotExactlyRightIsNothing) {
         return decode(packet);
     };
     EXPECT_EQ(with(0, 2), std::nullopt);  // version
-    for (const int kind : {0, 9, 63, 71, 255}) {
+    for (const int kind : {0, 9, 63, 72, 255}) {
         EXPECT_EQ(with(1, static_cast<std::uint8_t>(kind)), std::nullopt) << kind;
     }
     EXPECT_EQ(with(2, 2), std::nullopt);    // stream

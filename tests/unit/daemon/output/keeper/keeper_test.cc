@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/output/keeper/running_keeper.h"
 #include "tests/unit/daemon/output/keeper/streams.h"
+#include "tests/unit/daemon/readable.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
 

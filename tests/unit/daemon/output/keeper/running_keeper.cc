@@ -117,17 +117,18 @@ bool Guard::ended() {
            receiver_->receive(channel_.get()).state == channel::Received::State::ended;
 }
 
-std::vector<Heard> Guard::greet(std::uint64_t window, std::uint64_t stall) {
+std::vector<Heard> Guard::greet(std::uint64_t window, std::uint64_t stall, std::uint64_t owner) {
     std::vector<Heard> kept;
     std::vector<Heard> finished;
-    greet(kept, finished, window, stall);
+    greet(kept, finished, window, stall, owner);
     EXPECT_TRUE(finished.empty());
     return kept;
 }
 
 void Guard::greet(std::vector<Heard>& kept, std::vector<Heard>& finished, std::uint64_t window,
-                  std::uint64_t stall) {
+                  std::uint64_t stall, std::uint64_t owner) {
     Message hello = message(Kind::hello);
+    hello.owner = owner;
     hello.window = window;
     hello.stall = stall;
     say(hello);

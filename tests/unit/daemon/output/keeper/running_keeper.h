@@ -39,9 +39,11 @@ class Guard {
     // The keeper has ended the connection.
     bool ended();
     // What the keeper had before; and which jobs had finished.
-    std::vector<Heard> greet(std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000);
+    std::vector<Heard> greet(std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000,
+                             std::uint64_t owner = 1);
     void greet(std::vector<Heard>& kept, std::vector<Heard>& finished,
-               std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000);
+               std::uint64_t window = 1 << 20, std::uint64_t stall = 60'000'000,
+               std::uint64_t owner = 1);
     Pipe want_pipe();
     void keep(const JobId& job, std::uint8_t stream, const Pipe& pipe, const File& file,
               std::uint64_t stored, std::uint64_t floor = none) const;

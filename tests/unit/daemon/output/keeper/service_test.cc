@@ -13,6 +13,7 @@
 #include <csignal>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -92,14 +93,23 @@ TEST(KeeperAsAService, WhoFollowedWithAGuardThatIsGoneHoldsTheJobForTheStallAlon
     file.await_size(8192);
 }
 
-TEST(KeeperAsAService, ANewGuardTakesTheOldOnesPlace) {
+TEST(KeeperAsAService, ServesTheFirstGuardUntilItHasLeft) {
     const TemporaryDirectory folder(0755);
     KeeperService keeper(folder.path());
     Guard first = keeper.connect();
     first.greet();
+    for (int i = 0; i < 3; ++i) {
+        Guard second = keeper.connect();
+        const Heard heard = second.hear();
+        EXPECT_EQ(heard.message.kind, Kind::refused);
+        EXPECT_EQ(heard.message.count, static_cast<std::uint32_t>(::getpid()));
+        EXPECT_TRUE(second.ended());
+    }
+    first.want_pipe();
+    // The next one is let in at once.
+    first.close();
     Guard second = keeper.connect();
     second.greet();
-    EXPECT_TRUE(first.ended());
     second.want_pipe();
     // A wrong one is sent away, and another may come.
     const std::array<std::uint8_t, 3> wrong = {1, 2, 3};
@@ -108,6 +118,67 @@ TEST(KeeperAsAService, ANewGuardTakesTheOldOnesPlace) {
     Guard third = keeper.connect();
     third.greet();
     third.want_pipe();
+}
+
+// One that waited for its place, beside a guard that is restarted while its jobs run.
+TEST(KeeperAsAService, AGuardWithOtherJobsIsNotLetInBetweenTwoOfOne) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    std::optional<Guard> first = keeper.connect();
+    first->greet();
+    const Pipe pipe;
+    const File file;
+    first->keep(job(1), 0, pipe, file, 1 << 20);
+    first->want_pipe();
+    first.reset();
+    Guard other = keeper.connect();
+    Message hello = message(Kind::hello);
+    hello.owner = 2;
+    other.say(hello);
+    const Heard heard = other.hear();
+    EXPECT_EQ(heard.message.kind, Kind::refused);
+    EXPECT_EQ(heard.message.count, 0U);
+    EXPECT_TRUE(other.ended());
+    Guard second = keeper.connect();
+    EXPECT_EQ(second.greet().size(), 1U);
+    pipe.put(numbered(0, 1000));
+    EXPECT_EQ(second.finish(job(1)), (Sizes{1000, 0}));
+    // Nothing is kept any more.
+    second.close();
+    Guard third = keeper.connect();
+    EXPECT_TRUE(third.greet(1 << 20, 60'000'000, 2).empty());
+}
+
+// It may have started a job with that, and been killed at once.
+TEST(KeeperAsAService, WhatAGuardHadSaidIsDoneWhenItIsGone) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    for (const bool another_is_there : {true, false}) {
+        const auto id = job(another_is_there ? 1 : 2);
+        auto first = std::make_optional(keeper.connect());
+        first->greet();
+        // It leaves without having read this.
+        Message want = message(Kind::want_pipes);
+        want.count = 5;
+        first->say(want);
+        ASSERT_TRUE(readable_within(first->channel()));
+        keeper.process().signal(SIGSTOP);
+        std::optional<Pipe> pipe(std::in_place);
+        const File file;
+        first->keep(id, 0, *pipe, file, 1 << 20);
+        pipe->read.reset();
+        first.reset();
+        std::optional<Guard> second;
+        if (another_is_there) second = keeper.connect();
+        keeper.process().signal(SIGCONT);
+        pipe->put(numbered(0, 1000));
+        file.await_size(1000);
+        if (!second) second = keeper.connect();
+        const auto kept = second->greet();
+        ASSERT_EQ(kept.size(), 1U);
+        EXPECT_EQ(kept[0].message.job, id);
+        second->finish(id);
+    }
 }
 
 TEST(KeeperAsAService, OnlyRootAndItsOwnUserAreGuards) {
