@@ -119,7 +119,6 @@ bool Job::taken(FollowerId follower, const Offsets& offsets) {
 }
 
 void Job::sync() {
-    followers_.note_sizes(output_.sizes(), Followers::Clock::now());
     output_.set_needs(followers_.needs());
     host_.sync_soon(*this);
     if (looks_ || (!followers_.needs_looks() && !output_.has_no_keeper())) return;

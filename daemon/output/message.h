@@ -48,9 +48,9 @@ enum class Kind : std::uint8_t {
     forget,       // job: is let go at once, and what is known of its end
     want_inputs,  // count: so many more
     // Keeper to guard.
-    // job, stream, stored, floor, followers, stall: what is left of it; descriptors: read end, and
-    // file and write end where it has them (a stream that came out of the service manager's store
-    // has neither).
+    // job, stream, floor, followers, stall: what is left of it; descriptors: read end, and file and
+    // write end where it has them, in this order (a stream that came out of the service manager's
+    // store has neither).
     kept = 64,
     all_kept,
     // For a job to write into. descriptors: read end, write end; mode 0622. Or none, and error:

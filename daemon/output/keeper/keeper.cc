@@ -1,12 +1,8 @@
 #include "daemon/output/keeper/keeper.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -23,7 +19,6 @@ constexpr std::uint64_t store_number = 5;
 constexpr int messages_in_turn = 64;
 // Of one that is let go: more than a socket ever holds.
 constexpr int messages_at_last = 65'536;
-constexpr std::uint32_t most_pipes_wanted = 256;
 // Where no connection can be accepted: it stays readable all the while.
 constexpr std::chrono::seconds without_listening{1};
 // What the manager does not take now is offered again.
@@ -33,14 +28,6 @@ constexpr std::chrono::seconds longest_end{6};
 // A guard that is restarted or replaced is there again long before that.
 constexpr std::chrono::minutes time_to_return{1};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
-
-Result<std::pair<UniqueFd, UniqueFd>, int> make_pipe(mode_t mode) {
-    std::array<int, 2> ends{-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Unexpected(errno);
-    std::pair<UniqueFd, UniqueFd> made{UniqueFd(ends[0]), UniqueFd(ends[1])};
-    if (::fchmod(made.second.get(), mode) != 0) return Unexpected(errno);
-    return made;
-}
 
 Message refusal(pid_t served) {
     Message refused;
@@ -217,10 +204,7 @@ void Keeper::let_guard_go(bool heard_out) {
     guard_.reset();
     to_report_.clear();
     owes_all_kept_ = false;
-    for (Pipes& pipes : pipes_) {
-        pipes.wanted = 0;
-        pipes.spare.reset();
-    }
+    for (PipeStock& pipes : pipes_) pipes.stop();
     if (!std::exchange(greeted_, false)) return;
     guard_went_ = now_;
     mover_.guard_went(now_);
@@ -256,10 +240,10 @@ bool Keeper::obey(GuardLink::Hearing hearing) {
         case Kind::hello:
             return greet(message);
         case Kind::want_pipes:
-            want(pipes_[0], message.count);
+            pipes_[0].want(message.count);
             return true;
         case Kind::want_inputs:
-            want(pipes_[1], message.count);
+            pipes_[1].want(message.count);
             return true;
         case Kind::keep:
             return keep(std::move(hearing));
@@ -391,7 +375,6 @@ channel::Sent Keeper::report_kept(const Mover::Name& name) {
     kept.kind = Kind::kept;
     kept.job = name.job;
     kept.stream = name.stream;
-    kept.stored = holding->demand.stored;
     kept.floor = holding->demand.floor;
     kept.followers = holding->demand.followers;
     kept.stall = static_cast<std::uint64_t>(holding->stall.count());
@@ -410,40 +393,10 @@ channel::Sent Keeper::report_finished(const JobId& job) {
     return guard_->send(finished, {});
 }
 
-void Keeper::want(Pipes& pipes, std::uint32_t count) {
-    pipes.wanted = std::min(most_pipes_wanted, pipes.wanted + std::min(most_pipes_wanted, count));
-}
-
 channel::Sent Keeper::give_pipes() {
-    for (Pipes& pipes : pipes_) {
-        const channel::Sent sent = give(pipes);
+    for (PipeStock& pipes : pipes_) {
+        const channel::Sent sent = pipes.give(*guard_);
         if (sent != channel::Sent::sent) return sent;
-    }
-    return channel::Sent::sent;
-}
-
-channel::Sent Keeper::give(Pipes& pipes) {
-    while (pipes.wanted > 0) {
-        Message message;
-        message.kind = pipes.kind;
-        if (!pipes.spare) {
-            auto made = make_pipe(pipes.mode);
-            if (made) {
-                pipes.spare = *std::move(made);
-            } else {
-                message.error = static_cast<std::uint32_t>(made.error());
-            }
-        }
-        channel::Sent sent = channel::Sent::sent;
-        if (pipes.spare) {
-            const std::array<int, 2> ends = {pipes.spare->first.get(), pipes.spare->second.get()};
-            sent = guard_->send(message, ends);
-        } else {
-            sent = guard_->send(message, {});
-        }
-        if (sent != channel::Sent::sent) return sent;
-        pipes.wanted = pipes.spare ? pipes.wanted - 1 : 0;
-        pipes.spare.reset();
     }
     return channel::Sent::sent;
 }

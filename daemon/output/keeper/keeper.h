@@ -17,6 +17,7 @@
 #include "daemon/output/keeper/guard_link.h"
 #include "daemon/output/keeper/guard_listener.h"
 #include "daemon/output/keeper/mover.h"
+#include "daemon/output/keeper/pipe_stock.h"
 #include "daemon/output/keeper/poll_set.h"
 #include "daemon/output/keeper/service_manager.h"
 #include "daemon/output/keeper/workers.h"
@@ -104,20 +105,7 @@ class Keeper final : private Mover::Listener {
     std::deque<std::variant<Mover::Name, JobId>> to_report_;
     bool owes_all_kept_ = false;
     // Those for output, and those for input.
-    struct Pipes {
-        Kind kind;
-        mode_t mode;
-        std::uint32_t wanted = 0;
-        // Made, and not given yet.
-        // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
-        std::optional<std::pair<UniqueFd, UniqueFd>> spare = {};
-    };
-    void want(Pipes& pipes, std::uint32_t count);
-    channel::Sent give(Pipes& pipes);
-    // Their modes let a job, whoever it is, open its own end again by name (/dev/stdout,
-    // /dev/stdin), and not the other one: what may write may not read what others wrote. Nobody
-    // else has the pipe below its /proc.
-    std::array<Pipes, 2> pipes_{{{Kind::pipe, 0622}, {Kind::input, 0644}}};
+    std::array<PipeStock, 2> pipes_{{{Kind::pipe, 0622}, {Kind::input, 0644}}};
 
     Mover mover_;
     std::optional<bool> end_;

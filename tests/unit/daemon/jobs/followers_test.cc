@@ -195,39 +195,5 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     EXPECT_EQ(manager_->find(story->job)->result, record->result);
 }
 
-class NoFollower final : public Follower {
-  public:
-    void started(const JobId&, UniqueFd, UniqueFd) override {}
-    void start_failed(const JobId&, const StartFailure&) override {}
-    void output(const JobId&) override {}
-    void ended(const JobId&, const JobResult&) override {}
-};
-
-// Who has all stands still from when there is more, however long that takes; until then nobody need
-// look at it.
-TEST(Followers, WhoHasAllAndWaitsIsLeftAlone) {
-    using std::chrono::hours;
-    using std::chrono::minutes;
-    Followers followers;
-    const Followers::Clock::time_point came{};
-    const FollowerId id = followers.add(std::make_unique<NoFollower>(), {}, came);
-    EXPECT_TRUE(followers.may_hold_back()) << "it would not be told that there is more";
-    followers.await(id, {0, 0});
-    EXPECT_FALSE(followers.may_hold_back());
-    const auto later = came + hours(10);
-    followers.note_sizes({5, 0}, later);
-    EXPECT_TRUE(followers.may_hold_back());
-    followers.find_stalled({5, 0}, minutes(1), later + minutes(1) - std::chrono::seconds(1));
-    EXPECT_EQ(followers.needs().followers, 1U);
-    EXPECT_TRUE(followers.taken(id, {4, 0}, later + minutes(1)));
-    followers.find_stalled({5, 0}, minutes(1), later + minutes(2));
-    EXPECT_EQ(followers.needs().followers, 0U);
-    EXPECT_FALSE(followers.may_hold_back());
-    EXPECT_TRUE(followers.taken(id, {5, 0}, later + minutes(3)));
-    followers.note_sizes({5, 0}, later + minutes(3));
-    EXPECT_EQ(followers.needs().followers, 1U);
-    EXPECT_FALSE(followers.may_hold_back());
-}
-
 }  // namespace
 }  // namespace postern::jobs

@@ -63,7 +63,6 @@ TEST(KeeperAsAService, OutlivesGuardsAndGivesThemAllThatItKeeps) {
     const Message& told = kept[0].message;
     EXPECT_EQ(told.job, job(1));
     EXPECT_EQ(told.stream, 1);
-    EXPECT_EQ(told.stored, 1000U);
     EXPECT_EQ(told.floor, 5U) << "who followed stands still, and is not gone";
     EXPECT_GT(told.stall, 1'000'000U);
     EXPECT_LE(told.stall, 60'000'000U);
