@@ -66,7 +66,8 @@ void JobTable::set_up_keeper() {
         if (settings_.ready) settings_.ready();
     };
     keeper_ = std::make_unique<KeeperLink>(event_.get(), settings_.connect_keeper,
-                                           settings_.follower_stall, std::move(hooks));
+                                           records_.folder_number(), settings_.follower_stall,
+                                           std::move(hooks));
 }
 
 // ---- Which there are ----

@@ -215,11 +215,11 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
                "no job can be started at the moment: other starts take too long; try again later");
     } else if (why == Why::held) {
         const bool no_keeper = !environment_.jobs.output_problem().empty();
-        refuse(no_keeper ? "postern-output does not run" : "room was being made on the disk", "",
+        refuse(no_keeper ? "postern-output is not there" : "room was being made on the disk", "",
                Refusal::unavailable, "",
                no_keeper
                    ? "no job can be started at the moment: postern-output, which keeps what jobs "
-                     "write, does not run; the administrator finds more in posternctl status"
+                     "write, is not there; the administrator finds more in posternctl status"
                    : "no job can be started at the moment: room is being made on the disk; try "
                      "again later");
     } else {

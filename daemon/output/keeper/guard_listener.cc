@@ -43,7 +43,7 @@ Result<GuardListener::Accepted, int> GuardListener::accept() const {
         socklen_t length = sizeof peer;
         if (::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
             (peer.uid == 0 || peer.uid == own_uid_)) {
-            return {std::move(connection), peer.pid};
+            return Accepted{std::move(connection), peer.pid};
         }
     }
 }

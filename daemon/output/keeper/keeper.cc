@@ -342,7 +342,7 @@ void Keeper::talk() {
     if (sent == channel::Sent::sent) sent = guard_->flush();
     if (sent == channel::Sent::sent) sent = give_pipes();
     if (sent == channel::Sent::ended) {
-        guard_left();
+        guard_ended(true);
         return;
     }
     const std::uint32_t events =
