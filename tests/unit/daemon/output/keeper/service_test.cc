@@ -192,6 +192,25 @@ TEST(KeeperAsAService, StoresReadEndsWhenItIsToldToEnd) {
                 ElementsAre(HasSubstr("\"stored\""), HasSubstr(".err\""), HasSubstr(".oux\"")));
 }
 
+TEST(KeeperAsAService, AsksForTimeWhileTheManagerStores) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    Guard guard = keeper.connect();
+    guard.greet();
+    const Pipe pipe;
+    const File file;
+    guard.keep(job(1), 0, pipe, file, 0);
+    guard.want_pipe();
+    keeper.process().signal(SIGTERM);
+    EXPECT_THAT(keeper.notice().text, StartsWith("FDSTORE=1"));
+    {
+        const KeeperService::Notice barrier = keeper.notice();
+        EXPECT_EQ(barrier.text, "BARRIER=1");
+        EXPECT_EQ(keeper.notice().text, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=10000000");
+    }
+    EXPECT_EQ(keeper.process().end(), 0);
+}
+
 // What it said before it went counts: nobody else may have the descriptors.
 TEST(KeeperAsAService, AGuardIsHeardToItsEnd) {
     const TemporaryDirectory folder(0755);
