@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace postern::output {
 namespace {
@@ -23,8 +24,10 @@ constexpr int messages_at_last = 65'536;
 constexpr std::chrono::seconds without_listening{1};
 // What the manager does not take now is offered again.
 constexpr std::chrono::milliseconds offered_again{10};
-// Of the end: TimeoutStopSec= is longer.
-constexpr std::chrono::seconds longest_end{6};
+// Of the end, for which the manager is asked to wait: TimeoutStopSec= is short.
+constexpr std::chrono::seconds longest_end{60};
+constexpr std::chrono::seconds says_it_ends{1};
+constexpr std::string_view still_ending = "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=10000000";
 // A guard that is restarted or replaced is there again long before that.
 constexpr std::chrono::minutes time_to_return{1};
 constexpr std::uint64_t longest_stall = std::uint64_t{7} * 24 * 3600 * 1'000'000;
@@ -100,9 +103,11 @@ void Keeper::leave() {
     hear_out();
     if (guard_) poll_->remove(guard_->descriptor());
     const Clock::time_point last = now_ + longest_end;
+    next_alive_ = now_ + says_it_ends;
     while ((!store_.store_all() || workers_->count_fresh(now_) > 0) && now_ < last) {
         const auto events = poll_->wait(offered_again);
         now_ = Clock::now();
+        if (now_ >= next_alive_ && manager_.say(still_ending)) next_alive_ = now_ + says_it_ends;
         for (const epoll_event& event : events) {
             if (event.data.u64 == workers_number) workers_->take_done(now_);
             if (event.data.u64 == store_number) store_.answered();

@@ -131,10 +131,9 @@ Status run(bool is_service, const std::optional<Ids>& ids) {
     POSTERN_TRY(block_end());
     POSTERN_TRY(keeper->start());
     POSTERN_TRY(postern::output::limit_system_calls());
-    const bool as_it_should = keeper->run();
     // Its threads end with the process.
-    static_cast<void>(keeper.release());
-    if (!as_it_should) return postern::fail("");
+    Keeper* const lasting = keeper.release();
+    if (!lasting->run()) return postern::fail("");
     return {};
 }
 

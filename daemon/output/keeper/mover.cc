@@ -182,24 +182,26 @@ void Mover::guard_came(std::uint64_t window, std::chrono::microseconds stall) {
 
 void Mover::guard_went(Clock::time_point now) {
     guard_went_ = now;
+    const Clock::time_point until = now + stall_;
     for (auto& [number, kept] : by_number_) {
         if (kept->demand.floor == none || kept->floor_until) continue;
-        kept->floor_until = now + stall_;
-        floors_due_ = std::min(floors_due_.value_or(*kept->floor_until), *kept->floor_until);
+        kept->floor_until = until;
+        floors_due_ = std::min(floors_due_.value_or(until), until);
     }
 }
 
 void Mover::let_floors_go(Clock::time_point now) {
     floors_due_.reset();
     for (auto& [number, kept] : by_number_) {
-        if (!kept->floor_until) continue;
-        if (*kept->floor_until <= now) {
-            kept->floor_until.reset();
+        auto& until = kept->floor_until;
+        if (!until) continue;
+        if (*until <= now) {
+            until.reset();
             kept->demand.floor = none;
             kept->demand.followers = 0;
             give_turn(*kept);
         } else {
-            floors_due_ = std::min(floors_due_.value_or(*kept->floor_until), *kept->floor_until);
+            floors_due_ = std::min(floors_due_.value_or(*until), *until);
         }
     }
 }

@@ -20,22 +20,16 @@ constexpr std::size_t stack_bytes = std::size_t{1024} * 1024;
 
 }  // namespace
 
-class Workers::Closing final : public Work {
-  public:
-    Closing(Workers& workers, std::vector<UniqueFd> descriptors)
-        : workers_(workers), descriptors_(std::move(descriptors)) {}
-    void begin(Clock::time_point) override {}
-    void run() noexcept override {
-        for (UniqueFd& descriptor : descriptors_) descriptor.reset();
-    }
-    void end(Clock::time_point) override {
-        workers_.closing_.remove_if([this](const Closing& one) { return &one == this; });
-    }
+Workers::Closing::Closing(Workers& workers, std::vector<UniqueFd> descriptors)
+    : workers_(workers), descriptors_(std::move(descriptors)) {}
 
-  private:
-    Workers& workers_;
-    std::vector<UniqueFd> descriptors_;
-};
+void Workers::Closing::run() noexcept {
+    for (UniqueFd& descriptor : descriptors_) descriptor.reset();
+}
+
+void Workers::Closing::end(Clock::time_point) {
+    workers_.closing_.remove_if([this](const Closing& one) { return &one == this; });
+}
 
 Workers::Workers(PollSet& poll, std::uint64_t number, UniqueFd sign)
     : poll_(poll), number_(number), sign_(std::move(sign)) {}

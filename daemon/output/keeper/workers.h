@@ -52,6 +52,10 @@ class Workers {
         // It may be added again, or destroyed.
         virtual void end(Clock::time_point now) = 0;
 
+        Work() = default;
+        Work(const Work&) = delete;
+        Work& operator=(const Work&) = delete;
+
       protected:
         ~Work() = default;
     };
@@ -94,7 +98,18 @@ class Workers {
         std::deque<Work*> waiting;
         std::size_t begun = 0;
     };
-    class Closing;
+    // Descriptors that are closed.
+    class Closing final : public Work {
+      public:
+        Closing(Workers& workers, std::vector<UniqueFd> descriptors);
+        void begin(Clock::time_point) override {}
+        void run() noexcept override;
+        void end(Clock::time_point now) override;
+
+      private:
+        Workers& workers_;
+        std::vector<UniqueFd> descriptors_;
+    };
 
     Workers(PollSet& poll, std::uint64_t number, UniqueFd sign);
     static void* thread(void* workers);

@@ -124,7 +124,7 @@ TEST_F(HungPipes, OthersGoOnAndTheyTooOnceTheirWriterDoes) {
     EXPECT_EQ(keeper.process->end(), 0);
 }
 
-TEST_F(HungPipes, SixteenOwnersWhoTryToTakeAllThreadsStopNobodyElse) {
+TEST_F(HungPipes, OwnersWhoTakeAllThreadsButTwoStopNobodyElse) {
     KeeperChild keeper;
     keeper.guard.greet();
     constexpr unsigned owners = 15;
@@ -145,6 +145,32 @@ TEST_F(HungPipes, SixteenOwnersWhoTryToTakeAllThreadsStopNobodyElse) {
     for (unsigned i = 0; i < 2 * owners; ++i) {
         EXPECT_EQ(keeper.guard.finish(job(i)), (Sizes{80, 0}));
     }
+}
+
+TEST_F(HungPipes, TheLastCloseOfOneStopsNothing) {
+    KeeperChild keeper;
+    keeper.guard.greet();
+    Pipe pipe;
+    const File file;
+    keep(keeper.guard, 1, 1, pipe, file);
+    pipe.put("12345");
+    file.await_size(5);
+    pipe.read.reset();
+    HungWriter writer(pipe.write.get(), numbered(0, 80));
+    keeper.guard.say(message(Kind::forget, job(1)));
+    await_stuck(keeper.process->pid(), 1);
+    const Pipe other;
+    const File its_file;
+    keep(keeper.guard, 2, 1, other, its_file);
+    other.put("12345");
+    EXPECT_EQ(keeper.guard.finish(job(2)), (Sizes{5, 0}));
+    writer.go_on();
+    ::signal(SIGPIPE, SIG_IGN);
+    while (::write(pipe.write.get(), "x", 1) == 1) {
+    }
+    ::signal(SIGPIPE, SIG_DFL);
+    keeper.guard.close();
+    EXPECT_EQ(keeper.process->end(), 0);
 }
 
 // The kernel keeps the process until the writer goes on; the guard and the next keeper need not

@@ -23,6 +23,7 @@
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/output/keeper/running_keeper.h"
 #include "tests/unit/daemon/output/keeper/streams.h"
+#include "tests/unit/daemon/readable.h"
 #include "tests/unit/file_text.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -261,6 +262,25 @@ TEST(KeeperAsAService, StoresReadEndsWhenItIsToldToEnd) {
     EXPECT_EQ(keeper.process().end(), 0);
     EXPECT_THAT(lines_of(keeper.said()),
                 ElementsAre(HasSubstr("\"stored\""), HasSubstr(".err\""), HasSubstr(".oux\"")));
+}
+
+TEST(KeeperAsAService, AsksForTimeWhileTheManagerStores) {
+    const TemporaryDirectory folder(0755);
+    KeeperService keeper(folder.path());
+    Guard guard = keeper.connect();
+    guard.greet();
+    const Pipe pipe;
+    const File file;
+    guard.keep(job(1), 0, pipe, file, 0);
+    guard.want_pipe();
+    keeper.process().signal(SIGTERM);
+    EXPECT_THAT(keeper.notice().text, StartsWith("FDSTORE=1"));
+    {
+        const KeeperService::Notice barrier = keeper.notice();
+        EXPECT_EQ(barrier.text, "BARRIER=1");
+        EXPECT_EQ(keeper.notice().text, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=10000000");
+    }
+    EXPECT_EQ(keeper.process().end(), 0);
 }
 
 // What it said before it went counts: nobody else may have the descriptors.
