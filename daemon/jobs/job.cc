@@ -28,7 +28,8 @@ Job::Job(JobHost& host, JobParts parts)
       stdin_end_(std::move(parts.stdin_end)),
       place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })),
-      look_timer_(make_timer([this] { look_at_followers(); })) {
+      look_timer_(make_timer([this] { look_at_followers(); })),
+      rest_timer_(make_timer([this] { look_at_rest(); })) {
     if (!parts.follower) return;
     followers_.add(std::move(parts.follower), std::move(parts.readers), Followers::Clock::now());
     output_.set_needs(followers_.needs());
@@ -84,6 +85,31 @@ void Job::finish() {
     if (output_.is_drained()) return complete();
     output_.finish();
     host_.sync_soon(*this);
+    await_rest();
+}
+
+// Whoever was given its descriptor may stand still in the middle of a write, with the pipe's lock:
+// then nobody gets what is in there, and the job's caller need not wait for that for ever.
+void Job::await_rest() {
+    rest_ = output_.sizes();
+    arm(rest_timer_, host_.settings().follower_stall);
+}
+
+void Job::look_at_rest() {
+    const bool has_moved = output_.sizes() != rest_;
+    if (has_moved) in_trouble_ = false;
+    if (has_moved || in_trouble_ || !host_.keeper().connected()) return await_rest();
+    note_lost(output_.undrained());
+    complete();
+}
+
+void Job::note_lost(const Offsets& from) {
+    for (std::size_t i = 0; i < from.size(); ++i) {
+        if (from[i] >= lost_[i]) continue;
+        lost_[i] = from[i];
+        host_.notice("job " + id().text() + " of " + record_.action + ": its " + stream_names[i] +
+                     " is lost from byte " + std::to_string(from[i]) + " on");
+    }
 }
 
 void Job::complete() {
@@ -164,22 +190,15 @@ void Job::output_is_kept(const output::Message& kept, std::vector<UniqueFd>& des
 }
 
 void Job::keeper_is_here() {
+    // Of one that may never have begun nothing is lost.
     const Offsets lost = output_.all_kept();
-    for (std::size_t i = 0; i < lost_.size(); ++i) {
-        // Of one that may never have begun nothing is lost.
-        if (lost[i] >= lost_[i] || record_.state == RecordState::starting) continue;
-        lost_[i] = lost[i];
-        host_.notice("job " + id().text() + " of " + record_.action + ": its " + stream_names[i] +
-                     " is lost from byte " + std::to_string(lost_[i]) +
-                     " on: the daemon and postern-output did not run at the same time");
-    }
+    if (record_.state != RecordState::starting) note_lost(lost);
     if (finishes_ && output_.is_drained()) return complete();
     sync();
 }
 
 void Job::output_is_finished(const output::Message& finished) {
-    const Offsets lost = output_.finished(finished.sizes);
-    for (std::size_t i = 0; i < lost.size(); ++i) lost_[i] = std::min(lost_[i], lost[i]);
+    note_lost(output_.finished(finished.sizes));
     if (finishes_) complete();
 }
 

@@ -78,6 +78,8 @@ class Job {
     void output_is_kept(const output::Message& kept, std::vector<UniqueFd>& descriptors);
     // It has said which streams it has: what nobody has any more is lost.
     void keeper_is_here();
+    // It finds no room for what the job writes.
+    void output_is_in_trouble() { in_trouble_ = true; }
     // It has taken the rest.
     void output_is_finished(const output::Message& finished);
 
@@ -112,6 +114,9 @@ class Job {
     // What followers need has changed.
     void sync();
     void look_at_followers();
+    void await_rest();
+    void look_at_rest();
+    void note_lost(const Offsets& from);
     void complete();
 
     JobHost& host_;
@@ -123,6 +128,9 @@ class Job {
     Timer return_timer_;  // until somebody comes
     Timer look_timer_;    // while its followers, or its files, are to be looked at
     bool looks_ = false;  // it is armed
+    Timer rest_timer_;    // while the rest of its output is awaited
+    Offsets rest_{};      // the sizes when it was looked at last
+    bool in_trouble_ = false;
     Offsets lost_{not_awaited, not_awaited};
 
     bool runs_ = false;      // its followers were told so, and it is not over

@@ -164,6 +164,14 @@ bool JobOutput::is_drained() const {
     return finished_ || (knows_pipes_ && std::ranges::all_of(streams_, &JobStream::is_drained));
 }
 
+Offsets JobOutput::undrained() const {
+    Offsets from{not_awaited, not_awaited};
+    for (std::size_t i = first_; i < pipes_; ++i) {
+        if (!streams_[i].is_drained()) from[i] = streams_[i].size();
+    }
+    return from;
+}
+
 bool JobOutput::is_known_to_keeper() const {
     return finished_ || std::ranges::find(kept_, true) != kept_.end();
 }

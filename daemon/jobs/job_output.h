@@ -67,6 +67,8 @@ class JobOutput {
     // All that was written is in the files. Never before it is known who has the pipes: of a job
     // that was started before, the keeper has to say so.
     [[nodiscard]] bool is_drained() const;
+    // From where on what is written is not in the files yet; not_awaited: all is.
+    [[nodiscard]] Offsets undrained() const;
     // The keeper has it, or knows how it ended, and is to be told that it need not any more.
     [[nodiscard]] bool is_known_to_keeper() const;
 

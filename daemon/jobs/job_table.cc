@@ -254,6 +254,7 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
             if (job != nullptr) return job->output_is_finished(message);
             return forget_output(message.job);
         case output::Kind::trouble:
+            if (job != nullptr) job->output_is_in_trouble();
             return output_is_in_trouble(message);
         default:
             return;

@@ -31,9 +31,12 @@ HungWriter::HungWriter(int pipe, std::string bytes)
     uffdio_api api{};
     api.api = UFFD_API;
     EXPECT_EQ(::ioctl(faults_.get(), UFFDIO_API, &api), 0);
-    memory_ = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_ = (bytes_.size() + page - 1) / page * page;
+    memory_ = static_cast<char*>(
+        ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    bytes_.copy(memory_, size_ - page);
     uffdio_register range{};
-    range.range = {reinterpret_cast<std::uintptr_t>(memory_), page};
+    range.range = {reinterpret_cast<std::uintptr_t>(memory_ + size_ - page), page};
     range.mode = UFFDIO_REGISTER_MODE_MISSING;
     EXPECT_EQ(::ioctl(faults_.get(), UFFDIO_REGISTER, &range), 0);
     writer_ = std::thread([this, pipe] {
@@ -48,15 +51,15 @@ HungWriter::HungWriter(int pipe, std::string bytes)
 
 void HungWriter::go_on() {
     if (!writer_.joinable()) return;
-    std::string content = bytes_;
+    std::string content = bytes_.substr(size_ - page);
     content.resize(page);
     uffdio_copy copy{};
-    copy.dst = reinterpret_cast<std::uintptr_t>(memory_);
+    copy.dst = reinterpret_cast<std::uintptr_t>(memory_ + size_ - page);
     copy.src = reinterpret_cast<std::uintptr_t>(content.data());
     copy.len = page;
     EXPECT_EQ(::ioctl(faults_.get(), UFFDIO_COPY, &copy), 0);
     writer_.join();
-    ::munmap(memory_, page);
+    ::munmap(memory_, size_);
 }
 
 }  // namespace postern

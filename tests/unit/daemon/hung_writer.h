@@ -12,7 +12,8 @@ namespace postern {
 
 class HungWriter {
   public:
-    // Writes these to `pipe`, which outlives it: it stands still when it returns. At most a page.
+    // Writes these to `pipe`, which outlives it: it stands still when it returns, at the last page
+    // (of 4096 bytes), with what is before that in the pipe.
     HungWriter(int pipe, std::string bytes);
     HungWriter(const HungWriter&) = delete;
     HungWriter& operator=(const HungWriter&) = delete;
@@ -26,7 +27,8 @@ class HungWriter {
 
   private:
     UniqueFd faults_;
-    void* memory_ = nullptr;
+    char* memory_ = nullptr;
+    std::size_t size_ = 0;  // of it
     std::string bytes_;
     std::thread writer_;
 };

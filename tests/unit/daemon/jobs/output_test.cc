@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "daemon/output/stored_file.h"
+#include "tests/unit/daemon/hung_writer.h"
 #include "tests/unit/daemon/jobs/fixture.h"
 
 namespace postern::jobs {
@@ -356,6 +357,28 @@ TEST_F(JobsOutput, AStrangerWithItsDescriptorEndsNothingAndIsEnded) {
     // That the keeper is to let go of it is said from the loop.
     ASSERT_TRUE(loop_until([&] { return waitpid(writer, &status, WNOHANG) == writer; }));
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE) << status;
+}
+
+// Nor may it keep the job's caller waiting, by standing still in the middle of a write.
+TEST_F(JobsOutput, AStrangerThatStandsStillInAWriteKeepsNobodyWaiting) {
+    manager_.reset();
+    settings_.follower_stall = std::chrono::seconds(1);
+    create();
+    const StoryPtr story =
+        start_shell("echo mine; echo /proc/$$/fd/1 >" + path("fd") + "; " + wait_for("ready"));
+    ASSERT_TRUE(loop_until_written(path("fd")));
+    ASSERT_TRUE(loop_until([&] { return read_all(story->out) == "mine\n"; }));
+    std::string link = read_path(path("fd"));
+    link.pop_back();
+    const UniqueFd pipe(open(link.c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_TRUE(pipe);
+    // Of which something is there when the job ends.
+    HungWriter writer(pipe.get(), std::string(5000, 'x'));
+    let("ready");
+    ASSERT_TRUE(loop_until([&] { return story->over(); }));
+    EXPECT_THAT(story, Exited(0));
+    EXPECT_EQ(story->result->lost_from[0], 5U);
+    EXPECT_FALSE(story->result->lost_from[1]);
 }
 
 }  // namespace
