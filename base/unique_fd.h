@@ -1,6 +1,7 @@
 // UniqueFd: the one owner of one file descriptor.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -33,5 +34,11 @@ class UniqueFd {
   private:
     int fd_ = -1;
 };
+
+// Another descriptor of the same open file, close-on-exec and not below `lowest`: 3, past the
+// standard streams. None: errno says why (F_DUPFD_CLOEXEC in fcntl(2)).
+inline UniqueFd duplicate(int descriptor, int lowest = 3) {
+    return UniqueFd(::fcntl(descriptor, F_DUPFD_CLOEXEC, lowest));
+}
 
 }  // namespace postern

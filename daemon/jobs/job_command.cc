@@ -1,6 +1,5 @@
 #include "daemon/jobs/job_command.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,7 +42,7 @@ Result<UniqueFd> program_of(const policy::Action& action) {
 
 Result<UniqueFd> stdin_of(const policy::Command& command, int pipe_end) {
     if (pipe_end >= 0) {
-        UniqueFd copy(fcntl(pipe_end, F_DUPFD_CLOEXEC, 3));
+        UniqueFd copy = duplicate(pipe_end);
         if (!copy) return fail(std::string("standard input: ") + std::strerror(errno));
         return copy;
     }

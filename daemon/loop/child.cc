@@ -31,7 +31,7 @@ std::string own_folder() {
 UniqueFd open_program(const std::string& path) {
     UniqueFd low(::open(path.c_str(), O_PATH | O_CLOEXEC));
     if (!low) return {};
-    return UniqueFd(::fcntl(low.get(), F_DUPFD_CLOEXEC, lowest_program_fd));
+    return duplicate(low.get(), lowest_program_fd);
 }
 
 }  // namespace

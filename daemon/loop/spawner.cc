@@ -78,7 +78,7 @@ std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
     std::vector<UniqueFd> received;
     error = message.length < 0 || message.lost_some ? EMFILE : 0;
     for (const UniqueFd& low : message.descriptors) {
-        received.emplace_back(::fcntl(low.get(), F_DUPFD_CLOEXEC, lowest_source));
+        received.push_back(duplicate(low.get(), lowest_source));
         if (!received.back()) error = errno;
     }
     return received;

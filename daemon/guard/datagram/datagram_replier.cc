@@ -146,7 +146,7 @@ Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vect
     auto state = std::make_unique<State>();
     state->own = own;
     for (const int socket : sockets) {
-        UniqueFd copy(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+        UniqueFd copy = duplicate(socket);
         if (!copy) return fail(std::string("datagram socket: ") + std::strerror(errno));
         state->sockets.push_back(std::move(copy));
     }

@@ -43,7 +43,7 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
     store.folder_number_ = state.number;
     store.jobs_ = std::move(state.jobs);
     store.lock_ = std::move(state.lock);
-    UniqueFd jobs(fcntl(store.jobs_.get(), F_DUPFD_CLOEXEC, 0));
+    UniqueFd jobs = duplicate(store.jobs_.get());
     if (!jobs) return fail(why(state_folder + "/jobs"));
     POSTERN_TRY(store.files_, RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs",
                                                 runtime_folder, notice));

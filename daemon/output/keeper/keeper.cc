@@ -44,7 +44,9 @@ Message refusal(pid_t served) {
 Result<std::unique_ptr<Keeper>> Keeper::create(Parts parts) {
     POSTERN_TRY(PollSet made, PollSet::create());
     auto poll = std::make_unique<PollSet>(std::move(made));
-    POSTERN_TRY(auto workers, Workers::create(*poll, workers_number));
+    POSTERN_TRY(auto workers,
+                Workers::create(*poll, workers_number,
+                                parts.listener ? Workers::threads : Workers::threads_of_child));
     std::unique_ptr<Keeper> keeper(
         new Keeper(std::move(parts), std::move(poll), std::move(workers)));
     if (!keeper->watch_all()) return fail(std::string("epoll_ctl: ") + std::strerror(errno));

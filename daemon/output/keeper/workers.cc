@@ -31,15 +31,16 @@ void Workers::Closing::end(Clock::time_point) {
     workers_.closing_.remove_if([this](const Closing& one) { return &one == this; });
 }
 
-Workers::Workers(PollSet& poll, std::uint64_t number, UniqueFd sign)
-    : poll_(poll), number_(number), sign_(std::move(sign)) {}
+Workers::Workers(PollSet& poll, std::uint64_t number, std::size_t most, UniqueFd sign)
+    : poll_(poll), number_(number), most_(most), sign_(std::move(sign)) {}
 
-Result<std::unique_ptr<Workers>> Workers::create(PollSet& poll, std::uint64_t number) {
+Result<std::unique_ptr<Workers>> Workers::create(PollSet& poll, std::uint64_t number,
+                                                 std::size_t most) {
     UniqueFd sign(::eventfd(1, EFD_CLOEXEC));
     if (!sign || !poll.add(sign.get(), EPOLLONESHOT, number)) {
         return fail(std::string("eventfd: ") + std::strerror(errno));
     }
-    return std::unique_ptr<Workers>(new Workers(poll, number, std::move(sign)));
+    return std::unique_ptr<Workers>(new Workers(poll, number, most, std::move(sign)));
 }
 
 Workers::~Workers() {
@@ -53,21 +54,23 @@ Workers::~Workers() {
 }
 
 Status Workers::start() {
-    begun_.reserve(threads);
-    to_run_.reserve(threads);
-    done_.reserve(threads);
+    begun_.reserve(most_);
+    to_run_.reserve(most_);
+    done_.reserve(most_);
     pthread_attr_t attributes;
     if (::pthread_attr_init(&attributes) != 0) return fail("pthread_attr_init failed");
     int error = ::pthread_attr_setstacksize(&attributes, stack_bytes);
-    for (std::size_t i = 0; i < threads && error == 0; ++i) {
+    for (std::size_t i = 0; i < most_ && error == 0; ++i) {
         pthread_t thread{};
         error = ::pthread_create(&thread, &attributes, &Workers::thread, this);
         if (error == 0) threads_.push_back(thread);
     }
     ::pthread_attr_destroy(&attributes);
-    if (error != 0) return fail(std::string("a thread: ") + std::strerror(error));
+    // Its user may have as many processes as it is allowed to: one thread does all in turn.
+    if (threads_.empty()) return fail(std::string("a thread: ") + std::strerror(error));
     std::unique_lock lock(mutex_);
-    started_.wait(lock, [this] { return running_threads_ == threads; });
+    most_ = threads_.size();
+    started_.wait(lock, [this] { return running_threads_ == most_; });
     return {};
 }
 
@@ -78,7 +81,8 @@ void* Workers::thread(void* workers) {
 
 void Workers::work() {
     std::unique_lock lock(mutex_);
-    if (++running_threads_ == threads) started_.notify_one();
+    ++running_threads_;
+    started_.notify_one();
     for (;;) {
         begins_.wait(lock, [this] { return ends_ || !to_run_.empty(); });
         if (to_run_.empty()) return;
@@ -115,7 +119,7 @@ std::optional<std::uint64_t> Workers::next_owner() {
 }
 
 void Workers::serve(Clock::time_point now) {
-    while (begun_.size() < threads && count_fresh(now) < most_fresh) {
+    while (begun_.size() < most_ && count_fresh(now) < most_fresh) {
         const auto next = next_owner();
         if (!next) return;
         Owner& owner = owners_.at(*next);
@@ -135,7 +139,7 @@ void Workers::serve(Clock::time_point now) {
 
 void Workers::take_done(Clock::time_point now) {
     std::vector<Work*> done;
-    done.reserve(threads);
+    done.reserve(most_);
     {
         const std::lock_guard lock(mutex_);
         std::swap(done, done_);
@@ -158,7 +162,7 @@ std::size_t Workers::count_fresh(Clock::time_point now) const {
 std::optional<Workers::Clock::time_point> Workers::due(Clock::time_point now) const {
     const bool one_may_begin = std::ranges::any_of(
         turns_, [this](std::uint64_t owner) { return owners_.at(owner).begun < most_of_owner; });
-    if (begun_.size() == threads || !one_may_begin) return std::nullopt;
+    if (begun_.size() == most_ || !one_may_begin) return std::nullopt;
     // Time has passed since the last serve(), too.
     if (count_fresh(now) < most_fresh) return now;
     const auto oldest = std::ranges::find_if(

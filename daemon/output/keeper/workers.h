@@ -40,6 +40,9 @@ class Workers {
     using Clock = std::chrono::steady_clock;
 
     static constexpr std::size_t threads = 32;
+    // Of a keeper that a guard started, and whose user may be its sessions' as well: threads count
+    // against RLIMIT_NPROC.
+    static constexpr std::size_t threads_of_child = 8;
     static constexpr std::size_t most_of_owner = 2;
     static constexpr std::size_t most_fresh = 4;
     static constexpr std::chrono::milliseconds fresh{50};
@@ -60,16 +63,18 @@ class Workers {
         ~Work() = default;
     };
 
-    // `poll` outlives it: an event of this number is for take_done(). Errors: of eventfd(2) or
-    // epoll_ctl(2).
-    static Result<std::unique_ptr<Workers>> create(PollSet& poll, std::uint64_t number);
+    // `poll` outlives it: an event of this number is for take_done(). `most`: threads. Errors: of
+    // eventfd(2) or epoll_ctl(2).
+    static Result<std::unique_ptr<Workers>> create(PollSet& poll, std::uint64_t number,
+                                                   std::size_t most = threads);
     Workers(const Workers&) = delete;
     Workers& operator=(const Workers&) = delete;
     // Waits for what was begun. Where that may stand still it must not be destroyed.
     ~Workers();
 
-    // All threads are there when it returns, and wait. They have what rights and signal mask the
-    // caller has, and start no other: the list of system calls is set after this.
+    // The threads are there when it returns, those that are to be had, and wait. They have what
+    // rights and signal mask the caller has, and start no other: the list of system calls is set
+    // after this.
     Status start();
 
     // Not while it waits already, or is begun. It outlives that.
@@ -111,13 +116,14 @@ class Workers {
         std::vector<UniqueFd> descriptors_;
     };
 
-    Workers(PollSet& poll, std::uint64_t number, UniqueFd sign);
+    Workers(PollSet& poll, std::uint64_t number, std::size_t most, UniqueFd sign);
     static void* thread(void* workers);
     void work();
     std::optional<std::uint64_t> next_owner();
 
     PollSet& poll_;
     std::uint64_t number_;
+    std::size_t most_;  // threads
     // Always readable. A thread wakes the loop by having it watched once more, which takes neither
     // read(2) nor write(2).
     UniqueFd sign_;

@@ -49,7 +49,7 @@ Result<std::vector<std::string>> list_names(const UniqueFd& folder, const std::s
     const auto failed = [&path](int error) {
         return fail(path + " can't be read: " + std::generic_category().message(error));
     };
-    UniqueFd copy(fcntl(folder.get(), F_DUPFD_CLOEXEC, 0));
+    UniqueFd copy = duplicate(folder.get());
     if (!copy) return failed(errno);
     const Directory stream(fdopendir(copy.get()));
     if (!stream) return failed(errno);

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/output/keeper/workers.h"
 #include "tests/unit/daemon/child.h"
 #include "tests/unit/daemon/output/keeper/running_keeper.h"
 #include "tests/unit/daemon/output/keeper/streams.h"
@@ -127,7 +128,7 @@ TEST_F(HungPipes, OthersGoOnAndTheyTooOnceTheirWriterDoes) {
 TEST_F(HungPipes, OwnersWhoTakeAllThreadsButTwoStopNobodyElse) {
     KeeperChild keeper;
     keeper.guard.greet();
-    constexpr unsigned owners = 15;
+    constexpr unsigned owners = Workers::threads_of_child / Workers::most_of_owner - 1;
     std::vector<Pipe> pipes(2 * owners);
     const std::vector<File> files(2 * owners);
     std::vector<std::unique_ptr<HungWriter>> writers;
