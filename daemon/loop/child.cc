@@ -37,9 +37,9 @@ UniqueFd open_program(const std::string& path) {
 }  // namespace
 
 Result<UniqueFd> open_helper(const std::string& name) {
-    const std::string beside = own_folder() + "/" + name;
+    const std::string beside = own_folder().append("/").append(name);
     if (UniqueFd program = open_program(beside)) return program;
-    const std::string installed = std::string(libexec_directory) + "/" + name;
+    const std::string installed = std::string(libexec_directory).append("/").append(name);
     if (UniqueFd program = open_program(installed)) return program;
     return fail("program " + name + ": neither " + beside + " nor " + installed +
                 " can be opened: " + std::strerror(errno) + "; install the package again");

@@ -17,10 +17,6 @@
 namespace postern::session {
 namespace {
 
-Status failed(const std::string& what) {
-    return fail(what + ": " + std::strerror(errno));
-}
-
 // A third of an ordinary process's share, where both want the processor (sched(7)). What started
 // the guard may have given it another niceness; lower is a privilege (setpriority(2)), higher is
 // not.
@@ -42,10 +38,11 @@ void go_first_without_memory() {
 Status limit_resources() {
 #ifndef POSTERN_SANITIZED  // whose reports may go to a file
     const rlimit nothing{0, 0};
-    if (::setrlimit(RLIMIT_FSIZE, &nothing) != 0) return failed("setrlimit");
     constexpr rlim_t memory = limits::session_data_bytes;
     const rlimit data{memory, memory};
-    if (::setrlimit(RLIMIT_DATA, &data) != 0) return failed("setrlimit");
+    if (::setrlimit(RLIMIT_FSIZE, &nothing) != 0 || ::setrlimit(RLIMIT_DATA, &data) != 0) {
+        return fail(std::string("setrlimit: ") + std::strerror(errno));
+    }
 #endif
     return {};
 }

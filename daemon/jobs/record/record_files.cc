@@ -30,7 +30,7 @@
 namespace postern::jobs {
 namespace {
 
-constexpr std::size_t record_bytes = std::size_t{1024} * 1024;
+constexpr std::size_t largest_record_bytes = std::size_t{1024} * 1024;
 // How long the end of the guard waits for the disk.
 constexpr std::chrono::seconds drain_patience{5};
 
@@ -110,10 +110,11 @@ void RecordFiles::take_up() {
             continue;
         }
         const std::string path = state.runtime_path + "/" + name;
-        const auto text = read_file(path, record_bytes);
+        const auto text = read_file(path, largest_record_bytes);
         const Result<Record> record =
             text ? from_json(*text) : Result<Record>(fail(std::strerror(text.error())));
-        const auto on_disk = read_file(state.folder_of(job) + "/" + record_name, record_bytes);
+        const auto on_disk =
+            read_file(state.folder_of(job) + "/" + record_name, largest_record_bytes);
         const Result<Record> copy = on_disk ? from_json(*on_disk) : Result<Record>(fail(""));
         std::string reason;
         if (!record || record->job != job) {
@@ -174,11 +175,11 @@ Result<std::string, int> RecordFiles::read(const JobId& job) const {
     if (state_->runtime) {
         auto original = read_file(
             "/proc/self/fd/" + std::to_string(state_->runtime.get()) + "/" + original_name(job),
-            record_bytes);
+            largest_record_bytes);
         // It goes when its copy is there.
         if (original || original.error() != ENOENT) return original;
     }
-    return read_file(state_->folder_of(job) + "/" + record_name, record_bytes);
+    return read_file(state_->folder_of(job) + "/" + record_name, largest_record_bytes);
 }
 
 Status RecordFiles::keeps_up() const {
