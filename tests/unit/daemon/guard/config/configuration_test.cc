@@ -66,8 +66,7 @@ TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
     EXPECT_EQ(
         error_of("{\n  \"socket\": \"/x\"\n}"),
         "2:3: unknown key \"socket\"; there are sockets, datagramSockets, adminSocket, socketMode, "
-        "socketGroup, actions, "
-        "state, audit, logLevel, jobs, sessionUser, limits");
+        "socketGroup, actions, state, audit, logLevel, jobs, outputUser, sessionUser, limits");
     EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
     EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),
               "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");
