@@ -66,8 +66,8 @@ inline constexpr std::size_t followed_by_connection = 4;
 
 // ---- What jobs write ----
 
-// So far a job may be ahead of the slowest of those who follow it, whatever is stored of its
-// output.
+// How far a job may at least be ahead of the slowest of those who follow it, whatever is stored of
+// its output.
 inline constexpr std::size_t follower_window_bytes = 1024 * 1024;
 
 // ---- Records of jobs (daemon/jobs/record/) ----

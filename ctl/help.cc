@@ -18,8 +18,9 @@ Examples:
   posternctl run web.restart service=nginx
 
 Exit codes: the job's own; 128+N: signal N ended the job; 2: usage; 122: arguments not valid;
-123: a limit is reached, try later; 124: timed out; 125: the daemon can't be reached or broke off;
-126: not permitted, or no such action; 127: the program could not be started; 130: Ctrl-C.
+123: a limit is reached or the disk is full, try later; 124: timed out; 125: the daemon can't be
+reached, the connection broke, or output is missing; 126: not permitted, or no such action;
+127: the program could not be started; 130: Ctrl-C.
 )";
 
 // Where the second column begins, in all tables of options alike.

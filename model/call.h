@@ -67,9 +67,9 @@ struct AwaitOutput {
         std::tuple(&AwaitOutput::stdout_offset, &AwaitOutput::stderr_offset);
 };
 
-// No call of its own either: so much of each stream the client has, or does not want any more
-// (not_awaited). What it was sent counts, not what the session has read. Never less than before,
-// never more than there is.
+// No call of its own either: how much of each stream the client has; not_awaited: it wants no more
+// of it. What it was sent counts, not what the session has read. Never less than before, never more
+// than there is.
 struct OutputTaken {
     std::uint64_t stdout_offset = 0;
     std::uint64_t stderr_offset = 0;
@@ -77,8 +77,8 @@ struct OutputTaken {
         std::tuple(&OutputTaken::stdout_offset, &OutputTaken::stderr_offset);
 };
 
-// Nor this: it goes on with a Run whose JobStarted says that the client gets descriptors.
-// Everything before it is sent: this is the reply to send them with.
+// Nor this: it goes on with a Run whose JobStarted says that the client gets descriptors. All
+// earlier replies were sent; this is the reply to send the descriptors with.
 struct HandOver {
     std::string reply;  // at most limits::started_reply_bytes
     static constexpr auto fields = std::tuple(&HandOver::reply);
@@ -137,18 +137,18 @@ struct Described {
 // stderr files.
 struct JobStarted {
     JobId job;
-    // Its standard output goes straight to whoever started it: nothing of it is in the file.
+    // Its standard output goes straight to whoever started it: none of it is in the file.
     bool stdout_not_kept = false;
-    // The client of this call gets a descriptor to read it from, and one for standard input: by a
-    // HandOver, before anything else.
+    // The client of this call gets a descriptor to read standard output from, or to write standard
+    // input to: by a HandOver, before anything else.
     bool hands_output = false;
     bool hands_input = false;
     static constexpr auto fields = std::tuple(&JobStarted::job, &JobStarted::stdout_not_kept,
                                               &JobStarted::hands_output, &JobStarted::hands_input);
 };
 
-// To HandOver: the client has the reply, and the descriptors with it. (Where it could not be sent,
-// Refused ends the call, and the job is ended.)
+// To HandOver: the client has the reply, and the descriptors with it. (If they could not be sent,
+// the job is ended, and Refused ends the call.)
 struct HandedOver {
     static constexpr auto fields = std::tuple<>();
 };

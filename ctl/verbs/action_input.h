@@ -19,13 +19,13 @@ inline constexpr Option option_file{
     .name = "file",
     .value = "NAME=PATH",
     .repeats = true,
-    .help = "the content of a file as an argument; as often as there are such arguments"};
+    .help = "the content of a file as an argument; may be given several times"};
 inline constexpr Option option_input{
     .name = "input",
     .value = "FILE",
     .help = "a file as the action's standard input, instead of posternctl's own"};
 inline constexpr Option option_no_input{
-    .name = "no-input", .value = "", .help = "no standard input, though the action takes any"};
+    .name = "no-input", .value = "", .help = "no standard input, even if the action takes any"};
 
 // What is wrong with these options together; empty: nothing.
 std::string object_to_input(const Invocation& invocation);
@@ -35,9 +35,9 @@ class ActionInput {
     // The error was said.
     static Result<ActionInput, Failed> open(const Invocation& invocation);
 
-    // Whether the action gets any: it takes some, and it was not said that there is none. The error
-    // (a file for one that takes none) was said. An action that is not known is asked for nothing:
-    // what the daemon says of it counts.
+    // Whether the action gets any: it takes some, and --no-input was not given. The error (a file
+    // for an action that takes none) was said. Of an action that is not known: false; the daemon's
+    // answer counts.
     [[nodiscard]] Result<bool, Failed> wanted(const ActionDescription* action) const;
 
     [[nodiscard]] int fd() const;

@@ -282,12 +282,12 @@ Result<std::string> Running::bytes_of(const nlohmann::json& parameters, const St
         return fail(std::string(stream.text) + " comes twice");
     }
     if (text != nullptr) {
-        if (!text->is_string()) return fail(std::string(stream.text) + " is no text");
+        if (!text->is_string()) return fail(std::string(stream.text) + " is not text");
         return text->get<std::string>();
     }
     if (base64 == nullptr) return std::string();
     auto bytes = protocol::decode_base64(string_field(parameters, stream.base64).value_or("?"));
-    if (!bytes) return fail(std::string(stream.base64) + " is no base64");
+    if (!bytes) return fail(std::string(stream.base64) + " is not valid base64");
     return std::move(*bytes);
 }
 
@@ -300,8 +300,8 @@ void Running::say_missing(const std::string& what) {
 std::optional<int> Running::write(int fd, std::string_view bytes) {
     const auto written = write_all(fd, bytes, interrupt_.fd());
     if (!written) {
-        complain(written.error().message + "; for what becomes of job " + job_ + " (" +
-                 call_.action + ") nobody waits any more");
+        complain(written.error().message + "; posternctl no longer waits for job " + job_ + " (" +
+                 call_.action + ")");
         return exit_code::broken;
     }
     if (*written == Written::interrupted) return interrupted().code;
@@ -356,19 +356,18 @@ std::optional<int> Running::take_pipe(const nlohmann::json& parameters, const ch
     const auto index = integer_field(parameters, key);
     if (!index) return std::nullopt;
     if (*index < 0 || static_cast<std::size_t>(*index) >= descriptors.size()) {
-        return nonsense(connection_, std::string(key) + " did not come along").code;
+        return nonsense(connection_, std::string(key) + ": no such descriptor came with the reply")
+            .code;
     }
     pipe = std::move(descriptors[static_cast<std::size_t>(*index)]);
     if (pipe && is_pipe_end(pipe.get(), end)) return std::nullopt;
-    return nonsense(connection_, std::string(key) + " is not the end of a pipe that it must be")
-        .code;
+    return nonsense(connection_, std::string(key) + " is not the right end of a pipe").code;
 }
 
 std::optional<int> Running::straight_failed() {
     const auto& failure = straight_.data.failure();
     if (failure.empty()) return std::nullopt;
-    complain(failure + "; for what becomes of job " + job_ + " (" + call_.action +
-             ") nobody waits any more");
+    complain(failure + "; posternctl no longer waits for job " + job_ + " (" + call_.action + ")");
     return exit_code::broken;
 }
 
@@ -409,8 +408,8 @@ int Running::finished(const nlohmann::json& parameters) {
         if (const auto kept = written_out(stream.fd); !kept) say_missing(kept.error().message);
     }
     if (straight_.lost) {
-        complain(call_.action + ": what goes straight to or from job " + job_ +
-                 " was lost with the connection that started it, and is not kept");
+        complain(call_.action + ": the direct input or output of job " + job_ +
+                 " was lost with the connection that started it, and is not stored");
         return exit_code::broken;
     }
     const int code = exit_code_of_job(*end);
@@ -444,12 +443,12 @@ constinit const Verb verb_run{
     .synopsis = "ACTION [NAME=VALUE ...]",
     .summary = "run an action and pass on its output",
     .help =
-        R"(The job's standard output and standard error come as it writes them, byte for byte, and its
-exit code is the one of posternctl. Where not all of its output came, or could be written, that is
-said on standard error and the exit code is 125. Ctrl-C ends posternctl; whether the job goes on is
-the action's own affair, and is said. A list is given by naming its argument several times.
+        R"(The job's standard output and standard error come as it writes them, byte for byte, and
+posternctl exits with the job's exit code. If output is missing, or could not be written, standard
+error says so and the exit code is 125. Ctrl-C ends posternctl; whether the job continues is up to
+the action, and a line says so. A list is given by naming its argument several times.
 
-Standard input is read where the action takes any (describe says so), and left alone elsewhere.
+Standard input is read if the action takes any (see describe), and otherwise left untouched.
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
@@ -463,7 +462,7 @@ Examples:
   posternctl --json run hello name=Ada
   posternctl run --datagram backup.start
   posternctl run cert.install --file cert=site.pem
-  posternctl run cert.install --input site.pem
+  posternctl run site.restore --input site.tar.gz
 )",
     .options = run_options,
     .least_words = 1,

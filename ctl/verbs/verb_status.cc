@@ -78,8 +78,8 @@ constinit const Verb verb_status{
     .summary = "for the administrator: what the daemon is, has and does",
     .help =
         R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
-files that are not, with the reason; that the disk is full, and why records of jobs can't be
-written, where that is so.
+files that are not, with the reason; and problems: that the disk is full, why records of jobs can't
+be written, and why the output of jobs is not moved out of their pipes.
 
 Examples:
   posternctl status

@@ -42,7 +42,7 @@ struct NoReply {
     std::string message;
 };
 
-// What goes on beside a connection that is waited for.
+// What continues beside a connection that is waited for.
 class Beside {
   public:
     Beside() = default;
@@ -51,7 +51,7 @@ class Beside {
     Beside& operator=(const Beside&) = delete;
     // Adds what is to be polled.
     virtual void watch(std::vector<pollfd>& watched) = 0;
-    // It can go on at once.
+    // It can continue at once.
     [[nodiscard]] virtual bool ready() const = 0;
     // Without blocking. `watched`: what it added. False: it failed, and nothing is waited for any
     // more.
@@ -93,9 +93,9 @@ class Connection {
     Result<Message, NoReply> wait(std::chrono::milliseconds patience, int interrupt,
                                   Beside* beside = nullptr);
 
-    // Descriptors may come with replies: the call says that they are taken.
+    // Descriptors may come with replies: the call said that they are taken.
     void expect_descriptors() { expects_descriptors_ = true; }
-    // Those that have come, in their order.
+    // Those that have come, in that order.
     std::vector<UniqueFd> take_descriptors() { return std::exchange(descriptors_, {}); }
 
   private:

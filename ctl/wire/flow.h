@@ -1,5 +1,5 @@
-// Bytes from one descriptor to another, neither of which is ever waited for: by splice(2) where one
-// of them is a pipe and the other takes it, else by read(2) and write(2).
+// Moves bytes from one descriptor to another and never blocks: by splice(2) if one of them is a
+// pipe and the other allows it, else by read(2) and write(2).
 #pragma once
 
 #include <poll.h>

@@ -14,12 +14,12 @@
 
 namespace postern {
 
-// Where a unit of its own keeps it: it goes on when the guard ends. `socket`: an absolute path;
-// `unit`: what to start, in messages.
+// To a unit of its own, which continues when the guard ends. `socket`: an absolute path; `unit`:
+// what messages say to start.
 jobs::KeeperLink::Connect connect_to_keeper(std::string socket, std::string unit);
 
-// As a process that ends with the guard, started again where it has died. `event` and `spawner`
-// outlive what is returned. Without ids it stays who the guard is.
+// To a process that ends with the guard, and is started again if it dies. `event` and `spawner`
+// outlive what is returned. Without ids it runs as the guard's own user.
 jobs::KeeperLink::Connect start_keeper(sd_event* event, Spawner& spawner, UniqueFd program,
                                        std::optional<std::pair<uid_t, gid_t>> ids);
 

@@ -9,14 +9,14 @@
 
 namespace postern::jobs {
 
-// What of a job's data goes straight to and from the client that started it, and is not kept.
+// Which of a job's data goes straight to and from the client that started it, and is not stored.
 struct Straight {
     bool input = false;
     bool output = false;
     [[nodiscard]] bool any() const { return input || output; }
 };
 
-// Ends of pipes, each where that goes straight.
+// The client's ends of the pipes for that; invalid where it does not go straight.
 struct ClientEnds {
     UniqueFd output;  // to read
     UniqueFd input;   // to write
@@ -27,9 +27,9 @@ struct ClientEnds {
 class Follower {
   public:
     virtual ~Follower() = default;
-    // Of the one that a job is started for: what is to go straight...
+    // Of the follower that a job is started for: what is to go straight...
     [[nodiscard]] virtual Straight straight() const { return {}; }
-    // ... and, when the job is made, the client's ends of the pipes of that.
+    // ... and, when the job is made, the client's ends of those pipes.
     virtual void take_ends(ClientEnds /*ends*/) {}
     // The program runs. Two fresh read-only descriptors of its output files, the follower's own.
     // What was removed from the front to bound the files is a hole in them (lseek(2), SEEK_DATA).

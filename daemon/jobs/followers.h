@@ -21,7 +21,7 @@ using Offsets = std::array<std::uint64_t, 2>;
 // Whether there is more to read than that.
 using HasMore = std::function<bool(const Offsets&)>;
 
-// What all who follow need of the output together.
+// What all followers together need of the output.
 struct Needs {
     Offsets floor{not_awaited,
                   not_awaited};  // the least that one has; not_awaited: nobody needs any
@@ -35,14 +35,14 @@ class Followers {
   public:
     using Clock = std::chrono::steady_clock;
 
-    // `files`: its descriptors, handed over when it is told that the job runs. Where it begins to
-    // read not before one that was interrupted, it takes the place of that.
+    // `files`: its descriptors, handed over when it is told that the job runs. If it begins to read
+    // where an interrupted one had come to, or later, it takes the place of that one.
     FollowerId add(std::unique_ptr<Follower> follower, std::array<UniqueFd, 2> files,
                    Clock::time_point now);
     // `interrupted`: its client may come back, and until then it counts as one that stands still.
     void remove(FollowerId follower, bool interrupted, Clock::time_point now);
-    // So many, of which none had less of a stream than this, were interrupted with the guard before
-    // this one.
+    // With the guard before this one, `count` followers were interrupted, none of which had less of
+    // the stream than `offset`.
     void add_interrupted(std::size_t stream, std::uint64_t offset, std::uint32_t count,
                          Clock::time_point since);
     [[nodiscard]] bool none() const { return all_.empty(); }
@@ -51,18 +51,18 @@ class Followers {
     void await(FollowerId follower, const Offsets& offsets);
     // Its client has so much. False: it had more before.
     bool taken(FollowerId follower, const Offsets& offsets, Clock::time_point now);
-    // Those that have stood still for longer than `stall` though there was more than they have
-    // (`sizes`) hold the job back no more, until they go on; those that were interrupted are no
-    // longer expected.
+    // Those that have taken nothing for longer than `stall`, though there was more than they have
+    // (`sizes`), no longer hold the job back until they continue; those that were interrupted are
+    // no longer expected.
     void find_stalled(const Offsets& sizes, std::chrono::microseconds stall, Clock::time_point now);
     [[nodiscard]] Needs needs() const;
-    // Whether somebody may come to stand still, or come back, and find_stalled() is to be called
-    // again. Who has all there was, and waits, can't: what comes then is told to him first.
+    // Whether somebody may yet stall or come back, so that find_stalled() is to be called again. A
+    // follower that has everything and waits for more can't stall: it is told of more first.
     [[nodiscard]] bool needs_looks() const;
 
-    // Who was not told yet is told that the job runs.
+    // Tells those that were not told yet that the job runs.
     void started(const JobId& job);
-    // Who waits, and for whom there is more, is told so, and waits no more.
+    // Tells those that wait, and for whom there is more; they no longer wait then.
     void output(const JobId& job, const HasMore& has_more, Clock::time_point now);
     void start_failed(const JobId& job, const StartFailure& failure);
     // Whoever was not told that it ran is told that first.

@@ -45,7 +45,7 @@ class Job {
     [[nodiscard]] const Record& record() const { return record_; }
     [[nodiscard]] const JobId& id() const { return record_.job; }
     Followers take_followers() { return std::move(followers_); }
-    // The ends of its pipes, of which those who still have others may make the last one wait.
+    // The ends of its pipes. Closing the last one may have to wait for whoever writes to the pipe.
     std::vector<UniqueFd> take_ends();
 
     // Its record is written and it was admitted. What goes wrong comes as start_failed, from the
@@ -72,9 +72,9 @@ class Job {
 
     [[nodiscard]] JobOutput& output() { return output_; }
     [[nodiscard]] const JobOutput& output() const { return output_; }
-    // It has so much more of this stream than somebody waits for.
+    // It has more of this stream than somebody waits for.
     void output_has_grown(std::size_t stream);
-    // It has this stream, and the needs of followers of the guard before this one.
+    // It has this stream, and knows what the followers of the guard before this one needed.
     void output_is_kept(const output::Message& kept, std::vector<UniqueFd>& descriptors);
     // It has said which streams it has: what nobody has any more is lost.
     void keeper_is_here();

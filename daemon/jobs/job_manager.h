@@ -7,13 +7,15 @@
 //
 // Started by the guard itself: record "starting" written -> admitted (audit) -> launcher spawned,
 // in a cgroup of its own where there is one -> the launcher says that it has dropped everything ->
-// record "running" -> go
-// -> exec -> ... -> main process gone -> the rest of its cgroup ended -> files closed to writing ->
+// record "running" -> go -> exec -> ... -> main process gone -> the rest of its cgroup ended ->
 // record with the result -> ended().
 //
+// Either ends only when postern-output has moved what is left in the job's pipes to its files:
+// before that, nobody is told of the end.
+//
 // A job may be followed by any number of calls, from its start or from later on; its output is in
-// files, so that each reads it from where it wants. One whose action says "onDisconnect": "kill" is
-// ended when nobody follows it any more.
+// files, so that each reads it from where it wants, and its pipes let it be held back for those who
+// follow. One whose action says "onDisconnect": "kill" is ended when nobody follows it any more.
 //
 // Everything runs in the loop's thread and nothing blocks it. Callbacks come from the loop, never
 // from inside start(), follow(), leave(), await_output(), end() or shut_down(). They may call the
@@ -98,9 +100,9 @@ class JobManager {
     virtual void await_output(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                               std::uint64_t stderr_offset) = 0;
 
-    // How far its client has each stream, and the job may go on so far beyond; not_awaited: it
-    // wants no more of it. No effect on a job that is over. False: less than before, or more than
-    // there is.
+    // How far its client has each stream; not_awaited: it wants no more of it. The job is held back
+    // once it is a window ahead of that (limits::follower_window_bytes). No effect on a job that is
+    // over. False: less than before, or more than there is.
     virtual bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                        std::uint64_t stderr_offset) = 0;
 
@@ -108,14 +110,14 @@ class JobManager {
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
 
-    // Closes ends of a job's pipes that nobody but the guard may have any more, without waiting for
-    // those who have other ends.
+    // Closes ends of a job's pipes that perhaps nobody but the guard has any more, and does not
+    // wait for whoever writes into such a pipe.
     virtual void close_pipes(std::vector<UniqueFd> ends) = 0;
 
     // Whether one more key of this payer can be remembered for as long as it must be.
     virtual bool has_room_for_key(uid_t payer) = 0;
 
-    // Whether a start would find no room on the disk yet: what is over is giving way to it.
+    // Whether a start has to wait for room on the disk: ended jobs are being removed for it.
     virtual bool makes_room() = 0;
     // Why no job can be started or stored for want of room. Empty: there is room.
     virtual std::string disk_full() = 0;
@@ -123,9 +125,9 @@ class JobManager {
     // Why records are not where they ought to be. Empty: they are.
     [[nodiscard]] virtual std::string record_problem() const = 0;
 
-    // Whether a job can be started: else start() fails, and Settings::ready is called when it can.
+    // Whether a job can be started. If not, start() fails; Settings::ready is called once it can.
     [[nodiscard]] virtual bool ready() const = 0;
-    // Why what jobs write is not kept, and they wait. Empty: it is.
+    // Why what jobs write is not moved out of their pipes, so that they wait. Empty: it is.
     [[nodiscard]] virtual std::string output_problem() const = 0;
 
     // Jobs that are not ended yet, of one payer (by requester) and of all.

@@ -1,8 +1,8 @@
-// What a job writes, and what postern-output is to do with it: which of it followers have, what
-// they wait for, and when it is over.
+// What a job writes, and what postern-output, the keeper, is to do with it: how far its followers
+// have it, what they wait for, and when it ends.
 //
-// The keeper may be lost at any moment, and another one knows nothing: what is said to it is always
-// the whole state of a stream, and is said again.
+// The keeper may be lost at any moment, and the next one knows nothing: so it is always told the
+// whole state of a stream, and the next one is told again.
 #pragma once
 
 #include <array>
@@ -22,11 +22,11 @@ namespace postern::jobs {
 
 class JobOutput {
   public:
-    // A job that was started before has no pipes yet; its record says which it had.
+    // A job that an earlier guard started has no pipes yet; its record says which it had.
     JobOutput(const Record& record, JobStreams streams);
 
     [[nodiscard]] const JobStream& stream(std::size_t which) const { return streams_[which]; }
-    // A job of a version before this, which writes to its files itself: nobody else frees their
+    // A job that version 0.1.0 started, which writes to its files itself: nobody else frees their
     // fronts, or says that they have grown.
     [[nodiscard]] bool has_no_keeper() const { return pipes_ == 0 && first_ == 0; }
     void trim();
@@ -37,7 +37,7 @@ class JobOutput {
     [[nodiscard]] bool has_outgrown(std::size_t stream, std::uint64_t size) const;
     // What its files take on the disk.
     std::uint64_t measure();
-    // Both streams together are to take no more than that, but for what followers have not had.
+    // Both streams together are to take no more than that, except for what followers have not had.
     void bound(std::uint64_t bytes);
 
     // Of its pipes, both ends.
@@ -49,27 +49,28 @@ class JobOutput {
     bool sync(KeeperLink& keeper);
     // What followers have and wait for has changed.
     void set_needs(const Needs& needs);
-    // Another one, or the same one once more: it has nothing that it does not say it has.
+    // The keeper is another one, or was reached anew: it only has what it says that it has.
     void forget_keeper();
-    // It has said that it has this stream, with its descriptors, of which what was lost is taken.
+    // It has said that it has this stream. Of its descriptors, those that are lacking here are
+    // taken.
     void kept(std::size_t stream, std::vector<UniqueFd>& descriptors);
-    // It has said of all streams which it has. Those that nobody has any more are lost, from the
-    // returned offsets on; not_awaited where nothing is.
+    // It has said which streams it has. Those that nobody has any more are lost from the returned
+    // offsets on; not_awaited: nothing is lost.
     Offsets all_kept();
-    // It has taken the rest, and this is what it has taken of each. Returns from where on what is
-    // there is not what it knows of; not_awaited: from nowhere.
+    // It has taken the rest, and so many bytes of each stream. Returns from where on the files are
+    // not what it knows of; not_awaited: they are.
     Offsets finished(const std::array<std::uint64_t, output::streams>& kept);
-    // It has told of growth, and is to be asked anew.
+    // It has told of growth; to be told again, it has to be asked again.
     void told(std::size_t stream) { told_needs_.awaited[stream] = not_awaited; }
 
     // Nothing of the job runs any more: what is in its pipes is the rest.
     void finish();
-    // All that was written is in the files. Never before it is known who has the pipes: of a job
-    // that was started before, the keeper has to say so.
+    // All that was written is in the files. False as long as it is not known who has the pipes: of
+    // a job that an earlier guard started, the keeper has to say so.
     [[nodiscard]] bool is_drained() const;
-    // From where on what is written is not in the files yet; not_awaited: all is.
+    // From where on what was written is not in the files yet; not_awaited: all is.
     [[nodiscard]] Offsets undrained() const;
-    // The keeper has it, or knows how it ended, and is to be told that it need not any more.
+    // The keeper has it, or knows how it ended, and is to be told when it need no longer.
     [[nodiscard]] bool is_known_to_keeper() const;
 
   private:

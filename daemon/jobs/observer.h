@@ -27,11 +27,11 @@ class Observer {
     virtual void start_failed(const Record& job, const StartFailure& failure) = 0;
     virtual void ended(const Record& job) = 0;  // `result` is how
 
-    // What has ended and was kept has given way: its output, and its record but for a young key.
-    // `for_room`: to others' jobs, and not to newer ones of the same user.
+    // An ended job was removed: its output, and its record unless its key is young. `for_room`: for
+    // other users' jobs, and not for newer ones of the same user.
     virtual void evicted(const Record& job, const std::string& why, bool for_room) = 0;
-    // What ended jobs could have freed is not enough, and nothing can be written below this path;
-    // and it can again.
+    // Nothing can be written below this path, and removing ended jobs would not free enough; and:
+    // it can be written again.
     virtual void disk_full(const std::string& path, const std::string& why) = 0;
     virtual void disk_has_room(const std::string& path) = 0;
 

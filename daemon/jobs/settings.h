@@ -24,17 +24,18 @@ struct Settings {
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL
     // How long a launcher may take until its program runs; then it is killed and the start failed.
     std::chrono::microseconds start_patience = std::chrono::seconds(10);
-    // To postern-output, as KeeperLink::Connect; called again whenever it is lost.
+    // Connects to postern-output; called again whenever the connection is lost.
     KeeperLink::Connect connect_keeper;
-    // Closes the guard's ends of a job's pipes in another process, since whoever else has such a
-    // pipe can make that wait. Empty: they are closed here.
+    // Closes the guard's ends of a job's pipes in another process, because whoever else has such a
+    // pipe can make the close wait. Empty: they are closed here.
     std::function<void(std::vector<UniqueFd> ends)> close_pipes;
-    // A follower that takes nothing for so long, though there is something, holds its job back no
-    // more.
+    // A follower that takes nothing for so long, though there is something to take, no longer holds
+    // its job back.
     std::chrono::microseconds follower_stall = std::chrono::minutes(1);
-    // Called when JobManager::ready() has become true. May be empty.
+    // Called when JobManager::ready() becomes true. May be empty.
     std::function<void()> ready;
-    // Of each job's stream, softly: the newest stay.
+    // Bytes that are stored of each stream of a job whose action does not say otherwise: the
+    // newest.
     std::uint64_t stored_output_bytes = 64ULL << 20;
     Retention retention;
     // How long a job that ends with its caller waits for one who was interrupted.

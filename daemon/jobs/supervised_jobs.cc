@@ -78,7 +78,7 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     if (straight.output) of_client.output = std::move(streams.streams[0].read_end);
     if (straight.input) {
         auto pipe = table_->keeper().take_input_pipe();
-        if (!pipe) return fail("no pipe is to be had of postern-output");
+        if (!pipe) return fail("postern-output has no pipe ready");
         stdin_end = std::move(pipe->read_end);
         of_client.input = std::move(pipe->write_end);
     }

@@ -7,12 +7,11 @@
 // strangers' descriptors arrive at all (before Linux 6.16, and before a socket was told to refuse
 // them) they lie in packets and in the unread messages of connections, and go with those.
 //
-// The pipes of jobs are strangers' as well: who writes into one from a buffer that its FUSE or
-// network file system does not deliver has the pipe's lock (anon_pipe_write() in fs/pipe.c), for
-// which the last reference to either end waits (pipe_release()).
+// The pipes of jobs are strangers' as well: a process that writes into one from memory that a FUSE
+// or network file system does not deliver holds the pipe's lock (anon_pipe_write() in fs/pipe.c),
+// for which the last reference to either end waits (pipe_release()).
 //
-// So another process lets them go; one that does not get on is left alone, and the next one goes
-// on.
+// So another process lets them go; one that stands still is left alone, and the next one continues.
 #pragma once
 
 #include <sys/types.h>
@@ -55,9 +54,8 @@ class Dropper {
     Dropper(const Dropper&) = delete;
     Dropper& operator=(const Dropper&) = delete;
 
-    // Has these closed, at most most_with_a_byte (base/control_data.h), and waits for nothing but a
-    // process to start. False: there is none to be had; nothing was done, and it may be tried
-    // again.
+    // Has these closed, at most most_with_a_byte (base/control_data.h). Waits for nothing but the
+    // start of a process. False: none can be started; nothing was done; it may be tried again.
     bool close(std::span<UniqueFd> descriptors);
     bool close(UniqueFd& descriptor) { return close(std::span(&descriptor, 1)); }
     // Waits until it is done, or its process stands still. False: as above.

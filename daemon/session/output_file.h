@@ -1,10 +1,10 @@
 // One stream of a job's output, read from its file while that still changes.
 //
 // The file grows at its end, and only there: the offset of a byte in it is its offset in the
-// stream. The oldest bytes of one that grows too long are punched away (fallocate(2),
-// FALLOC_FL_PUNCH_HOLE): they then read as zeros that the job never wrote. A reader is told. Only
-// what is before all data was punched away: elsewhere a hole is zeros that the job did write, on
-// file systems that store none (ZFS).
+// stream. If it grows too long, its oldest bytes are freed (fallocate(2), FALLOC_FL_PUNCH_HOLE) and
+// would read as zeros that the job never wrote; a reader is told that they are missing. Only a hole
+// before all data means that. Elsewhere a hole is zeros that the job did write, on file systems
+// that store none (ZFS).
 #pragma once
 
 #include <cstddef>

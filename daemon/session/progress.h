@@ -19,19 +19,19 @@ class Progress {
     using Clock = std::chrono::steady_clock;
     using Offsets = std::array<std::uint64_t, 2>;
 
-    // The guard is told at least each time that the client was sent so many bytes. It holds a job
-    // back that is a window of 1 MiB or more ahead of its slowest client: news of a quarter of that
-    // keep it going, and are few.
+    // The guard is told at least each time that the client was sent so many bytes. A job is held
+    // back when it is a window of 1 MiB or more ahead of its slowest client: a message for each
+    // quarter of that keeps it running, and these are few.
     static constexpr std::uint64_t step = std::uint64_t{256} * 1024;
-    // And of any, where it was not told for so long: a client that is slow must not look like one
-    // that stands still.
+    // And of any number of bytes, if it was not told for so long: a slow client must not look like
+    // one that stands still.
     static constexpr std::chrono::seconds patience{1};
 
     // Once `bytes` in all have been sent, the client has each stream so far.
     void queued(std::uint64_t bytes, const Offsets& offsets);
 
-    // So many bytes in all have been sent by now. What is to be told then, if anything; `all`:
-    // nothing more comes at present, so whatever is new.
+    // So many bytes in all have been sent by now. Returns what to tell the guard, if anything.
+    // `all`: nothing more comes at present, so it is told whatever is new.
     std::optional<OutputTaken> sent(std::uint64_t bytes, bool all, Clock::time_point now);
 
   private:

@@ -232,8 +232,8 @@ def test_where_the_descriptors_cant_be_sent_the_job_is_ended_and_its_caller_told
                 told += 1
                 assert taken == []
                 assert reply["parameters"]["message"] == (
-                    "what goes straight could not be handed over, so the job is ended: the kernel takes no "
-                    "more descriptors at the moment, or the connection no more bytes; try again")
+                    "the pipe for direct data could not be handed over, so the job was ended: the kernel takes "
+                    "no more descriptors at the moment, or the connection no more bytes; try again")
                 ended = guard.wait_audit(event="job-ended", job=reply["parameters"]["job"])
                 assert ended[0]["result"]["outcome"] in ("disconnected", "exited")
         harness.wait_until(lambda g=guard: serves(g), what="others are served")

@@ -229,11 +229,11 @@ def test_what_is_missing_in_a_reply_that_has_all(folder):
     ([STARTED, job_end(exitCode=256)],
      ": the daemon's answer can't be understood: exitCode of the job's result is not what it must be"),
     ([STARTED, chunk(stdoutBase64="a")],
-     ": the daemon's answer can't be understood: stdoutBase64 is no base64"),
+     ": the daemon's answer can't be understood: stdoutBase64 is not valid base64"),
     ([STARTED, chunk(stdoutBase64=1), job_end(exitCode=0)],
-     ": the daemon's answer can't be understood: stdoutBase64 is no base64"),
+     ": the daemon's answer can't be understood: stdoutBase64 is not valid base64"),
     ([STARTED, chunk(stdout=["x"]), job_end(exitCode=0)],
-     ": the daemon's answer can't be understood: stdout is no text"),
+     ": the daemon's answer can't be understood: stdout is not text"),
     ([STARTED, chunk(stderr="x", stderrBase64="eA=="), job_end(exitCode=0)],
      ": the daemon's answer can't be understood: stderr comes twice"),
     ([STARTED, chunk(stdoutMissed=-1), job_end(exitCode=0)],
@@ -424,8 +424,8 @@ def test_stdout_is_closed_from_the_start(folder):
                                *command(daemon, "run", "web.restart")], stderr=subprocess.PIPE,
                               timeout=60, check=False)
     assert (done.returncode, done.stderr.decode()) == (
-        125, "posternctl: standard output: Bad file descriptor; for what becomes of job "
-        f"{JOB} (web.restart) nobody waits any more\n")
+        125, "posternctl: standard output: Bad file descriptor; posternctl no longer waits for job "
+        f"{JOB} (web.restart)\n")
 
 
 def test_a_full_disk(folder):

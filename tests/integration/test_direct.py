@@ -159,8 +159,8 @@ def test_descriptors_need_more_and_no_packet(guard):
 
 def test_one_direct_call_in_the_life_of_a_connection(guard):
     refused = error("LimitReached", limit="connection",
-                    message="a connection carries one call whose data goes straight, and none where the "
-                            "action's file did not say so when it was made; connect once more for this one")
+                    message="a connection can carry one call with direct data, and none if the action's file "
+                            "did not say so when it was made; make a new connection for this call")
     with guard.connect() as client:
         _, descriptors = direct_run(client, "short")
         rest_of(client)
@@ -402,7 +402,7 @@ def test_posternctl_takes_ends_of_pipes_alone(folder):
             (folder / "fake.sock").unlink()
         done = fake_run(folder, {"stdoutNotKept": True}, [])
         assert (done.returncode, done.stdout) == (125, b"")
-        assert done.stderr == (f"posternctl: web.restart: what goes straight to or from job {JOB} was lost "
-                               "with the connection that started it, and is not kept\n").encode()
+        assert done.stderr == (f"posternctl: web.restart: the direct input or output of job {JOB} was lost "
+                               "with the connection that started it, and is not stored\n").encode()
     for descriptor in (reads, writes, file, path):
         os.close(descriptor)

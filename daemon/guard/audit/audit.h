@@ -38,7 +38,7 @@ struct AuditEvent {
         packet_refused,      // of a datagram socket: listener, reason; caller may be unknown
         session_failed,      // the session of this caller broke the rules or died; reason
         connection_dropped,  // by its session: listener, reason
-        job_evicted,         // action, job: its output gave way to others'; reason
+        job_evicted,         // action, job: removed to make room for others; reason
         disk_full,           // no caller: place, reason
         disk_has_room,       // no caller: place
         action_off,          // no caller: action (none: a whole folder's), place (its file), reason

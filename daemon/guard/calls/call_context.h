@@ -43,7 +43,7 @@ class OngoingCall {
     OngoingCall(const OngoingCall&) = delete;
     OngoingCall& operator=(const OngoingCall&) = delete;
     virtual void await_output(const AwaitOutput& read) = 0;
-    // The session is to be told whether it came to anything.
+    // Hands the descriptors over, and tells the session whether that worked.
     virtual void hand_over(const CallPtr& call, const HandOver& asked);
     // False: no honest session says so.
     virtual bool output_taken(const OutputTaken& taken) = 0;
@@ -68,8 +68,8 @@ class CallLink {
     virtual OngoingCall* kept() = 0;
     // How many are kept by the connection of this call.
     [[nodiscard]] virtual std::size_t kept_by_connection() const = 0;
-    // From now on the one call of its connection whose client gets descriptors is this one. False:
-    // another was, or this connection can't carry any.
+    // From now on this is the one call of its connection whose client gets descriptors. False:
+    // another call was, or this connection can't carry any.
     virtual bool take_hand_over() = 0;
     // Sends the bytes to the client, alone, and the descriptors with their first one. Never blocks.
     // False: they were not sent.

@@ -36,13 +36,14 @@ void DirectlyFollowed::hand_over(const CallPtr& call, const HandOver& asked) {
         return call->answer(JobEnded{*ended});
     }
     const JobId job = job_;
-    spdlog::warn("job {}: its client could not be given its descriptors; it is ended", job.text());
+    spdlog::warn("job {}: its client could not be given its descriptors; the job is ended",
+                 job.text());
     jobs_.end(job, Outcome::disconnected);
     jobs_.leave(job, jobs::first_follower, jobs::Leaving::gone);
     call->link().forget();
     call->refuse(
         Refusal::start_failed, job.text(),
-        "what goes straight could not be handed over, so the job is ended: the kernel takes "
+        "the pipe for direct data could not be handed over, so the job was ended: the kernel takes "
         "no more descriptors at the moment, or the connection no more bytes; try again");
 }
 

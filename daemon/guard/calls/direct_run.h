@@ -1,5 +1,5 @@
 // A Run whose data goes straight between the job and the client: the ends of the pipes, and how
-// those of the client come to it.
+// the client gets its own.
 #pragma once
 
 #include <memory>

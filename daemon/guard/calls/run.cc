@@ -130,10 +130,10 @@ bool Run::may_go_straight(const Decided& decided) {
     if (hands_over_ || !straight_of(asked_, *decided.verdict.action).any()) return true;
     hands_over_ = call_->link().take_hand_over();
     if (hands_over_) return true;
-    refuse(
-        "limit connection", "", Refusal::limit_reached, "connection",
-        "a connection carries one call whose data goes straight, and none where the action's file "
-        "did not say so when it was made; connect once more for this one");
+    refuse("limit connection", "", Refusal::limit_reached, "connection",
+           "a connection can carry one call with direct data, and none if the action's file did "
+           "not say "
+           "so when it was made; make a new connection for this call");
     return false;
 }
 
@@ -215,13 +215,15 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
                "no job can be started at the moment: other starts take too long; try again later");
     } else if (why == Why::held) {
         const bool no_keeper = !environment_.jobs.output_problem().empty();
-        refuse(no_keeper ? "postern-output is not there" : "room was being made on the disk", "",
-               Refusal::unavailable, "",
-               no_keeper
-                   ? "no job can be started at the moment: postern-output, which keeps what jobs "
-                     "write, is not there; the administrator finds more in posternctl status"
-                   : "no job can be started at the moment: room is being made on the disk; try "
-                     "again later");
+        refuse(
+            no_keeper ? "postern-output is not there" : "room was being made on the disk", "",
+            Refusal::unavailable, "",
+            no_keeper
+                ? "no job can be started at the moment: postern-output, which stores what jobs "
+                  "write, does not run or serves another daemon; the administrator finds more in "
+                  "posternctl status"
+                : "no job can be started at the moment: room is being made on the disk; try "
+                  "again later");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");

@@ -8,10 +8,10 @@
 
 namespace postern {
 
-// The bytes in one sendmsg(2) of their own, the descriptors with the first of them; they stay the
-// caller's. Never blocks, and reads nothing. False: nothing was sent, since the client is gone or
-// does not read, or the kernel takes no more descriptors (ETOOMANYREFS); or not all of it, which so
-// few bytes never are.
+// Sends the bytes in one sendmsg(2) of their own, and the descriptors with the first of them; they
+// stay the caller's. Never blocks, and reads nothing. False: nothing was sent, because the client
+// is gone or does not read, or because the kernel takes no more descriptors (ETOOMANYREFS); or only
+// a part was, which does not happen to so few bytes.
 bool give_to_client(int connection, const std::string& bytes,
                     const std::vector<UniqueFd>& descriptors);
 

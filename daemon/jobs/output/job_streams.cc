@@ -71,7 +71,7 @@ Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_p
             continue;
         }
         auto pipe = keeper.take_pipe();
-        if (!pipe) return fail("no pipe is to be had of postern-output");
+        if (!pipe) return fail("postern-output has no pipe ready");
         stream.read_end = std::move(pipe->read_end);
         stream.write_end = std::move(pipe->write_end);
     }

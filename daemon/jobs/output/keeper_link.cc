@@ -82,7 +82,7 @@ void KeeperLink::receive() {
         }
         std::vector<UniqueFd> descriptors = std::move(received.descriptors);
         if (!take(received, descriptors)) {
-            return end("postern-output said what it may not say");
+            return end("postern-output broke the protocol");
         }
     }
 }
@@ -162,8 +162,8 @@ void KeeperLink::was_refused(std::uint32_t process) {
         process != 0 ? "postern-output keeps what jobs write for another posternd, process " +
                            std::to_string(process) + "; stop one of the two"
                      : std::string(
-                           "postern-output waits for another posternd, whose jobs still "
-                           "run, for a minute");
+                           "postern-output still waits for another posternd, which has ended while "
+                           "its jobs run; it serves this one after a minute");
     const bool is_known = problem_ == why;
     end(why);
     if (!is_known) hooks_.lost();

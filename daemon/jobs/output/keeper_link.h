@@ -1,9 +1,9 @@
 // The guard's link to postern-output, which keeps what jobs write (daemon/output/message.h), and a
 // stock of the pipes that it made.
 //
-// Pipes are made there and not here: their pages are charged to the user of whoever made them
-// (pipe(7), /proc/sys/fs/pipe-user-pages-soft), whoever makes them larger, and a job can make its
-// own as large as that. Root's would then be small on the whole host.
+// Pipes are made there and not here, because their pages are charged to the user that made them
+// (pipe(7), /proc/sys/fs/pipe-user-pages-soft), even if somebody else enlarges them, and a job can
+// enlarge its own. If they were root's, all pipes of root's would soon be small on the whole host.
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -40,32 +40,33 @@ class KeeperLink {
     struct Hooks {
         // What it says: kept, all_kept, grown, trouble, finished.
         std::function<void(const output::Message&, std::vector<UniqueFd>& descriptors)> told;
-        // It is gone, or serves another guard: see problem(). It, or another one, says what it has
-        // when it is there again.
+        // It has ended, or serves another guard: see problem(). When it is back, it, or its
+        // successor, says what it has.
         std::function<void()> lost;
-        // What it would not take is to be sent now.
+        // What it did not take before can be sent now.
         std::function<void()> writable;
         // ready() is true again.
         std::function<void()> ready;
     };
 
-    // `owner`: of the jobs, for as long as their folder is where it is; not 0.
+    // `owner`: a number for the directory of the jobs, the same as long as that stays where it is;
+    // not 0.
     KeeperLink(sd_event* event, Connect connect, std::uint64_t owner,
                std::chrono::microseconds follower_stall, Hooks hooks);
     ~KeeperLink() = default;
     KeeperLink(const KeeperLink&) = delete;
     KeeperLink& operator=(const KeeperLink&) = delete;
 
-    // It is there, and has said what it has: it can be told of jobs.
+    // It is connected and has said what it has: it can be told of jobs.
     [[nodiscard]] bool connected() const { return says_all_; }
-    // A job can be started: that, and pipes are in stock.
+    // A job can be started: it is connected, and pipes are in stock.
     [[nodiscard]] bool ready() const;
     // Never waits. The descriptors stay the caller's. False: not now; see Hooks.
     bool send(const output::Message& message, std::span<const int> descriptors = {});
-    // For a job to write into, and to read from. None: the stock is empty, and more will come.
+    // For a job to write into, and to read from. None: the stock is empty; more will come.
     std::optional<Pipe> take_pipe() { return take_from(outputs_); }
     std::optional<Pipe> take_input_pipe() { return take_from(inputs_); }
-    // Why it is not there. Empty: it is.
+    // Why it is not connected. Empty: it is.
     [[nodiscard]] const std::string& problem() const { return problem_; }
 
   private:
@@ -96,14 +97,14 @@ class KeeperLink {
     UniqueFd channel_;
     EventSource source_;
     Timer retry_timer_;
-    Timer pipes_timer_;  // until pipes are asked for again that could not be made
+    Timer pipes_timer_;  // until it is asked again for pipes that it could not make
     std::chrono::milliseconds retry_after_;
     bool says_all_ = false;
     bool full_ = false;
     bool was_ready_ = false;
     std::string problem_;
-    // Enough for the starts of a moment (start_queue.h bounds how many begin in one turn), and few
-    // enough to cost nothing: an empty pipe has no pages.
+    // Enough for the starts of a moment (start_queue.h bounds how many begin in one turn). They
+    // cost next to nothing: an empty pipe has no pages.
     Stock outputs_{output::Kind::want_pipes, 32};
     Stock inputs_{output::Kind::want_inputs, 8};
 };

@@ -7,7 +7,7 @@
 
 namespace postern::jobs {
 
-// Where the question itself fails there is room enough.
+// If the file system can't be asked, there is room enough.
 struct DiskRoom {
     std::uint64_t size = 0;   // bytes of the whole file system
     std::uint64_t free = 0;   // bytes that this process may still take
@@ -22,15 +22,15 @@ inline constexpr std::uint64_t files_of_start = 8;
 
 bool is_room_for_start(const DiskRoom& room);
 
-// How much there ought to be, so that no start has to wait until something has given way: 1 MiB, or
-// a sixteenth of a small file system.
+// How much there ought to be, so that no start has to wait until something was removed: 1 MiB, or a
+// sixteenth of a small file system.
 std::uint64_t spare_room(const DiskRoom& room);
 
 // Whether an error says that there is no room, or a quota of the file system is used up.
 bool is_want_of_room(int error);
 
-// Takes so much, as a file in this folder, and gives it back: what statfs(2) does not tell (quotas)
-// is found out by it. Waits for the disk.
+// Takes that much with a file in this directory, and gives it back: this finds out what statfs(2)
+// does not tell (quotas). Waits for the disk.
 bool can_take_room_of_start(int folder);
 
 }  // namespace postern::jobs

@@ -24,16 +24,16 @@ UniqueFd open_job_folder(int jobs, const JobId& job);
 int replace_file(int folder, const std::string& name, const std::string& new_name,
                  std::string_view text, bool synchronize);
 
-// The record of a job, to the disk. `last`: where there is no room it is put over the old one's own
-// block. 0 or errno.
+// The record of a job, to the disk. `last`: if there is no room, it is written over the old one, in
+// its own block. 0 or errno.
 int put_record(int jobs, const JobId& job, std::string_view text, bool last, bool synchronize);
 
 // All that a guard has made in it, and the folder. 0 or errno.
 int remove_job_folder(int jobs, const JobId& job);
 
-// Frees what the output files occupy, at once, whoever has them open: an unlinked file would
-// occupy it for as long as somebody does. They keep their sizes, so that readers hear how much they
-// miss: all of it is a hole.
+// Frees what the output files occupy, at once, whoever has them open: an unlinked file would occupy
+// it as long as somebody has it open. The files keep their sizes, all of it a hole, so that readers
+// learn how much they miss.
 void empty_output(int folder);
 
 // Whether another process has an output file open. False also where the file system does not tell.

@@ -1,5 +1,5 @@
-// What is kept of jobs, and which of those that are over goes next: the bounds of retention.h
-// without files and without a clock.
+// What is kept of jobs, and which ended job is removed next: the bounds of retention.h, without
+// files and without a clock.
 #pragma once
 
 #include <sys/types.h>
@@ -21,43 +21,44 @@ namespace postern::jobs {
 
 class KeptJobs {
   public:
-    // Of one that is over: by time of the end, then by job.
+    // Of an ended job: ordered by the time of its end, then by job.
     using Age = std::pair<Time, JobId>;
 
     // Precondition: no bound is 0.
     void set_bounds(const Retention& bounds) { bounds_ = bounds; }
-    // Whether somebody reads the output of a job, as far as is known: of one payer's jobs the
-    // oldest that nobody reads goes before those.
+    // Whether somebody reads the output of a job, as far as is known: of one payer's jobs, the
+    // oldest that nobody reads is removed before those.
     void set_is_read(std::function<bool(const JobId& job)> is_read) {
         is_read_ = std::move(is_read);
     }
 
-    // One that is over. `has_key`: that stands for it.
+    // An ended job. `has_key`: a key stands for it.
     void add(const Age& age, uid_t payer, bool has_key, const Occupied& occupied);
     [[nodiscard]] bool has_key(const Age& age) const { return over_.at(age).has_key; }
-    // All but its key goes, of a whole one. Returns how many bytes that frees.
+    // Of a whole one, all but the key is removed. Returns how many bytes that frees.
     std::uint64_t reduce(const Age& age);
-    // It goes, whole or not. Returns how many bytes that frees.
+    // It is removed, whole or not. Returns how many bytes that frees.
     std::uint64_t forget(const Age& age);
     // Of those that are kept for their key alone.
     [[nodiscard]] std::optional<Age> oldest_key() const;
     // Whether one more key of this payer can be remembered for as long as it must be.
     [[nodiscard]] bool has_room_for_key(uid_t payer) const;
 
-    // What a job that is not over has stored so far. Returns how much it may: less than it has
-    // where it is to give up its oldest bytes. Whoever has no more than his even share of what
-    // running jobs may have is never asked to.
+    // What a running job has stored so far. Returns how much it may store: less than it has if it
+    // is to give up its oldest bytes, which is never asked of payers that have no more than an even
+    // share of what running jobs may have.
     std::uint64_t set_running(const JobId& job, uid_t payer, std::uint64_t bytes);
     void forget_running(const JobId& job);
 
-    // A whole one that is to go for the bounds of this payer or for those of all, and which bound
-    // that is. The newest of a payer stays for his own, the newest of all whatever the bounds.
+    // A whole one that is to be removed for the bounds of this payer or of all, and which bound
+    // that is. A payer's own bounds never remove the payer's newest, and no bound the newest of
+    // all.
     enum class Bound : std::uint8_t { records, stored_of_payer, stored };
     [[nodiscard]] std::optional<std::pair<Age, Bound>> beyond_bounds(uid_t payer) const;
-    // A whole one that is to go where the disk has no room: the oldest of the payer that has stored
-    // most. `newest`: even where that is the newest of all.
+    // The whole one to remove when the disk has no room: the oldest of the payer that has stored
+    // most. `newest`: even if that is the newest of all.
     [[nodiscard]] std::optional<Age> next_for_room(bool newest) const;
-    // What it would free, at least, if all whole ones went.
+    // How much would be freed, at least, if all whole ones were removed.
     [[nodiscard]] std::uint64_t freeable(bool newest) const;
     [[nodiscard]] std::size_t whole() const { return whole_.size(); }
 

@@ -42,8 +42,8 @@ struct Record {
     std::uint64_t pid_start = 0;
     std::string cgroup;  // its folder; empty: it has none
     std::string unit;    // its name, where systemd supervises the job; else empty
-    // Its streams' pipes: 1 where both are one. 0: it writes to its files itself (a version
-    // before). All of them are kept, but for standard output's where that goes straight.
+    // How many pipes its streams have: 1 if both share one. 0: it writes to its files itself
+    // (version 0.1.0). All are kept, except standard output's if that goes straight.
     std::uint32_t pipes = 0;
     std::uint64_t stored_output = 0;  // bytes to be kept of each stream, where it has pipes
     bool kill_on_disconnect = false;

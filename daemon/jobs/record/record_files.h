@@ -51,23 +51,23 @@ class RecordFiles {
     // nothing. `last`: on a full disk it is put over the old one's own block. Error: why not; then
     // the one before is still there.
     Status write(const JobId& job, std::string text, bool last);
-    // As the last one; what the job's output occupies is freed with it, whoever reads it. An empty
-    // text: that alone.
+    // As write(), and frees what the job's output occupies, whoever reads it. An empty text: only
+    // frees.
     void reduce(const JobId& job, std::string text);
     // The folder of the job with all that a guard has made in it, after what is still to be copied
     // to it. A folder that stays is told.
     void remove(const JobId& job);
-    // Whether some of that is still to be done: there is more room afterwards.
+    // Whether some of that is still to be done, so that there will be more room afterwards.
     [[nodiscard]] bool frees() const;
 
-    // Whether a record could not be written for want of room since it was asked last.
+    // Whether a record could not be written for want of room since this was last asked.
     [[nodiscard]] bool wanted_room();
     // From now on looks for room for the start of a job, twice a second, until there is.
     void look_for_room();
-    // Whether it was found since it was asked last.
+    // Whether it was found since this was last asked.
     [[nodiscard]] bool found_room();
 
-    // Readable when there is something to tell, or the answer to one of these questions is new.
+    // Readable when there is something to tell, or one of these answers has changed.
     [[nodiscard]] int news() const;
     // Tells what went wrong, or right again, since.
     void tell_news();

@@ -30,11 +30,11 @@
 
 namespace postern::jobs {
 
-// Told what becomes of ended jobs and of the disk. Must not call the store.
+// What happens to ended jobs and to the disk. Must not call the store.
 struct StoreHooks {
-    // Its output, and its record but for a young key, have given way.
+    // Its output was removed to make room, and its record unless its key is young.
     std::function<void(const Record& job, const std::string& why, bool for_room)> evicted;
-    // The disk is full: what could not be written, where and why. And that it is so no more.
+    // The disk is full: where, and why nothing can be written. And: it has room again.
     std::function<void(const std::string& path, const std::string& why)> disk_full;
     std::function<void(const std::string& path)> disk_has_room;
 };
@@ -79,29 +79,29 @@ class RecordStore {
 
     // ---- Room on the disk ----
     //
-    // What is over gives way to what is to be written: the oldest of the payer that has stored
-    // most, until there is room. The thread of RecordFiles frees it; it is free at once then,
-    // whoever has it open. Where all of it together would not be enough nothing goes, and the disk
-    // is full: looked for twice a second, until there is room again.
+    // Ended jobs are removed for what is to be written: the oldest of the payer that has stored
+    // most, until there is room. The thread of RecordFiles frees their space, at once, whoever has
+    // the files open. If removing all of them would not be enough, nothing is removed, and the disk
+    // is full: it is looked at twice a second, until there is room again.
     enum class Room : std::uint8_t {
         there,
-        soon,  // something is giving way: ask again in a moment
+        soon,  // something is being removed: ask again in a moment
         none,  // the disk is full
     };
     // For one more job.
     Room room_for_start();
-    // The jobs that are over whose output was not to be stored at all.
+    // The ended jobs whose output was not to be stored at all.
     [[nodiscard]] std::vector<JobId> unstored() const;
-    // What a job that is over has written is to be stored no longer.
+    // The output of an ended job is no longer to be stored.
     void empty_output(const JobId& job) { files_->reduce(job, {}); }
     // A byte of a running job's output could not be written for want of room (ENOSPC, EDQUOT), or a
     // file could not be made; `bytes` are to be written. `soon`: try again in a moment, else
     // `none`.
     Room make_room(std::uint64_t bytes);
-    // What the output of a job that is not over occupies on the disk by now, told when it has
-    // changed by much; counts until write_last() or remove(). What is over gives way to it, beyond
-    // the bounds of retention.h. Returns how many bytes it may occupy: less than `bytes` where it
-    // is to give up its oldest. Whoever has no more than an even share is never asked to.
+    // What the output of a running job occupies on the disk by now; to be called when it has
+    // changed by much. Counts until write_last() or remove(). Ended jobs are removed for it, beyond
+    // the bounds of retention.h. Returns how many bytes it may occupy: less than `bytes` if it is
+    // to give up its oldest, which is never asked of those that have no more than an even share.
     std::uint64_t set_size(const JobId& job, uid_t payer, std::uint64_t bytes);
     // Whether something is giving way to what could not be written.
     bool gives_way();

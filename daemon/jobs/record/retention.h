@@ -1,9 +1,9 @@
 // How much is kept of jobs, of each payer (Requester::payer) and in all.
 //
-// Of the records of jobs that are over the oldest go: in all, those of the payer that has most. The
-// newest of a payer stays. Of what jobs have stored (outputs and records, as what they occupy on
-// the disk, those of running jobs included) the oldest of the payer that has most go, of those that
-// are over. Of one payer's, those whose output is being read go last.
+// Beyond a number of records, the oldest of ended jobs are removed: in all, those of the payer that
+// has most. The newest of a payer stays. Beyond an amount of what jobs have stored (outputs and
+// records, by what they occupy on the disk, running jobs included), the oldest ended jobs of the
+// payer that has most are removed. Of one payer's, those whose output is being read are last.
 //
 // A key is known for limits::key_memory after the end of its job, whatever the bounds: until then
 // its record stays where it would have gone, without output and arguments, and there is room for
@@ -24,7 +24,7 @@ struct Retention {
     std::uint64_t output_bytes = 0;
 };
 
-// With the defaults for a file system of this size in the place of 0.
+// With the defaults for a file system of this size instead of 0.
 Retention with_defaults(Retention retention, std::uint64_t disk_size);
 
 }  // namespace postern::jobs

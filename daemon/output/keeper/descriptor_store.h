@@ -1,13 +1,13 @@
-// Which read ends the service manager holds for us, should keeper and guard both be gone.
+// Which read ends the service manager holds for us, in case keeper and guard both end.
 //
-// A message about a descriptor costs the manager milliseconds, growing with what it stores. So only
-// those of jobs that have run for some time are stored, and at most one message about a descriptor
-// is sent in a second.
+// Each message about a descriptor costs the manager milliseconds, and more the more it stores. So
+// only descriptors of jobs that have run for some time are stored, and at most one such message is
+// sent in a second.
 //
-// It must never be the last one that closes an end of a pipe, which may stand still for ever
-// (workers.h), and with it the whole host. So what it may have stored is held here until it has
-// said that it has removed it (sd_notify(3), BARRIER=1: it closes a descriptor of ours once all
-// that came before is done).
+// The manager must never be the last one to close an end of a pipe: that may stand still for ever
+// (workers.h), and with it the whole host. So what it may have stored is held here as well, until
+// the manager has confirmed that it has removed it (sd_notify(3), BARRIER=1: it closes a descriptor
+// of ours when everything before is done).
 #pragma once
 
 #include <chrono>
@@ -42,14 +42,14 @@ class DescriptorStore {
     static std::string name_of(const Mover::Name& name);
     static std::optional<Mover::Name> parse(const std::string& name);
 
-    // A read end is kept from now on, and stays open until it is removed; or came from the store.
+    // A read end is kept from now on, and stays open until remove(); or it came from the store.
     void add(const Mover::Name& name, int pipe, Clock::time_point now);
     void add_stored(const Mover::Name& name);
-    // These are its descriptors, which Workers close for this owner, now or later.
+    // Workers close these descriptors of it, now or later, in the turns of this owner.
     void remove(const Mover::Name& name, std::uint64_t owner, std::vector<UniqueFd> descriptors);
 
-    // This process is about to end: all that are not stored yet are to be, without sparing anybody.
-    // False: call it again, the manager does not take more now, or has not done all of it yet.
+    // This process is about to end: stores all that are not stored yet, at once. False: call it
+    // again; the manager takes no more at the moment, or has not done all of it yet.
     bool store_all();
 
     [[nodiscard]] std::optional<Clock::time_point> due() const;
@@ -74,11 +74,11 @@ class DescriptorStore {
     std::uint64_t number_;
     Workers& workers_;
     std::map<std::string, Entry> entries_;
-    // Those to be stored, the oldest first; some may be gone.
+    // Those to be stored, the oldest first; some may have been removed.
     std::deque<std::pair<std::string, Clock::time_point>> order_;
-    std::deque<std::pair<std::string, Held>> removed_;  // which is not said yet
-    std::vector<Held> unasked_;                         // said, and no question followed
-    std::vector<Held> asked_;                           // until the answer to it
+    std::deque<std::pair<std::string, Held>> removed_;  // the manager was not told yet
+    std::vector<Held> unasked_;                         // told, and no barrier followed
+    std::vector<Held> asked_;                           // until the answer to the barrier
     UniqueFd answer_;
     bool asked_at_last_ = false;
     Clock::time_point next_;  // not before

@@ -24,7 +24,7 @@ class GuardLink {
 
     [[nodiscard]] int descriptor() const { return channel_.get(); }
     [[nodiscard]] pid_t process() const { return process_; }
-    // Somebody has the other end; what was said before may still be to be heard.
+    // Somebody has the other end. If not, what was said before may still wait to be heard.
     [[nodiscard]] bool is_alive() const;
 
     enum class Heard : std::uint8_t {
@@ -40,15 +40,15 @@ class GuardLink {
     };
     Hearing hear();
 
-    // At once, with what stays the caller's; or not.
+    // At once or not at all. The descriptors stay the caller's.
     channel::Sent send(const Message& message, std::span<const int> descriptors);
     // In its turn.
     void queue(const Message& message) { waiting_.push_back(message); }
     // Sends what waits.
     channel::Sent flush();
 
-    // A guard that does not read what is said to it is not heard before it does: what waits for it
-    // is what its own messages made, and for each stream one message or two of what happens.
+    // A guard that does not read is not heard until it does. So what waits for it is bounded:
+    // answers to its own messages, and one or two messages for each stream.
     [[nodiscard]] bool is_heard() const { return waiting_.size() < most_waiting; }
     static constexpr std::size_t most_waiting = 1024;
 

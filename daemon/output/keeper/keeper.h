@@ -29,7 +29,8 @@ class Keeper final : private Mover::Listener {
     struct Parts {
         UniqueFd null;      // /dev/null, for writing
         UniqueFd end_sign;  // readable once the process is to end (signalfd(2))
-        // The one: the guard's child, which ends with it. Or the other: a service.
+        // Either the channel (a child of the guard, which ends with it) or the listener (a
+        // service).
         UniqueFd channel;
         std::optional<GuardListener> listener;
         ServiceManager manager;
@@ -39,12 +40,11 @@ class Keeper final : private Mover::Listener {
     // Errors: the kernel can't watch its descriptors.
     static Result<std::unique_ptr<Keeper>> create(Parts parts);
 
-    // Its threads, with what rights the process has by now.
+    // Starts its threads, with the rights that the process has by now.
     Status start() { return workers_->start(); }
 
-    // Until the end. True: as it should be; false: the guard whose child this is was wrong. After
-    // it the process has to exit, and this is never to be destroyed: a thread may stand still for
-    // ever.
+    // Until the end. False: the guard, whose child this is, broke the protocol. Afterwards the
+    // process must exit without destroying this: a thread may stand still for ever.
     bool run();
 
     Keeper(const Keeper&) = delete;

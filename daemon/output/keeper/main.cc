@@ -1,10 +1,10 @@
-// postern-output: keeps what jobs write, and has no power of its own.
+// postern-output: keeps what jobs write, and has no rights of its own.
 //
 //     postern-output --service               as a service: guards connect to its socket in
 //                                            $RUNTIME_DIRECTORY, and what it keeps outlives them
 //     postern-output [--uid UID --gid GID]   started by posternd, with the channel on descriptor 3:
-//                                            becomes this user, or stays who one is (a guard that
-//                                            serves its own user only)
+//                                            becomes this user; without ids (a guard that serves
+//                                            its own user only) stays the user that it is
 // Exit status: 0 the guard closed the channel, or SIGTERM came; 1 something is broken; 2 usage.
 
 #include <fcntl.h>

@@ -1,10 +1,10 @@
-// All streams that are kept. Each is moved by turns, which threads take (workers.h): so much of
-// one, then the next one, so that none that is written to as fast as can be keeps the others
+// All streams that are kept. They are moved in turns, by threads (workers.h): some bytes of one,
+// then the next one, so that a stream that is written to without pause does not keep the others
 // waiting.
 //
 // A stream is looked at when something was written to it, and when what holds it back changes; one
-// that nobody writes to costs nothing. What is wanted of a stream while a thread has it counts from
-// its next turn on.
+// that nobody writes to costs nothing. A new demand that comes while a thread has the stream counts
+// from its next turn on.
 #pragma once
 
 #include <array>
@@ -42,7 +42,7 @@ class Mover {
         virtual void grown(const Name& name, std::uint64_t size) = 0;
         virtual void in_trouble(const Name& name, int error, std::uint64_t size) = 0;
         virtual void finished(const JobId& job, const Sizes& sizes) = 0;
-        // A stream is not kept any more. These are to be closed, in their order, by Workers.
+        // A stream is no longer kept. These are to be closed by Workers, in this order.
         virtual void lets_go(const Name& name, std::uint64_t owner,
                              std::vector<UniqueFd> descriptors) = 0;
 
@@ -50,20 +50,19 @@ class Mover {
         ~Listener() = default;
     };
 
-    // All outlive it. `null`: /dev/null. Numbers in `poll` are its own from `first_number` on.
+    // All of these outlive it. `null`: /dev/null. It uses numbers from `first_number` on in `poll`.
     Mover(PollSet& poll, Workers& workers, Listener& listener, UniqueFd null)
         : poll_(poll), workers_(workers), listener_(listener), null_(std::move(null)) {}
     Mover(const Mover&) = delete;
     Mover& operator=(const Mover&) = delete;
-    // No turn is being taken.
+    // Precondition: no turn is being taken.
     ~Mover() = default;
 
     static constexpr std::uint64_t first_number = 16;
 
-    // As the messages of these names have it. What is not kept is no error. `descriptors`: read
-    // end; file, but for a stream whose file is with the guard alone; write end, where there is
-    // one. False: one is not what it has to be, or the kernel can't watch one more; what was kept
-    // before stays so.
+    // As the messages of these names say. A stream that is not kept is not an error. `descriptors`:
+    // read end; file, unless only the guard has it; write end, if there is one. False: one of them
+    // is not what it must be, or the kernel can't watch one more; what was kept before stays so.
     bool keep(const Name& name, std::uint64_t owner, std::vector<UniqueFd> descriptors,
               const Demand& demand);
     void watch(const Name& name, const Demand& demand);
@@ -71,12 +70,12 @@ class Mover {
     void finish(const JobId& job);
     void forget(const JobId& job);
 
-    // A guard has connected, who said this; or there is none any more: from then on those who
-    // follow are taken to stand still.
+    // A guard has connected and said this; or there is none any more: from then on all followers
+    // count as standing still.
     void guard_came(std::uint64_t window, std::chrono::microseconds stall);
     void guard_went(Clock::time_point now);
 
-    // What the keeper has of a stream, to be told to a guard. Nothing: it is not kept.
+    // What the keeper has of a stream, to tell it to a guard. Nothing: it is not kept.
     struct Holding {
         int pipe = -1;
         int file = -1;       // none: -1

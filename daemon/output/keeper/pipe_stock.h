@@ -16,14 +16,14 @@ namespace postern::output {
 
 class PipeStock {
   public:
-    // `kind`: of the messages that bring them. `mode`: lets a job, whoever it is, open its own end
-    // again by name (/dev/stdout, /dev/stdin), and not the other one: what may write may not read
-    // what others wrote. Nobody else has the pipe below its /proc.
+    // `kind`: of the messages that carry them. `mode`: lets a job, whatever its user, open its own
+    // end again by name (/dev/stdout, /dev/stdin), but not the other end: who may write may not
+    // read what others wrote. Nobody else has the pipe below its /proc.
     PipeStock(Kind kind, mode_t mode) : kind_(kind), mode_(mode) {}
 
-    // So many more.
+    // This many more.
     void want(std::uint32_t count);
-    // Those that are wanted, as far as it takes them now.
+    // Sends those that are wanted, as far as the guard takes them now.
     channel::Sent give(GuardLink& guard);
     // There is no guard any more.
     void stop();

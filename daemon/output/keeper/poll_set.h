@@ -20,12 +20,12 @@ class PollSet {
 
     // False: the kernel takes no more of them.
     bool add(int descriptor, std::uint32_t events, std::uint64_t number);
-    // By any thread, as the kernel has it.
+    // May be called by any thread.
     void change(int descriptor, std::uint32_t events, std::uint64_t number);
-    // Before it is closed: as others hold what it refers to, the kernel would go on watching.
+    // Before it is closed: others hold the same pipe, so the kernel would continue to watch it.
     void remove(int descriptor);
 
-    // What happened; nothing after so long, or where a signal came. No time: as long as it takes.
+    // What happened; empty after `time`, or if a signal came. No time: waits as long as it takes.
     std::span<const epoll_event> wait(std::optional<std::chrono::steady_clock::duration> time);
 
   private:

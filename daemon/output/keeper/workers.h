@@ -1,18 +1,18 @@
-// Threads for what may stand still for ever, and nothing can end.
+// Threads for calls that may stand still for ever, and that nothing can end.
 //
-// Whoever writes into a pipe holds its lock while the kernel reads the bytes out of his memory,
-// which may be a file of a file system that never answers (FUSE, NFS). Until then splice(2),
-// ioctl(2) with FIONREAD, fcntl(2) with F_GETPIPE_SZ and the last close(2) of either end wait for
-// that lock, where not even SIGKILL reaches them. A job's pipe is open to every process of the
-// job's user. So no such call is ever made by the loop: these threads make them, and one that
-// stands still is left to itself.
+// Whoever writes into a pipe holds its lock while the kernel reads the bytes out of the writer's
+// memory, which may be a file of a file system that never answers (FUSE, NFS). Until then
+// splice(2), ioctl(2) with FIONREAD, fcntl(2) with F_GETPIPE_SZ and the last close(2) of either end
+// wait for that lock, where not even SIGKILL reaches them. A job's pipe is open to every process of
+// the job's user. So the loop never makes such a call: these threads do, and one that stands still
+// is left alone.
 //
-// Each piece of work is somebody's, an owner's. Owners take turns, and what they have to do follows
-// in its order: however much one of them has, another's is next. Of one owner few are begun at a
-// time, so that none gets hold of all threads; and few altogether, as there are few processors,
-// those left out that were begun long ago: they stand still.
+// Each piece of work belongs to an owner. Owners take turns, and the work of one is done in its
+// order: however much one has, another's is next. Only a few pieces of one owner are begun at a
+// time, so that nobody can occupy all threads. And only a few are begun altogether, as there are
+// few processors; those that were begun long ago stand still and do not count.
 //
-// Only `run` is called by a thread; all else belongs to the loop.
+// Only `run` is called by a thread; everything else belongs to the loop.
 #pragma once
 
 #include <pthread.h>
@@ -47,7 +47,7 @@ class Workers {
     static constexpr std::size_t most_fresh = 4;
     static constexpr std::chrono::milliseconds fresh{50};
 
-    // From begin() on until end() what `run` uses is the thread's, and nobody else touches it.
+    // From begin() until end(), what `run` uses belongs to the thread, and nobody else touches it.
     class Work {
       public:
         virtual void begin(Clock::time_point now) = 0;

@@ -231,8 +231,8 @@ class Parser {
             }
             if (spec->multiline) {
                 document_.report(node, "the argument " + in_quotes(piece.text) +
-                                           " is multiline, which no command line is; hand it over "
-                                           "in \"stdin\"");
+                                           " is multiline and can't stand on a command line; use "
+                                           "it in \"stdin\"");
             }
             if (spec->secret) {
                 document_.report(node, "the argument " + in_quotes(piece.text) +

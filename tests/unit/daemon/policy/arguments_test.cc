@@ -342,10 +342,10 @@ TEST(Arguments, SeveralLinesAreNoCommandLine) {
         R"({"type": "string", "multiline": true}}})";
     const auto action = parse_action("a", "/a.json", text, own_options());
     ASSERT_FALSE(action);
-    EXPECT_EQ(
-        action.error().message,
-        "/a.json:1:57: exec[1]: the argument \"t\" is multiline, which no command line is; hand "
-        "it over in \"stdin\"");
+    EXPECT_EQ(action.error().message,
+              "/a.json:1:57: exec[1]: the argument \"t\" is multiline and can't stand on a command "
+              "line; use "
+              "it in \"stdin\"");
 }
 
 TEST(Arguments, Input) {

@@ -43,7 +43,8 @@ TEST(ActionErrors, NoJson) {
 TEST(ActionErrors, Keys) {
     const std::string known =
         "summary, description, exec, stdin, input, output, arguments, allow, deny, user, group, "
-        "groups, environment, workingDirectory, timeout, onDisconnect, datagram, stderr, sandbox, "
+        "groups, environment, workingDirectory, timeout, onDisconnect, datagram, stderr, "
+        "storedOutput, sandbox, "
         "$schema";
     expect_errors({
         {with("  \"alow\": []"),
