@@ -24,7 +24,7 @@ Result<UniqueFd> program_of(const policy::Action& action);
 // /dev/null, or a sealed file. Error: no descriptor or memory is to be had.
 Result<UniqueFd> stdin_of(const policy::Command& command, int pipe_end);
 
-// Which of the output files is its standard error.
+// Which stream takes its standard error: 0 if the action puts it into standard output.
 std::size_t error_stream(const policy::Action& action);
 
 }  // namespace postern::jobs

@@ -99,7 +99,7 @@ Result<StateFolder> StateFolder::open(const std::string& state_folder) {
     }
     constexpr unsigned of_device = 40;
     folder.number = (std::uint64_t{status.st_dev} << of_device) ^ status.st_ino;
-    // Jobs' output files can be written by anyone who gets this far.
+    // It holds what jobs wrote: for this user alone.
     if (status.st_uid != geteuid() || fchmod(folder.jobs.get(), 0700) < 0) {
         return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
                     "; move it away");
