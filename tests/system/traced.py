@@ -45,8 +45,9 @@ def ended(strace):
     return killed
 
 
-def calls_of(pid, log):
-    """(name, ordinal among those of that name, kind) of each system call of the process's main thread.
+def calls_of(pid, log, threads=False):
+    """(name, ordinal among those of that name, kind) of each system call of the process's main thread, or of
+    each of its threads: strace counts in each for itself.
 
     A kind is a name; of sendmsg also to whom, since a message to systemd is another than one to a
     session.
@@ -55,11 +56,11 @@ def calls_of(pid, log):
     calls = []
     for line in log.read_text().splitlines():
         found = re.match(r"(\d+) +(\w+)\((?:\d+<([^>]*))?", line)
-        if found and int(found.group(1)) == pid:
+        if found and (threads or int(found.group(1)) == pid):
             name = found.group(2)
-            counts[name] += 1
+            counts[found.group(1), name] += 1
             target = re.sub(r"\d+", "", found.group(3) or "") if name == "sendmsg" else ""
-            calls.append((name, counts[name], (name, target)))
+            calls.append((name, counts[found.group(1), name], (name, target)))
     return calls
 
 
