@@ -225,3 +225,35 @@ def test_a_job_that_writes_nothing_wakes_nobody(host, declare, configure, let):
         lambda: int(host.run("stat", "-c", "%b", path).stdout) * 512 <= 4 << 20, 20, "it is bounded")
     host.run("pkill", "-KILL", "posternctl")
     client.communicate()
+
+
+# splice(2) of nothing that comes: it has the pipe's lock all the while (Linux 6.18, SYS_splice on x86-64).
+STANDS_STILL = """use Socket; socketpair(my $here, my $there, AF_UNIX, SOCK_STREAM, 0);
+open(my $pipe, '>>', "/proc/$ARGV[0]/fd/1") or die; $| = 1; print "ready\\n";
+syscall(275, fileno($here), 0, fileno($pipe), 0, 4096, 0);"""
+
+
+def test_a_stranger_in_the_middle_of_a_write_holds_up_nobody(host, declare, let):
+    """Whoever closes the last descriptor of an end of that pipe waits for him: not systemd, not the daemon."""
+    declare(held=shell(f"echo first; {UNTIL_LET}; exit 3"), other=shell("echo hi"))
+    client = spawn(host, "held")
+    assert client.stdout.readline() == "first\n"
+    unit = wait_for_unit(host)
+    main = host.property(unit, "MainPID")
+    pipe = host.run("readlink", f"/proc/{main}/fd/1").stdout.strip()
+    stranger = host.spawn("perl", "-e", STANDS_STILL, main)
+    assert stranger.stdout.readline() == "ready\n"
+    assert run(host, "other") == (0, "hi\n", "")
+    let()
+    assert client.stdout.read() == ""
+    assert (client.wait(60), client.stderr.read()) == (3, "")
+    daemon = host.property("posternd.service", "MainPID")
+    booted_host.wait_until(
+        lambda: job_units(host) == [] and pipe not in host.run("ls", "-l", f"/proc/{daemon}/fd").stdout, 60,
+        "systemd and the daemon have let it go")
+    assert stranger.poll() is None
+    assert host.run("systemctl", "is-active", *BOTH, timeout=20).stdout == "active\nactive\n"
+    assert run(host, "other") == (0, "hi\n", "")
+    host.run("pkill", "-KILL", "perl")
+    stranger.communicate()
+    assert run(host, "other") == (0, "hi\n", "")

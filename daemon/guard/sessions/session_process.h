@@ -111,11 +111,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     // Null: it has no such one.
     [[nodiscard]] ConnectionInfo* connection(channel::ConnectionId id);
 
-    // Calls that go on are kept by their connection, which must be there.
     // As CallLink has them.
     bool take_hand_over(channel::ConnectionId id);
     bool hand_over(channel::ConnectionId id, const std::string& bytes,
                    const std::vector<UniqueFd>& descriptors);
+    // Calls that go on are kept by their connection, which must be there.
     void keep(channel::ConnectionId id, channel::RequestId request,
               std::unique_ptr<OngoingCall> call);
     void forget(channel::ConnectionId id, channel::RequestId request);

@@ -157,11 +157,7 @@ TEST_F(DatagramReceiverTest, LetsNoDescriptorIn) {
     EXPECT_EQ(send(unbound.get(), "y"), 1);
     EXPECT_FALSE(receive().packet.descriptors);
 }
-#endif
 
-// ThreadSanitizer takes a descriptor for one and the same in all threads that have its number,
-// which in the thread that starts programs it is not.
-#ifndef __SANITIZE_THREAD__
 // Whoever holds the socket before the guard is started does not refuse them.
 TEST_F(DatagramReceiverTest, LetsNoDescriptorInThatWasSentBeforeTheyWereRefused) {
     let_descriptors_through(true);
@@ -192,11 +188,7 @@ TEST_F(DatagramReceiverTest, LetsNoDescriptorInThatWasSentBeforeTheyWereRefused)
     EXPECT_EQ(send(unbound.get(), "c"), 1);
     EXPECT_FALSE(receive().packet.descriptors);
 }
-#endif
 
-// ThreadSanitizer takes a descriptor for one and the same in all threads that have its number,
-// which in the thread that starts programs it is not.
-#ifndef __SANITIZE_THREAD__
 // What can't be dropped elsewhere stays where it is.
 TEST_F(DatagramReceiverTest, LeavesAPacketWithDescriptorsThatNobodyDrops) {
     let_descriptors_through(true);
