@@ -134,14 +134,14 @@ bool admitted(const Action& action, const Template& element) {
     });
 }
 
-struct Input {
+struct FuzzedArguments {
     Action action;
     Arguments given;
 };
 
-Input read(std::string_view lines) {
+FuzzedArguments read(std::string_view lines) {
     static const auto pattern = std::make_shared<const re2::RE2>("[a-z-]*");
-    Input input;
+    FuzzedArguments input;
     Action& action = input.action;
     action.program = "/usr/bin/true";
     Texts elements;
@@ -227,7 +227,7 @@ Texts check_value(const ArgumentSpec& spec, const Value& value) {
         value)};
 }
 
-void check_command(const Input& input, const policy::Command& command) {
+void check_command(const FuzzedArguments& input, const policy::Command& command) {
     std::map<std::string, Texts, std::less<>> texts;
     for (const NamedValue& value : input.given) {
         const ArgumentSpec* const spec = find(input.action, value.name);
@@ -272,7 +272,7 @@ void check_command(const Input& input, const policy::Command& command) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    const Input input = read(std::string_view(reinterpret_cast<const char*>(data), size));
+    const FuzzedArguments input = read(std::string_view(reinterpret_cast<const char*>(data), size));
     const auto command = policy::bind_arguments(input.action, input.given);
     if (command) {
         check_command(input, *command);
