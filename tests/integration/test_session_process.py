@@ -192,8 +192,9 @@ while True:
 def test_who_stops_all_its_processes_and_may_have_no_more_slows_nobody_else(start_guard):
     as_games = {**WHO, "user": "games", "timeout": "1h"}
     as_bin = {**WHO, "user": "bin"}
+    # Of the user of postern-output other guards have some as well, with their threads.
     guard = start_guard({"as-games": as_games, "as-bin": as_bin}, under=["prlimit", "--nproc=30"],
-                        options=["--limit", "killGrace=0s"])
+                        options=["--limit", "killGrace=0s", "--output-user", "news"])
     # As fast as this machine is at this moment, and nobody stops anything.
     quiet = start_guard({"as-bin": as_bin})
     attackers = [guard.connect(as_=GAMES) for _ in range(4)]

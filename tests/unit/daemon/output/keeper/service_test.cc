@@ -363,6 +363,9 @@ TEST(KeeperAsAService, GivesWriteEndsBack) {
     EXPECT_EQ(second.finish(job(1)), (Sizes{5, 0}));
 }
 
+// UndefinedBehaviorSanitizer looks at objects through a pipe, for which there is no descriptor
+// then.
+#ifndef POSTERN_SANITIZED
 TEST(KeeperAsAService, WithoutADescriptorForAConnectionItWaits) {
     const TemporaryDirectory folder(0755);
     constexpr std::size_t descriptors = 40;
@@ -400,6 +403,7 @@ TEST(KeeperAsAService, WithoutADescriptorForAConnectionItWaits) {
     second.greet(kept, finished);
     second.want_pipe();
 }
+#endif
 
 }  // namespace
 }  // namespace postern::output
