@@ -30,7 +30,7 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
     strace = traced(guard, "-o", str(log), "-yy")
     assert run(host, "once") == (7, "begin\nend\n", "")
     strace.terminate()
-    strace.wait(10)
+    strace.wait(60)
     calls = calls_of(guard, log)
     points = calls if every else some_of_each_kind(calls, 1)
     assert {"sendmsg", "recvmsg", "epoll_wait", "renameat"} <= {name for name, _, _ in points}
@@ -70,7 +70,7 @@ def test_the_guard_is_killed_while_output_flows(host, declare, tmp_path):
     strace = traced(host, "-o", str(log), "-yy")
     assert run(host, "flows") == (7, *expected)
     strace.terminate()
-    strace.wait(10)
+    strace.wait(60)
     killed = 0
     points = one_of_each_kind(calls_of(guard, log))
     for name, ordinal, kind in points:
@@ -81,7 +81,7 @@ def test_the_guard_is_killed_while_output_flows(host, declare, tmp_path):
             strace.kill()
         else:
             killed += 1
-        strace.wait(10)
+        strace.wait(60)
         assert done == (7, *expected), (kind, ordinal)
     assert killed >= len(points) // 2, (killed, points)
 
@@ -100,7 +100,7 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
         booted_host.wait_until(lambda: host.exists("/run/slow"), 60, "the job runs")
         assert states_of_records(host) & {"starting"}
         host.kill_outside(guard)
-        strace.wait(10)
+        strace.wait(60)
     else:
         client = spawn(host, "slow")
         wait_for_unit(host)

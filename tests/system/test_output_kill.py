@@ -39,7 +39,7 @@ def test_killed_at_any_point_while_output_flows(host, declare, tmp_path, unit, e
     strace = traced(pid, "-o", str(log), "-yy")
     assert run(host, "numbers") == (3, EXPECTED, EXPECTED)
     strace.terminate()
-    strace.wait(10)
+    strace.wait(60)
     # The keeper moves bytes in threads; the guard's processes are not its threads.
     points = some_of_each_kind(calls_of(pid, log, threads=unit == "postern-output.service"), each)
     needed = {"posternd.service": {"sendto", "recvmsg", "epoll_wait", "renameat"},

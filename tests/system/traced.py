@@ -41,7 +41,7 @@ def ended(strace):
     killed = strace.poll() is not None
     if not killed:  # fewer calls than the time before
         strace.kill()  # what it traced goes on; asked politely it may wait for that for long
-    strace.wait(10)
+    strace.wait(60)
     return killed
 
 
