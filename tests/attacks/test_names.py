@@ -24,7 +24,7 @@ first:x:{BOB.uid}:{BOB.gid}::/home/first:/bin/false
 second:x:{BOB.uid}:64202::/home/second:/bin/sh
 other:x:20231234:64300::/home/other:/bin/sh
 """
-GROUP = f"""root:x:0:
+GROUP = """root:x:0:
 daemon:x:1:
 tape:x:64500:first
 disk:x:64501:second

@@ -8,7 +8,6 @@ import selectors
 import threading
 import time
 
-import harness
 from counted import Client, numbered, python
 from wire import message
 

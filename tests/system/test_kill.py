@@ -67,21 +67,16 @@ def test_the_guard_is_killed_while_output_flows(host, declare, tmp_path):
                      for first in (1_000_000, 2_000_000))
     log = tmp_path / "calls"
     guard = guard_pid(host)
-    strace = traced(host, "-o", str(log), "-yy")
+    strace = traced(guard, "-o", str(log), "-yy")
     assert run(host, "flows") == (7, *expected)
     strace.terminate()
     strace.wait(60)
     killed = 0
-    points = one_of_each_kind(calls_of(guard, log))
+    points = some_of_each_kind(calls_of(guard, log), 1)
     for name, ordinal, kind in points:
-        strace = traced(host, "-o", "/dev/null", "-e", f"trace={name}", "-e",
-                        f"inject={name}:signal=SIGKILL:when={ordinal}")
+        strace = killed_at(guard_pid(host), name, ordinal)
         done = run(host, "flows")
-        if strace.poll() is None:
-            strace.kill()
-        else:
-            killed += 1
-        strace.wait(60)
+        killed += ended(strace)
         assert done == (7, *expected), (kind, ordinal)
     assert killed >= len(points) // 2, (killed, points)
 
