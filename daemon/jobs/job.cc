@@ -24,7 +24,7 @@ constexpr std::chrono::milliseconds look_interval{200};
 Job::Job(JobHost& host, JobParts parts)
     : host_(host),
       record_(std::move(parts.record)),
-      output_(record_, std::move(parts.streams)),
+      output_(record_, std::move(parts.streams), host.settings().stored_output_bytes),
       stdin_end_(std::move(parts.stdin_end)),
       place_(std::move(parts.place)),
       return_timer_(make_timer([this] { end(Outcome::disconnected); })),

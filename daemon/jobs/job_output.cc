@@ -11,13 +11,13 @@ constexpr std::uint64_t measured_step = std::uint64_t{256} * 1024;
 
 }  // namespace
 
-JobOutput::JobOutput(const Record& record, JobStreams streams)
+JobOutput::JobOutput(const Record& record, JobStreams streams, std::uint64_t limit)
     : job_(record.job),
       streams_(std::move(streams.streams)),
       pipes_(record.pipes),
       first_(record.stdout_not_kept ? 1 : 0),
       owner_(std::uint64_t{record.requester.payer()} << 32U | record.uid),
-      stored_(record.stored_output),
+      stored_(has_no_keeper() ? limit : record.stored_output),
       bound_(stored_),
       told_stored_(stored_),
       knows_pipes_(first_ >= pipes_ || streams_[first_].read_end) {}

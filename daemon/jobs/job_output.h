@@ -22,8 +22,9 @@ namespace postern::jobs {
 
 class JobOutput {
   public:
-    // A job that an earlier guard started has no pipes yet; its record says which it had.
-    JobOutput(const Record& record, JobStreams streams);
+    // A job that an earlier guard started has no pipes yet; its record says which it had. `limit`:
+    // how much of each stream is stored if the record does not say so (version 0.1.0).
+    JobOutput(const Record& record, JobStreams streams, std::uint64_t limit);
 
     [[nodiscard]] const JobStream& stream(std::size_t which) const { return streams_[which]; }
     // A job that version 0.1.0 started, which writes to its files itself: nobody else frees their

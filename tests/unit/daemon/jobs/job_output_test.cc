@@ -38,23 +38,26 @@ class OutputOfAJob : public testing::Test {
         const UniqueFd folder(open(folder_.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
         auto streams = JobStreams::open(folder.get());
         EXPECT_TRUE(streams);
-        return {record_, *std::move(streams)};
+        return {record_, *std::move(streams), limit};
     }
 
+    // Of the daemon, where the record says nothing.
+    static constexpr std::uint64_t limit = 16'384;
     TemporaryDirectory folder_;
     Record record_;
 };
 
 TEST_F(OutputOfAJob, OneThatWritesToItsFilesItselfHasTheirFrontsFreed) {
     record_.pipes = 0;
-    write("stdout", std::string(20'000, 'x'));
-    write("stderr", std::string(5000, 'y'));
+    record_.stored_output = 0;  // its record says nothing of it
+    write("stdout", std::string(30'000, 'x'));
+    write("stderr", std::string(16'000, 'y'));
     JobOutput job = output();
     EXPECT_TRUE(job.has_no_keeper());
     job.trim();
     const UniqueFd out(open((folder_.path() + "/stdout").c_str(), O_RDONLY | O_CLOEXEC));
-    EXPECT_EQ(output::stored_from(out.get()), 8192U) << "whole blocks, of 20,000 - 8192";
-    EXPECT_EQ(output::size_of(out.get()), 20'000U);
+    EXPECT_EQ(output::stored_from(out.get()), 12'288U) << "whole blocks, of 30,000 - 16,384";
+    EXPECT_EQ(output::size_of(out.get()), 30'000U);
     const UniqueFd err(open((folder_.path() + "/stderr").c_str(), O_RDONLY | O_CLOEXEC));
     EXPECT_EQ(output::stored_from(err.get()), 0U);
 }

@@ -1,5 +1,6 @@
 // Many jobs, and users who fight against their own.
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -68,7 +69,13 @@ TEST_F(Strain, HundredsOfJobsAtOnce) {
 // A process of the user, and as its child until it is killed.
 pid_t process_of(uid_t uid, const std::function<void()>& what) {
     return fork_child([uid, &what] {
-        if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0) what();
+        // Not beyond a case that has failed: they have a copy of what its programs are started by,
+        // which then waits for its end. A change of ids takes the signal back
+        // (PR_SET_PDEATHSIG(2const)).
+        if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0 &&
+            prctl(PR_SET_PDEATHSIG, SIGKILL) == 0) {
+            what();
+        }
         return 0;
     });
 }
