@@ -30,6 +30,11 @@ configure_release() {
     configure release "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG" "$@"
 }
 
+# With the unit tests of these folders (with ; between them), or of all.
+configure_release_tests() {
+    configure_release -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=release. "-DPOSTERN_TEST_AREAS=${1:-}"
+}
+
 # By clang, which has libFuzzer: one build for the sanitized tests and for the fuzz targets. Optimized a
 # little: without, what it saves here it takes three times as long to run.
 configure_asan() {
