@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -78,8 +79,11 @@ class Judge {
                                                      const struct stat& status) const {
         if (std::optional<std::string> owner = owner_problem(path, status)) return owner;
         if ((status.st_mode & writable_by_others) != 0) {
-            return "can be written by others than its owner (" + owner_and_mode(status) +
-                   "); run: chmod go-w " + path;
+            // One like /tmp is meant to be so.
+            const bool is_shared = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
+            return "can be written by others than its owner (" + owner_and_mode(status) + "); " +
+                   (is_shared ? "use a directory that nobody else can write"
+                              : "run: chmod go-w " + path);
         }
         return std::nullopt;
     }
@@ -99,10 +103,6 @@ class Judge {
             return "is not a regular file; put a regular file there";
         }
         if (std::optional<std::string> found = problem(path, status)) return found;
-        if (use == Use::read && status.st_nlink > 1) {
-            return "has " + std::to_string(status.st_nlink) +
-                   " hard links; replace it by a copy of its own";
-        }
         constexpr mode_t any_execute = S_IXUSR | S_IXGRP | S_IXOTH;
         if (use == Use::execute && (status.st_mode & any_execute) == 0) {
             return "is not executable (" + owner_and_mode(status) + "); run: chmod +x " + path;
@@ -125,7 +125,7 @@ Result<std::string, OpenError> link_target(int link, const std::string& path) {
 // Walks a path from the root, one component at a time, and judges each.
 class Walk {
   public:
-    enum class To : std::uint8_t { file, program, folder };
+    enum class To : std::uint8_t { file, folder };
 
     Walk(uid_t owner, To to) : judge_(owner), to_(to) {}
 
@@ -143,11 +143,14 @@ class Walk {
             rest_.pop_front();
             if (auto stepped = step(name); !stepped) return Unexpected(std::move(stepped).error());
         }
+        if (must_be_folder_ && !S_ISDIR(status_.st_mode)) return failed(path_, ENOTDIR);
         return std::move(at_);
     }
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const struct stat& status() const { return status_; }
+    // Whether the last component was a link.
+    [[nodiscard]] bool was_led() const { return was_led_; }
     // Of the folder that holds it, and its name there: to open it again for reading.
     [[nodiscard]] int folder() const { return folder_.get(); }
     [[nodiscard]] const std::string& name() const { return name_; }
@@ -207,14 +210,13 @@ class Walk {
 
     Result<void, OpenError> follow(int link, const std::string& path, const struct stat& status,
                                    bool last) {
-        if (last && to_ == To::file) {
-            return unsafe(path, "is a symbolic link; replace it by the file itself");
-        }
+        was_led_ = was_led_ || last;
         if (++links_ > max_links) return failed(path, ELOOP);
         if (const auto problem = judge_.owner_problem(path, status)) {
             return unsafe(path, *problem);
         }
         POSTERN_TRY(auto target, link_target(link, path));
+        must_be_folder_ = must_be_folder_ || (last && target.ends_with('/'));
         push(target);
         if (target.starts_with('/')) return enter_root();
         return {};
@@ -229,6 +231,8 @@ class Walk {
     Judge judge_;
     To to_;
     int links_ = 0;
+    bool was_led_ = false;
+    bool must_be_folder_ = false;  // for the kernel: a link says "file/"
     std::deque<std::string> rest_;
     UniqueFd folder_;
     UniqueFd at_;
@@ -250,6 +254,46 @@ Result<UniqueFd, OpenError> open_for_reading(int folder, const std::string& name
     return file;
 }
 
+// The error of what a link leads to becomes one of the link at `path`.
+Unexpected<OpenError> behind_link(const std::string& path, const OpenError& error) {
+    std::string problem = "is a symbolic link, and ";
+    const std::string otherwise = ", or run: rm " + path;
+    switch (error.kind) {
+        case OpenError::Kind::unsafe:
+            return unsafe(path, problem + error.message);
+        case OpenError::Kind::missing:
+            // The component that is missing, and the space behind it.
+            problem += error.message.substr(0, error.message.size() - error.problem.size());
+            problem += "does not exist; create it" + otherwise;
+            break;
+        case OpenError::Kind::failed:
+            problem += error.message + "; correct the link" + otherwise;
+            break;
+    }
+    return refuse(OpenError::Kind::failed, path, problem);
+}
+
+// A character device of Linux (devices.txt).
+bool is_null_device(const struct stat& status) {
+    return S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
+
+// By its absolute path, from the root on. An empty descriptor: a link led to /dev/null.
+Result<UniqueFd, OpenError> walk_and_open(const std::string& path, uid_t owner) {
+    Walk walk(owner, Walk::To::file);
+    const auto open = [&]() -> Result<UniqueFd, OpenError> {
+        POSTERN_TRY(const UniqueFd found, walk.go(path));
+        if (walk.was_led() && is_null_device(walk.status())) return UniqueFd();
+        if (const auto problem = Judge(owner).file_problem(walk.path(), walk.status(), Use::read)) {
+            return unsafe(walk.path(), *problem);
+        }
+        return open_for_reading(walk.folder(), walk.name(), walk.path(), owner);
+    };
+    Result<UniqueFd, OpenError> opened = open();
+    if (!opened && walk.was_led()) return behind_link(path, opened.error());
+    return opened;
+}
+
 // Not the time of status change (ctime): renaming another file over this one changes it, and what
 // is open stays whole.
 bool same_content(const struct stat& a, const struct stat& b) {
@@ -260,14 +304,18 @@ bool same_content(const struct stat& a, const struct stat& b) {
 }  // namespace
 
 Result<UniqueFd, OpenError> open_safe(const std::string& path, uid_t owner, Use use) {
-    Walk walk(owner, use == Use::execute ? Walk::To::program : Walk::To::file);
+    if (use == Use::read) {
+        Result<UniqueFd, OpenError> opened = walk_and_open(path, owner);
+        if (opened && !*opened) return unsafe(path, "leads to /dev/null; put a regular file there");
+        return opened;
+    }
+    Walk walk(owner, Walk::To::file);
     Result<UniqueFd, OpenError> found = walk.go(path);
     if (!found) return found;
     if (const auto problem = Judge(owner).file_problem(walk.path(), walk.status(), use)) {
         return unsafe(walk.path(), *problem);
     }
-    if (use == Use::execute) return found;
-    return open_for_reading(walk.folder(), walk.name(), path, owner);
+    return found;
 }
 
 Result<UniqueFd, OpenError> open_safe_folder(const std::string& path, uid_t owner) {
@@ -299,13 +347,20 @@ Result<UniqueFd, OpenError> open_safe_in(int folder, const std::string& name,
     const UniqueFd found(open_at(folder, name.c_str(), O_PATH));
     struct stat status{};
     if (!found || fstat(found.get(), &status) != 0) return failed(path, errno);
-    if (S_ISLNK(status.st_mode)) {
-        return unsafe(path, "is a symbolic link; replace it by the file itself");
+    if (!S_ISLNK(status.st_mode)) {
+        if (const auto problem = Judge(owner).file_problem(path, status, Use::read)) {
+            return unsafe(path, *problem);
+        }
+        return open_for_reading(folder, name, path, owner);
     }
-    if (const auto problem = Judge(owner).file_problem(path, status, Use::read)) {
-        return unsafe(path, *problem);
+    Result<UniqueFd, OpenError> opened = walk_and_open(path, owner);
+    // Who moves a link from one directory to the next (Kubernetes' ConfigMaps) then removes the
+    // first, where we may just have been going to.
+    for (int again = 0; again < 2 && !opened && opened.error().kind == OpenError::Kind::failed;
+         ++again) {
+        opened = walk_and_open(path, owner);
     }
-    return open_for_reading(folder, name, path, owner);
+    return opened;
 }
 
 Result<std::string> read_unchanged(int file, std::size_t limit) {

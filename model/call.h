@@ -217,9 +217,9 @@ struct BadFileReport {
     static constexpr auto fields =
         std::tuple(&BadFileReport::action, &BadFileReport::file, &BadFileReport::message);
 };
-// Of an action that is in force.
+// Of an action that is in force, or of what is not read.
 struct WarningReport {
-    std::string action;
+    std::string action;  // empty where it is of none
     std::string message;
     static constexpr auto fields = std::tuple(&WarningReport::action, &WarningReport::message);
 };

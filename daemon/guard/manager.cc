@@ -83,6 +83,14 @@ std::string default_user_socket(const char* folder_name, const char* name) {
     return folder + "/" + name;
 }
 
+// Each once, for as long as it holds.
+void warn_once(std::vector<std::string>& said, std::vector<std::string> warnings) {
+    for (const std::string& warning : warnings) {
+        if (std::ranges::find(said, warning) == said.end()) spdlog::warn("{}", warning);
+    }
+    said = std::move(warnings);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configuration, uid_t uid,
@@ -420,11 +428,12 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
 }
 
 void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
-    // Each once, for as long as it holds.
-    for (const std::string& warning : snapshot->people.warnings) {
-        if (std::ranges::find(warnings_, warning) == warnings_.end()) spdlog::warn("{}", warning);
+    warn_once(warnings_, snapshot->people.warnings);
+    std::vector<std::string> passed_over;
+    for (const policy::PassedOver& file : snapshot->passed_over) {
+        passed_over.push_back(file.message);
     }
-    warnings_ = snapshot->people.warnings;
+    warn_once(passed_over_, std::move(passed_over));
     ranges_kept_ = snapshot->people.ranges_kept;
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);

@@ -72,9 +72,10 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
-    std::vector<std::string> warnings_;    // of the snapshot in force
-    bool ranges_kept_ = false;             // of subordinate ids that were taken away
-    bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
+    std::vector<std::string> warnings_;     // of the snapshot in force
+    std::vector<std::string> passed_over_;  // messages of it
+    bool ranges_kept_ = false;              // of subordinate ids that were taken away
+    bool started_by_its_sockets_ = false;   // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
     std::unique_ptr<TurnLoop> turns_;

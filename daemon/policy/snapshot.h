@@ -93,9 +93,23 @@ struct BadFile {
     std::string message;
 };
 
+// A name in a folder of actions that nothing is read from, though somebody may have meant it to be.
+struct PassedOver {
+    std::string file;
+    std::string message;  // FILE: is passed over, because ...; what to do
+};
+
+// A folder of actions that does not exist: it counts as empty.
+struct MissingFolder {
+    std::string path;
+    std::string message;  // empty: it may be absent without a word
+};
+
 struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
     std::vector<BadFile> bad;                  // by file
+    std::vector<PassedOver> passed_over;       // by file, some of each folder
+    std::vector<MissingFolder> missing;        // in the order of LoadOptions::folders
     std::set<std::string, std::less<>> units;  // those that some rule names
     People people;
 };

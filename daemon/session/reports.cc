@@ -51,7 +51,9 @@ struct TakeReport {
         return add("bad", std::move(item));
     }
     Taken operator()(const WarningReport& warning) const {
-        return add("warnings", {{"action", warning.action}, {"message", warning.message}});
+        json item = {{"message", warning.message}};
+        if (!warning.action.empty()) item["action"] = warning.action;
+        return add("warnings", std::move(item));
     }
     Taken operator()(const JobReport& job) const {
         json item = {{"job", job.job.text()},

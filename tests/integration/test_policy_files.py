@@ -23,21 +23,13 @@ SHOW = {"summary": "Show", "allow": EVERYONE,
                       "list": {"type": "list", "items": "string", "required": False}}}
 
 
-def link_to_copy(path):
-    copy = path.with_name("elsewhere")
-    path.rename(copy)
-    path.symlink_to(copy)
-
-
 @pytest.mark.parametrize("spoil, problem", [
-    (link_to_copy, "is a symbolic link; replace it by the file itself"),
     (lambda p: os.chown(p, ALICE.uid, 0), "is not owned by root (owned by uid 64001, mode 0644); run: "
                                           "chown -h root {path}"),
     (lambda p: p.chmod(0o664), "can be written by others than its owner (owned by uid 0, mode 0664); "
                                "run: chmod go-w {path}"),
     (lambda p: p.chmod(0o646), "can be written by others than its owner (owned by uid 0, mode 0646); "
                                "run: chmod go-w {path}"),
-    (lambda p: os.link(p, p.with_name("second")), "has 2 hard links; replace it by a copy of its own"),
     (lambda p: (p.unlink(), p.mkdir()), "is a folder; a regular file is needed"),
     (lambda p: (p.unlink(), os.mkfifo(p, 0o644)), "is not a regular file; put a regular file there"),
 ])

@@ -68,6 +68,16 @@ void Administration::report_files(CallContext& call) const {
     }
 }
 
+// Nothing is amiss with it: only who has just changed something there wants to know.
+void Administration::report_not_read(CallContext& call) const {
+    for (const policy::PassedOver& file : snapshot_->passed_over) {
+        call.answer(WarningReport{"", file.message});
+    }
+    for (const policy::MissingFolder& folder : snapshot_->missing) {
+        if (!folder.message.empty()) call.answer(WarningReport{"", folder.message});
+    }
+}
+
 void Administration::finish(CallContext& call, const Status& done) const {
     call.answer(Managed{done.has_value(), done ? "" : done.error().message,
                         snapshot_ ? static_cast<std::uint32_t>(snapshot_->actions.size()) : 0});
@@ -77,7 +87,10 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
     if (snapshot) snapshot_ = *snapshot;
     const auto end = reloads_.upper_bound(request);
     for (auto it = reloads_.begin(); it != end; ++it) {
-        if (snapshot) report_files(*it->second);
+        if (snapshot) {
+            report_files(*it->second);
+            report_not_read(*it->second);
+        }
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));
     }
     reloads_.erase(reloads_.begin(), end);

@@ -39,6 +39,7 @@ class Administration {
     void report_status(CallContext& call) const;
     void report_jobs(CallContext& call) const;
     void report_files(CallContext& call) const;
+    void report_not_read(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 
     jobs::JobManager& jobs_;

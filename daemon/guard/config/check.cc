@@ -58,6 +58,28 @@ void print_warnings(const std::vector<std::string>& warnings) {
     }
 }
 
+// What no action comes from, though somebody may have meant it to.
+void print_not_read(const policy::Snapshot& snapshot) {
+    for (const policy::PassedOver& file : snapshot.passed_over) {
+        std::fprintf(stderr, "warning: %s\n", file.message.c_str());
+    }
+    for (const policy::MissingFolder& folder : snapshot.missing) {
+        if (!folder.message.empty()) std::fprintf(stderr, "warning: %s\n", folder.message.c_str());
+    }
+}
+
+void add_not_read(const policy::Snapshot& snapshot, OrderedJson& all) {
+    if (!snapshot.passed_over.empty()) {
+        OrderedJson& list = all["passedOver"] = OrderedJson::array();
+        for (const policy::PassedOver& file : snapshot.passed_over) {
+            list.push_back({{"file", file.file}, {"message", file.message}});
+        }
+    }
+    for (const policy::MissingFolder& folder : snapshot.missing) {
+        if (!folder.message.empty()) all["missing"].push_back(folder.path);
+    }
+}
+
 }  // namespace
 
 int check(const Configuration& configuration, uid_t uid, bool json) {
@@ -88,6 +110,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
                            {"limits", limits}};
         const auto& warnings = snapshot->people.warnings;
         if (!warnings.empty()) all["warnings"] = warnings;
+        add_not_read(*snapshot, all);
         std::printf("%s\n", dump_ordered(all).c_str());
     } else {
         for (const auto& [name, action] : snapshot->actions) print(action);
@@ -95,6 +118,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         for (const auto& file : snapshot->bad) {
             std::fprintf(stderr, "%s\n", file.message.c_str());
         }
+        print_not_read(*snapshot);
         print_warnings(snapshot->people.warnings);
         std::printf("%zu actions in force, %zu files bad\n", snapshot->actions.size(),
                     snapshot->bad.size());

@@ -7,11 +7,15 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/accounts.h"
 
 namespace postern::policy {
+
+// Of packages; where none has put an action there, it does not exist, and nothing is amiss.
+inline constexpr std::string_view vendor_folder = "/usr/lib/postern/actions.d";
 
 struct LoadOptions {
     // Absolute folders of action files; a file in a later one wins over one of the same name in an

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -17,25 +17,13 @@
 #include "base/utf8.h"
 #include "daemon/digest/sha256.h"
 #include "daemon/policy/file/action_parser.h"
+#include "daemon/policy/file/file_names.h"
 #include "daemon/policy/file/people_reader.h"
 #include "host/directory.h"
 #include "host/safe_file.h"
 
 namespace postern::policy {
 namespace {
-
-constexpr std::string_view suffix = ".json";
-
-bool is_action_name(std::string_view name) {
-    const auto is_alphanumeric = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    };
-    if (name.empty() || name.size() > limits::action_name_bytes || !is_alphanumeric(name.front())) {
-        return false;
-    }
-    return std::ranges::all_of(
-        name, [&](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
-}
 
 // What is wrong with the name of an action's file, without ".json".
 std::string name_problem(std::string_view name) {
@@ -44,8 +32,48 @@ std::string name_problem(std::string_view name) {
            "\"-\", a letter or digit first, at most 64";
 }
 
-// Names that end in ".json", ascending.
-Result<std::vector<std::string>> list_names(const UniqueFd& folder, const std::string& path) {
+std::string file_in(const std::string& folder, const std::string& name) {
+    return folder.ends_with('/') ? folder + name : folder + '/' + name;
+}
+
+struct Listing {
+    std::vector<std::string> files;  // of actions, by their names; ascending
+    std::vector<PassedOver> passed_over;
+};
+
+// Whether an entry is a folder, or a link to one.
+bool is_folder(int folder, const dirent& entry) {
+    if (entry.d_type == DT_DIR || entry.d_type == DT_REG) return entry.d_type == DT_DIR;
+    struct stat status{};
+    return fstatat(folder, static_cast<const char*>(entry.d_name), &status, 0) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+// Nobody reads more, and a folder may be full of them.
+constexpr std::size_t most_told = 20;
+
+// `others`: names that are no files of actions, each with whether it is a folder.
+std::vector<PassedOver> tell_passed_over(const std::string& path,
+                                         const std::map<std::string, bool>& others,
+                                         const std::set<std::string, std::less<>>& all) {
+    std::vector<PassedOver> told;
+    for (const auto& [name, is_folder] : others) {
+        if (told.size() == most_told) {
+            told.push_back({printable(path),
+                            printable(path) + ": " + std::to_string(others.size() - most_told) +
+                                " more files are passed over; move them elsewhere"});
+            break;
+        }
+        const std::string file = printable(file_in(path, name));
+        const std::string why =
+            is_folder ? "it is a directory; move the files in it to " + path
+                      : "its name does not end in .json; " + how_it_would_count(name, all);
+        told.push_back({file, file + ": is passed over, because " + printable(why)});
+    }
+    return told;
+}
+
+Result<Listing> list_folder(const UniqueFd& folder, const std::string& path) {
     const auto failed = [&path](int error) {
         return fail(path + " can't be read: " + std::generic_category().message(error));
     };
@@ -55,27 +83,27 @@ Result<std::vector<std::string>> list_names(const UniqueFd& folder, const std::s
     if (!stream) return failed(errno);
     static_cast<void>(copy.release());  // closedir() closes it
 
-    std::vector<std::string> names;
+    std::set<std::string, std::less<>> files;
+    std::map<std::string, bool> others;
     while (true) {
         errno = 0;
         const dirent* const entry = readdir(stream.get());
         if (entry == nullptr && errno != 0) return failed(errno);
         if (entry == nullptr) break;
         std::string name = static_cast<const char*>(entry->d_name);
-        if (name.ends_with(suffix)) names.push_back(std::move(name));
+        switch (kind_of_name(name)) {
+            case NameKind::action:
+                files.insert(std::move(name));
+                break;
+            case NameKind::passed_over:
+                others.emplace(std::move(name), is_folder(folder.get(), *entry));
+                break;
+            case NameKind::leftover:
+                break;
+        }
     }
-    std::ranges::sort(names);
-    return names;
-}
-
-// Whether the name is a link to /dev/null: then it only masks. Whoever can make one in a safe
-// folder may mask.
-bool is_null_link(const UniqueFd& folder, const std::string& name) {
-    constexpr std::string_view null_device = "/dev/null";
-    std::array<char, null_device.size() + 1> target{};
-    const ssize_t size = readlinkat(folder.get(), name.c_str(), target.data(), target.size());
-    return size >= 0 &&
-           std::string_view(target.data(), static_cast<std::size_t>(size)) == null_device;
+    std::vector<PassedOver> told = tell_passed_over(path, others, files);
+    return Listing{{files.begin(), files.end()}, std::move(told)};
 }
 
 class Loader {
@@ -94,6 +122,7 @@ class Loader {
         for (const auto& [name, source] : winners_) load_one(name, source);
         std::ranges::sort(snapshot_.bad,
                           [](const BadFile& a, const BadFile& b) { return a.file < b.file; });
+        std::ranges::sort(snapshot_.passed_over, {}, &PassedOver::file);
         snapshot_.people = read_people(options_, snapshot_);
         return std::move(snapshot_);
     }
@@ -111,6 +140,7 @@ class Loader {
         if (!folder) {
             switch (folder.error().kind) {
                 case OpenError::Kind::missing:
+                    add_missing(path, folder.error().message);
                     return {};
                 case OpenError::Kind::failed:
                     return fail(folder.error().message);
@@ -127,14 +157,22 @@ class Loader {
         }
         folders_.push_back(std::make_unique<UniqueFd>(std::move(folder).value()));
         const UniqueFd& open = *folders_.back();
-        POSTERN_TRY(std::vector<std::string> names, list_names(open, path));
-        for (const std::string& name : names) {
-            std::string file = path;
-            if (!file.ends_with('/')) file += '/';
-            file += name;
-            winners_[name] = {&open, std::move(file), {}};
+        POSTERN_TRY(const Listing listing, list_folder(open, path));
+        for (const std::string& name : listing.files) {
+            winners_[name] = {&open, file_in(path, name), {}};
         }
+        snapshot_.passed_over.insert(snapshot_.passed_over.end(), listing.passed_over.begin(),
+                                     listing.passed_over.end());
         return {};
+    }
+
+    // `what` names the component that is missing.
+    void add_missing(const std::string& path, const std::string& what) {
+        MissingFolder missing{path, {}};
+        if (path != vendor_folder) {
+            missing.message = printable(path) + ": no action is read from here, because " + what;
+        }
+        snapshot_.missing.push_back(std::move(missing));
     }
 
     void add_bad(const std::string& name, const Source& source, const std::string& what) {
@@ -142,7 +180,7 @@ class Loader {
     }
 
     void load_one(const std::string& file_name, const Source& source) {
-        const std::string name = file_name.substr(0, file_name.size() - suffix.size());
+        const std::string name = file_name.substr(0, file_name.size() - action_suffix.size());
         const std::string shown = printable(source.path);
         if (!is_action_name(name)) {
             return add_bad(name, source, shown + ": " + name_problem(name));
@@ -152,10 +190,11 @@ class Loader {
                            shown + ": is off, since " + source.unsafe_folder +
                                " could mask it and is not safe; correct that folder");
         }
-        if (is_null_link(*source.folder, file_name)) return;
         const Result<UniqueFd, OpenError> file =
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);
+        if (!file && file.error().kind == OpenError::Kind::missing) return;
         if (!file) return add_bad(name, source, shown + ": " + file.error().problem);
+        if (!*file) return;  // a link to /dev/null: it only masks
         const Result<std::string> text = read_unchanged(file->get(), limits::action_file_bytes);
         if (!text) return add_bad(name, source, shown + ": " + text.error().message);
         if (text->empty()) return;  // it only masks
@@ -186,11 +225,11 @@ Result<Snapshot> load(const LoadOptions& options) {
 Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options) {
     const std::string shown = printable(path);
     const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
-    if (!file_name.ends_with(suffix)) {
+    if (!file_name.ends_with(action_suffix)) {
         return fail(shown +
                     ": the name does not end in .json, so it would be passed over; rename it");
     }
-    const std::string_view name = file_name.substr(0, file_name.size() - suffix.size());
+    const std::string_view name = file_name.substr(0, file_name.size() - action_suffix.size());
     if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));
     // Not blocking: it may be anything, a pipe too.
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));

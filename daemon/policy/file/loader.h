@@ -11,11 +11,12 @@
 
 namespace postern::policy {
 
-// Every *.json file of the folders. A bad file takes its own action off, also where an earlier
-// folder has a good one of that name, and is in Snapshot::bad. A folder that is not safe takes off
-// its own actions and those of the folders before it, since whoever can write to it could unmask
-// them. The Error is for what makes the whole set unknown: a folder that can't be read, or more
-// than limits::actions files.
+// Every *.json file of the folders, but for names that begin with a dot. Links are followed, hard
+// links are files like any other (host/safe_file.h). A bad file takes its own action off, also
+// where an earlier folder has a good one of that name, and is in Snapshot::bad. A folder that is
+// not safe takes off its own actions and those of the folders before it, since whoever can write to
+// it could unmask them. The Error is for what makes the whole set unknown: a folder that can't be
+// read, or more than limits::actions files.
 Result<Snapshot> load(const LoadOptions& options);
 
 // What load() would make of this file if it lay in a folder of action files: the rules about the

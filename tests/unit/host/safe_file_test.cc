@@ -95,11 +95,16 @@ TEST_F(SafeFile, WritableByOthers) {
     }
 }
 
+// Distributions ship such, and what counts is of the file, by whatever name.
 TEST_F(SafeFile, HardLinks) {
     folder_.write("a", "x", 0755);
-    ASSERT_EQ(link((folder_ / "a").c_str(), (folder_ / "b").c_str()), 0);
-    EXPECT_EQ(read_error(folder_ / "a"), "T/a has 2 hard links; replace it by a copy of its own");
-    EXPECT_EQ(execute_error(folder_ / "a"), "");  // distributions ship such programs
+    folder_.make_folder("open", 0777);
+    ASSERT_EQ(link((folder_ / "a").c_str(), (folder_ / "open/b").c_str()), 0);
+    EXPECT_EQ(read_error(folder_ / "a"), "");
+    EXPECT_EQ(execute_error(folder_ / "a"), "");
+    EXPECT_NE(read_error(folder_ / "open/b"), "");  // others may put another one there
+    ASSERT_EQ(chmod((folder_ / "open/b").c_str(), 0775), 0);
+    EXPECT_NE(read_error(folder_ / "a"), "");
 }
 
 TEST_F(SafeFile, SymbolicLinks) {
@@ -112,8 +117,9 @@ TEST_F(SafeFile, SymbolicLinks) {
     ASSERT_EQ(symlink("loop", (folder_ / "loop").c_str()), 0);
     ASSERT_EQ(symlink("nowhere", (folder_ / "dangling").c_str()), 0);
 
-    EXPECT_EQ(read_error(folder_ / "link"),
-              "T/link is a symbolic link; replace it by the file itself");
+    ASSERT_EQ(symlink("/dev/null", (folder_ / "null").c_str()), 0);
+
+    EXPECT_EQ(read_error(folder_ / "link"), "");
     EXPECT_EQ(execute_error(folder_ / "link"), "");
     EXPECT_EQ(read_error(folder_ / "way/file"), "");
     EXPECT_EQ(execute_error(folder_ / "way/up"), "");
@@ -123,6 +129,36 @@ TEST_F(SafeFile, SymbolicLinks) {
               "T/nowhere does not exist; create it or correct the path");
     EXPECT_EQ(folder_error(folder_ / "way"), "");
     EXPECT_EQ(execute_error("/bin/sh"), "");
+    // A link is there, also where what it leads to is not: who may do without a file may not do
+    // without this one.
+    EXPECT_EQ(read_error(folder_ / "dangling"),
+              "T/dangling is a symbolic link, and T/nowhere does not exist; create it, or run: rm "
+              "T/dangling");
+    EXPECT_EQ(last_kind_, Kind::failed);
+    EXPECT_EQ(read_error(folder_ / "loop"),
+              "T/loop is a symbolic link, and T/loop can't be opened: Too many levels of symbolic "
+              "links; correct the link, or run: rm T/loop");
+    EXPECT_EQ(read_error(folder_ / "null"), "T/null leads to /dev/null; put a regular file there");
+}
+
+TEST_F(SafeFile, AFileByItsNameInAFolder) {
+    folder_.write("file", "text");
+    folder_.make_folder("folder");
+    ASSERT_EQ(symlink("file", (folder_ / "link").c_str()), 0);
+    ASSERT_EQ(symlink("/dev/null", (folder_ / "null").c_str()), 0);
+    ASSERT_EQ(symlink("null", (folder_ / "to-null").c_str()), 0);
+    ASSERT_EQ(symlink("none", (folder_ / "dangling").c_str()), 0);
+    const UniqueFd folder = open_safe_folder(folder_.path(), owner_).value();
+    const auto open = [&](const std::string& name) {
+        return open_safe_in(folder.get(), name, folder_ / name, owner_);
+    };
+    for (const char* name : {"file", "link"}) {
+        EXPECT_EQ(read_unchanged(open(name)->get(), 4).value(), "text");
+    }
+    for (const char* name : {"null", "to-null"}) EXPECT_FALSE(open(name).value());
+    EXPECT_EQ(open("none").error().kind, Kind::missing);
+    EXPECT_EQ(open("dangling").error().kind, Kind::failed);
+    EXPECT_EQ(open("folder").error().problem, "is a folder; a regular file is needed");
 }
 
 // Following a link checks everything on the way that it really takes.
@@ -172,8 +208,8 @@ TEST_F(SafeFileAsRoot, StickyIsEnoughAboveAndNotDirectly) {
     EXPECT_EQ(read_error(folder_ / "sticky/mine/file"), "");
     EXPECT_EQ(folder_error(folder_ / "sticky/mine"), "");
     const std::string error =
-        "T/sticky can be written by others than its owner (owned by uid 0, mode 01777); run: chmod "
-        "go-w T/sticky";
+        "T/sticky can be written by others than its owner (owned by uid 0, mode 01777); use a "
+        "directory that nobody else can write";
     EXPECT_EQ(read_error(folder_ / "sticky/file"), error);
     EXPECT_EQ(folder_error(folder_ / "sticky"), error);
     ASSERT_EQ(chown((folder_ / "sticky").c_str(), 1234, 0), 0);

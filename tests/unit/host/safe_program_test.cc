@@ -216,11 +216,11 @@ TEST_F(SafeProgram, TheDirectoriesOfPathAreJudged) {
     // In /tmp nobody can replace what is there, but everybody can make what is not.
     EXPECT_EQ(with("/tmp"), found +
                                 "/tmp can be written by others than its owner (owned by uid 0, "
-                                "mode 01777); run: chmod go-w /tmp");
+                                "mode 01777); use a directory that nobody else can write");
     EXPECT_EQ(with("/tmp/postern-none"),
               found +
                   "/tmp can be written by others than its owner (owned by uid 0, mode 01777); "
-                  "run: chmod go-w /tmp");
+                  "use a directory that nobody else can write");
 }
 
 TEST_F(SafeProgram, EnvThatCanNotBeFollowedIsRefused) {

@@ -252,13 +252,23 @@ TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
     auto snapshot = std::make_shared<policy::Snapshot>();
     snapshot->bad = {{"a", "/a.json", "/a.json:1:1: what; do"}};
     snapshot->actions["b"].warnings = {"/b.json:1:1: what"};
+    snapshot->passed_over = {{"/c.conf", "/c.conf: is passed over"}};
+    snapshot->missing = {{"/usr/lib/none", ""}, {"/none", "/none: does not exist"}};
     administration_.loaded(policy::SnapshotPtr(snapshot), 1);
-    EXPECT_THAT(since(), ElementsAre("answer BadFileReport /a.json",
-                                     "answer WarningReport /b.json:1:1: what", "answer Managed"));
+    EXPECT_THAT(
+        since(),
+        ElementsAre("answer BadFileReport /a.json", "answer WarningReport /b.json:1:1: what",
+                    "answer WarningReport /c.conf: is passed over",
+                    "answer WarningReport /none: does not exist", "answer Managed"));
     administration_.loaded(fail("can't be read"), 2);
     EXPECT_THAT(since(), ElementsAre("answer Managed: can't be read"));
     administration_.loaded(policy::SnapshotPtr(snapshot), 3);
     EXPECT_THAT(since(), IsEmpty());
+    // Whoever asks for the state has not just changed what lies there.
+    EXPECT_THAT(call(administrator(), ManageCall{Management::status, ""}),
+                ElementsAre("answer StatusReport", "answer SocketReport /run/s",
+                            "answer CallerReport 1000", "answer BadFileReport /a.json",
+                            "answer WarningReport /b.json:1:1: what", "answer Managed"));
 }
 
 }  // namespace
