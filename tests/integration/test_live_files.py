@@ -1,5 +1,6 @@
 """What stands in the action directories is what is loaded: nobody asks for a reload here."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import harness
 from actions import EVERYONE, TRUE, script
 from identity import ALICE
-from packets import Sender, message
+from packets import Sender
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -41,8 +42,9 @@ class TwoFolders(harness.Guard):
             self.write_vendor(name, content)
 
     def write_vendor(self, name, content):
-        path = self.write_action(name, content)
-        path.rename(self.vendor_folder / path.name)
+        path = self.vendor_folder / f"{name}.json"
+        path.write_text(json.dumps(content))
+        path.chmod(0o644)
 
     def command(self):
         argv = super().command()
@@ -81,16 +83,15 @@ def test_a_removed_file_grants_nothing_at_the_next_call(start_guard):
 
 def test_a_packet_is_decided_by_what_stands_there(start_guard):
     guard = start_guard({"own": {**GOOD, "datagram": True}}, datagrams=True)
-    with Sender(guard.datagram_path, as_=ALICE) as sender:
+    with Sender(guard.datagram_path, ALICE) as sender:
         def check():
-            sender.socket.sendto(message("Check", {"action": "own"}), str(guard.datagram_path))
-            return sender.receive()
+            return sender.call("Check", {"action": "own"})
 
-        assert check() == b'{"parameters":{}}'
+        assert check() == {"parameters": {}}
         guard.remove_action("own")
-        assert b"NotGranted" in check()
+        assert check()["error"] == "org.postern.Actions.NotGranted"
         guard.write_action("own", {**GOOD, "datagram": True})
-        assert check() == b'{"parameters":{}}'
+        assert check() == {"parameters": {}}
 
 
 def test_a_new_file_can_be_run_at_once(start_guard):
@@ -133,7 +134,6 @@ def test_a_directory_that_is_replaced(start_guard):
 def test_a_mount_over_the_directory(start_guard, folder):
     other = folder / "other"
     other.mkdir(mode=0o755)
-    os.system(f"true")
     guard = start_guard({"own": says("below")},
                         under=("unshare", "-m", "--propagation", "private"))
     guard.write_action("above", says("above"))
@@ -162,7 +162,6 @@ def test_half_a_file_is_never_in_force(start_guard):
     path = guard.actions_folder / "own.json"
     half = '{"summary": "x", "allow": [{"everyone": true}], "exec": ["/bin/echo", "half"]}'
     with guard.connect(as_=ALICE) as client, open(path, "w", encoding="ascii") as file:
-        assert client.may("own") is False or True
         file.write(half)
         file.flush()
         time.sleep(0.3)
@@ -298,7 +297,6 @@ def test_a_name_that_comes_later_is_known_by_itself(start_guard, kind, folder):
 @pytest.fixture
 def administered(start_guard):
     def start(actions, **more):
-        admin = None
         guard = harness.Guard(actions, **more)
         admin = guard.folder / "admin.sock"
         guard._options += ["--admin-socket", str(admin)]

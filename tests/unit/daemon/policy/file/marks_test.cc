@@ -98,8 +98,8 @@ TEST_F(MarksTest, ALinkIsFollowed) {
 TEST_F(MarksTest, ANameThatNoFileHasIsNotLookedFor) {
     root_.write("outside.json", "1");
     const Marks marks = look();
-    for (const std::string name : {std::string("../outside"), std::string(4096, 'x'),
-                                   std::string("a\0b", 3), std::string()}) {
+    for (const std::string& name : {std::string("../outside"), std::string(4096, 'x'),
+                                    std::string("a\0b", 3), std::string()}) {
         EXPECT_TRUE(are_same(marks, name));
     }
 }
