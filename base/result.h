@@ -14,6 +14,8 @@ namespace postern {
 // A failure in words: what was wrong, with which value, where, and what to do.
 struct Error {
     std::string message;
+    // Later it may be otherwise though nothing of what it is about was changed.
+    bool may_pass = false;
 };
 
 // Marks the side of the error, so that Result<std::string, std::string> stays unambiguous.
@@ -29,7 +31,7 @@ class Unexpected {
 };
 
 inline Unexpected<Error> fail(std::string message) {
-    return Unexpected(Error{std::move(message)});
+    return Unexpected(Error{std::move(message), false});
 }
 
 template <typename T, typename E = Error>

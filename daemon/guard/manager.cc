@@ -297,8 +297,14 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
         *jobs_, std::move(sockets),
         Administration::Hooks{[this] { return pool_->report(); }, [this] { return reload(); },
                               log_level, set_log_level});
+    current_ = std::make_unique<CurrentPolicy>(
+        event_.get(), turns_->turns(),
+        CurrentPolicy::Bounds{configuration_.limits.jobs_per_user, configuration_.limits.jobs},
+        CurrentPolicy::Hooks{
+            [this](const std::string& action) { return policy_->is_current(action); },
+            [this] { return policy_->look(); }});
     calls_ = std::make_unique<Calls>(*jobs_, *starts_, *job_audit_, configuration_.limits,
-                                     *administration_);
+                                     *current_, *administration_);
     PacketHooks packets;
     packets.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
         datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
@@ -314,7 +320,7 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
                 pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting(), job_audit_->trouble()};
+                jobs_->active() + starts_->waiting() + current_->waiting(), job_audit_->trouble()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] { leave_idle(); });
@@ -329,18 +335,13 @@ Status Manager::set_up_policy() {
     options.systemd = !systemd_socket_.empty();
     auto store = PolicyStore::create(
         event_.get(), std::move(options),
-        [this](auto snapshot, std::uint64_t request) { loaded(snapshot, request); },
-        [this](const policy::SnapshotPtr& snapshot) {
-            if (state_ == State::stopping) return;
-            spdlog::info("users, groups or subordinate ids have changed: read again");
-            put_in_force(snapshot);
-        });
+        [this](const PolicyRead& read, std::uint64_t request) { loaded(read, request); });
     if (!store) return Unexpected(std::move(store).error());
     policy_ = std::move(*store);
     if (!policy_->sees_changes()) {
         spdlog::warn(
-            "changes of users, groups and subordinate ids are not seen before the next "
-            "reload: no inotify; see fs.inotify.max_user_instances");
+            "changes of action files, users and groups are not seen before the next call: no "
+            "inotify; see fs.inotify.max_user_instances");
     }
     policy_->load();
     return {};
@@ -371,60 +372,100 @@ void Manager::report_off(const policy::BadFile& bad) {
     if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
 }
 
-void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
+void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     if (state_ == State::stopping) return;
-    if (!snapshot) {
-        if (state_ == State::starting) {
-            spdlog::critical("{}", snapshot.error().message);
-            sd_event_exit(event_.get(), 1);
-            return;
-        }
-        spdlog::error("{}; what was in force stays in force", snapshot.error().message);
-    } else {
-        for (const policy::BadFile& bad : (*snapshot)->bad) report_off(bad);
-        for (const auto& [name, action] : (*snapshot)->actions) {
-            for (const std::string& warning : action.warnings) spdlog::warn("{}", warning);
-        }
-        if (!(*snapshot)->units.empty() && !units_are_known()) {
-            spdlog::warn(
-                "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
-                "that name one never hold, deny rules that name one always do");
-        }
-        if (denies_people(**snapshot) && !units_are_known()) {
-            spdlog::warn(
-                "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
-                "user "
-                "namespace: they hold for every uid that has no account, or lies in a range of "
-                "subordinate ids, and that no rule allows by user or unit");
-        }
-        put_in_force(*snapshot);
-        spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
-                     (*snapshot)->bad.size());
+    const bool worked = read.snapshot != nullptr;
+    if (!worked && state_ == State::starting) {
+        spdlog::critical("{}", read.error);
+        sd_event_exit(event_.get(), 1);
+        return;
     }
-    if (state_ == State::starting) {
-        Status started = acceptor_->start();
-        if (started) started = datagrams_->start();
-        if (started) started = activity_->start();
-        if (!started) {
-            spdlog::critical("{}", started.error().message);
-            sd_event_exit(event_.get(), 1);
-            return;
-        }
-        for (const auto* listeners : {&acceptor_->listeners(), &datagrams_->listeners()}) {
-            for (const Listener& listener : *listeners) {
-                spdlog::info("listening on {}", listener.name);
-            }
-        }
-        spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
+    if (!worked && read.error != unreadable_) {
+        spdlog::error(
+            "{}; what was in force stays in force, but for what is seen to have changed since",
+            read.error);
     }
-    set_state(State::serving);
+    unreadable_ = read.error;
+    if (worked && !read.same) {
+        report_change(read);
+        put_in_force(read.snapshot);
+    }
+    // Or the first one.
+    const bool asked =
+        state_ == State::starting || (state_ == State::reloading && request >= reload_);
+    if (worked && (asked || !read.same)) {
+        spdlog::info("{} actions in force, {} files bad", read.snapshot->actions.size(),
+                     read.snapshot->bad.size());
+    }
+    if (state_ == State::starting && !begin_to_serve()) return;
     activity_->set_policy(
-        snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
-                       std::to_string((*snapshot)->bad.size()) + " files bad"
-                 : "the action files can't be read; what was in force stays in force");
-    administration_->loaded(snapshot, request);
-    notice_->say("READY=1");
-    notice_->say_status(activity_->text());
+        worked ? std::to_string(read.snapshot->actions.size()) + " actions in force, " +
+                     std::to_string(read.snapshot->bad.size()) + " files bad"
+               : "the action files can't be read; what was in force stays in force");
+    administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
+                            request);
+    current_->loaded(request, worked, read.restless);
+    if (asked) {
+        set_state(State::serving);
+        notice_->say("READY=1");
+    }
+    if (asked || !worked || !read.same) notice_->say_status(activity_->text());
+}
+
+// What was so before is not said again.
+void Manager::report_change(const PolicyRead& read) {
+    const policy::Snapshot nothing;
+    const policy::Snapshot& before = in_force_ ? *in_force_ : nothing;
+    const policy::Snapshot& now = *read.snapshot;
+    if (in_force_ && read.people_changed) {
+        spdlog::info("users, groups or subordinate ids have changed: read again");
+    }
+    if (in_force_ && read.change.any()) {
+        AuditEvent event;
+        event.kind = AuditEvent::Kind::actions_changed;
+        event.change = &read.change;
+        audit_->write(event);
+    }
+    for (const policy::BadFile& bad : now.bad) {
+        if (std::ranges::find(before.bad, bad) == before.bad.end()) report_off(bad);
+    }
+    for (const auto& [name, action] : now.actions) {
+        const auto known = before.actions.find(name);
+        if (known != before.actions.end() && known->second.warnings == action.warnings) continue;
+        for (const std::string& warning : action.warnings) spdlog::warn("{}", warning);
+    }
+    if (units_are_known()) return;
+    if (!now.units.empty() && before.units.empty()) {
+        spdlog::warn(
+            "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
+            "that name one never hold, deny rules that name one always do");
+    }
+    if (denies_people(now) && !denies_people(before)) {
+        spdlog::warn(
+            "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
+            "user "
+            "namespace: they hold for every uid that has no account, or lies in a range of "
+            "subordinate ids, and that no rule allows by user or unit");
+    }
+}
+
+// False: it could not.
+bool Manager::begin_to_serve() {
+    Status started = acceptor_->start();
+    if (started) started = datagrams_->start();
+    if (started) started = activity_->start();
+    if (!started) {
+        spdlog::critical("{}", started.error().message);
+        sd_event_exit(event_.get(), 1);
+        return false;
+    }
+    for (const auto* listeners : {&acceptor_->listeners(), &datagrams_->listeners()}) {
+        for (const Listener& listener : *listeners) {
+            spdlog::info("listening on {}", listener.name);
+        }
+    }
+    spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
+    return true;
 }
 
 void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
@@ -434,6 +475,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
         passed_over.push_back(file.message);
     }
     warn_once(passed_over_, std::move(passed_over));
+    in_force_ = snapshot;
     ranges_kept_ = snapshot->people.ranges_kept;
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);
@@ -453,7 +495,7 @@ std::uint64_t Manager::reload() {
     const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now().time_since_epoch());
     notice_->say("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.count()));
-    return policy_->load();
+    return reload_ = policy_->load();
 }
 
 void Manager::stop() {
@@ -477,6 +519,7 @@ void Manager::leave() {
     // Packets that were received are answered first. Who waits for a turn then is refused, and may
     // try again with the next guard. Then jobs, so that the sessions can still tell how they ended.
     datagrams_->stop([this] {
+        current_->close();
         starts_->close();
         jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
     });

@@ -14,6 +14,7 @@
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/administration.h"
 #include "daemon/guard/calls/calls.h"
+#include "daemon/guard/calls/current_policy.h"
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/configuration.h"
 #include "daemon/guard/datagram/datagrams.h"
@@ -63,7 +64,9 @@ class Manager {
     void leave_idle();
     void leave();
     void report_off(const policy::BadFile& bad);
-    void loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request);
+    void loaded(const PolicyRead& read, std::uint64_t request);
+    void report_change(const PolicyRead& read);
+    bool begin_to_serve();
     void put_in_force(const policy::SnapshotPtr& snapshot);
     std::uint64_t reload();
     void stop();
@@ -72,6 +75,9 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
+    policy::SnapshotPtr in_force_;          // null: nothing yet
+    std::uint64_t reload_ = 0;              // the last load that was asked for
+    std::string unreadable_;                // why the action files could not be read; empty: they were
     std::vector<std::string> warnings_;     // of the snapshot in force
     std::vector<std::string> passed_over_;  // messages of it
     bool ranges_kept_ = false;              // of subordinate ids that were taken away
@@ -92,6 +98,7 @@ class Manager {
     std::unique_ptr<jobs::StartQueue> starts_;
     std::unique_ptr<jobs::JobManager> jobs_;
     std::unique_ptr<Administration> administration_;
+    std::unique_ptr<CurrentPolicy> current_;
     std::unique_ptr<Calls> calls_;
     std::unique_ptr<SessionPool> pool_;
     std::unique_ptr<Activity> activity_;

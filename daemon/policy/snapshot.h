@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,12 +30,14 @@ struct Subject {
     std::optional<uid_t> user;
     std::optional<gid_t> group;
     std::optional<std::string> unit = std::nullopt;  // of the system's systemd: "ci-runner.service"
+    bool operator==(const Subject&) const = default;
 };
 
 struct Rule {
     Subject subject;
     std::string text;   // as the administrator wrote it, e.g. `allow group "deploy"`
     std::string place;  // FILE:LINE
+    bool operator==(const Rule&) const = default;
 };
 
 // A piece of text: as it is, or the name of an argument whose value stands there.
@@ -91,6 +94,10 @@ struct BadFile {
     // FILE:LINE:COLUMN: what; what to do. Without line and column where not the text but the file
     // itself is at fault.
     std::string message;
+    // After what it may be another file without having been changed itself.
+    enum class Until : std::uint8_t { changed, looked_up, closed };
+    Until until = Until::changed;
+    bool operator==(const BadFile&) const = default;
 };
 
 // A name in a folder of actions that nothing is read from, though somebody may have meant it to be.

@@ -14,6 +14,38 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
 // Groups that one record names; a caller may have 65,536.
 constexpr std::size_t most_groups_told = 64;
+// Names in each list of what a load has changed.
+constexpr std::size_t most_actions_told = 32;
+
+struct ChangeRow {
+    const char* key;  // of JSON; with "Count" behind it how many there are, where not all are told
+    const char* field;  // of the journal
+    std::vector<std::string> policy::Change::* names;
+};
+constexpr std::array<ChangeRow, 4> change_rows = {{
+    {"added", "POSTERN_ADDED", &policy::Change::added},
+    {"changed", "POSTERN_CHANGED", &policy::Change::changed},
+    {"removed", "POSTERN_REMOVED", &policy::Change::removed},
+    {"off", "POSTERN_OFF", &policy::Change::off},
+}};
+
+std::vector<std::string> first_of(const std::vector<std::string>& names) {
+    const auto told = static_cast<std::ptrdiff_t>(std::min(names.size(), most_actions_told));
+    return {names.begin(), names.begin() + told};
+}
+
+// "a, b and 3 more", "a b ..." where `for_people` is false.
+std::string in_one_line(const std::vector<std::string>& names, bool for_people) {
+    std::string text;
+    for (const std::string& name : first_of(names)) {
+        text += (text.empty() ? "" : for_people ? ", " : " ") + name;
+    }
+    if (names.size() > most_actions_told) {
+        text += for_people ? " and " + std::to_string(names.size() - most_actions_told) + " more"
+                           : " ...";
+    }
+    return text;
+}
 
 // What each kind is called, and its entry in systemd/postern.catalog (journald.conf(5),
 // MESSAGE_ID): never changed, since administrators search and filter by both.
@@ -21,7 +53,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 14> kinds = {{
+constexpr std::array<KindRow, 15> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},
@@ -36,8 +68,9 @@ constexpr std::array<KindRow, 14> kinds = {{
     {"disk-full", "4aba679f8d6c4d62acaa248b71c8c141"},
     {"disk-has-room", "56ea7285cb114fe2994245fe2cd91588"},
     {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
+    {"actions-changed", "8d1f0c6be7a34b6c9f5e2a70d4c3b918"},
 }};
-static_assert(static_cast<std::size_t>(AuditEvent::Kind::action_off) + 1 == kinds.size());
+static_assert(static_cast<std::size_t>(AuditEvent::Kind::actions_changed) + 1 == kinds.size());
 constexpr KindRow denials_summed = {"denials-summed", "b73acb796e064f01a07e80bbd189c1a8"};
 constexpr KindRow records_lost = {"records-lost", "0ba7609c584c4ca48bdad568d0802db6"};
 
@@ -55,7 +88,8 @@ bool is_denial(AuditEvent::Kind kind) {
 const char* priority(AuditEvent::Kind kind) {
     using Kind = AuditEvent::Kind;
     if (kind == Kind::action_off || kind == Kind::disk_full) return "3";
-    return is_denial(kind) || kind == Kind::disk_has_room ? "5" : "6";
+    const bool is_notice = kind == Kind::disk_has_room || kind == Kind::actions_changed;
+    return is_denial(kind) || is_notice ? "5" : "6";
 }
 
 // What became of a job whose start is recorded.
@@ -137,6 +171,15 @@ std::string summary(const AuditEvent& event, std::uint64_t count) {
         event.kind == AuditEvent::Kind::disk_has_room) {
         text += ": " + event.place;
     }
+    if (event.change != nullptr) {
+        const char* separator = ": ";
+        for (const ChangeRow& row : change_rows) {
+            const auto& names = event.change->*row.names;
+            if (names.empty()) continue;
+            text += std::exchange(separator, "; ") + std::string(row.key) + ' ' +
+                    in_one_line(names, true);
+        }
+    }
     if (!event.reason.empty()) text += ": " + event.reason;
     if (!event.rule.empty()) text += " (" + event.rule + " at " + event.place + ")";
     return text;
@@ -189,6 +232,12 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
         json["arguments"] = to_json(event.arguments);
     }
     if (event.result) json["result"] = to_json(*event.result);
+    for (const ChangeRow& row : change_rows) {
+        if (event.change == nullptr || (event.change->*row.names).empty()) continue;
+        const auto& names = event.change->*row.names;
+        json[row.key] = first_of(names);
+        if (names.size() > most_actions_told) json[row.key + std::string("Count")] = names.size();
+    }
     return dump(json);
 }
 
@@ -224,6 +273,9 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     if (event.result) {
         put("POSTERN_OUTCOME", std::string(outcome_name(event.result->outcome)));
         put("POSTERN_STATUS", std::to_string(event.result->status));
+    }
+    for (const ChangeRow& row : change_rows) {
+        if (event.change != nullptr) put(row.field, in_one_line(event.change->*row.names, false));
     }
     if (event.kind == AuditEvent::Kind::job_started) {
         fields.emplace_back("POSTERN_ARGUMENTS", dump(to_json(event.arguments)));

@@ -21,6 +21,7 @@
 #include "daemon/guard/audit/audit_sink.h"
 #include "daemon/guard/audit/denial_window.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/policy/change.h"
 #include "daemon/policy/verdict.h"
 #include "model/job.h"
 
@@ -42,6 +43,7 @@ struct AuditEvent {
         disk_full,           // no caller: place, reason
         disk_has_room,       // no caller: place
         action_off,          // no caller: action (none: a whole folder's), place (its file), reason
+        actions_changed,     // no caller: change
     };
     Kind kind = Kind::connection_refused;
     const policy::Caller* caller = nullptr;  // absent where the kernel did not say
@@ -55,6 +57,7 @@ struct AuditEvent {
     std::string job;
     std::vector<AuditArgument> arguments;
     std::optional<JobResult> result;
+    const policy::Change* change = nullptr;  // of each of its lists the first 32
 };
 
 class Audit {

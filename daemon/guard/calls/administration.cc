@@ -58,6 +58,7 @@ void Administration::report_jobs(CallContext& call) const {
 }
 
 void Administration::report_files(CallContext& call) const {
+    if (!unreadable_.empty()) call.answer(BadFileReport{"", "", unreadable_});
     if (!snapshot_) return;
     for (const policy::BadFile& bad : snapshot_->bad) {
         call.answer(BadFileReport{bad.action, bad.file, bad.message});
@@ -85,6 +86,7 @@ void Administration::finish(CallContext& call, const Status& done) const {
 
 void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t request) {
     if (snapshot) snapshot_ = *snapshot;
+    unreadable_ = snapshot ? "" : snapshot.error().message;
     const auto end = reloads_.upper_bound(request);
     for (auto it = reloads_.begin(); it != end; ++it) {
         if (snapshot) {

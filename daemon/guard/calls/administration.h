@@ -47,6 +47,7 @@ class Administration {
     Hooks hooks_;
     Time started_;
     policy::SnapshotPtr snapshot_;
+    std::string unreadable_;  // why what stands there now could not be loaded; empty: it was
     std::multimap<std::uint64_t, CallPtr> reloads_;  // by the request that they wait for
 };
 

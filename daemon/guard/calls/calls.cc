@@ -158,17 +158,31 @@ void Calls::look_up(const CallPtr& call, const jobs::Record& job) {
     call->answer(JobFound{view_of(job)});
 }
 
+// At once where the action files are what they were when they were read.
+void Calls::when_current(const CallPtr& call, const std::string& action,
+                         std::function<void()> then) {
+    if (environment_.current.is_current(action)) return then();
+    CurrentPolicy::Clock::time_point until;
+    environment_.current.wait(call, action, until, [then = std::move(then)](bool current) {
+        if (current) then();
+    });
+}
+
 void Calls::check(const CallPtr& call, const CheckCall& asked) {
-    const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
-    if (verdict.action == nullptr) return;
-    if (!reachable_or_refuse(*call, *verdict.action)) return;
-    if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
-    if (room_or_refuse(*call, environment_.jobs, asked.action)) call->answer(CheckPassed{});
+    when_current(call, asked.action, [this, call, asked] {
+        const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
+        if (verdict.action == nullptr) return;
+        if (!reachable_or_refuse(*call, *verdict.action)) return;
+        if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
+        if (room_or_refuse(*call, environment_.jobs, asked.action)) call->answer(CheckPassed{});
+    });
 }
 
 void Calls::describe_action(const CallPtr& call, const DescribeCall& asked) {
-    const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
-    if (verdict.action != nullptr) call->answer(Described{verdict.action->description});
+    when_current(call, asked.action, [this, call, asked] {
+        const auto verdict = decide_or_refuse(*call, *environment_.snapshot, asked.action);
+        if (verdict.action != nullptr) call->answer(Described{verdict.action->description});
+    });
 }
 
 // NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler

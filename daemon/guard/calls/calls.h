@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,8 +56,9 @@ class Calls final : public CallHandler {
 
     // All of these outlive it.
     Calls(jobs::JobManager& jobs, jobs::StartQueue& starts, JobAudit& job_audit,
-          const Limits& limits, Administration& administration)
-        : environment_{jobs, starts, job_audit, limits, nullptr}, administration_(administration) {}
+          const Limits& limits, CurrentPolicy& current, Administration& administration)
+        : environment_{jobs, starts, job_audit, limits, current, nullptr},
+          administration_(administration) {}
 
     // Before the first call.
     void set_snapshot(policy::SnapshotPtr snapshot) { environment_.snapshot = std::move(snapshot); }
@@ -76,6 +78,7 @@ class Calls final : public CallHandler {
     void await_output(const CallPtr& call, const AwaitOutput& asked);
     void output_taken(const CallPtr& call, const OutputTaken& asked);
     void manage(const CallPtr& call, const ManageCall& asked);
+    void when_current(const CallPtr& call, const std::string& action, std::function<void()> then);
     void hand_over(const CallPtr& call, const HandOver& asked);
 
     template <typename Asked, auto handler>

@@ -23,9 +23,12 @@ namespace {
 // Of one call, where systemd drops its unit.
 constexpr int most_starts = 3;
 
-constexpr std::array<std::string_view, 9> state_names = {"received", "decided",  "bound",
-                                                         "waiting",  "admitted", "recorded",
-                                                         "starting", "running",  "over"};
+// For so long nothing is compared again on the way of one call to its start.
+constexpr std::chrono::milliseconds just_compared{20};
+
+constexpr std::array<std::string_view, 10> state_names = {
+    "received", "reading",  "decided",  "bound",   "waiting",
+    "admitted", "recorded", "starting", "running", "over"};
 
 // In whatever order.
 bool same_arguments(std::vector<std::pair<std::string, std::string>> one,
@@ -96,14 +99,17 @@ class WaitingCall final : public OngoingCall {
 
 }  // namespace
 
-// The one place where it changes its state: one step forward (it waits only once), over from any,
-// and back to be begun anew: from waiting when its turn comes, from admitted where there is no room
-// yet, from starting when that came to nothing.
+// The one place where it changes its state: one step forward (it waits only once, and reads only
+// where it must), over from any, and back to be begun anew: from reading when that is done, from
+// waiting when its turn comes, from admitted where there is no room yet, from starting when that
+// came to nothing.
 void Run::set_state(State state) {
     assert(state == State::over || static_cast<int>(state) == static_cast<int>(state_) + 1 ||
+           (state_ == State::received && state == State::decided) ||
            (state_ == State::bound && state == State::admitted) ||
            (state_ == State::admitted && state == State::received) ||
-           (state == State::received && (state_ == State::waiting || state_ == State::starting)));
+           (state == State::received &&
+            (state_ == State::reading || state_ == State::waiting || state_ == State::starting)));
     spdlog::debug("run of {} for uid {}: {} -> {}", asked_.action, call_->caller().uid,
                   state_names.at(static_cast<std::size_t>(state_)),
                   state_names.at(static_cast<std::size_t>(state)));
@@ -111,6 +117,33 @@ void Run::set_state(State state) {
 }
 
 void Run::begin() {
+    if (is_current()) {
+        proceed();
+    } else {
+        read_first();
+    }
+}
+
+bool Run::is_current() {
+    const auto now = CurrentPolicy::Clock::now();
+    if (now - compared_ < just_compared) return true;
+    if (!environment_.current.is_current(asked_.action)) return false;
+    compared_ = now;
+    return true;
+}
+
+void Run::read_first() {
+    set_state(State::reading);
+    environment_.current.wait(call_, asked_.action, read_until_,
+                              [self = shared_from_this()](bool current) {
+                                  if (!current) return self->set_state(State::over);
+                                  self->compared_ = CurrentPolicy::Clock::now();
+                                  self->set_state(State::received);
+                                  self->proceed();
+                              });
+}
+
+void Run::proceed() {
     const auto decided = decide();
     if (!decided) return;
     if (!admit_or_refuse(*call_, environment_, asked_.action) || !key_fits()) {
@@ -196,6 +229,8 @@ void Run::wait(bool needs_its_caller) {
 void Run::take_turn(jobs::StartPlace place) {
     call_->link().forget();
     set_state(State::received);
+    // Another one has the place meanwhile.
+    if (!is_current()) return read_first();
     const auto decided = decide();
     if (!decided) return;
     // Others may have taken the room meanwhile.

@@ -1,9 +1,10 @@
 // One Run, from its decision to its program running: the order in which things are asked, and what
 // is said where the answer is no.
 //
-// Decide, then look at the way and at the arguments, then at the limits; wait for its turn, and
-// decide anew, since another policy may be in force by then; then record, audit, and only then
-// start. So whoever may not run an action learns nothing about it.
+// First the action files are read where they have changed (current_policy.h). Then decide, look at
+// the way and at the arguments, then at the limits; wait for its turn, and decide anew, since
+// another policy may be in force by then; then record, audit, and only then start. So whoever may
+// not run an action learns nothing about it.
 //
 // While it waits nothing of it is written down: it has had no answer, and who gets none calls
 // again. A call with the same key waits behind it and finds its job.
@@ -16,6 +17,7 @@
 
 #include "base/result.h"
 #include "daemon/guard/calls/call_context.h"
+#include "daemon/guard/calls/current_policy.h"
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/guard/config/limits.h"
 #include "daemon/jobs/job_manager.h"
@@ -33,6 +35,7 @@ struct CallEnvironment {
     jobs::StartQueue& starts;
     JobAudit& job_audit;
     const Limits& limits;
+    CurrentPolicy& current;
     policy::SnapshotPtr snapshot;
 };
 
@@ -40,6 +43,7 @@ class Run : public std::enable_shared_from_this<Run> {
   public:
     enum class State : std::uint8_t {
         received,
+        reading,   // the action files have changed, and are read; then it is received anew
         decided,   // the caller may run it, by this way
         bound,     // the arguments are what they must be
         waiting,   // within the limits, for its turn; then it is received anew
@@ -54,7 +58,8 @@ class Run : public std::enable_shared_from_this<Run> {
     Run(CallPtr call, RunCall asked, CallEnvironment& environment)
         : call_(std::move(call)), asked_(std::move(asked)), environment_(environment) {}
 
-    // Until it waits for its turn. The queue keeps this, then whoever waits for the job.
+    // Until it waits for the action files or for its turn. The queue keeps this, then whoever waits
+    // for the job.
     void begin();
     // The connection is over while it waits for its turn.
     void left();
@@ -73,6 +78,9 @@ class Run : public std::enable_shared_from_this<Run> {
     };
 
     void set_state(State state);
+    bool is_current();
+    void read_first();
+    void proceed();
     // What the key stands for, where there is one.
     using Known = Result<std::optional<jobs::Record>>;
     // Absent: it is over, and answered.
@@ -95,7 +103,9 @@ class Run : public std::enable_shared_from_this<Run> {
     CallPtr call_;
     RunCall asked_;  // with its secrets, until the program runs
     CallEnvironment& environment_;
-    std::uint64_t digest_ = 0;  // of the call, for its key
+    CurrentPolicy::Clock::time_point compared_;    // what is in force with what stands there
+    CurrentPolicy::Clock::time_point read_until_;  // the action files
+    std::uint64_t digest_ = 0;                     // of the call, for its key
     State state_ = State::received;
     int starts_ = 0;
     jobs::StartQueue::Ticket ticket_ = 0;  // while it waits

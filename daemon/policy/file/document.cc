@@ -77,6 +77,11 @@ void Document::report_key(const Node& node, const std::string& what) {
     add(errors_, content_->json.key_offsets.at(node.pointer), node.path, what);
 }
 
+void Document::report_unknown(const Node& node, const std::string& what) {
+    report(node, what);
+    may_pass_ = true;
+}
+
 void Document::warn(const Node& node, const std::string& what) {
     add(warnings_, content_->json.offsets.at(node.pointer), node.path, what);
 }
@@ -107,7 +112,7 @@ std::optional<Error> Document::first_error() const {
     const auto first = std::ranges::min_element(
         errors_, [](const auto& a, const auto& b) { return a.first < b.first; });
     if (first == errors_.end()) return std::nullopt;
-    return Error{first->second};
+    return Error{first->second, may_pass_};
 }
 
 std::optional<std::vector<std::pair<std::string, Node>>> Document::members(const Node& node) {

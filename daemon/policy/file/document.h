@@ -50,6 +50,8 @@ class Document {
     // `what` says what is wrong and what to do; the place is the value's, or its key's.
     void report(const Node& node, const std::string& what);
     void report_key(const Node& node, const std::string& what);
+    // A user or group that is not there, or can't be looked up now: later it may be otherwise.
+    void report_unknown(const Node& node, const std::string& what);
     // What does not make the file bad, and the administrator should know.
     void warn(const Node& node, const std::string& what);
     // In the order of the file, each once, however often its value was read.
@@ -87,6 +89,7 @@ class Document {
     std::unique_ptr<Content> content_;
     Remarks errors_;  // the first one counts
     Remarks warnings_;
+    bool may_pass_ = false;
 };
 
 // What a JSON value is, with its article: "a string", "an integer".

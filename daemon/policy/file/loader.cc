@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <map>
 #include <memory>
 #include <optional>
@@ -106,6 +107,17 @@ Result<Listing> list_folder(const UniqueFd& folder, const std::string& path) {
     return Listing{{files.begin(), files.end()}, std::move(told)};
 }
 
+// A lease for reading is given only where nobody has the file open for writing (fcntl(2)). It is
+// given back at once; who opens the file for writing in between waits for that, and the signal that
+// says so is one that does nothing. False as well where the file system, or another owner of the
+// file, does not let us know.
+bool is_open_for_writing(int file) {
+    fcntl(file, F_SETSIG, SIGURG);
+    if (fcntl(file, F_SETLEASE, F_RDLCK) < 0) return errno == EAGAIN;
+    fcntl(file, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
 class Loader {
   public:
     explicit Loader(const LoadOptions& options) : options_(options) {}
@@ -152,7 +164,8 @@ class Loader {
             }
             snapshot_.bad.push_back(
                 {"", path,
-                 path + ": is not safe, no action of it is in force: " + folder.error().message});
+                 path + ": is not safe, no action of it is in force: " + folder.error().message,
+                 BadFile::Until::changed});
             return {};
         }
         folders_.push_back(std::make_unique<UniqueFd>(std::move(folder).value()));
@@ -175,8 +188,9 @@ class Loader {
         snapshot_.missing.push_back(std::move(missing));
     }
 
-    void add_bad(const std::string& name, const Source& source, const std::string& what) {
-        snapshot_.bad.push_back({printable(name), printable(source.path), what});
+    void add_bad(const std::string& name, const Source& source, const std::string& what,
+                 BadFile::Until until = BadFile::Until::changed) {
+        snapshot_.bad.push_back({printable(name), printable(source.path), what, until});
     }
 
     void load_one(const std::string& file_name, const Source& source) {
@@ -195,11 +209,22 @@ class Loader {
         if (!file && file.error().kind == OpenError::Kind::missing) return;
         if (!file) return add_bad(name, source, shown + ": " + file.error().problem);
         if (!*file) return;  // a link to /dev/null: it only masks
+        if (is_open_for_writing(file->get())) {
+            return add_bad(name, source,
+                           shown +
+                               ": is open for writing, so it may be half written; it is read "
+                               "when it was closed",
+                           BadFile::Until::closed);
+        }
         const Result<std::string> text = read_unchanged(file->get(), limits::action_file_bytes);
         if (!text) return add_bad(name, source, shown + ": " + text.error().message);
         if (text->empty()) return;  // it only masks
         Result<Action> action = parse_action(name, source.path, *text, options_);
-        if (!action) return add_bad(name, source, action.error().message);
+        if (!action) {
+            return add_bad(
+                name, source, action.error().message,
+                action.error().may_pass ? BadFile::Until::looked_up : BadFile::Until::changed);
+        }
         for (const auto* const rules : {&action->allow, &action->deny}) {
             for (const Rule& rule : *rules) {
                 if (rule.subject.unit) snapshot_.units.insert(*rule.subject.unit);

@@ -43,9 +43,12 @@ std::optional<id_t> read_number_of(Document& document, const Node& node, const s
         return id;
     }
     const bool decimal = text.find_first_not_of("0123456789") == std::string::npos;
-    document.report(node,
-                    decimal ? in_quotes(text) + " is neither a name nor an id from 0 to 4294967294"
-                            : unknown(what, text));
+    if (decimal) {
+        document.report(node,
+                        in_quotes(text) + " is neither a name nor an id from 0 to 4294967294");
+    } else {
+        document.report_unknown(node, unknown(what, text));
+    }
     return std::nullopt;
 }
 
@@ -166,7 +169,7 @@ std::optional<NamedUser> read_user(Document& document, const Node& node) {
     if (!name) return std::nullopt;
     const Result<std::optional<Account>> account = find_user(*name);
     if (!account) {
-        document.report(node, not_known("user", *name, account.error()));
+        document.report_unknown(node, not_known("user", *name, account.error()));
         return std::nullopt;
     }
     if (const std::optional<Account>& found = *account) {
@@ -183,7 +186,7 @@ std::optional<gid_t> read_group(Document& document, const Node& node) {
     if (!name) return std::nullopt;
     const Result<std::optional<gid_t>> looked_up = find_group(*name);
     if (!looked_up) {
-        document.report(node, not_known("group", *name, looked_up.error()));
+        document.report_unknown(node, not_known("group", *name, looked_up.error()));
         return std::nullopt;
     }
     const std::optional<gid_t>& gid = *looked_up;

@@ -85,11 +85,11 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
 std::optional<Account> account_of(Document& document, const Node& node, uid_t uid) {
     const Result<std::optional<Account>> account = find_user(uid);
     if (account && account->has_value()) return *account;
-    document.report(node,
-                    "uid " + std::to_string(uid) +
-                        (account ? " has no account; create one, its groups and home are needed"
-                                 : " can't be looked up (" + account.error().message +
-                                       "); reload when it can"));
+    document.report_unknown(
+        node, "uid " + std::to_string(uid) +
+                  (account ? " has no account; create one, its groups and home are needed"
+                           : " can't be looked up (" + account.error().message +
+                                 "); reload when it can"));
     return std::nullopt;
 }
 

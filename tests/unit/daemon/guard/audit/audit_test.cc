@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -134,7 +135,12 @@ TEST_F(AuditTest, KeysAreInCamelCase) {
     event.job = "00ff";
     // Names of arguments are the action file's.
     event.arguments = {{"dry-run", "yes"}};
-    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::action_off); ++kind) {
+    policy::Change change;
+    for (auto* const names : {&change.added, &change.changed, &change.removed, &change.off}) {
+        names->assign(40, "a");
+    }
+    event.change = &change;
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::actions_changed); ++kind) {
         event.kind = static_cast<AuditEvent::Kind>(kind);
         for (const bool by_signal : {false, true}) {
             event.result = JobResult{Outcome::exited, by_signal, 1, {}, {}, {}, 1};
@@ -154,7 +160,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
         }
     };
     AuditEvent event;
-    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::action_off); ++kind) {
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::actions_changed); ++kind) {
         event.kind = static_cast<AuditEvent::Kind>(kind);
         add(event, 0);
     }
@@ -164,7 +170,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
         if (line.starts_with("-- ")) described.insert(line.substr(3));
     }
     EXPECT_EQ(sent, described);
-    EXPECT_EQ(sent.size(), 16U);
+    EXPECT_EQ(sent.size(), 17U);
 }
 
 TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {
@@ -172,6 +178,33 @@ TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {
     const Json json = Json::parse(audit_json(denied(caller_), at(0), 0));
     EXPECT_EQ(json["groups"].size(), 64U);
     EXPECT_EQ(json["groupCount"], 102);
+}
+
+TEST_F(AuditTest, WhatALoadChangedIsNamedWithinBounds) {
+    policy::Change change;
+    for (int i = 0; i < 40; ++i) change.added.push_back("a" + std::to_string(i));
+    change.removed = {"one", "two"};
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::actions_changed;
+    event.change = &change;
+    const Json json = Json::parse(audit_json(event, at(0), 0));
+    EXPECT_EQ(json.at("event"), "actions-changed");
+    EXPECT_EQ(json.at("added").size(), 32U);
+    EXPECT_EQ(json.at("addedCount"), 40);
+    EXPECT_EQ(json.at("removed"), Json({"one", "two"}));
+    EXPECT_FALSE(json.contains("removedCount"));
+    EXPECT_FALSE(json.contains("changed"));
+    change.added.resize(1);
+    const auto fields = audit_fields(event, 0);
+    const auto field = [&fields](const std::string& key) {
+        const auto found =
+            std::ranges::find(fields, key, &std::pair<std::string, std::string>::first);
+        return found == fields.end() ? "none" : found->second;
+    };
+    EXPECT_EQ(field("MESSAGE"), "actions-changed: added a0; removed one, two");
+    EXPECT_EQ(field("POSTERN_ADDED"), "a0");
+    EXPECT_EQ(field("POSTERN_REMOVED"), "one two");
+    EXPECT_EQ(field("POSTERN_OFF"), "none");
 }
 
 TEST_F(AuditTest, TheFileIsOursAlone) {

@@ -278,7 +278,15 @@ ChokePoint::ChokePoint()
                            story_.push_back("log level " + level);
                            return level == "info" ? Status() : Status(fail("no such level"));
                        }}),
-      calls_(jobs_, *starts_, job_audit_, limits_, administration_) {
+      turns_(std::move(*TurnLoop::create(loop_.get()))),
+      current_(
+          std::make_unique<CurrentPolicy>(loop_.get(), turns_->turns(), CurrentPolicy::Bounds{2, 3},
+                                          CurrentPolicy::Hooks{[this](const std::string& action) {
+                                                                   compared_.push_back(action);
+                                                                   return is_current_;
+                                                               },
+                                                               [this] { return ++looks_; }})),
+      calls_(jobs_, *starts_, job_audit_, limits_, *current_, administration_) {
     FakeLink::can_hand_over = true;
     FakeLink::takes_descriptors = true;
     set_actions();

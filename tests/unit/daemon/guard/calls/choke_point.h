@@ -16,9 +16,11 @@
 #include "daemon/guard/calls/administration.h"
 #include "daemon/guard/calls/call_context.h"
 #include "daemon/guard/calls/calls.h"
+#include "daemon/guard/calls/current_policy.h"
 #include "daemon/guard/calls/job_audit.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/loop/turn_loop.h"
 #include "tests/unit/daemon/event_loop.h"
 
 namespace postern {
@@ -164,6 +166,13 @@ class ChokePoint : public testing::Test {
     Limits limits_;
     std::uint64_t reloads_ = 0;
     Administration administration_;
+    // What stands in the action directories is what is in force; else calls wait until
+    // current_->loaded().
+    bool is_current_ = true;
+    std::uint64_t looks_ = 0;
+    std::vector<std::string> compared_;  // the action of each comparison
+    std::unique_ptr<TurnLoop> turns_;
+    std::unique_ptr<CurrentPolicy> current_;
     Calls calls_;
     // Of the one connection.
     std::map<std::uint32_t, std::unique_ptr<OngoingCall>> kept_;

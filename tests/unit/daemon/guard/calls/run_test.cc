@@ -1,5 +1,6 @@
 // A Run: the order of what is asked, and each failure in between.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/unit/daemon/guard/calls/choke_point.h"
 
@@ -237,6 +238,149 @@ TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
     jobs_.tell_started("job1");
     jobs_.tell_ended("job1", {});
     EXPECT_THAT(since(), ElementsAre("to nobody: JobStarted job1", "to nobody: JobEnded 0"));
+}
+
+// ---- The action files have changed ----
+
+class RunReading : public ChokePoint {
+  protected:
+    const CurrentPolicy::Names none_;
+};
+
+TEST_F(RunReading, WhatIsCurrentIsComparedOnce) {
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}).back(), "start job1");
+    EXPECT_THAT(compared_, ElementsAre("hello"));
+    EXPECT_EQ(looks_, 0U);
+}
+
+TEST_F(RunReading, ItWaitsAndIsDecidedByWhatWasReadAfterIt) {
+    is_current_ = false;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}), IsEmpty());
+    EXPECT_EQ(looks_, 1U);
+    EXPECT_EQ(current_->waiting(), 1U);
+    // One that began before it says nothing.
+    current_->loaded(0, true, none_);
+    EXPECT_THAT(since(), IsEmpty());
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since(), ElementsAre("audit call-denied action=hello reason=no such action",
+                                     "answer Refused not_granted [hello]"));
+    EXPECT_EQ(current_->waiting(), 0U);
+    EXPECT_TRUE(kept_.empty());
+}
+
+TEST_F(RunReading, WhatWasReadIsGoodEnoughThoughMoreHasChanged) {
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""});
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since().back(), "start job1");
+}
+
+TEST_F(RunReading, WhatIsNotAtRestIsWaitedFor) {
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), RunCall{"shut", {}, ""}, 2);
+    current_->loaded(2, true, {"hello"});
+    EXPECT_THAT(since().back(), "start job1") << "the other one";
+    current_->loaded(3, true, none_);
+    EXPECT_THAT(since().back(), "start job2");
+}
+
+TEST_F(RunReading, ItDoesNotWaitForEver) {
+    is_current_ = false;
+    const auto began = CurrentPolicy::Clock::now();
+    call(owner(), RunCall{"hello", {}, ""});
+    while (current_->waiting() > 0) ASSERT_GT(sd_event_run(loop_.get(), 50'000'000), 0);
+    EXPECT_GE(CurrentPolicy::Clock::now() - began, CurrentPolicy::patience);
+    EXPECT_THAT(since(),
+                ElementsAre("audit call-refused action=hello reason=the action files were not read "
+                            "within 3 s",
+                            "answer Refused unavailable []"));
+    current_->loaded(9, true, none_);
+    EXPECT_THAT(since(), IsEmpty());
+}
+
+TEST_F(RunReading, WhatCantBeReadIsSaidAtOnce) {
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""});
+    current_->loaded(1, false, none_);
+    EXPECT_THAT(since(),
+                ElementsAre("audit call-refused action=hello reason=the action files can't be read",
+                            "answer Refused unavailable []"));
+}
+
+TEST_F(RunReading, TheDaemonStopsMeanwhile) {
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""});
+    current_->close();
+    EXPECT_THAT(since(),
+                ElementsAre("audit call-refused action=hello reason=the daemon is stopping",
+                            "answer Refused unavailable []"));
+}
+
+TEST_F(RunReading, OneWhoseCallerLeftIsDecided) {
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""});
+    gone_ = true;
+    kept_.at(1)->left(jobs::Leaving::gone);
+    kept_.clear();
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since().back(), "start job1");
+}
+
+TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
+    set_actions(true);
+    is_current_ = false;
+    call(owner(), RunCall{"hello", {}, ""});
+    gone_ = true;
+    kept_.at(1)->left(jobs::Leaving::gone);
+    kept_.clear();
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since(),
+                ElementsAre("audit call-refused action=hello reason=its caller left before "
+                            "its turn"));
+}
+
+TEST_F(RunReading, APacketWaitsToo) {
+    is_current_ = false;
+    EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}), IsEmpty());
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since().back(), "answer Detached job1");
+}
+
+TEST_F(RunReading, SoManyWaitOfAnOwnerAndInAll) {
+    is_current_ = false;
+    const Story refused = {
+        "audit call-refused action=hello reason=too many calls wait for the action files to be "
+        "read",
+        "answer Refused unavailable []"};
+    call(owner(), RunCall{"hello", {}, ""}, 1);
+    call(owner(), CheckCall{"hello", {}}, 2);
+    EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, 3), refused);
+    EXPECT_THAT(call(by(berta, {berta}), RunCall{"hello", {}, ""}, 4), IsEmpty());
+    EXPECT_EQ(call(by(1002, {1002}), RunCall{"hello", {}, ""}, 5), refused);
+    EXPECT_EQ(current_->waiting(), 3U);
+}
+
+// What is taken away while it waits for its turn grants nothing when that comes.
+TEST_F(RunReading, ItIsComparedAnewWhenItsTurnComesLater) {
+    limits_.jobs = limits_.jobs_per_user = 1000;
+    jobs::StartRules rules;
+    rules.at_once = 1;
+    set_starts(rules);
+    call(owner(), RunCall{"hello", {}, ""}, 100);
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 1), IsEmpty());
+    ::usleep(50'000);
+    is_current_ = false;
+    jobs_.tell_started("job1");
+    EXPECT_THAT(since(), ElementsAre("answer JobStarted job1"));
+    EXPECT_EQ(current_->waiting(), 1U);
+    is_current_ = true;
+    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 2).back(), "start job2")
+        << "it holds no place meanwhile";
+    calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+    current_->loaded(1, true, none_);
+    EXPECT_THAT(since().back(), "answer Refused not_granted [hello]");
 }
 
 // ---- Its turn ----

@@ -231,6 +231,21 @@ TEST_F(CallTable, ARuleAsksForTheUnitOfTheConnection) {
     EXPECT_THAT(call(origin, CheckCall{"hello", {}}), ElementsAre("answer CheckPassed"));
 }
 
+// What only the guard can answer is answered by what stands there now.
+TEST_F(CallTable, CheckAndDescribeWaitForTheActionFiles) {
+    for (const Call& asked : {Call(CheckCall{"hello", {}}), Call(DescribeCall{"hello"})}) {
+        is_current_ = false;
+        EXPECT_THAT(call(owner(), asked), IsEmpty());
+        current_->loaded(looks_, false, {});
+        EXPECT_THAT(since().back(), "answer Refused unavailable []");
+        EXPECT_THAT(call(owner(), asked), IsEmpty());
+        calls_.set_snapshot(std::make_shared<const policy::Snapshot>());
+        current_->loaded(looks_, true, {});
+        EXPECT_THAT(since().back(), "answer Refused not_granted [hello]");
+        set_actions();
+    }
+}
+
 // ---- The administrator's ----
 
 TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {

@@ -1,0 +1,94 @@
+#include "daemon/policy/file/settling.h"
+
+#include <algorithm>
+
+namespace postern::policy {
+namespace {
+
+using std::chrono::nanoseconds;
+
+// Negative: it lies in the future.
+nanoseconds age_of(const TimeStamp& stamp, std::chrono::system_clock::time_point wall) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(wall.time_since_epoch());
+    // No overflow, whatever a file system says.
+    constexpr std::int64_t most = 1'000'000'000;
+    const std::int64_t whole =
+        std::clamp(seconds.count() - std::clamp(stamp.seconds, -most, 8 * most), -most, most);
+    return std::chrono::seconds(whole) + (wall.time_since_epoch() - seconds) -
+           nanoseconds(stamp.nanoseconds);
+}
+
+void wait_for(std::optional<nanoseconds>& next, nanoseconds time) {
+    next = std::min(next.value_or(time), std::max(time, nanoseconds(1'000'000)));
+}
+
+}  // namespace
+
+Settling::Found Settling::take(const Marks& before, const Marks& after, const Names& open, Now now,
+                               nanoseconds quiet) {
+    Found found;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        take_directory(seen_[i], before[i], after[i], now, quiet, found);
+    }
+    take_open(open, now, found);
+    // What vanished before we began to watch is known by nothing but its directory's time.
+    const nanoseconds watched = now.steady - began_.value_or(now.steady);
+    if (!began_) began_ = now.steady;
+    for (const DirectoryMarks& directory : after) {
+        const nanoseconds age = age_of(directory.mark.changed, now.wall);
+        if (!directory.mark.is_there() || watched >= quiet || age >= quiet) continue;
+        wait_for(found.next, age > nanoseconds(0) ? quiet - age : quiet - watched);
+    }
+    return found;
+}
+
+void Settling::take_directory(Files& seen, const DirectoryMarks& before,
+                              const DirectoryMarks& after, Now now, nanoseconds quiet,
+                              Found& found) {
+    for (const auto* const marks : {&before, &after}) {
+        for (const auto& [name, mark] : marks->files) {
+            seen.try_emplace(name, Seen{mark, now.steady, now.steady});
+        }
+    }
+    for (auto it = seen.begin(); it != seen.end();) {
+        const auto& [name, known] = *it;
+        Seen& file = it->second;
+        const Mark mark = after.of(name);
+        const bool changes = before.of(name) != mark;
+        if (changes || file.mark != mark) {
+            if (!file.restless) file.restless = now.steady;
+            file.mark = mark;
+            file.since = now.steady;
+        }
+        // By its own time, or by that of the directory that it vanished from.
+        const Mark& dated = mark.is_there() ? mark : after.mark;
+        const nanoseconds age =
+            dated.is_there() ? age_of(dated.changed, now.wall) : nanoseconds::min();
+        const nanoseconds watched = now.steady - file.since;
+        const bool rests = !changes && (age >= quiet || watched >= quiet);
+        const bool enough = !changes && file.restless && now.steady - *file.restless >= patience;
+        if (rests || enough || !file.restless) {
+            file.restless.reset();
+        } else {
+            found.restless.insert(name);
+            wait_for(found.next, age > nanoseconds(0) ? std::min(quiet - age, quiet - watched)
+                                                      : quiet - watched);
+        }
+        it = file.restless || mark.is_there() ? std::next(it) : seen.erase(it);
+    }
+}
+
+void Settling::take_open(const Names& open, Now now, Found& found) {
+    std::erase_if(open_, [&open](const auto& entry) { return !open.contains(entry.first); });
+    for (const std::string& name : open) {
+        const auto since = open_.try_emplace(name, now.steady).first->second;
+        if (now.steady - since >= patience) {
+            found.held.insert(name);
+        } else {
+            found.restless.insert(name);
+            found.waits_for_close = true;
+        }
+    }
+}
+
+}  // namespace postern::policy
