@@ -480,6 +480,7 @@ class SlipFinder {
             last_was_string_ = after_comma_ = false;
             return value_ended();
         }
+        if (open_.empty()) return found(at_, "this is not JSON; write {\"KEY\": ..., ...}");
         if (end < text_.size() && text_[end] == '"' && word.size() <= 2) {
             return found(at_, "a text begins with its quotation mark; remove " + std::string(word));
         }

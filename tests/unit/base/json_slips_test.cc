@@ -187,6 +187,8 @@ TEST(JsonSlips, CommentsBlanksAndOtherLanguages) {
          "1:1: this looks like TOML or an INI file; write JSON: {\"KEY\": ..., ...}"},
         {"summary = \"x\"\n",
          "1:1: this looks like TOML or an INI file; write JSON: {\"summary\": ..., ...}"},
+        {"deploy ALL=(root) NOPASSWD: /bin/true",
+         "1:1: this is not JSON; write {\"KEY\": ..., ...}"},
         {"<action/>", "1:1: this looks like XML; write JSON: {\"KEY\": ..., ...}"},
         {"#!/bin/sh\necho\n", "1:1: this is a script, not JSON; write {...}"},
         {"{\n<<<<<<< HEAD\n\"a\": 1\n=======\n",

@@ -162,7 +162,8 @@ TEST(Sandbox, WhereItStands) {
 
 TEST(Sandbox, WhatIsRefused) {
     const std::vector<std::pair<std::string, std::string>> rows = {
-        {R"("Nope": 1)", "/f.json:2:13: sandbox.Nope: is no property that a job's unit can have"},
+        {R"("Nope": 1)",
+         "/f.json:2:13: sandbox.Nope: is not a property that a job's unit can have"},
         {R"("User": "x")", "sandbox.User: is \"user\" of the action; write it there"},
         {R"("EnvironmentFile": "/x")", "is \"environment\" of the action"},
         {R"("TTYPath": "/x")", "a job has no terminal"},
