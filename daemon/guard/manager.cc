@@ -18,6 +18,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/counted.h"
 #include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/guard/listen/identity.h"
@@ -81,6 +82,11 @@ std::string default_user_socket(const char* folder_name, const char* name) {
     const std::string folder = std::string(runtime) + "/" + folder_name;
     ::mkdir(folder.c_str(), 0700);  // if it fails, binding says why
     return folder + "/" + name;
+}
+
+std::string loaded_text(const policy::Snapshot& snapshot) {
+    return counted_is(snapshot.actions.size(), "action") + " loaded, " +
+           counted_is(snapshot.bad.size(), "file") + " bad";
 }
 
 }  // namespace
@@ -390,8 +396,7 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
                 "subordinate ids, and that no rule allows by user or unit");
         }
         put_in_force(*snapshot);
-        spdlog::info("{} actions in force, {} files bad", (*snapshot)->actions.size(),
-                     (*snapshot)->bad.size());
+        spdlog::info("{}", loaded_text(**snapshot));
     }
     if (state_ == State::starting) {
         Status started = acceptor_->start();
@@ -410,10 +415,9 @@ void Manager::loaded(const Result<policy::SnapshotPtr>& snapshot, std::uint64_t 
         spdlog::info("posternd {} is ready, audit goes to {}", version, audit_->sink_name());
     }
     set_state(State::serving);
-    activity_->set_policy(
-        snapshot ? std::to_string((*snapshot)->actions.size()) + " actions in force, " +
-                       std::to_string((*snapshot)->bad.size()) + " files bad"
-                 : "the action files can't be read; what was in force stays in force");
+    activity_->set_policy(snapshot
+                              ? loaded_text(**snapshot)
+                              : "the action files can't be read; what was in force stays in force");
     administration_->loaded(snapshot, request);
     notice_->say("READY=1");
     notice_->say_status(activity_->text());

@@ -366,7 +366,7 @@ def test_lint_and_check_say_what_is_not_safe(folder):
     check = [*accounts.under, harness.program("posternd"), "--check", "--actions", str(actions),
              "--jobs", "direct"]
     done = run_as(None, [*lint, "lint", str(file)])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "1 files good, 0 files bad\n", warnings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 file is good\n", warnings)
     done = run_as(None, [*lint, "--json", "lint", str(file)])
     assert json.loads(done.stdout)["warnings"] == said
     done = run_as(None, check)

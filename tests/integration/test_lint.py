@@ -123,7 +123,7 @@ ONLY_THE_LOADER_REFUSES = [
     (good(arguments={"a": {"type": "string"}}), "is not used"),
     (argument(type="string", secret=True), "is secret"),
     (argument(type="string", multiline=True), "is multiline"),
-    (argument(type="string", pattern="["), "is no regular expression"),
+    (argument(type="string", pattern="["), "is not a valid regular expression"),
     (argument(type="string", minLength=2, maxLength=1), "is less than"),
     (argument(type="string", enum=["x"], default="y"), "is not one of"),
     (good(timeout="31d"), "is out of range"),
@@ -170,7 +170,7 @@ def test_the_schema_is_one_and_knows_every_key():
 def test_the_examples_are_good():
     done = lint("lint", *EXAMPLES)
     assert (done.returncode, done.stdout, done.stderr) == (
-        0, f"{len(EXAMPLES)} files good, 0 files bad\n", "")
+        0, f"{len(EXAMPLES)} files are good\n", "")
 
 
 def test_bad_ones_are_named_with_their_place(folder):
@@ -180,9 +180,9 @@ def test_bad_ones_are_named_with_their_place(folder):
     (folder / "mask.json").write_text("")
     done = lint("lint", "bad.json", "good.json", "mask.json", "missing.json", cwd=folder)
     assert done.returncode == 1
-    assert done.stdout == "2 files good, 2 files bad\n"
+    assert done.stdout == "2 files are good, 2 are bad\n"
     errors = done.stderr.splitlines()
-    assert errors[0].startswith("bad.json:3:3: sumary: unknown key; remove it")
+    assert errors[0].startswith("bad.json:3:3: sumary: unknown key; did you mean \"summary\"?")
     assert errors[1] == "missing.json: can't be read: No such file or directory"
     done = lint("--json", "lint", "good.json", "mask.json", cwd=folder)
     assert json.loads(done.stdout) == {
@@ -198,7 +198,7 @@ def test_bad_ones_are_named_with_their_place(folder):
 def test_names(folder, name, error):
     (folder / name).write_text(json.dumps(GOOD))
     done = lint("lint", "--", name, cwd=folder)
-    assert (done.returncode, done.stdout) == (1, "0 files good, 1 files bad\n")
+    assert (done.returncode, done.stdout) == (1, "1 file is bad\n")
     assert error in done.stderr
 
 

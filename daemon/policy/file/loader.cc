@@ -183,15 +183,8 @@ Result<Snapshot> load(const LoadOptions& options) {
     return Loader(options).load();
 }
 
-Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options) {
+Result<std::string> read_any(const std::string& path) {
     const std::string shown = printable(path);
-    const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
-    if (!file_name.ends_with(suffix)) {
-        return fail(shown +
-                    ": the name does not end in .json, so it would be passed over; rename it");
-    }
-    const std::string_view name = file_name.substr(0, file_name.size() - suffix.size());
-    if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));
     // Not blocking: it may be anything, a pipe too.
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     const auto failed = [&shown](int error) {
@@ -202,8 +195,21 @@ Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& o
     if (!S_ISREG(status.st_mode)) return fail(shown + ": is no regular file; name a file");
     const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
     if (!text) return fail(shown + ": " + text.error().message);
-    if (text->empty()) return std::optional<Action>();
-    POSTERN_TRY(Action action, parse_action(name, shown, *text, options));
+    return *text;
+}
+
+Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options) {
+    const std::string shown = printable(path);
+    const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
+    if (!file_name.ends_with(suffix)) {
+        return fail(shown +
+                    ": the name does not end in .json, so it would be passed over; rename it");
+    }
+    const std::string_view name = file_name.substr(0, file_name.size() - suffix.size());
+    if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));
+    POSTERN_TRY(const std::string text, read_any(path));
+    if (text.empty()) return std::optional<Action>();
+    POSTERN_TRY(Action action, parse_action(name, shown, text, options));
     return std::optional<Action>(std::move(action));
 }
 
