@@ -14,7 +14,7 @@ namespace {
 // How much of what was written is shown, and written anew in advice.
 constexpr std::size_t shown_text = 60;
 
-bool is_letter(char c) {
+bool begins_word(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 bool is_line_end(char c) {
@@ -195,15 +195,15 @@ class SlipFinder {
             line.substr(std::min(line.find_first_not_of(" \t", word), line.size()));
         const std::string key = word == 0 ? "\"KEY\"" : as_string(line.substr(0, word));
         if (line.starts_with("---") || line.starts_with("- ") ||
-            (is_letter(line.front()) && behind.starts_with(':'))) {
-            const bool list = word == 0 || !is_letter(line.front());
+            (begins_word(line.front()) && behind.starts_with(':'))) {
+            const bool list = word == 0 || !begins_word(line.front());
             return found(start, "this looks like YAML; write JSON: {" + (list ? "\"KEY\"" : key) +
                                     ": ..., ...}");
         }
-        const bool section = line.size() > 1 && line.front() == '[' && is_letter(line[1]) &&
+        const bool section = line.size() > 1 && line.front() == '[' && begins_word(line[1]) &&
                              line.find_first_of(",\"{") == std::string_view::npos &&
                              line.find(']') != std::string_view::npos;
-        if (section || (is_letter(line.front()) && behind.starts_with('='))) {
+        if (section || (begins_word(line.front()) && behind.starts_with('='))) {
             return found(start, "this looks like TOML or an INI file; write JSON: {" +
                                     (section ? "\"KEY\"" : key) + ": ..., ...}");
         }
@@ -489,7 +489,7 @@ class SlipFinder {
 
     // All that somebody meant who wrote no quotation marks: to the end of the value.
     [[nodiscard]] std::string_view unquoted_text(std::string_view word) const {
-        if (!is_letter(word.front())) return word;
+        if (!begins_word(word.front())) return word;
         std::string_view whole = rest_of_line();
         whole = whole.substr(0, whole.find_first_of(",]}\"'#"));
         whole = whole.substr(0, whole.find("//"));
