@@ -191,9 +191,9 @@ def test_bad_ones_are_named_with_their_place(folder):
 
 
 @pytest.mark.parametrize("name, error", [
-    ("web restart.json", '"web restart" is no name for an action'),
+    ("web restart.json", '"web restart" is not a valid name for an action'),
     ("hello.jsonc", "the name does not end in .json, so it would be passed over; rename it"),
-    ("-x.json", '"-x" is no name for an action'),
+    ("-x.json", '"-x" is not a valid name for an action'),
 ])
 def test_names(folder, name, error):
     (folder / name).write_text(json.dumps(GOOD))
@@ -207,8 +207,8 @@ def test_what_is_no_regular_file_does_not_hold_it_up(folder):
     (folder / "folder.json").mkdir()
     done = lint("lint", "pipe.json", "folder.json", cwd=folder)
     assert done.returncode == 1
-    assert done.stderr == ("pipe.json: is no regular file; name a file\n"
-                           "folder.json: is no regular file; name a file\n")
+    assert done.stderr == ("pipe.json: is not a regular file; name a file\n"
+                           "folder.json: is not a regular file; name a file\n")
 
 
 def test_usage():

@@ -481,9 +481,10 @@ class Parser {
             if (!members) return;
             for (const auto& [name, value] : *members) {
                 if (!is_environment_name(name)) {
-                    document_.report_key(value,
-                                         "is no name for a variable; use letters, digits and "
-                                         "\"_\", not a digit first");
+                    document_.report_key(
+                        value,
+                        "is not a valid name for a variable; use letters, digits and "
+                        "\"_\", not a digit first");
                 } else if (name.starts_with("POSTERN_")) {
                     document_.report_key(value,
                                          "POSTERN_ variables are set by the guard; use "
@@ -502,7 +503,7 @@ class Parser {
         if (!text) return;
         if (!text->starts_with('/')) {
             document_.report(
-                *node, in_quotes(*text) + " is not absolute; write the folder's path from / on");
+                *node, in_quotes(*text) + " is not absolute; write the directory's path from / on");
         }
         action_.working_directory = *text;
     }
@@ -553,9 +554,10 @@ class Parser {
         if (!node) return;
         action_.description.datagram = document_.boolean(*node).value_or(false);
         if (action_.description.datagram && action_.description.kill_on_disconnect) {
-            document_.report_key(*node,
-                                 "contradicts \"onDisconnect\": \"kill\", since a packet has no "
-                                 "connection that could end; remove one of them");
+            document_.report_key(
+                *node,
+                "contradicts \"onDisconnect\": \"kill\", because a datagram has no "
+                "connection that could end; remove one of them");
         }
     }
 

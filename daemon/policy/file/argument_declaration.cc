@@ -72,7 +72,7 @@ class Reader {
         if (!is_argument_name(name)) {
             document_.report_key(
                 node_,
-                "is no name for an argument; use letters, digits, \"_\" and \"-\", "
+                "is not a valid name for an argument; use letters, digits, \"_\" and \"-\", "
                 "a letter first, at most 64");
         }
         if (!node_.value->is_object()) {
@@ -249,17 +249,17 @@ class Reader {
         check_order("minimum", spec_.minimum, "maximum", spec_.maximum);
         if (spec_.max_length == 0U && spec_.min_length != 0U) {
             report_at("maxLength",
-                      "0 lets no value pass, since a value must not be empty; use at least "
+                      "0 lets no value pass, because a value must not be empty; use at least "
                       "1, or add \"minLength\": 0");
         }
         if (spec_.max_items == 0U && spec_.min_items != 0U) {
             report_at("maxItems",
-                      "0 lets no value pass, since a list must not be empty; use at least 1, "
+                      "0 lets no value pass, because a list must not be empty; use at least 1, "
                       "or add \"minItems\": 0");
         }
         if (spec_.maximum && *spec_.maximum < 0 && !document_.member(node_, "minimum")) {
             report_at("maximum", std::to_string(*spec_.maximum) +
-                                     " lets no value pass, since a negative number needs a "
+                                     " lets no value pass, because a negative number needs a "
                                      "\"minimum\"; add one");
         }
     }

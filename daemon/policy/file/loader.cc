@@ -40,7 +40,7 @@ bool is_action_name(std::string_view name) {
 // What is wrong with the name of an action's file, without ".json".
 std::string name_problem(std::string_view name) {
     return in_quotes(name) +
-           " is no name for an action; use letters, digits, \".\", \"_\" and "
+           " is not a valid name for an action; use letters, digits, \".\", \"_\" and "
            "\"-\", a letter or digit first, at most 64";
 }
 
@@ -192,7 +192,7 @@ Result<std::string> read_any(const std::string& path) {
     };
     struct stat status{};
     if (!file || fstat(file.get(), &status) < 0) return failed(errno);
-    if (!S_ISREG(status.st_mode)) return fail(shown + ": is no regular file; name a file");
+    if (!S_ISREG(status.st_mode)) return fail(shown + ": is not a regular file; name a file");
     const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
     if (!text) return fail(shown + ": " + text.error().message);
     return *text;

@@ -40,7 +40,7 @@ TEST(Template, Mistakes) {
     for (const std::string name : {"", " ", "1a", "a b", "a.b", "-a", "a{b", "\u00e9"}) {
         EXPECT_EQ(shown('{' + name + '}'),
                   "\"{" + name +
-                      "}\" is no placeholder; write {NAME} with an argument's name, or {{ where a "
+                      "}\" is not a placeholder; write {NAME} with an argument's name, or {{ where a "
                       "brace is meant");
     }
 }

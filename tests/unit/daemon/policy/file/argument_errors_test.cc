@@ -76,7 +76,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:33: arguments.v.maxLength: must be an integer, not a number with a fraction; "
          "write a whole number"},
         {with_argument(R"({"type": "string", "maxLength": 0})"),
-         "/f.json:2:33: arguments.v.maxLength: 0 lets no value pass, since a value must not be "
+         "/f.json:2:33: arguments.v.maxLength: 0 lets no value pass, because a value must not be "
          "empty; use at least 1, or add \"minLength\": 0"},
         {with_argument(R"({"type": "string", "minLength": 3, "maxLength": 2})"),
          "/f.json:2:49: arguments.v.maxLength: 2 is less than \"minLength\" (3); correct one of "
@@ -87,7 +87,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:64: arguments.v.maxItems: 2 is less than \"minItems\" (3); correct one of "
          "them"},
         {with_argument(R"({"type": "list", "items": "string", "maxItems": 0})"),
-         "/f.json:2:49: arguments.v.maxItems: 0 lets no value pass, since a list must not be "
+         "/f.json:2:49: arguments.v.maxItems: 0 lets no value pass, because a list must not be "
          "empty; "
          "use at least 1, or add \"minItems\": 0"},
         {with_argument(R"({"type": "integer", "minimum": 3, "maximum": 2})"),
@@ -96,7 +96,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:32: arguments.v.minimum: must be an integer, not a string; write 3 without "
          "quotes"},
         {with_argument(R"({"type": "integer", "maximum": -1})"),
-         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, since a negative number needs "
+         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, because a negative number needs "
          "a \"minimum\"; add one"},
         {with_argument(R"({"type": "string", "required": "no"})"),
          "/f.json:2:32: arguments.v.required: must be a boolean, not a string; write false without "
@@ -127,7 +127,7 @@ TEST(ArgumentErrors, EverySpecification) {
               "/f.json:2:37: arguments.v.secret: has no meaning for a list of strings; remove it");
     EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [], "arguments":
 {"a=b": {"type": "string"}}})"),
-              "/f.json:2:2: arguments.a=b: is no name for an argument; use letters, digits, \"_\" "
+              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use letters, digits, \"_\" "
               "and \"-\", a letter first, at most 64");
     EXPECT_EQ(
         error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],

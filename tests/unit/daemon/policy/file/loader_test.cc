@@ -135,7 +135,7 @@ TEST_F(Loader, Names) {
     EXPECT_EQ(snapshot.bad.size(), std::size(bad_names));
     for (const BadFile& file : snapshot.bad) {
         EXPECT_NE(
-            file.message.find("is no name for an action; use letters, digits, \".\", \"_\" and "
+            file.message.find("is not a valid name for an action; use letters, digits, \".\", \"_\" and "
                               "\"-\", a letter or digit first, at most 64"),
             std::string::npos)
             << file.message;
@@ -266,9 +266,9 @@ TEST_F(Loader, LintIsAboutTheTextAndTheNameAlone) {
     EXPECT_EQ(said("bad.json").find("/bad.json:1:2: the file ends before"), 0U) << said("bad.json");
     EXPECT_EQ(said("good.jsonc"),
               "/good.jsonc: the name does not end in .json, so it would be passed over; rename it");
-    EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is no name for an action"), 0U);
+    EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is not a valid name for an action"), 0U);
     EXPECT_EQ(said("missing.json"), "/missing.json: can't be read: No such file or directory");
-    EXPECT_EQ(said("folder.json"), "/folder.json: is no regular file; name a file");
+    EXPECT_EQ(said("folder.json"), "/folder.json: is not a regular file; name a file");
     EXPECT_EQ(said("long.json").find("/long.json: "), 0U);
 }
 

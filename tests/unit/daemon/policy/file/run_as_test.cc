@@ -288,13 +288,13 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
 TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     const std::string bin = R"("user": "daemon", "groups": ["bin"])";
     const auto nobody_named = [](const std::string& rule, const std::string& place) {
-        return "/f.json:2:" + place + ": gid 2 is no group of the user \"daemon\", so that only " +
+        return "/f.json:2:" + place + ": gid 2 is not a group of the user \"daemon\", so that only " +
                "callers that a rule names by user may run this, and \"" + rule +
                "\" names none: whoever has subordinate ids could take the group from the job; name "
                "the users, or remove the group";
     };
     const auto itself = [](const std::string& rule) {
-        return "/f.json:2:29: groups: gid 2 is no group of the user \"daemon\", whom \"" + rule +
+        return "/f.json:2:29: groups: gid 2 is not a group of the user \"daemon\", whom \"" + rule +
                "\" lets in and who could take it from the job; remove the group or that rule";
     };
     struct Row {
