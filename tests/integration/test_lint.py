@@ -231,3 +231,18 @@ def test_anybody_may_and_user_means_a_guard_of_ones_own(folder):
     done = lint("--user", "lint", file, as_=ALICE)
     assert done.returncode == 1
     assert f"uid 0 is another user than uid {ALICE.uid}" in done.stderr
+
+
+def test_the_configuration_is_checked_as_what_it_is(folder):
+    file = folder / "posternd.json"
+    file.write_text('{\n  "logLevel": "debug"\n  "limits": {"sessions": 3}\n}\n')
+    done = lint("lint", "posternd.json", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "1 file is bad\n", 'posternd.json:2:22: a comma is missing at the end of this line; add ","\n')
+    file.write_text('{"limits": {"session": 3}}')
+    done = lint("lint", "posternd.json", cwd=folder)
+    assert done.stderr == 'posternd.json:1:13: limits.session: unknown key; did you mean "sessions"?\n'
+    file.write_text('{"limits": {"sessions": 3}}')
+    done = lint("--json", "lint", "posternd.json", cwd=folder)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"good": [{"file": "posternd.json", "configuration": True}], "bad": []}
