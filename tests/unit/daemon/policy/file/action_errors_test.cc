@@ -235,14 +235,17 @@ TEST(ActionErrors, TheRest) {
         {with("\"environment\": []"),
          "/f.json:2:16: environment: must be an object, not a list; write {\"NAME\": \"value\"}"},
         {with("\"environment\": {\"1A\": \"x\"}"),
-         "/f.json:2:17: environment.1A: is not a valid name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.1A: is not a valid name for a variable; use letters, digits "
+         "and \"_\", "
          "not a digit first"},
         {with("\"environment\": {\"\": \"x\"}"),
-         "/f.json:2:17: environment.: is not a valid name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.: is not a valid name for a variable; use letters, digits and "
+         "\"_\", "
          "not "
          "a digit first"},
         {with("\"environment\": {\"A=B\": \"x\"}"),
-         "/f.json:2:17: environment.A=B: is not a valid name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.A=B: is not a valid name for a variable; use letters, digits "
+         "and \"_\", "
          "not a digit first"},
         {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
          "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the guard; use "
@@ -252,7 +255,8 @@ TEST(ActionErrors, TheRest) {
         {with("\"environment\": {\"A\": \"\\u0000\"}"),
          "/f.json:2:22: environment.A: contains a NUL character (U+0000); remove it"},
         {with("\"workingDirectory\": \"tmp\""),
-         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the directory's path from / "
+         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the directory's path from "
+         "/ "
          "on"},
         {with("\"timeout\": \"soon\""),
          "/f.json:2:12: timeout: \"soon\" is not a span of time; write for example 30s, 5min, \"1h "

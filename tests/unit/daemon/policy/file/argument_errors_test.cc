@@ -96,7 +96,8 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:32: arguments.v.minimum: must be an integer, not a string; write 3 without "
          "quotes"},
         {with_argument(R"({"type": "integer", "maximum": -1})"),
-         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, because a negative number needs "
+         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, because a negative number "
+         "needs "
          "a \"minimum\"; add one"},
         {with_argument(R"({"type": "string", "required": "no"})"),
          "/f.json:2:32: arguments.v.required: must be a boolean, not a string; write false without "
@@ -127,7 +128,8 @@ TEST(ArgumentErrors, EverySpecification) {
               "/f.json:2:37: arguments.v.secret: has no meaning for a list of strings; remove it");
     EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [], "arguments":
 {"a=b": {"type": "string"}}})"),
-              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use letters, digits, \"_\" "
+              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use letters, "
+              "digits, \"_\" "
               "and \"-\", a letter first, at most 64");
     EXPECT_EQ(
         error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],

@@ -134,10 +134,10 @@ TEST_F(Loader, Names) {
     EXPECT_EQ(snapshot.actions.size(), 4U);
     EXPECT_EQ(snapshot.bad.size(), std::size(bad_names));
     for (const BadFile& file : snapshot.bad) {
-        EXPECT_NE(
-            file.message.find("is not a valid name for an action; use letters, digits, \".\", \"_\" and "
-                              "\"-\", a letter or digit first, at most 64"),
-            std::string::npos)
+        EXPECT_NE(file.message.find(
+                      "is not a valid name for an action; use letters, digits, \".\", \"_\" and "
+                      "\"-\", a letter or digit first, at most 64"),
+                  std::string::npos)
             << file.message;
         EXPECT_EQ(file.message.find('\n'), std::string::npos);
         EXPECT_EQ(file.file.find('\n'), std::string::npos);

@@ -288,7 +288,8 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
 TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     const std::string bin = R"("user": "daemon", "groups": ["bin"])";
     const auto nobody_named = [](const std::string& rule, const std::string& place) {
-        return "/f.json:2:" + place + ": gid 2 is not a group of the user \"daemon\", so that only " +
+        return "/f.json:2:" + place +
+               ": gid 2 is not a group of the user \"daemon\", so that only " +
                "callers that a rule names by user may run this, and \"" + rule +
                "\" names none: whoever has subordinate ids could take the group from the job; name "
                "the users, or remove the group";
