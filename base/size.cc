@@ -5,6 +5,7 @@
 #include <limits>
 #include <system_error>
 
+#include "base/counted.h"
 #include "base/utf8.h"
 
 namespace postern {
@@ -57,7 +58,7 @@ std::string show_size(std::uint64_t bytes) {
             return std::to_string(bytes / unit.bytes) + ' ' + std::string(unit.name);
         }
     }
-    return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes");
+    return counted(bytes, "byte");
 }
 
 }  // namespace postern

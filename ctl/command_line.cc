@@ -8,15 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "base/nearest_word.h"
 #include "base/utf8.h"
 #include "base/version.h"
 #include "ctl/help.h"
 #include "ctl/text/exit_codes.h"
-#include "ctl/text/nearest_word.h"
 #include "ctl/verbs/all_options.h"
 #include "ctl/verbs/verbs.h"
 
-namespace postern::ctl {
+namespace postern {
 namespace {
 
 // A command line, taken apart.
@@ -249,4 +249,4 @@ std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
     return task_of(*verb, std::move(line), environment);
 }
 
-}  // namespace postern::ctl
+}  // namespace postern

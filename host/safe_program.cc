@@ -119,6 +119,14 @@ class ProgramJudge {
         POSTERN_TRY(const auto bytes, read_first_bytes(program.get(), path));
         POSTERN_TRY(const auto line, first_line(bytes, path));
         if (!line) return program;
+        // "#!/bin/sh\r": the kernel takes it for a part of the name, and env(1) too.
+        if (line->interpreter.ends_with('\r') ||
+            (is_env(line->interpreter) && line->argument.ends_with('\r'))) {
+            return unusable(path,
+                            "has lines that end as on Windows (CR LF), so its interpreter is not "
+                            "found; run: sed -i 's/\\r$//' " +
+                                path);
+        }
         if (before == most_interpreters) {
             return unusable(path,
                             "is the fifth script in a row, and Linux follows four; name the "
@@ -189,6 +197,22 @@ class ProgramJudge {
 };
 
 }  // namespace
+
+std::string format_problem(const UniqueFd& program, const std::string& path) {
+    const auto bytes = read_first_bytes(program.get(), path);
+    if (!bytes) return {};
+    const std::string_view text(bytes->data(), bytes->size());
+    // All zeros: it is empty, or could not be read.
+    if (text.starts_with("\x7F"
+                         "ELF") ||
+        text.starts_with("#!"))
+        return {};
+    if (text.front() == '\0' && geteuid() != 0) return {};
+    return printable(path) +
+           " is neither a script with #! in its first line nor an ELF program, so Linux can't "
+           "start "
+           "it; write for example #!/bin/sh as its first line";
+}
 
 Result<UniqueFd, OpenError> open_safe_program(const std::string& path, uid_t owner,
                                               std::string_view search_path) {

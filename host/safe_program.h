@@ -24,4 +24,8 @@ namespace postern {
 Result<UniqueFd, OpenError> open_safe_program(const std::string& path, uid_t owner,
                                               std::string_view search_path);
 
+// What keeps Linux from starting the program that was opened, though it is safe: it is neither ELF
+// nor a script. Empty: nothing. Only a warning: binfmt_misc may know the file.
+std::string format_problem(const UniqueFd& program, const std::string& path);
+
 }  // namespace postern

@@ -84,32 +84,57 @@ std::string argument_text(const ArgumentSpec& spec) {
     return text;
 }
 
-// A value that fits as far as that can be told; where it can't, the name in capitals says that
-// something is to be put there.
-std::string sample(const ArgumentSpec& spec) {
-    const auto type = spec.type == ArgumentType::list ? spec.items : spec.type;
-    if (!spec.values.empty()) return printable(spec.values.front());
-    if (type == ArgumentType::integer) {
-        if (spec.minimum) return std::to_string(*spec.minimum);
-        return std::to_string(spec.maximum && *spec.maximum < 1 ? *spec.maximum : 1);
+std::optional<std::int64_t> integer_sample(const ArgumentSpec& spec) {
+    const auto fits = [&spec](std::int64_t number) {
+        return number >= spec.minimum.value_or(0) && (!spec.maximum || number <= *spec.maximum);
+    };
+    for (const std::int64_t number : {std::int64_t{1}, std::int64_t{0}, spec.minimum.value_or(0)}) {
+        if (fits(number)) return number;
     }
-    if (type == ArgumentType::boolean) return "true";
-    std::string capitals = printable(spec.name);
-    for (char& c : capitals) {
+    return std::nullopt;
+}
+
+// The argument's name in capitals, in which nobody sees more than what is to be put there.
+std::optional<std::string> string_sample(const ArgumentSpec& spec) {
+    constexpr std::uint32_t longest = 64;
+    if (spec.pattern || spec.min_length.value_or(0) > longest || spec.name.empty()) {
+        return std::nullopt;
+    }
+    std::string name = printable(spec.name);
+    for (char& c : name) {
         if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
     }
-    return capitals;
+    std::string text = name;
+    while (text.size() < spec.min_length.value_or(0)) text += name;
+    if (text.size() > longest && spec.min_length) text.resize(*spec.min_length);
+    if (spec.max_length && text.size() > *spec.max_length) text.resize(*spec.max_length);
+    return text;
+}
+
+// A value that the action takes; absent: none that certainly is one.
+std::optional<std::string> sample(const ArgumentSpec& spec) {
+    const auto type = spec.type == ArgumentType::list ? spec.items : spec.type;
+    if (!spec.values.empty()) return printable(spec.values.front());
+    if (type == ArgumentType::boolean) return "true";
+    if (type == ArgumentType::string) return string_sample(spec);
+    const auto number = integer_sample(spec);
+    return number ? std::optional(std::to_string(*number)) : std::nullopt;
 }
 
 }  // namespace
 
-std::string example_command(const ActionDescription& action) {
+std::optional<std::string> example_command(const ActionDescription& action) {
+    constexpr std::uint32_t most_items = 8;
     auto command = "posternctl run " + shell_word(printable(action.name));
     for (const auto& spec : action.arguments) {
         if (!spec.required) continue;
-        const auto word = " " + shell_word(printable(spec.name) + "=" + sample(spec));
+        const auto value = sample(spec);
         const bool list = spec.type == ArgumentType::list;
-        const auto times = list ? std::clamp<std::uint32_t>(spec.min_items.value_or(1), 1, 3) : 1U;
+        const auto times = list ? std::max(spec.min_items.value_or(1), 1U) : 1U;
+        if (!value || times > most_items || (list && spec.max_items && times > *spec.max_items)) {
+            return std::nullopt;
+        }
+        const auto word = ' ' + shell_word(printable(spec.name) + '=' + *value);
         for (std::uint32_t i = 0; i < times; ++i) command += word;
     }
     return command;
@@ -146,7 +171,9 @@ std::string describe_action(const ActionDescription& action) {
     }
     if (action.direct_output) text += " Its standard output is not kept.";
     if (action.datagram) text += " A packet may run it (notify, run --datagram).";
-    return text + "\n\nExample: " + example_command(action) + "\n";
+    text += '\n';
+    if (const auto example = example_command(action)) text += "\nExample: " + *example + '\n';
+    return text;
 }
 
 }  // namespace postern::ctl

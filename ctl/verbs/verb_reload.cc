@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "base/counted.h"
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/field_text.h"
 #include "ctl/text/json_fields.h"
@@ -24,8 +25,9 @@ int run_reload(const Invocation& invocation) {
             complain("warning: " + text_of(warning, "message"));
         }
         for (const auto& file : bad) complain("not in force: " + text_of(file, "message"));
-        printed = finish(std::to_string(number_of(*reply, "actions")) + " actions in force, " +
-                         std::to_string(bad.size()) + " files bad\n");
+        const auto actions = static_cast<std::size_t>(number_of(*reply, "actions"));
+        printed = finish(counted_is(actions, "action") + " loaded, " +
+                         counted_is(bad.size(), "file") + " bad\n");
     }
     return printed == exit_code::success && !bad.empty() ? 1 : printed;
 }

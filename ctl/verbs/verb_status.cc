@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "base/counted.h"
 #include "ctl/text/field_text.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/text.h"
@@ -48,8 +49,8 @@ int run_status(const Invocation& invocation) {
         {"jobs", std::to_string(number_of(*reply, "jobs")) + ", held together by " +
                      text_of(*reply, "supervision")},
         {"log level", text_of(*reply, "logLevel")},
-        {"actions", std::to_string(number_of(*reply, "actions")) + " in force, " +
-                        std::to_string(array_field(*reply, "bad").size()) + " files bad"},
+        {"actions", std::to_string(number_of(*reply, "actions")) + " loaded, " +
+                        counted_is(array_field(*reply, "bad").size(), "file") + " bad"},
     };
     if (string_field(*reply, "diskFull")) {
         rows.emplace_back("disk full", text_of(*reply, "diskFull"));

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/counted.h"
 #include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/guard/listen/identity.h"
@@ -89,6 +90,11 @@ void warn_once(std::vector<std::string>& said, std::vector<std::string> warnings
         if (std::ranges::find(said, warning) == said.end()) spdlog::warn("{}", warning);
     }
     said = std::move(warnings);
+}
+
+std::string loaded_text(const policy::Snapshot& snapshot) {
+    return counted_is(snapshot.actions.size(), "action") + " loaded, " +
+           counted_is(snapshot.bad.size(), "file") + " bad";
 }
 
 }  // namespace
@@ -394,13 +400,11 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     const bool asked =
         state_ == State::starting || (state_ == State::reloading && request >= reload_);
     if (worked && (asked || !read.same)) {
-        spdlog::info("{} actions in force, {} files bad", read.snapshot->actions.size(),
-                     read.snapshot->bad.size());
+        spdlog::info("{}", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
     activity_->set_policy(
-        worked ? std::to_string(read.snapshot->actions.size()) + " actions in force, " +
-                     std::to_string(read.snapshot->bad.size()) + " files bad"
+        worked ? loaded_text(*read.snapshot)
                : "the action files can't be read; what was in force stays in force");
     administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
                             request);

@@ -49,9 +49,10 @@ Result<Template> parse_template(std::string_view text) {
         }
         const std::string_view name = text.substr(i + 1, end - i - 1);
         if (!is_argument_name(name)) {
-            return fail(in_quotes(text.substr(i, end - i + 1)) +
-                        " is no placeholder; write {NAME} with an argument's name, or {{ where a "
-                        "brace is meant");
+            return fail(
+                in_quotes(text.substr(i, end - i + 1)) +
+                " is not a placeholder; write {NAME} with an argument's name, or {{ where a "
+                "brace is meant");
         }
         end_literal();
         pieces.push_back({true, std::string(name)});

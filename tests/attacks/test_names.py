@@ -93,7 +93,7 @@ def test_both_readings_are_told_everywhere(start_guard, accounts, folder):
 
     assert json.loads(ctl("reload", "--json").stdout) == {"actions": 1, "bad": [], "warnings": [warning]}
     done = ctl("reload")
-    assert done.stdout == "1 actions in force, 0 files bad\n"
+    assert done.stdout == "1 action is loaded, 0 files are bad\n"
     assert f"warning: {warning['message']}\n" in done.stderr
     assert json.loads(ctl("status", "--json").stdout)["warnings"] == [warning]
     assert TAKEN.split(";")[0].replace('"', "") in " ".join(ctl("status").stdout.replace('"', "").split())
@@ -105,7 +105,7 @@ def test_both_readings_are_told_everywhere(start_guard, accounts, folder):
     file = guard.actions_folder / "own.json"
     done = run(program("posternd"), "--lint", str(file))
     assert (done.returncode, done.stdout, done.stderr) == (
-        0, "1 files good, 0 files bad\n", f"warning: {place}{TAKEN}\n")
+        0, "1 file is good\n", f"warning: {place}{TAKEN}\n")
     done = run(program("posternd"), "--json", "--lint", str(file))
     assert json.loads(done.stdout) == {
         "good": [{"file": str(file), "action": "own", "warnings": [place + TAKEN]}], "bad": []}

@@ -319,7 +319,7 @@ def test_what_lends_groups_is_for_those_whom_a_rule_names(start):
                    "by.user": {**LENT, "allow": [{"user": 100000}, {"user": 5000}]}})
     path = guard.actions_folder / "by.group.json"
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if '"groups"' in text)
-    assert (f'not in force: {path}:{line}:13: groups: gid 42 is no group of the user "guest", so that only '
+    assert (f'not in force: {path}:{line}:13: groups: gid 42 is not a group of the user "guest", so that only '
             'callers that a rule names by user may run this, and "allow group 5555" names none: whoever has '
             "subordinate ids could take the group from the job; name the users, or remove the group\n"
             ) in guard.stderr()
@@ -366,7 +366,7 @@ def test_lint_and_check_say_what_is_not_safe(folder):
     check = [*accounts.under, harness.program("posternd"), "--check", "--actions", str(actions),
              "--jobs", "direct"]
     done = run_as(None, [*lint, "lint", str(file)])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "1 files good, 0 files bad\n", warnings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 file is good\n", warnings)
     done = run_as(None, [*lint, "--json", "lint", str(file)])
     assert json.loads(done.stdout)["warnings"] == said
     done = run_as(None, check)

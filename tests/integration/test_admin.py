@@ -80,7 +80,7 @@ def test_status(admin):
     assert callers == {0: 1, ALICE.uid: 1}
     code, out, err = admin("status")
     assert (code, err) == (0, "")
-    assert "actions    2 in force, 0 files bad\n" in out
+    assert "actions    2 loaded, 0 files are bad\n" in out
     assert f"{admin.path} (administrator)" in out
     assert f"{admin.guard.datagram_path} (datagram)" in out
 
@@ -88,7 +88,7 @@ def test_status(admin):
 def test_reload_returns_when_the_new_set_is_in_force(admin):
     for i in range(10):
         admin.guard.write_action(f"more{i}", TRUE)
-        assert admin("reload") == (0, f"{3 + i} actions in force, 0 files bad\n", "")
+        assert admin("reload") == (0, f"{3 + i} actions are loaded, 0 files are bad\n", "")
         with admin.guard.connect() as client:
             assert "result" in client.call("Run", {"action": f"more{i}"})["parameters"]
 
@@ -96,7 +96,7 @@ def test_reload_returns_when_the_new_set_is_in_force(admin):
 def test_reload_names_a_bad_file_and_fails(admin):
     admin.guard.write_action("bad", {**TRUE, "sumary": "x"})
     code, out, err = admin("reload")
-    assert (code, out) == (1, "2 actions in force, 1 files bad\n")
+    assert (code, out) == (1, "2 actions are loaded, 1 file is bad\n")
     assert "/bad.json:11:3: " in err and "sumary: unknown key" in err
     code, reply = as_json(admin, "reload")
     assert code == 1 and reply["actions"] == 2

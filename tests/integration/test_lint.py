@@ -123,7 +123,7 @@ ONLY_THE_LOADER_REFUSES = [
     (good(arguments={"a": {"type": "string"}}), "is not used"),
     (argument(type="string", secret=True), "is secret"),
     (argument(type="string", multiline=True), "is multiline"),
-    (argument(type="string", pattern="["), "is no regular expression"),
+    (argument(type="string", pattern="["), "is not a valid regular expression"),
     (argument(type="string", minLength=2, maxLength=1), "is less than"),
     (argument(type="string", enum=["x"], default="y"), "is not one of"),
     (good(timeout="31d"), "is out of range"),
@@ -170,7 +170,7 @@ def test_the_schema_is_one_and_knows_every_key():
 def test_the_examples_are_good():
     done = lint("lint", *EXAMPLES)
     assert (done.returncode, done.stdout, done.stderr) == (
-        0, f"{len(EXAMPLES)} files good, 0 files bad\n", "")
+        0, f"{len(EXAMPLES)} files are good\n", "")
 
 
 def test_bad_ones_are_named_with_their_place(folder):
@@ -180,9 +180,9 @@ def test_bad_ones_are_named_with_their_place(folder):
     (folder / "mask.json").write_text("")
     done = lint("lint", "bad.json", "good.json", "mask.json", "missing.json", cwd=folder)
     assert done.returncode == 1
-    assert done.stdout == "2 files good, 2 files bad\n"
+    assert done.stdout == "2 files are good, 2 are bad\n"
     errors = done.stderr.splitlines()
-    assert errors[0].startswith("bad.json:3:3: sumary: unknown key; remove it")
+    assert errors[0].startswith("bad.json:3:3: sumary: unknown key; did you mean \"summary\"?")
     assert errors[1] == "missing.json: can't be read: No such file or directory"
     done = lint("--json", "lint", "good.json", "mask.json", cwd=folder)
     assert json.loads(done.stdout) == {
@@ -191,14 +191,14 @@ def test_bad_ones_are_named_with_their_place(folder):
 
 
 @pytest.mark.parametrize("name, error", [
-    ("web restart.json", '"web restart" is no name for an action'),
+    ("web restart.json", '"web restart" is not a valid name for an action'),
     ("hello.jsonc", "the name does not end in .json, so it would be passed over; rename it"),
-    ("-x.json", '"-x" is no name for an action'),
+    ("-x.json", '"-x" is not a valid name for an action'),
 ])
 def test_names(folder, name, error):
     (folder / name).write_text(json.dumps(GOOD))
     done = lint("lint", "--", name, cwd=folder)
-    assert (done.returncode, done.stdout) == (1, "0 files good, 1 files bad\n")
+    assert (done.returncode, done.stdout) == (1, "1 file is bad\n")
     assert error in done.stderr
 
 
@@ -207,8 +207,8 @@ def test_what_is_no_regular_file_does_not_hold_it_up(folder):
     (folder / "folder.json").mkdir()
     done = lint("lint", "pipe.json", "folder.json", cwd=folder)
     assert done.returncode == 1
-    assert done.stderr == ("pipe.json: is no regular file; name a file\n"
-                           "folder.json: is no regular file; name a file\n")
+    assert done.stderr == ("pipe.json: is not a regular file; name a file\n"
+                           "folder.json: is not a regular file; name a file\n")
 
 
 def test_usage():
@@ -231,3 +231,18 @@ def test_anybody_may_and_user_means_a_guard_of_ones_own(folder):
     done = lint("--user", "lint", file, as_=ALICE)
     assert done.returncode == 1
     assert f"uid 0 is another user than uid {ALICE.uid}" in done.stderr
+
+
+def test_the_configuration_is_checked_as_what_it_is(folder):
+    file = folder / "posternd.json"
+    file.write_text('{\n  "logLevel": "debug"\n  "limits": {"sessions": 3}\n}\n')
+    done = lint("lint", "posternd.json", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "1 file is bad\n", 'posternd.json:2:22: a comma is missing at the end of this line; add ","\n')
+    file.write_text('{"limits": {"session": 3}}')
+    done = lint("lint", "posternd.json", cwd=folder)
+    assert done.stderr == 'posternd.json:1:13: limits.session: unknown key; did you mean "sessions"?\n'
+    file.write_text('{"limits": {"sessions": 3}}')
+    done = lint("--json", "lint", "posternd.json", cwd=folder)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"good": [{"file": "posternd.json", "configuration": True}], "bad": []}

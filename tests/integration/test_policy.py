@@ -164,12 +164,12 @@ def test_an_unknown_name_takes_its_file_out_of_force(start_guard, rules, error):
 
 
 BAD_FILES = {
-    "unknown key": ({**TRUE, "allow": [], "allows": []}, 'allows: unknown key; remove it, or use one of summary, '),
+    "unknown key": ({**TRUE, "allow": [], "allows": []}, 'allows: unknown key; did you mean "allow"?'),
     "wrong type": ({**TRUE, "allow": [], "timeout": []}, "must be a span of time, not"),
     "duplicate": ('{"summary": "x",\n "exec": ["/bin/true"],\n "allow": [],\n "allow": []}', "twice"),
     "relative": ({**TRUE, "allow": [], "exec": ["true"]}, '"true" is not absolute'),
     "sandbox": ({**TRUE, "allow": [], "sandbox": {}}, "needs systemd, and this guard starts its jobs itself"),
-    "unit": ({**TRUE, "allow": [{"unit": "x"}]}, "is no unit that a process can be in"),
+    "unit": ({**TRUE, "allow": [{"unit": "x"}]}, "is not a unit that callers can run in"),
     "lonely": ('{"summary": "\\ud800"}', ""),
     "syntax": ('{"summary": "x",,}', ""),
 }

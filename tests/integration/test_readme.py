@@ -40,7 +40,7 @@ def test_the_action_file_is_in_force(guard):
         capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "log.tail: Show the end of a log\n" in checked.stdout
-    assert checked.stdout.endswith("1 actions in force, 0 files bad\n")
+    assert checked.stdout.endswith("1 action is loaded, 0 files are bad\n")
 
 
 def test_the_commands_do_what_they_are_said_to_do(guard, member):

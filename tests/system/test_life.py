@@ -24,14 +24,14 @@ def wait_for_status(host, pattern):
 
 def test_the_status_has_live_figures(host):
     host.run("posternctl", "ping", user="member")
-    quiet = r"\d+ actions in force, 0 files bad; 0 connections in \d+ sessions?, 0 jobs"
+    quiet = r"\d+ actions are loaded, 0 files are bad; 0 connections in \d+ sessions?, 0 jobs"
     wait_for_status(host, quiet)
     host.write("/etc/postern/actions.d/waits.json", json.dumps(
         {"summary": "s", "exec": ["/bin/sleep", "60"], "allow": [{"group": "postern"}],
          "onDisconnect": "kill"}))
     host.run("systemctl", "reload", "posternd.service")
     client = host.spawn("posternctl", "run", "waits", user="member")
-    wait_for_status(host, r"2 actions in force, 0 files bad; 1 connection in \d sessions?, 1 job")
+    wait_for_status(host, r"2 actions are loaded, 0 files are bad; 1 connection in \d sessions?, 1 job")
     host.run("pkill", "-KILL", "posternctl")
     client.communicate()
     wait_for_status(host, quiet)

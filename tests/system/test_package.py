@@ -69,7 +69,7 @@ def test_the_schema_and_lint_are_there(host):
     schema = json.loads(host.run("cat", "/usr/share/postern/action.schema.json").stdout)
     assert schema["title"] == "Postern action"
     done = host.run("posternctl", "lint", "/etc/postern/actions.d/hello.json", user="member")
-    assert done.stdout == "1 files good, 0 files bad\n"
+    assert done.stdout == "1 file is good\n"
 
 
 def test_a_members_call_wakes_the_guard(host):
@@ -172,7 +172,7 @@ def test_the_administrators_socket(host):
     assert denied.returncode == 125 and ADMIN_SOCKET in denied.stderr
     # It alone wakes the guard as well.
     guard.stop(host)
-    assert host.run("posternctl", "reload").stdout.endswith("actions in force, 0 files bad\n")
+    assert host.run("posternctl", "reload").stdout.endswith("actions are loaded, 0 files are bad\n")
     assert hello(host).stdout == "Hi, g1\n"
 
 

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/counted.h"
 #include "base/duration.h"
 #include "base/utf8.h"
+#include "daemon/guard/config/action_text.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/file/people_reader.h"
 
@@ -30,8 +32,11 @@ OrderedJson to_json(const policy::Action& action) {
             {"summary", action.description.summary},
             {"file", action.file},
             {"program", action.program},
+            {"exec", exec_of(action)},
             {"uid", action.uid},
+            {"user", action.account.empty() ? name_of_user(action.uid) : action.account},
             {"gid", action.gid},
+            {"group", name_of_group(action.gid)},
             {"groups", action.groups},
             {"timeoutMicroseconds", action.timeout.count()},
             {"rules", rules},
@@ -39,10 +44,10 @@ OrderedJson to_json(const policy::Action& action) {
 }
 
 void print(const policy::Action& action) {
-    std::printf("%s: %s\n  file %s\n  runs %s as uid %u, gid %u, at most %s\n",
+    std::printf("%s: %s\n  file %s\n  runs %s\n  as %s, at most %s\n",
                 action.description.name.c_str(), printable(action.description.summary).c_str(),
-                printable(action.file).c_str(), printable(action.program).c_str(), action.uid,
-                action.gid, show_duration(action.timeout).c_str());
+                printable(action.file).c_str(), command_text(action).c_str(),
+                identity_text(action).c_str(), show_duration(action.timeout).c_str());
     for (const auto* list : {&action.allow, &action.deny}) {
         for (const policy::Rule& rule : *list) {
             std::printf("  %s (%s)\n", printable(rule.text).c_str(), printable(rule.place).c_str());
@@ -78,6 +83,22 @@ void add_not_read(const policy::Snapshot& snapshot, OrderedJson& all) {
     for (const policy::MissingFolder& folder : snapshot.missing) {
         if (!folder.message.empty()) all["missing"].push_back(folder.path);
     }
+}
+
+// "2 files are good, 1 is bad"
+std::string good_and_bad(std::size_t good, std::size_t bad) {
+    if (good == 0) return counted_is(bad, "file") + " bad";
+    std::string text = counted_is(good, "file") + " good";
+    if (bad > 0) text += ", " + std::to_string(bad) + (bad == 1 ? " is" : " are") + " bad";
+    return text;
+}
+
+// The daemon's own file has a name of its own, but for a folder of actions, where it is an
+// action's.
+bool is_configuration(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    if (path.substr(slash + 1) != "posternd.json") return false;
+    return slash == std::string::npos || !path.substr(0, slash).ends_with("actions.d");
 }
 
 }  // namespace
@@ -120,8 +141,8 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         }
         print_not_read(*snapshot);
         print_warnings(snapshot->people.warnings);
-        std::printf("%zu actions in force, %zu files bad\n", snapshot->actions.size(),
-                    snapshot->bad.size());
+        std::printf("%s loaded, %s bad\n", counted_is(snapshot->actions.size(), "action").c_str(),
+                    counted_is(snapshot->bad.size(), "file").c_str());
     }
     return snapshot->bad.empty() ? 0 : 1;
 }
@@ -134,6 +155,17 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
     OrderedJson bad = OrderedJson::array();
     policy::Snapshot snapshot;  // of the good ones
     for (const std::string& file : files) {
+        if (is_configuration(file)) {
+            Configuration configuration;
+            const Status read = lint_configuration(file, configuration);
+            if (read) {
+                good.push_back({{"file", printable(file)}, {"configuration", true}});
+                continue;
+            }
+            if (!json) std::fprintf(stderr, "%s\n", read.error().message.c_str());
+            bad.push_back({{"file", printable(file)}, {"error", read.error().message}});
+            continue;
+        }
         auto action = policy::lint(file, options);
         if (!action) {
             if (!json) std::fprintf(stderr, "%s\n", action.error().message.c_str());
@@ -158,7 +190,7 @@ int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
                     all.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).c_str());
     } else {
         print_warnings(warnings);
-        std::printf("%zu files good, %zu files bad\n", good.size(), bad.size());
+        std::printf("%s\n", good_and_bad(good.size(), bad.size()).c_str());
     }
     return bad.empty() ? 0 : 1;
 }

@@ -3,19 +3,22 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
-#include "base/strict_json.h"
+#include "base/limits.h"
 #include "base/utf8.h"
+#include "daemon/policy/file/document.h"
+#include "daemon/policy/file/loader.h"
 #include "host/safe_file.h"
 
 namespace postern {
 namespace {
 
-using Json = nlohmann::json;
+using policy::Document;
+using policy::Node;
 
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
@@ -30,86 +33,154 @@ std::string user_folder(const char* variable, const char* below_home) {
     return home.empty() || home.front() != '/' ? "" : home + "/" + below_home;
 }
 
-Status take_text(const Json& value, std::string& target) {
-    if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
-        return fail("must be a text that is not empty");
+// What is not as it must be is reported to the document, and changes nothing.
+
+void take_text(Document& file, const Node& node, std::string& target) {
+    const auto text = file.text(node);
+    if (!text) return;
+    if (text->empty()) return file.report(node, "is empty; give a text, or remove it");
+    target = *text;
+}
+
+void take_path(Document& file, const Node& node, std::string& target) {
+    const auto path = file.text(node);
+    if (!path) return;
+    if (!path->starts_with('/')) {
+        return file.report(node, in_quotes(*path) + " is not an absolute path; write it from / on");
     }
-    target = value.get<std::string>();
-    return {};
+    target = *path;
 }
 
-Status take_path(const Json& value, std::string& target) {
-    POSTERN_TRY(take_text(value, target));
-    if (target.front() != '/') return fail("must be an absolute path");
-    return {};
-}
-
-Status take_paths(const Json& value, std::vector<std::string>& target) {
-    if (!value.is_array() || value.empty()) return fail("must be a list of absolute paths");
+void take_paths(Document& file, const Node& node, std::vector<std::string>& target) {
+    const auto elements = file.elements(node);
+    if (!elements) return;
+    if (elements->empty()) return file.report(node, "is empty; give a path, or remove it");
     target.clear();
-    for (const Json& element : value) {
-        if (auto taken = take_path(element, target.emplace_back()); !taken) return taken;
-    }
-    return {};
+    for (const Node& element : *elements) take_path(file, element, target.emplace_back());
 }
 
-struct Key {
-    std::string_view name;
-    Status (*take)(const Json& value, Configuration& configuration);
-};
-
-constexpr std::array<Key, 12> keys = {{
-    {"sockets", [](const Json& v, Configuration& c) { return take_paths(v, c.sockets); }},
-    {"datagramSockets", [](const Json& v, Configuration& c) { return take_paths(v, c.datagrams); }},
-    {"adminSocket",
-     [](const Json& v, Configuration& c) { return take_path(v, c.admin_socket.emplace()); }},
-    {"socketMode",
-     [](const Json& v, Configuration& c) -> Status {
-         std::string text;
-         POSTERN_TRY(take_text(v, text));
-         POSTERN_TRY(auto mode, parse_mode(text));
-         c.socket_mode = mode;
-         return {};
-     }},
-    {"socketGroup",
-     [](const Json& v, Configuration& c) { return take_text(v, c.socket_group.emplace()); }},
-    {"actions", [](const Json& v, Configuration& c) { return take_paths(v, c.actions); }},
-    {"state", [](const Json& v, Configuration& c) { return take_path(v, c.state); }},
-    {"audit", [](const Json& v, Configuration& c) { return take_path(v, c.audit.emplace()); }},
-    {"logLevel", [](const Json& v, Configuration& c) { return take_text(v, c.log_level); }},
-    {"jobs",
-     [](const Json& v, Configuration& c) -> Status {
-         std::string text;
-         POSTERN_TRY(take_text(v, text));
-         POSTERN_TRY(auto jobs, parse_supervision(text));
-         c.jobs = jobs;
-         return {};
-     }},
-    {"outputUser", [](const Json& v, Configuration& c) { return take_text(v, c.output_user); }},
-    {"sessionUser", [](const Json& v, Configuration& c) { return take_text(v, c.session_user); }},
-}};
+// A text that `parse` makes something of.
+template <typename Value>
+void take_parsed(Document& file, const Node& node, Result<Value> (*parse)(const std::string&),
+                 Value& target) {
+    const auto text = file.text(node);
+    if (!text) return;
+    const auto parsed = parse(*text);
+    if (!parsed) return file.report(node, parsed.error().message);
+    target = *parsed;
+}
 
 // The limits: numbers as they are, durations and sizes as text ("30s", "64MiB").
-Result<void, JsonError> take_limits(const LocatedJson& file, const Json& given, Limits& limits) {
+void take_limits(Document& file, const Node& node, Configuration& configuration) {
+    const auto members = file.members(node);
+    if (!members) return;
+    // An older spelling is known where it is given, and is not offered.
+    std::vector<policy::Key> known;
+    const auto names = show_limits({});
+    for (const auto& [name, value] : names) known.push_back({name, {}});
+    for (const auto& [name, value] : *members) {
+        if (limit_name(name)) known.push_back({name, {}});
+    }
+    file.check_keys(node, known);
     std::map<std::string, std::string> spellings;  // of the limits that were given
-    for (const auto& [key, value] : given.items()) {
-        const auto pointer = [](const std::string& of) {
-            return pointer_step("limits") + pointer_step(of);
-        };
-        const std::size_t at = file.key_offsets.at(pointer(key));
+    for (const auto& [key, value] : *members) {
         const auto name = limit_name(key);
-        if (!name) return Unexpected(JsonError{name.error().message, at});
+        if (!name) continue;
         const auto [other, first] = spellings.emplace(*name, key);
         if (!first) {
-            return Unexpected(JsonError{"limits: " + in_quotes(other->second) + " and " +
-                                            in_quotes(key) + " are the same limit; give only " +
-                                            *name,
-                                        std::max(at, file.key_offsets.at(pointer(other->second)))});
+            file.report_key(
+                value, "is the same limit as " + in_quotes(other->second) + "; give only " + *name);
+            continue;
         }
-        const auto set =
-            set_limit(limits, key, value.is_string() ? value.get<std::string>() : value.dump());
-        if (!set) return Unexpected(JsonError{set.error().message, file.offsets.at(pointer(key))});
+        const auto set = set_known_limit(
+            configuration.limits, key,
+            value.value->is_string() ? value.value->get<std::string>() : value.value->dump());
+        if (!set) file.report(value, set.error().message);
     }
+}
+
+struct Setting {
+    std::string_view name;
+    void (*take)(Document& file, const Node& node, Configuration& configuration);
+};
+
+constexpr std::array<Setting, 13> settings = {{
+    {"sockets", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.sockets); }},
+    {"datagramSockets",
+     [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.datagrams); }},
+    {"adminSocket", [](Document& f, const Node& n,
+                       Configuration& c) { take_path(f, n, c.admin_socket.emplace()); }},
+    {"socketMode", [](Document& f, const Node& n,
+                      Configuration& c) { take_parsed(f, n, parse_mode, c.socket_mode); }},
+    {"socketGroup", [](Document& f, const Node& n,
+                       Configuration& c) { take_text(f, n, c.socket_group.emplace()); }},
+    {"actions", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.actions); }},
+    {"state", [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.state); }},
+    {"audit",
+     [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.audit.emplace()); }},
+    {"logLevel",
+     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.log_level); }},
+    {"jobs", [](Document& f, const Node& n,
+                Configuration& c) { take_parsed(f, n, parse_supervision, c.jobs); }},
+    {"outputUser",
+     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.output_user); }},
+    {"sessionUser",
+     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.session_user); }},
+    {"limits", take_limits},
+}};
+
+// Limits beside "limits".
+void report_limits_outside(Document& file, const Node& root) {
+    if (!root.value->is_object()) return;
+    for (const auto& [name, value] : root.value->items()) {
+        // "jobs" says who supervises them.
+        const auto is_setting = [&key = name](const Setting& setting) {
+            return setting.name == key;
+        };
+        if (!limit_name(name) || std::ranges::any_of(settings, is_setting)) continue;
+        file.report_key(
+            *file.member(root, name),
+            "is a limit; write \"limits\": {" + policy::as_json(*limit_name(name)) + ": ...}");
+    }
+}
+
+constexpr auto other_words = std::to_array<policy::OtherWord>({
+    {"listen", R"(write "sockets": ["/path"])"},
+    {"socketpath", R"(write "sockets": ["/path"])"},
+    {"bind", R"(write "sockets": ["/path"])"},
+    {"port", "remove it: the daemon has Unix sockets only"},
+    {"host", "remove it: the daemon has Unix sockets only"},
+    {"address", "remove it: the daemon has Unix sockets only"},
+    {"datagram", R"(write "datagramSockets": ["/path"])"},
+    {"mode", R"(write "socketMode": "0660")"},
+    {"group", R"(write "socketGroup": "NAME")"},
+    {"actionsdir", R"(write "actions": ["/path"])"},
+    {"actionsdirectory", R"(write "actions": ["/path"])"},
+    {"statedir", R"(write "state": "/path")"},
+    {"statedirectory", R"(write "state": "/path")"},
+    {"auditlog", R"(write "audit": "/path")"},
+    {"log", R"(write "logLevel": "info")"},
+    {"loglvl", R"(write "logLevel": "info")"},
+    {"verbose", R"(write "logLevel": "debug")"},
+    {"debug", R"(write "logLevel": "debug")"},
+    {"user", R"(write "sessionUser": "NAME")"},
+    {"exec", "this is the file of the daemon, and an action has a file of its own in actions.d"},
+    {"allow", "this is the file of the daemon, and an action has a file of its own in actions.d"},
+});
+
+Status read_text(std::string_view path, std::string_view text, Configuration& configuration) {
+    POSTERN_TRY(Document file, Document::parse(path, text));
+    const Node root = file.root();
+    report_limits_outside(file, root);
+    std::vector<policy::Key> keys;
+    for (const Setting& setting : settings) keys.push_back({setting.name, {}});
+    if (file.check_keys(root, keys, other_words)) {
+        for (const Setting& setting : settings) {
+            const auto node = file.member(root, setting.name);
+            if (node) setting.take(file, *node, configuration);
+        }
+    }
+    if (auto error = file.first_error()) return Unexpected(*std::move(error));
     return {};
 }
 
@@ -153,41 +224,12 @@ Status read_configuration(const std::string& path, bool optional, uid_t owner,
     }
     auto text = read_unchanged(file->get(), limits::action_file_bytes);
     if (!text) return fail("configuration " + printable(path) + ": " + text.error().message);
-    const auto at = [&](std::size_t offset, const std::string& message) {
-        const LineColumn place = line_column(*text, offset);
-        return fail(printable(path) + ":" + std::to_string(place.line) + ":" +
-                    std::to_string(place.column) + ": " + message);
-    };
-    JsonLimits json_limits;
-    json_limits.comments = true;
-    auto parsed = parse_located_json(*text, json_limits);
-    if (!parsed) return at(parsed.error().offset, parsed.error().message);
-    if (!parsed->value.is_object()) return at(0, "must be an object, { ... }");
+    return read_text(printable(path), *text, configuration);
+}
 
-    for (const auto& [name, value] : parsed->value.items()) {
-        const std::string pointer = pointer_step(name);
-        if (name == "limits") {
-            if (!value.is_object())
-                return at(parsed->offsets[pointer], "limits: must be an object");
-            if (auto taken = take_limits(*parsed, value, configuration.limits); !taken)
-                return at(taken.error().offset, taken.error().message);
-            continue;
-        }
-        std::string known;
-        const Key* key = nullptr;
-        for (const Key& candidate : keys) {
-            if (candidate.name == name) key = &candidate;
-            known += std::string(candidate.name) + ", ";
-        }
-        if (key == nullptr) {
-            return at(parsed->key_offsets[pointer],
-                      "unknown key " + in_quotes(name) + "; there are " + known + "limits");
-        }
-        if (auto taken = key->take(value, configuration); !taken) {
-            return at(parsed->offsets[pointer], name + ": " + taken.error().message);
-        }
-    }
-    return {};
+Status lint_configuration(const std::string& path, Configuration& configuration) {
+    POSTERN_TRY(const std::string text, policy::read_any(path));
+    return read_text(printable(path), text, configuration);
 }
 
 Result<mode_t> parse_mode(const std::string& text) {

@@ -45,6 +45,8 @@ std::string default_configuration_file(uid_t uid);
 // error.
 Status read_configuration(const std::string& path, bool optional, uid_t owner,
                           Configuration& configuration);
+// The same of a file that is not installed yet: only its text counts.
+Status lint_configuration(const std::string& path, Configuration& configuration);
 
 // "0660" -> 0660. Error: not an octal mode up to 0777.
 Result<mode_t> parse_mode(const std::string& text);

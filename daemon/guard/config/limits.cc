@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/duration.h"
+#include "base/nearest_word.h"
 #include "base/size.h"
 #include "base/utf8.h"
 
@@ -73,11 +74,12 @@ constexpr auto rows = std::to_array<Row>({
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 });
 
-Result<std::uint64_t> parse(const Count& /*kind*/, std::string_view text) {
+Result<std::uint64_t> parse(const Count& kind, std::string_view text) {
     std::uint64_t count = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     if (error != std::errc{} || end != text.data() + text.size()) {
-        return fail(in_quotes(text) + " is not a whole number");
+        return fail(in_quotes(text) + " is not a whole number; give one from " +
+                    std::to_string(kind.least) + " to " + std::to_string(kind.most));
     }
     return count;
 }
@@ -100,11 +102,11 @@ std::string show(const Span& /*kind*/, microseconds value) {
 }
 
 template <typename Kind>
-Status set(Limits& limits, const Kind& kind, const std::string& what, std::string_view value) {
+Status set(Limits& limits, const Kind& kind, std::string_view value) {
     const auto parsed = parse(kind, value);
-    if (!parsed) return fail(what + ": " + parsed.error().message);
+    if (!parsed) return Unexpected(parsed.error());
     if (*parsed < kind.least || *parsed > kind.most) {
-        return fail(what + ": " + in_quotes(value) + " is out of bounds; take a value from " +
+        return fail(in_quotes(value) + " is out of bounds; take a value from " +
                     show(kind, kind.least) + " to " + show(kind, kind.most));
     }
     limits.*kind.value = *parsed;
@@ -113,12 +115,20 @@ Status set(Limits& limits, const Kind& kind, const std::string& what, std::strin
 
 Result<const Row*> find_row(std::string_view name) {
     std::string names;
+    std::vector<std::string_view> words;
     for (const Row& row : rows) {
         if (row.name == name || row.before == name) return &row;
         names += names.empty() ? "" : ", ";
         names += row.name;
+        words.push_back(row.name);
     }
-    return fail("limit " + in_quotes(name) + ": no such limit; there are " + names);
+    const std::string_view meant = nearest_word(name, words);
+    return fail("limit " + in_quotes(name) + ": no such limit; " +
+                (meant.empty() ? "there are " + names : "did you mean " + in_quotes(meant) + '?'));
+}
+
+Status set_row(Limits& limits, const Row& row, std::string_view value) {
+    return std::visit([&](const auto& kind) { return set(limits, kind, value); }, row.kind);
 }
 
 }  // namespace
@@ -132,7 +142,13 @@ Status set_limit(Limits& limits, std::string_view name, std::string_view value) 
     POSTERN_TRY(const Row* row, find_row(name));
     std::string what = "limit " + std::string(row->name);
     if (name != row->name) what += " (given as " + std::string(name) + ")";
-    return std::visit([&](const auto& kind) { return set(limits, kind, what, value); }, row->kind);
+    const Status done = set_row(limits, *row, value);
+    return done ? Status() : fail(what + ": " + done.error().message);
+}
+
+Status set_known_limit(Limits& limits, std::string_view name, std::string_view value) {
+    POSTERN_TRY(const Row* row, find_row(name));
+    return set_row(limits, *row, value);
 }
 
 std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limits) {

@@ -44,6 +44,8 @@ Result<std::string> limit_name(std::string_view name);
 // In any of these spellings. Error: no such limit (names those that are), not a value of its kind,
 // or out of its bounds.
 Status set_limit(Limits& limits, std::string_view name, std::string_view value);
+// The same where it is said elsewhere which limit it is: the error is about the value alone.
+Status set_known_limit(Limits& limits, std::string_view name, std::string_view value);
 
 // Name and value, as they would be written in the configuration.
 std::vector<std::pair<std::string, std::string>> show_limits(const Limits& limits);

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/counted.h"
+
 namespace postern {
 namespace {
 
@@ -12,10 +14,6 @@ constexpr std::chrono::milliseconds tell_time{500};
 bool is_idle(const Activity::Figures& figures) {
     return figures.connections == 0 && figures.packets == 0 && figures.jobs == 0 &&
            figures.trouble.empty();
-}
-
-std::string counted(std::size_t count, const char* one, const char* many) {
-    return std::to_string(count) + ' ' + (count == 1 ? one : many);
 }
 
 }  // namespace
@@ -55,8 +53,8 @@ void Activity::set_policy(std::string text) {
 
 std::string Activity::text() const {
     const Figures now = figures_();
-    return policy_ + "; " + counted(now.connections, "connection", "connections") + " in " +
-           counted(now.sessions, "session", "sessions") + ", " + counted(now.jobs, "job", "jobs") +
+    return policy_ + "; " + counted(now.connections, "connection") + " in " +
+           counted(now.sessions, "session") + ", " + counted(now.jobs, "job") +
            (now.trouble.empty() ? "" : "; " + now.trouble);
 }
 

@@ -39,7 +39,7 @@ class Activity {
     Status start();
     // Says no more, and never calls `idle`.
     void stop();
-    // What stands in front of the figures: "3 actions in force, 0 files bad".
+    // What stands in front of the figures: "3 actions are loaded, 0 files are bad".
     void set_policy(std::string text);
     // The whole line.
     [[nodiscard]] std::string text() const;

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,7 +18,9 @@
 #include "base/size.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/argument_declaration.h"
+#include "daemon/policy/file/command_line.h"
 #include "daemon/policy/file/document.h"
+#include "daemon/policy/file/other_words.h"
 #include "daemon/policy/file/rules.h"
 #include "daemon/policy/file/run_as.h"
 #include "daemon/policy/file/sandbox.h"
@@ -64,7 +67,8 @@ class Parser {
         : document_(document), options_(options), root_(document.root()) {}
 
     Result<Action> parse(std::string_view name) {
-        if (document_.check_keys(root_, top_keys)) {
+        report_properties();
+        if (document_.check_keys(root_, top_keys, other_words_of_actions)) {
             action_.description.name = name;
             action_.file = document_.file();
             read_texts();
@@ -97,11 +101,18 @@ class Parser {
 
     std::optional<Node> required(std::string_view key, std::string_view example) {
         auto node = member(key);
-        if (!node) {
-            document_.report(root_,
-                             '"' + std::string(key) + "\" is missing; add " + std::string(example));
-        }
+        if (!node) document_.report_required(root_, key, example);
         return node;
+    }
+
+    // Of systemd, beside the keys of actions.
+    void report_properties() {
+        if (!root_.value->is_object()) return;
+        for (const auto& [name, value] : root_.value->items()) {
+            if (!is_sandbox_property(name)) continue;
+            document_.report_key(*member(name), R"(belongs in "sandbox"; write "sandbox": {)" +
+                                                    as_json(name) + ": ...}");
+        }
     }
 
     void read_texts() {
@@ -137,6 +148,11 @@ class Parser {
     void read_arguments() {
         const auto node = member("arguments");
         if (!node) return;
+        if (node->value->is_array()) {
+            document_.report(
+                *node, "must be an object, not a list; write {\"NAME\": {\"type\": \"string\"}}");
+            return;
+        }
         const auto members = document_.members(*node);
         if (!members) return;
         for (const auto& [name, value] : *members) {
@@ -180,14 +196,32 @@ class Parser {
     void read_exec() {
         const auto node = required("exec", R"("exec": ["/path/to/program", "argument"])");
         if (!node) return;
+        if (node->value->is_string()) return report_line(*node);
+        if (node->value->is_object()) {
+            document_.report(*node,
+                             "must be a list of words, not an object; write "
+                             R"(["/path/to/program", "argument"])");
+            return;
+        }
         const auto elements = document_.elements(*node);
         if (!elements) return;
         if (elements->empty()) {
             document_.report(*node, "is empty; name the program as the first element");
             return;
         }
+        exec_nodes_ = *elements;
         read_program(elements->front());
         for (std::size_t i = 1; i < elements->size(); ++i) read_element(elements->at(i));
+    }
+
+    // A command as a shell has it.
+    void report_line(const Node& node) {
+        const auto words = command_words(node.value->get<std::string>(), default_search_path);
+        document_.report(
+            node, "must be a list of words, not a string; " +
+                      (words ? "write [" + *words + ']'
+                             : std::string("no shell reads it, so make a script of it and write "
+                                           "[\"/path/to/script\"]")));
     }
 
     void read_program(const Node& node) {
@@ -202,8 +236,11 @@ class Parser {
         }
         action_.program = pieces->front().text;
         if (!action_.program.starts_with('/')) {
-            document_.report(node, in_quotes(action_.program) +
-                                       " is not absolute; write the program's path from / on");
+            const auto words = command_words(action_.program, default_search_path);
+            const bool found = words && words->starts_with("\"/");
+            document_.report(node,
+                             in_quotes(action_.program) + " is not absolute; write " +
+                                 (found ? *words : std::string("the program's path from / on")));
             return;
         }
         program_node_ = node;
@@ -216,12 +253,32 @@ class Parser {
         const auto opened =
             open_safe_program(action_.program, options_.owner,
                               path == environment_.end() ? default_search_path : path->second);
-        if (!opened) document_.report(*program_node_, opened.error().message);
+        if (opened) {
+            const std::string problem = format_problem(*opened, action_.program);
+            if (!problem.empty()) document_.warn(*program_node_, problem);
+            return;
+        }
+        // "/usr/bin/systemctl restart nginx"
+        const std::string first = action_.program.substr(0, action_.program.find(' '));
+        const auto words = command_words(action_.program, default_search_path);
+        if (first.size() < action_.program.size() && words && find_program(first, {})) {
+            document_.report(*program_node_,
+                             "there is a program " + first +
+                                 ", and each word is an element of its own; write " + *words);
+            return;
+        }
+        document_.report(*program_node_, opened.error().message);
     }
 
     void read_element(const Node& node) {
         auto pieces = read_template(node);
         if (!pieces) return;
+        for (std::size_t i = 1; i < pieces->size(); ++i) {
+            if (!pieces->at(i).placeholder || !pieces->at(i - 1).text.ends_with('$')) continue;
+            document_.warn(node, "the \"$\" before {" + pieces->at(i).text +
+                                     "} is given to the program too; remove it where a variable "
+                                     "of a shell was meant");
+        }
         for (const Piece& piece : *pieces) {
             const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
             if (spec == nullptr) continue;
@@ -244,14 +301,26 @@ class Parser {
     }
 
     // What the caller gives for standard input.
+    // A text that is one of these.
+    std::optional<std::string> choice(const Node& node,
+                                      std::initializer_list<std::string_view> known,
+                                      const std::string& advice) {
+        if (!node.value->is_string()) {
+            document_.report(node, "must be a string, not " + kind_of(*node.value) + "; " + advice);
+            return std::nullopt;
+        }
+        auto text = document_.text(node);
+        if (text && std::ranges::find(known, *text) == known.end()) {
+            document_.report(node, in_quotes(*text) + " is not known; " + advice);
+        }
+        return text;
+    }
+
     void read_input() {
         const auto node = member("input");
         if (!node) return;
-        const auto text = document_.text(*node);
+        const auto text = choice(*node, {"text", "direct"}, R"(use "text" or "direct")");
         if (!text) return;
-        if (*text != "text" && *text != "direct") {
-            document_.report(*node, in_quotes(*text) + R"( is not known; use "text" or "direct")");
-        }
         if (member("stdin")) {
             document_.report_key(*node,
                                  "contradicts \"stdin\", which says what standard input is; remove "
@@ -263,13 +332,10 @@ class Parser {
     void read_output() {
         const auto node = member("output");
         if (!node) return;
-        const auto text = document_.text(*node);
+        const auto text = choice(*node, {"direct"},
+                                 R"(use "direct" to have standard output go straight to the )"
+                                 "caller, or remove it");
         if (!text) return;
-        if (*text != "direct") {
-            document_.report(*node, in_quotes(*text) + R"( is not known; use "direct" to have )"
-                                                       "standard output go straight to the caller, "
-                                                       "or remove it");
-        }
         action_.description.direct_output = true;
     }
 
@@ -288,9 +354,27 @@ class Parser {
         action_.stdin_text = std::move(pieces);
     }
 
+    // Whether it is used in the manner of a shell or another tool's template.
+    bool report_other_placeholder(const std::string& name) {
+        std::vector<Node> texts = exec_nodes_;
+        if (const auto node = member("stdin")) texts.push_back(*node);
+        for (const Node& node : texts) {
+            if (!node.value->is_string()) continue;
+            const auto& text = node.value->get_ref<const std::string&>();
+            for (const std::string& other : {"{{ " + name + " }}", "{{" + name + "}}",
+                                             '%' + name + '%', '<' + name + '>', '$' + name}) {
+                if (text.find(other) == std::string::npos) continue;
+                document_.report(
+                    node, in_quotes(other) + " is not a placeholder here; write {" + name + '}');
+                return true;
+            }
+        }
+        return false;
+    }
+
     void check_use() {
         for (const auto& [name, node] : argument_nodes_) {
-            if (used_.contains(name)) continue;
+            if (used_.contains(name) || report_other_placeholder(name)) continue;
             document_.report_key(node, "is not used; write {" + printable(name) +
                                            R"(} in "exec" or "stdin", or remove it)");
         }
@@ -299,13 +383,10 @@ class Parser {
     void read_stderr() {
         const auto node = member("stderr");
         if (!node) return;
-        const auto text = document_.text(*node);
+        const auto text = choice(*node, {"stdout"},
+                                 R"(use "stdout" to put both into one stream in their order, or )"
+                                 "remove it");
         if (!text) return;
-        if (*text != "stdout") {
-            document_.report(*node, in_quotes(*text) + R"( is not known; use "stdout" to put both )"
-                                                       "into one stream in their order, or "
-                                                       "remove it");
-        }
         action_.merge_stderr = true;
     }
 
@@ -354,6 +435,9 @@ class Parser {
     }
 
     void read_rules_and_user() {
+        if (const auto node = member("group"); node && node->value->is_array()) {
+            document_.report_key(*node, R"(is one group; write more of them in "groups")");
+        }
         if (const auto node = required("allow", R"("allow": [{"group": "NAME"}])")) {
             action_.allow = read_rules(document_, *node, "allow");
         }
@@ -388,13 +472,19 @@ class Parser {
 
     void read_environment() {
         if (const auto node = member("environment")) {
+            if (node->value->is_array()) {
+                document_.report(*node,
+                                 "must be an object, not a list; write {\"NAME\": \"value\"}");
+                return;
+            }
             const auto members = document_.members(*node);
             if (!members) return;
             for (const auto& [name, value] : *members) {
                 if (!is_environment_name(name)) {
-                    document_.report_key(value,
-                                         "is no name for a variable; use letters, digits and "
-                                         "\"_\", not a digit first");
+                    document_.report_key(
+                        value,
+                        "is not a valid name for a variable; use letters, digits and "
+                        "\"_\", not a digit first");
                 } else if (name.starts_with("POSTERN_")) {
                     document_.report_key(value,
                                          "POSTERN_ variables are set by the guard; use "
@@ -413,7 +503,7 @@ class Parser {
         if (!text) return;
         if (!text->starts_with('/')) {
             document_.report(
-                *node, in_quotes(*text) + " is not absolute; write the folder's path from / on");
+                *node, in_quotes(*text) + " is not absolute; write the directory's path from / on");
         }
         action_.working_directory = *text;
     }
@@ -454,11 +544,8 @@ class Parser {
     void read_on_disconnect() {
         const auto node = member("onDisconnect");
         if (!node) return;
-        const auto text = document_.text(*node);
+        const auto text = choice(*node, {"keep", "kill"}, R"(use "keep" or "kill")");
         if (!text) return;
-        if (*text != "keep" && *text != "kill") {
-            document_.report(*node, in_quotes(*text) + R"( is not known; use "keep" or "kill")");
-        }
         action_.description.kill_on_disconnect = *text == "kill";
     }
 
@@ -467,9 +554,10 @@ class Parser {
         if (!node) return;
         action_.description.datagram = document_.boolean(*node).value_or(false);
         if (action_.description.datagram && action_.description.kill_on_disconnect) {
-            document_.report_key(*node,
-                                 "contradicts \"onDisconnect\": \"kill\", since a packet has no "
-                                 "connection that could end; remove one of them");
+            document_.report_key(
+                *node,
+                "contradicts \"onDisconnect\": \"kill\", because a datagram has no "
+                "connection that could end; remove one of them");
         }
     }
 
@@ -477,6 +565,7 @@ class Parser {
     const LoadOptions& options_;
     Node root_;
     std::optional<Node> program_node_;
+    std::vector<Node> exec_nodes_;
     Action action_;
     std::map<std::string, Node, std::less<>> argument_nodes_;
     std::set<std::string, std::less<>> used_;

@@ -3,13 +3,16 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "daemon/policy/file/other_words.h"
 #include "daemon/policy/template.h"
 #include "daemon/policy/value_check.h"
 
@@ -42,6 +45,25 @@ Value to_value(const json& value) {
     return std::visit([](auto scalar) -> Value { return scalar; }, to_scalar(value));
 }
 
+constexpr std::array<Key, 16> every_key = {{
+    {"type", {}},
+    {"summary", {}},
+    {"required", {}},
+    {"default", {}},
+    {"enum", {}},
+    {"pattern", {}},
+    {"minLength", {}},
+    {"maxLength", {}},
+    {"minimum", {}},
+    {"maximum", {}},
+    {"items", {}},
+    {"minItems", {}},
+    {"maxItems", {}},
+    {"multiline", {}},
+    {"secret", {}},
+    {"allowLeadingDash", {}},
+}};
+
 class Reader {
   public:
     Reader(Document& document, const Node& node) : document_(document), node_(node) {}
@@ -50,16 +72,20 @@ class Reader {
         if (!is_argument_name(name)) {
             document_.report_key(
                 node_,
-                "is no name for an argument; use letters, digits, \"_\" and \"-\", "
+                "is not a valid name for an argument; use letters, digits, \"_\" and \"-\", "
                 "a letter first, at most 64");
         }
         if (!node_.value->is_object()) {
-            document_.members(node_);  // reports it
+            report_type_alone();
             return std::nullopt;
         }
         spec_.name = name;
-        if (!read_types()) return std::nullopt;
-        if (!document_.check_keys(node_, keys())) return std::nullopt;
+        if (!read_types()) {
+            // Whatever it was meant to be, these are no keys of it.
+            document_.check_keys(node_, every_key, other_words_of_arguments);
+            return std::nullopt;
+        }
+        if (!document_.check_keys(node_, keys(), other_words_of_arguments)) return std::nullopt;
         read_text_keys();
         if (spec_.type == ArgumentType::string) {
             spec_.multiline = read_flag("multiline", false);
@@ -74,12 +100,20 @@ class Reader {
     }
 
   private:
+    // "service": "string"
+    void report_type_alone() {
+        const bool text = node_.value->is_string();
+        const std::string word = text ? node_.value->get<std::string>() : "string";
+        document_.report(node_, "must be an object, not " + kind_of(*node_.value) +
+                                    "; write {\"type\": " +
+                                    as_json(type_of(word) ? word : std::string("string")) + '}');
+    }
+
     bool read_types() {
         const auto type = document_.member(node_, "type");
         if (!type) {
-            document_.report(node_,
-                             "\"type\" is missing; add \"type\": \"string\" (or integer, boolean, "
-                             "list)");
+            document_.report_required(node_, "type",
+                                      R"("type": "string" (or integer, boolean, list))");
             return false;
         }
         const auto read = read_type(*type);
@@ -89,9 +123,9 @@ class Reader {
 
         const auto items = document_.member(node_, "items");
         if (!items) {
-            document_.report(node_,
-                             "\"items\" is missing; say what the elements of the list are: "
-                             "\"items\": \"string\" (or integer, boolean)");
+            document_.report_required(node_, "items",
+                                      R"("items": "string" (or integer, boolean), which the )"
+                                      "elements of the list are");
             return false;
         }
         const auto item = read_type(*items);
@@ -110,8 +144,11 @@ class Reader {
         if (!text) return std::nullopt;
         const auto type = type_of(*text);
         if (!type) {
+            const auto other = std::ranges::find(other_types, *text, &OtherWord::word);
             document_.report(
-                node, in_quotes(*text) + " is no type; use string, integer, boolean or list");
+                node, in_quotes(*text) + " is not a type; " +
+                          (other == other_types.end() ? "use string, integer, boolean or list"
+                                                      : std::string(other->advice)));
         }
         return type;
     }
@@ -126,27 +163,21 @@ class Reader {
         no_meaning_ = "has no meaning for " +
                       (list ? "a list of " + std::string(plural) : type_name(scalar)) +
                       "; remove it";
-        const auto only_if = [&](bool condition) {
-            return condition ? std::string_view() : std::string_view(no_meaning_);
+        std::vector<Key> these(every_key.begin(), every_key.end());
+        const auto refuse_unless = [&](bool condition,
+                                       std::initializer_list<std::string_view> names) {
+            if (condition) return;
+            for (Key& key : these) {
+                if (std::ranges::find(names, key.name) != names.end()) key.refusal = no_meaning_;
+            }
         };
-        return {
-            {"type", {}},
-            {"summary", {}},
-            {"required", {}},
-            {"default", {}},
-            {"enum", only_if(string)},
-            {"pattern", only_if(string)},
-            {"minLength", only_if(string)},
-            {"maxLength", only_if(string)},
-            {"minimum", only_if(integer)},
-            {"maximum", only_if(integer)},
-            {"items", only_if(list)},
-            {"minItems", only_if(list)},
-            {"maxItems", only_if(list)},
-            {"multiline", only_if(string && !list)},
-            {"secret", only_if(!list)},
-            {"allowLeadingDash", only_if(string || integer)},
-        };
+        refuse_unless(string, {"enum", "pattern", "minLength", "maxLength"});
+        refuse_unless(integer, {"minimum", "maximum"});
+        refuse_unless(list, {"items", "minItems", "maxItems"});
+        refuse_unless(string && !list, {"multiline"});
+        refuse_unless(!list, {"secret"});
+        refuse_unless(string || integer, {"allowLeadingDash"});
+        return these;
     }
 
     void read_text_keys() {
@@ -218,17 +249,17 @@ class Reader {
         check_order("minimum", spec_.minimum, "maximum", spec_.maximum);
         if (spec_.max_length == 0U && spec_.min_length != 0U) {
             report_at("maxLength",
-                      "0 lets no value pass, since a value must not be empty; use at least "
+                      "0 lets no value pass, because a value must not be empty; use at least "
                       "1, or add \"minLength\": 0");
         }
         if (spec_.max_items == 0U && spec_.min_items != 0U) {
             report_at("maxItems",
-                      "0 lets no value pass, since a list must not be empty; use at least 1, "
+                      "0 lets no value pass, because a list must not be empty; use at least 1, "
                       "or add \"minItems\": 0");
         }
         if (spec_.maximum && *spec_.maximum < 0 && !document_.member(node_, "minimum")) {
             report_at("maximum", std::to_string(*spec_.maximum) +
-                                     " lets no value pass, since a negative number needs a "
+                                     " lets no value pass, because a negative number needs a "
                                      "\"minimum\"; add one");
         }
     }
@@ -267,7 +298,7 @@ class Reader {
             pattern_ = std::move(compiled);
             return;
         }
-        report_at("pattern", in_quotes(pattern) + " is no regular expression of RE2 (" +
+        report_at("pattern", in_quotes(pattern) + " is not a valid regular expression of RE2 (" +
                                  printable(compiled->error()) + "); correct it");
     }
 

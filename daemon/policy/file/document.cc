@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/json_slips.h"
 #include "base/limits.h"
+#include "base/nearest_word.h"
 #include "base/strict_json.h"
 #include "base/utf8.h"
 
@@ -31,6 +33,51 @@ std::string join(std::span<const Key> keys) {
     return text;
 }
 
+// As keys are compared that were written in the manner of another tool: TimeoutSec, timeout_sec.
+std::string plain(std::string_view key) {
+    std::string text;
+    for (const char c : key) {
+        if (c == '_' || c == '-' || c == ' ') continue;
+        text += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    return text;
+}
+
+std::string advice_for_key(std::string_view name, std::span<const Key> keys,
+                           std::span<const OtherWord> others) {
+    const std::string typed = plain(name);
+    const auto other = std::ranges::find(others, typed, &OtherWord::word);
+    if (other != others.end()) return std::string(other->advice);
+    std::vector<std::string> plain_keys;
+    std::vector<std::string_view> words;
+    std::vector<std::string_view> names;
+    for (const Key& key : keys) {
+        if (!key.refusal.empty()) continue;
+        plain_keys.push_back(plain(key.name));
+        names.push_back(key.name);
+    }
+    words.assign(plain_keys.begin(), plain_keys.end());
+    const std::string_view nearest = nearest_word(typed, words);
+    const auto meant = std::ranges::find(words, nearest);
+    if (!nearest.empty() && meant != words.end()) {
+        return "did you mean " +
+               in_quotes(names.at(static_cast<std::size_t>(meant - words.begin()))) + '?';
+    }
+    std::vector<std::string_view> other_words;
+    for (const OtherWord& word : others) other_words.push_back(word.word);
+    const std::string_view near = nearest_word(typed, other_words);
+    const auto misspelt = std::ranges::find(others, near, &OtherWord::word);
+    if (!near.empty() && misspelt != others.end()) return std::string(misspelt->advice);
+    return "remove it, or use one of " + join(keys);
+}
+
+// A number, true or a short text, as it is written in a file; empty: it is long.
+std::string short_value(const json& value) {
+    constexpr std::size_t most = 80;
+    const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    return text.size() <= most ? text : "";
+}
+
 Node child(const Node& parent, const std::string& key, const json& value) {
     return {&value, parent.pointer + pointer_step(key),
             parent.path.empty() ? printable(key) : parent.path + '.' + printable(key)};
@@ -54,6 +101,9 @@ Result<Document> Document::parse(std::string_view file, std::string_view text) {
     document.content_->text = text;
     Result<LocatedJson, JsonError> parsed = parse_located_json(text, file_limits());
     if (!parsed) {
+        if (const auto slip = find_json_slip(text, parsed.error().offset)) {
+            return fail(document.place(slip->offset) + ": " + slip->message);
+        }
         return fail(document.place(parsed.error().offset) + ": " + parsed.error().message +
                     "; correct the file here");
     }
@@ -82,6 +132,11 @@ void Document::report_unknown(const Node& node, const std::string& what) {
     may_pass_ = true;
 }
 
+void Document::report_required(const Node& node, std::string_view key, std::string_view example) {
+    add(required_, content_->json.offsets.at(node.pointer), node.path,
+        in_quotes(key) + " is required; add " + std::string(example));
+}
+
 void Document::warn(const Node& node, const std::string& what) {
     add(warnings_, content_->json.offsets.at(node.pointer), node.path, what);
 }
@@ -108,16 +163,23 @@ std::string Document::place(std::size_t offset) const {
     return file_ + ':' + std::to_string(at.line) + ':' + std::to_string(at.column);
 }
 
-std::optional<Error> Document::first_error() const {
+std::optional<Error> Document::first_of(const Remarks& remarks) {
     const auto first = std::ranges::min_element(
-        errors_, [](const auto& a, const auto& b) { return a.first < b.first; });
-    if (first == errors_.end()) return std::nullopt;
-    return Error{first->second, may_pass_};
+        remarks, [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (first == remarks.end()) return std::nullopt;
+    return Error{first->second};
+}
+
+std::optional<Error> Document::first_error() const {
+    auto error = first_of(errors_);
+    if (!error) return first_of(required_);
+    error->may_pass = may_pass_;
+    return error;
 }
 
 std::optional<std::vector<std::pair<std::string, Node>>> Document::members(const Node& node) {
     if (!node.value->is_object()) {
-        report(node, "must be an object, not " + kind_of(*node.value) + "; write it as {...}");
+        report(node, "must be an object, not " + kind_of(*node.value) + "; write {...}");
         return std::nullopt;
     }
     std::vector<std::pair<std::string, Node>> found;
@@ -133,7 +195,9 @@ std::optional<std::vector<std::pair<std::string, Node>>> Document::members(const
 
 std::optional<std::vector<Node>> Document::elements(const Node& node) {
     if (!node.value->is_array()) {
-        report(node, "must be a list, not " + kind_of(*node.value) + "; write it as [...]");
+        const std::string value = node.value->empty() ? "" : short_value(*node.value);
+        report(node, "must be a list, not " + kind_of(*node.value) + "; write [" +
+                         (value.empty() ? "..." : value) + ']');
         return std::nullopt;
     }
     std::vector<Node> found;
@@ -146,8 +210,13 @@ std::optional<std::vector<Node>> Document::elements(const Node& node) {
 
 std::optional<std::string> Document::text(const Node& node) {
     if (!node.value->is_string()) {
-        report(node,
-               "must be a string, not " + kind_of(*node.value) + "; write it in double quotes");
+        const json& value = *node.value;
+        const bool scalar = value.is_number() || value.is_boolean();
+        const bool alone = value.is_array() && value.size() == 1 && value[0].is_string();
+        report(node, "must be a string, not " + kind_of(*node.value) + "; write " +
+                         (scalar  ? '"' + short_value(*node.value) + '"'
+                          : alone ? as_json(value[0].get<std::string>())
+                                  : std::string("a text in double quotes")));
         return std::nullopt;
     }
     const auto& text = node.value->get_ref<const std::string&>();
@@ -160,8 +229,15 @@ std::optional<std::string> Document::text(const Node& node) {
 
 std::optional<std::int64_t> Document::integer(const Node& node) {
     if (!node.value->is_number_integer()) {
-        report(node, "must be an integer, not " + kind_of(*node.value) +
-                         "; write a whole number without quotes");
+        // A number in quotes, or with a fraction of nothing.
+        std::string number =
+            node.value->is_string() ? node.value->get<std::string>() : short_value(*node.value);
+        if (node.value->is_number_float() && number.ends_with(".0"))
+            number.resize(number.size() - 2);
+        const json read = json::parse(number, nullptr, false);
+        report(node, "must be an integer, not " + kind_of(*node.value) + "; write " +
+                         (read.is_number_integer() ? short_value(read) : "a whole number") +
+                         (node.value->is_string() ? " without quotes" : ""));
         return std::nullopt;
     }
     return node.value->get<std::int64_t>();
@@ -169,20 +245,29 @@ std::optional<std::int64_t> Document::integer(const Node& node) {
 
 std::optional<bool> Document::boolean(const Node& node) {
     if (!node.value->is_boolean()) {
-        report(node, "must be a boolean, not " + kind_of(*node.value) + "; write true or false");
+        const std::string word = plain(node.value->is_string() ? node.value->get<std::string>()
+                                                               : short_value(*node.value));
+        const bool yes = word == "true" || word == "yes" || word == "on" || word == "1";
+        const bool no = word == "false" || word == "no" || word == "off" || word == "0";
+        report(node, "must be a boolean, not " + kind_of(*node.value) + "; write " +
+                         (yes  ? "true"
+                          : no ? "false"
+                               : "true or false") +
+                         (node.value->is_string() ? " without quotes" : ""));
         return std::nullopt;
     }
     return node.value->get<bool>();
 }
 
-bool Document::check_keys(const Node& node, std::span<const Key> keys) {
+bool Document::check_keys(const Node& node, std::span<const Key> keys,
+                          std::span<const OtherWord> others) {
     const auto found = members(node);
     if (!found) return false;
     for (const auto& [name, value] : *found) {
         const auto known =
             std::ranges::find_if(keys, [&, &key = name](const Key& k) { return k.name == key; });
         if (known == keys.end()) {
-            report_key(value, "unknown key; remove it, or use one of " + join(keys));
+            report_key(value, "unknown key; " + advice_for_key(name, keys, others));
         } else if (!known->refusal.empty()) {
             report_key(value, std::string(known->refusal));
         }
@@ -194,6 +279,12 @@ std::optional<Node> Document::member(const Node& node, std::string_view key) con
     const auto found = node.value->find(key);
     if (found == node.value->end()) return std::nullopt;
     return child(node, std::string(key), *found);
+}
+
+std::string as_json(std::string_view text) {
+    constexpr std::size_t most = 200;
+    if (text.size() > most) return in_quotes(text, most);
+    return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::string kind_of(const json& value) {

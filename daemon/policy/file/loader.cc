@@ -29,7 +29,7 @@ namespace {
 // What is wrong with the name of an action's file, without ".json".
 std::string name_problem(std::string_view name) {
     return in_quotes(name) +
-           " is no name for an action; use letters, digits, \".\", \"_\" and "
+           " is not a valid name for an action; use letters, digits, \".\", \"_\" and "
            "\"-\", a letter or digit first, at most 64";
 }
 
@@ -247,6 +247,21 @@ Result<Snapshot> load(const LoadOptions& options) {
     return Loader(options).load();
 }
 
+Result<std::string> read_any(const std::string& path) {
+    const std::string shown = printable(path);
+    // Not blocking: it may be anything, a pipe too.
+    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    const auto failed = [&shown](int error) {
+        return fail(shown + ": can't be read: " + std::generic_category().message(error));
+    };
+    struct stat status{};
+    if (!file || fstat(file.get(), &status) < 0) return failed(errno);
+    if (!S_ISREG(status.st_mode)) return fail(shown + ": is not a regular file; name a file");
+    const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
+    if (!text) return fail(shown + ": " + text.error().message);
+    return *text;
+}
+
 Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options) {
     const std::string shown = printable(path);
     const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
@@ -256,18 +271,9 @@ Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& o
     }
     const std::string_view name = file_name.substr(0, file_name.size() - action_suffix.size());
     if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));
-    // Not blocking: it may be anything, a pipe too.
-    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    const auto failed = [&shown](int error) {
-        return fail(shown + ": can't be read: " + std::generic_category().message(error));
-    };
-    struct stat status{};
-    if (!file || fstat(file.get(), &status) < 0) return failed(errno);
-    if (!S_ISREG(status.st_mode)) return fail(shown + ": is no regular file; name a file");
-    const Result<std::string> text = read_unchanged(file.get(), limits::action_file_bytes);
-    if (!text) return fail(shown + ": " + text.error().message);
-    if (text->empty()) return std::optional<Action>();
-    POSTERN_TRY(Action action, parse_action(name, shown, *text, options));
+    POSTERN_TRY(const std::string text, read_any(path));
+    if (text.empty()) return std::optional<Action>();
+    POSTERN_TRY(Action action, parse_action(name, shown, text, options));
     return std::optional<Action>(std::move(action));
 }
 

@@ -24,4 +24,8 @@ Result<Snapshot> load(const LoadOptions& options);
 // and only masks an action of its name. The error as of parse_action() (action_parser.h).
 Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& options);
 
+// The text of a file that is to be judged by its text alone, at most limits::action_file_bytes. The
+// error is FILE: what.
+Result<std::string> read_any(const std::string& path);
+
 }  // namespace postern::policy

@@ -1,5 +1,6 @@
 #include "daemon/policy/file/rules.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "base/utf8.h"
+#include "daemon/policy/file/other_words.h"
 
 namespace postern::policy {
 namespace {
@@ -19,9 +21,43 @@ std::string not_known(std::string_view what, const std::string& name, const Erro
            error.message + "); reload when it can";
 }
 
-std::string unknown(std::string_view what, const std::string& name) {
-    return "there is no " + std::string(what) + ' ' + in_quotes(name) +
-           "; correct the name or create the " + std::string(what);
+bool is_group(const std::string& name) {
+    const Result<std::optional<gid_t>> gid = find_group(name);
+    return gid && gid->has_value();
+}
+bool is_user(const std::string& name) {
+    const Result<std::optional<Account>> account = find_user(name);
+    return account && account->has_value();
+}
+bool means_everyone(std::string_view name) {
+    return name == "*" || name == "ALL" || name == "all" || name == "any" || name == "everyone";
+}
+bool names_unit(std::string_view name) {
+    return name.ends_with(".service") || name.ends_with(".scope");
+}
+
+// The subject that was probably meant: {"group": "deploy"}.
+std::string subject_of(const std::string& name) {
+    if (means_everyone(name)) return R"({"everyone": true})";
+    if (names_unit(name)) return R"({"unit": )" + as_json(name) + '}';
+    if (name.starts_with('%')) return R"({"group": )" + as_json(name.substr(1)) + '}';  // sudoers
+    const bool user = is_user(name);
+    const bool group = is_group(name);
+    const std::string as_user = R"({"user": )" + as_json(name) + '}';
+    const std::string as_group = R"({"group": )" + as_json(name) + '}';
+    if (user != group) return user ? as_user : as_group;
+    return as_user + " or " + as_group;
+}
+
+std::string unknown(const Node& node, std::string_view what, const std::string& name) {
+    const std::string none = "there is no " + std::string(what) + ' ' + in_quotes(name);
+    // Whom a job runs as is another matter: there a group is not what a user is.
+    const bool in_rule = node.path.starts_with("allow") || node.path.starts_with("deny");
+    const bool other = what == "user" ? is_group(name) : is_user(name);
+    if (in_rule && (other || means_everyone(name) || names_unit(name) || name.starts_with('%'))) {
+        return none + "; write " + subject_of(name);
+    }
+    return none + "; correct the name or create the " + std::string(what);
 }
 
 // A number of JSON. Absent: reported.
@@ -29,7 +65,7 @@ std::optional<id_t> read_id(Document& document, const Node& node) {
     const auto number = node.value->get<std::int64_t>();
     if (number >= 0 && number < std::numeric_limits<id_t>::max()) return static_cast<id_t>(number);
     document.report(node, std::to_string(number) +
-                              " is no id that anybody can have; use one from 0 to 4294967294");
+                              " is not an id that anybody can have; use one from 0 to 4294967294");
     return std::nullopt;
 }
 
@@ -47,7 +83,7 @@ std::optional<id_t> read_number_of(Document& document, const Node& node, const s
         document.report(node,
                         in_quotes(text) + " is neither a name nor an id from 0 to 4294967294");
     } else {
-        document.report_unknown(node, unknown(what, text));
+        document.report_unknown(node, unknown(node, what, text));
     }
     return std::nullopt;
 }
@@ -82,9 +118,17 @@ std::optional<std::string> read_unit(Document& document, const Node& node) {
         dot == std::string::npos ? std::string_view() : std::string_view(*text).substr(dot);
     if (text->size() > most || text->find_first_not_of(characters) != std::string::npos ||
         dot == 0 || (kind != ".service" && kind != ".scope")) {
-        document.report(node, in_quotes(*text) +
-                                  " is no unit that a process can be in; write for example "
-                                  "\"ci-runner.service\"");
+        constexpr std::array<std::string_view, 4> started = {".socket", ".timer", ".path",
+                                                             ".target"};
+        const bool starts = std::ranges::find(started, kind) != started.end();
+        const std::string name = starts ? text->substr(0, dot) : *text;
+        const bool usable = !name.empty() && name.size() < most - std::string(".service").size() &&
+                            name.find_first_not_of(characters) == std::string::npos &&
+                            kind != ".slice" && kind != ".mount" && name.front() != '.' &&
+                            !name.ends_with('@');
+        document.report(node, in_quotes(*text) + " is not a unit that callers can run in; write " +
+                                  (usable ? as_json(name + ".service")
+                                          : std::string("for example \"ci-runner.service\"")));
         return std::nullopt;
     }
     if ((*text)[dot - 1] == '@') {
@@ -106,8 +150,42 @@ void warn_of_shared_uid(Document& document, const Node& node, const Account& acc
                             ", so the rule holds for both of them");
 }
 
+// "group": ["deploy", "ops"]: in a subject all conditions must hold, so one that has two groups is
+// not what is meant. Whether there is one.
+bool report_lists(Document& document, const Node& subject) {
+    bool found = false;
+    for (const char* const key : {"user", "group", "unit"}) {
+        const auto node = document.member(subject, key);
+        if (!node || !node->value->is_array()) continue;
+        found = true;
+        constexpr std::size_t most = 5;
+        std::string each;
+        for (const nlohmann::json& value : *node->value) {
+            each += (each.empty() ? "{\"" : ", {\"") + std::string(key) + "\": " +
+                    (value.is_structured() || node->value->size() > most
+                         ? "..."
+                         : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) +
+                    '}';
+            if (node->value->size() > most) break;
+        }
+        document.report(*node, "must be one, not a list; give one subject for each: " +
+                                   (each.empty() ? "{\"" + std::string(key) + "\": ...}" : each));
+    }
+    return found;
+}
+
 std::optional<Rule> read_rule(Document& document, const Node& node, std::string_view verb) {
-    if (!document.check_keys(node, subject_keys)) return std::nullopt;
+    if (node.value->is_string()) {
+        document.report(node, "must be an object, not a string; write " +
+                                  subject_of(node.value->get<std::string>()));
+        return std::nullopt;
+    }
+    if (node.value->is_number_integer()) {
+        document.report(node, "must be an object, not an integer; write {\"user\": " +
+                                  node.value->dump() + '}');
+        return std::nullopt;
+    }
+    if (!document.check_keys(node, subject_keys, other_words_of_subjects)) return std::nullopt;
 
     Rule rule;
     rule.place = document.file() + ':' + std::to_string(document.line(node));
@@ -116,6 +194,7 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
     const auto group = document.member(node, "group");
     const auto unit = document.member(node, "unit");
     const auto everyone = document.member(node, "everyone");
+    if (report_lists(document, node)) return std::nullopt;
     if (user) {
         const auto named = read_user(document, *user);
         if (named) rule.subject.user = named->uid;
@@ -142,6 +221,8 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
         rule.text += " everyone";
     }
     if (!user && !group && !everyone && !unit) {
+        // Others were reported as unknown.
+        if (!node.value->empty()) return std::nullopt;
         document.report(node, R"(names nobody; add "user", "group", "unit" or "everyone": true)");
         return std::nullopt;
     }
@@ -152,6 +233,11 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
 
 std::vector<Rule> read_rules(Document& document, const Node& list, std::string_view verb) {
     std::vector<Rule> rules;
+    if (list.value->is_string()) {
+        document.report(list, "must be a list, not a string; write [" +
+                                  subject_of(list.value->get<std::string>()) + ']');
+        return rules;
+    }
     const auto elements = document.elements(list);
     if (!elements) return rules;
     for (const Node& element : *elements) {

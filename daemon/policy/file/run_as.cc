@@ -178,7 +178,7 @@ std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
     if (!place) place = document.member(root, "group");
     if (lent.empty() || !place) return lent;
     const auto report = [&](gid_t gid, const std::string& what) {
-        document.report(*place, "gid " + std::to_string(gid) + " is no group of the user \"" +
+        document.report(*place, "gid " + std::to_string(gid) + " is not a group of the user \"" +
                                     run_as.account.name + "\", " + what);
     };
     for (const Rule& rule : allow) {

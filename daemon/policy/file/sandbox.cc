@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/nearest_word.h"
 #include "base/utf8.h"
 #include "daemon/policy/sandbox/sandbox_place.h"
 #include "daemon/policy/sandbox/sandbox_set.h"
@@ -307,9 +308,13 @@ class SandboxReader {
         for (const auto& [prefix, what] : instead) {
             if (name.starts_with(prefix)) return document_.report_key(node, std::string(what));
         }
-        document_.report_key(node,
-                             "is no property that a job's unit can have; see systemd.exec(5) and "
-                             "systemd.resource-control(5)");
+        std::vector<std::string_view> names;
+        for (const Property& property : properties) names.push_back(property.name);
+        const std::string_view meant = nearest_word(name, names);
+        document_.report_key(node, "is not a property that a job's unit can have; " +
+                                       (meant.empty() ? std::string("see systemd.exec(5) and "
+                                                                    "systemd.resource-control(5)")
+                                                      : "did you mean " + in_quotes(meant) + '?'));
     }
 
     // As a unit file would have it. Reports what no unit file can.
@@ -385,6 +390,10 @@ class SandboxReader {
 };
 
 }  // namespace
+
+bool is_sandbox_property(std::string_view name) {
+    return std::ranges::find(properties, name, &Property::name) != properties.end();
+}
 
 std::vector<std::pair<std::string_view, bool>> sandbox_properties() {
     std::vector<std::pair<std::string_view, bool>> all;

@@ -17,6 +17,7 @@ struct Sandbox {
 
 // Every property that a sandbox may have, and whether it may be assigned several times (a list).
 std::vector<std::pair<std::string_view, bool>> sandbox_properties();
+bool is_sandbox_property(std::string_view name);
 
 // What is wrong is reported to the document: an unknown property, one that the action file has a
 // key of its own for, a value of the wrong form. What only systemd can tell it tells when the job

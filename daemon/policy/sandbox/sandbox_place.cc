@@ -91,7 +91,7 @@ Parsed parse_bind_paths(std::string_view name, std::string_view text) {
         path.flags = how == "rbind" ? MS_REC : 0;
         if (!is_absolute(path.source) || !is_absolute(path.destination) ||
             (how != "rbind" && how != "norbind")) {
-            return no(word, "is no SOURCE[:DESTINATION[:rbind|norbind]] of absolute paths");
+            return no(word, "is not SOURCE[:DESTINATION[:rbind|norbind]] of absolute paths");
         }
         paths.push_back(std::move(path));
     }
@@ -103,7 +103,7 @@ Parsed parse_temporary_file_systems(std::string_view name, std::string_view text
     std::vector<std::pair<std::string, std::string>> mounts;
     for (const std::string& word : words) {
         const auto parts = split_colons(word, 2);
-        if (!is_absolute(parts[0])) return no(word, "is no PATH[:OPTIONS] with an absolute path");
+        if (!is_absolute(parts[0])) return no(word, "is not PATH[:OPTIONS] with an absolute path");
         mounts.emplace_back(parts[0], parts.size() > 1 ? parts[1] : "");
     }
     return one(name, std::move(mounts));
@@ -116,7 +116,7 @@ Parsed parse_device(std::string_view name, std::string_view text) {
     const bool known =
         is_absolute(device) || device.starts_with("char-") || device.starts_with("block-");
     if (!known || access.find_first_not_of("rwm") != std::string::npos) {
-        return no(text, R"(is no device; write for example "/dev/null rw" or "char-pts rw")");
+        return no(text, R"(is not a device; write for example "/dev/null rw" or "char-pts rw")");
     }
     return one(name, std::vector<std::pair<std::string, std::string>>{{device, access}});
 }
@@ -126,7 +126,7 @@ Parsed parse_device_bandwidth(std::string_view name, std::string_view text) {
     const std::string_view number = parts ? std::string_view(parts->second) : std::string_view();
     const auto rate = number == "infinity" ? std::optional(unlimited) : decimal_size_of(number);
     if (!parts || !rate)
-        return no(text, R"(is no path and rate; write for example "/dev/sda 10M")");
+        return no(text, R"(is not a path and rate; write for example "/dev/sda 10M")");
     return device_and_number(name, parts->first, *rate);
 }
 
@@ -134,13 +134,13 @@ Parsed parse_device_weight(std::string_view name, std::string_view text) {
     const auto parts = device_and_rest(text);
     const auto weight = parts ? number_of<std::uint64_t>(parts->second) : std::nullopt;
     if (!parts || !weight)
-        return no(text, R"(is no path and weight; write for example "/dev/sda 100")");
+        return no(text, R"(is not a path and weight; write for example "/dev/sda 100")");
     return device_and_number(name, parts->first, *weight);
 }
 
 Parsed parse_device_latency(std::string_view /*name*/, std::string_view text) {
     const auto parts = device_and_rest(text);
-    if (!parts) return no(text, R"(is no path and time; write for example "/dev/sda 25ms")");
+    if (!parts) return no(text, R"(is not a path and time; write for example "/dev/sda 25ms")");
     POSTERN_TRY(const auto span, parse_duration(parts->second));
     return device_and_number("IODeviceLatencyTargetUSec", parts->first,
                              static_cast<std::uint64_t>(span.count()));
@@ -153,9 +153,10 @@ Parsed parse_addresses(std::string_view name, std::string_view text) {
         for (const std::string_view one_of_them : prefixes_behind(word)) {
             auto prefix = prefix_of(one_of_them);
             if (!prefix) {
-                return no(word,
-                          "is no address; write for example 10.0.0.0/8, fe80::/64, localhost or "
-                          "any");
+                return no(
+                    word,
+                    "is not an address; write for example 10.0.0.0/8, fe80::/64, localhost or "
+                    "any");
             }
             prefixes.push_back(*std::move(prefix));
         }
@@ -184,7 +185,7 @@ Parsed parse_ports(std::string_view name, std::string_view text) {
     const auto last =
         dash == std::string_view::npos ? first : number_of<std::uint16_t>(ports.substr(dash + 1));
     if (parts.size() > 1 || !first || !last || *first == 0 || *first > *last) {
-        return no(text, "is no [ipv4|ipv6:][tcp|udp:]PORTS; write for example tcp:8080-8090");
+        return no(text, "is not [ipv4|ipv6:][tcp|udp:]PORTS; write for example tcp:8080-8090");
     }
     range.first = *first;
     range.ports = static_cast<std::uint16_t>(*last - *first + 1);
@@ -195,13 +196,13 @@ Parsed parse_load_credential(std::string_view name, std::string_view text) {
     const auto parts = split_colons(text, 2);
     const std::string id(parts[0]);
     const std::string source(parts.size() > 1 && !parts[1].empty() ? parts[1] : parts[0]);
-    if (id.empty() || id.find('/') != std::string::npos) return no(text, "is no NAME:PATH");
+    if (id.empty() || id.find('/') != std::string::npos) return no(text, "is not NAME:PATH");
     return one(name, std::vector<std::pair<std::string, std::string>>{{id, source}});
 }
 
 Parsed parse_set_credential(std::string_view name, std::string_view text) {
     const auto parts = split_colons(text, 2);
-    if (parts.size() != 2 || parts[0].empty()) return no(text, "is no NAME:TEXT");
+    if (parts.size() != 2 || parts[0].empty()) return no(text, "is not NAME:TEXT");
     return one(name, std::vector<Credential>{{std::string(parts[0]), bytes_of(parts[1])}});
 }
 

@@ -121,12 +121,13 @@ Parsed parse_namespaces(std::string_view name, std::string_view text) {
     }
     const bool but = text.starts_with('~');
     if (but) text.remove_prefix(1);
-    POSTERN_TRY(const auto bits, flags_of(text, namespaces, "is no kind of namespace"));
+    POSTERN_TRY(const auto bits, flags_of(text, namespaces, "is not a kind of namespace"));
     return one(name, but ? all & ~bits : bits);
 }
 
 Parsed parse_secure_bits(std::string_view name, std::string_view text) {
-    POSTERN_TRY(const auto bits, flags_of(text, secure_bits, "is no secure bit (capabilities(7))"));
+    POSTERN_TRY(const auto bits,
+                flags_of(text, secure_bits, "is not a secure bit (capabilities(7))"));
     return one(name, static_cast<std::int32_t>(bits));
 }
 
@@ -145,7 +146,7 @@ Parsed parse_cpus(std::string_view name, std::string_view text) {
                               ? first
                               : number_of<std::uint32_t>(range.substr(dash + 1));
         if (!first || !last || *first > *last || *last > most) {
-            return no(word, "is no number or range of numbers; write for example 0-3,8");
+            return no(word, "is not a number or range of numbers; write for example 0-3,8");
         }
         for (std::uint32_t number = *first; number <= *last; ++number) {
             if (set.bytes.size() <= number / 8) set.bytes.resize(number / 8 + 1);
@@ -165,7 +166,7 @@ Parsed parse_error_number(std::string_view name, std::string_view text) {
         const char* known = ::strerrorname_np(number);
         if (known != nullptr && text == known) return one(name, std::int32_t{number});
     }
-    return no(text, "is no error; write for example EPERM, or kill");
+    return no(text, "is not an error; write for example EPERM, or kill");
 }
 
 Status CapabilitySet::assign(std::string_view text) {
@@ -176,7 +177,7 @@ Status CapabilitySet::assign(std::string_view text) {
         POSTERN_TRY(const auto words, split_words(text));
         for (const std::string& word : words) {
             const auto found = std::ranges::find(capabilities, word);
-            if (found == capabilities.end()) return no(word, "is no capability");
+            if (found == capabilities.end()) return no(word, "is not a capability");
             bits |= std::uint64_t{1} << (found - capabilities.begin());
         }
     }

@@ -170,7 +170,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
     for (const std::string& word : words) {
         const std::string within = '/' + word + '/';
         if (is_absolute(word) || within.find("/../") != std::string::npos) {
-            return no(word, "is no path below systemd's own folder");
+            return no(word, "is not a path below systemd's own folder");
         }
         if (word.find(':') != std::string::npos) {
             return no(word, "asks for a link, which a job's unit can't have");
@@ -182,7 +182,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
 Parsed parse_mode_bits(std::string_view name, std::string_view text) {
     constexpr std::uint32_t most = 07777;
     const auto mode = number_of<std::uint32_t>(text, 8);
-    if (!mode || *mode > most) return no(text, "is no mode in octal digits");
+    if (!mode || *mode > most) return no(text, "is not a mode in octal digits");
     return one(name, *mode);
 }
 
@@ -193,7 +193,7 @@ Parsed parse_memory(std::string_view name, std::string_view text) {
         return one(std::string(name) + "Scale", scaled(*share));
     }
     const auto size = size_of(text);
-    if (!size) return no(text, "is no size; write for example 64M, 50% or infinity");
+    if (!size) return no(text, "is not a size; write for example 64M, 50% or infinity");
     return one(name, *size);
 }
 
@@ -201,7 +201,7 @@ Parsed parse_tasks(std::string_view name, std::string_view text) {
     const auto number = number_of<std::uint64_t>(text);
     if (number && *number > 0) return one(name, *number);
     if (text == "infinity" || text.ends_with('%')) return parse_memory(name, text);
-    return no(text, "is no number of tasks; write for example 32, 10% or infinity");
+    return no(text, "is not a number of tasks; write for example 32, 10% or infinity");
 }
 
 Parsed parse_weight(std::string_view name, std::string_view text) {
@@ -209,21 +209,21 @@ Parsed parse_weight(std::string_view name, std::string_view text) {
     if (text == "idle" && name.ends_with("CPUWeight")) return one(name, std::uint64_t{0});
     const auto weight = number_of<std::uint64_t>(text);
     if (!weight || *weight == 0 || *weight > most) {
-        return no(text, "is no weight; write a number from 1 to 10000");
+        return no(text, "is not a weight; write a number from 1 to 10000");
     }
     return one(name, *weight);
 }
 
 Parsed parse_cpu_quota(std::string_view /*name*/, std::string_view text) {
     const auto share = permyriad_of(text);
-    if (!share || *share == 0) return no(text, "is no share of a CPU; write for example 20%");
+    if (!share || *share == 0) return no(text, "is not a share of a CPU; write for example 20%");
     return one("CPUQuotaPerSecUSec", *share * 100);
 }
 
 Parsed parse_pressure_limit(std::string_view name, std::string_view text) {
     constexpr std::uint64_t whole = 10'000;
     const auto share = permyriad_of(text);
-    if (!share || *share > whole) return no(text, "is no share; write for example 60%");
+    if (!share || *share > whole) return no(text, "is not a share; write for example 60%");
     return one(name, scaled(*share));
 }
 
@@ -244,12 +244,12 @@ Parsed parse_resource_limit(std::string_view name, std::string_view text) {
     const std::string_view which = name.substr(std::strlen("Limit"));
     const auto known = std::ranges::find_if(
         resource_limits, [&](const ResourceLimit& limit) { return limit.name == which; });
-    if (known == resource_limits.end()) return no(name, "is no resource limit");
+    if (known == resource_limits.end()) return no(name, "is not a resource limit");
     const auto parts = split_colons(text, 2);
     const auto soft = limit_of(known->counts, parts.front());
     const auto hard = limit_of(known->counts, parts.back());
     if (!soft || !hard || *soft > *hard) {
-        return no(text, "is no limit; write one value, SOFT:HARD, or infinity");
+        return no(text, "is not a limit; write one value, SOFT:HARD, or infinity");
     }
     auto properties = one(name, *hard);
     properties->push_back({std::string(name) + "Soft", *soft});
@@ -260,7 +260,7 @@ Parsed parse_integer(std::string_view name, std::string_view text, std::int64_t 
                      std::int64_t maximum) {
     const auto number = number_of<std::int64_t>(text);
     if (!number || *number < minimum || *number > maximum) {
-        return no(text, "is no number from " + std::to_string(minimum) + " to " +
+        return no(text, "is not a number from " + std::to_string(minimum) + " to " +
                             std::to_string(maximum));
     }
     return one(name, static_cast<std::int32_t>(*number));

@@ -66,6 +66,39 @@ TEST_F(SafeProgram, WhatIsNoScriptIsJudgedByItself) {
                   "; run: chmod go-w T/loose");
 }
 
+TEST_F(SafeProgram, WindowsLineEndsAreNamed) {
+    const auto said = [this](const std::string& name) {
+        return "T/" + name +
+               " has lines that end as on Windows (CR LF), so its interpreter is not found; run: "
+               "sed "
+               "-i 's/\\r$//' T/" +
+               name;
+    };
+    const std::string plain = script("plain", "#!/bin/sh\r\nexit 3\r\n");
+    EXPECT_EQ(run(plain), -1);
+    EXPECT_EQ(error_of(plain), said("plain"));
+    EXPECT_EQ(error_of(script("env", "#!/usr/bin/env sh\r\nexit 3\r\n")), said("env"));
+    // Behind an argument it is the interpreter's own matter.
+    EXPECT_EQ(error_of(script("argument", "#!/bin/sh -e\r\n")), "");
+}
+
+TEST_F(SafeProgram, WhatIsNoProgramIsNamed) {
+    const auto problem = [this](const std::string& path) {
+        const auto opened = open_safe_program(path, geteuid(), search_path_);
+        return opened ? format_problem(*opened, "T") : opened.error().message;
+    };
+    const std::string said =
+        "T is neither a script with #! in its first line nor an ELF program, so Linux can't start "
+        "it; write for example #!/bin/sh as its first line";
+    const std::string lines = script("lines", "echo hi\n");
+    EXPECT_EQ(run(lines), -1);
+    EXPECT_EQ(problem(lines), said);
+    EXPECT_EQ(problem(script("mark", "\xEF\xBB\xBF#!/bin/sh\n")), said);
+    EXPECT_EQ(problem(script("later", "\n#!/bin/sh\n")), said);
+    EXPECT_EQ(problem(script("good", "#!/bin/sh\n")), "");
+    EXPECT_EQ(problem("/bin/true"), "");
+}
+
 TEST_F(SafeProgram, AnInterpreterIsJudgedLikeTheProgram) {
     EXPECT_EQ(error_of(script("good", "#!/bin/sh\n")), "");
     EXPECT_EQ(error_of(script("good", "#! \t/bin/sh -e -u \nx")), "");

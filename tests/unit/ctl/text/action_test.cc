@@ -29,7 +29,7 @@ json action(const json& arguments) {
 std::string example(const json& arguments) {
     const auto decoded = decode_action(action(arguments));
     EXPECT_TRUE(decoded.has_value());
-    return decoded.has_value() ? example_command(*decoded) : "";
+    return decoded.has_value() ? example_command(*decoded).value_or("none") : "";
 }
 
 TEST(CtlAction, IsDecodedWhole) {
@@ -104,15 +104,25 @@ TEST(CtlAction, ExampleGivesWhatMustBeGiven) {
               "posternctl run a.b");
     EXPECT_EQ(example({argument("name", "string"), argument("n", "integer"),
                        argument("low", "integer", {{"minimum", 5}}),
-                       argument("high", "integer", {{"maximum", -3}}), argument("yes", "boolean"),
+                       argument("high", "integer", {{"minimum", -9}, {"maximum", -3}}),
+                       argument("zero", "integer", {{"maximum", 0}}), argument("yes", "boolean"),
                        argument("one", "string", {{"values", {"x y", "z"}}})}),
-              "posternctl run a.b name=NAME n=1 low=5 high=-3 yes=true 'one=x y'");
+              "posternctl run a.b name=NAME n=1 low=5 high=-9 zero=0 yes=true 'one=x y'");
     EXPECT_EQ(
         example(json::array({argument("l", "list", {{"items", "integer"}, {"minItems", 2}})})),
         "posternctl run a.b l=1 l=1");
-    // A bound that nobody wants to see written out, and one that is no list at all.
-    EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 4000}})})),
-              "posternctl run a.b l=L l=L l=L");
+    EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 4}})})),
+              "posternctl run a.b l=L l=L l=L l=L");
+    EXPECT_EQ(example({argument("id", "string", {{"minLength", 3}, {"maxLength", 3}}),
+                       argument("name", "string", {{"maxLength", 2}})}),
+              "posternctl run a.b id=IDI name=NA");
+    // What nobody wants to see written out, what no value of is known, and what has none at all.
+    EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 4000}})})), "none");
+    EXPECT_EQ(example(json::array({argument("s", "string", {{"minLength", 4000}})})), "none");
+    EXPECT_EQ(example(json::array({argument("s", "string", {{"pattern", "x"}})})), "none");
+    EXPECT_EQ(example(json::array({argument("n", "integer", {{"maximum", -3}})})), "none");
+    EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 0}, {"maxItems", 0}})})),
+              "none");
     EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 0}})})),
               "posternctl run a.b l=L");
 }

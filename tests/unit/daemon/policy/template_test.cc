@@ -38,10 +38,11 @@ TEST(Template, Mistakes) {
     EXPECT_EQ(shown("}"), close);
     EXPECT_EQ(shown("{a}}"), close);
     for (const std::string name : {"", " ", "1a", "a b", "a.b", "-a", "a{b", "\u00e9"}) {
-        EXPECT_EQ(shown('{' + name + '}'),
-                  "\"{" + name +
-                      "}\" is no placeholder; write {NAME} with an argument's name, or {{ where a "
-                      "brace is meant");
+        EXPECT_EQ(
+            shown('{' + name + '}'),
+            "\"{" + name +
+                "}\" is not a placeholder; write {NAME} with an argument's name, or {{ where a "
+                "brace is meant");
     }
 }
 

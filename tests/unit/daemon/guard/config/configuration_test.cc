@@ -62,32 +62,85 @@ TEST_F(ConfigurationTest, TheFileSetsEverything) {
     EXPECT_EQ(configuration.limits.timeout.count(), 300'000'000);
 }
 
-TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
-    EXPECT_EQ(
-        error_of("{\n  \"socket\": \"/x\"\n}"),
-        "2:3: unknown key \"socket\"; there are sockets, datagramSockets, adminSocket, socketMode, "
-        "socketGroup, actions, state, audit, logLevel, jobs, outputUser, sessionUser, limits");
-    EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
-    EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),
-              "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");
-    EXPECT_EQ(error_of("{ \"limits\": { \"sessions\": 0 } }"),
-              "1:27: limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
-    EXPECT_TRUE(error_of("{ \"limits\": {\n \"job\": true } }")
-                    .starts_with("2:2: limit \"job\": no such limit; there are "));
-    EXPECT_EQ(error_of("{ \"limits\": {\n \"jobs-per-uid\": true } }"),
-              "2:18: limit jobsPerUser (given as jobs-per-uid): \"true\" is not a whole number");
-    EXPECT_EQ(error_of("[]"), "1:1: must be an object, { ... }");
+TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
+    const std::vector<std::pair<std::string, std::string>> rows = {
+        {"{\n  \"socket\": \"/x\"\n}", "2:3: socket: unknown key; did you mean \"sockets\"?"},
+        {"{\n  \"Sockets\": [\"/x\"]\n}", "2:3: Sockets: unknown key; did you mean \"sockets\"?"},
+        {"{\n  \"log_level\": \"debug\"\n}",
+         "2:3: log_level: unknown key; did you mean \"logLevel\"?"},
+        {"{\n  \"verbose\": true\n}", "2:3: verbose: unknown key; write \"logLevel\": \"debug\""},
+        {"{\n  \"port\": 80\n}",
+         "2:3: port: unknown key; remove it: the daemon has Unix sockets only"},
+        {"{\n  \"exec\": []\n}",
+         "2:3: exec: unknown key; this is the file of the daemon, and an action has a file of its "
+         "own in actions.d"},
+        {"{\n  \"nonsense\": 1\n}",
+         "2:3: nonsense: unknown key; remove it, or use one of sockets, datagramSockets, "
+         "adminSocket, socketMode, socketGroup, actions, state, audit, logLevel, jobs, outputUser, "
+         "sessionUser, limits"},
+        {"{\n  \"jobsPerUser\": 4\n}",
+         "2:3: jobsPerUser: is a limit; write \"limits\": {\"jobsPerUser\": ...}"},
+        {"{\n  \"stored-output\": \"1GiB\"\n}",
+         "2:3: stored-output: is a limit; write \"limits\": {\"storedOutput\": ...}"},
+        {"{\n  \"sockets\": \"/run/a/s\"\n}",
+         "2:14: sockets: must be a list, not a string; write [\"/run/a/s\"]"},
+        {"{\n  \"sockets\": []\n}", "2:14: sockets: is empty; give a path, or remove it"},
+        {"{\n  \"sockets\": [\"run/a/s\"]\n}",
+         "2:15: sockets[0]: \"run/a/s\" is not an absolute path; write it from / on"},
+        {"{\n  \"state\": \"x\"\n}",
+         "2:12: state: \"x\" is not an absolute path; write it from / on"},
+        {"{\n  \"state\": [\"/x\"]\n}", "2:12: state: must be a string, not a list; write \"/x\""},
+        {"{ \"socketMode\": \"0888\" }",
+         "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660"},
+        {"{ \"socketMode\": 0660 }",
+         "1:17: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
+         "text"},
+        {"{ \"socketMode\": 660 }",
+         "1:17: socketMode: must be a string, not an integer; write \"660\""},
+        {"{ \"jobs\": \"docker\" }",
+         "1:11: jobs: \"docker\" is not known; use auto, systemd or direct"},
+        {"{ \"socketGroup\": \"\" }", "1:18: socketGroup: is empty; give a text, or remove it"},
+        {"{ \"limits\": 5 }", "1:13: limits: must be an object, not an integer; write {...}"},
+        {"{ \"limits\": { \"sessions\": 0 } }",
+         "1:27: limits.sessions: \"0\" is out of bounds; take a value from 1 to 16384"},
+        {"{ \"limits\": { \"sessions\": true } }",
+         "1:27: limits.sessions: \"true\" is not a whole number; give one from 1 to 16384"},
+        {"{ \"limits\": { \"timeout\": \"5m\" } }",
+         "1:26: limits.timeout: \"5m\" is not a span of time; write for example 30s, 5min, \"1h "
+         "30min\" or a number of seconds"},
+        {"{ \"limits\": { \"storedOutput\": \"1 gig\" } }",
+         "1:31: limits.storedOutput: \"1 gig\" is not a size; write for example 64MiB, 32K or a "
+         "number of bytes"},
+        {"{ \"limits\": {\n \"job\": 3 } }",
+         "2:2: limits.job: unknown key; did you mean \"jobs\"?"},
+        {"{ \"limits\": {\n \"jobsPerUid\": 3 } }",
+         "2:2: limits.jobsPerUid: unknown key; remove it, or use one of connectionsPerUser, "
+         "connections, sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, "
+         "startsPerUser, recordsPerUser, records, killGrace, followerStall, replyOutput, "
+         "storedOutput, storedOutputPerUser, storedOutputTotal, timeout"},
+        {"{ \"limits\": {\n \"stored_output\": \"1GiB\" } }",
+         "2:2: limits.stored_output: unknown key; did you mean \"storedOutput\"?"},
+        {"{ \"limits\": {\n \"jobs-per-uid\": true } }",
+         "2:18: limits.jobs-per-uid: \"true\" is not a whole number; give one from 1 to 4096"},
+        {"[]", "1:1: must be an object, not a list; write {...}"},
+        {"{\n  \"logLevel\": \"debug\"\n  \"jobs\": \"auto\"\n}",
+         "2:22: a comma is missing at the end of this line; add \",\""},
+        {"{\n  \"logLevel\": \"debug\",\n}", "2:22: a comma before \"}\"; remove it"},
+        {"# posternd\n{}", "1:1: comments begin with //, not with #; write //"},
+        {"log_level: debug\n", "1:1: this looks like YAML; write JSON: {\"log_level\": ..., ...}"},
+    };
+    for (const auto& [text, said] : rows) EXPECT_EQ(error_of(text), said) << text;
     EXPECT_TRUE(error_of("{ \"state\": \"/a\", \"state\": \"/b\" }").starts_with("1:18: "));
 }
 
 // Which of the two would hold can't be seen from the file.
 TEST_F(ConfigurationTest, ALimitInTwoSpellingsIsAnError) {
-    const std::string twice =
-        "limits: \"jobs-per-uid\" and \"jobsPerUser\" are the same limit; give only jobsPerUser";
-    EXPECT_EQ(error_of("{ \"limits\": { \"jobs-per-uid\": 3, \"jobsPerUser\": 3 } }"),
-              "1:34: " + twice);
-    EXPECT_EQ(error_of("{ \"limits\": { \"jobsPerUser\": 3, \"jobs-per-uid\": 3 } }"),
-              "1:33: " + twice);
+    EXPECT_EQ(
+        error_of("{ \"limits\": { \"jobs-per-uid\": 3, \"jobsPerUser\": 3 } }"),
+        "1:34: limits.jobsPerUser: is the same limit as \"jobs-per-uid\"; give only jobsPerUser");
+    EXPECT_EQ(
+        error_of("{ \"limits\": { \"jobsPerUser\": 3, \"jobs-per-uid\": 3 } }"),
+        "1:33: limits.jobs-per-uid: is the same limit as \"jobsPerUser\"; give only jobsPerUser");
 }
 
 TEST_F(ConfigurationTest, OlderSpellingsOfLimitsAreRead) {
@@ -106,7 +159,7 @@ TEST_F(ConfigurationTest, OlderSpellingsOfLimitsAreRead) {
 
 TEST_F(ConfigurationTest, KeysAreInCamelCase) {
     const std::string error = error_of("{ \"\": 1 }");
-    std::istringstream list(error.substr(error.find("there are ") + 10));
+    std::istringstream list(error.substr(error.find("use one of ") + 11));
     std::size_t keys = 0;
     for (std::string key; list >> key; ++keys) {
         if (key.back() == ',') key.pop_back();

@@ -113,11 +113,13 @@ TEST(Limits, SayWhatIsWrong) {
     EXPECT_EQ(set_limit(limits, "sessions", "0").error().message,
               "limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "sessions", "many").error().message,
-              "limit sessions: \"many\" is not a whole number");
+              "limit sessions: \"many\" is not a whole number; give one from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "sessions", "-1").error().message,
-              "limit sessions: \"-1\" is not a whole number");
+              "limit sessions: \"-1\" is not a whole number; give one from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "session", "1").error().message,
-              "limit \"session\": no such limit; there are connectionsPerUser, connections, "
+              "limit \"session\": no such limit; did you mean \"sessions\"?");
+    EXPECT_EQ(set_limit(limits, "nonsense", "1").error().message,
+              "limit \"nonsense\": no such limit; there are connectionsPerUser, connections, "
               "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
               "recordsPerUser, records, killGrace, followerStall, replyOutput, storedOutput, "
               "storedOutputPerUser, storedOutputTotal, timeout");

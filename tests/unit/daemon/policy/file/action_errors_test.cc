@@ -23,19 +23,16 @@ std::string with_exec(const std::string& exec, const std::string& arguments = "{
 
 TEST(ActionErrors, NoJson) {
     expect_errors({
-        {"{\n  \"summary\": \"s\",\n}",
-         "/f.json:3:1: not JSON: unexpected '}'; expected string "
-         "literal; correct the file here"},
-        {"", "/f.json:1:1: not JSON: it is empty; correct the file here"},
+        {"{\n  \"summary\": \"s\",\n}", "/f.json:2:17: a comma before \"}\"; remove it"},
+        {"", "/f.json:1:1: it is empty; write {...}"},
         {"\xEF\xBB\xBF{}",
-         "/f.json:1:1: not JSON: a byte order mark (U+FEFF) at the beginning; correct the file "
-         "here"},
+         "/f.json:1:1: a byte order mark (U+FEFF); save the file as UTF-8 without one"},
         {"{}\n{}",
-         "/f.json:2:1: not JSON: something stands after the end of the value; correct the "
-         "file here"},
-        {"// caf\u00e9 \xff", "/f.json:1:9: not JSON: invalid UTF-8; correct the file here"},
-        {"[]", "/f.json:1:1: must be an object, not a list; write it as {...}"},
-        {"5", "/f.json:1:1: must be an object, not an integer; write it as {...}"},
+         "/f.json:2:1: a second object begins here; one file holds one, so move it to a file of "
+         "its own"},
+        {"// caf\u00e9 \xff", "/f.json:1:1: there is nothing but blanks and comments; write {...}"},
+        {"[]", "/f.json:1:1: must be an object, not a list; write {...}"},
+        {"5", "/f.json:1:1: must be an object, not an integer; write {...}"},
     });
 }
 
@@ -47,12 +44,11 @@ TEST(ActionErrors, Keys) {
         "storedOutput, sandbox, "
         "$schema";
     expect_errors({
-        {with("  \"alow\": []"),
-         "/f.json:2:3: alow: unknown key; remove it, or use one of " + known},
+        {with("  \"alow\": []"), "/f.json:2:3: alow: unknown key; did you mean \"allow\"?"},
         {with("\"\\u001b\": 1"),
          "/f.json:2:1: \\u001b: unknown key; remove it, or use one of " + known},
         {with("/* \u20ac */ \"Timeout\": 5"),
-         "/f.json:2:9: Timeout: unknown key; remove it, or use one of " + known},
+         "/f.json:2:9: Timeout: unknown key; did you mean \"timeout\"?"},
         {with("\"deny\": [],\n\"deny\": []"),
          "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
         {with("\"sandbox\": {}"),
@@ -60,7 +56,7 @@ TEST(ActionErrors, Keys) {
          "or "
          "start the guard as a service of systemd"},
         {with("\"$schema\": 1"),
-         "/f.json:2:12: $schema: must be a string, not an integer; write it in double quotes"},
+         "/f.json:2:12: $schema: must be a string, not an integer; write \"1\""},
         {with("\"timeout\": 9007199254740993"),
          "/f.json:2:12: timeout: 9007199254740993 is beyond 2^53; send numbers of that size as "
          "strings; correct the file here"},
@@ -70,11 +66,11 @@ TEST(ActionErrors, Keys) {
 TEST(ActionErrors, WhatIsMissing) {
     expect_errors({
         {R"({"exec": ["/usr/bin/true"], "allow": []})",
-         "/f.json:1:1: \"summary\" is missing; add \"summary\": \"what it does\""},
+         "/f.json:1:1: \"summary\" is required; add \"summary\": \"what it does\""},
         {R"({"summary": "s", "allow": []})",
-         "/f.json:1:1: \"exec\" is missing; add \"exec\": [\"/path/to/program\", \"argument\"]"},
+         "/f.json:1:1: \"exec\" is required; add \"exec\": [\"/path/to/program\", \"argument\"]"},
         {R"({"summary": "s", "exec": ["/usr/bin/true"]})",
-         "/f.json:1:1: \"allow\" is missing; add \"allow\": [{\"group\": \"NAME\"}]"},
+         "/f.json:1:1: \"allow\" is required; add \"allow\": [{\"group\": \"NAME\"}]"},
     });
 }
 
@@ -89,8 +85,7 @@ TEST(ActionErrors, Texts) {
         return "{\"summary\": " + text + ", \"exec\": [\"/usr/bin/true\"], \"allow\": []}";
     };
     expect_errors({
-        {summary("5"),
-         "/f.json:1:13: summary: must be a string, not an integer; write it in double quotes"},
+        {summary("5"), "/f.json:1:13: summary: must be a string, not an integer; write \"5\""},
         {summary("\"\""), "/f.json:1:13: summary: is empty; say what the action does"},
         {summary("\"a\\nb\""), "/f.json:1:13: summary: contains U+000A; remove it"},
         {summary("\"a\\u0000\""),
@@ -102,7 +97,7 @@ TEST(ActionErrors, Texts) {
         {with(R"("description": "\u202e")"),
          "/f.json:2:16: description: contains U+202E; remove it"},
         {with(R"("description": null)"),
-         "/f.json:2:16: description: must be a string, not null; write it in double quotes"},
+         "/f.json:2:16: description: must be a string, not null; write a text in double quotes"},
     });
 }
 
@@ -112,13 +107,12 @@ TEST(ActionErrors, Exec) {
     const std::string string = R"({"v": {"type": "string"}})";
     expect_errors({
         {with_exec("\"/usr/bin/true\""),
-         "/f.json:2:1: exec: must be a list, not a string; write it as [...]"},
+         "/f.json:2:1: exec: must be a list of words, not a string; write [\"/usr/bin/true\"]"},
         {with_exec("[]"), "/f.json:2:1: exec: is empty; name the program as the first element"},
-        {with_exec("[5]"),
-         "/f.json:2:2: exec[0]: must be a string, not an integer; write it in double quotes"},
+        {with_exec("[5]"), "/f.json:2:2: exec[0]: must be a string, not an integer; write \"5\""},
         {with_exec("[\"\"]"), "/f.json:2:2: exec[0]: is empty; write the program's path from / on"},
         {with_exec("[\"true\"]"),
-         "/f.json:2:2: exec[0]: \"true\" is not absolute; write the program's path from / on"},
+         "/f.json:2:2: exec[0]: \"true\" is not absolute; write \"/usr/bin/true\""},
         {with_exec("[\"./true\"]"),
          "/f.json:2:2: exec[0]: \"./true\" is not absolute; write the program's path from / on"},
         {with_exec("[\"/usr/bin/{v}\"]", string),
@@ -169,9 +163,10 @@ TEST(ActionErrors, Rules) {
     const auto deny = [](const std::string& list) { return with("\"deny\": " + list); };
     const std::string range = "; use one from 0 to 4294967294";
     expect_errors({
-        {allow("{}"), "/f.json:2:10: allow: must be a list, not an object; write it as [...]"},
+        {allow("{}"), "/f.json:2:10: allow: must be a list, not an object; write [...]"},
         {allow("[\"root\"]"),
-         "/f.json:2:11: allow[0]: must be an object, not a string; write it as {...}"},
+         "/f.json:2:11: allow[0]: must be an object, not a string; write {\"user\": \"root\"} or "
+         "{\"group\": \"root\"}"},
         {allow("[{}]"),
          "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
          "true"},
@@ -190,11 +185,11 @@ TEST(ActionErrors, Rules) {
          "/f.json:3:12: deny[1].group: there is no group \"no-such-group\"; correct the name or "
          "create the group"},
         {allow("[{\"user\": 4294967295}]"),
-         "/f.json:2:20: allow[0].user: 4294967295 is no id that anybody can have" + range},
+         "/f.json:2:20: allow[0].user: 4294967295 is not an id that anybody can have" + range},
         {allow("[{\"user\": -1}]"),
-         "/f.json:2:20: allow[0].user: -1 is no id that anybody can have" + range},
+         "/f.json:2:20: allow[0].user: -1 is not an id that anybody can have" + range},
         {allow("[{\"group\": 4294967296}]"),
-         "/f.json:2:21: allow[0].group: 4294967296 is no id that anybody can have" + range},
+         "/f.json:2:21: allow[0].group: 4294967296 is not an id that anybody can have" + range},
         {allow("[{\"user\": \"4294967295\"}]"),
          "/f.json:2:20: allow[0].user: \"4294967295\" is neither a name nor an id from 0 to "
          "4294967294"},
@@ -203,25 +198,23 @@ TEST(ActionErrors, Rules) {
         {allow("[{\"user\": \"\"}]"),
          "/f.json:2:20: allow[0].user: \"\" is neither a name nor an id from 0 to 4294967294"},
         {allow("[{\"user\": \"*\"}]"),
-         "/f.json:2:20: allow[0].user: there is no user \"*\"; correct the name or create the "
-         "user"},
+         "/f.json:2:20: allow[0].user: there is no user \"*\"; write {\"everyone\": true}"},
         {allow("[{\"user\": 1.5}]"),
-         "/f.json:2:20: allow[0].user: must be a string, not a number with a fraction; write it in "
-         "double quotes"},
+         "/f.json:2:20: allow[0].user: must be a string, not a number with a fraction; write "
+         "\"1.5\""},
         {allow("[{\"everyone\": false}]"),
          "/f.json:2:24: allow[0].everyone: must be true; remove the subject if nobody is meant"},
         {allow("[{\"everyone\": 1}]"),
-         "/f.json:2:24: allow[0].everyone: must be a boolean, not an integer; write true or false"},
+         "/f.json:2:24: allow[0].everyone: must be a boolean, not an integer; write true"},
         {allow("[{\"user\": 0, \"everyone\": true}]"),
          "/f.json:2:23: allow[0].everyone: stands alone; remove it, or the other conditions of the "
          "subject"},
         {allow(R"([{"unit": "x"}])"),
-         "/f.json:2:20: allow[0].unit: \"x\" is no unit that a process can be in; write for "
-         "example "
-         "\"ci-runner.service\""},
+         "/f.json:2:20: allow[0].unit: \"x\" is not a unit that callers can run in; write "
+         "\"x.service\""},
         {allow(R"([{"unit": "x.slice"}])"),
-         "/f.json:2:20: allow[0].unit: \"x.slice\" is no unit that a process can be in; write for "
-         "example \"ci-runner.service\""},
+         "/f.json:2:20: allow[0].unit: \"x.slice\" is not a unit that callers can run in; write "
+         "for example \"ci-runner.service\""},
         {allow(R"([{"unit": "x@.service"}])"),
          "/f.json:2:20: allow[0].unit: \"x@.service\" is a template; name an instance, such as "
          "\"x@1.service\""},
@@ -229,8 +222,8 @@ TEST(ActionErrors, Rules) {
          "/f.json:2:33: allow[0].everyone: stands alone; remove it, or the other conditions of the "
          "subject"},
         {allow("[{\"host\": \"x\"}]"),
-         "/f.json:2:11: allow[0]: names nobody; add \"user\", \"group\", \"unit\" or \"everyone\": "
-         "true"},
+         "/f.json:2:12: allow[0].host: unknown key; remove it, or use one of user, group, "
+         "everyone, unit"},
         {allow("[{\"user\": 0, \"host\": \"x\"}]"),
          "/f.json:2:23: allow[0].host: unknown key; remove it, or use one of user, group, "
          "everyone, unit"},
@@ -240,27 +233,30 @@ TEST(ActionErrors, Rules) {
 TEST(ActionErrors, TheRest) {
     expect_errors({
         {with("\"environment\": []"),
-         "/f.json:2:16: environment: must be an object, not a list; write it as {...}"},
+         "/f.json:2:16: environment: must be an object, not a list; write {\"NAME\": \"value\"}"},
         {with("\"environment\": {\"1A\": \"x\"}"),
-         "/f.json:2:17: environment.1A: is no name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.1A: is not a valid name for a variable; use letters, digits "
+         "and \"_\", "
          "not a digit first"},
         {with("\"environment\": {\"\": \"x\"}"),
-         "/f.json:2:17: environment.: is no name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.: is not a valid name for a variable; use letters, digits and "
+         "\"_\", "
          "not "
          "a digit first"},
         {with("\"environment\": {\"A=B\": \"x\"}"),
-         "/f.json:2:17: environment.A=B: is no name for a variable; use letters, digits and \"_\", "
+         "/f.json:2:17: environment.A=B: is not a valid name for a variable; use letters, digits "
+         "and \"_\", "
          "not a digit first"},
         {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
          "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the guard; use "
          "another name"},
         {with("\"environment\": {\"A\": 5}"),
-         "/f.json:2:22: environment.A: must be a string, not an integer; write it in double "
-         "quotes"},
+         "/f.json:2:22: environment.A: must be a string, not an integer; write \"5\""},
         {with("\"environment\": {\"A\": \"\\u0000\"}"),
          "/f.json:2:22: environment.A: contains a NUL character (U+0000); remove it"},
         {with("\"workingDirectory\": \"tmp\""),
-         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the folder's path from / "
+         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the directory's path from "
+         "/ "
          "on"},
         {with("\"timeout\": \"soon\""),
          "/f.json:2:12: timeout: \"soon\" is not a span of time; write for example 30s, 5min, \"1h "
@@ -280,9 +276,9 @@ TEST(ActionErrors, TheRest) {
          "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
         {with("\"timeout\": 2592000"), "accepted"},
         {with("\"datagram\": \"yes\""),
-         "/f.json:2:13: datagram: must be a boolean, not a string; write true or false"},
+         "/f.json:2:13: datagram: must be a boolean, not a string; write true without quotes"},
         {with("\"datagram\": true, \"onDisconnect\": \"kill\""),
-         "/f.json:2:1: datagram: contradicts \"onDisconnect\": \"kill\", since a packet has no "
+         "/f.json:2:1: datagram: contradicts \"onDisconnect\": \"kill\", because a datagram has no "
          "connection that could end; remove one of them"},
         {with("\"datagram\": false, \"onDisconnect\": \"kill\""), "accepted"},
         {with("\"datagram\": true, \"onDisconnect\": \"keep\""), "accepted"},
@@ -297,7 +293,7 @@ TEST(ActionErrors, TheRest) {
         {with("\"input\": \"file\""),
          "/f.json:2:10: input: \"file\" is not known; use \"text\" or \"direct\""},
         {with("\"input\": true"),
-         "/f.json:2:10: input: must be a string, not a boolean; write it in double quotes"},
+         "/f.json:2:10: input: must be a string, not a boolean; use \"text\" or \"direct\""},
         {with("\"stdin\": \"x\",\n\"input\": \"text\""),
          "/f.json:3:1: input: contradicts \"stdin\", which says what standard input is; remove one "
          "of them"},
@@ -305,7 +301,8 @@ TEST(ActionErrors, TheRest) {
          "/f.json:2:11: output: \"stored\" is not known; use \"direct\" to have standard output go "
          "straight to the caller, or remove it"},
         {with("\"stderr\": true"),
-         "/f.json:2:11: stderr: must be a string, not a boolean; write it in double quotes"},
+         "/f.json:2:11: stderr: must be a string, not a boolean; use \"stdout\" to put both into "
+         "one stream in their order, or remove it"},
     });
 }
 

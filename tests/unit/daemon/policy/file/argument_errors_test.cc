@@ -19,15 +19,15 @@ std::string with_argument(const std::string& spec) {
 TEST(ArgumentErrors, EverySpecification) {
     const std::string p = "/f.json:2:1: arguments.v: ";
     expect_errors({
-        {with_argument("5"), p + "must be an object, not an integer; write it as {...}"},
-        {with_argument("{}"), p + "\"type\" is missing; add \"type\": \"string\" (or integer, "
-                                  "boolean, list)"},
+        {with_argument("5"), p + "must be an object, not an integer; write {\"type\": \"string\"}"},
+        {with_argument("{}"),
+         p + "\"type\" is required; add \"type\": \"string\" (or integer, boolean, list)"},
         {with_argument(R"({"type": "path"})"),
-         "/f.json:2:10: arguments.v.type: \"path\" is no type; use string, integer, boolean or "
-         "list"},
+         "/f.json:2:10: arguments.v.type: \"path\" is not a type; write \"string\" with a "
+         "\"pattern\""},
         {with_argument(R"({"type": "list"})"),
-         p + "\"items\" is missing; say what the elements of the list are: \"items\": \"string\" "
-             "(or integer, boolean)"},
+         p + "\"items\" is required; add \"items\": \"string\" (or integer, boolean), which the "
+             "elements of the list are"},
         {with_argument(R"({"type": "list", "items": "list"})"),
          "/f.json:2:27: arguments.v.items: a list of lists is not possible; use string, integer or "
          "boolean"},
@@ -44,24 +44,21 @@ TEST(ArgumentErrors, EverySpecification) {
         {with_argument(R"({"type": "list", "items": "integer", "enum": ["a"]})"),
          "/f.json:2:38: arguments.v.enum: has no meaning for a list of integers; remove it"},
         {with_argument(R"({"type": "string", "optional": true})"),
-         "/f.json:2:20: arguments.v.optional: unknown key; remove it, or use one of type, summary, "
-         "required, default, enum, pattern, minLength, maxLength, multiline, "
-         "secret, allowLeadingDash"},
+         "/f.json:2:20: arguments.v.optional: unknown key; write \"required\": false"},
         {with_argument(R"({"type": "string", "summary": "a\u001b"})"),
          "/f.json:2:31: arguments.v.summary: contains U+001B; remove it"},
         {with_argument(R"({"type": "string", "pattern": "[a"})"),
-         "/f.json:2:31: arguments.v.pattern: \"[a\" is no regular expression of RE2 (missing ]: "
-         "[a); correct it"},
+         "/f.json:2:31: arguments.v.pattern: \"[a\" is not a valid regular expression of RE2 "
+         "(missing ]: [a); correct it"},
         {with_argument(R"-({"type": "string", "pattern": "(?=a)"})-"),
-         "/f.json:2:31: arguments.v.pattern: \"(?=a)\" is no regular expression of RE2 (invalid "
-         "perl operator: (?=); correct it"},
+         "/f.json:2:31: arguments.v.pattern: \"(?=a)\" is not a valid regular expression of RE2 "
+         "(invalid perl operator: (?=); correct it"},
         {with_argument(R"({"type": "string", "enum": []})"),
          "/f.json:2:28: arguments.v.enum: is empty, so no value would do; name at least one"},
         {with_argument(R"({"type": "string", "enum": ["a", "a"]})"),
          "/f.json:2:34: arguments.v.enum[1]: \"a\" stands twice; remove one"},
         {with_argument(R"({"type": "string", "enum": ["a", 5]})"),
-         "/f.json:2:34: arguments.v.enum[1]: must be a string, not an integer; write it in double "
-         "quotes"},
+         "/f.json:2:34: arguments.v.enum[1]: must be a string, not an integer; write \"5\""},
         {with_argument(R"({"type": "string", "enum": ["a", "B"], "pattern": "[a-z]"})"),
          "/f.json:2:34: arguments.v.enum[1]: \"B\" does not match [a-z]; correct the value or the "
          "rule"},
@@ -77,9 +74,9 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:33: arguments.v.maxLength: 4097 is out of range; use a number from 0 to 4096"},
         {with_argument(R"({"type": "string", "maxLength": 4.5})"),
          "/f.json:2:33: arguments.v.maxLength: must be an integer, not a number with a fraction; "
-         "write a whole number without quotes"},
+         "write a whole number"},
         {with_argument(R"({"type": "string", "maxLength": 0})"),
-         "/f.json:2:33: arguments.v.maxLength: 0 lets no value pass, since a value must not be "
+         "/f.json:2:33: arguments.v.maxLength: 0 lets no value pass, because a value must not be "
          "empty; use at least 1, or add \"minLength\": 0"},
         {with_argument(R"({"type": "string", "minLength": 3, "maxLength": 2})"),
          "/f.json:2:49: arguments.v.maxLength: 2 is less than \"minLength\" (3); correct one of "
@@ -90,21 +87,21 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:64: arguments.v.maxItems: 2 is less than \"minItems\" (3); correct one of "
          "them"},
         {with_argument(R"({"type": "list", "items": "string", "maxItems": 0})"),
-         "/f.json:2:49: arguments.v.maxItems: 0 lets no value pass, since a list must not be "
+         "/f.json:2:49: arguments.v.maxItems: 0 lets no value pass, because a list must not be "
          "empty; "
          "use at least 1, or add \"minItems\": 0"},
         {with_argument(R"({"type": "integer", "minimum": 3, "maximum": 2})"),
          "/f.json:2:46: arguments.v.maximum: 2 is less than \"minimum\" (3); correct one of them"},
         {with_argument(R"({"type": "integer", "minimum": "3"})"),
-         "/f.json:2:32: arguments.v.minimum: must be an integer, not a string; write a whole "
-         "number "
-         "without quotes"},
+         "/f.json:2:32: arguments.v.minimum: must be an integer, not a string; write 3 without "
+         "quotes"},
         {with_argument(R"({"type": "integer", "maximum": -1})"),
-         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, since a negative number needs "
+         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, because a negative number "
+         "needs "
          "a \"minimum\"; add one"},
         {with_argument(R"({"type": "string", "required": "no"})"),
-         "/f.json:2:32: arguments.v.required: must be a boolean, not a string; write true or "
-         "false"},
+         "/f.json:2:32: arguments.v.required: must be a boolean, not a string; write false without "
+         "quotes"},
         {with_argument(R"({"type": "string", "required": true, "default": "x"})"),
          "/f.json:2:32: arguments.v.required: what has a default is never missing; remove "
          "\"required\" or \"default\""},
@@ -131,7 +128,8 @@ TEST(ArgumentErrors, EverySpecification) {
               "/f.json:2:37: arguments.v.secret: has no meaning for a list of strings; remove it");
     EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [], "arguments":
 {"a=b": {"type": "string"}}})"),
-              "/f.json:2:2: arguments.a=b: is no name for an argument; use letters, digits, \"_\" "
+              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use letters, "
+              "digits, \"_\" "
               "and \"-\", a letter first, at most 64");
     EXPECT_EQ(
         error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],

@@ -120,7 +120,9 @@ TEST_F(Loader, ABadFileTakesOnlyItsOwnActionOff) {
     ASSERT_EQ(snapshot.bad.size(), 1U);
     EXPECT_EQ(snapshot.bad[0].action, "b");
     EXPECT_EQ(snapshot.bad[0].file, local_ + "/b.json");
-    EXPECT_EQ(snapshot.bad[0].message.find(local_ + "/b.json:1:1: \"summary\" is missing"), 0U)
+    EXPECT_EQ(snapshot.bad[0].message.find(
+                  local_ + "/b.json:2:3: sumary: unknown key; did you mean \"summary\"?"),
+              0U)
         << snapshot.bad[0].message;
 }
 
@@ -152,10 +154,10 @@ TEST_F(Loader, Names) {
     EXPECT_EQ(snapshot.actions.size(), 4U);
     EXPECT_EQ(snapshot.bad.size(), std::size(bad_names));
     for (const BadFile& file : snapshot.bad) {
-        EXPECT_NE(
-            file.message.find("is no name for an action; use letters, digits, \".\", \"_\" and "
-                              "\"-\", a letter or digit first, at most 64"),
-            std::string::npos)
+        EXPECT_NE(file.message.find(
+                      "is not a valid name for an action; use letters, digits, \".\", \"_\" and "
+                      "\"-\", a letter or digit first, at most 64"),
+                  std::string::npos)
             << file.message;
         EXPECT_EQ(file.message.find('\n'), std::string::npos);
         EXPECT_EQ(file.file.find('\n'), std::string::npos);
@@ -273,12 +275,12 @@ TEST_F(Loader, LintIsAboutTheTextAndTheNameAlone) {
     root_.make_folder("folder.json");
     EXPECT_EQ(said("good.json"), "good");
     EXPECT_EQ(said("mask.json"), "masks");
-    EXPECT_EQ(said("bad.json").find("/bad.json:1:2: not JSON: "), 0U) << said("bad.json");
+    EXPECT_EQ(said("bad.json").find("/bad.json:1:2: the file ends before"), 0U) << said("bad.json");
     EXPECT_EQ(said("good.jsonc"),
               "/good.jsonc: the name does not end in .json, so it would be passed over; rename it");
-    EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is no name for an action"), 0U);
+    EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is not a valid name for an action"), 0U);
     EXPECT_EQ(said("missing.json"), "/missing.json: can't be read: No such file or directory");
-    EXPECT_EQ(said("folder.json"), "/folder.json: is no regular file; name a file");
+    EXPECT_EQ(said("folder.json"), "/folder.json: is not a regular file; name a file");
     EXPECT_EQ(said("long.json").find("/long.json: "), 0U);
 }
 

@@ -230,7 +230,7 @@ TEST(RunAs, Mistakes) {
         "/f.json:2:9: user: uid 4123456789 has no account; create one, its groups and home are "
         "needed");
     EXPECT_EQ(error("\"user\": 4294967295"),
-              "/f.json:2:9: user: 4294967295 is no id that anybody can have; use one from 0 to "
+              "/f.json:2:9: user: 4294967295 is not an id that anybody can have; use one from 0 to "
               "4294967294");
     EXPECT_EQ(
         error("\"group\": \"no-such-group\""),
@@ -240,7 +240,7 @@ TEST(RunAs, Mistakes) {
               "/f.json:2:19: groups[1]: there is no group \"no-such-group\"; correct the name or "
               "create the group");
     EXPECT_EQ(error("\"groups\": \"bin\""),
-              "/f.json:2:11: groups: must be a list, not a string; write it as [...]");
+              "/f.json:2:11: groups: must be a list, not a string; write [\"bin\"]");
 }
 
 // An ordinary user's guard runs every job as that user, with the groups that it has itself.
@@ -288,13 +288,14 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
 TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     const std::string bin = R"("user": "daemon", "groups": ["bin"])";
     const auto nobody_named = [](const std::string& rule, const std::string& place) {
-        return "/f.json:2:" + place + ": gid 2 is no group of the user \"daemon\", so that only " +
+        return "/f.json:2:" + place +
+               ": gid 2 is not a group of the user \"daemon\", so that only " +
                "callers that a rule names by user may run this, and \"" + rule +
                "\" names none: whoever has subordinate ids could take the group from the job; name "
                "the users, or remove the group";
     };
     const auto itself = [](const std::string& rule) {
-        return "/f.json:2:29: groups: gid 2 is no group of the user \"daemon\", whom \"" + rule +
+        return "/f.json:2:29: groups: gid 2 is not a group of the user \"daemon\", whom \"" + rule +
                "\" lets in and who could take it from the job; remove the group or that rule";
     };
     struct Row {

@@ -1,11 +1,11 @@
-#include "ctl/text/nearest_word.h"
+#include "base/nearest_word.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <string>
 
-namespace postern::ctl {
+namespace postern {
 namespace {
 
 constexpr std::array<std::string_view, 6> words = {"run",  "list",      "check",
@@ -34,4 +34,4 @@ TEST(CtlNearestWord, DoesNotGuess) {
 }
 
 }  // namespace
-}  // namespace postern::ctl
+}  // namespace postern

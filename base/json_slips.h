@@ -1,0 +1,26 @@
+// What people write by hand where JSON wants something else, and what they would have to write.
+//
+// The strict reader says that a text is not JSON and where it noticed; this says what the mistake
+// probably is, and where: a comma is missing at the end of one line, and the reader notices it at
+// the beginning of the next. For files that people write; programs get the reader's own words.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postern {
+
+struct JsonSlip {
+    // What is wrong, and what to write; printable whatever the text was.
+    std::string message;
+    // Bytes from the beginning of the text to the mistake; at most the text's length.
+    std::size_t offset = 0;
+};
+
+// The first slip of a text in which comments may occur, and which the strict reader refused at the
+// offset `noticed`. Absent: up to there it is none of those that are known here.
+std::optional<JsonSlip> find_json_slip(std::string_view text, std::size_t noticed);
+
+}  // namespace postern
