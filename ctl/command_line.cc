@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/nearest_word.h"
 #include "base/utf8.h"
 #include "base/version.h"
 #include "ctl/help.h"
 #include "ctl/text/exit_codes.h"
-#include "ctl/text/nearest_word.h"
 #include "ctl/verbs/all_options.h"
 #include "ctl/verbs/verbs.h"
 

@@ -205,14 +205,15 @@ TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
     Called call;
     const json parameters = json::parse(
         R"({"action":"x","arguments":{"s":"t","i":-3,"b":true,"l":["a",1,false,[],null],"o":{},"f":1.5,"n":null}})");
-    const Arguments expected = {{"b", Value(true)},
-                                {"f", Value(Unsupported{})},
-                                {"i", Value(std::int64_t{-3})},
-                                {"l", Value(std::vector<Scalar>{"a", std::int64_t{1}, false,
-                                                                Unsupported{}, Unsupported{}})},
-                                {"n", Value(Unsupported{})},
-                                {"o", Value(Unsupported{})},
-                                {"s", Value("t")}};
+    const Arguments expected = {
+        {"b", Value(true)},
+        {"f", Value(Unsupported{Unusable::fraction})},
+        {"i", Value(std::int64_t{-3})},
+        {"l", Value(std::vector<Scalar>{"a", std::int64_t{1}, false, Unsupported{Unusable::list},
+                                        Unsupported{Unusable::null}})},
+        {"n", Value(Unsupported{Unusable::null})},
+        {"o", Value(Unsupported{Unusable::object})},
+        {"s", Value("t")}};
     const Answer run = call("org.postern.Actions.Run", parameters);
     ASSERT_TRUE(asks<RunCall>(run));
     EXPECT_EQ(asked<RunCall>(run).action, "x");

@@ -1,11 +1,11 @@
-#include "ctl/text/nearest_word.h"
+#include "base/nearest_word.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <utility>
 #include <vector>
 
-namespace postern::ctl {
+namespace postern {
 namespace {
 
 // How many slips make `a` of `b` (optimal string alignment).
@@ -46,4 +46,4 @@ std::string_view nearest_word(std::string_view typed, std::span<const std::strin
     return nearest;
 }
 
-}  // namespace postern::ctl
+}  // namespace postern
