@@ -182,6 +182,27 @@ TEST(Dispatch, TheAdministratorsMethodsAreThoseOfAdmin) {
     }
 }
 
+// What can't be called over a socket is not named there.
+TEST(Dispatch, NamesTheInterfacesThatASocketServes) {
+    Called call;
+    const auto interfaces = [&] {
+        const Answer answer = call("org.varlink.service.GetInfo", json::object());
+        return std::get<Answered>(answer).parameters.at("interfaces");
+    };
+    const json admin = {{"interface", "org.postern.Admin"}};
+    const std::string description = "org.varlink.service.GetInterfaceDescription";
+    EXPECT_EQ(interfaces(),
+              json({"org.postern.Actions", "org.postern.Jobs", "org.varlink.service"}));
+    const Answer refused = call(description, admin);
+    ASSERT_TRUE(std::holds_alternative<Rejected>(refused));
+    EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.InterfaceNotFound");
+    EXPECT_EQ(std::get<Rejected>(refused).parameters, admin);
+    call.administrator = true;
+    EXPECT_EQ(interfaces(), json({"org.postern.Actions", "org.postern.Admin", "org.postern.Jobs",
+                                  "org.varlink.service"}));
+    EXPECT_TRUE(std::holds_alternative<Answered>(call(description, admin)));
+}
+
 TEST(Dispatch, SaysWhatThereIsNot) {
     Called call;
     const auto error = [&](std::string_view method) {

@@ -69,13 +69,15 @@ TEST_F(ConfigurationTest, ErrorsNameLineAndColumn) {
         "socketGroup, actions, state, audit, logLevel, jobs, outputUser, sessionUser, limits");
     EXPECT_EQ(error_of("{\n  \"state\": \"x\"\n}"), "2:12: state: must be an absolute path");
     EXPECT_EQ(error_of("{ \"socketMode\": \"0888\" }"),
-              "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660");
+              "1:17: socketMode: \"0888\" is not a mode; give an octal one of at most 0777, for "
+              "example 0660");
     EXPECT_EQ(error_of("{ \"limits\": { \"sessions\": 0 } }"),
               "1:27: limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
     EXPECT_TRUE(error_of("{ \"limits\": {\n \"job\": true } }")
                     .starts_with("2:2: limit \"job\": no such limit; there are "));
     EXPECT_EQ(error_of("{ \"limits\": {\n \"jobs-per-uid\": true } }"),
-              "2:18: limit jobsPerUser (given as jobs-per-uid): \"true\" is not a whole number");
+              "2:18: limit jobsPerUser (given as jobs-per-uid): \"true\" is not a whole number; "
+              "give one from 1 to 4096");
     EXPECT_EQ(error_of("[]"), "1:1: must be an object, { ... }");
     EXPECT_TRUE(error_of("{ \"state\": \"/a\", \"state\": \"/b\" }").starts_with("1:18: "));
 }
@@ -146,10 +148,27 @@ TEST_F(ConfigurationTest, TheCommandLineWinsOverTheFile) {
 TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
     write("{}");
     const std::vector<std::pair<std::vector<std::string>, std::string>> rows = {
-        {{"--socket-mode", "9"}, "--socket-mode: mode \"9\": must be octal, e.g. 0660"},
-        {{"--limit", "sessions"}, "--limit \"sessions\": must be NAME=VALUE"},
-        {{"--actions", "x"}, "--actions \"x\": must be an absolute path"},
-        {{"--state", "x"}, "--state \"x\": must be an absolute path"},
+        {{"--socket-mode", "9"},
+         "--socket-mode: \"9\" is not a mode; give an octal one of at most 0777, for example 0660"},
+        {{"--socket-mode", ""},
+         "--socket-mode: \"\" is not a mode; give an octal one of at most 0777, for example 0660"},
+        {{"--socket-mode", "1777"},
+         "--socket-mode: \"1777\" is not a mode; give an octal one of at most 0777, for example "
+         "0660"},
+        {{"--jobs", "systemctl"},
+         "--jobs: \"systemctl\" is not known; use auto, systemd or direct"},
+        {{"--limit", "sessions"},
+         "--limit: \"sessions\" is not NAME=VALUE; write for example sessions=64 or timeout=10min"},
+        {{"--actions", "x"},
+         "--actions: \"x\" is not an absolute path; write it from / on, for example "
+         "/etc/postern/actions.d"},
+        {{"--state", "x"},
+         "--state: \"x\" is not an absolute path; write it from / on, for example "
+         "/var/lib/postern"},
+        {{"--socket", "/run/a", "--socket", "/run/./a"},
+         "--socket: \"/run/./a\" is given twice; give each path once"},
+        {{"--socket", "/run/a", "--datagram", "/run/a"},
+         "\"/run/a\" is given for --socket and for --datagram; give each its own path"},
         {{"--json"}, "--json goes with --check or --lint"},
     };
     for (const auto& [arguments, message] : rows) {
