@@ -99,7 +99,10 @@ std::string take_option(Line& line, const Option* option, const std::string& wor
     if (answer == '?') return dashed(*option) + " takes no value";
     // Which of two is meant is not guessed; a flag means the same twice.
     if (!option->value.empty() && !option->repeats && line.has(*option)) {
-        return dashed(*option) + " is given twice";
+        const auto before = std::ranges::find(line.options, option->name, &GivenOption::name);
+        if (before->value == optarg) return {};
+        return dashed(*option) + " is given twice, as " + in_quotes(before->value) + " and as " +
+               in_quotes(optarg) + "; give one of them";
     }
     line.options.push_back({option->name, option->value.empty() ? "" : optarg});
     return {};
@@ -222,6 +225,8 @@ std::variant<Task, Stop> task_of(const Verb& verb, Line line,
         return Stop{exit_code::broken, {}, "posternctl: " + socket.error().message + "\n"};
     }
     invocation.target.socket = std::move(*socket);
+    invocation.target.administrator_socket =
+        administrator_socket_of(invocation.target.socket, environment);
     return Task{&verb, std::move(invocation)};
 }
 

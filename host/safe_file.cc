@@ -42,6 +42,10 @@ std::string owner_and_mode(const struct stat& status) {
     return "owned by uid " + std::to_string(status.st_uid) + ", mode " + mode;
 }
 
+bool may_be_executed(const struct stat& status) {
+    return S_ISREG(status.st_mode) && (status.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0;
+}
+
 // The path may come from a file or a link that an administrator did not write with care.
 Unexpected<OpenError> refuse(OpenError::Kind kind, const std::string& path,
                              const std::string& problem) {
@@ -103,8 +107,7 @@ class Judge {
             return "is not a regular file; put a regular file there";
         }
         if (std::optional<std::string> found = problem(path, status)) return found;
-        constexpr mode_t any_execute = S_IXUSR | S_IXGRP | S_IXOTH;
-        if (use == Use::execute && (status.st_mode & any_execute) == 0) {
+        if (use == Use::execute && !may_be_executed(status)) {
             return "is not executable (" + owner_and_mode(status) + "); run: chmod +x " + path;
         }
         return std::nullopt;
@@ -313,7 +316,11 @@ Result<UniqueFd, OpenError> open_safe(const std::string& path, uid_t owner, Use 
     Result<UniqueFd, OpenError> found = walk.go(path);
     if (!found) return found;
     if (const auto problem = Judge(owner).file_problem(walk.path(), walk.status(), use)) {
-        return unsafe(walk.path(), *problem);
+        OpenError error = unsafe(walk.path(), *problem).error();
+        if (use == Use::execute && !may_be_executed(walk.status())) {
+            error.told = "it is not executable";
+        }
+        return Unexpected(std::move(error));
     }
     return found;
 }

@@ -29,6 +29,10 @@ struct OpenError {
     std::string problem;  // without it: "is not a regular file; put a regular file there"
     // Of what is missing: why others than root and the owner could put it there, if they could.
     std::optional<std::string> others_could_create = std::nullopt;
+    // Of a program, for those who may not see where it is: "it is not executable". Empty: what the
+    // kind says.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string told = {};
 };
 
 // Opens an absolute path whose file is regular, owned by root or `owner`, not group- or

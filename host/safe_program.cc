@@ -17,10 +17,14 @@ namespace {
 
 constexpr int most_interpreters = 4;  // execve(2)
 constexpr std::string_view blanks = " \t";
+constexpr std::string_view its_interpreter = "its interpreter ";
 
 Unexpected<OpenError> unusable(const std::string& path, const std::string& problem) {
-    return Unexpected(OpenError{
-        OpenError::Kind::unsafe, printable(path + ' ' + problem), printable(problem), {}});
+    return Unexpected(OpenError{OpenError::Kind::unsafe,
+                                printable(path + ' ' + problem),
+                                printable(problem),
+                                {},
+                                printable("it " + problem.substr(0, problem.find("; ")))});
 }
 
 // What the kernel looks at of a program: BINPRM_BUF_SIZE of linux/binfmts.h, since Linux 5.1.
@@ -134,7 +138,8 @@ class ProgramJudge {
         }
         const std::string begun = path + " is started by " + line->interpreter;
         if (auto found = open(line->interpreter, before + 1); !found) {
-            return led_by(begun + ", as its first line says: ", std::move(found).error());
+            return led_by(begun + ", as its first line says: ", line->interpreter,
+                          std::move(found).error());
         }
         if (!is_env(line->interpreter)) return program;
         const auto asked = asked_of_env(line->argument);
@@ -146,14 +151,24 @@ class ProgramJudge {
                                       "); name the interpreter by its path in the first line");
         }
         if (auto found = search(*asked, before + 1); !found) {
-            return led_by(begun + ", which looks for " + in_quotes(*asked) + " in PATH: ",
+            return led_by(begun + ", which looks for " + in_quotes(*asked) + " in PATH: ", *asked,
                           std::move(found).error());
         }
         return program;
     }
 
   private:
-    static Unexpected<OpenError> led_by(const std::string& begun, OpenError error) {
+    // `interpreter`: what it led to.
+    static Unexpected<OpenError> led_by(const std::string& begun, const std::string& interpreter,
+                                        OpenError error) {
+        // Of several in a row, the last one.
+        if (!error.told.starts_with(its_interpreter)) {
+            error.told = std::string(its_interpreter) + printable(interpreter) + ' ' +
+                         (error.kind == OpenError::Kind::missing  ? "does not exist"
+                          : error.kind == OpenError::Kind::failed ? "can't be opened"
+                          : error.told.starts_with("it ")         ? error.told.substr(3)
+                                                                  : "could be changed by others");
+        }
         error.kind = OpenError::Kind::failed;  // what was asked for is not missing
         error.message = printable(begun) + error.message;
         error.problem = error.message;

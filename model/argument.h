@@ -9,10 +9,20 @@
 
 namespace postern {
 
+// JSON that no argument can be.
+enum class Unusable : std::uint8_t {
+    other = 0,
+    null = 1,
+    fraction = 2,  // a number that is not written as an integer: 1.5, and 1000.0 or 1e3 too
+    object = 3,
+    list = 4,  // inside another one
+};
+
 // One argument value, as it came out of a message. `Unsupported` stands for JSON that no argument
-// can be (an object, a number with a fraction, a list of lists): it carries nothing, so that the
-// guard can decide first and only then say what is wrong with it.
+// can be: of its value it carries nothing, so that the guard can decide first and only then say
+// what is wrong with it.
 struct Unsupported {
+    Unusable what = Unusable::other;
     friend bool operator==(const Unsupported&, const Unsupported&) = default;
 };
 using Scalar = std::variant<Unsupported, std::string, std::int64_t, bool>;

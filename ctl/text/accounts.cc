@@ -4,6 +4,9 @@
 #include <pwd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <optional>
+#include <system_error>
 
 #include "base/utf8.h"
 
@@ -32,6 +35,28 @@ std::string with_name(std::uint64_t id, const std::string& name) {
     return name.empty() ? text : text + " (" + printable(name) + ")";
 }
 
+// Takes a number that ends at one of " ,)" and has no name behind it yet.
+std::optional<std::uint32_t> take_id(std::string_view& rest) {
+    std::uint32_t id = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), id);
+    const auto taken = static_cast<std::size_t>(end - rest.data());
+    if (error != std::errc{} || taken == rest.size()) return std::nullopt;
+    const std::string_view behind = rest.substr(taken);
+    if (std::string_view(" ,)").find(behind.front()) == std::string_view::npos ||
+        behind.starts_with(" (")) {
+        return std::nullopt;
+    }
+    rest = behind;
+    return id;
+}
+
+bool take(std::string_view& rest, std::string_view word, std::string& text) {
+    if (!rest.starts_with(word)) return false;
+    rest.remove_prefix(word.size());
+    text += word;
+    return true;
+}
+
 }  // namespace
 
 std::string user_name(uid_t uid) {
@@ -54,6 +79,30 @@ std::vector<std::string> group_members(gid_t gid) {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-bounds-pointer-arithmetic): getgrgid_r(3)'s own shape
     for (char** member = entry.gr_mem; *member != nullptr; ++member) members.emplace_back(*member);
     return members;
+}
+
+std::string with_names(std::string_view message) {
+    constexpr std::string_view begin = "(uid ";
+    const auto at = message.rfind(begin);
+    if (at == std::string_view::npos) return std::string(message);
+    std::string text(message.substr(0, at));
+    std::string_view rest = message.substr(at);
+    if (take(rest, begin, text)) {
+        if (const auto uid = take_id(rest)) text += user_text(*uid);
+    }
+    if (take(rest, ", gid ", text)) {
+        if (const auto gid = take_id(rest)) text += group_text(*gid);
+    }
+    if (take(rest, ", groups", text)) {
+        while (rest.starts_with(' ')) {
+            std::string_view behind = rest.substr(1);
+            const auto gid = take_id(behind);
+            if (!gid) break;
+            text += ' ' + group_text(*gid);
+            rest = behind;
+        }
+    }
+    return text.append(rest);
 }
 
 std::string user_text(uid_t uid) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace postern::ctl {
@@ -17,5 +18,10 @@ std::vector<std::string> group_members(gid_t gid);
 // "1000 (alice)", or "1000".
 std::string user_text(uid_t uid);
 std::string group_text(gid_t gid);
+
+// A message in which the daemon names its caller, "... (uid 1000, gid 1000, groups 27 1000, ...",
+// with the names: it may not look them up by itself, since that can take long. What is not of that
+// form stays as it is.
+std::string with_names(std::string_view message);
 
 }  // namespace postern::ctl

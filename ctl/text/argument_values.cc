@@ -30,6 +30,14 @@ nlohmann::json scalar_of(const std::string& text, ArgumentType type) {
     return text;
 }
 
+// As far as it can be told here; the daemon alone judges.
+bool could_be(const std::string& text, const ArgumentSpec& spec, ArgumentType type) {
+    if (type == ArgumentType::integer || type == ArgumentType::boolean) {
+        return !scalar_of(text, type).is_string();
+    }
+    return spec.values.empty() || std::ranges::find(spec.values, text) != spec.values.end();
+}
+
 const ArgumentSpec* spec_of(const ActionDescription* action, const std::string& name) {
     if (action == nullptr) return nullptr;
     const auto& specs = action->arguments;
@@ -40,15 +48,37 @@ const ArgumentSpec* spec_of(const ActionDescription* action, const std::string& 
 }  // namespace
 
 Result<std::vector<NamedText>> split_arguments(std::span<const std::string> words) {
+    if (const auto* const bare = find_bare_word(words)) {
+        return fail(in_quotes(*bare) + ": an argument is written NAME=VALUE");
+    }
     std::vector<NamedText> arguments;
     for (const auto& word : words) {
         const auto sign = word.find('=');
-        if (sign == std::string::npos || sign == 0) {
-            return fail(in_quotes(word) + ": an argument is written NAME=VALUE");
-        }
         arguments.push_back({word.substr(0, sign), word.substr(sign + 1)});
     }
     return arguments;
+}
+
+const std::string* find_bare_word(std::span<const std::string> words) {
+    const auto found = std::ranges::find_if(words, [](const std::string& word) {
+        const auto sign = word.find('=');
+        return sign == std::string::npos || sign == 0;
+    });
+    return found == words.end() ? nullptr : &*found;
+}
+
+std::string meant_by(const std::string& word, std::span<const std::string> words,
+                     const ActionDescription& action) {
+    std::string meant;
+    for (const auto& spec : action.arguments) {
+        const bool list = spec.type == ArgumentType::list;
+        const bool given = std::ranges::any_of(
+            words, [&](const std::string& one) { return one.starts_with(spec.name + "="); });
+        if ((given && !list) || !could_be(word, spec, list ? spec.items : spec.type)) continue;
+        if (!meant.empty()) return {};
+        meant = spec.name + "=" + word;
+    }
+    return meant;
 }
 
 Result<nlohmann::json> typed_arguments(std::span<const NamedText> arguments,

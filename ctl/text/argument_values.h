@@ -17,8 +17,16 @@ struct NamedText {
     std::string value;
 };
 
-// Splits at the first "=". The error names the word that is not NAME=VALUE.
+// Splits at the first "=".
 Result<std::vector<NamedText>> split_arguments(std::span<const std::string> words);
+// The first word that is not NAME=VALUE; nullptr: there is none. split_arguments() fails with it.
+const std::string* find_bare_word(std::span<const std::string> words);
+
+// NAME=VALUE for a word that is only a value, where there is just one argument that it could be: it
+// was not given otherwise, and the value is of its type and one of its values. Empty: none or
+// several.
+std::string meant_by(const std::string& word, std::span<const std::string> words,
+                     const ActionDescription& action);
 
 // One member for each name. The action's description (nullptr: not known) says what a value is to
 // become; one that can't become that is left a string, so that the daemon's own message tells what

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -15,6 +16,8 @@
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
+#include "ctl/text/text.h"
+#include "ctl/wire/connect.h"
 
 namespace postern::ctl {
 namespace {
@@ -22,11 +25,33 @@ namespace {
 constexpr std::string_view describe = "org.postern.Actions.Describe";
 
 void take_description(ActionCall& call, const protocol::Reply& reply) {
+    if (is_turned_away(reply)) {
+        call.refusal = reply;
+        return;
+    }
     call.looked_up = true;
     const auto* action = field(reply.parameters, "action");
     if (!reply.error.empty() || action == nullptr) return;
     // One that can't be understood (of a newer daemon, perhaps) is as good as none.
     if (auto description = decode_action(*action)) call.description = std::move(*description);
+}
+
+// What the first word that is not NAME=VALUE was meant to be; empty: it can't be told. Waits
+// hardly, and says nothing of what goes wrong: the command line is wrong in any case.
+std::string meant_argument(const Target& target, const std::string& action,
+                           std::span<const std::string> words) {
+    constexpr std::chrono::seconds patience{2};
+    const auto* const bare = find_bare_word(words);
+    if (bare == nullptr || !valid_utf8(*bare) || target.datagram) return {};
+    auto socket = connect_to(target.socket, patience);
+    if (!socket) return {};
+    Connection connection(std::move(*socket), target.socket);
+    connection.queue(protocol::encode_call(describe, {{"action", action}}));
+    const auto message = connection.wait(patience, -1);
+    if (!message) return {};
+    ActionCall call;
+    take_description(call, message->reply);
+    return call.description ? meant_by(*bare, words, *call.description) : "";
 }
 
 // --file NAME=PATH: the argument is what the file has, byte for byte.
@@ -57,9 +82,12 @@ Result<ActionCall, Failed> action_call(const Invocation& invocation) {
         complain(in_quotes(call.action) + ": the name of an action is valid UTF-8");
         return Unexpected(Failed{exit_code::invalid});
     }
-    auto arguments = split_arguments(std::span(invocation.words).subspan(1));
+    const auto words = std::span(invocation.words).subspan(1);
+    auto arguments = split_arguments(words);
     if (!arguments) {
-        complain(arguments.error().message);
+        const auto meant = meant_argument(invocation.target, call.action, words);
+        complain(arguments.error().message +
+                 (meant.empty() ? "" : "; did you mean " + shell_word(meant) + "?"));
         return Unexpected(Failed{exit_code::usage});
     }
     call.arguments = std::move(*arguments);

@@ -22,6 +22,8 @@ struct ActionCall {
     // answered, and what the administrator finds in the audit, is then the daemon's own reason.
     std::optional<ActionDescription> description;
     bool looked_up = false;  // the daemon was asked for it
+    // What was said instead, where a limit turned the connection away: the call is not to be made.
+    std::optional<protocol::Reply> refusal;
     ActionInput input;
 };
 

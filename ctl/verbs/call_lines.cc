@@ -133,6 +133,13 @@ void CallLines::take_replies() {
         if (!reply.error.empty() && first_error_ == exit_code::success) {
             first_error_ = exit_code_of_error(reply.error);
         }
+        if (is_turned_away(reply)) {
+            // To the connection: none of the calls was made.
+            failed_ = first_error_;
+            unanswered_ = 0;
+            input_.clear();
+            return;
+        }
         if (!reply.continues && unanswered_ > 0) --unanswered_;
     }
 }

@@ -142,6 +142,7 @@ Result<int, NoReply> Running::converse() {
     fruitful_ = false;
     if (!call_.looked_up) {
         POSTERN_TRY(look_up(call_, connection_, interrupt_.fd()));
+        if (call_.refusal) return report(target_, *call_.refusal).code;
         fruitful_ = true;
     }
     auto parameters = parameters_of(call_);
@@ -165,6 +166,11 @@ Result<int, NoReply> Running::converse() {
             connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd(), &straight_.data);
         if (const auto code = straight_failed()) return *code;
         POSTERN_TRY(auto message, std::move(come));
+        // Of a job that is known, or may have been started, it says nothing.
+        if (was_broken_ && is_turned_away(message.reply)) {
+            return Unexpected(NoReply{NoReply::Why::ended,
+                                      target_.socket + ": " + error_text(message.reply, target_)});
+        }
         if (never_began(message.reply)) {
             refusal_ = std::move(message.reply);
             return Unexpected(NoReply{NoReply::Why::ended, {}});

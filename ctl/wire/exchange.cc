@@ -3,12 +3,38 @@
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
+#include "ctl/text/accounts.h"
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/wire/connect.h"
+#include "model/turned_away.h"
 
 namespace postern::ctl {
+namespace {
+
+// What is asked for is a method of the administrator's at another socket.
+std::string wrong_socket(const Target& target) {
+    const std::string here = printable(target.socket) + " is a socket for callers; ";
+    if (target.administrator_socket.empty()) {
+        return here +
+               "only the administrator's answers this: name it with --socket PATH (posternd's "
+               "--admin-socket)";
+    }
+    return here +
+           "only the administrator's answers this: " + printable(target.administrator_socket);
+}
+
+void complain_lines(std::string_view text) {
+    for (;;) {
+        const auto end = text.find('\n');
+        complain(text.substr(0, end));
+        if (end == std::string_view::npos) return;
+        text.remove_prefix(end + 1);
+    }
+}
+
+}  // namespace
 
 Result<Connection, Failed> open_connection(const Target& target) {
     auto socket = connect_to(target.socket, connect_patience);
@@ -50,15 +76,29 @@ Failed report(const NoReply& none) {
 Failed report(const Target& target, const protocol::Reply& error) {
     const Failed failed{exit_code_of_error(error.error)};
     if (!target.json) {
-        complain(error_text(error));
+        const auto text = error_text(error, target);
+        // Only there each line is something else that is wrong.
+        if (error.error == "org.postern.Actions.InvalidArgument") {
+            complain_lines(text);
+        } else {
+            complain(text);
+        }
         return failed;
     }
     const int printed = finish_json({{"error", error.error}, {"parameters", error.parameters}});
     return printed == exit_code::success ? failed : Failed{printed};
 }
 
-std::string error_text(const protocol::Reply& error) {
-    if (const auto message = string_field(error.parameters, "message")) return *message;
+bool is_turned_away(const protocol::Reply& reply) {
+    return reply.error == "org.postern.Actions.LimitReached" &&
+           find_turned_away(string_field(reply.parameters, "limit").value_or("")) != nullptr;
+}
+
+std::string error_text(const protocol::Reply& error, const Target& target) {
+    if (const auto message = string_field(error.parameters, "message")) {
+        return error.error == "org.postern.Actions.NotGranted" ? with_names(*message) : *message;
+    }
+    if (error.error == "org.varlink.service.PermissionDenied") return wrong_socket(target);
     const auto named = [&error](const char* key) {
         return in_quotes(string_field(error.parameters, key).value_or("?"));
     };

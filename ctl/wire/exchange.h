@@ -40,8 +40,12 @@ Failed report(const NoReply& none);
 // Says that the daemon answered with an error: as JSON on standard output, or in words.
 Failed report(const Target& target, const protocol::Reply& error);
 
-// The error in words, on one line.
-std::string error_text(const protocol::Reply& error);
+// Whether a limit of connections or sessions was reached: the reply is to the connection and not to
+// a call, and the connection is over.
+bool is_turned_away(const protocol::Reply& reply);
+
+// The error in words: one line, or one for each wrong argument.
+std::string error_text(const protocol::Reply& error, const Target& target);
 
 // Prints text, or JSON and a newline, and returns the exit code.
 int finish(std::string_view text);

@@ -65,4 +65,10 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
     return path;
 }
 
+std::string administrator_socket_of(const std::string& path, const SocketEnvironment& environment) {
+    if (path == stream.system) return admin.system;
+    const std::string& runtime = environment.xdg_runtime_dir;
+    return !runtime.empty() && path == runtime + stream.user ? runtime + admin.user : "";
+}
+
 }  // namespace postern::ctl

@@ -37,4 +37,8 @@ SocketEnvironment socket_environment();
 // line.
 Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironment& environment);
 
+// Where the administrator's socket of the daemon is that has this one: of the system's and of the
+// user's own it is known; else empty.
+std::string administrator_socket_of(const std::string& path, const SocketEnvironment& environment);
+
 }  // namespace postern::ctl

@@ -41,6 +41,8 @@ void fields(A& archive, T& m) {
         std::apply([&](auto... field) { archive(m.*field...); }, S::fields);
     } else if constexpr (std::is_same_v<S, NamedValue>) {
         archive(m.name, m.value);
+    } else if constexpr (std::is_same_v<S, Unsupported>) {
+        archive(m.what);
     } else if constexpr (std::is_same_v<S, JobView>) {
         archive(m.job, m.action, m.state, m.created, m.result, m.message);
     } else if constexpr (std::is_same_v<S, JobResult>) {
@@ -74,6 +76,8 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(Input::direct);
     } else if constexpr (std::is_same_v<E, ArgumentType>) {
         return static_cast<std::uint8_t>(ArgumentType::list);
+    } else if constexpr (std::is_same_v<E, Unusable>) {
+        return static_cast<std::uint8_t>(Unusable::list);
     } else {
         static_assert(std::is_same_v<E, Outcome>);
         return static_cast<std::uint8_t>(Outcome::out_of_memory);
@@ -127,7 +131,6 @@ class Writer {
     }
     void put(std::chrono::microseconds span) { put(static_cast<std::uint64_t>(span.count())); }
     void put(Time time) { put(usec_of(time)); }
-    void put(const Unsupported&) {}
 
     Bytes& out_;
 };
@@ -233,7 +236,6 @@ class Reader {
         get(usec);
         time = time_of(usec);
     }
-    void get(Unsupported&) {}
 
     std::span<const std::uint8_t> bytes_;
     std::size_t values_;

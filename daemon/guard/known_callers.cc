@@ -106,8 +106,8 @@ void KnownCallers::pass_on(UniqueFd connection, Peer peer, const Listener& liste
 }
 
 void KnownCallers::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                          const std::string& reason) {
-    next_.refuse(std::move(connection), peer, listener, reason);
+                          const WhyRefused& why) {
+    next_.refuse(std::move(connection), peer, listener, why);
 }
 
 void KnownCallers::on_answers(const std::vector<std::pair<uid_t, bool>>& answered) {
@@ -147,7 +147,8 @@ void KnownCallers::stop() {
     std::list<Waiting> late;
     late.swap(waiting_);
     for (Waiting& one : late) {
-        next_.refuse(std::move(one.connection), &one.peer, one.listener->name, "the daemon stops");
+        next_.refuse(std::move(one.connection), &one.peer, one.listener->name,
+                     {"the daemon stops"});
     }
 }
 

@@ -53,7 +53,7 @@ class KnownCallers final : public ConnectionTaker {
     void charge(policy::Caller& caller) const override { next_.charge(caller); }
     void admit(UniqueFd connection, const Peer& peer, const Listener& listener) override;
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                const std::string& reason) override;
+                const WhyRefused& why) override;
 
     void set_snapshot(const policy::SnapshotPtr& snapshot) { snapshot_ = snapshot; }
     // Those that wait are refused.

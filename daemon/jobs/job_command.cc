@@ -12,6 +12,22 @@
 #include "host/safe_program.h"
 
 namespace postern::jobs {
+namespace {
+
+std::string told_of(const OpenError& error) {
+    if (!error.told.empty()) return error.told;
+    switch (error.kind) {
+        case OpenError::Kind::missing:
+            return "it does not exist";
+        case OpenError::Kind::failed:
+            return "it can't be opened";
+        case OpenError::Kind::unsafe:
+            break;
+    }
+    return "others than its owner could change it";
+}
+
+}  // namespace
 
 std::vector<std::string> environment_of(const policy::Action& action, const Record& record) {
     std::vector<std::pair<std::string, std::string>> variables;
@@ -31,13 +47,15 @@ std::vector<std::string> environment_of(const policy::Action& action, const Reco
     return texts;
 }
 
-Result<UniqueFd> program_of(const policy::Action& action) {
+Result<UniqueFd, StartFailure> program_of(const policy::Action& action) {
     const auto path =
         std::ranges::find(action.environment, "PATH", &std::pair<std::string, std::string>::first);
     auto opened = open_safe_program(action.program, geteuid(),
                                     path == action.environment.end() ? "" : path->second);
-    if (!opened) return fail(std::move(opened).error().message);
-    return std::move(opened).value();
+    if (opened) return std::move(opened).value();
+    return Unexpected(
+        StartFailure{std::string(StartFailure::cannot) + ": " + told_of(opened.error()),
+                     opened.error().message});
 }
 
 Result<UniqueFd> stdin_of(const policy::Command& command, int pipe_end) {

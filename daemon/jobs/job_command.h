@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/record.h"
+#include "daemon/jobs/start_failure.h"
 #include "daemon/policy/arguments.h"
 #include "daemon/policy/snapshot.h"
 
@@ -16,9 +17,9 @@ namespace postern::jobs {
 // Its whole environment, sorted by name: NAME=text.
 std::vector<std::string> environment_of(const policy::Action& action, const Record& record);
 
-// The program itself, judged again with its interpreters, as before each start. Error: it is not
-// safe any more.
-Result<UniqueFd> program_of(const policy::Action& action);
+// The program itself, judged again with its interpreters, as before each start. Error: it is gone,
+// or not safe any more.
+Result<UniqueFd, StartFailure> program_of(const policy::Action& action);
 
 // Its standard input: another descriptor of the pipe's end where it is to have that (else -1),
 // /dev/null, or a sealed file. Error: no descriptor or memory is to be had.

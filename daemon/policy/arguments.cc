@@ -6,6 +6,7 @@
 #include <string_view>
 #include <variant>
 
+#include "base/nearest_word.h"
 #include "base/utf8.h"
 #include "daemon/policy/value_check.h"
 
@@ -64,38 +65,69 @@ std::string names_of(const std::vector<ArgumentSpec>& specs) {
     return names;
 }
 
-Unexpected<ArgumentError> refuse(const std::string& argument, const std::string& what) {
-    const std::string name = printable(std::string_view(argument).substr(0, 64));
-    return Unexpected(ArgumentError{name, name + ": " + what});
-}
-
-std::optional<ArgumentError> find_stranger(const Action& action, const Arguments& arguments) {
-    const std::vector<ArgumentSpec>& specs = action.description.arguments;
-    for (auto given = arguments.begin(); given != arguments.end(); ++given) {
-        const bool known = std::ranges::any_of(
-            specs, [&](const ArgumentSpec& spec) { return spec.name == given->name; });
-        if (!known) {
-            return refuse(given->name, "there is no such argument; " +
-                                           (specs.empty() ? "this action takes none"
-                                                          : "this action takes " + names_of(specs)))
-                .error();
+// What is wrong with the arguments of one call: all of it, as far as a message of some length can
+// say it.
+class Problems {
+  public:
+    void add(const std::string& argument, const std::string& what) {
+        const std::string name = printable(std::string_view(argument).substr(0, 64));
+        if (error_.message.empty()) error_.argument = name;
+        if (error_.message.size() >= enough_bytes) {
+            ++unsaid_;
+            return;
         }
+        if (!error_.message.empty()) error_.message += '\n';
+        error_.message += name + ": " + what;
+    }
+    // Nothing was wrong: absent.
+    std::optional<ArgumentError> take() && {
+        if (error_.message.empty()) return std::nullopt;
+        if (unsaid_ > 0) {
+            error_.message += "\nand " + std::to_string(unsaid_) +
+                              (unsaid_ == 1 ? " more is wrong" : " more are wrong");
+        }
+        return std::move(error_);
+    }
+
+  private:
+    // No line is added to so many.
+    static constexpr std::size_t enough_bytes = 4096;
+
+    ArgumentError error_;
+    std::size_t unsaid_ = 0;
+};
+
+// Those that the action does not have, and those that are there twice.
+void find_strangers(const Action& action, const Arguments& arguments, Problems& problems) {
+    const std::vector<ArgumentSpec>& specs = action.description.arguments;
+    std::vector<std::string_view> names;
+    for (const ArgumentSpec& spec : specs) names.push_back(spec.name);
+    for (auto given = arguments.begin(); given != arguments.end(); ++given) {
         const bool twice = std::any_of(arguments.begin(), given, [&](const NamedValue& other) {
             return other.name == given->name;
         });
-        if (twice) return refuse(given->name, "is given twice").error();
+        const bool known = std::ranges::find(names, given->name) != names.end();
+        if (twice) {
+            problems.add(given->name, "is given twice");
+        } else if (!known) {
+            const std::string_view meant = nearest_word(given->name, names);
+            problems.add(given->name,
+                         "there is no such argument; " +
+                             (specs.empty()   ? "this action takes none"
+                              : meant.empty() ? "this action takes " + names_of(specs)
+                                              : "did you mean " + std::string(meant) + "?"));
+        }
     }
-    return std::nullopt;
 }
 
-Result<Bound, ArgumentError> check_all(const Action& action, const Arguments& arguments) {
-    if (auto stranger = find_stranger(action, arguments)) return Unexpected(*std::move(stranger));
+// The arguments of the action, in the order of its file.
+Bound check_values(const Action& action, const Arguments& arguments, Problems& problems) {
     Bound bound;
     for (const ArgumentSpec& spec : action.description.arguments) {
         const auto given = std::ranges::find_if(
             arguments, [&](const NamedValue& value) { return value.name == spec.name; });
         if (given == arguments.end()) {
-            if (spec.required) return refuse(spec.name, "is missing; give " + expectation(spec));
+            if (spec.required) problems.add(spec.name, "is required; give " + expectation(spec));
             if (spec.fallback) bound.emplace(spec.name, texts_of(*spec.fallback));
             continue;
         }
@@ -103,12 +135,30 @@ Result<Bound, ArgumentError> check_all(const Action& action, const Arguments& ar
         const re2::RE2* const compiled =
             pattern == action.patterns.end() ? nullptr : pattern->second.get();
         // A pattern that is declared and not there would let everything pass.
-        if (spec.pattern && compiled == nullptr) return refuse(spec.name, "can't be checked");
-        if (const auto problem = value_problem(spec, compiled, given->value)) {
-            return refuse(spec.name, *problem);
+        if (spec.pattern && compiled == nullptr) {
+            problems.add(spec.name, "can't be checked");
+        } else if (const auto problem = value_problem(spec, compiled, given->value)) {
+            const auto* const odd = std::get_if<Unsupported>(&given->value);
+            const bool could_be_left_out =
+                !spec.required && odd != nullptr && odd->what == Unusable::null;
+            problems.add(spec.name,
+                         problem->text() + (could_be_left_out ? ", or leave it out" : ""));
+        } else {
+            bound.emplace(spec.name, texts_of(given->value));
         }
-        bound.emplace(spec.name, texts_of(given->value));
     }
+    return bound;
+}
+
+Result<Bound, ArgumentError> check_all(const Action& action, const Arguments& arguments,
+                                       bool has_input) {
+    Problems problems;
+    find_strangers(action, arguments, problems);
+    Bound bound = check_values(action, arguments, problems);
+    if (has_input && action.description.input == Input::none) {
+        problems.add("input", "this action takes no standard input; leave it out");
+    }
+    if (auto wrong = std::move(problems).take()) return Unexpected(*std::move(wrong));
     return bound;
 }
 
@@ -133,10 +183,7 @@ Texts fill(const Template& element, const Bound& bound) {
 
 Result<Command, ArgumentError> bind_arguments(const Action& action, const Arguments& arguments,
                                               const std::optional<std::string>& input) {
-    POSTERN_TRY(auto bound, check_all(action, arguments));
-    if (input && action.description.input == Input::none) {
-        return refuse("input", "this action takes no standard input");
-    }
+    POSTERN_TRY(auto bound, check_all(action, arguments, input.has_value()));
 
     Command command;
     command.argv.push_back(action.program);

@@ -22,10 +22,13 @@ struct Command {
     std::vector<std::pair<std::string, std::string>> shown;
 };
 
-// For the caller, who may run the action: names the argument, the value (unless it is secret) and
-// what is allowed, e.g. `service: "sshd" is not one of nginx, php-fpm`.
+// For the caller, who may run the action: all that is wrong, one line for each argument, without a
+// newline at the end. A line names the argument, the value (unless it is secret) and what is
+// allowed, e.g. `service: "sshd" is not one of nginx, php-fpm`. First come those that the action
+// does not have, in the caller's order, then its own in the order of its file. After some 4 KiB the
+// others are only counted.
 struct ArgumentError {
-    std::string argument;
+    std::string argument;  // of the first line
     std::string message;
 };
 

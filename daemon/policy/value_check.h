@@ -10,10 +10,19 @@
 
 namespace postern::policy {
 
-// What is wrong with the value, e.g. `"sshd" is not one of nginx, php-fpm`; the value is not named
-// if the argument is secret. `pattern` is the compiled spec.pattern, null where there is none.
-std::optional<std::string> value_problem(const ArgumentSpec& spec, const re2::RE2* pattern,
-                                         const Value& value);
+// What is wrong with a value, e.g. `"abc" is not an integer`, and what to do about it where the
+// first does not say so: `give one from 1 to 500`, or `write 7` where it is plain what was meant. A
+// value that does as it says is not refused. Neither shows anything of a secret argument's value.
+struct ValueProblem {
+    std::string what;
+    std::string advice;  // empty: `what` says it
+
+    [[nodiscard]] std::string text() const { return advice.empty() ? what : what + "; " + advice; }
+};
+
+// `pattern` is the compiled spec.pattern, null where there is none.
+std::optional<ValueProblem> value_problem(const ArgumentSpec& spec, const re2::RE2* pattern,
+                                          const Value& value);
 
 // What a value must be, e.g. `one of nginx, php-fpm` or `an integer from 1 to 10`.
 std::string expectation(const ArgumentSpec& spec);

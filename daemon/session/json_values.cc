@@ -21,7 +21,10 @@ V scalar_from_json(const json& value) {
     // The strict parser has refused integers that are not exact, so unsigned ones fit.
     if (value.is_number_integer()) return value.get<std::int64_t>();
     if (value.is_boolean()) return value.get<bool>();
-    return Unsupported{};
+    if (value.is_null()) return Unsupported{Unusable::null};
+    if (value.is_number()) return Unsupported{Unusable::fraction};
+    if (value.is_object()) return Unsupported{Unusable::object};
+    return Unsupported{Unusable::list};
 }
 
 Value value_from_json(const json& value) {

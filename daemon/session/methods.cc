@@ -173,9 +173,27 @@ Taken detached(const Detached& detached) {
 
 // ---- Handlers ----
 
-Answer get_info(const Context& /*context*/, Nothing /*parameters*/) {
+std::string_view interface_of(std::string_view method) {
+    const auto dot = method.rfind('.');
+    return dot == std::string_view::npos ? std::string_view() : method.substr(0, dot);
+}
+
+bool permits(Access access, const Context& context) {
+    return access == Access::everyone || context.administrator;
+}
+
+// Whether some method of it may be called over this socket: what can't be called is not listed.
+bool serves(std::string_view interface, const Context& context) {
+    return std::ranges::any_of(methods(), [&](const Method& method) {
+        return interface_of(method.name()) == interface && permits(method.access(), context);
+    });
+}
+
+Answer get_info(const Context& context, Nothing /*parameters*/) {
     json names = json::array();
-    for (const auto& interface : protocol::interfaces()) names.push_back(interface.name);
+    for (const auto& interface : protocol::interfaces()) {
+        if (serves(interface.name, context)) names.push_back(interface.name);
+    }
     return Answered{{{"vendor", "Postern"},
                      {"product", "Postern"},
                      {"version", version},
@@ -183,9 +201,9 @@ Answer get_info(const Context& /*context*/, Nothing /*parameters*/) {
                      {"interfaces", std::move(names)}}};
 }
 
-Answer get_interface_description(const Context& /*context*/, std::string name) {
+Answer get_interface_description(const Context& context, std::string name) {
     const auto* interface = protocol::find_interface(name);
-    if (interface == nullptr) {
+    if (interface == nullptr || !serves(name, context)) {
         return Rejected{protocol::errors::interface_not_found, {{"interface", std::move(name)}}};
     }
     return Answered{{{"description", interface->text}}};
@@ -288,14 +306,8 @@ constexpr auto table = std::to_array<Method>({
      By::packet},
 });
 
-bool permits(Access access, const Context& context) {
-    return access == Access::everyone || context.administrator;
-}
-
 Rejected no_such_method(std::string_view method) {
-    const auto dot = method.rfind('.');
-    const auto interface =
-        dot == std::string_view::npos ? std::string_view() : method.substr(0, dot);
+    const auto interface = interface_of(method);
     if (!interface.empty() && protocol::find_interface(interface) == nullptr) {
         return {protocol::errors::interface_not_found, {{"interface", interface}}};
     }

@@ -7,9 +7,11 @@ import tempfile
 
 import pytest
 
+import harness
 import wire
 from harness import program, wait_until
 from identity import ALICE, run_as
+from posternctl import command, outcome
 
 pytestmark = pytest.mark.needs_root
 
@@ -61,6 +63,25 @@ def test_root_is_no_administrator_on_the_callers_socket(admin):
         with admin.guard.connect() as client:
             reply = client.call(f"org.postern.Admin.{method}")
             assert reply == {"error": "org.varlink.service.PermissionDenied", "parameters": {}}
+
+
+def test_posternctl_says_where_the_administrators_socket_is(admin):
+    for words in (["status"], ["jobs", "--all"], ["reload"], ["log-level", "debug"]):
+        done = run_as(None, command(admin.guard.socket_path, *words))
+        assert outcome(done) == (
+            126, "", f"posternctl: {admin.guard.socket_path} is a socket for callers; only the "
+            "administrator's answers this: name it with --socket PATH (posternd's --admin-socket)\n")
+
+
+def test_the_administrators_socket_serves_every_interface(admin):
+    files = {file.stem: file.read_text()
+             for file in (harness.REPOSITORY / "protocol").glob("*.varlink")}
+    with wire.WireClient(admin.path) as client:
+        info = client.call("org.varlink.service.GetInfo")["parameters"]
+        assert set(info["interfaces"]) == set(files)
+        for name, text in files.items():
+            assert client.call("org.varlink.service.GetInterfaceDescription",
+                               {"interface": name}) == {"parameters": {"description": text}}
 
 
 def test_status(admin):

@@ -88,9 +88,31 @@ def test_without_a_description_values_are_strings(folder):
     with FakeDaemon(folder, {"Describe": denied, "Run": denied, "Check": denied}) as daemon:
         for verb in ("run", "check"):
             done = ctl(daemon, verb, "web.restart", "count=3", "f=a", "f=b")
-            assert outcome(done) == (126, "", f"posternctl: {denial}\n")
+            names = denial.replace("uid 1,", "uid 1 (daemon),").replace(" 2", " 2 (bin)")
+            assert outcome(done) == (126, "", f"posternctl: {names}\n")
         assert [call["parameters"].get("arguments") for call in daemon.calls] == [
             None, {"count": "3", "f": ["a", "b"]}] * 2
+
+
+@pytest.mark.parametrize("words, meant", [
+    (["nginx"], "service=nginx"),       # one of its values
+    (["12"], "count=12"),
+    (["true"], "force=true"),
+    (["count=1", "nginx"], "service=nginx"),
+    (["service=nginx", "count=1", "x"], None),  # none is left that takes it
+    (["x y"], None),                    # of two
+])
+def test_a_word_that_is_only_a_value(folder, words, meant):
+    arguments = [ARGUMENTS[0], ARGUMENTS[1], ARGUMENTS[2]]
+    if words == ["x y"]:
+        arguments = [argument("a"), argument("b")]
+    with FakeDaemon(folder, run_script(description=described(arguments=arguments))) as daemon:
+        for verb in ("run", "check"):
+            done = ctl(daemon, verb, "web.restart", *words)
+            word = next(word for word in words if "=" not in word)
+            assert outcome(done) == (2, "", f'posternctl: "{word}": an argument is written NAME=VALUE'
+                                     + (f"; did you mean {meant}?\n" if meant else "\n"))
+        assert {call["method"] for call in daemon.calls} == {"org.postern.Actions.Describe"}
 
 
 def test_words_after_two_dashes_are_words(folder):
@@ -121,7 +143,9 @@ def test_exit_code_of_an_error(folder, name, code):
     answer = error(name, message="it is \x1b[31mso\nand so")
     with FakeDaemon(folder, {"Describe": [described()], "Run": [answer]}) as daemon:
         done = ctl(daemon, "run", "web.restart")
-        assert outcome(done) == (code, "", "posternctl: it is \\u001b[31mso\\u000aand so\n")
+        # Each wrong argument has a line; elsewhere a message is one.
+        new_line = "\nposternctl: " if name == "InvalidArgument" else "\\u000a"
+        assert outcome(done) == (code, "", f"posternctl: it is \\u001b[31mso{new_line}and so\n")
         done = ctl(daemon, "run", "--json", "web.restart")
         assert (done.returncode, json.loads(done.stdout), done.stderr) == (code, answer, b"")
 

@@ -299,7 +299,8 @@ def test_the_rules_of_paths_hold_for_it_too(guard, folder):
                f"{folder}/audit", "--socket", f"{folder}/stream"]
     if harness.IS_ROOT:
         command += ["--session-user", harness.SESSION_USER]
-    for path, reason in (("postern.dgram", "not an absolute path"),
+    for path, reason in (("postern.dgram", "not an absolute path; write it from / on, for example "
+                          "/run/postern/postern.sock"),
                          (str(guard.datagram_path),
                           f"another posternd has it (it holds {guard.datagram_path}.lock)")):
         done = run_as(None, [*command, "--datagram", path], timeout=60)

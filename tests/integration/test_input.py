@@ -101,7 +101,7 @@ def test_input_on_the_wire(guard):
         assert reply == error("org.varlink.service.InvalidParameter", parameter="inputBase64")
         assert client.call("Run", {"action": "quiet", "input": "a"}) == error(
             "InvalidArgument", action="quiet", argument="input",
-            message="input: this action takes no standard input")
+            message="input: this action takes no standard input; leave it out")
         # What is not granted is said first.
         assert client.call("Run", {"action": "absent", "input": "a"})["error"] == (
             "org.postern.Actions.NotGranted")

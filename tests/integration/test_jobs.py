@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -103,7 +104,44 @@ def test_a_job_that_could_not_be_started_says_so_again(start_guard, folder):
         assert follow(client, job) == [failed]
         assert client.call("Run", {"action": "gone", "key": "k"}) == failed
         shown = get(client, job)["parameters"]["job"]
-        assert (shown["state"], shown["message"]) == ("failed", "the program could not be started")
+        assert (shown["state"], shown["message"]) == (
+            "failed", "the program could not be started: it does not exist")
+
+
+def test_a_program_that_can_not_be_started_any_more_says_why(start_guard, folder):
+    """The caller is told the reason, but not the path; the audit has both."""
+    program, script = folder / "program", folder / "script"
+    interpreter = folder / "interpreter"
+    for path in (program, interpreter):
+        shutil.copy("/bin/true", path)
+    script.write_text(f"#!{interpreter}\n")
+    script.chmod(0o755)
+    action = {"summary": "s", "allow": EVERYONE}
+    guard = start_guard({"program": action | {"exec": [str(program)]},
+                         "script": action | {"exec": [str(script)]}})
+
+    def told(name):
+        with guard.connect(as_=ALICE) as client:
+            reply = client.call("Run", {"action": name})
+        assert reply["error"] == "org.postern.Actions.StartFailed"
+        begin = f"{name}: the program could not be started: "
+        assert reply["parameters"]["message"].startswith(begin)
+        return reply["parameters"]["message"].removeprefix(begin)
+
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Run", {"action": "script"})["parameters"]["result"]["exitCode"] == 0
+    program.chmod(0o644)
+    assert told("program") == "it is not executable"
+    assert str(program) in guard.audit()[-1]["reason"]
+    program.chmod(0o775)
+    assert told("program") == "others than its owner could change it"
+    program.unlink()
+    assert told("program") == "it does not exist"
+    interpreter.chmod(0o644)
+    assert told("script") == f"its interpreter {interpreter} is not executable"
+    interpreter.unlink()
+    assert told("script") == f"its interpreter {interpreter} does not exist"
+    assert f"{script} is started by {interpreter}" in guard.audit()[-1]["reason"]
 
 
 def test_a_job_that_ends_with_its_caller_goes_on_for_the_last_who_follows(start_guard, folder):

@@ -4,13 +4,17 @@ import contextlib
 import json
 import os
 import resource
+import select
+import socket
 import time
 
 import pytest
 
 import harness
+import identity
 from crowd import Process, flood, keep_up, pings
 from identity import ALICE, BOB, CAROL, Identity
+from posternctl import command, outcome
 from processes import connections, sessions, ticks, wakes
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -30,10 +34,17 @@ def limits(**values):
     return options
 
 
-def refused(guard, identity):
-    """Connects, and is turned away without a word."""
+def refused(guard, identity, limit="connectionsPerUser"):
+    """Connects, and is turned away with the name of the limit."""
     with guard.connect(as_=identity) as client:
-        return client.read_to_end() == b""
+        answer = client.read_to_end()
+    if not answer:
+        return False
+    assert answer.endswith(b"\0") and answer.count(b"\0") == 1
+    reply = json.loads(answer[:-1])
+    message = reply["parameters"].pop("message")
+    assert f"(limit {limit})" in message
+    return reply == {"error": "org.postern.Actions.LimitReached", "parameters": {"limit": limit}}
 
 
 def connected(guard, stack, identity):
@@ -68,6 +79,56 @@ def test_connections_of_one_user(start_guard):
         clients[0].close()
         # As soon as the session has noticed, there is room again.
         harness.wait_until(lambda: not is_refused(guard), what="room for another connection")
+
+
+def test_who_is_turned_away_reads_why_whatever_was_sent(start_guard):
+    """Unread data in the connection that the guard closes, descriptors too, and a write that fails."""
+    guard = start_guard(ACTIONS, options=limits(connectionsPerUser=1))
+    expected = None
+    with contextlib.ExitStack() as stack:
+        connected(guard, stack, ALICE)
+        for number in range(60):
+            with guard.connect(as_=ALICE) as client:
+                if number % 3 == 0:
+                    wait_for_the_end(client)
+                    with pytest.raises(BrokenPipeError):
+                        for _ in range(2):  # an error that waits is told first
+                            with contextlib.suppress(ConnectionResetError):
+                                client.send_call("Ping", PING)
+                elif number % 3 == 1:
+                    with contextlib.suppress(OSError):
+                        client.send(b"x" * 100_000)
+                else:
+                    with contextlib.suppress(OSError):
+                        socket.send_fds(client.socket, [b"{"], [0])
+                answer = client.read_to_end()
+            expected = expected or answer
+            assert answer == expected and b"connectionsPerUser" in answer, number
+
+
+def wait_for_the_end(client):
+    poll = select.poll()
+    poll.register(client.socket, 0)
+    assert poll.poll(60_000), "the guard has not closed the connection"
+
+
+def test_posternctl_says_which_limit(start_guard):
+    guard = start_guard(ACTIONS, options=limits(connectionsPerUser=1))
+    said = ("posternctl: you have too many connections to the daemon (limit connectionsPerUser); "
+            "close some of them, or try again later\n")
+    with contextlib.ExitStack() as stack:
+        connected(guard, stack, ALICE)
+        for words in (["ping"], ["list"], ["describe", "hello"], ["check", "hello"], ["whoami"],
+                      ["run", "hello"]):
+            done = identity.run_as(ALICE, command(guard.socket_path, *words))
+            assert outcome(done) == (123, "", said), words
+        for words in (["call", "org.postern.Actions.Ping", '{"ping": "x"}'],
+                      ["--json", "run", "hello"], ["--json", "list"], ["call", "--lines"]):
+            done = identity.run_as(ALICE, command(guard.socket_path, *words),
+                                   input='{"method": "org.postern.Actions.List"}\n' * 3)
+            code, out, _ = outcome(done)
+            assert (code, json.loads(out)["error"]) == (
+                123, "org.postern.Actions.LimitReached"), words
 
 
 def is_refused(guard):
@@ -111,7 +172,7 @@ def test_connections_in_all_the_least_recently_used_session_gives_way(start_guar
         assert is_open(alice[1])
         bobs_second.send_call("Run", {"action": "wait"}, more=True)
         bobs_second.read_reply()
-        assert refused(guard, BOB)
+        assert refused(guard, BOB, "connections")
         assert refusals(guard) == [(BOB.uid, "limit connections")]
 
 
@@ -127,7 +188,7 @@ def test_sessions_of_one_user(start_guard):
     first, second, third = identities(ALICE.uid, 3)
     with contextlib.ExitStack() as stack:
         busy = [connected(guard, stack, who) for who in (first, second)]
-        assert refused(guard, third)
+        assert refused(guard, third, "sessionsPerUser")
         assert refusals(guard) == [(ALICE.uid, "limit sessionsPerUser")]
         connected(guard, stack, BOB)
         busy[0].close()
@@ -165,7 +226,7 @@ def test_sessions_with_jobs_do_not_give_way(start_guard):
             client.send_call("Run", {"action": "wait"}, more=True)
             client.read_reply()
             busy.append(client)
-        assert refused(guard, ALICE)
+        assert refused(guard, ALICE, "sessions")
         assert refusals(guard) == [(ALICE.uid, "limit sessions")]
         busy[1].close()
         harness.wait_until(lambda: served(guard, ALICE), what="room for another session")
@@ -267,7 +328,8 @@ def test_without_descriptors_for_an_identity_the_connection_is_refused(start_gua
         bob = connected(guard, stack, BOB)
         before = set_descriptor_limit(guard, 1)
         # Where the kernel has no SO_PEERPIDFD, it is the session that can't be started.
-        assert refused(guard, ALICE)
+        with guard.connect(as_=ALICE) as client:
+            assert client.read_to_end() == b""
         assert bob.call("Check", {"action": "hello"}) == {"parameters": {}}
         entries = guard.wait_audit(event="connection-refused")
         assert entries[0]["reason"].endswith("Too many open files")

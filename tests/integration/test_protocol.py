@@ -63,22 +63,27 @@ def test_get_info_is_what_varlink_clients_ask_for(client):
     url = reply["parameters"].pop("url")
     assert url.startswith("https://")
     assert reply == {"parameters": {"vendor": "Postern", "product": "Postern", "version": version,
-                                    "interfaces": ["org.postern.Actions", "org.postern.Admin",
-                                                   "org.postern.Jobs", "org.varlink.service"]}}
+                                    "interfaces": ["org.postern.Actions", "org.postern.Jobs",
+                                                   "org.varlink.service"]}}
 
 
-@pytest.mark.parametrize("name", ["org.postern.Actions", "org.postern.Admin",
-                                  "org.postern.Jobs", "org.varlink.service"])
+@pytest.mark.parametrize("name", ["org.postern.Actions", "org.postern.Jobs",
+                                  "org.varlink.service"])
 def test_the_interfaces_served_are_the_files(client, name):
     text = (harness.REPOSITORY / f"protocol/{name}.varlink").read_text()
     reply = client.call("org.varlink.service.GetInterfaceDescription", {"interface": name})
     assert reply == {"parameters": {"description": text}}
 
 
-def test_every_file_is_served(client):
+def test_what_this_socket_does_not_serve_is_not_there(client):
+    """(test_admin.py has the administrator's, which serves every file.)"""
     files = {file.stem for file in (harness.REPOSITORY / "protocol").glob("*.varlink")}
     info = client.call("org.varlink.service.GetInfo")["parameters"]
-    assert set(info["interfaces"]) == files
+    assert set(info["interfaces"]) == files - {"org.postern.Admin"}
+    assert client.call("org.varlink.service.GetInterfaceDescription",
+                       {"interface": "org.postern.Admin"}) == {
+        "error": "org.varlink.service.InterfaceNotFound",
+        "parameters": {"interface": "org.postern.Admin"}}
 
 
 @pytest.mark.parametrize("method, parameters, expected", [

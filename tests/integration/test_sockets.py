@@ -44,13 +44,16 @@ def posternd(folder, *words, **kwargs):
     return done.returncode, done.stderr
 
 
+NOT_ABSOLUTE = ("not an absolute path; write it from / on, for example /run/postern/postern.sock")
+
+
 def refusal(path, reason):
     return 1, f'posternd: critical: socket "{path}": {reason}\n'
 
 
 @pytest.mark.parametrize("path, reason", [
-    ("postern.sock", "not an absolute path"),
-    ("./postern.sock", "not an absolute path"),
+    ("postern.sock", NOT_ABSOLUTE),
+    ("./postern.sock", NOT_ABSOLUTE),
     ("@postern", "abstract addresses have no owner and no mode; give an absolute path"),
     ("/run/postern-none/", "a folder, not a file; name a file in it"),
     ("/run/postern-none/s", "/run/postern-none does not exist; create it or correct the path"),
@@ -59,6 +62,22 @@ def refusal(path, reason):
 ])
 def test_an_address_that_can_not_be_bound_safely_is_refused(folder, path, reason):
     assert posternd(folder, "--socket", path) == refusal(path, reason)
+
+
+@pytest.mark.parametrize("options, said", [
+    (["--socket", "{0}/s", "--socket", "{0}/s"],
+     '--socket: "{0}/s" is given twice; give each path once'),
+    (["--socket", "{0}/s", "--socket", "{0}//./s"],
+     '--socket: "{0}//./s" is given twice; give each path once'),
+    (["--socket", "{0}/s", "--datagram", "{0}/s"],
+     '"{0}/s" is given for --socket and for --datagram; give each its own path'),
+    (["--socket", "{0}/s", "--admin-socket", "{0}/s"],
+     '"{0}/s" is given for --socket and for --admin-socket; give each its own path'),
+])
+def test_one_path_for_two_sockets(folder, options, said):
+    options = [option.format(folder) for option in options]
+    assert posternd(folder, *options) == (
+        2, f"posternd: {said.format(folder)}\nTry: posternd --help\n")
 
 
 def test_the_longest_path_that_fits_is_served(start_guard, folder):

@@ -212,7 +212,7 @@ def test_a_program_that_is_gone(host, declare):
     assert run(host, "gone")[0] == 0
     host.run("rm", "/usr/local/bin/gone")
     code, _, err = run(host, "gone")
-    assert code == 127 and err == "posternctl: gone: the program could not be started\n"
+    assert code == 127 and err == "posternctl: gone: the program could not be started: it does not exist\n"
     assert "does not exist" in records(host, "gone")[-1]["message"]
 
 

@@ -8,8 +8,7 @@ import pytest
 pytestmark = [pytest.mark.needs_root, pytest.mark.suite("trixie")]
 
 ADDRESS = "unix:/run/postern/postern.sock"
-INTERFACES = ["org.postern.Actions", "org.postern.Admin", "org.postern.Jobs",
-              "org.varlink.service"]
+INTERFACES = ["org.postern.Actions", "org.postern.Jobs", "org.varlink.service"]
 
 
 def varlinkctl(host, *words, check=True):

@@ -6,6 +6,22 @@
 #include "daemon/guard/listen/identity.h"
 
 namespace postern {
+namespace {
+
+// The lines of a message, as one sentence of a record.
+std::string in_one_line(const std::string& lines) {
+    std::string line;
+    for (const char c : lines) {
+        if (c == '\n') {
+            line += "; ";
+        } else {
+            line += c;
+        }
+    }
+    return line;
+}
+
+}  // namespace
 
 policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snapshot,
                                  const std::string& action) {
@@ -42,7 +58,7 @@ std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::A
     auto command = policy::bind_arguments(action, arguments, input);
     if (command) return std::move(*command);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action.description.name);
-    event.reason = command.error().message;
+    event.reason = in_one_line(command.error().message);
     call.audit(event);
     call.refuse(Refusal::invalid_argument, command.error().argument, command.error().message);
     return std::nullopt;

@@ -233,16 +233,16 @@ Status lint_configuration(const std::string& path, Configuration& configuration)
 }
 
 Result<mode_t> parse_mode(const std::string& text) {
+    const auto wrong = [&] {
+        return fail(in_quotes(text) +
+                    " is not a mode; give an octal one of at most 0777, for example 0660");
+    };
     mode_t mode = 0;
     for (const char digit : text) {
-        if (digit < '0' || digit > '7' || mode > 0777) {
-            return fail("mode \"" + printable(text) + "\": must be octal, e.g. 0660");
-        }
+        if (digit < '0' || digit > '7' || mode > 0777) return wrong();
         mode = mode * 8 + static_cast<mode_t>(digit - '0');
     }
-    if (text.empty() || mode > 0777) {
-        return fail("mode \"" + printable(text) + "\": must be octal, at most 0777");
-    }
+    if (text.empty() || mode > 0777) return wrong();
     return mode;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <limits>
 #include <optional>
 #include <variant>
 
@@ -74,27 +75,11 @@ constexpr auto rows = std::to_array<Row>({
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 });
 
-Result<std::uint64_t> parse(const Count& kind, std::string_view text) {
-    std::uint64_t count = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (error != std::errc{} || end != text.data() + text.size()) {
-        return fail(in_quotes(text) + " is not a whole number; give one from " +
-                    std::to_string(kind.least) + " to " + std::to_string(kind.most));
-    }
-    return count;
-}
-Result<std::uint64_t> parse(const Bytes& /*kind*/, std::string_view text) {
-    return parse_size(text);
-}
-Result<microseconds> parse(const Span& /*kind*/, std::string_view text) {
-    return parse_duration(text);
-}
-
 std::string show(const Count& /*kind*/, std::uint64_t value) {
     return std::to_string(value);
 }
 std::string show(const Bytes& kind, std::uint64_t value) {
-    if (value == 0 && !kind.unset.empty()) return std::string(kind.unset);
+    if (value == 0) return kind.unset.empty() ? "0" : std::string(kind.unset);
     return show_size(value);
 }
 std::string show(const Span& /*kind*/, microseconds value) {
@@ -102,12 +87,39 @@ std::string show(const Span& /*kind*/, microseconds value) {
 }
 
 template <typename Kind>
+std::string bounds(const Kind& kind) {
+    return "from " + show(kind, kind.least) + " to " + show(kind, kind.most);
+}
+
+Result<std::uint64_t> parse(const Count& kind, std::string_view text) {
+    std::uint64_t count = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    const bool whole = end == text.data() + text.size();
+    if (error == std::errc::result_out_of_range && whole) {
+        return std::numeric_limits<std::uint64_t>::max();
+    }
+    if (error != std::errc{} || !whole) {
+        return fail(in_quotes(text) + " is not a whole number; give one " + bounds(kind));
+    }
+    return count;
+}
+Result<std::uint64_t> parse(const Bytes& kind, std::string_view text) {
+    auto size = parse_size(text);
+    if (!size) return fail(size.error().message + ", " + bounds(kind));
+    return size;
+}
+Result<microseconds> parse(const Span& kind, std::string_view text) {
+    auto span = parse_duration(text);
+    if (!span) return fail(span.error().message + ", " + bounds(kind));
+    return span;
+}
+
+template <typename Kind>
 Status set(Limits& limits, const Kind& kind, std::string_view value) {
     const auto parsed = parse(kind, value);
     if (!parsed) return Unexpected(parsed.error());
     if (*parsed < kind.least || *parsed > kind.most) {
-        return fail(in_quotes(value) + " is out of bounds; take a value from " +
-                    show(kind, kind.least) + " to " + show(kind, kind.most));
+        return fail(in_quotes(value) + " is out of bounds; take a value " + bounds(kind));
     }
     limits.*kind.value = *parsed;
     return {};

@@ -1,9 +1,13 @@
 #include "daemon/guard/config/options.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "base/utf8.h"
 #include "base/version.h"
 
 namespace postern {
@@ -13,6 +17,41 @@ constexpr int usage_error = 2;
 
 Print usage(const std::string& message) {
     return {"posternd: " + message + "\nTry: posternd --help\n", usage_error};
+}
+
+// What is wrong with the paths, whether they come from options or from the configuration file.
+// Empty: nothing. (What is wrong with a socket's alone is said where it is bound.)
+std::string object_to_paths(const Configuration& configuration) {
+    std::vector<std::pair<std::string, std::string>> sockets;
+    for (const auto& path : configuration.sockets) sockets.emplace_back("--socket", path);
+    for (const auto& path : configuration.datagrams) sockets.emplace_back("--datagram", path);
+    if (configuration.admin_socket) {
+        sockets.emplace_back("--admin-socket", *configuration.admin_socket);
+    }
+    const auto not_absolute = [](const std::string& option, const std::string& path,
+                                 const std::string& example) {
+        return option + ": " + in_quotes(path) +
+               " is not an absolute path; write it from / on, for example " + example;
+    };
+    for (const auto& path : configuration.actions) {
+        if (!path.starts_with('/')) {
+            return not_absolute("--actions", path, "/etc/postern/actions.d");
+        }
+    }
+    if (!configuration.state.empty() && !configuration.state.starts_with('/')) {
+        return not_absolute("--state", configuration.state, "/var/lib/postern");
+    }
+    std::map<std::string, std::string> given;  // by path: by which option
+    for (const auto& [option, path] : sockets) {
+        const auto [other, first] =
+            given.emplace(std::filesystem::path(path).lexically_normal().string(), option);
+        if (first) continue;
+        return other->second == option
+                   ? option + ": " + in_quotes(path) + " is given twice; give each path once"
+                   : in_quotes(path) + " is given for " + other->second + " and for " + option +
+                         "; give each its own path";
+    }
+    return {};
 }
 
 }  // namespace
@@ -134,22 +173,18 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     for (const std::string& limit : limits) {
         const std::size_t equals = limit.find('=');
         if (equals == std::string::npos) {
-            return usage("--limit \"" + limit + "\": must be NAME=VALUE");
+            return usage("--limit: " + in_quotes(limit) +
+                         " is not NAME=VALUE; write for example sessions=64 or timeout=10min");
         }
         auto set =
             set_limit(configuration.limits, limit.substr(0, equals), limit.substr(equals + 1));
         if (!set) return usage("--limit: " + set.error().message);
     }
-    for (const std::string& folder : configuration.actions) {
-        if (folder.empty() || folder.front() != '/') {
-            return usage("--actions \"" + folder + "\": must be an absolute path");
-        }
+    if (const std::string wrong = object_to_paths(configuration); !wrong.empty()) {
+        return usage(wrong);
     }
     if (configuration.state.empty()) {
         return usage("no place for the state: give --state DIR, or set HOME");
-    }
-    if (configuration.state.front() != '/') {
-        return usage("--state \"" + configuration.state + "\": must be an absolute path");
     }
     return options;
 }

@@ -30,6 +30,7 @@ Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listener
       listeners_(std::move(listeners)),
       taker_(taker),
       only_uid_(only_uid),
+      bounds_(bounds),
       waiting_(turns, bounds,
                [this](Waiting& one) {
                    pass_on(one);
@@ -40,7 +41,7 @@ Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listener
       }) {}
 
 Acceptor::~Acceptor() {
-    waiting_.drain([this](Waiting& one) { refuse(one, "the daemon stops"); });
+    waiting_.drain([this](Waiting& one) { refuse(one, {"the daemon stops"}); });
 }
 
 Status Acceptor::start() {
@@ -87,10 +88,12 @@ void Acceptor::take(const Listener& listener, UniqueFd connection) {
     auto credentials = credentials_of(connection.get());
     if (!credentials) {
         return taker_.refuse(std::move(connection), nullptr, listener.name,
-                             credentials.error().message);
+                             {credentials.error().message});
     }
     Waiting one{std::move(connection), *credentials, &listener};
-    if (!waiting_.add(payer_of(*credentials), one)) refuse(one, "too many connections at once");
+    if (waiting_.add(payer_of(*credentials), one)) return;
+    refuse(one, {"too many connections at once",
+                 waiting_.size() >= bounds_.all ? "connections" : "connectionsPerUser"});
 }
 
 // As far as it can be told now: whose the namespace is of a uid without account is not known yet.
@@ -102,30 +105,30 @@ uid_t Acceptor::payer_of(const ucred& credentials) const {
     return caller.payer();
 }
 
-void Acceptor::refuse(Waiting& one, const std::string& reason) {
+void Acceptor::refuse(Waiting& one, const WhyRefused& why) {
     Peer peer;
     peer.caller.uid = one.credentials.uid;
     peer.caller.gid = one.credentials.gid;
     peer.caller.groups = {one.credentials.gid};
     peer.pid = one.credentials.pid;
     taker_.charge(peer.caller);
-    taker_.refuse(std::move(one.connection), &peer, one.listener->name, reason);
+    taker_.refuse(std::move(one.connection), &peer, one.listener->name, why);
 }
 
 void Acceptor::pass_on(Waiting& one) {
     const Listener& listener = *one.listener;
     auto peer = identify(one.connection.get(), one.credentials);
-    if (!peer) return refuse(one, peer.error().message);
+    if (!peer) return refuse(one, {peer.error().message});
     taker_.charge(peer->caller);
     if (only_uid_ && peer->caller.uid != *only_uid_) {
         return taker_.refuse(std::move(one.connection), &*peer, listener.name,
-                             "this guard serves uid " + std::to_string(*only_uid_) + " alone");
+                             {"this guard serves uid " + std::to_string(*only_uid_) + " alone"});
     }
     // Its file's mode says so already; a mode can be changed.
     if (listener.administrator && peer->caller.uid != only_uid_.value_or(0)) {
         return taker_.refuse(std::move(one.connection), &*peer, listener.name,
-                             "the administrator's socket serves uid " +
-                                 std::to_string(only_uid_.value_or(0)) + " alone");
+                             {"the administrator's socket serves uid " +
+                              std::to_string(only_uid_.value_or(0)) + " alone"});
     }
     taker_.admit(std::move(one.connection), *peer, listener);
 }

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -18,6 +19,12 @@
 #include "daemon/loop/turns.h"
 
 namespace postern {
+
+// Why a connection is not served.
+struct WhyRefused {
+    std::string reason;           // for the audit
+    std::string_view limit = {};  // that its client is told of; empty: it is told nothing
+};
 
 // Where connections go.
 class ConnectionTaker {
@@ -31,7 +38,7 @@ class ConnectionTaker {
     virtual void admit(UniqueFd connection, const Peer& peer, const Listener& listener) = 0;
     // `peer`: what the kernel said, if it did.
     virtual void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                        const std::string& reason) = 0;
+                        const WhyRefused& why) = 0;
 };
 
 class Acceptor {
@@ -68,7 +75,7 @@ class Acceptor {
     void take(const Listener& listener, UniqueFd connection);
     [[nodiscard]] uid_t payer_of(const ucred& credentials) const;
     void pass_on(Waiting& one);
-    void refuse(Waiting& one, const std::string& reason);
+    void refuse(Waiting& one, const WhyRefused& why);
     void pause(int error);
     void set_enabled(bool enabled);
 
@@ -76,6 +83,7 @@ class Acceptor {
     std::vector<Listener> listeners_;
     ConnectionTaker& taker_;
     std::optional<uid_t> only_uid_;
+    OwnerQueue<Waiting>::Bounds bounds_;
     OwnerQueue<Waiting> waiting_;
     std::vector<EventSource> sources_;
     Timer resume_;

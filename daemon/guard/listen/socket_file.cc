@@ -27,7 +27,11 @@ Status check_path(const std::string& path) {
     if (path.empty() || path.front() == '@' || path.front() == '\0') {
         return fail(who + "abstract addresses have no owner and no mode; give an absolute path");
     }
-    if (path.front() != '/') return fail(who + "not an absolute path");
+    if (path.front() != '/') {
+        return fail(who +
+                    "not an absolute path; write it from / on, for example "
+                    "/run/postern/postern.sock");
+    }
     if (path.back() == '/') return fail(who + "a folder, not a file; name a file in it");
     if (path.size() > longest_socket_path) {
         return fail(who + "the path has " + std::to_string(path.size()) +

@@ -1,6 +1,7 @@
 #include "daemon/guard/sessions/session_pool.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cassert>
@@ -11,12 +12,17 @@
 #include "base/limits.h"
 #include "daemon/guard/listen/refusal.h"
 #include "daemon/policy/owners.h"
+#include "model/turned_away.h"
 
 namespace postern {
 namespace {
 
 // How long its end waits for its sessions: longer than they have to leave before they are killed.
 constexpr std::chrono::seconds end_patience{4};
+
+WhyRefused of_limit(std::string_view limit) {
+    return {"limit " + std::string(limit), limit};
+}
 
 }  // namespace
 
@@ -44,8 +50,14 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer
 SessionPool::~SessionPool() = default;
 
 void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                         const std::string& reason) {
-    audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, reason);
+                         const WhyRefused& why) {
+    audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, why.reason);
+    if (const TurnedAway* const row = find_turned_away(why.limit)) {
+        const std::string reply = reply_of(*row);
+        // One that takes no byte is gone already, or there is no memory.
+        std::ignore =
+            ::send(connection.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
     closer_.refuse(std::move(connection));
 }
 
@@ -68,14 +80,15 @@ void SessionPool::admit(UniqueFd connection, const Peer& from, const Listener& l
     while (is_over() && end_marked(&uid)) {
     }
     if (is_over()) {
-        return refuse(std::move(connection), &peer, listener.name, "limit connectionsPerUser");
+        return refuse(std::move(connection), &peer, listener.name, of_limit("connectionsPerUser"));
     }
     if (connection_count_ >= limits_.connections && !evict(true, nullptr)) {
-        return refuse(std::move(connection), &peer, listener.name, "limit connections");
+        return refuse(std::move(connection), &peer, listener.name, of_limit("connections"));
     }
     SessionProcess* session = nullptr;
-    const std::string reason = find_session(key_of(peer, listener.administrator), session);
-    if (session == nullptr) return refuse(std::move(connection), &peer, listener.name, reason);
+    if (const auto why = find_session(key_of(peer, listener.administrator), session)) {
+        return refuse(std::move(connection), &peer, listener.name, *why);
+    }
     ++by_uid_[uid].connections;
     ++connection_count_;
     session->add_connection(channel::ConnectionId{++last_connection_}, std::move(connection),
@@ -104,8 +117,10 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
         return Taken::full;
     }
     SessionProcess* session = nullptr;
-    reason = find_session(key, session);
-    if (session == nullptr) return Taken::refused;
+    if (auto why = find_session(key, session)) {
+        reason = std::move(why->reason);
+        return Taken::refused;
+    }
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);
     session->add_packet(channel::ConnectionId{++last_connection_}, std::move(packet),
@@ -122,35 +137,38 @@ void SessionPool::end_those_with_packets_since(MonotonicTime since) {
     }
 }
 
-std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& session) {
+std::optional<WhyRefused> SessionPool::find_session(const SessionKey& key,
+                                                    SessionProcess*& session) {
     const uid_t uid = key.caller.payer();
     if (const auto found = by_key_.find(key); found != by_key_.end()) {
         if (found->second->serves()) {
             session = found->second;
-            return {};
+            return std::nullopt;
         }
         // What is marked makes room for its successor.
         found->second->end_now("");
     }
-    if (when_empty_) return "the daemon stops";
+    if (when_empty_) return WhyRefused{"the daemon stops"};
     const auto counted = by_uid_.find(uid);
     if (counted != by_uid_.end()) {
         const PerUid& of_uid = counted->second;
         if (of_uid.sessions >= limits_.sessions_per_user && !evict(false, &uid)) {
-            return "limit sessionsPerUser";
+            return of_limit("sessionsPerUser");
         }
         // Those that don't go away are held back by descriptors that their caller sent; that stays
         // its own affair.
-        if (of_uid.ending >= 2 * limits_.sessions_per_user) return "limit sessionsPerUser (ending)";
+        if (of_uid.ending >= 2 * limits_.sessions_per_user) {
+            return WhyRefused{"limit sessionsPerUser (ending)", "sessionsPerUser"};
+        }
     }
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
-        return "limit sessions";
+        return of_limit("sessions");
     }
     auto started =
         SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
-        return "no session: " + started.error().message;
+        return WhyRefused{"no session: " + started.error().message};
     }
     session = started->get();
     processes_.emplace(session, std::move(*started));
@@ -160,7 +178,7 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
     std::ignore = only_one;
     ++by_uid_[uid].sessions;
     spdlog::debug("session {} for uid {} started", session->pid(), uid);
-    return {};
+    return std::nullopt;
 }
 
 std::vector<CallerReport> SessionPool::report() const {

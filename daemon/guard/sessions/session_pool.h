@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,11 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.
     void admit(UniqueFd connection, const Peer& from, const Listener& listener) override;
+    // Where a limit is the reason the client is told so: one packet of constant bytes, which never
+    // blocks, and which it can read whatever it had sent. (So it is with Unix sockets: what was
+    // sent before the end is read before the error that unread data cause, unix(7), ECONNRESET.)
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                const std::string& reason) override;
+                const WhyRefused& why) override;
 
     // Sets who pays, by the snapshot in force; done for connections.
     void charge(policy::Caller& caller) const override;
@@ -88,8 +92,8 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     // Whom the session is for, among all that have the peer's ids.
     [[nodiscard]] SessionKey key_of(const Peer& peer, bool administrator) const;
-    // Empty: found or made; else the reason why there is none.
-    std::string find_session(const SessionKey& key, SessionProcess*& session);
+    // Absent: found or made; else why there is none.
+    std::optional<WhyRefused> find_session(const SessionKey& key, SessionProcess*& session);
     // Ends the session that was not used for longest: of those without a connection or, if
     // `connected`, of those without a job. False: there is none.
     bool evict(bool connected, const uid_t* uid);

@@ -14,6 +14,7 @@
 
 #include "daemon/jobs/direct/launch_job.h"
 #include "daemon/jobs/direct/proc.h"
+#include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
 
 namespace postern::jobs {
@@ -23,6 +24,18 @@ namespace {
 constexpr std::chrono::milliseconds poll_interval{50};
 // After KILL, where it is not certain that all go.
 constexpr std::chrono::seconds kill_patience{2};
+
+std::string failed_at(const launcher::Report& report) {
+    // That it is there, and its interpreter, was looked at before.
+    if (report.stage == launcher::Stage::exec && report.error == ENOENT) {
+        return "it is there, but not the dynamic loader that it needs (readelf -l shows which)";
+    }
+    if (report.stage == launcher::Stage::exec && report.error == ENOEXEC) {
+        return "it is neither a script with #! in its first line nor a program for this machine";
+    }
+    return std::strerror(report.error) + std::string(" while ") +
+           std::string(launcher::doing(report.stage));
+}
 
 std::chrono::microseconds span_of(const timeval& time) {
     return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
@@ -60,8 +73,10 @@ void DirectJob::set_state(State state) {
 
 void DirectJob::start(const policy::Action& action, const policy::Command& command) {
     timeout_ = action.description.timeout;
-    Result<Launched> launched =
-        launch_job(host().settings(), action, command, record(), output(), stdin_end());
+    const auto program = program_of(action);
+    if (!program) return fail_later(program.error());
+    Result<Launched> launched = launch_job(host().settings(), action, command, record(), output(),
+                                           program->get(), stdin_end());
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {
@@ -107,9 +122,7 @@ void DirectJob::read_control() {
         if (!report) {
             give_up({"the program could not be started", "launcher: " + report.error().message});
         } else if (report->stage != launcher::Stage::ready) {
-            const std::string what = std::string("the program could not be started: ") +
-                                     std::strerror(report->error) + " while " +
-                                     std::string(launcher::doing(report->stage));
+            const std::string what = std::string(StartFailure::cannot) + ": " + failed_at(*report);
             give_up({what, what});
         } else if (state_ == State::starting && !giving_up_) {
             release();

@@ -15,8 +15,7 @@ namespace postern::jobs {
 
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobOutput& output, int stdin_end) {
-    POSTERN_TRY(const UniqueFd program, program_of(action));
+                            const JobOutput& output, int program, int stdin_end) {
     launcher::Order order;
     order.uid = action.uid;
     order.gid = action.gid;
@@ -37,7 +36,7 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     }
     return launch(*settings.spawner,
                   {settings.launcher.get(), stdin_file.get(), output.stream(0).write_end.get(),
-                   output.stream(1).write_end.get(), order_file.get(), program.get(), procs.get()});
+                   output.stream(1).write_end.get(), order_file.get(), program, procs.get()});
 }
 
 }  // namespace postern::jobs

@@ -15,6 +15,6 @@ namespace postern::jobs {
 // is no descriptor, process or memory to be had.
 Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
                             const policy::Command& command, const Record& record,
-                            const JobOutput& output, int stdin_end);
+                            const JobOutput& output, int program, int stdin_end);
 
 }  // namespace postern::jobs

@@ -84,10 +84,8 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     // change.
     const auto program = program_of(action);
     auto stdin_file = stdin_of(command, stdin_end());
-    if (!program || !stdin_file) {
-        return fail_later({"the program could not be started",
-                           program ? stdin_file.error().message : program.error().message});
-    }
+    if (!program) return fail_later(program.error());
+    if (!stdin_file) return fail_later({StartFailure::cannot, stdin_file.error().message});
     stdin_file_ = std::move(*stdin_file);
     UnitSpec spec = unit_spec(action, command, record());
     spec.kill_grace = host().settings().kill_grace;

@@ -399,7 +399,7 @@ class Parser {
             if (!text) return;
             const auto size = parse_size(*text);
             if (!size) {
-                document_.report(*node, in_quotes(*text) + " is " + size.error().message);
+                document_.report(*node, size.error().message);
                 return;
             }
             bytes = *size;

@@ -33,7 +33,9 @@ Scalar to_scalar(const json& value) {
     if (value.is_string()) return value.get<std::string>();
     if (value.is_number_integer()) return value.get<std::int64_t>();
     if (value.is_boolean()) return value.get<bool>();
-    return Unsupported{};
+    if (value.is_null()) return Unsupported{Unusable::null};
+    if (value.is_number()) return Unsupported{Unusable::fraction};
+    return Unsupported{value.is_object() ? Unusable::object : Unusable::list};
 }
 
 Value to_value(const json& value) {
@@ -313,7 +315,7 @@ class Reader {
             ArgumentSpec one = spec_;
             one.type = ArgumentType::string;
             if (const auto problem = value_problem(one, pattern_.get(), to_value(*element.value))) {
-                document_.report(element, *problem + "; correct the value or the rule");
+                document_.report(element, problem->what + "; correct the value or the rule");
             }
         }
     }
@@ -323,7 +325,7 @@ class Reader {
         if (!node || spec_.secret) return;
         const Value value = to_value(*node->value);
         if (const auto problem = value_problem(spec_, pattern_.get(), value)) {
-            document_.report(*node, *problem + "; correct the default or the rule");
+            document_.report(*node, problem->what + "; correct the default or the rule");
         }
         spec_.fallback = value;
     }

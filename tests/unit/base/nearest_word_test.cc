@@ -11,7 +11,7 @@ namespace {
 constexpr std::array<std::string_view, 6> words = {"run",  "list",      "check",
                                                    "ping", "log-level", "status"};
 
-TEST(CtlNearestWord, ForgivesASlipOrTwo) {
+TEST(NearestWord, ForgivesASlipOrTwo) {
     EXPECT_EQ(nearest_word("list", words), "list");
     EXPECT_EQ(nearest_word("lst", words), "list");
     EXPECT_EQ(nearest_word("lists", words), "list");
@@ -24,7 +24,7 @@ TEST(CtlNearestWord, ForgivesASlipOrTwo) {
     EXPECT_EQ(nearest_word("sttauss", words), "status");
 }
 
-TEST(CtlNearestWord, DoesNotGuess) {
+TEST(NearestWord, DoesNotGuess) {
     EXPECT_EQ(nearest_word("", words), "");
     EXPECT_EQ(nearest_word("ls", words), "");
     EXPECT_EQ(nearest_word("nonsense", words), "");

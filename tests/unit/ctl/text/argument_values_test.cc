@@ -60,6 +60,35 @@ TEST(CtlArguments, ThatAreNotNameAndValueAreNamed) {
     }
 }
 
+TEST(CtlArguments, AValueWithoutANameIsOfTheOneThatItCouldBe) {
+    ActionDescription one;
+    const auto add = [&one](const char* name, ArgumentType type, ArgumentType items) {
+        ArgumentSpec spec;
+        spec.name = name;
+        spec.type = type;
+        spec.items = items;
+        one.arguments.push_back(spec);
+    };
+    const auto meant = [&one](const std::string& word, std::vector<std::string> beside = {}) {
+        beside.push_back(word);
+        return meant_by(word, beside, one);
+    };
+    EXPECT_EQ(meant("x"), "");
+    add("service", ArgumentType::string, ArgumentType::string);
+    EXPECT_EQ(meant("x y"), "service=x y");
+    EXPECT_EQ(meant("x", {"service=a"}), "");
+    one.arguments[0].values = {"nginx"};
+    EXPECT_EQ(meant("x"), "");
+    EXPECT_EQ(meant("nginx"), "service=nginx");
+    add("on", ArgumentType::boolean, ArgumentType::string);
+    add("ports", ArgumentType::list, ArgumentType::integer);
+    EXPECT_EQ(meant("true"), "on=true");
+    EXPECT_EQ(meant("80", {"ports=81"}), "ports=80");
+    add("count", ArgumentType::integer, ArgumentType::string);
+    EXPECT_EQ(meant("80"), "");
+    EXPECT_EQ(meant("80", {"count=1"}), "ports=80");
+}
+
 TEST(CtlArguments, IntegersAreWhatIsWrittenAsOne) {
     EXPECT_EQ(typed("count=0"), json({{"count", 0}}));
     EXPECT_EQ(typed("count=-7"), json({{"count", -7}}));

@@ -110,7 +110,7 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
                                  {"b", Value(std::int64_t{-7})},
                                  {"c", Value(false)},
-                                 {"", Value(Unsupported{})},
+                                 {"", Value(Unsupported{Unusable::fraction})},
                                  {"e", Value(std::vector<Scalar>{"x", std::int64_t{1}, true})}};
     return {{{}, {}, Ready{"0.1"}},
             {connection, {}, Accepted{}},
@@ -387,10 +387,14 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "a flag that is neither 0 nor 1";
     Bytes run = encode({connection, request, RunCall{"", {{"", Value(Unsupported{})}}, ""}});
     Bytes& value = run;
-    const std::size_t at = run.size() - 5;  // the key's length is behind it
+    // Behind it: what it is, the key's length, no input, no descriptors.
+    const std::size_t at = run.size() - 8;
     ASSERT_EQ(value[at], 0);
     value[at] = 5;
     EXPECT_FALSE(decode_to_guard(run).has_value()) << "a value that there is not";
+    value[at] = 0;
+    value[at + 1] = 5;
+    EXPECT_FALSE(decode_to_guard(run).has_value()) << "a kind of JSON that there is not";
     Bytes manage = encode({connection, request, ManageCall{Management::jobs, ""}});
     manage[header_size] = 4;
     EXPECT_FALSE(decode_to_guard(manage).has_value()) << "a management that there is not";

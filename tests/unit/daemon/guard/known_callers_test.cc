@@ -26,9 +26,9 @@ struct RecordingTaker final : ConnectionTaker {
         admitted.push_back(peer.caller);
     }
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
-                const std::string& reason) override {
+                const WhyRefused& why) override {
         EXPECT_TRUE(connection);
-        refused.push_back(std::to_string(peer->caller.uid) + ' ' + listener + ' ' + reason);
+        refused.push_back(std::to_string(peer->caller.uid) + ' ' + listener + ' ' + why.reason);
     }
     std::vector<policy::Caller> admitted;
     std::vector<std::string> refused;

@@ -69,10 +69,10 @@ TEST_F(JobsFollowers, WhoComesBeforeItRunsHearsWhatBecomesOfIt) {
     const auto [also, other] = follow(never);
     ASSERT_TRUE(loop_until([&] { return never->over() && also->over(); }));
     ASSERT_TRUE(also->failure);
-    EXPECT_EQ(also->failure->message, "the program could not be started");
+    EXPECT_EQ(also->failure->message, "the program could not be started: it does not exist");
     const Record record = record_of(never);
     EXPECT_EQ(record.state, RecordState::failed);
-    EXPECT_EQ(record.told, "the program could not be started");
+    EXPECT_EQ(record.told, "the program could not be started: it does not exist");
 }
 
 TEST_F(JobsFollowers, WhoHasLeftHearsNothing) {

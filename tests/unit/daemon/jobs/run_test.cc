@@ -167,7 +167,8 @@ TEST_F(JobsRun, AProgramThatIsNotSafeIsNotStarted) {
     write_path(program, "#!/bin/sh\n", 0777);
     const StoryPtr story = run(action(program), command({program}));
     ASSERT_TRUE(story->failure);
-    EXPECT_EQ(story->failure->message, "the program could not be started");
+    EXPECT_EQ(story->failure->message,
+              "the program could not be started: others than its owner could change it");
     EXPECT_THAT(story->failure->detail, HasSubstr(program));
     const Record record = record_of(story);
     EXPECT_EQ(record.state, RecordState::failed);
@@ -187,7 +188,9 @@ TEST_F(JobsRun, AnInterpreterThatIsNotSafeStartsNothing) {
     ASSERT_EQ(chmod(interpreter.c_str(), 0775), 0);
     const StoryPtr story = run(by_env, command({script}));
     ASSERT_TRUE(story->failure);
-    EXPECT_EQ(story->failure->message, "the program could not be started");
+    EXPECT_EQ(
+        story->failure->message,
+        "the program could not be started: its interpreter interpreter could be changed by others");
     EXPECT_THAT(story->failure->detail,
                 HasSubstr(script +
                           " is started by /usr/bin/env, which looks for \"interpreter\" in "

@@ -94,14 +94,16 @@ TEST(Arguments, ListsFillAsManyElementsAsTheyHave) {
     EXPECT_EQ(error_of(action, {files({x, std::string("-x")})}),
               "files: element 2: \"-x\" begins with \"-\", which this argument does not allow");
     EXPECT_EQ(error_of(action, {files({x, true})}),
-              "files: element 2: must be a string, not a boolean");
+              "files: element 2: true is not a string; write it in double quotes");
     EXPECT_EQ(error_of(action, {files({Unsupported{}})}),
-              "files: element 1: must be a string, not something else");
-    EXPECT_EQ(error_of(action, {{"files", x}}), "files: must be a list, not a string");
+              "files: element 1: the value is not a string; give one");
+    EXPECT_EQ(
+        error_of(action, {{"files", x}}),
+        "files: \"x\" is not a list; give a list of at most 3 elements, each element a string");
     EXPECT_EQ(error_of(action, {files({}), {"ports", std::vector<Scalar>{}}}),
-              "ports: must not be empty");
+              "ports: must not be empty; give a list, each element an integer from 0 to 9");
     EXPECT_EQ(error_of(action, {files({}), {"ports", std::vector<Scalar>{std::int64_t{10}}}}),
-              "ports: element 1: 10 is more than 9");
+              "ports: element 1: 10 is more than 9; give one from 0 to 9");
 }
 
 TEST(Arguments, DefaultsAndWhatIsLeftOut) {
@@ -125,24 +127,35 @@ TEST(Arguments, UnknownMissingAndDoubled) {
                     R"("service": {"type": "string", "enum": ["nginx", "php-fpm"]},
            "n": {"type": "integer", "minimum": 1, "maximum": 10})");
     const NamedValue service{"service", std::string("nginx")};
-    EXPECT_EQ(error_of(action, {}), "service: is missing; give one of nginx, php-fpm");
-    EXPECT_EQ(error_of(action, {service}), "n: is missing; give an integer from 1 to 10");
+    EXPECT_EQ(error_of(action, {}),
+              "service: is required; give one of nginx, php-fpm\n"
+              "n: is required; give an integer from 1 to 10");
+    EXPECT_EQ(error_of(action, {service}), "n: is required; give an integer from 1 to 10");
     const std::vector<std::pair<std::string, std::string>> expected = {
         {R"("type": "integer", "minimum": 3)", "an integer from 3 on"},
-        {R"("type": "integer", "maximum": 3)", "an integer up to 3"},
-        {R"("type": "integer")", "an integer"},
+        {R"("type": "integer", "maximum": 3)", "an integer from 0 to 3"},
+        {R"("type": "integer")", "an integer from 0 on"},
+        {R"("type": "integer", "allowLeadingDash": true)", "an integer"},
+        {R"("type": "integer", "allowLeadingDash": true, "maximum": 3)", "an integer up to 3"},
+        {R"("type": "string", "minLength": 2)", "a string of at least 2 bytes"},
+        {R"("type": "string", "minLength": 2, "maxLength": 2)", "a string of 2 bytes"},
+        {R"("type": "string", "minLength": 1, "maxLength": 9, "pattern": "a+")",
+         "a string of at most 9 bytes that matches a+"},
+        {R"("type": "list", "items": "boolean", "minItems": 2, "maxItems": 5)",
+         "a list of 2 to 5 elements, each element true or false"},
         {R"("type": "string", "pattern": "[a-z]+")", "a string that matches [a-z]+"},
-        {R"("type": "boolean")", "a boolean"},
+        {R"("type": "boolean")", "true or false"},
         {R"("type": "list", "items": "string")", "a list, each element a string"},
     };
     for (const auto& [spec, what] : expected) {
         EXPECT_EQ(error_of(action_with(R"("{v}")", R"("v": {)" + spec + "}"), {}),
-                  "v: is missing; give " + what);
+                  "v: is required; give " + what);
     }
-    EXPECT_EQ(error_of(action, {{"sevrice", std::string("nginx")}}),
-              "sevrice: there is no such argument; this action takes service, n");
-    EXPECT_EQ(error_of(action, {service, service}), "service: is given twice");
-    EXPECT_EQ(error_of(action, {{"a\x1b\xff", true}}),
+    const NamedValue n{"n", std::int64_t{1}};
+    EXPECT_EQ(error_of(action, {service, n, {"m", true}}),
+              "m: there is no such argument; did you mean n?");
+    EXPECT_EQ(error_of(action, {service, n, service}), "service: is given twice");
+    EXPECT_EQ(error_of(action, {service, n, {"a\x1b\xff", true}}),
               "a\\u001b\\xff: there is no such argument; this action takes service, n");
     EXPECT_EQ(error_of(action_with("", ""), {service}),
               "service: there is no such argument; this action takes none");
@@ -182,9 +195,20 @@ TEST(Arguments, Strings) {
         {R"({"type": "string", "maxLength": 3})", std::string("a\u20ac"),
          "\"a\u20ac\" is 4 bytes long, at most 3 are allowed"},
         {R"({"type": "string"})", std::string(4096, 'x'), "accepted"},
-        {R"({"type": "string"})", std::int64_t{5}, "must be a string, not an integer"},
-        {R"({"type": "string"})", Unsupported{}, "must be a string, not something else"},
-        {R"({"type": "string"})", std::vector<Scalar>{}, "must be a string, not a list"},
+        {R"({"type": "string"})", std::int64_t{5}, "5 is not a string; write it in double quotes"},
+        {R"({"type": "string", "enum": ["a", "b"]})", std::int64_t{5},
+         "5 is not a string; give one of a, b"},
+        {R"({"type": "string", "maxLength": 3})", true,
+         "true is not a string; give one of at most 3 bytes"},
+        {R"({"type": "string"})", Unsupported{Unusable::object},
+         "an object is not a string; give one"},
+        {R"({"type": "string", "required": false})", Unsupported{Unusable::null},
+         "null is not a string; give one, or leave it out"},
+        {R"({"type": "string"})", std::vector<Scalar>{},
+         "takes one value, not a list of 0; give one"},
+        {R"({"type": "string", "enum": ["a", "b"]})",
+         std::vector<Scalar>{std::string("a"), std::string("b")},
+         "takes one value, not a list of 2; give one of a, b"},
     });
     const Action action = action_with(R"("{v}")", R"("v": {"type": "string"})");
     EXPECT_EQ(
@@ -195,17 +219,18 @@ TEST(Arguments, Strings) {
 // Empty or absent values of what is required are refused, unless the file declares otherwise.
 TEST(Arguments, EmptyValues) {
     expect_rows({
-        {R"({"type": "string"})", std::string(), "must not be empty"},
-        {R"({"type": "string", "required": false})", std::string(), "must not be empty"},
+        {R"({"type": "string"})", std::string(), "must not be empty; give one"},
+        {R"({"type": "string", "required": false})", std::string(), "must not be empty; give one"},
         {R"({"type": "string", "minLength": 0})", std::string(), "accepted"},
-        {R"({"type": "string", "enum": ["a"]})", std::string(), "must not be empty"},
-        {R"({"type": "list", "items": "string"})", std::vector<Scalar>{}, "must not be empty"},
+        {R"({"type": "string", "enum": ["a"]})", std::string(), "must not be empty; give one of a"},
+        {R"({"type": "list", "items": "string"})", std::vector<Scalar>{},
+         "must not be empty; give a list, each element a string"},
         {R"({"type": "list", "items": "string", "minItems": 2})",
          std::vector<Scalar>{std::string("a")}, "has 1 element, at least 2 are needed"},
         {R"({"type": "list", "items": "string", "minItems": 0})", std::vector<Scalar>{},
          "accepted"},
         {R"({"type": "list", "items": "string"})", std::vector<Scalar>{std::string()},
-         "element 1: must not be empty"},
+         "element 1: must not be empty; give one"},
     });
 }
 
@@ -221,9 +246,9 @@ TEST(Arguments, LeadingDash) {
          "\"--help\" begins with \"-\", which this argument does not allow"},
         {R"({"type": "string", "allowLeadingDash": true})", std::string("-rf"), "accepted"},
         {R"({"type": "integer"})", std::int64_t{-1},
-         "-1 begins with \"-\", which this argument does not allow"},
+         "-1 begins with \"-\", which this argument does not allow; give one from 0 on"},
         {R"({"type": "integer", "maximum": 5})", std::int64_t{-1},
-         "-1 begins with \"-\", which this argument does not allow"},
+         "-1 begins with \"-\", which this argument does not allow; give one from 0 to 5"},
         {R"({"type": "integer", "minimum": -5})", std::int64_t{-5}, "accepted"},
         {R"({"type": "integer", "allowLeadingDash": true})", std::int64_t{-5}, "accepted"},
     });
@@ -249,15 +274,36 @@ TEST(Arguments, ForbiddenCharacters) {
 
 TEST(Arguments, IntegersAndBooleans) {
     expect_rows({
-        {R"({"type": "integer", "minimum": 1})", std::int64_t{0}, "0 is less than 1"},
-        {R"({"type": "integer", "maximum": 9})", std::int64_t{10}, "10 is more than 9"},
+        {R"({"type": "integer", "minimum": 1})", std::int64_t{0},
+         "0 is less than 1; give one from 1 on"},
+        {R"({"type": "integer", "maximum": 9})", std::int64_t{10},
+         "10 is more than 9; give one from 0 to 9"},
         {R"({"type": "integer", "minimum": 1, "maximum": 1})", std::int64_t{1}, "accepted"},
-        {R"({"type": "integer"})", std::string("5"), "must be an integer, not a string"},
-        {R"({"type": "integer"})", true, "must be an integer, not a boolean"},
-        {R"({"type": "integer"})", Unsupported{}, "must be an integer, not something else"},
+        {R"({"type": "integer"})", true, "true is not an integer; give one from 0 on"},
+        {R"({"type": "integer", "allowLeadingDash": true})", true,
+         "true is not an integer; give one, such as 7"},
+        {R"({"type": "integer", "required": false})", Unsupported{Unusable::null},
+         "null is not an integer; give one from 0 on, or leave it out"},
+        {R"({"type": "integer"})", Unsupported{Unusable::null},
+         "null is not an integer; give one from 0 on"},
+        {R"({"type": "integer", "maximum": 9})", Unsupported{Unusable::fraction},
+         "a number with a fraction or an exponent is not an integer; give one from 0 to 9, in "
+         "digits alone"},
+        {R"({"type": "integer"})", Unsupported{Unusable::object},
+         "an object is not an integer; give one from 0 on"},
         {R"({"type": "boolean"})", false, "accepted"},
-        {R"({"type": "boolean"})", std::string("true"), "must be a boolean, not a string"},
-        {R"({"type": "boolean"})", std::int64_t{1}, "must be a boolean, not an integer"},
+        {R"({"type": "boolean"})", std::string("yes"),
+         "\"yes\" is not a boolean; give true or false"},
+        {R"({"type": "boolean"})", std::string("TRUE"),
+         "\"TRUE\" is not a boolean; give true or false"},
+        {R"({"type": "boolean"})", std::string("true"),
+         "\"true\" is a string, not a boolean; write it without quotes"},
+        {R"({"type": "boolean"})", std::int64_t{1}, "1 is not a boolean; give true or false"},
+        {R"({"type": "boolean"})", Unsupported{Unusable::fraction},
+         "a number with a fraction or an exponent is not a boolean; give true or false"},
+        {R"({"type": "list", "items": "integer"})",
+         std::vector<Scalar>{std::string("a"), std::int64_t{1}, Unsupported{Unusable::list}},
+         "element 1: \"a\" is not an integer; give one from 0 on; element 3 is wrong too"},
     });
 }
 
@@ -268,6 +314,82 @@ TEST(Arguments, LongEnumsAreCutInMessages) {
         action_with(R"("{v}")", R"("v": {"type": "string", "enum": [)" + values + "]}");
     const std::string error = error_of(action, {{"v", std::string("x")}});
     EXPECT_TRUE(error.ends_with("v18, v19 and 5 more")) << error;
+}
+
+// Text where an integer is wanted, as posternctl sends what it can't make one. What the message
+// says to write is taken.
+TEST(Arguments, IntegersWrittenInOtherWays) {
+    const char* const size = R"({"type": "integer", "minimum": 1, "maximum": 500})";
+    const char* const any = R"({"type": "integer", "allowLeadingDash": true})";
+    expect_rows({
+        {size, std::string("abc"), "\"abc\" is not an integer; give one from 1 to 500"},
+        {size, std::string(), "\"\" is not an integer; give one from 1 to 500"},
+        {size, std::string("5.5"), "\"5.5\" is not an integer; give one from 1 to 500"},
+        {size, std::string("\u0663"), "\"\u0663\" is not an integer; give one from 1 to 500"},
+        {size, std::string("1_000"), "\"1_000\" is not an integer; give one from 1 to 500"},
+        {size, std::string("5 6"), "\"5 6\" is not an integer; give one from 1 to 500"},
+        {size, std::string("inf"), "\"inf\" is not an integer; give one from 1 to 500"},
+        {size, std::string("0x"), "\"0x\" is not an integer; give one from 1 to 500"},
+        {size, std::string("--5"), "\"--5\" is not an integer; give one from 1 to 500"},
+        {size, std::string("007"), "\"007\" is not an integer; write 7"},
+        {size, std::string("+5"), "\"+5\" is not an integer; write 5"},
+        {size, std::string(" 5"), "\" 5\" is not an integer; write 5"},
+        {size, std::string("5.0"), "\"5.0\" is not an integer; write 5"},
+        {size, std::string("0x10"), "\"0x10\" is not an integer; write 16"},
+        {size, std::string("1e2"), "\"1e2\" is not an integer; write 100"},
+        // What would be refused in its turn is not advised.
+        {size, std::string("1e3"), "\"1e3\" is not an integer; give one from 1 to 500"},
+        {size, std::string("-007"), "\"-007\" is not an integer; give one from 1 to 500"},
+        {any, std::string("-007"), "\"-007\" is not an integer; write -7"},
+        {any, std::string("-0"), "\"-0\" is a string, not an integer; write it without quotes"},
+        {any, std::string("1e300"), "\"1e300\" is not an integer; give one, such as 7"},
+        {size, std::string("5"), "\"5\" is a string, not an integer; write it without quotes"},
+        {size, std::string("501"), "501 is more than 500; give one from 1 to 500"},
+        {size, std::string("9007199254740993"),
+         "\"9007199254740993\" is beyond 2^53; give one from 1 to 500"},
+        {any, std::string("-9007199254740993"),
+         "\"-9007199254740993\" is beyond 2^53; give one from -9007199254740992 to "
+         "9007199254740992"},
+        {R"({"type": "integer"})", std::string("123456789012345678901234567890"),
+         "\"123456789012345678901234567890\" is beyond 2^53; give one from 0 to "
+         "9007199254740992"},
+    });
+}
+
+// All that is wrong in one message, in an order that does not depend on the caller: what the action
+// does not have, then its arguments as its file has them.
+TEST(Arguments, AllThatAreWrongAreSaid) {
+    const Action action =
+        action_with(R"("{service}", "{size}", "{on}")",
+                    R"("service": {"type": "string", "enum": ["nginx", "php-fpm"]},
+           "size": {"type": "integer", "minimum": 1, "maximum": 500},
+           "on": {"type": "boolean"})");
+    const NamedValue size{"size", std::string("abc")};
+    const NamedValue on{"on", std::string("yes")};
+    const NamedValue odd{"servce", std::string("nginx")};
+    const std::string expected =
+        "servce: there is no such argument; did you mean service?\n"
+        "service: is required; give one of nginx, php-fpm\n"
+        "size: \"abc\" is not an integer; give one from 1 to 500\n"
+        "on: \"yes\" is not a boolean; give true or false";
+    EXPECT_EQ(error_of(action, {odd, on, size}), expected);
+    EXPECT_EQ(error_of(action, {size, odd, on}), expected);
+}
+
+TEST(Arguments, WhatIsSaidHasABound) {
+    std::string declared;
+    std::string elements;
+    Arguments arguments;
+    for (int i = 0; i < 200; ++i) {
+        const std::string name = "argument" + std::to_string(i);
+        elements += (i > 0 ? ", \"{" : "\"{") + name + "}\"";
+        declared += (i > 0 ? ", \"" : "\"") + name + R"(": {"type": "integer", "default": 1})";
+        arguments.push_back({name, std::string(4096, '\x7f')});
+    }
+    const std::string error = error_of(action_with(elements, declared), arguments);
+    EXPECT_LT(error.size(), 6000U);
+    EXPECT_TRUE(error.starts_with("argument0: ")) << error;
+    EXPECT_TRUE(error.ends_with(" more are wrong")) << error;
 }
 
 // A secret reaches the job's standard input and nothing else: no command line, no record, no error.
@@ -300,7 +422,14 @@ TEST(Arguments, SecretsStayHidden) {
               "password: the value contains U+000A, which no argument may");
     EXPECT_EQ(
         error_of(action, {user, {"password", std::string("hunter")}, {"pin", std::int64_t{1234}}}),
-        "pin: the value is more than 9");
+        "pin: the value is more than 9; give one from 0 to 9");
+    const auto with_pin = [&](const char* pin) {
+        return error_of(action,
+                        {user, {"password", std::string("hunter")}, {"pin", std::string(pin)}});
+    };
+    EXPECT_EQ(with_pin("007"), "pin: the value is not an integer; give one from 0 to 9");
+    EXPECT_EQ(with_pin("7"), "pin: the value is a string, not an integer; write it without quotes");
+    EXPECT_EQ(with_pin("9007199254740993"), "pin: the value is beyond 2^53; give one from 0 to 9");
 }
 
 TEST(Arguments, AnEmptyStandardInputIsNotNone) {
@@ -355,7 +484,7 @@ TEST(Arguments, Input) {
     const auto refused = bind_arguments(action_with("", ""), {}, "given");
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().argument, "input");
-    EXPECT_EQ(refused.error().message, "input: this action takes no standard input");
+    EXPECT_EQ(refused.error().message, "input: this action takes no standard input; leave it out");
 }
 
 }  // namespace

@@ -378,12 +378,28 @@ std::string without_cut_back(const std::string& conversation) {
     }
     return left;
 }
+// Two things were said otherwise: that callers' sockets have the administrator's interface, all of
+// whose methods they refuse; and to send large integers as strings, which no integer argument may
+// be.
+std::string as_it_is_said_now(std::string conversation) {
+    const std::array<std::pair<std::string_view, std::string_view>, 2> changes = {
+        {{R"("org.postern.Actions","org.postern.Admin",)", R"("org.postern.Actions",)"},
+         {"send numbers of that size as strings",
+          "give one from -9007199254740992 to 9007199254740992"}}};
+    for (const auto& [before, now] : changes) {
+        for (auto at = conversation.find(before); at != std::string::npos;
+             at = conversation.find(before, at + now.size())) {
+            conversation.replace(at, before.size(), now);
+        }
+    }
+    return conversation;
+}
 std::string without_numbers(const std::string& conversation) {
     return std::regex_replace(conversation, std::regex("\n! ([a-z ]+) #[0-9]+"), "\n! $1");
 }
 
 TEST_P(GoldenBefore, IsStillWhatTheSessionSays) {
-    const std::string expected = without_cut_back(read_path(GetParam()));
+    const std::string expected = as_it_is_said_now(without_cut_back(read_path(GetParam())));
     ASSERT_FALSE(expected.empty());
     EXPECT_EQ(without_numbers(Conversation().hold(expected)), without_numbers(expected));
 }

@@ -182,6 +182,27 @@ TEST(Dispatch, TheAdministratorsMethodsAreThoseOfAdmin) {
     }
 }
 
+// What can't be called over a socket is not named there.
+TEST(Dispatch, NamesTheInterfacesThatASocketServes) {
+    Called call;
+    const auto interfaces = [&] {
+        const Answer answer = call("org.varlink.service.GetInfo", json::object());
+        return std::get<Answered>(answer).parameters.at("interfaces");
+    };
+    const json admin = {{"interface", "org.postern.Admin"}};
+    const std::string description = "org.varlink.service.GetInterfaceDescription";
+    EXPECT_EQ(interfaces(),
+              json({"org.postern.Actions", "org.postern.Jobs", "org.varlink.service"}));
+    const Answer refused = call(description, admin);
+    ASSERT_TRUE(std::holds_alternative<Rejected>(refused));
+    EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.InterfaceNotFound");
+    EXPECT_EQ(std::get<Rejected>(refused).parameters, admin);
+    call.administrator = true;
+    EXPECT_EQ(interfaces(), json({"org.postern.Actions", "org.postern.Admin", "org.postern.Jobs",
+                                  "org.varlink.service"}));
+    EXPECT_TRUE(std::holds_alternative<Answered>(call(description, admin)));
+}
+
 TEST(Dispatch, SaysWhatThereIsNot) {
     Called call;
     const auto error = [&](std::string_view method) {
@@ -205,14 +226,15 @@ TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
     Called call;
     const json parameters = json::parse(
         R"({"action":"x","arguments":{"s":"t","i":-3,"b":true,"l":["a",1,false,[],null],"o":{},"f":1.5,"n":null}})");
-    const Arguments expected = {{"b", Value(true)},
-                                {"f", Value(Unsupported{})},
-                                {"i", Value(std::int64_t{-3})},
-                                {"l", Value(std::vector<Scalar>{"a", std::int64_t{1}, false,
-                                                                Unsupported{}, Unsupported{}})},
-                                {"n", Value(Unsupported{})},
-                                {"o", Value(Unsupported{})},
-                                {"s", Value("t")}};
+    const Arguments expected = {
+        {"b", Value(true)},
+        {"f", Value(Unsupported{Unusable::fraction})},
+        {"i", Value(std::int64_t{-3})},
+        {"l", Value(std::vector<Scalar>{"a", std::int64_t{1}, false, Unsupported{Unusable::list},
+                                        Unsupported{Unusable::null}})},
+        {"n", Value(Unsupported{Unusable::null})},
+        {"o", Value(Unsupported{Unusable::object})},
+        {"s", Value("t")}};
     const Answer run = call("org.postern.Actions.Run", parameters);
     ASSERT_TRUE(asks<RunCall>(run));
     EXPECT_EQ(asked<RunCall>(run).action, "x");

@@ -199,10 +199,27 @@ TEST_F(ConfigurationTest, TheCommandLineWinsOverTheFile) {
 TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
     write("{}");
     const std::vector<std::pair<std::vector<std::string>, std::string>> rows = {
-        {{"--socket-mode", "9"}, "--socket-mode: mode \"9\": must be octal, e.g. 0660"},
-        {{"--limit", "sessions"}, "--limit \"sessions\": must be NAME=VALUE"},
-        {{"--actions", "x"}, "--actions \"x\": must be an absolute path"},
-        {{"--state", "x"}, "--state \"x\": must be an absolute path"},
+        {{"--socket-mode", "9"},
+         "--socket-mode: \"9\" is not a mode; give an octal one of at most 0777, for example 0660"},
+        {{"--socket-mode", ""},
+         "--socket-mode: \"\" is not a mode; give an octal one of at most 0777, for example 0660"},
+        {{"--socket-mode", "1777"},
+         "--socket-mode: \"1777\" is not a mode; give an octal one of at most 0777, for example "
+         "0660"},
+        {{"--jobs", "systemctl"},
+         "--jobs: \"systemctl\" is not known; use auto, systemd or direct"},
+        {{"--limit", "sessions"},
+         "--limit: \"sessions\" is not NAME=VALUE; write for example sessions=64 or timeout=10min"},
+        {{"--actions", "x"},
+         "--actions: \"x\" is not an absolute path; write it from / on, for example "
+         "/etc/postern/actions.d"},
+        {{"--state", "x"},
+         "--state: \"x\" is not an absolute path; write it from / on, for example "
+         "/var/lib/postern"},
+        {{"--socket", "/run/a", "--socket", "/run/./a"},
+         "--socket: \"/run/./a\" is given twice; give each path once"},
+        {{"--socket", "/run/a", "--datagram", "/run/a"},
+         "\"/run/a\" is given for --socket and for --datagram; give each its own path"},
         {{"--json"}, "--json goes with --check or --lint"},
     };
     for (const auto& [arguments, message] : rows) {

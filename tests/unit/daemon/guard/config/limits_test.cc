@@ -125,11 +125,40 @@ TEST(Limits, SayWhatIsWrong) {
               "storedOutputPerUser, storedOutputTotal, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
               "limit timeout: \"soon\" is not a span of time; write for example 30s, 5min, "
-              "\"1h 30min\" or a number of seconds");
+              "\"1h 30min\" or a number of seconds, from 1ms to 30d");
     EXPECT_EQ(
         set_limit(limits, "storedOutput", "much").error().message,
         "limit storedOutput: \"much\" is not a size; write for example 64MiB, 32K or a number "
-        "of bytes");
+        "of bytes, from 4 KiB to 1 TiB");
+}
+
+// Whatever is wrong: the value, and what may be. Nothing is said twice.
+TEST(Limits, SayWhatIsValidWhateverIsGiven) {
+    for (const auto& [name, value] : show_limits(Limits{})) {
+        for (const std::string given :
+             {"abc", "-1", "1G", "5m", "", "1.5", "99999999999999999999", "1e3"}) {
+            Limits limits;
+            const auto set = set_limit(limits, name, given);
+            if (set) continue;
+            const std::string message = set.error().message;
+            const std::string quoted = '"' + given + '"';
+            EXPECT_TRUE(message.starts_with("limit " + name + ": " + quoted + " is ")) << message;
+            EXPECT_EQ(message.find(quoted, message.find(quoted) + 1), std::string::npos) << message;
+            const std::size_t from = message.rfind("from ");
+            ASSERT_NE(from, std::string::npos) << message;
+            // What it says may be given, can be.
+            const std::size_t to = message.rfind(" to ");
+            EXPECT_TRUE(set_limit(limits, name, message.substr(from + 5, to - from - 5)))
+                << message;
+            EXPECT_TRUE(set_limit(limits, name, message.substr(to + 4))) << message;
+        }
+    }
+    Limits limits;
+    EXPECT_EQ(set_limit(limits, "timeout", "5m").error().message,
+              "limit timeout: \"5m\" is not a span of time; write 5min, from 1ms to 30d");
+    EXPECT_EQ(set_limit(limits, "sessions", "99999999999999999999").error().message,
+              "limit sessions: \"99999999999999999999\" is out of bounds; take a value from 1 to "
+              "16384");
 }
 
 }  // namespace

@@ -59,10 +59,11 @@ class AcceptorTest : public testing::Test, public ConnectionTaker {
         now_ += std::chrono::milliseconds(1);
     }
     void refuse(UniqueFd /*connection*/, const Peer* peer, const std::string& listener,
-                const std::string& reason) override {
+                const WhyRefused& why) override {
         EXPECT_NE(peer, nullptr);
         EXPECT_EQ(listener, "the listener");
-        refused_.push_back(reason);
+        refused_.push_back(why.reason);
+        limits_.emplace_back(why.limit);
     }
 
     void connect(std::size_t count) {
@@ -86,6 +87,7 @@ class AcceptorTest : public testing::Test, public ConnectionTaker {
     std::vector<UniqueFd> clients_;
     int admitted_ = 0;
     std::vector<std::string> refused_;
+    std::vector<std::string> limits_;  // that those were told of
     std::unique_ptr<Acceptor> acceptor_;
 };
 
@@ -123,6 +125,7 @@ TEST_F(AcceptorTest, RefusesWhatIsTooMuchAtOnce) {
     EXPECT_EQ(acceptor_->waiting(), most_waiting);
     EXPECT_THAT(refused_,
                 ElementsAre("too many connections at once", "too many connections at once"));
+    EXPECT_THAT(limits_, Each("connectionsPerUser"));
 }
 
 TEST_F(AcceptorTest, WhatWasAcceptedGoesOnWhenItStops) {
@@ -142,6 +145,7 @@ TEST_F(AcceptorTest, WhatStillWaitsAtItsEndIsRefused) {
     acceptor_.reset();
     EXPECT_EQ(refused_.size(), 3U);
     EXPECT_THAT(refused_, Each("the daemon stops"));
+    EXPECT_THAT(limits_, Each(""));
     EXPECT_EQ(admitted_, 0);
 }
 

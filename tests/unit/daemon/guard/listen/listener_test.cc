@@ -137,7 +137,9 @@ TEST_F(ListenerTest, LeavesAForeignStaleSocketAlone) {
 }
 
 TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
-    EXPECT_EQ(error_of("run/s"), "socket \"run/s\": not an absolute path");
+    EXPECT_EQ(error_of("run/s"),
+              "socket \"run/s\": not an absolute path; write it from / on, for example "
+              "/run/postern/postern.sock");
     EXPECT_EQ(error_of("@abstract"),
               "socket \"@abstract\": abstract addresses have no owner and no mode; give an "
               "absolute path");

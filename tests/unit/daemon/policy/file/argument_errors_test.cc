@@ -107,8 +107,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "\"required\" or \"default\""},
         {with_argument(R"({"type": "string", "required": false, "default": "x"})"), "accepted"},
         {with_argument(R"({"type": "string", "default": 5})"),
-         "/f.json:2:31: arguments.v.default: must be a string, not an integer; correct the default "
-         "or the rule"},
+         "/f.json:2:31: arguments.v.default: 5 is not a string; correct the default or the rule"},
         {with_argument(R"({"type": "string", "default": ""})"),
          "/f.json:2:31: arguments.v.default: must not be empty; correct the default or the rule"},
         {with_argument(R"({"type": "string", "enum": ["a"], "default": "b"})"),
@@ -117,11 +116,11 @@ TEST(ArgumentErrors, EverySpecification) {
         {with_argument(R"({"type": "integer", "minimum": 1, "default": 0})"),
          "/f.json:2:46: arguments.v.default: 0 is less than 1; correct the default or the rule"},
         {with_argument(R"({"type": "list", "items": "string", "default": ["a", 1]})"),
-         "/f.json:2:48: arguments.v.default: element 2: must be a string, not an integer; correct "
-         "the default or the rule"},
+         "/f.json:2:48: arguments.v.default: element 2: 1 is not a string; correct the default or "
+         "the rule"},
         {with_argument(R"({"type": "string", "default": {"a": 1}})"),
-         "/f.json:2:31: arguments.v.default: must be a string, not something else; correct the "
-         "default or the rule"},
+         "/f.json:2:31: arguments.v.default: an object is not a string; correct the default or the "
+         "rule"},
     });
     EXPECT_EQ(error_of(R"({"summary": "s", "allow": [], "arguments": {"v":
 {"type": "list", "items": "string", "secret": true}}, "exec": ["/usr/bin/true", "{v}"]})"),

@@ -84,7 +84,7 @@ TEST_P(Examples, Resize) {
               (Texts{"/usr/bin/printf", "%s\\n", "resize volume data to 20 GiB",
                      "while it is in use: true", "a", "b"}));
     EXPECT_EQ(argv("resize", {{"volume", std::string("data")}, {"size", std::int64_t{501}}}),
-              Texts{"size: 501 is more than 500"});
+              Texts{"size: 501 is more than 500; give one from 1 to 500"});
 }
 
 INSTANTIATE_TEST_SUITE_P(OwnAndUser, Examples, testing::Bool());
