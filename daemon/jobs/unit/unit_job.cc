@@ -260,20 +260,18 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
         // A signal finds nobody before.
         if (cause_) terminate();
     }
-    if (state_ == State::watching && is_final(*state) && !lingers_) {
+    if (state_ == State::watching && is_final(*state)) {
         kill_timer_.disarm();
+        const bool failed = state->active == "failed";
         // What else it started goes on until the unit is stopped; a unit that has failed is, by
         // systemd itself, as soon as its process has: how many were ended then nobody can tell.
-        lingers_ = !cause_ && state->active != "failed" && left_behind() > 0;
-        if (lingers_) {
+        if (!lingers_ && !cause_ && !failed && left_behind() > 0) {
+            lingers_ = true;
             arm(linger_timer_, unit_lingering_time);
-        } else {
-            process_ended();
         }
-    } else if (lingers_ && state->active == "failed") {
-        process_ended();
+        if (!lingers_ || failed) return process_ended();
     }
-    if (state_ != State::ended && again_) look();
+    if (again_) look();
 }
 
 std::size_t UnitJob::left_behind() {
@@ -297,6 +295,7 @@ void UnitJob::process_ended() {
     }
     if (last_.active == "failed") return gone();
     services_.stop(record().unit);
+    if (again_) look();
 }
 
 // Nothing of it runs any more. Where no final state was seen somebody else has stopped it.
