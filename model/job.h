@@ -78,6 +78,8 @@ struct JobResult {
     // Of the main process and its waited-for children (getrusage(2), RUSAGE_CHILDREN's way).
     std::chrono::microseconds cpu{};
     std::uint64_t max_resident_kib = 0;
+    // Processes that it left in the background, and that were ended with it.
+    std::uint32_t ended_processes = 0;
     // Of stdout and stderr, where its end could not be kept: from this byte on it is lost.
     std::array<std::optional<std::uint64_t>, 2> lost_from{};
     friend bool operator==(const JobResult&, const JobResult&) = default;

@@ -37,7 +37,9 @@ Result<JobEnd> decode_job_end(const nlohmann::json& result) {
                 number_in<std::int64_t>(result, "stdoutLostFrom", 0, highest_offset));
     POSTERN_TRY(const auto err,
                 number_in<std::int64_t>(result, "stderrLostFrom", 0, highest_offset));
-    return JobEnd{*outcome, code, signal, {out, err}};
+    POSTERN_TRY(const auto ended,
+                number_in<std::int64_t>(result, "endedProcesses", 0, highest_offset));
+    return JobEnd{*outcome, code, signal, {out, err}, ended.value_or(0)};
 }
 
 std::string signal_text(int signal) {
@@ -45,6 +47,13 @@ std::string signal_text(int signal) {
     auto text = std::to_string(signal);
     if (name != nullptr) text += std::string(" (") + name + ")";
     return text;
+}
+
+std::string describe_ended_processes(std::string_view action, const JobEnd& end) {
+    if (end.ended_processes == 0) return {};
+    return printable(action) + ": " + std::to_string(end.ended_processes) +
+           (end.ended_processes == 1 ? " background process was" : " background processes were") +
+           " ended with the job";
 }
 
 std::string describe_job_end(std::string_view action, std::string_view job, const JobEnd& end,

@@ -19,6 +19,8 @@ struct JobEnd {
     std::optional<int> signal;     // 1 to 64
     // Of stdout and stderr: the daemon could not keep what came from this byte on.
     std::array<std::optional<std::int64_t>, 2> lost_from{};
+    // Processes that it left in the background, and that were ended with it.
+    std::int64_t ended_processes = 0;
 };
 
 // The error says which field is not what the interface promises.
@@ -28,6 +30,9 @@ Result<JobEnd> decode_job_end(const nlohmann::json& result);
 // itself: its exit code says all. `time_seconds`: the action's timeout, where it is known.
 std::string describe_job_end(std::string_view action, std::string_view job, const JobEnd& end,
                              std::optional<long> time_seconds);
+
+// The same of what it left in the background. Empty: nothing was ended with it.
+std::string describe_ended_processes(std::string_view action, const JobEnd& end);
 
 // "15 (TERM)"; "34" where the signal has no name.
 std::string signal_text(int signal);

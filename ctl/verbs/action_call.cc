@@ -23,6 +23,8 @@ namespace postern::ctl {
 namespace {
 
 constexpr std::string_view describe = "org.postern.Actions.Describe";
+// The same for Describe, Check and Run: to ask again would only be a second refusal in the audit.
+constexpr std::string_view not_granted = "org.postern.Actions.NotGranted";
 
 void take_description(ActionCall& call, const protocol::Reply& reply) {
     if (is_turned_away(reply)) {
@@ -30,6 +32,7 @@ void take_description(ActionCall& call, const protocol::Reply& reply) {
         return;
     }
     call.looked_up = true;
+    if (reply.error == not_granted) call.refusal = reply;
     const auto* action = field(reply.parameters, "action");
     if (!reply.error.empty() || action == nullptr) return;
     // One that can't be understood (of a newer daemon, perhaps) is as good as none.

@@ -21,7 +21,10 @@ Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
         none.sent = false;  // not the one that counts
         return Unexpected(report(none, name + " was not started"));
     }
-    if (call.refusal) return Unexpected(report(target, *call.refusal));
+    if (call.refusal) {
+        peer.close();
+        return Unexpected(report(target, *call.refusal));
+    }
     POSTERN_TRY(auto parameters, parameters_of(call));
     POSTERN_TRY(const auto there, put_input(call, parameters, -1));
     if (!there) return Unexpected(Failed{exit_code::interrupted});

@@ -16,7 +16,10 @@ Result<nlohmann::json, Failed> check(const Target& target, ActionCall& call) {
         peer.close();
         return Unexpected(report(found.error()));
     }
-    if (call.refusal) return Unexpected(report(target, *call.refusal));
+    if (call.refusal) {
+        peer.close();
+        return Unexpected(report(target, *call.refusal));
+    }
     POSTERN_TRY(const auto parameters, parameters_of(call));
     return peer.ask("org.postern.Actions.Check", parameters);
 }

@@ -145,6 +145,7 @@ Result<int, NoReply> Running::converse() {
         if (call_.refusal) return report(target_, *call_.refusal).code;
         fruitful_ = true;
     }
+    if (call_.refusal) return report(target_, *call_.refusal).code;
     auto parameters = parameters_of(call_);
     if (!parameters) return parameters.error().code;
     if (job_.empty()) {
@@ -402,8 +403,10 @@ int Running::finished(const nlohmann::json& parameters) {
     if (call_.description && call_.description->timeout.count() > 0) {
         seconds = std::chrono::floor<std::chrono::seconds>(call_.description->timeout).count();
     }
-    const auto line = describe_job_end(call_.action, job_, *end, seconds);
-    if (!line.empty() && !json_) complain(line);
+    for (const auto& line : {describe_job_end(call_.action, job_, *end, seconds),
+                             describe_ended_processes(call_.action, *end)}) {
+        if (!line.empty() && !json_) complain(line);
+    }
     for (std::size_t which = 0; which < streams.size(); ++which) {
         const auto& from = end->lost_from.at(which);
         if (!from) continue;

@@ -47,7 +47,7 @@ void fields(A& archive, T& m) {
         archive(m.job, m.action, m.state, m.created, m.result, m.message);
     } else if constexpr (std::is_same_v<S, JobResult>) {
         archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib,
-                m.lost_from[0], m.lost_from[1]);
+                m.ended_processes, m.lost_from[0], m.lost_from[1]);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
                 m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum,

@@ -18,30 +18,33 @@ namespace {
 constexpr std::size_t most_of_a_map = 4;
 constexpr std::size_t most_answers = 4096;
 
-bool has_account(uid_t uid) {
+// The name of its account; absent: it has none.
+std::optional<std::string> account_name(uid_t uid) {
     // On a thread of its own an exception would end the guard.
     try {
         const auto found = find_user(uid);
-        return found && found->has_value();
+        const std::optional<Account> user = found ? *found : std::nullopt;
+        if (user) return user->name;
     } catch (const std::exception&) {
-        return false;
     }
+    return std::nullopt;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<KnownCallers>> KnownCallers::create(sd_event* event, ConnectionTaker& next) {
-    std::unique_ptr<KnownCallers> made(new KnownCallers(event, next));
+Result<std::unique_ptr<KnownCallers>> KnownCallers::create(sd_event* event, ConnectionTaker& next,
+                                                           AccountNames& names) {
+    std::unique_ptr<KnownCallers> made(new KnownCallers(event, next, names));
     auto worker = Accounts::create(
-        event, [](uid_t uid) { return std::optional(std::pair(uid, has_account(uid))); },
+        event, [](uid_t uid) { return std::optional(std::pair(uid, account_name(uid))); },
         [raw = made.get()](const auto& answers) { raw->on_answers(answers); });
     if (!worker) return fail("accounts: " + worker.error().message);
     made->accounts_ = std::move(*worker);
     return made;
 }
 
-KnownCallers::KnownCallers(sd_event* event, ConnectionTaker& next)
-    : next_(next), timer_(event, [this] { on_timeout(); }) {}
+KnownCallers::KnownCallers(sd_event* event, ConnectionTaker& next, AccountNames& names)
+    : next_(next), names_(names), timer_(event, [this] { on_timeout(); }) {}
 
 std::vector<uid_t> KnownCallers::unlisted(const policy::Caller& caller) const {
     std::vector<uid_t> uids;
@@ -110,11 +113,13 @@ void KnownCallers::refuse(UniqueFd connection, const Peer* peer, const std::stri
     next_.refuse(std::move(connection), peer, listener, why);
 }
 
-void KnownCallers::on_answers(const std::vector<std::pair<uid_t, bool>>& answered) {
+void KnownCallers::on_answers(
+    const std::vector<std::pair<uid_t, std::optional<std::string>>>& answered) {
     const auto now = Clock::now();
-    for (const auto& [uid, there_is] : answered) {
-        const Clock::duration time = there_is ? Clock::duration(positive_time) : negative_time;
-        answers_[uid] = {there_is, now + time};
+    for (const auto& [uid, name] : answered) {
+        const Clock::duration time = name ? Clock::duration(positive_time) : negative_time;
+        answers_[uid] = {name.has_value(), now + time};
+        names_.learn(uid, name.value_or(""));
     }
     for (auto one = waiting_.begin(); one != waiting_.end();) {
         if (!is_answered(one->peer.caller)) {

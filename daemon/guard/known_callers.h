@@ -17,12 +17,14 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/guard/audit/account_names.h"
 #include "daemon/guard/listen/acceptor.h"
 #include "daemon/guard/listen/identity.h"
 #include "daemon/guard/listen/listener.h"
@@ -42,8 +44,10 @@ class KnownCallers final : public ConnectionTaker {
     static constexpr std::chrono::minutes positive_time{10};
     static constexpr std::chrono::seconds negative_time{10};
 
-    // `next` outlives it. Errors: no descriptor or thread to be had.
-    static Result<std::unique_ptr<KnownCallers>> create(sd_event* event, ConnectionTaker& next);
+    // `next` and `names`, which learns what those accounts are called, outlive it. Errors: no
+    // descriptor or thread to be had.
+    static Result<std::unique_ptr<KnownCallers>> create(sd_event* event, ConnectionTaker& next,
+                                                        AccountNames& names);
     // Does not wait for a look-up that goes on.
     ~KnownCallers() override = default;
     KnownCallers(const KnownCallers&) = delete;
@@ -63,7 +67,7 @@ class KnownCallers final : public ConnectionTaker {
 
   private:
     using Clock = std::chrono::steady_clock;
-    using Accounts = Worker<uid_t, std::pair<uid_t, bool>>;
+    using Accounts = Worker<uid_t, std::pair<uid_t, std::optional<std::string>>>;
     struct Answer {
         bool has_account = false;
         Clock::time_point until;
@@ -73,18 +77,19 @@ class KnownCallers final : public ConnectionTaker {
         Peer peer;
         const Listener* listener = nullptr;
     };
-    KnownCallers(sd_event* event, ConnectionTaker& next);
+    KnownCallers(sd_event* event, ConnectionTaker& next, AccountNames& names);
     // Those of the caller's uids that have to be asked about.
     [[nodiscard]] std::vector<uid_t> unlisted(const policy::Caller& caller) const;
     [[nodiscard]] bool is_answered(const policy::Caller& caller) const;
     [[nodiscard]] bool is_full(uid_t payer) const;
     void ask(uid_t uid);
     void pass_on(UniqueFd connection, Peer peer, const Listener& listener);
-    void on_answers(const std::vector<std::pair<uid_t, bool>>& answered);
+    void on_answers(const std::vector<std::pair<uid_t, std::optional<std::string>>>& answered);
     void on_timeout();
 
     std::unique_ptr<Accounts> accounts_;
     ConnectionTaker& next_;
+    AccountNames& names_;
     policy::SnapshotPtr snapshot_;
     std::map<uid_t, Answer> answers_;
     std::list<Waiting> waiting_;

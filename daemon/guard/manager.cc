@@ -214,7 +214,7 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     for (Listener& listener : listeners) {
         (listener.datagram ? packets : streams).push_back(std::move(listener));
     }
-    POSTERN_TRY(known_callers_, KnownCallers::create(event_.get(), *pool_));
+    POSTERN_TRY(known_callers_, KnownCallers::create(event_.get(), *pool_, audit_->names()));
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
         event_.get(), turns_->turns(), std::move(streams), *known_callers_,
@@ -484,6 +484,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);
     known_callers_->set_snapshot(snapshot);
+    audit_->names().set_snapshot(snapshot);
 }
 
 int Manager::run() {

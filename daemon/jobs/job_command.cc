@@ -32,12 +32,20 @@ std::string told_of(const OpenError& error) {
 std::vector<std::string> environment_of(const policy::Action& action, const Record& record) {
     std::vector<std::pair<std::string, std::string>> variables;
     for (const auto& variable : action.environment) {
-        if (!variable.first.starts_with("POSTERN_")) variables.push_back(variable);
+        if (!policy::is_set_by_guard(variable.first, action.sudo_compatible)) {
+            variables.push_back(variable);
+        }
     }
     variables.emplace_back("POSTERN_ACTION", action.description.name);
     variables.emplace_back("POSTERN_JOB", record.job.text());
-    variables.emplace_back("POSTERN_UID", std::to_string(record.requester.uid));
-    variables.emplace_back("POSTERN_GID", std::to_string(record.requester.gid));
+    const auto add_caller = [&](const std::string& prefix) {
+        variables.emplace_back(prefix + "UID", std::to_string(record.requester.uid));
+        variables.emplace_back(prefix + "GID", std::to_string(record.requester.gid));
+        const std::string& user = record.requester.user;
+        if (!user.empty()) variables.emplace_back(prefix + "USER", user);
+    };
+    add_caller("POSTERN_");
+    if (action.sudo_compatible) add_caller("SUDO_");
     std::ranges::sort(variables);
     std::vector<std::string> texts;
     texts.reserve(variables.size());

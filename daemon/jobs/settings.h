@@ -19,6 +19,8 @@ struct Settings {
     std::string runtime_folder;
     // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
     std::string systemd_socket;
+    // Where the cgroups of systemd's units are (cgroup2).
+    std::string cgroup_root = "/sys/fs/cgroup";
     Spawner* spawner = nullptr;  // outlives all jobs
     UniqueFd launcher;           // the program postern-launcher, opened when the guard started
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL

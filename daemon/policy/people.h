@@ -48,6 +48,10 @@ struct People {
     // ascending.
     std::map<gid_t, std::vector<uid_t>> members;
     uid_t last_system_uid = 999;
+    // What those that are listed, or that a rule names, are called. For readers: nothing is decided
+    // by it. Of several with one id the first, as in getpwuid(3).
+    std::map<uid_t, std::string> user_names;
+    std::map<gid_t, std::string> group_names;
     // For the administrator: ranges that are not safe, and what a deny rule can't do.
     std::vector<std::string> warnings;
 

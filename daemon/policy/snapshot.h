@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -76,6 +77,7 @@ struct Action {
     // HOME, USER, LOGNAME, SHELL come from the account, PATH and LANG are fixed, then what the file
     // declares; complete but for the POSTERN_* variables, sorted by name, each name once.
     std::vector<std::pair<std::string, std::string>> environment;
+    bool sudo_compatible = false;  // the job has SUDO_UID, SUDO_GID and SUDO_USER too
     std::string working_directory = "/";
     bool merge_stderr = false;  // "stderr": "stdout"
     // Bytes to be kept of each stream. Absent: as the limit storedOutput says.
@@ -85,6 +87,11 @@ struct Action {
     // Of the file, which is in force all the same. FILE:LINE:COLUMN: what.
     std::vector<std::string> warnings;
 };
+
+// Whether a variable of this name says who called, so that no file may set it.
+constexpr bool is_set_by_guard(std::string_view name, bool sudo_compatible) {
+    return name.starts_with("POSTERN_") || (sudo_compatible && name.starts_with("SUDO_"));
+}
 
 // What is not in force, and why.
 struct BadFile {

@@ -155,6 +155,7 @@ json result_json(const JobResult& result) {
     const auto put = [&object](const char* key, const std::optional<std::uint64_t>& from) {
         if (from) object[key] = *from;
     };
+    if (result.ended_processes > 0) object["endedProcesses"] = result.ended_processes;
     put("stdoutLostFrom", result.lost_from[0]);
     put("stderrLostFrom", result.lost_from[1]);
     return object;

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
+
+#include "daemon/guard/audit/audit_change.h"
+#include "daemon/guard/audit/audit_message.h"
 
 namespace postern {
 namespace {
@@ -14,39 +18,6 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
 // Groups that one record names; a caller may have 65,536.
 constexpr std::size_t most_groups_told = 64;
-// Names in each list of what a load has changed.
-constexpr std::size_t most_actions_told = 32;
-
-struct ChangeRow {
-    const char* key;  // of JSON; with "Count" behind it how many there are, where not all are told
-    const char* field;  // of the journal
-    std::vector<std::string> policy::Change::* names;
-};
-constexpr std::array<ChangeRow, 4> change_rows = {{
-    {"added", "POSTERN_ADDED", &policy::Change::added},
-    {"changed", "POSTERN_CHANGED", &policy::Change::changed},
-    {"removed", "POSTERN_REMOVED", &policy::Change::removed},
-    {"off", "POSTERN_OFF", &policy::Change::off},
-}};
-
-std::vector<std::string> first_of(const std::vector<std::string>& names) {
-    const auto told = static_cast<std::ptrdiff_t>(std::min(names.size(), most_actions_told));
-    return {names.begin(), names.begin() + told};
-}
-
-// "a, b and 3 more", "a b ..." where `for_people` is false.
-std::string in_one_line(const std::vector<std::string>& names, bool for_people) {
-    std::string text;
-    for (const std::string& name : first_of(names)) {
-        text += (text.empty() ? "" : for_people ? ", " : " ") + name;
-    }
-    if (names.size() > most_actions_told) {
-        text += for_people ? " and " + std::to_string(names.size() - most_actions_told) + " more"
-                           : " ...";
-    }
-    return text;
-}
-
 // What each kind is called, and its entry in systemd/postern.catalog (journald.conf(5),
 // MESSAGE_ID): never changed, since administrators search and filter by both.
 struct KindRow {
@@ -138,6 +109,7 @@ OrderedJson to_json(const JobResult& result) {
     json["endedAt"] = usec_of(result.ended);
     json["cpuMicroseconds"] = result.cpu.count();
     json["maxResidentKiB"] = result.max_resident_kib;
+    if (result.ended_processes > 0) json["endedProcesses"] = result.ended_processes;
     return json;
 }
 
@@ -155,48 +127,24 @@ OrderedJson to_json(const std::vector<AuditArgument>& arguments) {
     return json;
 }
 
-std::string summary(const AuditEvent& event, std::uint64_t count) {
-    std::string text = name(event.kind);
-    if (count > 0) text += ": " + std::to_string(count) + " more within 10 s";
-    if (!event.action.empty()) text += ": " + event.action;
-    if (!event.job.empty()) text += ", job " + event.job;
-    if (event.caller != nullptr) {
-        const policy::Caller& caller = *event.caller;
-        text += ", by uid " + std::to_string(caller.uid);
-        if (caller.payer() != caller.uid) text += " of uid " + std::to_string(caller.payer());
-        text += " pid " + std::to_string(event.pid);
+// Of POSTERN_STATUS alone nobody could tell which of both it is.
+template <typename Put>
+void put_status(Put put, const JobResult& result) {
+    if (result.by_signal) {
+        const char* const name = ::sigabbrev_np(result.status);
+        put("POSTERN_SIGNAL", name != nullptr ? name : std::to_string(result.status));
+    } else if (result.outcome == Outcome::exited) {
+        put("POSTERN_EXIT_CODE", std::to_string(result.status));
     }
-    if (event.result) text += ": " + describe(*event.result);
-    if (event.kind == AuditEvent::Kind::disk_full ||
-        event.kind == AuditEvent::Kind::disk_has_room) {
-        text += ": " + event.place;
+    if (result.ended_processes > 0) {
+        put("POSTERN_ENDED_PROCESSES", std::to_string(result.ended_processes));
     }
-    if (event.change != nullptr) {
-        const char* separator = ": ";
-        for (const ChangeRow& row : change_rows) {
-            const auto& names = event.change->*row.names;
-            if (names.empty()) continue;
-            text += std::exchange(separator, "; ") + std::string(row.key) + ' ' +
-                    in_one_line(names, true);
-        }
-    }
-    if (!event.reason.empty()) text += ": " + event.reason;
-    if (!event.rule.empty()) text += " (" + event.rule + " at " + event.place + ")";
-    return text;
 }
 
 }  // namespace
 
-std::string describe(const JobResult& result) {
-    std::string text = result.by_signal ? "signal " : "exit code ";
-    text += std::to_string(result.status);
-    if (result.outcome == Outcome::lost) return "lost";
-    if (result.outcome == Outcome::exited || result.outcome == Outcome::signaled) return text;
-    return text + " (" + std::string(outcome_name(result.outcome)) + ")";
-}
-
 std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_point time,
-                       std::uint64_t count) {
+                       std::uint64_t count, const AccountNames& names) {
     OrderedJson json;
     json["time"] = timestamp(time);
     json["event"] = name(event.kind);
@@ -205,11 +153,19 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
         json["of"] = name(event.kind);
         json["count"] = count;
     }
+    const auto put = [&json](const char* key, const std::string& value) {
+        if (!value.empty()) json[key] = value;
+    };
     if (event.caller != nullptr) {
         const policy::Caller& caller = *event.caller;
         json["uid"] = caller.uid;
-        if (caller.payer() != caller.uid) json["owner"] = caller.payer();
+        put("user", names.user(caller.uid));
+        if (caller.payer() != caller.uid) {
+            json["owner"] = caller.payer();
+            put("ownerUser", names.user(caller.payer()));
+        }
         json["gid"] = caller.gid;
+        put("group", names.group(caller.gid));
         if (!caller.groups.empty()) {
             const std::size_t named = std::min(caller.groups.size(), most_groups_told);
             json["groups"] = std::vector<gid_t>(
@@ -219,9 +175,6 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
         if (event.pid > 0) json["pid"] = event.pid;
         if (event.unit) json["unit"] = *event.unit;
     }
-    const auto put = [&json](const char* key, const std::string& value) {
-        if (!value.empty()) json[key] = value;
-    };
     put("listener", event.listener);
     put("action", event.action);
     put("rule", event.rule);
@@ -235,22 +188,22 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
     for (const ChangeRow& row : change_rows) {
         if (event.change == nullptr || (event.change->*row.names).empty()) continue;
         const auto& names = event.change->*row.names;
-        json[row.key] = first_of(names);
+        json[row.key] = first_actions_of(names);
         if (names.size() > most_actions_told) json[row.key + std::string("Count")] = names.size();
     }
     return dump(json);
 }
 
-AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
+AuditFields audit_fields(const AuditEvent& event, std::uint64_t count, const AccountNames& names) {
     AuditFields fields;
     const auto put = [&fields](const char* key, const std::string& value) {
         if (!value.empty()) fields.emplace_back(key, escaped(value));
     };
-    put("MESSAGE", summary(event, count));
-    put("PRIORITY", priority(event.kind));
-    put("SYSLOG_IDENTIFIER", "posternd");
     const KindRow& kind =
         count > 0 ? denials_summed : kinds.at(static_cast<std::size_t>(event.kind));
+    fields.emplace_back("MESSAGE", audit_message(name(event.kind), event, count, names));
+    put("PRIORITY", priority(event.kind));
+    put("SYSLOG_IDENTIFIER", "posternd");
     put("MESSAGE_ID", kind.message_id);
     put("POSTERN_EVENT", kind.name);
     if (count > 0) {
@@ -260,8 +213,13 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     if (event.caller != nullptr) {
         const policy::Caller& caller = *event.caller;
         put("POSTERN_UID", std::to_string(caller.uid));
-        if (caller.payer() != caller.uid) put("POSTERN_OWNER", std::to_string(caller.payer()));
-        put("POSTERN_GID", std::to_string(event.caller->gid));
+        put("POSTERN_USER", names.user(caller.uid));
+        if (caller.payer() != caller.uid) {
+            put("POSTERN_OWNER", std::to_string(caller.payer()));
+            put("POSTERN_OWNER_USER", names.user(caller.payer()));
+        }
+        put("POSTERN_GID", std::to_string(caller.gid));
+        put("POSTERN_GROUP", names.group(caller.gid));
         put("POSTERN_PID", std::to_string(event.pid));
         put("POSTERN_UNIT", event.unit.value_or(""));
     }
@@ -273,9 +231,10 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count) {
     if (event.result) {
         put("POSTERN_OUTCOME", std::string(outcome_name(event.result->outcome)));
         put("POSTERN_STATUS", std::to_string(event.result->status));
+        put_status(put, *event.result);
     }
     for (const ChangeRow& row : change_rows) {
-        if (event.change != nullptr) put(row.field, in_one_line(event.change->*row.names, false));
+        if (event.change != nullptr) put(row.field, field_of(event.change->*row.names));
     }
     if (event.kind == AuditEvent::Kind::job_started) {
         fields.emplace_back("POSTERN_ARGUMENTS", dump(to_json(event.arguments)));
@@ -312,8 +271,8 @@ bool Audit::write(const AuditEvent& event) {
 }
 
 bool Audit::record(const AuditEvent& event, std::uint64_t count) {
-    const std::string line = audit_json(event, std::chrono::system_clock::now(), count);
-    if (!sink_->write(line, audit_fields(event, count), room_of(event.kind))) {
+    const std::string line = audit_json(event, std::chrono::system_clock::now(), count, names_);
+    if (!sink_->write(line, audit_fields(event, count, names_), room_of(event.kind))) {
         ++lost_;
         return false;
     }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/guard/audit/account_names.h"
 #include "daemon/guard/audit/audit_arguments.h"
 #include "daemon/guard/audit/audit_sink.h"
 #include "daemon/guard/audit/denial_window.h"
@@ -72,12 +73,15 @@ class Audit {
     bool write(const AuditEvent& event);
 
     [[nodiscard]] const char* sink_name() const { return sink_->name(); }
+    // What its records call users and groups.
+    [[nodiscard]] AccountNames& names() { return names_; }
 
   private:
     bool record(const AuditEvent& event, std::uint64_t count);
     void sum_up();
 
     std::unique_ptr<AuditSink> sink_;
+    AccountNames names_;
     DenialWindow denials_;
     Timer timer_;
     std::uint64_t lost_ = 0;  // records that could not be written since the last that could
@@ -85,10 +89,8 @@ class Audit {
 
 // The record as it is written: exposed for tests.
 std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_point time,
-                       std::uint64_t count);
-std::vector<std::pair<std::string, std::string>> audit_fields(const AuditEvent& event,
-                                                              std::uint64_t count);
-// How a job ended, in words for log and audit: "exit code 3", "signal 15 (timeout)".
-std::string describe(const JobResult& result);
+                       std::uint64_t count, const AccountNames& names = {});
+AuditFields audit_fields(const AuditEvent& event, std::uint64_t count,
+                         const AccountNames& names = {});
 
 }  // namespace postern

@@ -102,6 +102,7 @@ class CallContext {
     [[nodiscard]] AuditEvent event(AuditEvent::Kind kind, const std::string& action) const;
     // As Audit::write().
     bool audit(const AuditEvent& event) { return audit_.write(event); }
+    [[nodiscard]] const AccountNames& names() const { return audit_.names(); }
 
   private:
     Origin origin_;

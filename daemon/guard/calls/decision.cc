@@ -35,7 +35,7 @@ policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snap
     // The same words whether it exists or not.
     call.refuse(Refusal::not_granted, action,
                 '"' + printable(action) + "\" does not exist or is not granted to you (" +
-                    describe(call.caller(), call.origin().unit) + ")");
+                    describe(call.caller(), call.origin().unit, call.names()) + ")");
     return verdict;
 }
 

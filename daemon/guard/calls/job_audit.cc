@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "daemon/guard/audit/audit_message.h"
 #include "daemon/jobs/job_manager.h"
 
 namespace postern {
@@ -26,13 +27,18 @@ bool JobAudit::write(AuditEvent event, const jobs::Record& job) {
     return audit_.write(event);
 }
 
+// In the log too, but where that would be the same journal.
+void JobAudit::tell(bool recorded, const std::string& what) {
+    const bool is_there = recorded && std::string_view(audit_.sink_name()) == "journal";
+    spdlog::log(is_there ? spdlog::level::debug : spdlog::level::warn, "{}", what);
+}
+
 void JobAudit::resumed(const jobs::Record& job) {
     spdlog::info("job {} of {}, started before this daemon, is resumed", job.job.text(),
                  job.action);
 }
 
 void JobAudit::lost(const jobs::Record& job) {
-    spdlog::warn("job {} of {} is lost: the daemon that ran it died", job.job.text(), job.action);
     policy::Caller caller;
     caller.uid = job.requester.uid;
     caller.paid_by = job.requester.paid_by;
@@ -41,15 +47,18 @@ void JobAudit::lost(const jobs::Record& job) {
     event.caller = &caller;
     event.action = job.action;
     event.job = job.job.text();
-    audit_.write(event);
+    const bool recorded = audit_.write(event);
+    tell(recorded,
+         "job " + job.job.text() + " of " + job.action + " is lost: the daemon that ran it died");
 }
 
 void JobAudit::start_failed(const jobs::Record& job, const jobs::StartFailure& failure) {
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_not_started;
     event.reason = failure.detail;
-    write(std::move(event), job);
-    spdlog::warn("job {} of {} was not started: {}", job.job.text(), job.action, failure.detail);
+    const bool recorded = write(std::move(event), job);
+    tell(recorded,
+         "job " + job.job.text() + " of " + job.action + " was not started: " + failure.detail);
 }
 
 void JobAudit::ended(const jobs::Record& job) {
@@ -57,8 +66,12 @@ void JobAudit::ended(const jobs::Record& job) {
     AuditEvent event;
     event.kind = lost ? AuditEvent::Kind::job_lost : AuditEvent::Kind::job_ended;
     if (!lost) event.result = job.result;
-    if (!write(std::move(event), job)) spdlog::error("job {} ended: not audited", job.job.text());
-    spdlog::info("job {} of {} ended: {}", job.job.text(), job.action, describe(job.result));
+    const bool recorded = write(std::move(event), job);
+    // Once is enough.
+    if (!recorded) {
+        spdlog::error("job {} of {} ended: {}; this can't be recorded in the audit", job.job.text(),
+                      job.action, describe(job.result));
+    }
 }
 
 // Newer jobs of the same user take the place of older ones all the time.

@@ -33,6 +33,7 @@ class JobAudit final : public jobs::Observer {
   private:
     // What is the same in all that is written of how it ended. Forgets its caller.
     bool write(AuditEvent event, const jobs::Record& job);
+    void tell(bool recorded, const std::string& what);
     void write_of_disk(AuditEvent::Kind kind, const std::string& path, const std::string& reason);
 
     Audit& audit_;

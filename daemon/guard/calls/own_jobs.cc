@@ -16,6 +16,7 @@ jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jo
                               call.origin().unit,
                               key};
     requester.paid_by = caller.paid_by;
+    requester.user = call.names().user(caller.uid);
     return requester;
 }
 

@@ -39,6 +39,7 @@ OrderedJson to_json(const policy::Action& action) {
             {"group", name_of_group(action.gid)},
             {"groups", action.groups},
             {"timeoutMicroseconds", action.timeout.count()},
+            {"sudoCompatible", action.sudo_compatible},
             {"rules", rules},
             {"warnings", action.warnings}};
 }
@@ -53,6 +54,7 @@ void print(const policy::Action& action) {
             std::printf("  %s (%s)\n", printable(rule.text).c_str(), printable(rule.place).c_str());
         }
     }
+    if (action.sudo_compatible) std::printf("  sets SUDO_UID, SUDO_GID and SUDO_USER\n");
     if (action.allow.empty()) std::printf("  nobody may run it\n");
 }
 

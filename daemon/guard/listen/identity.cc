@@ -230,12 +230,13 @@ std::optional<std::string> unit_of_cgroup(std::string_view path) {
     return std::nullopt;
 }
 
-std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit) {
+std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit,
+                     const AccountNames& names) {
     constexpr std::size_t most_named = 32;
     std::string text =
-        "uid " + std::to_string(caller.uid) + ", gid " + std::to_string(caller.gid) + ", groups";
+        names.uid_text(caller.uid) + ", gid " + names.gid_text(caller.gid) + ", groups";
     for (std::size_t i = 0; i < caller.groups.size() && i < most_named; ++i) {
-        text += ' ' + std::to_string(caller.groups[i]);
+        text += ' ' + names.gid_text(caller.groups[i]);
     }
     if (caller.groups.size() > most_named) {
         text += " and " + std::to_string(caller.groups.size() - most_named) + " more";

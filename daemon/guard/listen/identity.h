@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "daemon/guard/audit/account_names.h"
 #include "daemon/policy/verdict.h"
 
 namespace postern {
@@ -65,7 +66,9 @@ bool units_are_known();
 // name is systemd's escape (cg_escape() in its src/basic/cgroup-util.c) and is taken off.
 std::optional<std::string> unit_of_cgroup(std::string_view path);
 
-// For messages to the caller: `uid 1000, gid 1000, groups 27 1000`; at most 32 groups are named.
-std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit);
+// For messages to the caller: `uid 1000 (ada), gid 1000 (ada), groups 27 (sudo) 1000 (ada)`, names
+// where they are known; at most 32 groups are named.
+std::string describe(const policy::Caller& caller, const std::optional<std::string>& unit,
+                     const AccountNames& names = {});
 
 }  // namespace postern

@@ -167,7 +167,7 @@ std::optional<WhyRefused> SessionPool::find_session(const SessionKey& key,
     auto started =
         SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
     if (!started) {
-        spdlog::error("session for uid {}: {}", uid, started.error().message);
+        spdlog::error("session for {}: {}", audit_.names().uid_text(uid), started.error().message);
         return WhyRefused{"no session: " + started.error().message};
     }
     session = started->get();
@@ -210,8 +210,8 @@ bool SessionPool::evict(bool connected, const uid_t* uid) {
         if (oldest == nullptr || session->last_used() < oldest->last_used()) oldest = session;
     }
     if (oldest == nullptr) return false;
-    spdlog::info("session {} of uid {} is evicted: a limit is reached", oldest->pid(),
-                 oldest->caller()->uid);
+    spdlog::info("session {} of {} is evicted: a limit is reached", oldest->pid(),
+                 audit_.names().uid_text(oldest->caller()->uid));
     oldest->end_now("");
     return true;
 }
@@ -268,7 +268,8 @@ void SessionPool::session_ended(SessionProcess& session) {
 void SessionPool::session_gone(SessionProcess& session, const std::string& failure) {
     const policy::Caller& caller = *session.caller();
     if (!failure.empty()) {
-        spdlog::warn("session {} of uid {} ended: {}", session.pid(), caller.uid, failure);
+        spdlog::warn("session {} of {} ended: {}", session.pid(),
+                     audit_.names().uid_text(caller.uid), failure);
         AuditEvent event;
         event.kind = AuditEvent::Kind::session_failed;
         event.caller = &caller;

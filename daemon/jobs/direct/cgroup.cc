@@ -17,7 +17,7 @@
 
 #include "base/io.h"
 #include "daemon/jobs/direct/proc.h"
-#include "host/directory.h"
+#include "host/cgroup_processes.h"
 
 namespace postern::jobs {
 namespace {
@@ -54,23 +54,10 @@ std::string unescape(std::string_view text) {
     return plain;
 }
 
-std::vector<std::string> subfolders(const std::string& folder) {
-    std::vector<std::string> paths;
-    const Directory open(opendir(folder.c_str()));
-    if (!open) return paths;
-    while (const dirent* entry = readdir(open.get())) {
-        const std::string_view name(static_cast<const char*>(entry->d_name));
-        if (entry->d_type != DT_DIR || name == "." || name == "..") continue;
-        std::string& path = paths.emplace_back(folder);
-        path.append("/").append(name);
-    }
-    return paths;
-}
-
 // A job that runs as root may have made cgroups below its own.
 bool remove_tree(const std::string& folder) {
     if (rmdir(folder.c_str()) == 0 || errno == ENOENT) return true;
-    for (const std::string& inner : subfolders(folder)) remove_tree(inner);
+    for (const std::string& inner : cgroups_below(folder)) remove_tree(inner);
     return rmdir(folder.c_str()) == 0;
 }
 
@@ -106,7 +93,7 @@ bool lists_process(const std::string& folder, pid_t pid) {
 bool signal_all(const CgroupPlace& place, const std::string& folder, pid_t main,
                 std::initializer_list<int> signals) {
     bool had_main = false;
-    for (const std::string& inner : subfolders(folder)) {
+    for (const std::string& inner : cgroups_below(folder)) {
         had_main = signal_all(place, inner, main, signals) || had_main;
     }
     const auto text = read_file(folder + "/cgroup.procs", procs_bytes);
@@ -262,6 +249,10 @@ bool Cgroup::kill() {
 
 bool Cgroup::empty() const {
     return !is_populated(place_.folder);
+}
+
+std::size_t Cgroup::count() const {
+    return count_processes(place_.folder, main_);
 }
 
 std::string Cgroup::watched_file() const {

@@ -56,6 +56,7 @@ class Cgroup final : public Processes {
     void terminate() override;
     bool kill() override;
     [[nodiscard]] bool empty() const override;
+    [[nodiscard]] std::size_t count() const override;
     [[nodiscard]] std::string watched_file() const override;
     [[nodiscard]] bool kill_is_certain() const override { return true; }
     void remove() override;

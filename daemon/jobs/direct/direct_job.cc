@@ -22,6 +22,9 @@ namespace {
 
 // Where no file tells when the last process is gone.
 constexpr std::chrono::milliseconds poll_interval{50};
+// What the main process leaves behind may be ending by itself, as what writes into a pipe whose
+// reader has ended: so long it has before it is ended, and told of.
+constexpr std::chrono::milliseconds lingering_time{100};
 // After KILL, where it is not certain that all go.
 constexpr std::chrono::seconds kill_patience{2};
 
@@ -63,7 +66,7 @@ void DirectJob::clean_up() {
 }
 
 void DirectJob::set_state(State state) {
-    constexpr std::array<const char*, 6> names = {"starting",    "released", "running",
+    constexpr std::array<const char*, 7> names = {"starting",    "released", "running", "lingering",
                                                   "terminating", "killing",  "ended"};
     // Only forward.
     assert(state > state_);
@@ -205,18 +208,31 @@ void DirectJob::look_at_processes() {
     if (processes_->empty()) {
         conclude();
     } else if (state_ == State::running) {
-        terminate();
+        set_state(State::lingering);
+        arm(timer_, lingering_time);
+        watch_processes();
     }
+}
+
+// Looks again at once, if there is no watch; with one, because the last may have gone before it was
+// there.
+void DirectJob::watch_processes() {
+    const std::string file = processes_->watched_file();
+    if (cgroup_watch_ < 0 && !file.empty()) cgroup_watch_ = host().watch(*this, file);
+    arm(poll_timer_, std::chrono::microseconds(0));
 }
 
 void DirectJob::terminate() {
     set_state(State::terminating);
     arm(timer_, host().settings().kill_grace);
-    const std::string file = processes_->watched_file();
-    if (!file.empty()) cgroup_watch_ = host().watch(*this, file);
     processes_->terminate();
-    // At once, if there is no watch; with one, since the last may have gone before it was there.
-    arm(poll_timer_, std::chrono::microseconds(0));
+    watch_processes();
+}
+
+// Its main process ended by itself, and these did not.
+void DirectJob::end_left_behind() {
+    own_record().result.ended_processes = static_cast<std::uint32_t>(processes_->count());
+    terminate();
 }
 
 void DirectJob::kill_all() {
@@ -236,6 +252,9 @@ void DirectJob::time_is_up() {
         case State::running:
             cause_ = Outcome::timeout;
             terminate();
+            break;
+        case State::lingering:
+            end_left_behind();
             break;
         case State::terminating:
             kill_all();
@@ -270,6 +289,7 @@ void DirectJob::end(Outcome outcome) {
             cause_ = outcome;
             terminate();
             break;
+        case State::lingering:
         case State::terminating:
         case State::killing:
         case State::ended:

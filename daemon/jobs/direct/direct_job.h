@@ -41,6 +41,7 @@ class DirectJob final : public Job {
         starting,     // the launcher prepares, if it has begun
         released,     // it was told to go
         running,      // the program runs
+        lingering,    // the main process has ended, and others of it have not yet
         terminating,  // TERM was sent
         killing,      // KILL was sent
         ended,
@@ -57,7 +58,9 @@ class DirectJob final : public Job {
     void give_up(StartFailure failure);
     void main_gone();
     void reap();
+    void watch_processes();
     void terminate();
+    void end_left_behind();
     void kill_all();
     void time_is_up();
     void poll();

@@ -27,12 +27,18 @@ bool ProcessGroup::kill() {
 // kill(-main_, 0) can't tell: it succeeds for zombies, of which there is at least the main process;
 // and in a container process 1 may never reap the others.
 bool ProcessGroup::empty() const {
-    const std::vector<pid_t> pids = all_processes();
-    return std::ranges::none_of(pids, [this](pid_t pid) {
-        if (pid == main_ || getpgid(pid) != main_) return false;
-        const std::optional<ProcessStat> stat = stat_of(pid);
-        return stat && !stat->zombie;
-    });
+    return std::ranges::none_of(all_processes(), [this](pid_t pid) { return is_left(pid); });
+}
+
+std::size_t ProcessGroup::count() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(all_processes(), [this](pid_t pid) { return is_left(pid); }));
+}
+
+bool ProcessGroup::is_left(pid_t pid) const {
+    if (pid == main_ || getpgid(pid) != main_) return false;
+    const std::optional<ProcessStat> stat = stat_of(pid);
+    return stat && !stat->zombie;
 }
 
 }  // namespace postern::jobs

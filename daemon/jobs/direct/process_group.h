@@ -14,12 +14,16 @@ class ProcessGroup final : public Processes {
     void terminate() override;
     bool kill() override;
     [[nodiscard]] bool empty() const override;
+    [[nodiscard]] std::size_t count() const override;
     [[nodiscard]] std::string watched_file() const override { return {}; }
     // An unprivileged guard can't kill a setuid program.
     [[nodiscard]] bool kill_is_certain() const override { return false; }
     void remove() override {}
 
   private:
+    // Whether it is of the group, besides the main process, and has not ended.
+    [[nodiscard]] bool is_left(pid_t pid) const;
+
     pid_t main_ = -1;
 };
 

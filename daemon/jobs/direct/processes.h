@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -27,6 +28,8 @@ class Processes {
     virtual bool kill() = 0;
     // Precondition: the main process has exited. Whether none is left besides it.
     [[nodiscard]] virtual bool empty() const = 0;
+    // The same precondition. How many are left besides it.
+    [[nodiscard]] virtual std::size_t count() const = 0;
     // A file that is modified when empty() changes; without one (empty text) look again and again.
     [[nodiscard]] virtual std::string watched_file() const = 0;
     // Whether killed processes are certain to go in the end, so that it is right to wait for it.

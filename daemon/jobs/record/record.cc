@@ -152,6 +152,7 @@ std::string to_json(const Record& record) {
         {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
+    if (!record.requester.user.empty()) object["requester"]["user"] = record.requester.user;
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
@@ -171,6 +172,9 @@ std::string to_json(const Record& record) {
             {"cpuUsec", record.result.cpu.count()},
             {"maxResidentKib", record.result.max_resident_kib},
         };
+        if (record.result.ended_processes > 0) {
+            object["result"]["endedProcesses"] = record.result.ended_processes;
+        }
         for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
             const auto& from = record.result.lost_from[stream];
             if (from) object["result"][lost_from_names[stream]] = *from;
@@ -222,6 +226,7 @@ Result<Record> from_json(std::string_view text) {
         record.requester.groups_known = who.boolean("groupsKnown");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
+        if (requester->contains("user")) record.requester.user = who.text("user");
         if (requester->contains("call")) {
             record.requester.call = who.number<std::uint64_t>("call");
         }
@@ -249,6 +254,9 @@ Result<Record> from_json(std::string_view text) {
             record.result.ended = how.time("endedUsec");
             record.result.cpu = how.time("cpuUsec").time_since_epoch();
             record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
+            if (result->contains("endedProcesses")) {
+                record.result.ended_processes = how.number<std::uint32_t>("endedProcesses");
+            }
             for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
                 const char* const name = lost_from_names[stream];
                 if (!result->contains(name)) continue;

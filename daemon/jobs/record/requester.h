@@ -24,6 +24,9 @@ struct Requester {
     std::optional<std::uint64_t> call = std::nullopt;
     // Whose quotas its job counts for, where that is not its own uid (policy::Caller).
     std::optional<uid_t> paid_by = std::nullopt;
+    // What its user is called, for the job itself. Empty: it has no name, or it is not known.
+    // NOLINTNEXTLINE(readability-redundant-member-init): as above
+    std::string user = {};
     [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
 };
 

@@ -352,12 +352,13 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         return count([&target](std::uint64_t usec) { target = time_of(usec).time_since_epoch(); });
     };
     // The states first: what is read after a final one can't change any more.
-    const std::array<Wanted, 13> wanted = {{
+    const std::array<Wanted, 14> wanted = {{
         {unit_interface, "Description", text(state.description)},
         {unit_interface, "LoadState", text(state.load)},
         {unit_interface, "ActiveState", text(state.active)},
         {unit_interface, "SubState", text(state.sub)},
         {unit_interface, "ActiveEnterTimestampMonotonic", span(state.active_since)},
+        {service_interface, "ControlGroup", text(state.control_group)},
         {service_interface, "Result", text(state.result)},
         {service_interface, "ExecMainCode", number(state.main_code)},
         {service_interface, "ExecMainStatus", number(state.main_status)},

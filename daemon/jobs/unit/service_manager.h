@@ -34,6 +34,7 @@ struct UnitState {
     std::string sub;     // "start", "running", "exited", ...
     // As `active`, asked for once more when all the rest had been.
     std::string active_afterwards;
+    std::string control_group;     // its path below the root of cgroups, "" where it has none
     std::string result;            // "success", "exit-code", "signal", "timeout", "oom-kill", ...
     std::int32_t main_code = 0;    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: it has not ended
     std::int32_t main_status = 0;  // exit code or signal

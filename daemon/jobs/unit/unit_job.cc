@@ -14,12 +14,17 @@
 #include "daemon/jobs/unit/unit_result.h"
 #include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/loop/clock.h"
+#include "host/cgroup_processes.h"
 
 namespace postern::jobs {
 namespace {
 
 // How long until systemd is asked again that gave no answer.
 constexpr std::chrono::milliseconds ask_again_interval{500};
+
+// What its process leaves behind may be ending by itself, as what writes into a pipe whose reader
+// has ended: so long it has before the unit is stopped, and it is told of.
+constexpr std::chrono::milliseconds unit_lingering_time{100};
 
 bool names_property(std::string_view message, std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
@@ -49,6 +54,7 @@ UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobPart
       cause_(this->record().ending),
       retry_timer_(make_timer([this] { ask_again(); })),
       kill_timer_(make_timer([this] { kill(); })),
+      linger_timer_(make_timer([this] { look_at_left_behind(); })),
       self_(std::make_shared<UnitJob*>(this)) {
     all_.emplace(this->record().unit, this);
 }
@@ -253,18 +259,40 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
         if (cause_) terminate();
     }
     if (state_ == State::watching && is_final(*state)) {
-        set_state(State::stopping);
         kill_timer_.disarm();
-        if (told_) {
-            // On disk before systemd may forget it: a guard that dies now leaves no riddle.
-            take_result();
-            own_record().result_known = true;
-            write_record("how the process ended");
+        const bool failed = state->active == "failed";
+        // What else it started goes on until the unit is stopped; a unit that has failed is, by
+        // systemd itself, as soon as its process has: how many were ended then nobody can tell.
+        if (!lingers_ && !cause_ && !failed && left_behind() > 0) {
+            lingers_ = true;
+            arm(linger_timer_, unit_lingering_time);
         }
-        // What else it started goes on until the unit is stopped; a unit that has failed is.
-        if (state->active == "failed") return gone();
-        services_.stop(record().unit);
+        if (!lingers_ || failed) return process_ended();
     }
+    if (again_) look();
+}
+
+std::size_t UnitJob::left_behind() {
+    if (last_.control_group.empty()) return 0;
+    return count_processes(host().settings().cgroup_root + last_.control_group);
+}
+
+void UnitJob::look_at_left_behind() {
+    if (state_ != State::watching) return;
+    own_record().result.ended_processes = static_cast<std::uint32_t>(left_behind());
+    process_ended();
+}
+
+void UnitJob::process_ended() {
+    set_state(State::stopping);
+    if (told_) {
+        // On disk before systemd may forget it: a guard that dies now leaves no riddle.
+        take_result();
+        own_record().result_known = true;
+        write_record("how the process ended");
+    }
+    if (last_.active == "failed") return gone();
+    services_.stop(record().unit);
     if (again_) look();
 }
 
@@ -280,7 +308,9 @@ void UnitJob::gone() {
 
 void UnitJob::take_result() {
     const Time started = record().result.started;
+    const std::uint32_t ended_processes = record().result.ended_processes;
     own_record().result = result_of(last_, cause_);
+    own_record().result.ended_processes = ended_processes;
     if (record().result.started == Time{}) own_record().result.started = started;
 }
 
@@ -304,7 +334,7 @@ void UnitJob::conclude() {
 // ---- Its end, if it is ours ----
 
 void UnitJob::end(Outcome outcome) {
-    if (cause_ || state_ >= State::stopping) return;
+    if (cause_ || lingers_ || state_ >= State::stopping) return;
     cause_ = outcome;
     own_record().ending = outcome;
     write_record("that it is ended");

@@ -9,6 +9,7 @@
 // A guard that died left a job in `submitting` (fencing goes on from there) or in `watching`.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -60,6 +61,10 @@ class UnitJob final : public Job {
     void never_began();
     void take(const UnitChanges& changes);
     void look();
+    // How many processes the unit has besides its main one, which has ended.
+    std::size_t left_behind();
+    void look_at_left_behind();
+    void process_ended();
     void seen(const std::optional<UnitState>& state);
     void gone();
     void conclude();
@@ -80,13 +85,16 @@ class UnitJob final : public Job {
     UniqueFd stdin_file_;
     std::optional<Outcome> cause_;
     UnitState last_;
-    bool told_ = false;     // that the program runs
-    bool killed_ = false;   // KILL was said: the time after TERM is over
-    bool missed_ = false;   // what systemd said for a while
+    bool told_ = false;    // that the program runs
+    bool killed_ = false;  // KILL was said: the time after TERM is over
+    bool missed_ = false;  // what systemd said for a while
+    // Its process has ended by itself, and others of the unit have a moment to do so too.
+    bool lingers_ = false;
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since
     Timer retry_timer_;
     Timer kill_timer_;
+    Timer linger_timer_;
     std::shared_ptr<UnitJob*> self_;  // for guarded(): the others are weak
 };
 

@@ -38,7 +38,7 @@ constexpr std::uint64_t most_stored = std::uint64_t{1} << 40;
 constexpr std::string_view default_search_path =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-constexpr std::array<Key, 21> top_keys = {{
+constexpr std::array<Key, 22> top_keys = {{
     {"summary", {}},      {"description", {}},
     {"exec", {}},         {"stdin", {}},
     {"input", {}},        {"output", {}},
@@ -49,7 +49,7 @@ constexpr std::array<Key, 21> top_keys = {{
     {"timeout", {}},      {"onDisconnect", {}},
     {"datagram", {}},     {"stderr", {}},
     {"storedOutput", {}}, {"sandbox", {}},
-    {"$schema", {}},
+    {"$schema", {}},      {"sudoCompatible", {}},
 }};
 
 bool is_environment_name(std::string_view name) {
@@ -82,6 +82,7 @@ class Parser {
             read_stored_output();
             read_sandbox();
             read_rules_and_user();
+            read_sudo_compatible();
             read_environment();
             check_program();
             read_working_directory();
@@ -470,6 +471,11 @@ class Parser {
         }
     }
 
+    void read_sudo_compatible() {
+        const auto node = member("sudoCompatible");
+        if (node) action_.sudo_compatible = document_.boolean(*node).value_or(false);
+    }
+
     void read_environment() {
         if (const auto node = member("environment")) {
             if (node->value->is_array()) {
@@ -489,6 +495,10 @@ class Parser {
                     document_.report_key(value,
                                          "POSTERN_ variables are set by the guard; use "
                                          "another name");
+                } else if (is_set_by_guard(name, action_.sudo_compatible)) {
+                    document_.report_key(value,
+                                         "SUDO_ variables are set by the guard because of "
+                                         "\"sudoCompatible\": true; remove one of them");
                 }
                 if (auto text = document_.text(value)) environment_[name] = *std::move(text);
             }

@@ -31,10 +31,11 @@ class PeopleReader {
           snapshot_(snapshot),
           groups_(all_groups()) {
         for (Account& user : all_users()) {
-            accounts_.insert(user.uid);
+            add_account(user);
             std::string name = user.name;
             users_.emplace(std::move(name), std::move(user));
         }
+        for (const Group& group : groups_) people_.group_names.try_emplace(group.gid, group.name);
     }
 
     People read() {
@@ -54,6 +55,11 @@ class PeopleReader {
     }
 
   private:
+    void add_account(const Account& user) {
+        accounts_.insert(user.uid);
+        people_.user_names.try_emplace(user.uid, user.name);
+    }
+
     void warn(std::string what) {
         if (owner_ == 0) people_.warnings.push_back(std::move(what));
     }
@@ -79,14 +85,15 @@ class PeopleReader {
         failed = failed || !found;
         const std::optional<Account> user = found ? *found : std::nullopt;
         if (!user) return nullptr;
-        accounts_.insert(user->uid);
+        add_account(*user);
         return &users_.emplace(name, *user).first->second;
     }
 
     void add_named(const std::optional<uid_t>& uid) {
         if (!uid || accounts_.contains(*uid)) return;
         const auto found = find_user(*uid);
-        if (found && found->has_value()) accounts_.insert(*uid);
+        const std::optional<Account> user = found ? *found : std::nullopt;
+        if (user) add_account(*user);
     }
 
     // As newuidmap(1): the text is a name, and a number besides.
@@ -101,7 +108,7 @@ class PeopleReader {
             const auto found = find_user(*uid);
             const std::optional<Account> user = found ? *found : std::nullopt;
             if (user) {
-                accounts_.insert(*uid);
+                add_account(*user);
                 users_.emplace(user->name, *user);
                 range_owners_.insert(user->name);
             }

@@ -43,7 +43,8 @@ JobResult some_result() {
             time_of(0x0102030405060708),
             time_of(0xfedcba9876543210),
             std::chrono::microseconds(3),
-            4};
+            4,
+            5};
 }
 
 ActionDescription some_action() {

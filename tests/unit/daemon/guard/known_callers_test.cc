@@ -38,7 +38,7 @@ class KnownCallersTest : public testing::Test {
   protected:
     KnownCallersTest() {
         listener_.name = "/s";
-        auto made = KnownCallers::create(event_.get(), taker_);
+        auto made = KnownCallers::create(event_.get(), taker_, names_);
         EXPECT_TRUE(made);
         known_ = std::move(*made);
         auto snapshot = std::make_shared<policy::Snapshot>();
@@ -62,6 +62,7 @@ class KnownCallersTest : public testing::Test {
     const FakeAccounts accounts_{
         {{"member", 1001, 1001, "/", "/bin/sh"}, {"unlisted", 20000, 20000, "/", "/bin/sh"}}, {}};
     RecordingTaker taker_;
+    AccountNames names_;
     Listener listener_;
     EventLoop event_ = make_event_loop();
     std::unique_ptr<KnownCallers> known_;
@@ -91,6 +92,9 @@ TEST_F(KnownCallersTest, OthersAreLookedUpOnce) {
     admit(20000);
     ASSERT_EQ(taker_.admitted.size(), 4U);
     EXPECT_EQ(taker_.admitted[3].accounts, Uids{20000});
+    // And what they are called.
+    EXPECT_EQ(names_.user(20000), "unlisted");
+    EXPECT_EQ(names_.user(30000), "");
 }
 
 TEST_F(KnownCallersTest, OnlySoManyWait) {

@@ -138,6 +138,21 @@ TEST_F(JobsEnd, ADoubleForkedProcessWithItsOwnSessionEndsWithTheCgroup) {
     EXPECT_TRUE(gone_within(pid_in(path("pid")), 0));
 }
 
+TEST_F(JobsEnd, WhatIsEndedWithItIsCounted) {
+    use(short_grace);
+    StoryPtr story = run_shell("sleep 100 & " + escapee(path("pid"), "sleep 100; true") +
+                                   " while [ ! -s " + path("pid") + " ]; do sleep 0.01; done",
+                               anna);
+    EXPECT_THAT(story, Exited(0));
+    // The shell of the escapee, and what both wait for.
+    EXPECT_EQ(story->result->ended_processes, 3U);
+    EXPECT_EQ(record_of(story).result, *story->result);
+    story = run_shell("yes | head -n 1", anna);
+    EXPECT_THAT(story, Exited(0));
+    EXPECT_EQ(story->result->ended_processes, 0U) << "yes ended by itself";
+    EXPECT_EQ(read_all(story->out), "y\n");
+}
+
 TEST_F(JobsEnd, TheOutputOfABackgroundChildBelongsToTheJob) {
     use(endless_grace);
     // The child gets its TERM when the main process is gone, writes its last word, and goes.

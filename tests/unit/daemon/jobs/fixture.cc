@@ -191,6 +191,7 @@ void JobsTest::create() {
     settings.job_open_files = settings_.job_open_files;
     settings.notice = settings_.notice;
     settings.systemd_socket = settings_.systemd_socket;
+    settings.cgroup_root = settings_.cgroup_root;
     settings.follower_stall = settings_.follower_stall;
     settings.ready = settings_.ready;
     settings.connect_keeper = settings_.systemd_socket.empty()

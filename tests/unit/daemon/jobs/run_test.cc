@@ -50,6 +50,26 @@ TEST_F(JobsRun, TheEnvironmentIsTheDeclaredListByteForByte) {
     for (const char* name : {"LD_LIBRARY_PATH", "BASH_ENV", "POSTERN_SECRET"}) unsetenv(name);
 }
 
+TEST_F(JobsRun, TheNameOfTheCallerIsThereIfItIsKnown) {
+    policy::Action env = action("/usr/bin/env", anna);
+    env.environment = {{"PATH", "/usr/bin"}, {"SUDO_COMMAND", "forged"}, {"SUDO_UID", "0"}};
+    env.sudo_compatible = true;
+    Requester requester{64005, 64006, 1};
+    for (const std::string name : {"", "alice"}) {
+        requester.user = name;
+        const StoryPtr story = start(env, command({"/usr/bin/env"}), requester);
+        ASSERT_TRUE(loop_until([&] { return story->over(); }));
+        const std::string user = name.empty() ? "" : "_USER=alice\n";
+        const auto line = [&](const char* prefix) { return name.empty() ? "" : prefix + user; };
+        EXPECT_EQ(read_all(story->out),
+                  "PATH=/usr/bin\nPOSTERN_ACTION=" + env.description.name +
+                      "\nPOSTERN_GID=64006\nPOSTERN_JOB=" + story->job.text() +
+                      "\nPOSTERN_UID=64005\n" + line("POSTERN") +
+                      "SUDO_GID=64006\nSUDO_UID=64005\n" + line("SUDO"));
+        EXPECT_EQ(record_of(story).requester.user, name);
+    }
+}
+
 TEST_F(JobsRun, AFileCantDeclareOurOwnVariables) {
     policy::Action env = action("/usr/bin/env");
     env.environment = {{"POSTERN_JOB", "forged"}};

@@ -261,11 +261,11 @@ class Conversation {
             view.state = static_cast<JobState>(state);
             if (view.state == JobState::ended) view.result = some_result();
             say(JobFound{view});
-        } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS
+        } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS [ENDED_PROCESSES]
             int outcome = 0;
             int by_signal = 0;
             JobResult result = some_result();
-            arguments >> outcome >> by_signal >> result.status;
+            arguments >> outcome >> by_signal >> result.status >> result.ended_processes;
             result.outcome = static_cast<Outcome>(outcome);
             result.by_signal = by_signal != 0;
             say(JobEnded{result});

@@ -88,7 +88,7 @@ TEST_F(AuditTest, AnOwnerIsNamedWhereItIsNotTheCaller) {
     EXPECT_NE(
         std::ranges::find(fields, std::pair<std::string, std::string>("POSTERN_OWNER", "4242")),
         fields.end());
-    EXPECT_THAT(fields.front().second, HasSubstr("by uid 1000 of uid 4242 pid 77"));
+    EXPECT_THAT(fields.front().second, HasSubstr("by uid 1000 of uid 4242, pid 77"));
 }
 
 TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {

@@ -76,11 +76,27 @@ TEST(Records, HaveKeysInCamelCase) {
     record.ending = Outcome::timeout;
     record.unit = "postern-job.service";
     record.arguments = {{"dry-run", "yes"}};  // as the action file names it
+    record.requester.user = "alice";
+    record.result.ended_processes = 2;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
     for (const char* key : {"fileVersion", "ending", "startedUsec", "result"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
+}
+
+TEST(Records, TheCallersNameAndWhatItLeftBehindComeBack) {
+    Record record = example();
+    const std::string before = to_json(record);
+    EXPECT_EQ(before.find("\"user\""), std::string::npos);
+    EXPECT_EQ(before.find("endedProcesses"), std::string::npos);
+    record.state = RecordState::ended;
+    record.requester.user = "DOM\\alice";
+    record.result.ended_processes = 3;
+    const auto back = from_json(to_json(record));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->requester.user, "DOM\\alice");
+    EXPECT_EQ(back->result.ended_processes, 3U);
 }
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {

@@ -215,7 +215,7 @@ void FakeSystemd::get_of_unit(sd_bus_message* call, const std::string& property,
     const std::map<std::string, std::string> texts = {
         {"Description", unit.description}, {"LoadState", known != nullptr ? "loaded" : "not-found"},
         {"ActiveState", unit.active},      {"SubState", unit.sub},
-        {"Result", unit.result},
+        {"Result", unit.result},           {"ControlGroup", "/postern.slice/job"},
     };
     const std::map<std::string, std::int32_t> numbers = {
         {"ExecMainCode", unit.main_code},

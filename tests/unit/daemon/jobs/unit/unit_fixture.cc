@@ -36,6 +36,7 @@ void UnitJobsTest::begin(FakeSystemd::Version version) {
     settings_.state_folder = *place_ / "state";
     settings_.runtime_folder = place_->make_folder("runtime", 0700);
     settings_.systemd_socket = *place_ / "systemd";
+    settings_.cgroup_root = *place_ / "cgroup";
     book_.clear();
     notices_.clear();
     systemd_.emplace(settings_.systemd_socket, version);

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,13 @@ class UnitJobs : public UnitJobsTest {
         EXPECT_EQ(result.status, expected.life.status);
     }
 
+    // Its unit has these processes, besides the main one.
+    void leave_behind(const std::string& pids) {
+        const std::string cgroup = "cgroup/postern.slice/job";
+        std::filesystem::create_directories(*place_ / cgroup);
+        place_->write(cgroup + "/cgroup.procs", pids);
+    }
+
     void run_orders(const Expected& expected, Version version, Pace pace) {
         for (const std::vector<Event>& order : orders_of(expected.life)) {
             SCOPED_TRACE(text_of(expected.life, order));
@@ -175,6 +183,48 @@ TEST_F(UnitJobs, WhatSystemdKnowsIsInTheResult) {
         EXPECT_EQ(book_.states[story->job], "submitting watching stopping ended");
         EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start", "reset"));
     }
+}
+
+// ---- What a process leaves behind ----
+
+TEST_F(UnitJobs, WhatIsEndedWithItIsCounted) {
+    const Expected& expected = executed_lives[0];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    leave_behind("10\n11\n");
+    place_->make_folder("cgroup/postern.slice/job/inner", 0700);
+    place_->write("cgroup/postern.slice/job/inner/cgroup.procs", "12\n");
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    expect_end(story, expected);
+    EXPECT_EQ(story->result->ended_processes, 3U);
+    EXPECT_THAT(systemd_->calls(), Contains("stop"));
+}
+
+// As the left side of a pipe whose right side was the last that the job waited for.
+TEST_F(UnitJobs, WhatEndsByItselfSoonIsNotCounted) {
+    const Expected& expected = executed_lives[0];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    leave_behind("10\n");
+    std::size_t steps = 0;
+    // Everything but the moment that is waited.
+    while (step() || systemd_->happen()) ASSERT_LT(++steps, 1000U);
+    EXPECT_FALSE(story->over());
+    leave_behind("");
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    expect_end(story, expected);
+    EXPECT_EQ(story->result->ended_processes, 0U);
+}
+
+// Its own end counts, and nobody else's reason.
+TEST_F(UnitJobs, OneThatLingersIsNotEndedByUs) {
+    const Expected& expected = executed_lives[0];
+    const StoryPtr story = begin_job(expected, events_of(expected.life));
+    leave_behind("10\n");
+    std::size_t steps = 0;
+    while (step() || systemd_->happen()) ASSERT_LT(++steps, 1000U);
+    manager_->end(story->job, Outcome::disconnected);
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    expect_end(story, expected);
+    EXPECT_EQ(story->result->ended_processes, 1U);
 }
 
 // ---- The connection ----

@@ -249,6 +249,11 @@ TEST(ActionErrors, TheRest) {
         {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
          "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the guard; use "
          "another name"},
+        {with("\"sudoCompatible\": true, \"environment\": {\"SUDO_USER\": \"x\"}"),
+         "/f.json:2:41: environment.SUDO_USER: SUDO_ variables are set by the guard because of "
+         "\"sudoCompatible\": true; remove one of them"},
+        {with("\"sudoCompatible\": \"yes\""),
+         "/f.json:2:19: sudoCompatible: must be true or false, not a string"},
         {with("\"environment\": {\"A\": 5}"),
          "/f.json:2:22: environment.A: must be a string, not an integer; write \"5\""},
         {with("\"environment\": {\"A\": \"\\u0000\"}"),

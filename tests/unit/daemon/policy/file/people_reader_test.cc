@@ -56,6 +56,12 @@ TEST_F(PeopleReaderTest, WithoutAnyFile) {
     EXPECT_TRUE(people.members.empty());
     EXPECT_EQ(people.last_system_uid, 999U);
     EXPECT_EQ(people.warnings, Strings{});
+    EXPECT_EQ(
+        people.user_names,
+        (std::map<uid_t, std::string>{
+            {0, "root"}, {1001, "member"}, {1002, "primary"}, {1003, "20001"}, {1004, "other"}}));
+    EXPECT_EQ(people.group_names,
+              (std::map<gid_t, std::string>{{0, "root"}, {2000, "extra"}, {2001, "empty"}}));
 }
 
 TEST_F(PeopleReaderTest, OwnersAreNamesAndNumbersButNeverRoot) {
