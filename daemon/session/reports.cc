@@ -53,6 +53,9 @@ struct TakeReport {
     Taken operator()(const WarningReport& warning) const {
         return add("warnings", {{"action", warning.action}, {"message", warning.message}});
     }
+    Taken operator()(const ProblemReport& problem) const {
+        return add("problems", {{"about", problem.about}, {"message", problem.message}});
+    }
     Taken operator()(const JobReport& job) const {
         json item = {{"job", job.job.text()},
                      {"action", job.action},
@@ -81,9 +84,13 @@ json empty_report(Management what) {
                     {"callers", json::array()},
                     {"actions", 0},
                     {"bad", json::array()},
-                    {"warnings", json::array()}};
+                    {"warnings", json::array()},
+                    {"problems", json::array()}};
         case Management::reload:
-            return {{"actions", 0}, {"bad", json::array()}, {"warnings", json::array()}};
+            return {{"actions", 0},
+                    {"bad", json::array()},
+                    {"warnings", json::array()},
+                    {"problems", json::array()}};
         case Management::jobs:
             return {{"jobs", json::array()}};
         case Management::log_level:

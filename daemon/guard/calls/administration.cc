@@ -20,6 +20,7 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
         case Management::status:
             report_status(*call);
             report_files(*call);
+            report_problems(*call);
             finish(*call, {});
             break;
         case Management::reload:
@@ -50,6 +51,10 @@ void Administration::report_status(CallContext& call) const {
     for (CallerReport& caller : hooks_.callers()) call.answer(std::move(caller));
 }
 
+void Administration::report_problems(CallContext& call) const {
+    for (ProblemReport& problem : hooks_.problems()) call.answer(std::move(problem));
+}
+
 void Administration::report_jobs(CallContext& call) const {
     for (const jobs::ActiveJob& job : jobs_.list()) {
         call.answer(JobReport{job.job, job.action, job.requester.uid, job.requester.pid, job.unit,
@@ -77,7 +82,10 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
     if (snapshot) snapshot_ = *snapshot;
     const auto end = reloads_.upper_bound(request);
     for (auto it = reloads_.begin(); it != end; ++it) {
-        if (snapshot) report_files(*it->second);
+        if (snapshot) {
+            report_files(*it->second);
+            report_problems(*it->second);
+        }
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));
     }
     reloads_.erase(reloads_.begin(), end);

@@ -234,9 +234,10 @@ TEST_F(CallTable, ARuleAsksForTheUnitOfTheConnection) {
 // ---- The administrator's ----
 
 TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {
-    EXPECT_THAT(call(administrator(), ManageCall{Management::status, ""}),
-                ElementsAre("answer StatusReport", "answer SocketReport /run/s",
-                            "answer CallerReport 1000", "answer Managed"));
+    EXPECT_THAT(
+        call(administrator(), ManageCall{Management::status, ""}),
+        ElementsAre("answer StatusReport", "answer SocketReport /run/s", "answer CallerReport 1000",
+                    "answer ProblemReport socket: /run/s: gone", "answer Managed"));
 }
 
 TEST_F(CallTable, ALogLevelIsSetOrRefused) {
@@ -253,8 +254,10 @@ TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
     snapshot->bad = {{"a", "/a.json", "/a.json:1:1: what; do"}};
     snapshot->actions["b"].warnings = {"/b.json:1:1: what"};
     administration_.loaded(policy::SnapshotPtr(snapshot), 1);
-    EXPECT_THAT(since(), ElementsAre("answer BadFileReport /a.json",
-                                     "answer WarningReport /b.json:1:1: what", "answer Managed"));
+    EXPECT_THAT(
+        since(),
+        ElementsAre("answer BadFileReport /a.json", "answer WarningReport /b.json:1:1: what",
+                    "answer ProblemReport socket: /run/s: gone", "answer Managed"));
     administration_.loaded(fail("can't be read"), 2);
     EXPECT_THAT(since(), ElementsAre("answer Managed: can't be read"));
     administration_.loaded(policy::SnapshotPtr(snapshot), 3);
