@@ -223,6 +223,12 @@ struct WarningReport {
     std::string message;
     static constexpr auto fields = std::tuple(&WarningReport::action, &WarningReport::message);
 };
+// What the guard depends on and was taken away from it.
+struct ProblemReport {
+    std::string about;    // "socket", "state" or "audit"
+    std::string message;  // with its path, and what to do
+    static constexpr auto fields = std::tuple(&ProblemReport::about, &ProblemReport::message);
+};
 struct JobReport {
     JobId job;
     std::string action;
@@ -241,8 +247,9 @@ struct Managed {
     static constexpr auto fields = std::tuple(&Managed::done, &Managed::message, &Managed::actions);
 };
 
-using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
-                                JobFound, Detached, StatusReport, SocketReport, CallerReport,
-                                BadFileReport, JobReport, Managed, WarningReport, HandedOver>;
+using CallAnswer =
+    std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
+                 Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
+                 Managed, WarningReport, HandedOver, ProblemReport>;
 
 }  // namespace postern

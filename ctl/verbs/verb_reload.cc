@@ -17,6 +17,7 @@ int run_reload(const Invocation& invocation) {
     const auto reply = ask(*connection, invocation.target, "org.postern.Admin.Reload", nullptr);
     if (!reply) return reply.error().code;
     const auto& bad = array_field(*reply, "bad");
+    const auto& problems = array_field(*reply, "problems");
     int printed = exit_code::success;
     if (invocation.target.json) {
         printed = finish_json(*reply);
@@ -25,11 +26,13 @@ int run_reload(const Invocation& invocation) {
             complain("warning: " + text_of(warning, "message"));
         }
         for (const auto& file : bad) complain("not in force: " + text_of(file, "message"));
+        for (const auto& problem : problems) complain(text_of(problem, "message"));
         const auto actions = static_cast<std::size_t>(number_of(*reply, "actions"));
         printed = finish(counted_is(actions, "action") + " loaded, " +
                          counted_is(bad.size(), "file") + " bad\n");
     }
-    return printed == exit_code::success && !bad.empty() ? 1 : printed;
+    const bool all_well = bad.empty() && problems.empty();
+    return printed == exit_code::success && !all_well ? 1 : printed;
 }
 
 }  // namespace
@@ -40,7 +43,9 @@ constinit const Verb verb_reload{
     .summary = "for the administrator: load the action files again",
     .help =
         R"(Returns when what the files say is in force. A bad file takes its own action away and no other; each
-is named, and the exit code is 1. systemctl reload posternd does the same.
+is named, and the exit code is 1. Opens the audit file again where it was renamed or removed, binds
+sockets whose files were removed, and makes the state directory again; what of these can't be done
+is named as well, with what to do, and the exit code is 1. systemctl reload posternd does the same.
 
 Examples:
   posternctl reload

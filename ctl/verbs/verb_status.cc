@@ -61,6 +61,9 @@ int run_status(const Invocation& invocation) {
     if (string_field(*reply, "outputProblem")) {
         rows.emplace_back("output", text_of(*reply, "outputProblem"));
     }
+    for (const auto& problem : array_field(*reply, "problems")) {
+        rows.emplace_back("problem", text_of(problem, "message"));
+    }
     add_callers(*reply, rows);
     for (const auto& file : array_field(*reply, "bad")) {
         rows.emplace_back("not in force", text_of(file, "message"));
@@ -80,7 +83,9 @@ constinit const Verb verb_status{
     .help =
         R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
 files that are not, with the reason; and problems: that the disk is full, why records of jobs can't
-be written, and why the output of jobs is not moved out of their pipes.
+be written, why the output of jobs is not moved out of their pipes; and what the daemon depends on
+and was taken away from it: the file of a socket, the state directory, the audit file, with what to
+do.
 
 Examples:
   posternctl status

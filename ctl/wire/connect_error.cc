@@ -92,9 +92,16 @@ std::string denied(const ConnectFailure& f) {
     return line + ")" + what_helps(f, door);
 }
 
-// The systemd unit of the system's own socket.
 std::string socket_unit(const ConnectFailure& f) {
+    if (f.administrator) return "posternd-admin.socket";
     return f.datagram ? "posternd-datagram.socket" : "posternd.socket";
+}
+
+// The systemd units whose restart makes the socket again. A socket unit can't be started while its
+// service runs: the callers' own takes that along (Requires=), the others have to be told of it.
+std::string restarted_units(const ConnectFailure& f) {
+    const bool takes_along = !f.administrator && !f.datagram;
+    return socket_unit(f) + (takes_along ? "" : " posternd.service");
 }
 
 std::string missing(const ConnectFailure& f) {
@@ -102,13 +109,15 @@ std::string missing(const ConnectFailure& f) {
     if (f.where == Where::missing) line += ": there is no folder " + printable(f.place);
     if (f.where == Where::dangling) return line + ": the symbolic link leads nowhere";
     if (f.system_socket) {
-        return line + "; is the daemon set up? systemctl enable --now " + socket_unit(f) +
+        return line + "; its file was removed, or the daemon is not set up: systemctl restart " +
+               restarted_units(f) + ", and for each boot systemctl enable " + socket_unit(f) +
                " (another socket: --socket PATH, or --user for a guard of your own)";
     }
     if (f.user_socket) {
         return line +
-               "; no guard of your own runs: start one with posternd (the system's own: "
-               "without --user)";
+               "; no guard of your own runs, or its file was removed: systemctl --user restart " +
+               restarted_units(f) +
+               ", or start one with posternd (the system's own: without --user)";
     }
     return line + "; is the daemon running, and is this the path that it listens on?";
 }
@@ -116,7 +125,8 @@ std::string missing(const ConnectFailure& f) {
 std::string refused(const ConnectFailure& f) {
     if (f.where == Where::not_a_socket) return "not a socket but " + f.kind;
     std::string line = "nobody listens there: the daemon that made this socket is gone";
-    if (f.system_socket) line += "; systemctl restart " + socket_unit(f);
+    if (f.system_socket) line += "; systemctl restart " + restarted_units(f);
+    if (f.user_socket) line += "; systemctl --user restart " + restarted_units(f);
     return line;
 }
 

@@ -44,6 +44,7 @@ struct ConnectFailure {
     bool will_be_in_group = false;  // the accounts say so, but it came after the login
     bool system_socket = false;     // the path is one of the system's own daemon
     bool user_socket = false;       // the path is below XDG_RUNTIME_DIR: the user's own guard
+    bool administrator = false;     // the path is one of these two's administrator's socket
 };
 
 std::string connect_error(const ConnectFailure& failure, std::chrono::milliseconds patience);

@@ -100,10 +100,15 @@ ConnectFailure look_at(const std::string& path, int error) {
     ConnectFailure f;
     f.path = path;
     f.error = error;
-    f.system_socket = path == system_socket || path == system_datagram_socket;
     const auto runtime = socket_environment().xdg_runtime_dir;
-    f.user_socket = !runtime.empty() &&
-                    (path == runtime + user_socket || path == runtime + user_datagram_socket);
+    const auto is_users = [&](const char* socket) {
+        return !runtime.empty() && path == runtime + socket;
+    };
+    f.administrator = path == system_admin_socket || is_users(user_admin_socket);
+    f.system_socket =
+        path == system_socket || path == system_datagram_socket || path == system_admin_socket;
+    f.user_socket =
+        is_users(user_socket) || is_users(user_datagram_socket) || is_users(user_admin_socket);
     f.uid = geteuid();
 
     struct stat status{};

@@ -17,6 +17,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/stray_signals.h"
+
 namespace postern {
 namespace {
 
@@ -33,10 +35,9 @@ Status leave_surroundings() {
     sigset_t none;
     ::sigemptyset(&none);
     if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return failed("sigprocmask");
-    // A write that fails is an error to handle, not an end.
-    for (const int ignored : {SIGPIPE, SIGXFSZ}) {
-        if (::signal(ignored, SIG_IGN) == SIG_ERR) return failed("signal");
-    }
+    // A write that fails is an error to handle, not an end; and what is sent to a whole service is
+    // meant for its main process.
+    ignore_stray_signals({SIGTERM});
     return {};
 }
 
@@ -144,6 +145,7 @@ Status give_up_rights(const char* name, const std::optional<Ids>& ids) {
     if (ids) {
         if (auto status = verify_ids(*ids); !status) return status;
     }
+    ignore_library_signals();
     return lock(name);
 }
 

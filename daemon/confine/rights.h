@@ -25,7 +25,8 @@ std::optional<Ids> parse_ids(int count, char** arguments);
 // Closes all descriptors from `first` on.
 Status close_descriptors_from(unsigned int first);
 
-// Working directory, environment, umask, process group, signals, groups, ids, capabilities,
+// Working directory, environment, umask, process group, signals (all that could end it by mistake
+// are ignored, but SIGTERM), groups, ids, capabilities,
 // NoNewPrivileges, not dumpable, no core file; and the process gets this name. Cannot be undone.
 // What remains is the list of system calls (system_calls.h), and limits of the program's own.
 //

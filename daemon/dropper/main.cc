@@ -10,9 +10,9 @@
 
 #include <array>
 #include <climits>
-#include <csignal>
 
 #include "base/control_data.h"
+#include "base/stray_signals.h"
 #include "daemon/loop/dropper.h"
 #include "daemon/loop/thread_interrupt.h"
 
@@ -42,7 +42,8 @@ void drop_packet(int socket) {
 int main() {
     ::prctl(PR_SET_NAME, "postern-dropper");
     // It ends when the guard does.
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::signal(number, SIG_IGN);
+    postern::ignore_stray_signals({});
+    postern::ignore_library_signals();
     if (::close_range(Dropper::channel_fd + 1, UINT_MAX, 0) != 0) return 1;
     auto interrupt = postern::ThreadInterrupt::create();
     if (!interrupt) return 1;

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -15,6 +14,7 @@
 #include "daemon/guard/config/options.h"
 #include "daemon/guard/manager.h"
 #include "daemon/guard/service/log.h"
+#include "daemon/guard/service/signals.h"
 
 namespace {
 
@@ -29,20 +29,6 @@ bool fill_standard_descriptors() {
         }
         ::fcntl(fd, F_SETFD, 0);
     }
-}
-
-void set_up_signals() {
-    sigset_t ours;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGTERM);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGHUP);
-    ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-    // Of leases on files that somebody else opens (F_SETLEASE in fcntl(2)).
-    std::signal(SIGIO, SIG_IGN);
-    // A parent may have left it ignored, and then children can't be waited for.
-    std::signal(SIGCHLD, SIG_DFL);
 }
 
 // Sessions, jobs and listeners are descriptors. Returns the soft limit as it was: jobs get that
@@ -73,7 +59,7 @@ int run(int argc, char** argv) {
     }
     if (options.check) return postern::check(options.configuration, uid, options.json);
 
-    set_up_signals();
+    postern::Signals::block();
     ::umask(0077);
     const std::uint64_t open_files = raise_descriptor_limit();
     auto manager = postern::Manager::create(options.configuration, uid, open_files);

@@ -3,15 +3,12 @@
 #include <grp.h>
 #include <pwd.h>
 #include <spdlog/spdlog.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -79,9 +76,7 @@ bool denies_people(const policy::Snapshot& snapshot) {
 std::string default_user_socket(const char* folder_name, const char* name) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");
     if (runtime == nullptr || *runtime != '/') return {};
-    const std::string folder = std::string(runtime) + "/" + folder_name;
-    ::mkdir(folder.c_str(), 0700);  // if it fails, binding says why
-    return folder + "/" + name;
+    return std::string(runtime) + "/" + folder_name + "/" + name;
 }
 
 // Each once, for as long as it holds.
@@ -120,12 +115,17 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     // What waits behind a pipe that stands still is to be nobody's connection.
     manager->pipe_closer_ = std::make_unique<ConnectionCloser>(event, dropper);
     POSTERN_TRY(auto listeners, manager->open_listeners());
-    POSTERN_TRY(auto audit, Audit::create(event, configuration.audit));
+    POSTERN_TRY(
+        auto audit,
+        Audit::create(event, configuration.audit, [](const std::string& message, bool trouble) {
+            spdlog::log(trouble ? spdlog::level::err : spdlog::level::warn, "{}", message);
+        }));
     manager->audit_ = std::move(audit);
     POSTERN_TRY(auto systemd, systemd_socket(configuration.jobs, uid));
     manager->systemd_socket_ = std::move(systemd);
     POSTERN_TRY(manager->set_up_jobs(open_files));
     POSTERN_TRY(manager->set_up_sessions(listeners));
+    manager->set_up_upkeep(listeners);
     POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
     POSTERN_TRY(manager->set_up_policy());
     return manager;
@@ -145,11 +145,8 @@ void Manager::set_state(State state) {
 
 Status Manager::watch_signals() {
     // Blocked in main() before any thread, so they come here and nowhere else.
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
-        const int r = add_signal(event_.get(), signals_.emplace_back(), signal,
-                                 [this, signal](const signalfd_siginfo&) { on_signal(signal); });
-        if (r < 0) return fail(std::string("signals: ") + std::strerror(-r));
-    }
+    POSTERN_TRY(signals_, Signals::watch(event_.get(), {[this] { stop(); }, [this] { reload(); },
+                                                        [this] { open_audit(); }}));
     return {};
 }
 
@@ -163,8 +160,8 @@ Result<std::vector<Listener>> Manager::open_listeners() {
     const bool for_callers = std::ranges::any_of(
         listeners, [](const Listener& listener) { return !listener.administrator; });
     if (configuration_.admin_socket) {
-        POSTERN_TRY(auto listener,
-                    bind_listener({*configuration_.admin_socket, 0600, std::nullopt, false}));
+        POSTERN_TRY(auto listener, bind_listener({*configuration_.admin_socket, 0600, std::nullopt,
+                                                  false, makes_socket_folders_}));
         listener.administrator = true;
         listeners.push_back(std::move(listener));
     }
@@ -183,6 +180,7 @@ void Manager::default_user_sockets() {
     if (!configuration_.sockets.empty() || !configuration_.datagrams.empty()) return;
     std::string path = default_user_socket("postern", "postern.sock");
     if (path.empty()) return;
+    makes_socket_folders_ = true;
     configuration_.sockets.push_back(std::move(path));
     configuration_.datagrams.push_back(default_user_socket("postern", "postern.dgram"));
     if (!configuration_.admin_socket) {
@@ -195,6 +193,7 @@ Status Manager::bind_all(const std::vector<std::string>& paths, bool datagram,
     BindOptions options;
     options.mode = configuration_.socket_mode;
     options.datagram = datagram;
+    options.makes_folder = makes_socket_folders_;
     if (configuration_.socket_group) {
         POSTERN_TRY(auto gid, group_id(*configuration_.socket_group));
         options.group = gid;
@@ -301,7 +300,8 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     }
     administration_ = std::make_unique<Administration>(
         *jobs_, std::move(sockets),
-        Administration::Hooks{[this] { return pool_->report(); }, [this] { return reload(); },
+        Administration::Hooks{[this] { return pool_->report(); },
+                              [this] { return upkeep_->problems(); }, [this] { return reload(); },
                               log_level, set_log_level});
     current_ = std::make_unique<CurrentPolicy>(
         event_.get(), turns_->turns(),
@@ -351,6 +351,24 @@ Status Manager::set_up_policy() {
     }
     policy_->load();
     return {};
+}
+
+void Manager::set_up_upkeep(const std::vector<Listener>& listeners) {
+    auto sockets = std::make_unique<SocketWatch>(
+        event_.get(), listeners, uid_ != 0, [this](Listener listener) {
+            return listener.datagram ? datagrams_->add(std::move(listener))
+                                     : acceptor_->add(std::move(listener));
+        });
+    upkeep_ = std::make_unique<Upkeep>(std::move(sockets), *jobs_, *audit_);
+}
+
+// It says in the log what has become of it.
+void Manager::open_audit() {
+    if (std::string_view(audit_->sink_name()) != "file") {
+        spdlog::info("SIGUSR1 opens the audit file again: there is none, the audit goes to {}",
+                     audit_->sink_name());
+    }
+    static_cast<void>(audit_->ready());
 }
 
 void Manager::leave_idle() {
@@ -458,6 +476,7 @@ bool Manager::begin_to_serve() {
     Status started = acceptor_->start();
     if (started) started = datagrams_->start();
     if (started) started = activity_->start();
+    if (started) started = upkeep_->start(event_.get());
     if (!started) {
         spdlog::critical("{}", started.error().message);
         sd_event_exit(event_.get(), 1);
@@ -496,6 +515,7 @@ std::uint64_t Manager::reload() {
     if (state_ == State::stopping) return std::numeric_limits<std::uint64_t>::max();
     if (state_ == State::starting) return policy_->load();
     set_state(State::reloading);
+    upkeep_->look();
     // steady_clock is CLOCK_MONOTONIC, which sd_notify(3) asks for.
     const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now().time_since_epoch());
@@ -518,6 +538,7 @@ void Manager::stop() {
 void Manager::leave() {
     set_state(State::stopping);
     notice_->say("STOPPING=1");
+    upkeep_->stop();
     activity_->stop();
     acceptor_->stop();
     known_callers_->stop();
@@ -528,14 +549,6 @@ void Manager::leave() {
         starts_->close();
         jobs_->shut_down([this] { pool_->shut_down([this] { sd_event_exit(event_.get(), 0); }); });
     });
-}
-
-void Manager::on_signal(int signal) {
-    if (signal == SIGHUP) {
-        reload();
-    } else {
-        stop();
-    }
 }
 
 }  // namespace postern

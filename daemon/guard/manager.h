@@ -24,7 +24,9 @@
 #include "daemon/guard/policy_store.h"
 #include "daemon/guard/service/activity.h"
 #include "daemon/guard/service/service_notice.h"
+#include "daemon/guard/service/signals.h"
 #include "daemon/guard/sessions/session_pool.h"
+#include "daemon/guard/upkeep.h"
 #include "daemon/jobs/job_manager.h"
 #include "daemon/jobs/output/keeper_link.h"
 #include "daemon/loop/event_source.h"
@@ -61,6 +63,8 @@ class Manager {
                     std::vector<Listener>& listeners);
     void default_user_sockets();
     Status set_up_listeners(std::vector<Listener> listeners);
+    void set_up_upkeep(const std::vector<Listener>& listeners);
+    void open_audit();
     void leave_idle();
     void leave();
     void report_off(const policy::BadFile& bad);
@@ -70,7 +74,6 @@ class Manager {
     void put_in_force(const policy::SnapshotPtr& snapshot);
     std::uint64_t reload();
     void stop();
-    void on_signal(int signal);
 
     Configuration configuration_;
     uid_t uid_;
@@ -80,13 +83,14 @@ class Manager {
     std::string unreadable_;                // why the action files could not be read; empty: they were
     std::vector<std::string> warnings_;     // of the snapshot in force
     std::vector<std::string> passed_over_;  // messages of it
+    bool makes_socket_folders_ = false;     // of an ordinary user's own guard
     bool ranges_kept_ = false;              // of subordinate ids that were taken away
     bool started_by_its_sockets_ = false;   // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
     std::unique_ptr<TurnLoop> turns_;
     std::unique_ptr<ServiceNotice> notice_;
-    std::vector<EventSource> signals_;
+    std::unique_ptr<Signals> signals_;
     std::unique_ptr<Spawner> spawner_;
     UniqueFd dropper_program_;
     std::unique_ptr<ConnectionCloser> closer_;
@@ -106,6 +110,7 @@ class Manager {
     std::unique_ptr<KnownCallers> known_callers_;
     std::unique_ptr<Acceptor> acceptor_;
     std::unique_ptr<Datagrams> datagrams_;
+    std::unique_ptr<Upkeep> upkeep_;
 };
 
 }  // namespace postern

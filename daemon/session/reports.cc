@@ -55,6 +55,9 @@ struct TakeReport {
         if (!warning.action.empty()) item["action"] = warning.action;
         return add("warnings", std::move(item));
     }
+    Taken operator()(const ProblemReport& problem) const {
+        return add("problems", {{"about", problem.about}, {"message", problem.message}});
+    }
     Taken operator()(const JobReport& job) const {
         json item = {{"job", job.job.text()},
                      {"action", job.action},
@@ -83,9 +86,13 @@ json empty_report(Management what) {
                     {"callers", json::array()},
                     {"actions", 0},
                     {"bad", json::array()},
-                    {"warnings", json::array()}};
+                    {"warnings", json::array()},
+                    {"problems", json::array()}};
         case Management::reload:
-            return {{"actions", 0}, {"bad", json::array()}, {"warnings", json::array()}};
+            return {{"actions", 0},
+                    {"bad", json::array()},
+                    {"warnings", json::array()},
+                    {"problems", json::array()}};
         case Management::jobs:
             return {{"jobs", json::array()}};
         case Management::log_level:

@@ -71,7 +71,16 @@ def private_folder():
     try:
         yield path
     finally:
-        shutil.rmtree(path)
+        remove_folder(path)
+
+
+def remove_folder(path):
+    """Removes it with all that is in it; a guard that still runs binds its socket there again, once."""
+    def is_gone():
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path)
+        return not path.exists()
+    wait_until(is_gone, what=f"{path} is removed")
 
 
 @contextlib.contextmanager

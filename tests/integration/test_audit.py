@@ -20,6 +20,7 @@ ECHO = {"summary": "Echo", "exec": ["/bin/echo", "{text}"], "allow": EVERYONE,
         "arguments": {"text": {"type": "string"}}}
 TOUCH = {"summary": "Touch", "exec": ["/usr/bin/touch", "{file}"], "allow": EVERYONE,
          "arguments": {"file": {"type": "string"}}}
+NOT_REGULAR = ", not a regular file; remove it, or give the path of a file"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -183,11 +184,13 @@ def test_where_the_audit_is_full_nothing_is_started_and_others_are_answered(star
 
 
 @pytest.mark.parametrize("make, reason", [
-    (lambda p: p.mkdir(), "Is a directory"),
-    (lambda p: p.symlink_to("/etc/passwd"), "Too many levels of symbolic links"),
-    (lambda p: os.mkfifo(p), "No such device or address"),
+    (lambda p: p.mkdir(), f"it is a directory{NOT_REGULAR}"),
+    (lambda p: p.symlink_to("/etc/passwd"), f"it is a symbolic link{NOT_REGULAR}"),
+    (os.mkfifo, f"it is a FIFO{NOT_REGULAR}"),
     (lambda p: (p.write_text(""), os.chown(p, ALICE.uid, 0)),
-     f"owned by uid {ALICE.uid}; it must be ours"),
+     f"it is owned by uid {ALICE.uid}; run: chown 0 AUDIT"),
+    (lambda p: (p.write_text(""), os.link(p, f"{p}.other")),
+     "it has 2 names (hard links); move it away, a new one is made"),
 ])
 def test_an_audit_file_that_is_not_ours_is_refused_at_the_start(start_guard, folder, make, reason):
     audit = folder / "audit"
@@ -195,6 +198,7 @@ def test_an_audit_file_that_is_not_ours_is_refused_at_the_start(start_guard, fol
     guard = harness.Guard({}, audit_file=audit).launch()
     try:
         assert guard.wait() == 1
+        reason = reason.replace("AUDIT", str(audit))
         assert guard.stderr() == f"posternd: critical: audit file {audit}: {reason}\n"
     finally:
         guard.close(check=False)

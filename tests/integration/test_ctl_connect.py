@@ -47,16 +47,33 @@ def test_a_link_that_leads_nowhere(folder):
 @pytest.mark.skipif(os.path.exists("/run/postern"), reason="a daemon is set up on this machine")
 def test_no_such_socket_of_the_system():
     assert_line(ctl("ping"),
-                "/run/postern/postern.sock: no such socket: there is no folder /run/postern; is the "
-                "daemon set up? systemctl enable --now posternd.socket (another socket: --socket "
-                "PATH, or --user for a guard of your own)")
+                "/run/postern/postern.sock: no such socket: there is no folder /run/postern; its "
+                "file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
+                "for each boot systemctl enable posternd.socket (another socket: --socket PATH, or "
+                "--user for a guard of your own)")
+
+
+@pytest.mark.skipif(os.path.exists("/run/postern-admin"), reason="a daemon is set up on this machine")
+def test_no_such_socket_of_the_administrators(folder):
+    assert_line(ctl("status"),
+                "/run/postern-admin/admin.sock: no such socket: there is no folder /run/postern-admin; "
+                "its file was removed, or the daemon is not set up: systemctl restart "
+                "posternd-admin.socket posternd.service, and for each boot systemctl enable "
+                "posternd-admin.socket (another socket: --socket PATH, or --user for a guard of your "
+                "own)")
+    (folder / "postern-admin").mkdir()
+    assert_line(ctl("--user", "status", env={"XDG_RUNTIME_DIR": str(folder)}),
+                f"{folder}/postern-admin/admin.sock: no such socket; no guard of your own runs, or its "
+                "file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
+                "start one with posternd (the system's own: without --user)")
 
 
 def test_no_such_socket_of_the_user(folder):
     (folder / "postern").mkdir()
     assert_line(ctl("--user", "ping", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern/postern.sock: no such socket; no guard of your own runs: start "
-                "one with posternd (the system's own: without --user)")
+                f"{folder}/postern/postern.sock: no such socket; no guard of your own runs, or its "
+                "file was removed: systemctl --user restart posternd.socket, or start one with posternd "
+                "(the system's own: without --user)")
 
 
 def test_user_without_runtime_folder_is_no_fallback():

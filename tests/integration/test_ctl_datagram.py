@@ -594,12 +594,15 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
-            "/run/postern/postern.dgram", "no such socket: there is no folder /run/postern; is the "
-            "daemon set up? systemctl enable --now posternd-datagram.socket (another socket: --socket PATH, or "
-            "--user for a guard of your own)")
+            "/run/postern/postern.dgram", "no such socket: there is no folder /run/postern; its file "
+            "was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
+            "posternd.service, and for each boot systemctl enable posternd-datagram.socket (another "
+            "socket: --socket PATH, or --user for a guard of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
         f"{folder}/postern/postern.dgram", f"no such socket: there is no folder {folder}/postern; no "
-        "guard of your own runs: start one with posternd (the system's own: without --user)")
+        "guard of your own runs, or its file was removed: systemctl --user restart "
+        "posternd-datagram.socket posternd.service, or start one with posternd (the system's own: without "
+        "--user)")
 
 
 @pytest.mark.parametrize("words", [["list"], ["call", "a.b"], ["lint", "a"], ["status"], ["reload"],

@@ -243,9 +243,10 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count, const Acc
 }
 
 Result<std::unique_ptr<Audit>> Audit::create(sd_event* event,
-                                             const std::optional<std::string>& file) {
+                                             const std::optional<std::string>& file,
+                                             AuditNotice notice) {
     if (file) {
-        POSTERN_TRY(auto sink, open_audit_file(*file));
+        POSTERN_TRY(auto sink, open_audit_file(*file, std::move(notice)));
         return std::make_unique<Audit>(event, std::move(sink));
     }
     auto journal = open_audit_journal(event, journal_socket);

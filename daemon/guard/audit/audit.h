@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "daemon/guard/audit/account_names.h"
 #include "daemon/guard/audit/audit_arguments.h"
+#include "daemon/guard/audit/audit_file.h"
 #include "daemon/guard/audit/audit_sink.h"
 #include "daemon/guard/audit/denial_window.h"
 #include "daemon/loop/event_source.h"
@@ -63,14 +64,19 @@ struct AuditEvent {
 
 class Audit {
   public:
-    // Errors: the file is not ours, is writable by others, or can't be opened.
+    // Errors: as of open_audit_file().
     static Result<std::unique_ptr<Audit>> create(sd_event* event,
-                                                 const std::optional<std::string>& file);
+                                                 const std::optional<std::string>& file,
+                                                 AuditNotice notice = {});
     Audit(sd_event* event, std::unique_ptr<AuditSink> sink);
 
     // False: not recorded and not queued. Denials and refusals of one owner are summed after
     // DenialWindow::most_single within a window; that counts as recorded.
     bool write(const AuditEvent& event);
+
+    // Opens the file again where it no longer lies at its path. Error: why no start can be
+    // recorded, and what to do.
+    Status ready() { return sink_->ready(); }
 
     [[nodiscard]] const char* sink_name() const { return sink_->name(); }
     // What its records call users and groups.

@@ -1,19 +1,15 @@
 #include "daemon/guard/audit/audit_sink.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 
-#include "base/utf8.h"
 #include "host/unix_address.h"
 
 namespace postern {
@@ -32,39 +28,6 @@ std::size_t most_with(AuditRoom room) {
            (room == AuditRoom::ends ? most_queued_ends : 0);
 }
 
-class FileSink final : public AuditSink {
-  public:
-    explicit FileSink(UniqueFd file) : file_(std::move(file)) {}
-
-    bool write(const std::string& line, const AuditFields& /*fields*/,
-               AuditRoom /*room*/) override {
-        const std::string text = (half_line_ ? "\n" : "") + line + '\n';
-        ssize_t count = 0;
-        do {
-            count = ::write(file_.get(), text.data(), text.size());
-        } while (count < 0 && errno == EINTR);
-        if (count == static_cast<ssize_t>(text.size())) {
-            half_line_ = false;
-            return true;
-        }
-        if (count > 0) take_back(count);
-        return false;
-    }
-    [[nodiscard]] const char* name() const override { return "file"; }
-
-  private:
-    // The disk is full and half a line is written: remove it, so that every line is a whole record.
-    // Where even that fails, the next record ends the half line first.
-    void take_back(ssize_t count) {
-        struct stat status{};
-        half_line_ = ::fstat(file_.get(), &status) != 0 || status.st_size < count ||
-                     ::ftruncate(file_.get(), status.st_size - count) != 0;
-    }
-
-    bool half_line_ = false;
-    UniqueFd file_;
-};
-
 // Keeps what can't go out now until it can. Packets go whole or not at all.
 class QueueingSink : public AuditSink {
   public:
@@ -79,6 +42,12 @@ class QueueingSink : public AuditSink {
         if (queue_.empty() && !wait(sent)) return false;
         queue_.push_back(std::move(fresh));
         return true;
+    }
+
+    Status ready() override {
+        if (queue_.size() < most_with(AuditRoom::starts)) return {};
+        return fail("audit: the " + std::string(name()) + " takes no records, " +
+                    std::to_string(queue_.size()) + " wait for it");
     }
 
   protected:
@@ -179,23 +148,6 @@ class StderrSink final : public QueueingSink {
 };
 
 }  // namespace
-
-Result<std::unique_ptr<AuditSink>> open_audit_file(const std::string& path) {
-    const std::string who = "audit file " + printable(path) + ": ";
-    UniqueFd file(::open(
-        path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-    if (!file) return fail(who + std::strerror(errno));
-    struct stat status{};
-    if (::fstat(file.get(), &status) != 0) return fail(who + std::strerror(errno));
-    if (!S_ISREG(status.st_mode)) return fail(who + "not a regular file");
-    if (status.st_uid != ::geteuid()) {
-        return fail(who + "owned by uid " + std::to_string(status.st_uid) + "; it must be ours");
-    }
-    if ((status.st_mode & 07777) != 0600 && ::fchmod(file.get(), 0600) != 0) {
-        return fail(who + std::strerror(errno));
-    }
-    return std::unique_ptr<AuditSink>(std::make_unique<FileSink>(std::move(file)));
-}
 
 Result<std::unique_ptr<AuditSink>> open_audit_journal(sd_event* event, const std::string& socket) {
     if (socket.size() > longest_socket_path) return fail("path too long");

@@ -29,11 +29,11 @@ class AuditSink {
     // One record, as a line without its newline and as fields; the sink takes what it can use.
     // False: neither written nor queued.
     virtual bool write(const std::string& line, const AuditFields& fields, AuditRoom room) = 0;
+    // Whether the record of a start would be taken, as far as is known. Error: why not, and what to
+    // do. A file that no longer lies at its path is opened again.
+    virtual Status ready() = 0;
     [[nodiscard]] virtual const char* name() const = 0;
 };
-
-// Appends to a file that is ours alone (0600, made where it is missing).
-Result<std::unique_ptr<AuditSink>> open_audit_file(const std::string& path);
 
 // journald's native protocol over its datagram socket (systemd's documentation, "Native Journal
 // Protocol"). sd_journal_send(3) is not used: it blocks while journald stands still.

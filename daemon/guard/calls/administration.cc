@@ -20,6 +20,7 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
         case Management::status:
             report_status(*call);
             report_files(*call);
+            report_problems(*call);
             finish(*call, {});
             break;
         case Management::reload:
@@ -48,6 +49,10 @@ void Administration::report_status(CallContext& call) const {
                              jobs_.output_problem(), std::move(full)});
     for (const SocketReport& socket : sockets_) call.answer(socket);
     for (CallerReport& caller : hooks_.callers()) call.answer(std::move(caller));
+}
+
+void Administration::report_problems(CallContext& call) const {
+    for (ProblemReport& problem : hooks_.problems()) call.answer(std::move(problem));
 }
 
 void Administration::report_jobs(CallContext& call) const {
@@ -92,6 +97,7 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
         if (snapshot) {
             report_files(*it->second);
             report_not_read(*it->second);
+            report_problems(*it->second);
         }
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));
     }

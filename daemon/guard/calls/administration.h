@@ -21,6 +21,8 @@ class Administration {
     // What it asks of the rest of the guard.
     struct Hooks {
         std::function<std::vector<CallerReport>()> callers;
+        // Looks whether what the guard depends on is there, and mends what it can: what is left.
+        std::function<std::vector<ProblemReport>()> problems;
         // Begins a load and returns its number, as in PolicyStore::load().
         std::function<std::uint64_t()> reload;
         std::function<std::string()> log_level;
@@ -40,6 +42,7 @@ class Administration {
     void report_jobs(CallContext& call) const;
     void report_files(CallContext& call) const;
     void report_not_read(CallContext& call) const;
+    void report_problems(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 
     jobs::JobManager& jobs_;

@@ -174,7 +174,7 @@ void Calls::check(const CallPtr& call, const CheckCall& asked) {
         if (verdict.action == nullptr) return;
         if (!reachable_or_refuse(*call, *verdict.action)) return;
         if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
-        if (room_or_refuse(*call, environment_.jobs, asked.action)) call->answer(CheckPassed{});
+        if (room_or_refuse(*call, environment_, asked.action)) call->answer(CheckPassed{});
     });
 }
 

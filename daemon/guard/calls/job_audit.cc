@@ -13,6 +13,11 @@ void JobAudit::remember(const JobId& job, std::shared_ptr<const policy::Caller> 
     callers_.emplace(job, std::move(caller));
 }
 
+std::string JobAudit::audit_problem() {
+    Status ready = audit_.ready();
+    return ready ? std::string() : std::move(ready).error().message;
+}
+
 bool JobAudit::write(AuditEvent event, const jobs::Record& job) {
     policy::Caller known;
     known.uid = job.requester.uid;

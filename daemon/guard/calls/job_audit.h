@@ -26,6 +26,8 @@ class JobAudit final : public jobs::Observer {
     void evicted(const jobs::Record& job, const std::string& why, bool for_room) override;
     void disk_full(const std::string& path, const std::string& why) override;
     void disk_has_room(const std::string& path) override;
+    // Why no start can be recorded in the audit. Empty: it can, as far as is known.
+    [[nodiscard]] std::string audit_problem();
     // What the service manager is to show of the disk; empty: nothing.
     [[nodiscard]] const std::string& trouble() const { return trouble_; }
     void moved(const JobId& job, std::string_view from, std::string_view to) override;

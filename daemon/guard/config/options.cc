@@ -118,7 +118,8 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_flag("--json", options.json, "With --check and --lint: print JSON");
     app.add_flag("--version", show_version, "Print the version");
     app.footer(
-        "SIGHUP loads the action files again; SIGTERM ends jobs and daemon.\n\n"
+        "SIGHUP loads the action files and opens the audit file again, SIGUSR1 opens the audit "
+        "file alone; SIGTERM ends jobs and daemon.\n\n"
         "Examples:\n"
         "  posternd --check\n"
         "  posternd --lint web.restart.json\n"

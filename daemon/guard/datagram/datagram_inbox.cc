@@ -55,6 +55,12 @@ void DatagramInbox::start() {
     wake_.raise();
 }
 
+void DatagramInbox::add(int socket) {
+    const std::lock_guard lock(mutex_);
+    added_.push_back(socket);
+    wake_.raise();
+}
+
 void DatagramInbox::stop() {
     {
         const std::lock_guard lock(mutex_);
@@ -90,11 +96,20 @@ void DatagramInbox::run() {
     }
 }
 
+// With the mutex taken.
+void DatagramInbox::take_added() {
+    for (const int socket : added_) {
+        receivers_.push_back(std::make_unique<DatagramReceiver>(socket, dropper_));
+    }
+    added_.clear();
+}
+
 // False: it is to stop.
 bool DatagramInbox::wait(std::vector<pollfd>& fds) {
     bool receives = false;
     {
         const std::lock_guard lock(mutex_);
+        take_added();
         receives = started_ && !failing_ && items_.size() < most_items;
     }
     fds.clear();

@@ -37,6 +37,8 @@ class DatagramInbox {
     DatagramInbox& operator=(const DatagramInbox&) = delete;
 
     void start();
+    // One more to receive from: its number is the next one. It outlives this.
+    void add(int socket);
     // Receives no more, and waits until it is so: for no longer than a dropper takes. What was
     // received is still there.
     void stop();
@@ -52,6 +54,7 @@ class DatagramInbox {
     Status begin();
     void run();
     bool wait(std::vector<pollfd>& fds);
+    void take_added();
     void receive_from(std::size_t number);
     bool keep(Item item);
 
@@ -64,6 +67,7 @@ class DatagramInbox {
     EventFlag ready_;  // there is something to take
     mutable std::mutex mutex_;
     std::deque<Item> items_;
+    std::vector<int> added_;  // that the thread is to take
     bool started_ = false;
     bool stopping_ = false;
     std::thread thread_;

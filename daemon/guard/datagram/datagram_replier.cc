@@ -62,16 +62,17 @@ struct DatagramReplier::State {
     State& operator=(const State&) = delete;
     Status begin();
     void run(std::promise<Status> begun);
-    int send_one(DatagramSender& sender, const DatagramReply& reply);
+    int send_one(DatagramSender& sender, int socket, const DatagramReply& reply);
     int reserve(uid_t uid);
 };
 
 // A reply that its receiver has not read counts against the send buffer of the socket that it was
 // sent from (unix(7)): whoever reads none of theirs could fill the one that all replies come from.
 // Then a socket of the sender's own uid, without an address, takes its place.
-int DatagramReplier::State::send_one(DatagramSender& sender, const DatagramReply& reply) {
+int DatagramReplier::State::send_one(DatagramSender& sender, int socket,
+                                     const DatagramReply& reply) {
     if (auto became = sender.become(reply.uid, reply.gid); !became) return EPERM;
-    const int error = sender.send(sockets[reply.socket].get(), reply.path, reply.bytes);
+    const int error = sender.send(socket, reply.path, reply.bytes);
     if (error != EAGAIN) return error;
     const int other = reserve(reply.uid);
     return other < 0 ? error : sender.send(other, reply.path, reply.bytes);
@@ -123,8 +124,9 @@ void DatagramReplier::State::run(std::promise<Status> begun) {
         Lane& lane = lanes.at(ids);
         const DatagramReply reply = std::move(lane.replies.front());
         lane.replies.pop_front();
+        const int socket = sockets[reply.socket].get();  // closed by nobody
         lock.unlock();
-        const int error = send_one(*sender, reply);
+        const int error = send_one(*sender, socket, reply);
         lock.lock();
         if (error != 0 && failures.size() < most_failures) {
             failures.push_back("no reply to uid " + std::to_string(reply.uid) + " at " +
@@ -159,6 +161,14 @@ Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vect
 DatagramReplier::DatagramReplier(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 DatagramReplier::~DatagramReplier() = default;
+
+Status DatagramReplier::add(int socket) {
+    UniqueFd copy = duplicate(socket);
+    if (!copy) return fail(std::string("datagram socket: ") + std::strerror(errno));
+    const std::lock_guard lock(state_->mutex);
+    state_->sockets.push_back(std::move(copy));
+    return {};
+}
 
 bool DatagramReplier::send(DatagramReply reply) {
     const Ids ids{reply.uid, reply.gid};

@@ -42,6 +42,9 @@ class DatagramReplier {
     DatagramReplier(const DatagramReplier&) = delete;
     DatagramReplier& operator=(const DatagramReplier&) = delete;
 
+    // One more of the sockets: its number is the next one. Error: no descriptor to be had.
+    Status add(int socket);
+
     // False: too many wait for this identity already, this one is dropped.
     bool send(DatagramReply reply);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "base/limits.h"
@@ -48,7 +49,8 @@ void take_own_groups(policy::Caller& caller) {
 Datagrams::Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listeners,
                      SessionPool& pool, Audit& audit, std::optional<uid_t> only_uid)
     : event_(event),
-      listeners_(std::move(listeners)),
+      listeners_(std::make_move_iterator(listeners.begin()),
+                 std::make_move_iterator(listeners.end())),
       pool_(pool),
       audit_(audit),
       only_uid_(only_uid),
@@ -91,6 +93,13 @@ Status Datagrams::start() {
         return fail(std::string("packets: ") + std::strerror(-r));
     }
     inbox_->start();
+    return {};
+}
+
+Status Datagrams::add(Listener listener) {
+    POSTERN_TRY(replier_->add(listener.socket.get()));
+    inbox_->add(listener.socket.get());
+    listeners_.push_back(std::move(listener));
     return {};
 }
 

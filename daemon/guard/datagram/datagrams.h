@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,11 +51,13 @@ class Datagrams {
 
     // Begins to receive. Error: the loop takes no more sources.
     Status start();
+    // One more to receive from, beside those that there are. Precondition: there are some.
+    Status add(Listener listener);
     // Receives no more, and calls `done` when what was received is answered (at once, if it is), or
     // after a short time. The sockets stay open: who sends now waits for the next guard.
     void stop(std::function<void()> done);
 
-    [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
+    [[nodiscard]] const std::deque<Listener>& listeners() const { return listeners_; }
 
     // Packets that were received and that no session has yet.
     [[nodiscard]] std::size_t waiting() const { return waiting_.size() + (held_ ? 1 : 0); }
@@ -91,7 +94,7 @@ class Datagrams {
     void finish_stopping();
 
     sd_event* event_;
-    std::vector<Listener> listeners_;
+    std::deque<Listener> listeners_;
     SessionPool& pool_;
     Audit& audit_;
     std::optional<uid_t> only_uid_;

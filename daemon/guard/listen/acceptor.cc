@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "daemon/guard/listen/identity.h"
@@ -27,7 +28,8 @@ Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listener
                    ConnectionTaker& taker, OwnerQueue<Waiting>::Bounds bounds,
                    std::optional<uid_t> only_uid)
     : event_(event),
-      listeners_(std::move(listeners)),
+      listeners_(std::make_move_iterator(listeners.begin()),
+                 std::make_move_iterator(listeners.end())),
       taker_(taker),
       only_uid_(only_uid),
       bounds_(bounds),
@@ -45,14 +47,24 @@ Acceptor::~Acceptor() {
 }
 
 Status Acceptor::start() {
-    for (const Listener& listener : listeners_) {
-        EventSource source;
-        const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
-                             [this, &listener](std::uint32_t) { on_connection(listener); });
-        if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
-        sources_.push_back(std::move(source));
-    }
+    started_ = true;
+    for (const Listener& listener : listeners_) POSTERN_TRY(watch(listener));
     return {};
+}
+
+Status Acceptor::watch(const Listener& listener) {
+    EventSource source;
+    const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
+                         [this, &listener](std::uint32_t) { on_connection(listener); });
+    if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
+    sources_.push_back(std::move(source));
+    return {};
+}
+
+Status Acceptor::add(Listener listener) {
+    listeners_.push_back(std::move(listener));
+    if (!started_ || stopped_) return {};
+    return watch(listeners_.back());
 }
 
 void Acceptor::stop() {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,15 +63,18 @@ class Acceptor {
 
     // Begins to accept. Error: the loop takes no more sources.
     Status start();
+    // One more to accept from, beside those that there are.
+    Status add(Listener listener);
     // Accepts no more; the listeners stay open, so that nobody is turned away. What was accepted
     // goes on to its session.
     void stop();
     // How many that is.
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
-    [[nodiscard]] const std::vector<Listener>& listeners() const { return listeners_; }
+    [[nodiscard]] const std::deque<Listener>& listeners() const { return listeners_; }
 
   private:
+    Status watch(const Listener& listener);
     void on_connection(const Listener& listener);
     void take(const Listener& listener, UniqueFd connection);
     [[nodiscard]] uid_t payer_of(const ucred& credentials) const;
@@ -80,13 +84,14 @@ class Acceptor {
     void set_enabled(bool enabled);
 
     sd_event* event_;
-    std::vector<Listener> listeners_;
+    std::deque<Listener> listeners_;  // of which others keep the addresses
     ConnectionTaker& taker_;
     std::optional<uid_t> only_uid_;
     OwnerQueue<Waiting>::Bounds bounds_;
     OwnerQueue<Waiting> waiting_;
     std::vector<EventSource> sources_;
     Timer resume_;
+    bool started_ = false;
     bool stopped_ = false;
     int failing_ = 0;  // errno of the last accept, if it failed
 };

@@ -81,7 +81,11 @@ Result<Listener> check_listener(UniqueFd socket, std::string_view name) {
     refuse_descriptors(fd);
     Listener listener;
     listener.name = bound_path(fd);
-    if (listener.name.empty()) listener.name = name;
+    if (listener.name.empty()) {
+        listener.name = name;
+    } else {
+        listener.file = std::make_shared<SocketFile>(listener.name);
+    }
     listener.socket = std::move(socket);
     listener.datagram = datagram;
     return listener;

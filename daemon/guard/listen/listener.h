@@ -19,7 +19,7 @@ namespace postern {
 struct Listener {
     std::string name;                  // its path, for log and audit
     UniqueFd socket;                   // AF_UNIX, non-blocking; see `datagram`
-    std::unique_ptr<SocketFile> file;  // of one that we bound
+    std::shared_ptr<SocketFile> file;  // null: it has none
     bool administrator = false;        // for the administrator alone
     // SOCK_DGRAM, and packets come with their sender's credentials; else SOCK_STREAM, listening.
     bool datagram = false;

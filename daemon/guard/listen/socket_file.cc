@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -21,6 +22,8 @@ namespace {
 // keep it full: so it is no longer than what is accepted in some 50 ms. Who finds it full waits in
 // connect(2), as long as it likes. (As Backlog= in systemd/posternd.socket.)
 constexpr int backlog = 256;
+// How often one path is bound: whatever keeps removing it must not use up the descriptors.
+constexpr std::size_t most_bound = 256;
 
 Status check_path(const std::string& path) {
     const std::string who = "socket \"" + printable(path) + "\": ";
@@ -42,9 +45,11 @@ Status check_path(const std::string& path) {
 
 // Whoever may write to the folder, or owns it, may take the socket away and put another there:
 // then callers and their secrets go to that one.
-Status check_folder(const std::string& path) {
+Status check_folder(const BindOptions& options) {
+    const std::string& path = options.path;
     const std::size_t slash = path.rfind('/');
     const std::string folder = slash == 0 ? "/" : path.substr(0, slash);
+    if (options.makes_folder) ::mkdir(folder.c_str(), 0700);  // if it fails, the next lines say why
     const auto safe = check_safe_place(folder, ::geteuid());
     if (safe) return {};
     const bool unsafe = safe.error().kind == OpenError::Kind::unsafe;
@@ -52,10 +57,21 @@ Status check_folder(const std::string& path) {
                 (unsafe ? "; or give another path, others could take the socket away there" : ""));
 }
 
+std::string lock_name(const std::string& path) {
+    return path + ".lock";
+}
+
+bool lies_at(int file, const std::string& path) {
+    struct stat opened{};
+    struct stat named{};
+    return ::fstat(file, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 // A lock file beside the socket, held as long as the socket: between "is it stale?" and bind(2)
 // nobody else can have taken the path. Root's locks can't be taken by others (mode 0600).
 Result<UniqueFd> take_lock(const std::string& path) {
-    const std::string name = path + ".lock";
+    const std::string name = lock_name(path);
     const std::string who = "socket \"" + printable(path) + "\": ";
     for (;;) {
         UniqueFd lock(
@@ -66,7 +82,6 @@ Result<UniqueFd> take_lock(const std::string& path) {
         }
         if (!lock) return fail(who + "lock file " + printable(name) + ": " + std::strerror(errno));
         struct stat opened{};
-        struct stat named{};
         if (::fstat(lock.get(), &opened) != 0 || !S_ISREG(opened.st_mode) ||
             opened.st_uid != ::geteuid()) {
             return fail(who + "lock file " + printable(name) +
@@ -76,10 +91,7 @@ Result<UniqueFd> take_lock(const std::string& path) {
             return fail(who + "another posternd has it (it holds " + printable(name) + ")");
         }
         // The last holder may have unlinked it between our open and our lock.
-        if (::lstat(name.c_str(), &named) == 0 && named.st_dev == opened.st_dev &&
-            named.st_ino == opened.st_ino) {
-            return lock;
-        }
+        if (lies_at(lock.get(), name)) return lock;
     }
 }
 
@@ -116,39 +128,46 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
 
 }  // namespace
 
-SocketFile::SocketFile(std::string path, UniqueFd lock, dev_t device, ino_t inode)
-    : path_(std::move(path)), lock_(std::move(lock)), device_(device), inode_(inode) {}
-
-SocketFile::~SocketFile() {
+std::optional<SocketFile::Number> SocketFile::number_at(const std::string& path) {
     struct stat status{};
-    if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
-        status.st_ino == inode_) {
-        ::unlink(path_.c_str());
-    }
-    ::unlink((path_ + ".lock").c_str());  // while it is locked: see take_lock()
+    if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+    return Number(status.st_dev, status.st_ino);
 }
 
-Result<BoundSocket> bind_socket(const BindOptions& options) {
-    const std::string& path = options.path;
-    const std::string who = "socket \"" + printable(path) + "\": ";
-    POSTERN_TRY(check_path(path));
-    POSTERN_TRY(check_folder(path));
+SocketFile::SocketFile(std::string path) {
+    options_.path = std::move(path);
+    if (const auto number = number_at(options_.path)) numbers_.push_back(*number);
+}
 
+bool SocketFile::is_there() const {
+    const auto number = number_at(options_.path);
+    return number && std::ranges::find(numbers_, *number) != numbers_.end();
+}
+
+SocketFile::~SocketFile() {
+    if (!is_own()) return;
+    if (is_there()) ::unlink(options_.path.c_str());
+    const std::string name = lock_name(options_.path);
+    if (lies_at(lock_.get(), name)) ::unlink(name.c_str());  // while it is locked: see take_lock()
+}
+
+Result<UniqueFd> SocketFile::bind() {
+    const std::string& path = options_.path;
+    const std::string who = "socket \"" + printable(path) + "\": ";
     const sockaddr_un address = unix_address(path);
-    POSTERN_TRY(auto lock, take_lock(path));
     POSTERN_TRY(remove_stale(path, address));
 
-    const int type = options.datagram ? SOCK_DGRAM : SOCK_STREAM;
+    const int type = options_.datagram ? SOCK_DGRAM : SOCK_STREAM;
     UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return fail(who + std::strerror(errno));
     refuse_descriptors(socket.get());
     // Before bind(2), so that no packet comes without.
-    if (options.datagram && !ask_for_senders(socket.get())) {
+    if (options_.datagram && !ask_for_senders(socket.get())) {
         return fail(who + "SO_PASSCRED: " + std::strerror(errno));
     }
     // The file gets the mode of the socket's own inode, less the umask, in bind(2) itself: there is
     // no moment at which it is wider (net/unix/af_unix.c, since Linux 2.6).
-    if (::fchmod(socket.get(), options.mode) != 0) return fail(who + std::strerror(errno));
+    if (::fchmod(socket.get(), options_.mode) != 0) return fail(who + std::strerror(errno));
     const mode_t old_mask = ::umask(0);
     const int bound = ::bind(socket.get(), any_address(address), sizeof address);
     const int bind_error = errno;
@@ -157,20 +176,42 @@ Result<BoundSocket> bind_socket(const BindOptions& options) {
         return fail(who + "bind: " + std::strerror(bind_error) +
                     (bind_error == EACCES ? "; no permission to create files in that folder" : ""));
     }
-    struct stat status{};
-    if (::lstat(path.c_str(), &status) != 0) return fail(who + std::strerror(errno));
-    BoundSocket result;
-    result.file = std::make_unique<SocketFile>(path, std::move(lock), status.st_dev, status.st_ino);
+    const auto number = number_at(path);
+    if (!number) return fail(who + "it was taken away at once");
+    numbers_.push_back(*number);
     // A group that is wrong until here can only be the guard's own, which may do this anyway. For a
     // stream socket it is before listen(2), so nobody has connected yet.
-    if (options.group && ::fchownat(AT_FDCWD, path.c_str(), static_cast<uid_t>(-1), *options.group,
-                                    AT_SYMLINK_NOFOLLOW) != 0) {
-        return fail(who + "group " + std::to_string(*options.group) + ": " + std::strerror(errno));
+    if (options_.group && ::fchownat(AT_FDCWD, path.c_str(), static_cast<uid_t>(-1),
+                                     *options_.group, AT_SYMLINK_NOFOLLOW) != 0) {
+        return fail(who + "group " + std::to_string(*options_.group) + ": " + std::strerror(errno));
     }
-    if (!options.datagram && ::listen(socket.get(), backlog) != 0) {
+    if (!options_.datagram && ::listen(socket.get(), backlog) != 0) {
         return fail(who + "listen: " + std::strerror(errno));
     }
-    result.socket = std::move(socket);
+    return socket;
+}
+
+Result<UniqueFd> SocketFile::bind_again() {
+    // Each leaves a descriptor behind, for those who have the old file.
+    if (numbers_.size() >= most_bound) {
+        return fail("socket \"" + printable(path()) + "\": it was bound " +
+                    std::to_string(most_bound) +
+                    " times; find out what removes it, then restart the daemon");
+    }
+    POSTERN_TRY(check_folder(options_));
+    if (!lies_at(lock_.get(), lock_name(path()))) {
+        POSTERN_TRY(lock_, take_lock(path()));
+    }
+    return bind();
+}
+
+Result<BoundSocket> bind_socket(const BindOptions& options) {
+    POSTERN_TRY(check_path(options.path));
+    POSTERN_TRY(check_folder(options));
+    POSTERN_TRY(auto lock, take_lock(options.path));
+    BoundSocket result;
+    result.file = std::make_shared<SocketFile>(options, std::move(lock));
+    POSTERN_TRY(result.socket, result.file->bind());
     return result;
 }
 

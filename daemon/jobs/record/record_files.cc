@@ -159,6 +159,12 @@ void RecordFiles::notice(const std::string& message) const {
     if (notice_) notice_(message);
 }
 
+// The number of the descriptor stays, so that the thread may be in the middle of its work.
+Result<void, int> RecordFiles::move_to(int jobs) {
+    if (dup3(jobs, state_->jobs.get(), O_CLOEXEC) < 0) return Unexpected(errno);
+    return {};
+}
+
 std::vector<JobId> RecordFiles::jobs() const {
     std::vector<JobId> found;
     const Directory folder = open_directory(state_->jobs.get());

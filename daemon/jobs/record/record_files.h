@@ -41,6 +41,10 @@ class RecordFiles {
     RecordFiles(const RecordFiles&) = delete;
     RecordFiles& operator=(const RecordFiles&) = delete;
 
+    // From now on `jobs`, and all that waits to be copied goes there: the one before was removed.
+    // Error: errno.
+    Result<void, int> move_to(int jobs);
+
     // All that have a folder.
     [[nodiscard]] std::vector<JobId> jobs() const;
     // The newest record of a job. Error: errno; ENOENT also where the name is none of ours.

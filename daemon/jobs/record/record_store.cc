@@ -38,7 +38,7 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
                                       const std::string& runtime_folder, const Retention& retention,
                                       Notice notice) {
     POSTERN_TRY(StateFolder state, StateFolder::open(state_folder));
-    RecordStore store{GroupDigest(state.key)};
+    RecordStore store{GroupDigest(state.key), state.key};
     store.state_folder_ = std::move(state.path);
     store.folder_number_ = state.number;
     store.jobs_ = std::move(state.jobs);
@@ -52,6 +52,60 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
         [jobs = store.jobs_.get()](const JobId& job) { return is_output_open(jobs, job); });
     store.notice_ = std::move(notice);
     return store;
+}
+
+// ---- Its place ----
+
+RecordStore::Place RecordStore::look() {
+    const StateFolder::Held held{state_folder_, jobs_.get(), lock_.get(), key_};
+    const auto checked = StateFolder::check(held);
+    if (checked) {
+        set_place_problem("");
+        return Place::there;
+    }
+    if (checked.error() != ENOENT) {
+        set_place_problem("state directory " + state_folder_ + ": " +
+                          std::strerror(checked.error()) +
+                          "; see that the daemon can write to it, or restart it with another one");
+        return Place::lost;
+    }
+    if (const Status opened = open_again(held); !opened) {
+        set_place_problem("state directory " + state_folder_ +
+                          " was removed, renamed or replaced, and can't be made again (" +
+                          opened.error().message +
+                          "); restart the daemon: systemctl restart posternd.service");
+        return Place::lost;
+    }
+    set_place_problem("");
+    if (notice_) {
+        notice_("state directory " + state_folder_ +
+                " was removed, renamed or replaced: made again; what was in it of jobs is lost");
+    }
+    return Place::made_again;
+}
+
+Status RecordStore::open_again(const StateFolder::Held& held) {
+    POSTERN_TRY(StateFolder fresh, StateFolder::open_again(held));
+    // The numbers of the descriptors stay: others have them.
+    if (dup3(fresh.jobs.get(), jobs_.get(), O_CLOEXEC) < 0) return fail(std::strerror(errno));
+    if (const auto moved = files_->move_to(jobs_.get()); !moved) {
+        return fail(std::strerror(moved.error()));
+    }
+    if (fresh.lock) lock_ = std::move(fresh.lock);
+    return {};
+}
+
+void RecordStore::set_place_problem(std::string problem) {
+    if (problem == place_problem_) return;
+    place_problem_ = std::move(problem);
+    if (!notice_) return;
+    notice_(place_problem_.empty() ? "state directory " + state_folder_ + " can be used again"
+                                   : place_problem_ + "; no job is started before");
+}
+
+void RecordStore::restore(const Record& record) {
+    if (mkdirat(jobs_.get(), record.job.text().c_str(), 0700) < 0 && errno != EEXIST) return;
+    static_cast<void>(write(record));
 }
 
 Result<UniqueFd> RecordStore::make_folder(const JobId& job) {

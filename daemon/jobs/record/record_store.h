@@ -27,6 +27,7 @@
 #include "daemon/jobs/record/record_files.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/record/retention.h"
+#include "daemon/jobs/record/state_folder.h"
 
 namespace postern::jobs {
 
@@ -58,6 +59,19 @@ class RecordStore {
 
     // Before load().
     void set_hooks(StoreHooks hooks) { hooks_ = std::move(hooks); }
+
+    // ---- Its place ----
+    enum class Place : std::uint8_t {
+        there,
+        made_again,  // it had been removed, renamed or replaced; what was in it is lost
+        lost,        // it can't be made again, or not be written to: place_problem()
+    };
+    // Whether the state directory is there, and can be written to.
+    Place look();
+    // Why not, and what to do. Empty: it is.
+    [[nodiscard]] const std::string& place_problem() const { return place_problem_; }
+    // Of a job that has not ended: its folder and record, made again.
+    void restore(const Record& record);
 
     // The job's own, empty folder, 0700. Error: why not; where there is no room what is over gives
     // way, as in room_for_start().
@@ -125,7 +139,10 @@ class RecordStore {
     void set_clock(std::function<Time()> now) { now_ = std::move(now); }
 
   private:
-    explicit RecordStore(const GroupDigest& digest) : digest_(digest) {}
+    RecordStore(const GroupDigest& digest, const GroupDigest::Key& key)
+        : digest_(digest), key_(key) {}
+    Status open_again(const StateFolder::Held& held);
+    void set_place_problem(std::string problem);
     void set_aside(const JobId& job, const std::string& why) const;
     // What is over, to be kept as long as the bounds allow.
     void add(const Record& record, std::uint64_t record_bytes);
@@ -135,6 +152,8 @@ class RecordStore {
     void set_full(const std::string& why);
 
     GroupDigest digest_;
+    GroupDigest::Key key_;
+    std::string place_problem_;
     std::string state_folder_;
     std::uint64_t folder_number_ = 0;
     UniqueFd jobs_;

@@ -21,6 +21,7 @@ namespace {
 
 constexpr const char* key_name = "groups.key";
 constexpr const char* new_key_name = "groups.key.new";
+constexpr const char* lock_name = "lock";
 
 std::string why_not(const std::string& what) {
     return std::string(what).append(": ").append(std::strerror(errno));
@@ -47,6 +48,24 @@ Result<std::string> true_path(int fd) {
     return std::string(buffer.data(), static_cast<std::size_t>(length));
 }
 
+bool lies_at(int fd, const std::string& path) {
+    struct stat open{};
+    struct stat there{};
+    return fstat(fd, &open) == 0 && lstat(path.c_str(), &there) == 0 &&
+           open.st_dev == there.st_dev && open.st_ino == there.st_ino;
+}
+
+Status put_key(int state_folder, const GroupDigest::Key& key) {
+    const UniqueFd file(openat(state_folder, new_key_name,
+                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
+    if (!file || !write_all(file.get(), text) ||
+        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
+        return fail(why_not(key_name));
+    }
+    return {};
+}
+
 // Made once, and kept, so that records of the guard before this one are understood. Whose key is
 // lost has callers who can't find their former jobs any more, and nothing worse.
 Result<GroupDigest::Key> load_key(int state_folder) {
@@ -56,38 +75,39 @@ Result<GroupDigest::Key> load_key(int state_folder) {
         return key;
     }
     POSTERN_TRY(fill_with_random(key));
-    const UniqueFd file(openat(state_folder, new_key_name,
-                               O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    const std::string_view text(reinterpret_cast<const char*>(key.data()), key.size());
-    if (!file || !write_all(file.get(), text) ||
-        renameat(state_folder, new_key_name, state_folder, key_name) < 0) {
-        return fail(why_not(key_name));
-    }
+    POSTERN_TRY(put_key(state_folder, key));
     return key;
 }
 
-}  // namespace
+Result<GroupDigest::Key> key_of(int state_folder, const StateFolder::Held* held) {
+    if (held == nullptr) return load_key(state_folder);
+    POSTERN_TRY(put_key(state_folder, held->key));
+    return held->key;
+}
 
-Result<StateFolder> StateFolder::open(const std::string& state_folder) {
+// `held`: what there was before; null: nothing.
+Result<StateFolder> open_state(const std::string& state_folder, const StateFolder::Held* held) {
     POSTERN_TRY(make_folders(state_folder));
     const auto state = open_safe_folder(state_folder, geteuid());
     if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
     POSTERN_TRY(std::string path, true_path(state->get()));
 
-    const Result<GroupDigest::Key> key = load_key(state->get());
-    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
-
     StateFolder folder;
-    folder.key = *key;
     folder.path = std::move(path);
-    folder.lock = UniqueFd(
-        openat(state->get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
-    if (!folder.lock) return fail(why_not("state folder " + state_folder + ": lock"));
-    if (flock(folder.lock.get(), LOCK_EX | LOCK_NB) < 0) {
-        return fail(
-            "state folder " + state_folder +
-            ": another guard uses it; stop that one, or choose another folder with --state");
+    // The lock of this very process is not another's.
+    if (held == nullptr || !lies_at(held->lock, folder.path + "/" + lock_name)) {
+        folder.lock = UniqueFd(openat(state->get(), lock_name,
+                                      O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+        if (!folder.lock) return fail(why_not("state folder " + state_folder + ": lock"));
+        if (flock(folder.lock.get(), LOCK_EX | LOCK_NB) < 0) {
+            return fail(
+                "state folder " + state_folder +
+                ": another guard uses it; stop that one, or choose another folder with --state");
+        }
     }
+    const Result<GroupDigest::Key> key = key_of(state->get(), held);
+    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
+    folder.key = *key;
     if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
         return fail(why_not(state_folder + "/jobs"));
     }
@@ -105,6 +125,25 @@ Result<StateFolder> StateFolder::open(const std::string& state_folder) {
                     "; move it away");
     }
     return folder;
+}
+
+}  // namespace
+
+Result<StateFolder> StateFolder::open(const std::string& path) {
+    return open_state(path, nullptr);
+}
+
+Result<StateFolder> StateFolder::open_again(const Held& held) {
+    return open_state(held.path, &held);
+}
+
+Result<void, int> StateFolder::check(const Held& held) {
+    if (!lies_at(held.jobs, held.path + "/jobs") || !lies_at(held.lock, held.path + "/lock")) {
+        return Unexpected(ENOENT);
+    }
+    // Also says EROFS (access(2)), which root gets like everybody.
+    if (faccessat(held.jobs, ".", W_OK | X_OK, AT_EACCESS) < 0) return Unexpected(errno);
+    return {};
 }
 
 }  // namespace postern::jobs

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -21,6 +22,20 @@ struct StateFolder {
     // Makes it and the jobs folder (both 0700), and locks it for this process. Error: it can't be
     // made, is not safe, or is another guard's.
     static Result<StateFolder> open(const std::string& path);
+
+    // What this process has had of it, and still has.
+    struct Held {
+        std::string path;
+        int jobs = -1;
+        int lock = -1;
+        GroupDigest::Key key{};
+    };
+    // Whether they still lie at their paths, and can be written to. Error: what can't be written to
+    // (errno); ENOENT: they do not lie there.
+    static Result<void, int> check(const Held& held);
+    // As open(), after they were removed, renamed or replaced. The key stays. `lock` is none where
+    // it is still held.
+    static Result<StateFolder> open_again(const Held& held);
 };
 
 }  // namespace postern::jobs

@@ -25,6 +25,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/stray_signals.h"
 #include "daemon/confine/rights.h"
 #include "daemon/output/keeper/keeper.h"
 #include "daemon/output/keeper/system_calls.h"
@@ -130,6 +131,8 @@ Status run(bool is_service, const std::optional<Ids>& ids) {
     POSTERN_TRY(postern::give_up_rights("postern-output", ids));
     POSTERN_TRY(block_end());
     POSTERN_TRY(keeper->start());
+    // Its ids do not change any more, and a handler could not return: see its system calls.
+    postern::ignore_library_signals();
     POSTERN_TRY(postern::output::limit_system_calls());
     // Its threads end with the process.
     Keeper* const lasting = keeper.release();

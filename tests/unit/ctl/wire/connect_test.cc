@@ -111,7 +111,7 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
     f.datagram = true;
     EXPECT_EQ(line(f),
               "/run/postern/postern.dgram: nobody listens there: the daemon that made this socket "
-              "is gone; systemctl restart posternd-datagram.socket");
+              "is gone; systemctl restart posternd-datagram.socket posternd.service");
 }
 
 // A listening socket whose queue is full, at a path of its own.

@@ -105,7 +105,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, JobReport{job, "a", 1000, 42, "u.service", time_of(9)}},
         {connection, request, Managed{true, "why", 5}},
         {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
-        {connection, request, HandedOver{}}};
+        {connection, request, HandedOver{}},
+        {connection, request, ProblemReport{"socket", "/run/s: gone"}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},

@@ -23,10 +23,10 @@ enum class Through : std::uint8_t { connection, administrator, packet };
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
     const JobId job("0123456789abcdef0123456789abcdef");
-    return {Refused{},      CheckPassed{},        Described{},     JobStarted{job},
-            JobOutput{},    JobEnded{},           JobFound{},      Detached{job},
-            StatusReport{}, SocketReport{},       CallerReport{},  BadFileReport{},
-            JobReport{},    Managed{true, "", 1}, WarningReport{}, HandedOver{}};
+    return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
+            JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
+            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
+            HandedOver{},   ProblemReport{}};
 }
 
 template <typename... Answers>
@@ -55,9 +55,10 @@ std::vector<Asking> all_calls() {
         {"Actions.Check", action, Through::packet, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::packet, kinds<Described>()},
         {"Admin.Status", none, Through::administrator,
-         kinds<StatusReport, SocketReport, CallerReport, BadFileReport, WarningReport, Managed>()},
+         kinds<StatusReport, SocketReport, CallerReport, BadFileReport, WarningReport,
+               ProblemReport, Managed>()},
         {"Admin.Reload", none, Through::administrator,
-         kinds<BadFileReport, WarningReport, Managed>()},
+         kinds<BadFileReport, WarningReport, ProblemReport, Managed>()},
         {"Admin.SetLogLevel", {{"level", "info"}}, Through::administrator, kinds<Managed>()},
         {"Admin.Jobs", none, Through::administrator, kinds<JobReport, Managed>()},
     };

@@ -228,10 +228,90 @@ TEST_F(AuditTest, ALinkOrAPipeIsNoAuditFile) {
     ASSERT_EQ(::symlink("/tmp/elsewhere", file().c_str()), 0);
     auto link = Audit::create(event_.get(), file());
     ASSERT_FALSE(link);
-    EXPECT_EQ(link.error().message, "audit file " + file() + ": Too many levels of symbolic links");
+    const std::string not_regular = ", not a regular file; remove it, or give the path of a file";
+    EXPECT_EQ(link.error().message,
+              "audit file " + file() + ": it is a symbolic link" + not_regular);
     ::unlink(file().c_str());
     ASSERT_EQ(::mkfifo(file().c_str(), 0600), 0);
+    auto pipe = Audit::create(event_.get(), file());
+    ASSERT_FALSE(pipe);
+    EXPECT_EQ(pipe.error().message, "audit file " + file() + ": it is a FIFO" + not_regular);
+    // With a reader it could be opened.
+    const UniqueFd reader(::open(file().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     EXPECT_FALSE(Audit::create(event_.get(), file()));
+}
+
+TEST_F(AuditTest, WhatIsWrongWithThePathIsSaid) {
+    auto missing = Audit::create(event_.get(), folder_ / "a/b");
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().message,
+              "audit file " + folder_ / "a/b" +
+                  ": No such file or directory; make its directory: mkdir -p -m 0700 " +
+                  folder_ / "a");
+    folder_.write("audit", "", 0600);
+    ASSERT_EQ(::link(file().c_str(), (folder_ / "other").c_str()), 0);
+    auto linked = Audit::create(event_.get(), file());
+    ASSERT_FALSE(linked);
+    EXPECT_THAT(linked.error().message, HasSubstr("it has 2 names (hard links)"));
+}
+
+class AuditFileTest : public AuditTest {
+  protected:
+    void SetUp() override {
+        auto audit = Audit::create(event_.get(), file(), [this](const std::string& what, bool bad) {
+            told_.push_back((bad ? "! " : "") + what);
+        });
+        ASSERT_TRUE(audit) << audit.error().message;
+        audit_ = std::move(*audit);
+        ASSERT_TRUE(audit_->write(denied(caller_)));
+    }
+    std::unique_ptr<Audit> audit_;
+    std::vector<std::string> told_;
+};
+
+TEST_F(AuditFileTest, OneThatWasRenamedOrRemovedIsMadeAnewByTheNextRecord) {
+    const std::string opened_again =
+        "audit file " + file() + ": the one before was removed, renamed or replaced: opened again";
+    std::filesystem::rename(file(), file() + ".1");
+    ASSERT_TRUE(audit_->write(denied(caller_)));
+    EXPECT_EQ(lines().size(), 1U);
+    std::filesystem::remove(file());
+    ASSERT_TRUE(audit_->write(denied(caller_)));
+    EXPECT_EQ(lines().size(), 1U);
+    std::filesystem::rename(file(), file() + ".2");
+    folder_.write("audit", "{}\n", 0644);
+    EXPECT_TRUE(audit_->ready());
+    ASSERT_TRUE(audit_->write(denied(caller_)));
+    EXPECT_EQ(lines().size(), 2U);
+    struct stat status{};
+    ASSERT_EQ(::stat(file().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600U);
+    EXPECT_EQ(lines_of(read_path(file() + ".1")).size(), 1U);
+    EXPECT_EQ(lines_of(read_path(file() + ".2")).size(), 1U);
+    EXPECT_THAT(told_, testing::ElementsAre(opened_again, opened_again, opened_again));
+}
+
+TEST_F(AuditFileTest, WhereItCanNotBeMadeNothingIsWrittenAndOnceSaid) {
+    const std::string problem = "audit file " + file() +
+                                ": it was removed, renamed or replaced: it is a directory, not a "
+                                "regular file; remove it, or give the path of a file";
+    std::filesystem::remove(file());
+    std::filesystem::create_directory(file());
+    EXPECT_FALSE(audit_->write(denied(caller_)));
+    EXPECT_FALSE(audit_->write(denied(caller_)));
+    const auto ready = audit_->ready();
+    ASSERT_FALSE(ready);
+    EXPECT_EQ(ready.error().message, problem);
+    EXPECT_THAT(told_, testing::ElementsAre("! " + problem +
+                                            "; no job is started until it can be written"));
+    std::filesystem::remove(file());
+    EXPECT_TRUE(audit_->ready());
+    ASSERT_TRUE(audit_->write(denied(caller_)));
+    const auto records = lines();
+    ASSERT_EQ(records.size(), 2U);
+    EXPECT_EQ(records[1]["event"], "records-lost");
+    EXPECT_EQ(records[1]["count"], 2);
+    EXPECT_EQ(told_.back(), "audit file " + file() + ": it is written again");
 }
 
 TEST_F(AuditTest, AFullDiskSaysSoAndLeavesNoHalfLine) {
@@ -245,6 +325,10 @@ TEST_F(AuditTest, AFullDiskSaysSoAndLeavesNoHalfLine) {
     const rlimit small{size + 10, before.rlim_max};
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
     EXPECT_FALSE(audit->write(denied(caller_)));
+    const auto ready = audit->ready();
+    ASSERT_FALSE(ready);
+    EXPECT_EQ(ready.error().message,
+              "audit file " + file() + ": No space left on device; make room on that file system");
     ::setrlimit(RLIMIT_FSIZE, &before);
     EXPECT_EQ(std::filesystem::file_size(file()), size);
     ASSERT_TRUE(audit->write(denied(caller_)));

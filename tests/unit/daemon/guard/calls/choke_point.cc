@@ -28,6 +28,7 @@ class StorySink final : public AuditSink {
         story_.push_back(full_ ? text + " (full)" : text);
         return !full_;
     }
+    Status ready() override { return full_ ? Status(fail("the story is full")) : Status(); }
     [[nodiscard]] const char* name() const override { return "story"; }
 
   private:
@@ -80,6 +81,9 @@ std::string say(const HandedOver& /*answer*/) {
 }
 std::string say(const WarningReport& answer) {
     return "WarningReport " + answer.message;
+}
+std::string say(const ProblemReport& answer) {
+    return "ProblemReport " + answer.about + ": " + answer.message;
 }
 std::string say(const BadFileReport& answer) {
     return "BadFileReport " + answer.file;
@@ -273,6 +277,7 @@ ChokePoint::ChokePoint()
       starts_(std::in_place, loop_.get(), jobs::StartRules{}, [this] { return may_begin_(); }),
       administration_(jobs_, {{"/run/s", false, false}},
                       {[] { return std::vector<CallerReport>{{1000, 1000, "", 42, 1}}; },
+                       [] { return std::vector<ProblemReport>{{"socket", "/run/s: gone"}}; },
                        [this] { return ++reloads_; }, [] { return std::string("info"); },
                        [this](const std::string& level) {
                            story_.push_back("log level " + level);

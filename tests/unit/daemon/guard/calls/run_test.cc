@@ -160,7 +160,7 @@ TEST_F(RunFailure, TheAuditIsFull) {
                 ElementsAre("record job1",
                             "audit job-started action=hello job=job1 rule=allow user 1000 (full)",
                             "no record job1",
-                            "audit call-refused action=hello reason=it was not admitted (full)",
+                            "audit call-refused action=hello reason=the story is full (full)",
                             "answer Refused unavailable []"));
     EXPECT_TRUE(jobs_.records.empty());
     EXPECT_TRUE(kept_.empty());

@@ -249,9 +249,10 @@ TEST_F(CallTable, CheckAndDescribeWaitForTheActionFiles) {
 // ---- The administrator's ----
 
 TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {
-    EXPECT_THAT(call(administrator(), ManageCall{Management::status, ""}),
-                ElementsAre("answer StatusReport", "answer SocketReport /run/s",
-                            "answer CallerReport 1000", "answer Managed"));
+    EXPECT_THAT(
+        call(administrator(), ManageCall{Management::status, ""}),
+        ElementsAre("answer StatusReport", "answer SocketReport /run/s", "answer CallerReport 1000",
+                    "answer ProblemReport socket: /run/s: gone", "answer Managed"));
 }
 
 TEST_F(CallTable, ALogLevelIsSetOrRefused) {
@@ -274,7 +275,8 @@ TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
         since(),
         ElementsAre("answer BadFileReport /a.json", "answer WarningReport /b.json:1:1: what",
                     "answer WarningReport /c.conf: is passed over",
-                    "answer WarningReport /none: does not exist", "answer Managed"));
+                    "answer WarningReport /none: does not exist",
+                    "answer ProblemReport socket: /run/s: gone", "answer Managed"));
     administration_.loaded(fail("can't be read"), 2);
     EXPECT_THAT(since(), ElementsAre("answer Managed: can't be read"));
     administration_.loaded(policy::SnapshotPtr(snapshot), 3);

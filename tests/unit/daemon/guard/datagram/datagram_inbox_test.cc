@@ -70,6 +70,25 @@ TEST_F(DatagramInboxTest, TakesThemOnceItIsStarted) {
     EXPECT_EQ(take(1), "b");
 }
 
+TEST_F(DatagramInboxTest, TakesFromOneThatIsAddedAsWell) {
+    create();
+    inbox_->start();
+    EXPECT_TRUE(send(0, "a"));
+    EXPECT_EQ(take(0), "a");
+    const std::string path = folder_ / "one";
+    ASSERT_EQ(::rename(path.c_str(), (folder_ / "elsewhere").c_str()), 0);
+    auto again = bind_listener({folder_ / "third", 0600, std::nullopt, true});
+    ASSERT_TRUE(again);
+    listeners_.push_back(std::move(*again));
+    inbox_->add(socket(2));
+    const sockaddr_un third = unix_address(folder_ / "third");
+    ASSERT_GE(send_with(client_.get(), "b", {}, 0, &third, sizeof third), 0);
+    EXPECT_EQ(take(2), "b");
+    const sockaddr_un elsewhere = unix_address(folder_ / "elsewhere");
+    ASSERT_GE(send_with(client_.get(), "c", {}, 0, &elsewhere, sizeof elsewhere), 0);
+    EXPECT_EQ(take(0), "c");
+}
+
 TEST_F(DatagramInboxTest, KeepsFewAndLetsTheOthersWait) {
     create();
     inbox_->start();

@@ -1,5 +1,6 @@
 // Sockets that are passed in, and sockets that the guard binds itself.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -71,6 +72,74 @@ TEST_F(ListenerTest, AFileThatIsNotOursAnyMoreStays) {
         std::ofstream(path_) << "another's";
     }
     EXPECT_TRUE(std::filesystem::is_regular_file(path_));
+}
+
+TEST_F(ListenerTest, IsBoundAgainByTheSameRules) {
+    auto listener = bind_listener({path_, 0642, std::nullopt, false});
+    ASSERT_TRUE(listener);
+    SocketFile& file = *listener->file;
+    EXPECT_TRUE(file.is_own());
+    EXPECT_TRUE(file.is_there());
+    const std::string old = path_ + ".old";
+    std::filesystem::rename(path_, old);
+    EXPECT_FALSE(file.is_there());
+    {
+        auto again = file.bind_again();
+        ASSERT_TRUE(again) << again.error().message;
+        EXPECT_TRUE(file.is_there());
+        struct stat status{};
+        ASSERT_EQ(::lstat(path_.c_str(), &status), 0);
+        EXPECT_EQ(status.st_mode & 07777, 0642U);
+        EXPECT_EQ(connect_to(path_), 0);
+        // The one before is served as well, and may come back.
+        EXPECT_EQ(connect_to(old), 0);
+        std::filesystem::rename(old, path_);
+        EXPECT_TRUE(file.is_there());
+        EXPECT_EQ(connect_to(path_), 0);
+    }
+    listener->file.reset();
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
+}
+
+TEST_F(ListenerTest, IsNotBoundAgainWhereSomethingElseLies) {
+    auto listener = bind_listener({path_, 0600, std::nullopt, false});
+    ASSERT_TRUE(listener);
+    std::filesystem::remove(path_);
+    std::ofstream(path_) << "another's";
+    auto again = listener->file->bind_again();
+    ASSERT_FALSE(again);
+    EXPECT_THAT(again.error().message, testing::HasSubstr("there is a regular file at that path"));
+    listener->file.reset();
+    EXPECT_TRUE(std::filesystem::is_regular_file(path_));
+    EXPECT_FALSE(std::filesystem::exists(path_ + ".lock"));
+}
+
+TEST_F(ListenerTest, IsNotBoundAgainWhereAnotherGuardHasThePath) {
+    auto listener = bind_listener({path_, 0600, std::nullopt, false});
+    ASSERT_TRUE(listener);
+    std::filesystem::remove(path_);
+    std::filesystem::remove(path_ + ".lock");
+    const auto another = bind_listener({path_, 0600, std::nullopt, false});
+    ASSERT_TRUE(another);
+    auto again = listener->file->bind_again();
+    ASSERT_FALSE(again);
+    EXPECT_THAT(again.error().message, testing::HasSubstr("another posternd has it"));
+    listener->file.reset();
+    EXPECT_TRUE(std::filesystem::exists(path_ + ".lock"));
+    EXPECT_EQ(connect_to(path_), 0);
+}
+
+TEST_F(ListenerTest, AFolderIsMadeWhereThatWasAskedFor) {
+    const std::string path = folder_ / "new/s.sock";
+    BindOptions options{path, 0600, std::nullopt, false, true};
+    auto listener = bind_listener(options);
+    ASSERT_TRUE(listener) << listener.error().message;
+    std::filesystem::remove_all(folder_ / "new");
+    ASSERT_TRUE(listener->file->bind_again());
+    struct stat status{};
+    ASSERT_EQ(::stat((folder_ / "new").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0700U);
+    listener->file.reset();
 }
 
 TEST_F(ListenerTest, TakesOverItsOwnStaleSocket) {

@@ -35,6 +35,7 @@ class SilentSink final : public AuditSink {
                AuditRoom /*room*/) override {
         return true;
     }
+    Status ready() override { return {}; }
     [[nodiscard]] const char* name() const override { return "silent"; }
 };
 
