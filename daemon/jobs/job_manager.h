@@ -122,6 +122,11 @@ class JobManager {
     // Why no job can be started or stored for want of room. Empty: there is room.
     virtual std::string disk_full() = 0;
 
+    // Why no job can be recorded: its directory was removed or replaced and can't be made again, or
+    // nothing can be written there; and what to do. Makes it again where that is all. Empty: it
+    // can.
+    virtual std::string state_problem() = 0;
+
     // Why records are not where they ought to be. Empty: they are.
     [[nodiscard]] virtual std::string record_problem() const = 0;
 

@@ -34,6 +34,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     if (table_->shuts_down()) return fail("the guard is stopping");
     POSTERN_TRY(std::string text, random_id());
     const JobId id(std::move(text));
+    if (const std::string problem = state_problem(); !problem.empty()) return fail(problem);
     POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
 
     Record record;
@@ -93,6 +94,10 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
     POSTERN_TRY(table_->records().write(job->record()));
     if (!admit(job->id())) return fail("it was not admitted");
     return job;
+}
+
+std::string SupervisedJobs::state_problem() {
+    return table_->records().place_problem();
 }
 
 bool SupervisedJobs::makes_room() {

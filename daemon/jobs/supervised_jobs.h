@@ -48,6 +48,7 @@ class SupervisedJobs final : public JobManager {
     }
     bool makes_room() override;
     std::string disk_full() override;
+    std::string state_problem() override;
     [[nodiscard]] std::string record_problem() const override { return records().problem(); }
     [[nodiscard]] bool ready() const override { return keeper().ready(); }
     [[nodiscard]] std::string output_problem() const override { return keeper().problem(); }

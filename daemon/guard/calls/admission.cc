@@ -45,12 +45,14 @@ std::string told_of_full_disk(const std::string& full) {
 }
 
 bool room_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action) {
-    const std::string full = jobs.disk_full();
-    if (full.empty()) return true;
+    std::string reason = jobs.disk_full();
+    const std::string told = reason.empty() ? told_of_no_record : told_of_full_disk(reason);
+    if (reason.empty()) reason = jobs.state_problem();
+    if (reason.empty()) return true;
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
-    event.reason = full;
+    event.reason = reason;
     call.audit(event);
-    call.refuse(Refusal::unavailable, "", told_of_full_disk(full));
+    call.refuse(Refusal::unavailable, "", told);
     return false;
 }
 

@@ -309,10 +309,7 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
         spdlog::error("{}: no job can be started: {}", asked_.action, job.error().message);
         const std::string full = environment_.jobs.disk_full();
         refuse(job.error().message, "", Refusal::unavailable, "",
-               full.empty()
-                   ? "no job can be started at the moment: its record or its audit can't be "
-                     "written; try again later, the administrator finds more in the log"
-                   : told_of_full_disk(full));
+               full.empty() ? told_of_no_record : told_of_full_disk(full));
         return set_state(State::over);
     }
     set_state(State::starting);

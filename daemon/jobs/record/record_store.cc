@@ -34,9 +34,9 @@ Record for_memory(Record record) {
 
 }  // namespace
 
-Result<RecordStore> RecordStore::open(const std::string& state_folder,
-                                      const std::string& runtime_folder, const Retention& retention,
-                                      Notice notice) {
+Result<RecordStore, StateError> RecordStore::open(const std::string& state_folder,
+                                                  const std::string& runtime_folder,
+                                                  const Retention& retention, Notice notice) {
     POSTERN_TRY(StateFolder state, StateFolder::open(state_folder));
     RecordStore store{GroupDigest(state.key)};
     store.state_folder_ = std::move(state.path);
@@ -44,14 +44,23 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
     store.jobs_ = std::move(state.jobs);
     store.lock_ = std::move(state.lock);
     UniqueFd jobs = duplicate(store.jobs_.get());
-    if (!jobs) return fail(why(state_folder + "/jobs"));
-    POSTERN_TRY(store.files_, RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs",
-                                                runtime_folder, notice));
+    if (!jobs) return Unexpected(StateError{why(state_folder + "/jobs")});
+    auto files =
+        RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs", runtime_folder, notice);
+    if (!files) return Unexpected(StateError{std::move(files).error().message});
+    store.files_ = *std::move(files);
     store.kept_.set_bounds(with_defaults(retention, room_on(store.jobs_.get()).size));
     store.kept_.set_is_read(
         [jobs = store.jobs_.get()](const JobId& job) { return is_output_open(jobs, job); });
     store.notice_ = std::move(notice);
     return store;
+}
+
+std::string RecordStore::place_problem() const {
+    // Also says EROFS (access(2)), which root gets like everybody.
+    if (faccessat(jobs_.get(), ".", W_OK | X_OK, AT_EACCESS) == 0) return {};
+    return "state directory " + state_folder_ + ": " + std::strerror(errno) +
+           "; see that the daemon can write to it, or restart it with another one";
 }
 
 Result<UniqueFd> RecordStore::make_folder(const JobId& job) {

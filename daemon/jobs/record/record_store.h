@@ -27,6 +27,7 @@
 #include "daemon/jobs/record/record_files.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/record/retention.h"
+#include "daemon/jobs/record/state_folder.h"
 
 namespace postern::jobs {
 
@@ -44,11 +45,11 @@ class RecordStore {
     using Notice = RecordFiles::Notice;
 
     // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
-    // process. The runtime folder is as in RecordFiles. Error: it can't be made, is not safe, or is
-    // another guard's.
-    static Result<RecordStore> open(const std::string& state_folder,
-                                    const std::string& runtime_folder, const Retention& retention,
-                                    Notice notice);
+    // process. The runtime folder is as in RecordFiles. Error: as StateFolder::open(), or that one
+    // is not safe or is another guard's.
+    static Result<RecordStore, StateError> open(const std::string& state_folder,
+                                                const std::string& runtime_folder,
+                                                const Retention& retention, Notice notice);
 
     // Its true path, without symbolic links.
     [[nodiscard]] const std::string& state_folder() const { return state_folder_; }
@@ -58,6 +59,9 @@ class RecordStore {
 
     // Before load().
     void set_hooks(StoreHooks hooks) { hooks_ = std::move(hooks); }
+
+    // Why nothing can be written to the state directory, and what to do. Empty: it can.
+    [[nodiscard]] std::string place_problem() const;
 
     // The job's own, empty folder, 0700. Error: why not; where there is no room what is over gives
     // way, as in room_for_start().

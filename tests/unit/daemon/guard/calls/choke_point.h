@@ -68,6 +68,7 @@ class FakeJobs final : public jobs::JobManager {
     std::string disk_error;  // not empty: no record can be written
     int room_after = 0;      // how often it is asked for until there is; 0: there never is
     std::string full;
+    std::string state;  // why nothing can be recorded
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
     bool outputs_readable = true;
@@ -104,6 +105,7 @@ class FakeJobs final : public jobs::JobManager {
         return true;
     }
     std::string disk_full() override { return full; }
+    std::string state_problem() override { return state; }
     [[nodiscard]] std::string record_problem() const override { return ""; }
     [[nodiscard]] std::string output_problem() const override { return ""; }
     [[nodiscard]] bool ready() const override { return true; }
