@@ -1,7 +1,9 @@
 #include "daemon/guard/config/options.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "base/version.h"
@@ -144,6 +146,16 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         if (folder.empty() || folder.front() != '/') {
             return usage("--actions \"" + folder + "\": must be an absolute path");
         }
+    }
+    if (configuration.audit && !configuration.audit->starts_with('/')) {
+        // The daemon leaves its working directory.
+        std::error_code failed;
+        const auto path = std::filesystem::absolute(*configuration.audit, failed);
+        if (failed) {
+            return usage("--audit \"" + *configuration.audit +
+                         "\": the working directory does not exist; give an absolute path");
+        }
+        configuration.audit = path.string();
     }
     if (configuration.state.empty()) {
         return usage("no place for the state: give --state DIR, or set HOME");

@@ -43,6 +43,15 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer
 
 SessionPool::~SessionPool() = default;
 
+Status SessionPool::try_session() {
+    POSTERN_TRY(spare_, postern::try_session(event_, settings_));
+    spare_->child->set_exited([this](const std::string& how) {
+        spdlog::warn("the session that waited for the first caller: {}", how);
+        spare_.reset();
+    });
+    return {};
+}
+
 void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                          const std::string& reason) {
     audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, reason);
@@ -146,8 +155,8 @@ std::string SessionPool::find_session(const SessionKey& key, SessionProcess*& se
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return "limit sessions";
     }
-    auto started =
-        SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
+    auto started = SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key,
+                                         snapshot_, std::exchange(spare_, std::nullopt));
     if (!started) {
         spdlog::error("session for uid {}: {}", uid, started.error().message);
         return "no session: " + started.error().message;
@@ -267,6 +276,7 @@ void SessionPool::session_gone(SessionProcess& session, const std::string& failu
 
 void SessionPool::shut_down(std::function<void()> done) {
     when_empty_ = std::move(done);
+    spare_.reset();
     for (const auto& [key, session] : processes_) session->end("");
     if (!processes_.empty()) {
         (void)left_behind_.arm(end_patience);
