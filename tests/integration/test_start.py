@@ -1,7 +1,5 @@
 """What a daemon is started with: put right, refused, or named before it is ready; and what ready means."""
 
-import contextlib
-import fcntl
 import os
 import pathlib
 import re
@@ -66,16 +64,6 @@ def serves(guard):
 def test_sockets_that_were_promised_are_not_there(start, count, names, message):
     env = {"LISTEN_FDS": count, **({"LISTEN_FDNAMES": names} if names else {})}
     assert start(env=env, under=[sys.executable, "-c", BECOME]) == refused(message)
-
-
-@contextlib.contextmanager
-def at_three(file):
-    """For preexec_fn: this becomes descriptor 3."""
-    def become():
-        if file.fileno() != 3:
-            os.dup2(file.fileno(), 3)
-        os.set_inheritable(3, True)
-    yield {"before": become, "pass_fds": [3] if file.fileno() == 3 else [3, file.fileno()]}
 
 
 def passed(start, file, **env):

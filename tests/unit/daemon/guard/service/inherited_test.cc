@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace postern {
 namespace {
