@@ -149,7 +149,8 @@ void CallLines::wait() {
     std::array<pollfd, 2> watched = {
         pollfd{.fd = connection_.fd(), .events = connection_.events(), .revents = 0},
         pollfd{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN, .revents = 0}};
-    if (poll(watched.data(), watched.size(), -1) < 0) return;
+    const int timeout = unanswered_ > 0 ? connection_.bound(-1) : -1;
+    if (poll(watched.data(), watched.size(), timeout) < 0) return;
     if (watched[1].revents != 0) read_input();
     if ((watched[0].revents & POLLOUT) != 0) connection_.send();
     if ((watched[0].revents & ~POLLOUT) == 0 || connection_.read()) return;

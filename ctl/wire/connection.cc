@@ -133,7 +133,7 @@ Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, in
             beside->watch(watched);
             if (beside->ready()) timeout = 0;
         }
-        const int ready = poll(watched.data(), watched.size(), timeout);
+        const int ready = poll(watched.data(), watched.size(), bound(timeout));
         if (ready < 0 && errno != EINTR) return Unexpected(over());
         if (ready < 0) continue;
         if (watched[1].revents != 0) {

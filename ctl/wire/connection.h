@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "ctl/wire/waiting.h"
 #include "protocol/framing.h"
 #include "protocol/reply.h"
 
@@ -93,6 +94,10 @@ class Connection {
     Result<Message, NoReply> wait(std::chrono::milliseconds patience, int interrupt,
                                   Beside* beside = nullptr);
 
+    // For poll(2) while an answer is waited for: `timeout`, or less, so that a daemon that has not
+    // answered at all is told of in time (waiting.h).
+    int bound(int timeout) { return answered_ ? timeout : silence_.bound(timeout, path_); }
+
     // Descriptors may come with replies: the call said that they are taken.
     void expect_descriptors() { expects_descriptors_ = true; }
     // Those that have come, in that order.
@@ -113,6 +118,7 @@ class Connection {
     bool unsendable_ = false;
     bool over_ = false;
     bool answered_ = false;  // at least one reply came
+    Silence silence_;
 };
 
 }  // namespace postern::ctl

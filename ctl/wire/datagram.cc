@@ -13,6 +13,7 @@
 #include "ctl/wire/connect_error.h"
 #include "ctl/wire/connect_facts.h"
 #include "ctl/wire/reply_address.h"
+#include "ctl/wire/waiting.h"
 #include "host/unix_address.h"
 
 namespace postern::ctl {
@@ -43,7 +44,7 @@ class Datagram {
 
   private:
     enum class Waited : std::uint8_t { ready, interrupted, late };
-    Waited wait(short events, Clock::time_point deadline, int interrupt) const;
+    Waited wait(short events, Clock::time_point deadline, int interrupt);
     [[nodiscard]] Unexpected<NoAnswer> interrupted() const {
         return Unexpected(NoAnswer{exit_code::interrupted, {}, sent_});
     }
@@ -53,6 +54,7 @@ class Datagram {
     const std::string& path_;
     UniqueFd socket_;
     bool sent_ = false;
+    Silence silence_;
 };
 
 Unexpected<NoAnswer> Datagram::unreachable(int error, milliseconds patience) const {
@@ -75,13 +77,14 @@ Result<void, NoAnswer> Datagram::connect() {
     return {};
 }
 
-Datagram::Waited Datagram::wait(short events, Clock::time_point deadline, int interrupt) const {
+Datagram::Waited Datagram::wait(short events, Clock::time_point deadline, int interrupt) {
     std::array<pollfd, 2> watched = {pollfd{.fd = fd(), .events = events, .revents = 0},
                                      pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
     for (;;) {
         const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
         if (left.count() <= 0) return Waited::late;
-        const int ready = poll(watched.data(), watched.size(), static_cast<int>(left.count()));
+        const int timeout = silence_.bound(static_cast<int>(left.count()), path_);
+        const int ready = poll(watched.data(), watched.size(), timeout);
         if (ready > 0) return watched[1].revents != 0 ? Waited::interrupted : Waited::ready;
     }
 }

@@ -1,48 +1,40 @@
 // posternd: arguments, set-up, run, one way out.
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdint>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <string>
 #include <variant>
 
 #include "daemon/guard/config/check.h"
 #include "daemon/guard/config/options.h"
 #include "daemon/guard/manager.h"
+#include "daemon/guard/service/inherited.h"
 #include "daemon/guard/service/log.h"
 #include "daemon/guard/service/signals.h"
 
 namespace {
 
-// 0, 1 and 2 must be something, or the next descriptors that are opened take their numbers.
-bool fill_standard_descriptors() {
-    for (;;) {
-        const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (fd < 0) return false;
-        if (fd > STDERR_FILENO) {
-            ::close(fd);
-            return true;
-        }
-        ::fcntl(fd, F_SETFD, 0);
-    }
+int cant_start(const postern::Error& why) {
+    spdlog::critical("{}", why.message);
+    return 1;
 }
 
-// Sessions, jobs and listeners are descriptors. Returns the soft limit as it was: jobs get that
-// one.
-std::uint64_t raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-    const std::uint64_t before = limit.rlim_cur;
-    limit.rlim_cur = limit.rlim_max;
-    (void)::setrlimit(RLIMIT_NOFILE, &limit);
-    return before;
+// What keeps it from starting, once there is a log to say the rest.
+postern::Status name_inherited(const postern::Result<postern::Inherited>& inherited, uid_t uid) {
+    if (!inherited) return postern::Unexpected(inherited.error());
+    for (const std::string& warning : inherited->warnings) spdlog::warn("{}", warning);
+    if (uid != 0) return {};
+    POSTERN_TRY(const auto lacking, postern::judge_capabilities());
+    for (const std::string& warning : lacking) spdlog::warn("{}", warning);
+    return {};
 }
 
-int run(int argc, char** argv) {
+int run(int argc, char** argv, const postern::Result<postern::Inherited>& inherited) {
     const uid_t uid = ::geteuid();
     auto parsed = postern::parse_options(argc, argv, uid);
     if (const auto* print = std::get_if<postern::Print>(&parsed)) {
@@ -59,14 +51,13 @@ int run(int argc, char** argv) {
     }
     if (options.check) return postern::check(options.configuration, uid, options.json);
 
+    if (auto named = name_inherited(inherited, uid); !named) return cant_start(named.error());
     postern::Signals::block();
     ::umask(0077);
-    const std::uint64_t open_files = raise_descriptor_limit();
-    auto manager = postern::Manager::create(options.configuration, uid, open_files);
-    if (!manager) {
-        spdlog::critical("{}", manager.error().message);
-        return 1;
-    }
+    // It holds no file system that was its parent's.
+    if (::chdir("/") != 0) return cant_start({std::string("chdir /: ") + std::strerror(errno)});
+    auto manager = postern::Manager::create(options.configuration, uid, inherited->open_files);
+    if (!manager) return cant_start(manager.error());
     const int code = (*manager)->run();
     spdlog::info("stopped");
     return code;
@@ -75,9 +66,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (!fill_standard_descriptors()) return 1;
     try {
-        return run(argc, argv);
+        // Before anything is opened.
+        const auto inherited = postern::put_inherited_right();
+        return run(argc, argv, inherited);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "posternd: %s\n", error.what());
         return 1;

@@ -128,6 +128,8 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->set_up_upkeep(listeners);
     POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
     POSTERN_TRY(manager->set_up_policy());
+    // Meanwhile the action files are read.
+    POSTERN_TRY(manager->pool_->try_session());
     return manager;
 }
 
@@ -326,7 +328,8 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             return Activity::Figures{
                 pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
                 pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting() + current_->waiting(), job_audit_->trouble()};
+                jobs_->active() + starts_->waiting() + current_->waiting(),
+                job_audit_->trouble().empty() ? jobs_->record_problem() : job_audit_->trouble()};
         },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
         [this] { leave_idle(); });

@@ -46,6 +46,10 @@ class Child {
 
     [[nodiscard]] pid_t pid() const { return pid_; }
     void kill() const;
+    // Who is told that it exited, from now on.
+    void set_exited(std::function<void(const std::string& how)> exited) {
+        exited_ = std::move(exited);
+    }
 
   private:
     void on_exit();

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import socket
+import subprocess
 
 import pytest
 
@@ -250,3 +251,22 @@ def test_an_answer_that_is_none(folder, answer, said):
         done = ctl("--socket", daemon.path, "ping")
         assert done.stderr.startswith(f"posternctl: {daemon.path}: {said}")
         assert (done.stdout, done.stderr.count("\n"), done.returncode) == ("", 1, 125)
+
+
+def test_a_daemon_that_does_not_answer_is_waited_for_and_that_is_said_once(folder):
+    """Its socket takes the call, as systemd's does while the daemon can't start."""
+    path = folder / "s.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with identity.popen_as(None, [program("posternctl"), "--socket", str(path), "--json", "ping"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+            line = waiting.stderr.readline()
+            assert line == (f"posternctl: waiting for the daemon at {path}; its log shows why it does not "
+                            "answer\n")
+            served, _ = listener.accept()
+            with served:
+                served.recv(4096)
+                served.sendall(b'{"parameters":{"pong":"x"}}\0')
+                out, rest = waiting.communicate(timeout=60)
+    assert (rest, "waiting" in out) == ("", False)

@@ -98,6 +98,18 @@ def host(root, package):
         yield booted
 
 
+@pytest.fixture(scope="module")
+def quick_restarts(host):
+    """For tests that kill the guard again and again: as shipped, each would wait ten seconds."""
+    folder = "/run/systemd/system/posternd.service.d"
+    host.run("mkdir", "-p", folder)
+    host.write(f"{folder}/quick.conf", "[Service]\nRestartSec=1s\n")
+    host.run("systemctl", "daemon-reload")
+    yield
+    host.run("rm", f"{folder}/quick.conf")
+    host.run("systemctl", "daemon-reload")
+
+
 @pytest.fixture
 def configure(host):
     """configure({...}) writes the configuration and stops the guard; the socket waits."""

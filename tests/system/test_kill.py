@@ -9,7 +9,7 @@ import booted_host
 from jobs import UNTIL_LET, all_records, job_units, records, run, shell, spawn, wait_for_unit
 from traced import calls_of, ended, guard_pid, killed_at, some_of_each_kind, traced
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
 # Says what it does where the guard has no part in it.
 ONCE = shell("echo $POSTERN_JOB >>/run/once; echo begin; sleep 0.2; echo end; exit 7")

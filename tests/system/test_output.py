@@ -8,7 +8,7 @@ import booted_host
 import guard
 from jobs import UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
 ROUNDS = 300
 # 2 MB of numbered lines, in as many pieces and some seconds.

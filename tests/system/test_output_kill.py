@@ -6,7 +6,7 @@ import booted_host
 from jobs import job_units, records, run, shell
 from traced import calls_of, ended, guard_pid, killed_at, some_of_each_kind, traced
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
 ROUNDS = 40
 # 240 KB on each stream, in some 2 s; which is more than a pipe holds.

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -183,6 +184,16 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     }
     if (const std::string wrong = object_to_paths(configuration); !wrong.empty()) {
         return usage(wrong);
+    }
+    if (configuration.audit && !configuration.audit->starts_with('/')) {
+        // The daemon leaves its working directory.
+        std::error_code failed;
+        const auto path = std::filesystem::absolute(*configuration.audit, failed);
+        if (failed) {
+            return usage("--audit \"" + *configuration.audit +
+                         "\": the working directory does not exist; give an absolute path");
+        }
+        configuration.audit = path.string();
     }
     if (configuration.state.empty()) {
         return usage("no place for the state: give --state DIR, or set HOME");

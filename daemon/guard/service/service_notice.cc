@@ -1,19 +1,25 @@
 #include "daemon/guard/service/service_notice.h"
 
+#include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 #include <utility>
+
+#include "base/utf8.h"
 
 namespace postern {
 namespace {
 
 constexpr std::chrono::milliseconds notice_retry_time{100};
 constexpr std::size_t most_waiting = 64;
+// Whatever WATCHDOG_USEC says, the loop has other things to do as well.
+constexpr std::chrono::microseconds least_alive_time = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -24,6 +30,12 @@ ServiceNotice::ServiceNotice(sd_event* event)
     // Absolute, or abstract: "@" stands for its NUL (sd_notify(3)).
     if (path.size() < 2 || path.size() >= sizeof address_.sun_path ||
         (path.front() != '/' && path.front() != '@')) {
+        if (variable != nullptr) {
+            spdlog::warn(
+                "NOTIFY_SOCKET={} is not an address of a Unix socket: the service manager is told "
+                "nothing",
+                in_quotes(path));
+        }
         return;
     }
     address_.sun_family = AF_UNIX;
@@ -38,7 +50,15 @@ bool ServiceNotice::send(const std::string& text) {
     // Not connected: a manager that is started anew (daemon-reexec) may bind the path again.
     const ssize_t sent = ::sendto(socket_.get(), text.data(), text.size(), MSG_NOSIGNAL,
                                   reinterpret_cast<const sockaddr*>(&address_), address_length_);
-    return sent >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != EINTR);
+    if (sent >= 0) return true;
+    const int error = errno;
+    if (error == EAGAIN || error == ENOBUFS || error == EINTR) return false;
+    if (!std::exchange(failed_, true)) {
+        spdlog::warn(
+            "NOTIFY_SOCKET={}: {}; the service manager is not told that the daemon is ready",
+            std::getenv("NOTIFY_SOCKET"), std::strerror(error));
+    }
+    return true;
 }
 
 void ServiceNotice::flush() {
@@ -67,8 +87,10 @@ void ServiceNotice::say_status(std::string text) {
 
 void ServiceNotice::keep_alive() {
     std::uint64_t usec = 0;
-    if (!socket_ || ::sd_watchdog_enabled(0, &usec) <= 0) return;
-    alive_time_ = std::chrono::microseconds(usec / 2);
+    const int watched = socket_ ? ::sd_watchdog_enabled(0, &usec) : 0;
+    if (watched < 0) spdlog::warn("WATCHDOG_USEC or WATCHDOG_PID is not a number: no watchdog");
+    if (watched <= 0) return;
+    alive_time_ = std::max(std::chrono::microseconds(usec / 2), least_alive_time);
     say_alive();
 }
 

@@ -18,7 +18,8 @@ namespace postern {
 
 class ServiceNotice {
   public:
-    // Where nobody asked to be told ($NOTIFY_SOCKET is not set), nothing is ever said.
+    // Where nobody asked to be told ($NOTIFY_SOCKET is not set), nothing is ever said. Where it is
+    // no address, or nothing can be sent there, the log says so, once.
     explicit ServiceNotice(sd_event* event);
     ServiceNotice(const ServiceNotice&) = delete;
     ServiceNotice& operator=(const ServiceNotice&) = delete;
@@ -41,6 +42,7 @@ class ServiceNotice {
     socklen_t address_length_ = 0;
     std::deque<std::string> waiting_;
     std::optional<std::string> status_;
+    bool failed_ = false;  // once, and that was logged
     std::chrono::microseconds alive_time_{0};
     Timer retry_timer_;
     Timer alive_timer_;

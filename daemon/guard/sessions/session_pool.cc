@@ -49,6 +49,15 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer
 
 SessionPool::~SessionPool() = default;
 
+Status SessionPool::try_session() {
+    POSTERN_TRY(spare_, postern::try_session(event_, settings_));
+    spare_->child->set_exited([this](const std::string& how) {
+        spdlog::warn("the session that waited for the first caller: {}", how);
+        spare_.reset();
+    });
+    return {};
+}
+
 void SessionPool::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                          const WhyRefused& why) {
     audit_refusal(audit_, AuditEvent::Kind::connection_refused, peer, listener, why.reason);
@@ -164,8 +173,8 @@ std::optional<WhyRefused> SessionPool::find_session(const SessionKey& key,
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return of_limit("sessions");
     }
-    auto started =
-        SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key, snapshot_);
+    auto started = SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key,
+                                         snapshot_, std::exchange(spare_, std::nullopt));
     if (!started) {
         spdlog::error("session for {}: {}", audit_.names().uid_text(uid), started.error().message);
         return WhyRefused{"no session: " + started.error().message};
@@ -286,6 +295,7 @@ void SessionPool::session_gone(SessionProcess& session, const std::string& failu
 
 void SessionPool::shut_down(std::function<void()> done) {
     when_empty_ = std::move(done);
+    spare_.reset();
     for (const auto& [key, session] : processes_) session->end("");
     if (!processes_.empty()) {
         (void)left_behind_.arm(end_patience);

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/call_context.h"
@@ -22,6 +23,7 @@
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_process.h"
+#include "daemon/guard/sessions/spare_session.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
@@ -37,6 +39,10 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     ~SessionPool() override;
     SessionPool(const SessionPool&) = delete;
     SessionPool& operator=(const SessionPool&) = delete;
+
+    // Starts a session before there is a caller, and waits until it is ready; the first caller gets
+    // it. Not for inside the loop. Error: why no session can be had.
+    Status try_session();
 
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.
@@ -112,6 +118,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     const Limits& limits_;
     SessionSettings settings_;
     policy::SnapshotPtr snapshot_;
+    std::optional<SpareSession> spare_;
     std::map<const SessionProcess*, std::shared_ptr<SessionProcess>> processes_;
     std::map<SessionKey, SessionProcess*> by_key_;  // until their channel is closed
     std::map<uid_t, PerUid> by_uid_;

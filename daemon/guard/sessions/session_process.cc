@@ -12,7 +12,6 @@
 
 #include "base/limits.h"
 #include "base/version.h"
-#include "daemon/guard/listen/socket_options.h"
 #include "daemon/guard/sessions/hand_over.h"
 #include "daemon/guard/sessions/session_call.h"
 
@@ -50,15 +49,17 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 
 Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
     sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit, SessionEvents& events,
-    const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot) {
-    POSTERN_TRY(auto pair, channel::make_pair());
-    auto& [guard_end, session_end] = pair;
-    refuse_descriptors(guard_end.get());
+    const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot,
+    std::optional<SpareSession> spare) {
+    const bool is_ready = spare.has_value();
+    if (!spare) {
+        POSTERN_TRY(spare, spawn_session(event, settings));
+    }
 
     auto session =
         std::make_shared<SessionProcess>(event, turns, closer, audit, events, settings, key);
     SessionProcess& self = *session;
-    self.channel_ = std::move(guard_end);
+    self.channel_ = std::move(spare->channel);
     int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN | EPOLLET,
                    [&self](std::uint32_t /*revents*/) { self.turn_.ready(); });
     // There before it is needed: what marks a session must not fail.
@@ -67,8 +68,9 @@ Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
     }
     if (r < 0) return fail(std::string("session channel: ") + std::strerror(-r));
     sd_event_source_set_enabled(self.end_source_.get(), SD_EVENT_OFF);
-    POSTERN_TRY(self.spawn(settings, session_end.get()));
+    self.take_over(std::move(spare->child));
     self.acknowledged_ = steady_clock::now();
+    if (is_ready) self.set_state(State::serving);
     self.greet(settings, std::move(snapshot));
     return session;
 }
@@ -96,16 +98,9 @@ SessionProcess::~SessionProcess() {
     }
 }
 
-Status SessionProcess::spawn(const SessionSettings& settings, int channel_end) {
-    std::vector<std::string> arguments = {"postern-session"};
-    if (settings.ids) {
-        arguments.insert(arguments.end(), {"--uid", std::to_string(settings.ids->first), "--gid",
-                                           std::to_string(settings.ids->second)});
-    }
-    POSTERN_TRY(child_, Child::spawn(event_, *settings.spawner, settings.program, arguments,
-                                     channel_end, settings.descriptors,
-                                     [this](const std::string& how) { on_exit(how); }));
-    return {};
+void SessionProcess::take_over(std::unique_ptr<Child> child) {
+    child_ = std::move(child);
+    child_->set_exited([this](const std::string& how) { on_exit(how); });
 }
 
 // Only forward.

@@ -31,9 +31,9 @@
 #include "daemon/guard/sessions/outbox.h"
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
+#include "daemon/guard/sessions/spare_session.h"
 #include "daemon/loop/child.h"
 #include "daemon/loop/event_source.h"
-#include "daemon/loop/spawner.h"
 #include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/policy/verdict.h"
@@ -65,18 +65,6 @@ struct SessionKey {
     auto operator<=>(const SessionKey&) const = default;
 };
 
-// What sessions are started with.
-struct SessionSettings {
-    Spawner* spawner = nullptr;  // outlives them
-    int program = -1;            // postern-session, opened when the guard started
-    // The ids to drop to; absent in user mode, where there is nothing to drop to.
-    std::optional<std::pair<uid_t, gid_t>> ids;
-    std::uint64_t reply_output_bytes = 0;
-    std::chrono::microseconds idle{0};
-    // Descriptors that one may have: its connections and the files of their jobs.
-    std::uint64_t descriptors = 0;
-};
-
 class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
   public:
     enum class State : std::uint8_t {
@@ -87,13 +75,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
         gone,
     };
 
-    // Spawns one. Errors: no descriptor, process or memory to be had.
-    static Result<std::shared_ptr<SessionProcess>> start(sd_event* event, Turns& turns,
-                                                         ConnectionCloser& closer, Audit& audit,
-                                                         SessionEvents& events,
-                                                         const SessionSettings& settings,
-                                                         const SessionKey& key,
-                                                         policy::SnapshotPtr snapshot);
+    // Takes the spare one, or spawns one. Errors: no descriptor, process or memory to be had.
+    static Result<std::shared_ptr<SessionProcess>> start(
+        sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
+        SessionEvents& events, const SessionSettings& settings, const SessionKey& key,
+        policy::SnapshotPtr snapshot, std::optional<SpareSession> spare = std::nullopt);
     SessionProcess(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
                    SessionEvents& events, const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
@@ -152,7 +138,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
         UniqueFd connection;
     };
 
-    Status spawn(const SessionSettings& settings, int channel_end);
+    void take_over(std::unique_ptr<Child> child);
     void set_state(State state);
     void greet(const SessionSettings& settings, policy::SnapshotPtr snapshot);
     Turns::Step on_turn();

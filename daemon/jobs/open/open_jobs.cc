@@ -1,7 +1,9 @@
 #include "daemon/jobs/open/open_jobs.h"
 
 #include <csignal>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "daemon/jobs/direct/direct_supervisor.h"
 #include "daemon/jobs/direct/recovery.h"
 #include "daemon/jobs/job_table.h"
+#include "daemon/jobs/open/late_jobs.h"
 #include "daemon/jobs/supervised_jobs.h"
 #include "daemon/jobs/unit/unit_supervisor.h"
 #include "host/boot_id.h"
@@ -50,15 +53,14 @@ std::optional<CgroupPlace> find_place(const JobTable& table) {
     return std::nullopt;
 }
 
-}  // namespace
+Result<RecordStore, StateError> open_records(const Settings& settings) {
+    return RecordStore::open(settings.state_folder, settings.runtime_folder, settings.retention,
+                             settings.notice);
+}
 
-Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings,
-                                              Observer& observer) {
-    keep_children_waitable();
+Result<std::unique_ptr<JobManager>> open_with(sd_event* event, Settings settings,
+                                              RecordStore records, Observer& observer) {
     const bool by_systemd = !settings.systemd_socket.empty();
-    POSTERN_TRY(RecordStore records,
-                RecordStore::open(settings.state_folder, settings.runtime_folder,
-                                  settings.retention, settings.notice));
     POSTERN_TRY(auto table,
                 JobTable::create(event, std::move(settings), std::move(records), observer));
     const std::optional<CgroupPlace> cgroup = by_systemd ? std::nullopt : find_place(*table);
@@ -79,6 +81,38 @@ Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings
     }
     return std::unique_ptr<JobManager>(
         std::make_unique<SupervisedJobs>(std::move(table), std::move(supervisor)));
+}
+
+// Opens them as soon as the state directory allows it.
+std::unique_ptr<JobManager> open_later(sd_event* event, Settings settings, Observer& observer,
+                                       std::string why) {
+    auto notice = settings.notice;
+    auto kept = std::make_shared<std::optional<Settings>>(std::move(settings));
+    const auto open = [event, kept, &observer](std::string& reason) -> std::unique_ptr<JobManager> {
+        if (!*kept) return nullptr;
+        auto records = open_records(**kept);
+        if (!records) {
+            reason = std::move(records).error().message;
+            return nullptr;
+        }
+        auto opened = open_with(event, std::move(**kept), *std::move(records), observer);
+        kept->reset();
+        if (opened) return *std::move(opened);
+        reason = std::move(opened).error().message + "; restart the daemon";
+        return nullptr;
+    };
+    return std::make_unique<LateJobs>(event, std::move(why), open, std::move(notice));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings,
+                                              Observer& observer) {
+    keep_children_waitable();
+    auto records = open_records(settings);
+    if (records) return open_with(event, std::move(settings), *std::move(records), observer);
+    if (!records.error().may_heal) return fail(std::move(records).error().message);
+    return open_later(event, std::move(settings), observer, std::move(records).error().message);
 }
 
 }  // namespace postern::jobs

@@ -17,8 +17,8 @@ namespace postern::jobs {
 // died or stopped left behind, systemd's jobs are resumed; the others are ended and recorded as
 // lost, and the observer, which outlives the manager, is told. May wait some seconds for leftovers
 // to be gone: not for inside the loop. Sets SIGCHLD to its default where a parent left it ignored.
-// Errors: the state folder can't be made or is not safe, another guard uses it, or systemd can't be
-// reached.
+// Where the state folder can't be made or read, that is said, and it is tried again from the loop
+// (late_jobs.h). Errors: it is not safe, another guard uses it, or systemd can't be reached.
 Result<std::unique_ptr<JobManager>> open_jobs(sd_event* event, Settings settings,
                                               Observer& observer);
 

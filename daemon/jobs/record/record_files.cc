@@ -78,7 +78,16 @@ Status RecordFiles::open_runtime(const std::string& runtime) {
     RecordThread& state = *state_;
     const std::string what = "runtime directory " + runtime;
     auto folder = open_safe_folder(runtime, geteuid());
-    if (!folder) return fail(what + ": " + folder.error().message);
+    if (!folder && folder.error().kind == OpenError::Kind::unsafe) {
+        return fail(what + ": " + folder.error().message);
+    }
+    if (!folder) {
+        notice(what + ": " + folder.error().message +
+               "; until the daemon is restarted records are "
+               "written to " +
+               state.jobs_path + " at once, and starts of jobs may wait for the disk");
+        return {};
+    }
     struct statfs system{};
     if (fstatfs(folder->get(), &system) < 0) return fail(failed(what));
     if (system.f_type != TMPFS_MAGIC) {

@@ -34,9 +34,9 @@ Record for_memory(Record record) {
 
 }  // namespace
 
-Result<RecordStore> RecordStore::open(const std::string& state_folder,
-                                      const std::string& runtime_folder, const Retention& retention,
-                                      Notice notice) {
+Result<RecordStore, StateError> RecordStore::open(const std::string& state_folder,
+                                                  const std::string& runtime_folder,
+                                                  const Retention& retention, Notice notice) {
     POSTERN_TRY(StateFolder state, StateFolder::open(state_folder));
     RecordStore store{GroupDigest(state.key), state.key};
     store.state_folder_ = std::move(state.path);
@@ -44,9 +44,11 @@ Result<RecordStore> RecordStore::open(const std::string& state_folder,
     store.jobs_ = std::move(state.jobs);
     store.lock_ = std::move(state.lock);
     UniqueFd jobs = duplicate(store.jobs_.get());
-    if (!jobs) return fail(why(state_folder + "/jobs"));
-    POSTERN_TRY(store.files_, RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs",
-                                                runtime_folder, notice));
+    if (!jobs) return Unexpected(StateError{why(state_folder + "/jobs")});
+    auto files =
+        RecordFiles::open(std::move(jobs), store.state_folder_ + "/jobs", runtime_folder, notice);
+    if (!files) return Unexpected(StateError{std::move(files).error().message});
+    store.files_ = *std::move(files);
     store.kept_.set_bounds(with_defaults(retention, room_on(store.jobs_.get()).size));
     store.kept_.set_is_read(
         [jobs = store.jobs_.get()](const JobId& job) { return is_output_open(jobs, job); });
@@ -85,7 +87,9 @@ RecordStore::Place RecordStore::look() {
 }
 
 Status RecordStore::open_again(const StateFolder::Held& held) {
-    POSTERN_TRY(StateFolder fresh, StateFolder::open_again(held));
+    auto again = StateFolder::open_again(held);
+    if (!again) return fail(again.error().message);
+    StateFolder fresh = *std::move(again);
     // The numbers of the descriptors stay: others have them.
     if (dup3(fresh.jobs.get(), jobs_.get(), O_CLOEXEC) < 0) return fail(std::strerror(errno));
     if (const auto moved = files_->move_to(jobs_.get()); !moved) {

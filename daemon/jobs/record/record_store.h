@@ -45,11 +45,11 @@ class RecordStore {
     using Notice = RecordFiles::Notice;
 
     // Makes the state folder and the jobs folder (both 0700), and locks the state folder for this
-    // process. The runtime folder is as in RecordFiles. Error: it can't be made, is not safe, or is
-    // another guard's.
-    static Result<RecordStore> open(const std::string& state_folder,
-                                    const std::string& runtime_folder, const Retention& retention,
-                                    Notice notice);
+    // process. The runtime folder is as in RecordFiles. Error: as StateFolder::open(), or that one
+    // is not safe or is another guard's.
+    static Result<RecordStore, StateError> open(const std::string& state_folder,
+                                                const std::string& runtime_folder,
+                                                const Retention& retention, Notice notice);
 
     // Its true path, without symbolic links.
     [[nodiscard]] const std::string& state_folder() const { return state_folder_; }

@@ -27,17 +27,34 @@ std::string why_not(const std::string& what) {
     return std::string(what).append(": ").append(std::strerror(errno));
 }
 
-Status make_folders(const std::string& path) {
+Unexpected<StateError> failed_for_now(const std::string& what) {
+    return Unexpected(StateError{why_not(what), true});
+}
+
+Unexpected<StateError> failed_for_good(const std::string& message) {
+    return Unexpected(StateError{message});
+}
+
+Result<void, StateError> make_folders(const std::string& path) {
     if (path.empty() || path.front() != '/') {
-        return fail("state folder \"" + path + "\": give an absolute path");
+        return failed_for_good("state folder \"" + path + "\": give an absolute path");
     }
     for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
         const std::string part = path.substr(0, end);
+        // What is there is no error, on a read-only file system either.
         if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
-            return fail("state folder can't be made: " + why_not(part));
+            return failed_for_now("state folder can't be made: " + part);
         }
         if (end == std::string::npos) return {};
     }
+}
+
+// On a read-only file system one that is there; it locks as well (flock(2)).
+UniqueFd open_lock(int state_folder) {
+    constexpr int flags = O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
+    UniqueFd lock(openat(state_folder, lock_name, O_RDWR | O_CREAT | flags, 0600));
+    if (!lock && errno == EROFS) lock.reset(openat(state_folder, lock_name, O_RDONLY | flags));
+    return lock;
 }
 
 Result<std::string> true_path(int fd) {
@@ -86,54 +103,62 @@ Result<GroupDigest::Key> key_of(int state_folder, const StateFolder::Held* held)
 }
 
 // `held`: what there was before; null: nothing.
-Result<StateFolder> open_state(const std::string& state_folder, const StateFolder::Held* held) {
+Result<StateFolder, StateError> open_state(const std::string& state_folder,
+                                           const StateFolder::Held* held) {
     POSTERN_TRY(make_folders(state_folder));
     const auto state = open_safe_folder(state_folder, geteuid());
-    if (!state) return fail("state folder " + state_folder + ": " + state.error().message);
-    POSTERN_TRY(std::string path, true_path(state->get()));
+    if (!state) {
+        return Unexpected(StateError{"state folder " + state_folder + ": " + state.error().message,
+                                     state.error().kind != OpenError::Kind::unsafe});
+    }
+    auto path = true_path(state->get());
+    if (!path) return failed_for_good(path.error().message);
 
     StateFolder folder;
-    folder.path = std::move(path);
+    folder.path = *std::move(path);
     // The lock of this very process is not another's.
     if (held == nullptr || !lies_at(held->lock, folder.path + "/" + lock_name)) {
-        folder.lock = UniqueFd(openat(state->get(), lock_name,
-                                      O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
-        if (!folder.lock) return fail(why_not("state folder " + state_folder + ": lock"));
+        folder.lock = open_lock(state->get());
+        if (!folder.lock) return failed_for_now("state folder " + state_folder + ": lock");
         if (flock(folder.lock.get(), LOCK_EX | LOCK_NB) < 0) {
-            return fail(
+            return failed_for_good(
                 "state folder " + state_folder +
                 ": another guard uses it; stop that one, or choose another folder with --state");
         }
     }
     const Result<GroupDigest::Key> key = key_of(state->get(), held);
-    if (!key) return fail("state folder " + state_folder + ": " + key.error().message);
+    if (!key) {
+        return Unexpected(
+            StateError{"state folder " + state_folder + ": " + key.error().message, true});
+    }
     folder.key = *key;
     if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {
-        return fail(why_not(state_folder + "/jobs"));
+        return failed_for_now(state_folder + "/jobs");
     }
     folder.jobs =
         UniqueFd(openat(state->get(), "jobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     struct stat status{};
     if (!folder.jobs || fstat(folder.jobs.get(), &status) < 0) {
-        return fail(why_not(state_folder + "/jobs"));
+        return failed_for_now(state_folder + "/jobs");
     }
     constexpr unsigned of_device = 40;
     folder.number = (std::uint64_t{status.st_dev} << of_device) ^ status.st_ino;
     // It holds what jobs wrote: for this user alone.
-    if (status.st_uid != geteuid() || fchmod(folder.jobs.get(), 0700) < 0) {
-        return fail(state_folder + "/jobs: belongs to uid " + std::to_string(status.st_uid) +
-                    "; move it away");
+    if (status.st_uid != geteuid() ||
+        ((status.st_mode & 07777U) != 0700 && fchmod(folder.jobs.get(), 0700) < 0)) {
+        return failed_for_good(state_folder + "/jobs: belongs to uid " +
+                               std::to_string(status.st_uid) + "; move it away");
     }
     return folder;
 }
 
 }  // namespace
 
-Result<StateFolder> StateFolder::open(const std::string& path) {
+Result<StateFolder, StateError> StateFolder::open(const std::string& path) {
     return open_state(path, nullptr);
 }
 
-Result<StateFolder> StateFolder::open_again(const Held& held) {
+Result<StateFolder, StateError> StateFolder::open_again(const Held& held) {
     return open_state(held.path, &held);
 }
 

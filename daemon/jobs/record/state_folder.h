@@ -11,6 +11,12 @@
 
 namespace postern::jobs {
 
+// Why there is none.
+struct StateError {
+    std::string message;
+    bool may_heal = false;  // the disk is full, read-only, not mounted, or broken: try again
+};
+
 struct StateFolder {
     std::string path;  // its true one, without symbolic links
     UniqueFd jobs;     // STATE/jobs
@@ -19,9 +25,10 @@ struct StateFolder {
     // Of the jobs folder; another one's is another. Not 0.
     std::uint64_t number = 0;
 
-    // Makes it and the jobs folder (both 0700), and locks it for this process. Error: it can't be
-    // made, is not safe, or is another guard's.
-    static Result<StateFolder> open(const std::string& path);
+    // Makes it and the jobs folder (both 0700), and locks it for this process. One that is there is
+    // opened on a read-only file system too. Error: it can't be made, is not safe, or is another
+    // guard's.
+    static Result<StateFolder, StateError> open(const std::string& path);
 
     // What this process has had of it, and still has.
     struct Held {
@@ -35,7 +42,7 @@ struct StateFolder {
     static Result<void, int> check(const Held& held);
     // As open(), after they were removed, renamed or replaced. The key stays. `lock` is none where
     // it is still held.
-    static Result<StateFolder> open_again(const Held& held);
+    static Result<StateFolder, StateError> open_again(const Held& held);
 };
 
 }  // namespace postern::jobs

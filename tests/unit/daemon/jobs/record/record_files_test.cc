@@ -104,7 +104,7 @@ class Runtime : public testing::Test {
         close();
     }
 
-    Result<RecordStore> try_open(const Places& places, std::size_t per_payer = 10) {
+    Result<RecordStore, StateError> try_open(const Places& places, std::size_t per_payer = 10) {
         return RecordStore::open(places.state.path(), places.runtime.path(),
                                  {per_payer, 100, 1 << 20},
                                  [this](const std::string& what) { notices_.push_back(what); });
@@ -440,7 +440,20 @@ TEST_F(Runtime, OthersMayNotChangeIt) {
     const auto opened = try_open(places_);
     ASSERT_FALSE(opened);
     EXPECT_THAT(opened.error().message, HasSubstr("runtime directory " + places_.runtime.path()));
-    EXPECT_FALSE(RecordStore::open(places_.state.path(), "/dev/shm/is/not/there", {1, 1}, {}));
+}
+
+TEST_F(Runtime, WhereItIsMissingTheDiskIsWrittenToAtOnce) {
+    auto store = RecordStore::open(places_.state.path(), "/dev/shm/is/not/there", {1, 1},
+                                   [this](const std::string& what) { notices_.push_back(what); });
+    ASSERT_TRUE(store) << store.error().message;
+    EXPECT_THAT(
+        notices_,
+        ElementsAre("runtime directory /dev/shm/is/not/there: /dev/shm/is does not exist; "
+                    "create it or correct the path; until the daemon is restarted records "
+                    "are written to " +
+                    places_.state / "jobs" + " at once, and starts of jobs may wait for the disk"));
+    ASSERT_TRUE(store->make_folder(id(1)));
+    EXPECT_TRUE(store->write(record_of_job(1, RecordState::starting)));
 }
 
 TEST_F(Runtime, WhereItIsNotInMemoryTheDiskIsWrittenToAtOnce) {

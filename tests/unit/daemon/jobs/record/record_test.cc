@@ -205,7 +205,7 @@ TEST(Records, TheVersionBeforeIsRead) {
 
 class Store : public JobsTest {
   protected:
-    Result<RecordStore> open(std::size_t per_uid, std::size_t in_all) {
+    Result<RecordStore, StateError> open(std::size_t per_uid, std::size_t in_all) {
         return RecordStore::open(folder_ / "state", "", {per_uid, in_all, 1 << 20},
                                  settings_.notice);
     }

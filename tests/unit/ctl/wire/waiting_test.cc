@@ -1,0 +1,34 @@
+// Whose daemon it is that is waited for.
+#include "ctl/wire/waiting.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace postern::ctl {
+namespace {
+
+TEST(Waiting, NamesTheUnitOfTheSocket) {
+    const SocketEnvironment environment{"", "", "/run/user/1000", ""};
+    for (const char* path : {system_socket, system_datagram_socket, system_admin_socket}) {
+        EXPECT_EQ(waiting_text(path, environment),
+                  "waiting for the daemon; systemctl status posternd.service shows why");
+    }
+    for (const char* path : {user_socket, user_datagram_socket, user_admin_socket}) {
+        EXPECT_EQ(waiting_text("/run/user/1000" + std::string(path), environment),
+                  "waiting for the daemon; systemctl --user status posternd.service shows why");
+    }
+    EXPECT_EQ(waiting_text("/srv/s.sock", environment),
+              "waiting for the daemon at /srv/s.sock; its log shows why it does not answer");
+}
+
+TEST(Waiting, PollsNoLongerThanUntilItIsToBeSaid) {
+    Silence silence;
+    EXPECT_EQ(silence.bound(10, "/srv/s.sock"), 10);
+    const int bound = silence.bound(-1, "/srv/s.sock");
+    EXPECT_GT(bound, 0);
+    EXPECT_LE(bound, 3000);
+}
+
+}  // namespace
+}  // namespace postern::ctl
