@@ -152,8 +152,9 @@ class Builder {
         return false;
     }
     bool integer_too_large(std::string_view digits) {
-        return stop(number_start(), where() + quoted_number(digits) +
-                                        " is beyond 2^53; give one from -9007199254740992 to 9007199254740992");
+        return stop(number_start(),
+                    where() + quoted_number(digits) +
+                        " is beyond 2^53; give one from -9007199254740992 to 9007199254740992");
     }
     bool number_out_of_range(std::string_view digits) {
         return stop(number_start(), where() + quoted_number(digits) + " is out of range");

@@ -16,7 +16,7 @@
 #include "ctl/verbs/all_options.h"
 #include "ctl/verbs/verbs.h"
 
-namespace postern {
+namespace postern::ctl {
 namespace {
 
 // A command line, taken apart.
@@ -254,4 +254,4 @@ std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
     return task_of(*verb, std::move(line), environment);
 }
 
-}  // namespace postern
+}  // namespace postern::ctl

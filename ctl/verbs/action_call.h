@@ -21,10 +21,9 @@ struct ActionCall {
     // Nothing: Describe failed. The call is made all the same, with plain strings: what it is
     // answered, and what the administrator finds in the audit, is then the daemon's own reason.
     std::optional<ActionDescription> description;
-    // Describe was denied, and so would be the call: it is not made.
-    std::optional<protocol::Reply> refusal;
     bool looked_up = false;  // the daemon was asked for it
-    // What was said instead, where a limit turned the connection away: the call is not to be made.
+    // Describe was denied, and so would be the call; or a limit turned the connection away. The call
+    // is not to be made.
     std::optional<protocol::Reply> refusal;
     ActionInput input;
 };

@@ -424,9 +424,9 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
         spdlog::info("{}", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
-    activity_->set_policy(
-        worked ? loaded_text(*read.snapshot)
-               : "the action files can't be read; what was in force stays in force");
+    activity_->set_policy(worked
+                              ? loaded_text(*read.snapshot)
+                              : "the action files can't be read; what was in force stays in force");
     administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
                             request);
     current_->loaded(request, worked, read.restless);

@@ -78,10 +78,10 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
-    policy::SnapshotPtr in_force_;          // null: nothing yet
-    std::uint64_t reload_ = 0;              // the last load that was asked for
-    std::string unreadable_;                // why the action files could not be read; empty: they were
-    std::vector<std::string> warnings_;     // of the snapshot in force
+    policy::SnapshotPtr in_force_;       // null: nothing yet
+    std::uint64_t reload_ = 0;           // the last load that was asked for
+    std::string unreadable_;             // why the action files could not be read; empty: they were
+    std::vector<std::string> warnings_;  // of the snapshot in force
     std::vector<std::string> passed_over_;  // messages of it
     bool makes_socket_folders_ = false;     // of an ordinary user's own guard
     bool ranges_kept_ = false;              // of subordinate ids that were taken away

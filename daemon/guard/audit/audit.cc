@@ -187,9 +187,11 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
     if (event.result) json["result"] = to_json(*event.result);
     for (const ChangeRow& row : change_rows) {
         if (event.change == nullptr || (event.change->*row.names).empty()) continue;
-        const auto& names = event.change->*row.names;
-        json[row.key] = first_actions_of(names);
-        if (names.size() > most_actions_told) json[row.key + std::string("Count")] = names.size();
+        const auto& actions = event.change->*row.names;
+        json[row.key] = first_actions_of(actions);
+        if (actions.size() > most_actions_told) {
+            json[row.key + std::string("Count")] = actions.size();
+        }
     }
     return dump(json);
 }

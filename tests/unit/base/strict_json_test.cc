@@ -57,11 +57,14 @@ TEST(StrictJson, WhatTwoReadersCouldUnderstandDifferently) {
         {R"({"x":1e999,"y":2})", "5: x: 1e999 is out of range"},
         {R"([1,-1e999])", "3: [1]: -1e999 is out of range"},
         {R"({"p":{"n":9007199254740993}})",
-         "10: p.n: 9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992"},
+         "10: p.n: 9007199254740993 is beyond 2^53; give one from -9007199254740992 to "
+         "9007199254740992"},
         {R"([-9007199254740993])",
-         "1: [0]: -9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992"},
+         "1: [0]: -9007199254740993 is beyond 2^53; give one from -9007199254740992 to "
+         "9007199254740992"},
         {R"([18446744073709551616])",
-         "1: [0]: 18446744073709551616 is beyond 2^53; give one from -9007199254740992 to 9007199254740992"},
+         "1: [0]: 18446744073709551616 is beyond 2^53; give one from -9007199254740992 to "
+         "9007199254740992"},
         {"{} {}", "3: not JSON: something stands after the end of the value"},
         {"1 2", "2: not JSON: something stands after the end of the value"},
         {"[1]]", "3: not JSON: something stands after the end of the value"},
@@ -140,7 +143,8 @@ TEST(StrictJson, LimitsHoldExactly) {
 
 TEST(StrictJson, MessagesArePrintable) {
     EXPECT_EQ(error_of("{\"\\u001b[31m\":9007199254740993}"),
-              "14: \\u001b[31m: 9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992");
+              "14: \\u001b[31m: 9007199254740993 is beyond 2^53; give one from -9007199254740992 "
+              "to 9007199254740992");
     EXPECT_EQ(error_of("{\"\\u202e\":1,\"\\u202e\":1}"), "12: the key \"\\u202e\" stands twice");
 }
 

@@ -58,7 +58,8 @@ TEST(ActionErrors, Keys) {
         {with("\"$schema\": 1"),
          "/f.json:2:12: $schema: must be a string, not an integer; write \"1\""},
         {with("\"timeout\": 9007199254740993"),
-         "/f.json:2:12: timeout: 9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992; correct the file here"},
+         "/f.json:2:12: timeout: 9007199254740993 is beyond 2^53; give one from -9007199254740992 "
+         "to 9007199254740992; correct the file here"},
     });
 }
 
