@@ -65,8 +65,8 @@ bool is_end_of_tools(std::string_view component) {
 // The action that was meant: "web" of "web.JSON", "web.json.bak", "web.jsonc" and "web.conf".
 std::string_view meant(std::string_view file_name) {
     const std::string lowered = lower(file_name);
-    const std::size_t json = lowered.rfind(action_suffix);
-    if (json != std::string::npos) return file_name.substr(0, json);
+    const std::size_t end = lowered.rfind(action_suffix);
+    if (end != std::string::npos) return file_name.substr(0, end);
     for (const std::string_view suffix : other_suffixes) {
         if (lowered.ends_with(suffix)) return file_name.substr(0, lowered.size() - suffix.size());
     }

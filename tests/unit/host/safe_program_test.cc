@@ -118,10 +118,10 @@ TEST_F(SafeProgram, AnInterpreterIsJudgedLikeTheProgram) {
     EXPECT_EQ(error_of(script("a", "#!/no/such\n")),
               "T/a is started by /no/such, as its first line says: /no does not exist; create it "
               "or correct the path");
-    EXPECT_EQ(
-        error_of(script("a", "#!/bin/sh\r\n")),
-        "T/a is started by /bin/sh\\u000d, as its first line says: /usr/bin/sh\\u000d does not "
-        "exist; create it or correct the path");
+    EXPECT_EQ(error_of(script("a", "#!/bin/sh\r\n")),
+              "T/a has lines that end as on Windows (CR LF), so its interpreter is not found; run: "
+              "sed -i "
+              "'s/\\r$//' T/a");
     EXPECT_EQ(error_of(script("a", "#!sh\n")),
               "T/a is started by sh, as its first line says: sh is not absolute; write the path "
               "from / on");

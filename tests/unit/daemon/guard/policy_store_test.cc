@@ -272,6 +272,8 @@ TEST_F(PolicyStoreTest, WhatIsOpenForTooLongIsBad) {
     put(local_, "one", "old");
     start();
     const UniqueFd writer(::open((local_ + "/one.json").c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+    EXPECT_FALSE(store_->is_current("one"));
+    store_->look();
     while (bad().empty()) ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
     EXPECT_EQ(in_force(), "");
     EXPECT_TRUE(store_->is_current("one")) << "a call need not wait any more";

@@ -222,7 +222,8 @@ TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {
     const std::string garbage = folder_ / "garbage";
     write_path(garbage, "\177ELF and nothing more", 0755);
     EXPECT_THAT(run(action(garbage), command({garbage}))->failure->message,
-                HasSubstr("Exec format error while executing the program"));
+                HasSubstr("the program could not be started: it is neither a script with #! in its "
+                          "first line nor a program for this machine"));
     const std::string plain = folder_ / "plain";
     write_path(plain, "#!/bin/sh\n", 0644);
     EXPECT_TRUE(run(action(plain, anna), command({plain}))->failure);

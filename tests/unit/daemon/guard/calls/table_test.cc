@@ -282,10 +282,11 @@ TEST_F(CallTable, AReloadIsAnsweredByALoadThatBeganAfterIt) {
     administration_.loaded(policy::SnapshotPtr(snapshot), 3);
     EXPECT_THAT(since(), IsEmpty());
     // Whoever asks for the state has not just changed what lies there.
-    EXPECT_THAT(call(administrator(), ManageCall{Management::status, ""}),
-                ElementsAre("answer StatusReport", "answer SocketReport /run/s",
-                            "answer CallerReport 1000", "answer BadFileReport /a.json",
-                            "answer WarningReport /b.json:1:1: what", "answer Managed"));
+    EXPECT_THAT(
+        call(administrator(), ManageCall{Management::status, ""}),
+        ElementsAre("answer StatusReport", "answer SocketReport /run/s", "answer CallerReport 1000",
+                    "answer BadFileReport /a.json", "answer WarningReport /b.json:1:1: what",
+                    "answer ProblemReport socket: /run/s: gone", "answer Managed"));
 }
 
 }  // namespace

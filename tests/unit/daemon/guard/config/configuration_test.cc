@@ -91,7 +91,8 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
          "2:12: state: \"x\" is not an absolute path; write it from / on"},
         {"{\n  \"state\": [\"/x\"]\n}", "2:12: state: must be a string, not a list; write \"/x\""},
         {"{ \"socketMode\": \"0888\" }",
-         "1:17: socketMode: mode \"0888\": must be octal, e.g. 0660"},
+         "1:17: socketMode: \"0888\" is not a mode; give an octal one of at most 0777, for "
+         "example 0660"},
         {"{ \"socketMode\": 0660 }",
          "1:17: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
          "text"},
@@ -106,11 +107,10 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
         {"{ \"limits\": { \"sessions\": true } }",
          "1:27: limits.sessions: \"true\" is not a whole number; give one from 1 to 16384"},
         {"{ \"limits\": { \"timeout\": \"5m\" } }",
-         "1:26: limits.timeout: \"5m\" is not a span of time; write for example 30s, 5min, \"1h "
-         "30min\" or a number of seconds"},
+         "1:26: limits.timeout: \"5m\" is not a span of time; write 5min, from 1ms to 30d"},
         {"{ \"limits\": { \"storedOutput\": \"1 gig\" } }",
          "1:31: limits.storedOutput: \"1 gig\" is not a size; write for example 64MiB, 32K or a "
-         "number of bytes"},
+         "number of bytes, from 4 KiB to 1 TiB"},
         {"{ \"limits\": {\n \"job\": 3 } }",
          "2:2: limits.job: unknown key; did you mean \"jobs\"?"},
         {"{ \"limits\": {\n \"jobsPerUid\": 3 } }",

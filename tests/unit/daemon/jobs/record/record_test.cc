@@ -268,7 +268,7 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     expect_known(store->find(id(1)));
     EXPECT_EQ(store->find(id(2)), nullptr);
     // The next guard knows it as well.
-    store = fail("the lock is free");
+    store = Unexpected(StateError{"the lock is free"});
     store = open(2, 3);
     ASSERT_TRUE(store);
     EXPECT_TRUE(store->load().empty());
@@ -345,7 +345,7 @@ TEST_F(Keys, AYoungOneIsKeptWithoutOutputAndArguments) {
     EXPECT_EQ(record->requester.call, example().requester.call);
     EXPECT_FALSE(store->read(id(2))->arguments.empty());
     // A restart changes nothing.
-    store = fail("closed");
+    store = Unexpected(StateError{"closed"});
     store = open(1, 100);
     store->load();
     EXPECT_THAT(found(*store, 1, anna), testing::ElementsAre(id(1)));
@@ -440,7 +440,7 @@ TEST_F(Store, TheOldestGoWhereTheOutputOfAUidTakesTooMuch) {
     add_with_output(6, 1 << 10, anna);
     EXPECT_THAT(there(*store), UnorderedElementsAre(3, 6));
     // And after a restart.
-    store = fail("closed");
+    store = Unexpected(StateError{"closed"});
     store = RecordStore::open(folder_ / "state", "", {100, 100, 900 << 10}, settings_.notice);
     ASSERT_TRUE(store);
     add_with_output(7, 1 << 10, berta);

@@ -48,7 +48,7 @@ class StateFolderTest : public testing::TestWithParam<bool> {
         ASSERT_TRUE(opened) << opened.error().message;
         store_.emplace(std::move(*opened));
     }
-    Result<RecordStore> open() {
+    Result<RecordStore, StateError> open() {
         return RecordStore::open(state(), GetParam() ? runtime_.path() : "",
                                  {100, 100, 1U << 30, 1U << 30},
                                  [this](const std::string& text) { told_.push_back(text); });

@@ -42,7 +42,7 @@ TEST(ActionErrors, Keys) {
         "summary, description, exec, stdin, input, output, arguments, allow, deny, user, group, "
         "groups, environment, workingDirectory, timeout, onDisconnect, datagram, stderr, "
         "storedOutput, sandbox, "
-        "$schema";
+        "$schema, sudoCompatible";
     expect_errors({
         {with("  \"alow\": []"), "/f.json:2:3: alow: unknown key; did you mean \"allow\"?"},
         {with("\"\\u001b\": 1"),
@@ -254,7 +254,8 @@ TEST(ActionErrors, TheRest) {
          "/f.json:2:41: environment.SUDO_USER: SUDO_ variables are set by the guard because of "
          "\"sudoCompatible\": true; remove one of them"},
         {with("\"sudoCompatible\": \"yes\""),
-         "/f.json:2:19: sudoCompatible: must be true or false, not a string"},
+         "/f.json:2:19: sudoCompatible: must be a boolean, not a string; write true without "
+         "quotes"},
         {with("\"environment\": {\"A\": 5}"),
          "/f.json:2:22: environment.A: must be a string, not an integer; write \"5\""},
         {with("\"environment\": {\"A\": \"\\u0000\"}"),
