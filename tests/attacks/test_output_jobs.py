@@ -185,7 +185,8 @@ def test_a_daemon_of_the_job_s_own_is_a_part_of_it(start_guard, folder):
         options=["--limit", "killGrace=1s"])
     with Client(guard, "run", "leaves") as client:
         code, out, err, more = client.end()
-        assert (code, err, more) == (7, 0, "")
+        assert (code, err, more) == (
+            7, 0, "posternctl: leaves: 1 background process was ended with the job\n")
         noted = int((folder / "note").read_text())
         assert out % 4000 == 0 and noted <= out <= noted + 4000 and noted > 4000
 

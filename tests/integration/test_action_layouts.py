@@ -80,18 +80,18 @@ def test_a_config_map(admin):
     point(actions / "..data", "..2026_01")
     point(actions / "web.json", "..data/web.json")
     point(actions / "old.json", "..data/old.json")
-    assert ctl("reload") == (0, "2 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "2 actions are loaded, 0 files are bad\n", "")
     assert (says(guard), says(guard, "old")) == ("one", "one")
     # What the kubelet does where the content changes; the links of what is not in it any more go last.
     point(actions / "..data", "..2026_02")
     shutil.rmtree(actions / "..2026_01")
     code, out, err = ctl("reload")
-    assert (code, out) == (1, "1 actions in force, 1 files bad\n")
+    assert (code, out) == (1, "1 action is loaded, 1 file is bad\n")
     assert err == (f"posternctl: not in force: {actions}/old.json: is a symbolic link, and "
                    f"{actions}/..2026_02/old.json does not exist; create it, or run: rm {actions}/old.json\n")
     assert (says(guard), says(guard, "old")) == ("two", None)
     (actions / "old.json").unlink()
-    assert ctl("reload") == (0, "1 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "1 action is loaded, 0 files are bad\n", "")
     # A volume that is mounted read-only shows the directory itself through a link.
     point(guard.folder / "mounted", "actions")
     done = check(actions=[guard.folder / "mounted"])
@@ -105,19 +105,19 @@ def test_stow(admin, folder):
     package.mkdir(parents=True)
     write(package / "web.json", ONE)
     (actions / "web.json").symlink_to(os.path.relpath(package / "web.json", actions))
-    assert ctl("reload") == (0, "2 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "2 actions are loaded, 0 files are bad\n", "")
     assert says(guard) == "one"
     # Replaced where it lies, and switched off there.
     write(package / "web.json", TWO)
     assert ctl("reload")[0] == 0 and says(guard) == "two"
     point(package / "web.json", "/dev/null")
-    assert ctl("reload") == (0, "1 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "1 action is loaded, 0 files are bad\n", "")
     assert says(guard) is None
     # The whole directory is a link: stow "folds" trees that it has alone.
     write(package / "own.json", GOOD)
     shutil.rmtree(actions)
     actions.symlink_to(os.path.relpath(package, actions.parent))
-    assert ctl("reload")[1] == "1 actions in force, 0 files bad\n"
+    assert ctl("reload")[1] == "1 action is loaded, 0 files are bad\n"
 
 
 def test_ostree(admin, folder):
@@ -128,7 +128,7 @@ def test_ostree(admin, folder):
     os.link(objects / "8f3c.file", deployed / "web.json")
     os.link(objects / "8f3c.file", deployed / "same.json")
     ctl = admin(options=["--actions", str(deployed)])
-    assert ctl("reload") == (0, "2 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "2 actions are loaded, 0 files are bad\n", "")
     assert says(ctl.guard) == "one"
 
 
@@ -171,7 +171,7 @@ def test_what_is_passed_over_is_told(admin):
     warnings = "".join(f"posternctl: warning: {message}\n" for message in messages)
     # Whoever reloads is told, each time; the journal has it once, as long as it lies there.
     for _ in range(2):
-        assert ctl("reload") == (0, "1 actions in force, 0 files bad\n", warnings)
+        assert ctl("reload") == (0, "1 action is loaded, 0 files are bad\n", warnings)
         code, out, err = ctl("--json", "reload")
         assert (code, err) == (0, "")
         assert json.loads(out) == {"actions": 1, "bad": [],
@@ -187,7 +187,7 @@ def test_what_is_passed_over_is_told(admin):
 
     done = check(actions=[actions])
     assert (done.returncode, done.stderr) == (0, "".join(f"warning: {message}\n" for message in messages))
-    assert done.stdout.endswith("1 actions in force, 0 files bad\n")
+    assert done.stdout.endswith("1 action is loaded, 0 files are bad\n")
     said = json.loads(check("--json", actions=[actions]).stdout)
     assert said["passedOver"] == [{"file": f"{actions}/{name}", "message": message}
                                   for name, message in zip(("a.JSON", "b.conf", "more", "web.jsonc"), messages)]
@@ -203,7 +203,7 @@ def test_what_editors_and_packagers_leave_is_never_mentioned(admin):
         (actions / name).chmod(0o666)
     (actions / ".#web.json").symlink_to("ada@host.4711:1790000000")
     (actions / "..data").mkdir()
-    assert ctl("reload") == (0, "1 actions in force, 0 files bad\n", "")
+    assert ctl("reload") == (0, "1 action is loaded, 0 files are bad\n", "")
     assert "warning" not in guard.stderr()[len(before):] and ".web.json" not in guard.stderr()
     done = check("--json", actions=[actions])
     said = json.loads(done.stdout)
@@ -216,7 +216,7 @@ def test_a_directory_that_does_not_exist_is_told(admin, folder):
                "path")
     ctl = admin({"web": GOOD}, options=["--actions", str(gone)])
     code, out, err = ctl("reload")
-    assert out == "1 actions in force, 0 files bad\n"
+    assert out == "1 action is loaded, 0 files are bad\n"
     assert f"posternctl: warning: {message}\n" in err
     done = check(actions=["/usr/lib/postern/actions.d", ctl.guard.actions_folder, gone])
     assert done.returncode == 0

@@ -113,7 +113,8 @@ def test_an_error_has_the_exit_code_that_it_has_on_the_stream(folder, box, name,
 
 def test_without_a_description_values_are_strings(folder, box):
     denial = error("NotGranted", action="web.restart", message="denied")
-    with FakeDatagramDaemon(folder, {"Describe": [denial], "Run": [denial]}) as daemon:
+    unavailable = error("Unavailable", message="later")
+    with FakeDatagramDaemon(folder, {"Describe": [unavailable], "Run": [denial]}) as daemon:
         assert outcome(ctl(daemon, box, "run", "--datagram", "web.restart", "count=3")) == (
             126, "", "posternctl: denied\n")
         assert daemon.calls[1]["parameters"]["arguments"] == {"count": "3"}
@@ -488,8 +489,9 @@ def test_a_queue_that_stays_full(bound, box, words):
     _, path = bound(kind=socket.SOCK_DGRAM)
     fill(path)
     done = ctl(path, box, *words)
-    assert outcome(done) == (123, "", described_as(
-        path, "the daemon takes no packets: its queue stayed full for 10 s"))
+    assert outcome(done) == (123, "", (
+        f"posternctl: waiting for the daemon at {path}; its log shows why it does not answer\n"
+        + described_as(path, "the daemon takes no packets: its queue stayed full for 10 s")))
 
 
 def test_interrupted_before_it_could_send(bound, box):

@@ -82,16 +82,18 @@ def test_values_are_typed_as_the_action_says(folder):
 
 
 def test_without_a_description_values_are_strings(folder):
-    """The denial that the caller sees is the one that the daemon gives to Run itself."""
+    """The denial that the caller sees is the one that the daemon gives to Run itself. If Describe is denied, no
+    second call is made: it would only be another denial in the audit."""
     denial = '"web.restart" does not exist or is not granted to you (uid 1, gid 2, groups 2)'
     denied = [error("NotGranted", action="web.restart", message=denial)]
-    with FakeDaemon(folder, {"Describe": denied, "Run": denied, "Check": denied}) as daemon:
-        for verb in ("run", "check"):
-            done = ctl(daemon, verb, "web.restart", "count=3", "f=a", "f=b")
-            names = denial.replace("uid 1,", "uid 1 (daemon),").replace(" 2", " 2 (bin)")
-            assert outcome(done) == (126, "", f"posternctl: {names}\n")
-        assert [call["parameters"].get("arguments") for call in daemon.calls] == [
-            None, {"count": "3", "f": ["a", "b"]}] * 2
+    names = denial.replace("uid 1,", "uid 1 (daemon),").replace(" 2", " 2 (bin)")
+    strings = {"count": "3", "f": ["a", "b"]}
+    for describe, made in ((denied, [None]), ([error("Unavailable", message="later")], [None, strings])):
+        with FakeDaemon(folder, {"Describe": describe, "Run": denied, "Check": denied}) as daemon:
+            for verb in ("run", "check"):
+                done = ctl(daemon, verb, "web.restart", "count=3", "f=a", "f=b")
+                assert outcome(done) == (126, "", f"posternctl: {names}\n")
+            assert [call["parameters"].get("arguments") for call in daemon.calls] == made * 2
 
 
 @pytest.mark.parametrize("words, meant", [

@@ -84,7 +84,7 @@ def test_packets_and_connections_share_a_guard_not_their_limits(start_guard):
         for _ in range(100):
             assert sender.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
         with guard.connect() as refused:
-            assert refused.read_to_end() == b""
+            assert json.loads(refused.read_to_end()[:-1])["parameters"]["limit"] == "connectionsPerUser"
     guard.wait_audit(event="connection-refused", reason="limit connectionsPerUser")
 
 

@@ -52,6 +52,7 @@ BOTH_TAKE = [
     good(allow=[{"user": "root"}, {"group": 0}, {"user": 0, "group": "root"}, {"everyone": True}],
          deny=[{"user": 4294967294}]),
     good(allow=[{"unit": "a@b.service"}, {"unit": "session-3.scope", "user": 0}]),
+    good(sudoCompatible=True),
     argument(type="string"), argument(type="boolean"), argument(type="integer"),
     argument(type="string", summary="s", enum=["x", "y"], default="x"),
     argument(type="string", pattern="[a-z]+", minLength=1, maxLength=4096, allowLeadingDash=True),

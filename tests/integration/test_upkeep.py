@@ -266,7 +266,7 @@ def test_what_is_systemds_is_said_with_the_command_that_mends_it(folder, how):
             problem = (f"socket {paths['callers']}: its file was removed or replaced, callers do not "
                        "reach the daemon there; run: systemctl restart posternd.socket")
             wait_until(lambda: f"error: {problem}\n" in log.read_text(), what="the problem in the log")
-            assert ctl(paths["admin"], "reload") == (1, "0 actions in force, 0 files bad\n",
+            assert ctl(paths["admin"], "reload") == (1, "0 actions are loaded, 0 files are bad\n",
                                                      f"posternctl: {problem}\n")
             with wire.WireClient(paths["admin"]) as client:
                 how(paths["admin"])
