@@ -162,12 +162,17 @@ class ProgramJudge {
     static Unexpected<OpenError> led_by(const std::string& begun, const std::string& interpreter,
                                         OpenError error) {
         // Of several in a row, the last one.
+        // Of several in a row, the last one. Who could change it, and so where, is for the
+        // administrator.
         if (!error.told.starts_with(its_interpreter)) {
-            error.told = std::string(its_interpreter) + printable(interpreter) + ' ' +
-                         (error.kind == OpenError::Kind::missing  ? "does not exist"
-                          : error.kind == OpenError::Kind::failed ? "can't be opened"
-                          : error.told.starts_with("it ")         ? error.told.substr(3)
-                                                                  : "could be changed by others");
+            const bool unsafe = error.kind == OpenError::Kind::unsafe && error.told.empty();
+            error.told =
+                std::string(its_interpreter) +
+                (unsafe ? std::string("could be changed by others")
+                        : printable(interpreter) + ' ' +
+                              (error.kind == OpenError::Kind::missing  ? "does not exist"
+                               : error.kind == OpenError::Kind::failed ? "can't be opened"
+                                                                       : error.told.substr(3)));
         }
         error.kind = OpenError::Kind::failed;  // what was asked for is not missing
         error.message = printable(begun) + error.message;

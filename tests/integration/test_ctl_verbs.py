@@ -83,9 +83,7 @@ Arguments:
   force    boolean; may be left out
 
 Ended after 1h 30min. Goes on when its caller goes.
-
-Example: posternctl run web.restart 'service=nginx' tags=TAGS tags=TAGS token=TOKEN
-""".replace("'service=nginx'", "service=nginx"), "")
+""", "")  # no example: which tags match the pattern is not known here
         done = ctl(daemon, "describe", "--json", "web.restart")
         assert json.loads(done.stdout) == action["parameters"]
         assert done.stdout.isascii() and done.stdout.count("\n") == 1
