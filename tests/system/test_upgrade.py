@@ -69,7 +69,8 @@ def test_a_reinstallation_loses_no_byte_and_ends_one_after_the_other(host, decla
     assert pairs[-1][0] != before[0] and pairs[-1][1] != before[1] and None not in pairs[-1]
     assert (None, None) not in pairs
     # The next guard was there before the keeper was told to go.
-    assert any(guard not in (None, before[0]) and keeper == before[1] for guard, keeper in pairs)
+    ready = int(host.property("posternd.service", "ActiveEnterTimestampMonotonic"))
+    assert ready < int(host.property("postern-output.service", "ActiveExitTimestampMonotonic"))
     assert host.property("postern-output.service", "NRestarts") != "0"
     assert client.stdout.read() == EXPECTED.removeprefix("1000\n")
     assert (client.stderr.read(), client.wait(60)) == ("end\n", 3)
