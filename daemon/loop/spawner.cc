@@ -128,12 +128,15 @@ void Spawner::State::run(int socket, std::promise<Status> begun) {
     const UniqueFd channel(socket);
     for (;;) {
         SpawnReply reply;
-        const std::vector<UniqueFd> sources = receive_descriptors(channel.get(), reply.error);
+        std::vector<UniqueFd> sources = receive_descriptors(channel.get(), reply.error);
         if (sources.empty() && reply.error == 0) return;
         if (reply.error == 0) {
             const std::lock_guard lock(mutex);
             reply.error = spawn_here(order, sources, reply.pid);
         }
+        // Before anybody knows of the program: whoever waits for the end of what it was given must
+        // not miss it because this thread still has a copy.
+        sources.clear();
         (void)::send(channel.get(), &reply, sizeof reply, MSG_NOSIGNAL);
     }
 }

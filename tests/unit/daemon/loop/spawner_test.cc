@@ -58,6 +58,23 @@ TEST_F(SpawnerTest, GivesWhatIsNamedAndNothingElse) {
     EXPECT_EQ(run("exit 7"), "ended with 7");
 }
 
+// The end of what it was given says that it has executed something, or has ended. So whoever knows
+// that it was started must not find that somebody else has it still.
+TEST_F(SpawnerTest, NobodyElseHasWhatItWasGiven) {
+    for (int i = 0; i < 300; ++i) {
+        std::array<int, 2> pipe{};
+        ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK), 0);
+        const UniqueFd reader(pipe[0]);
+        UniqueFd writer(pipe[1]);
+        const auto pid = spawner_->spawn({shell_.get(), {"sh", "-c", ":"}, {{writer.get(), 3}}});
+        ASSERT_TRUE(pid) << pid.error().message;
+        writer.reset();
+        ASSERT_EQ(::waitpid(*pid, nullptr, 0), *pid);
+        char none = 0;
+        ASSERT_EQ(::read(reader.get(), &none, 1), 0) << "after " << i;
+    }
+}
+
 // It may be the number of another one that is given.
 TEST_F(SpawnerTest, NumbersThatCross) {
     std::array<int, 2> pair{};
