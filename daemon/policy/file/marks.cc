@@ -44,7 +44,7 @@ bool is_remote(const std::string& path) {
     return std::ranges::find(remote_types, type) != remote_types.end();
 }
 
-std::string file_in(const std::string& directory, std::string_view action) {
+std::string action_file_in(const std::string& directory, std::string_view action) {
     std::string path = directory;
     path += '/';
     path += action;
@@ -67,7 +67,7 @@ void look_at_files(DirectoryMarks& marks) {
         std::string name = static_cast<const char*>(entry->d_name);
         if (kind_of_name(name) != NameKind::action) continue;
         name.resize(name.size() - file_suffix.size());
-        const std::string path = file_in(marks.path, name);
+        const std::string path = action_file_in(marks.path, name);
         const Mark mark = mark_of(path);
         if (mark.device != marks.mark.device && is_remote(path)) marks.remote_files.insert(name);
         marks.files.emplace(std::move(name), mark);
@@ -123,7 +123,7 @@ bool are_same(const Marks& marks, std::string_view action) {
     if (!could_be_named(action)) return true;
     return std::ranges::all_of(marks, [action](const DirectoryMarks& one) {
         return one.remote || one.remote_files.contains(action) ||
-               mark_of(file_in(one.path, action), true) == one.of(action);
+               mark_of(action_file_in(one.path, action), true) == one.of(action);
     });
 }
 
