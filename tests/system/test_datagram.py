@@ -112,6 +112,8 @@ def test_it_comes_with_the_other_socket_and_goes_with_it(host, client):
     host.run("systemctl", "stop", "posternd.service", "posternd.socket")
     assert not host.exists("/run/postern")
     host.run("systemctl", "start", "posternd.socket")
+    # It comes after that one, for which alone systemctl waits.
+    booted_host.wait_until(lambda: host.exists(SOCKET), 20, "its socket is there")
     assert client(PING).stdout == PONG
     assert host.failed_units() == ""
 

@@ -7,7 +7,7 @@ import pytest
 
 import booted_host
 from jobs import UNTIL_LET, all_records, job_units, records, run, shell, spawn, wait_for_unit
-from traced import calls_of, ended, guard_pid, killed_at, some_of_each_kind, traced
+from traced import calls_of, ended, guard_pid, killed_at, recorded, some_of_each_kind, traced
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
@@ -27,10 +27,8 @@ def test_the_guard_is_killed_at_any_point(host, declare, tmp_path, every):
     host.run("rm", "-f", "/run/once")
     log = tmp_path / "calls"
     guard = guard_pid(host)
-    strace = traced(guard, "-o", str(log), "-yy")
-    assert run(host, "once") == (7, "begin\nend\n", "")
-    strace.terminate()
-    strace.wait(60)
+    with recorded(guard, log):
+        assert run(host, "once") == (7, "begin\nend\n", "")
     calls = calls_of(guard, log)
     points = calls if every else some_of_each_kind(calls, 1)
     assert {"sendmsg", "recvmsg", "epoll_wait", "renameat"} <= {name for name, _, _ in points}
@@ -67,10 +65,8 @@ def test_the_guard_is_killed_while_output_flows(host, declare, tmp_path):
                      for first in (1_000_000, 2_000_000))
     log = tmp_path / "calls"
     guard = guard_pid(host)
-    strace = traced(guard, "-o", str(log), "-yy")
-    assert run(host, "flows") == (7, *expected)
-    strace.terminate()
-    strace.wait(60)
+    with recorded(guard, log):
+        assert run(host, "flows") == (7, *expected)
     killed = 0
     points = some_of_each_kind(calls_of(guard, log), 1)
     for name, ordinal, kind in points:

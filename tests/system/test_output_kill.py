@@ -4,7 +4,7 @@ import pytest
 
 import booted_host
 from jobs import job_units, records, run, shell
-from traced import calls_of, ended, guard_pid, killed_at, some_of_each_kind, traced
+from traced import calls_of, ended, guard_pid, killed_at, recorded, some_of_each_kind
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
@@ -36,10 +36,8 @@ def test_killed_at_any_point_while_output_flows(host, declare, tmp_path, unit, e
     run(host, "numbers")  # a session is there
     log = tmp_path / "calls"
     pid = main_pid(host, unit)
-    strace = traced(pid, "-o", str(log), "-yy")
-    assert run(host, "numbers") == (3, EXPECTED, EXPECTED)
-    strace.terminate()
-    strace.wait(60)
+    with recorded(pid, log):
+        assert run(host, "numbers") == (3, EXPECTED, EXPECTED)
     # The keeper moves bytes in threads; the guard's processes are not its threads.
     points = some_of_each_kind(calls_of(pid, log, threads=unit == "postern-output.service"), each)
     needed = {"posternd.service": {"sendto", "recvmsg", "epoll_wait", "renameat"},

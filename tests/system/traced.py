@@ -1,6 +1,7 @@
 """Processes of a booted host under strace: which system calls they make, and killed at one of them."""
 
 import collections
+import contextlib
 import re
 import subprocess
 
@@ -30,6 +31,17 @@ def traced(pid, *options):
     return strace
 
 
+@contextlib.contextmanager
+def recorded(pid, log):
+    """Writes down what system calls the process and its threads make meanwhile, for calls_of()."""
+    strace = traced(pid, "-o", str(log), "-yy")
+    try:
+        yield
+    finally:
+        strace.terminate()
+        strace.wait(60)
+
+
 def killed_at(pid, name, ordinal):
     """strace that kills the process at this call of that name."""
     return traced(pid, "-o", "/dev/null", "-e", f"trace={name}", "-e",
@@ -57,10 +69,10 @@ def calls_of(pid, log, threads=False):
     for line in log.read_text().splitlines():
         found = re.match(r"(\d+) +(\w+)\((?:\d+<([^>]*))?", line)
         if found and (threads or int(found.group(1)) == pid):
-            name = found.group(2)
-            counts[found.group(1), name] += 1
+            thread, name = found.group(1, 2)
+            counts[thread, name] += 1
             target = re.sub(r"\d+", "", found.group(3) or "") if name == "sendmsg" else ""
-            calls.append((name, counts[found.group(1), name], (name, target)))
+            calls.append((name, counts[thread, name], (name, target)))
     return calls
 
 

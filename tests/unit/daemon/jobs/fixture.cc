@@ -181,7 +181,7 @@ void JobsTest::create() {
     settings.runtime_folder = settings_.runtime_folder;
     start_spawner();
     settings.spawner = spawner_.get();
-    settings.launcher = UniqueFd(fcntl(settings_.launcher.get(), F_DUPFD_CLOEXEC, 0));
+    settings.launcher = duplicate(settings_.launcher.get());
     ASSERT_TRUE(settings.launcher);
     settings.kill_grace = settings_.kill_grace;
     settings.start_patience = settings_.start_patience;

@@ -30,7 +30,7 @@ File::File() : file_(::memfd_create("stream", MFD_CLOEXEC)) {
 }
 
 UniqueFd again(const UniqueFd& descriptor) {
-    return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 0));
+    return duplicate(descriptor.get());
 }
 
 UniqueFd File::again() const {
