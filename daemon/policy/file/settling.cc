@@ -66,7 +66,9 @@ void Settling::take_directory(Files& seen, const DirectoryMarks& before,
             dated.is_there() ? age_of(dated.changed, now.wall) : nanoseconds::min();
         const nanoseconds watched = now.steady - file.since;
         const bool rests = !changes && (age >= quiet || watched >= quiet);
-        const bool enough = !changes && file.restless && now.steady - *file.restless >= patience;
+        // Also where it changes while it is read: what was read did stand there, and the next call
+        // sees that something else does by now.
+        const bool enough = file.restless && now.steady - *file.restless >= patience;
         if (rests || enough || !file.restless) {
             file.restless.reset();
         } else {

@@ -208,9 +208,8 @@ TEST_F(JobsRun, AnInterpreterThatIsNotSafeStartsNothing) {
     ASSERT_EQ(chmod(interpreter.c_str(), 0775), 0);
     const StoryPtr story = run(by_env, command({script}));
     ASSERT_TRUE(story->failure);
-    EXPECT_EQ(
-        story->failure->message,
-        "the program could not be started: its interpreter interpreter could be changed by others");
+    EXPECT_EQ(story->failure->message,
+              "the program could not be started: its interpreter could be changed by others");
     EXPECT_THAT(story->failure->detail,
                 HasSubstr(script +
                           " is started by /usr/bin/env, which looks for \"interpreter\" in "
