@@ -2,7 +2,9 @@
 
 import array
 import dataclasses
+import grp
 import os
+import pwd
 import socket
 import subprocess
 
@@ -23,6 +25,23 @@ class Identity:
         os.setgroups(list(self.groups))
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+
+    def shown(self):
+        """As messages to this caller show it: a name where the system knows one."""
+        groups = sorted({self.gid, *self.groups})
+        return (f"(uid {named(self.uid, lambda: pwd.getpwuid(self.uid).pw_name)}, "
+                f"gid {named_group(self.gid)}, groups {' '.join(map(named_group, groups))})")
+
+
+def named(number, name):
+    try:
+        return f"{number} ({name()})"
+    except KeyError:
+        return str(number)
+
+
+def named_group(gid):
+    return named(gid, lambda: grp.getgrgid(gid).gr_name)
 
 
 ROOT = Identity(0, 0)

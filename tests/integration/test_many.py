@@ -53,7 +53,7 @@ def mixed_calls(path, identity, connections, rounds):
     """All connections at once, calls pipelined on each; returns how many replies were exact."""
     clients = [wire.WireClient(path, timeout=60) for _ in range(connections)]
     groups = sorted({identity.gid, *identity.groups})
-    seen = f"(uid {identity.uid}, gid {identity.gid}, groups {' '.join(map(str, groups))})"
+    seen = identity.shown()
     exact = 0
     for turn in range(rounds):
         for number, client in enumerate(clients):

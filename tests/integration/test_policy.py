@@ -94,9 +94,8 @@ def test_missing_and_not_granted_can_not_be_told_apart(start_guard):
                     parameters["arguments"] = values
                 client.send_call(method, parameters, more=more)
                 replies.append(client.read_frame().replace(name.encode(), b"NAME"))
-            seen = (f"uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid} {ALICE.groups[0]}")
             expected = ('{"error":"org.postern.Actions.NotGranted","parameters":{"action":"NAME",'
-                        f'"message":"\\"NAME\\" does not exist or is not granted to you ({seen})"}}}}')
+                        f'"message":"\\"NAME\\" does not exist or is not granted to you {ALICE.shown()}"}}}}')
             assert replies == [expected.encode()] * 4
     # The administrator is told.
     files = guard.actions_folder

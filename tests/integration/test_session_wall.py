@@ -253,14 +253,13 @@ def test_what_a_session_claims_is_judged_by_the_guard(hostile):
         harness.wait_until(
             lambda: guard.answers.exists() and guard.answers.read_text().endswith("done\n"),
             what="all answers")
-        seen = f"(uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid} {ALICE.groups[0]})"
-        not_granted = f'0 "root-only" does not exist or is not granted to you {seen}'
+        not_granted = f'0 "root-only" does not exist or is not granted to you {ALICE.shown()}'
         lines = guard.answers.read_text().splitlines()
         assert lines[:3] == [not_granted] * 3
         assert lines[3].startswith("1 name: ")
         assert lines[4].startswith("1 name: ")
         assert lines[5].startswith("1 name: ")
-        assert lines[6] == f'0 "he\\u0000llo" does not exist or is not granted to you {seen}'
+        assert lines[6] == f'0 "he\\u0000llo" does not exist or is not granted to you {ALICE.shown()}'
         none = [f'5 there is no job "{job}" of yours: it never was, it is another caller\'s, or its '
                 "record is no longer kept" for job in (bobs, bobs, f"../jobs/{bobs}")]
         assert lines[7:] == [*none, "done"]
