@@ -1,6 +1,5 @@
 #include "daemon/guard/manager.h"
 
-#include <grp.h>
 #include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -18,9 +17,10 @@
 #include "base/counted.h"
 #include "base/utf8.h"
 #include "base/version.h"
-#include "daemon/guard/listen/identity.h"
+#include "daemon/guard/open_sockets.h"
 #include "daemon/guard/output_keeper.h"
 #include "daemon/guard/service/log.h"
+#include "daemon/guard/system_user.h"
 #include "daemon/jobs/open/open_jobs.h"
 #include "daemon/loop/child.h"
 
@@ -31,61 +31,6 @@ namespace {
 constexpr std::size_t units_at_once = 2;
 
 constexpr const char* default_output_user = "postern-output";
-
-// The ids of the system user of our own programs. It must be nobody else's: whoever shares it could
-// end them, and root would be no wall at all.
-Result<std::pair<uid_t, gid_t>> ids_of(const char* whose, const char* option,
-                                       const std::string& name) {
-    errno = 0;
-    const passwd* account = ::getpwnam(name.c_str());
-    if (account == nullptr) {
-        return fail(whose + std::string(" user \"") + printable(name) + "\" " +
-                    (errno == 0 ? "does not exist"
-                                : std::string("can't be looked up: ") + std::strerror(errno)) +
-                    "; make it: systemd-sysusers, or useradd --system --no-create-home --shell "
-                    "/usr/sbin/nologin " +
-                    printable(name) + "; or name another with " + option);
-    }
-    if (account->pw_uid == 0 || account->pw_gid == 0) {
-        return fail(whose + std::string(" user \"") + printable(name) +
-                    "\" is root or has its group; it must have no privilege, name another");
-    }
-    return std::pair{account->pw_uid, account->pw_gid};
-}
-
-Result<gid_t> group_id(const std::string& name) {
-    const group* entry = ::getgrnam(name.c_str());
-    if (entry == nullptr) {
-        return fail("socket group \"" + printable(name) +
-                    "\" does not exist; make it: groupadd "
-                    "--system " +
-                    printable(name));
-    }
-    return entry->gr_gid;
-}
-
-bool denies_people(const policy::Snapshot& snapshot) {
-    return std::ranges::any_of(snapshot.actions, [](const auto& entry) {
-        return std::ranges::any_of(entry.second.deny, [](const policy::Rule& rule) {
-            return rule.subject.user || rule.subject.group;
-        });
-    });
-}
-
-// Empty: there is no folder for it.
-std::string default_user_socket(const char* folder_name, const char* name) {
-    const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-    if (runtime == nullptr || *runtime != '/') return {};
-    return std::string(runtime) + "/" + folder_name + "/" + name;
-}
-
-// Each once, for as long as it holds.
-void warn_once(std::vector<std::string>& said, std::vector<std::string> warnings) {
-    for (const std::string& warning : warnings) {
-        if (std::ranges::find(said, warning) == said.end()) spdlog::warn("{}", warning);
-    }
-    said = std::move(warnings);
-}
 
 std::string loaded_text(const policy::Snapshot& snapshot) {
     return counted_is(snapshot.actions.size(), "action") + " loaded, " +
@@ -114,13 +59,16 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->closer_ = std::make_unique<ConnectionCloser>(event, dropper);
     // What waits behind a pipe that stands still is to be nobody's connection.
     manager->pipe_closer_ = std::make_unique<ConnectionCloser>(event, dropper);
-    POSTERN_TRY(auto listeners, manager->open_listeners());
+    POSTERN_TRY(auto sockets, open_sockets(configuration, uid));
+    std::vector<Listener> listeners = std::move(sockets.listeners);
+    manager->started_by_its_sockets_ = sockets.all_passed;
     POSTERN_TRY(
         auto audit,
         Audit::create(event, configuration.audit, [](const std::string& message, bool trouble) {
             spdlog::log(trouble ? spdlog::level::err : spdlog::level::warn, "{}", message);
         }));
     manager->audit_ = std::move(audit);
+    manager->report_ = std::make_unique<PolicyReport>(*manager->audit_);
     POSTERN_TRY(auto systemd, systemd_socket(configuration.jobs, uid));
     manager->systemd_socket_ = std::move(systemd);
     POSTERN_TRY(manager->set_up_jobs(open_files));
@@ -149,62 +97,6 @@ Status Manager::watch_signals() {
     // Blocked in main() before any thread, so they come here and nowhere else.
     POSTERN_TRY(signals_, Signals::watch(event_.get(), {[this] { stop(); }, [this] { reload(); },
                                                         [this] { open_audit(); }}));
-    return {};
-}
-
-Result<std::vector<Listener>> Manager::open_listeners() {
-    POSTERN_TRY(auto listeners, passed_listeners());
-    if (listeners.empty() && uid_ != 0) default_user_sockets();
-    for (const bool datagram : {false, true}) {
-        const auto& paths = datagram ? configuration_.datagrams : configuration_.sockets;
-        POSTERN_TRY(bind_all(paths, datagram, listeners));
-    }
-    const bool for_callers = std::ranges::any_of(
-        listeners, [](const Listener& listener) { return !listener.administrator; });
-    if (configuration_.admin_socket) {
-        POSTERN_TRY(auto listener, bind_listener({*configuration_.admin_socket, 0600, std::nullopt,
-                                                  false, makes_socket_folders_}));
-        listener.administrator = true;
-        listeners.push_back(std::move(listener));
-    }
-    started_by_its_sockets_ = configuration_.sockets.empty() && configuration_.datagrams.empty() &&
-                              !configuration_.admin_socket;
-    if (!for_callers) {
-        return fail(
-            "no socket to listen on: start it through its socket unit (systemctl start "
-            "posternd.socket), or give --socket PATH");
-    }
-    return listeners;
-}
-
-// Where nothing else was said, a user's own guard is where posternctl --user looks.
-void Manager::default_user_sockets() {
-    if (!configuration_.sockets.empty() || !configuration_.datagrams.empty()) return;
-    std::string path = default_user_socket("postern", "postern.sock");
-    if (path.empty()) return;
-    makes_socket_folders_ = true;
-    configuration_.sockets.push_back(std::move(path));
-    configuration_.datagrams.push_back(default_user_socket("postern", "postern.dgram"));
-    if (!configuration_.admin_socket) {
-        configuration_.admin_socket = default_user_socket("postern-admin", "admin.sock");
-    }
-}
-
-Status Manager::bind_all(const std::vector<std::string>& paths, bool datagram,
-                         std::vector<Listener>& listeners) {
-    BindOptions options;
-    options.mode = configuration_.socket_mode;
-    options.datagram = datagram;
-    options.makes_folder = makes_socket_folders_;
-    if (configuration_.socket_group) {
-        POSTERN_TRY(auto gid, group_id(*configuration_.socket_group));
-        options.group = gid;
-    }
-    for (const std::string& path : paths) {
-        options.path = path;
-        POSTERN_TRY(auto listener, bind_listener(options));
-        listeners.push_back(std::move(listener));
-    }
     return {};
 }
 
@@ -243,7 +135,7 @@ Result<jobs::KeeperLink::Connect> Manager::output_keeper() {
             user = ::getpwnam(default_output_user) != nullptr ? default_output_user
                                                               : configuration_.session_user;
         }
-        POSTERN_TRY(ids, ids_of("output", "--output-user", user));
+        POSTERN_TRY(ids, ids_of_system_user("output", "--output-user", user));
     }
     return start_keeper(event_.get(), *spawner_, std::move(program), ids);
 }
@@ -292,7 +184,8 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     settings.reply_output_bytes = configuration_.limits.reply_output;
     settings.idle = configuration_.limits.session_idle;
     if (uid_ == 0) {
-        POSTERN_TRY(auto ids, ids_of("session", "--session-user", configuration_.session_user));
+        POSTERN_TRY(auto ids,
+                    ids_of_system_user("session", "--session-user", configuration_.session_user));
         settings.ids = ids;
     }
     std::vector<SocketReport> sockets;
@@ -387,18 +280,6 @@ void Manager::leave_idle() {
     leave();
 }
 
-void Manager::report_off(const policy::BadFile& bad) {
-    AuditEvent event;
-    event.kind = AuditEvent::Kind::action_off;
-    event.action = bad.action;
-    event.place = bad.file;
-    event.reason = bad.message;
-    const bool recorded = audit_->write(event);
-    // Where both end up in the journal, once is enough.
-    const bool is_there = std::string_view(audit_->sink_name()) == "journal" && log_is_journal();
-    if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
-}
-
 void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     if (state_ == State::stopping) return;
     const bool worked = read.snapshot != nullptr;
@@ -414,7 +295,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     }
     unreadable_ = read.error;
     if (worked && !read.same) {
-        report_change(read);
+        report_->say(in_force_, read);
         put_in_force(read.snapshot);
     }
     // Or the first one.
@@ -435,43 +316,6 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
         notice_->say("READY=1");
     }
     if (asked || !worked || !read.same) notice_->say_status(activity_->text());
-}
-
-// What was so before is not said again.
-void Manager::report_change(const PolicyRead& read) {
-    const policy::Snapshot nothing;
-    const policy::Snapshot& before = in_force_ ? *in_force_ : nothing;
-    const policy::Snapshot& now = *read.snapshot;
-    if (in_force_ && read.people_changed) {
-        spdlog::info("users, groups or subordinate ids have changed: read again");
-    }
-    if (in_force_ && read.change.any()) {
-        AuditEvent event;
-        event.kind = AuditEvent::Kind::actions_changed;
-        event.change = &read.change;
-        audit_->write(event);
-    }
-    for (const policy::BadFile& bad : now.bad) {
-        if (std::ranges::find(before.bad, bad) == before.bad.end()) report_off(bad);
-    }
-    for (const auto& [name, action] : now.actions) {
-        const auto known = before.actions.find(name);
-        if (known != before.actions.end() && known->second.warnings == action.warnings) continue;
-        for (const std::string& warning : action.warnings) spdlog::warn("{}", warning);
-    }
-    if (units_are_known()) return;
-    if (!now.units.empty() && before.units.empty()) {
-        spdlog::warn(
-            "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
-            "that name one never hold, deny rules that name one always do");
-    }
-    if (denies_people(now) && !denies_people(before)) {
-        spdlog::warn(
-            "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
-            "user "
-            "namespace: they hold for every uid that has no account, or lies in a range of "
-            "subordinate ids, and that no rule allows by user or unit");
-    }
 }
 
 // False: it could not.
@@ -495,12 +339,6 @@ bool Manager::begin_to_serve() {
 }
 
 void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
-    warn_once(warnings_, snapshot->people.warnings);
-    std::vector<std::string> passed_over;
-    for (const policy::PassedOver& file : snapshot->passed_over) {
-        passed_over.push_back(file.message);
-    }
-    warn_once(passed_over_, std::move(passed_over));
     in_force_ = snapshot;
     ranges_kept_ = snapshot->people.ranges_kept;
     calls_->set_snapshot(snapshot);

@@ -21,6 +21,7 @@
 #include "daemon/guard/known_callers.h"
 #include "daemon/guard/listen/acceptor.h"
 #include "daemon/guard/listen/connection_closer.h"
+#include "daemon/guard/policy_report.h"
 #include "daemon/guard/policy_store.h"
 #include "daemon/guard/service/activity.h"
 #include "daemon/guard/service/service_notice.h"
@@ -58,18 +59,12 @@ class Manager {
     Result<jobs::KeeperLink::Connect> output_keeper();
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions(const std::vector<Listener>& listeners);
-    Result<std::vector<Listener>> open_listeners();
-    Status bind_all(const std::vector<std::string>& paths, bool datagram,
-                    std::vector<Listener>& listeners);
-    void default_user_sockets();
     Status set_up_listeners(std::vector<Listener> listeners);
     void set_up_upkeep(const std::vector<Listener>& listeners);
     void open_audit();
     void leave_idle();
     void leave();
-    void report_off(const policy::BadFile& bad);
     void loaded(const PolicyRead& read, std::uint64_t request);
-    void report_change(const PolicyRead& read);
     bool begin_to_serve();
     void put_in_force(const policy::SnapshotPtr& snapshot);
     std::uint64_t reload();
@@ -78,14 +73,11 @@ class Manager {
     Configuration configuration_;
     uid_t uid_;
     State state_ = State::starting;
-    policy::SnapshotPtr in_force_;       // null: nothing yet
-    std::uint64_t reload_ = 0;           // the last load that was asked for
-    std::string unreadable_;             // why the action files could not be read; empty: they were
-    std::vector<std::string> warnings_;  // of the snapshot in force
-    std::vector<std::string> passed_over_;  // messages of it
-    bool makes_socket_folders_ = false;     // of an ordinary user's own guard
-    bool ranges_kept_ = false;              // of subordinate ids that were taken away
-    bool started_by_its_sockets_ = false;   // all of them are systemd's, which starts it again
+    policy::SnapshotPtr in_force_;  // null: nothing yet
+    std::uint64_t reload_ = 0;      // the last load that was asked for
+    std::string unreadable_;        // why the action files could not be read; empty: they were
+    bool ranges_kept_ = false;      // of subordinate ids that were taken away
+    bool started_by_its_sockets_ = false;  // all of them are systemd's, which starts it again
     // In the order in which each needs those before it.
     EventLoop event_;
     std::unique_ptr<TurnLoop> turns_;
@@ -97,6 +89,7 @@ class Manager {
     std::unique_ptr<ConnectionCloser> pipe_closer_;
     UniqueFd session_program_;
     std::unique_ptr<Audit> audit_;
+    std::unique_ptr<PolicyReport> report_;
     std::string systemd_socket_;  // of the systemd that supervises jobs; empty: the guard does
     std::unique_ptr<JobAudit> job_audit_;
     std::unique_ptr<jobs::StartQueue> starts_;

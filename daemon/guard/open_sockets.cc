@@ -1,0 +1,94 @@
+#include "daemon/guard/open_sockets.h"
+
+#include <grp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/utf8.h"
+
+namespace postern {
+namespace {
+
+// What is to be bound.
+struct Wanted {
+    std::vector<std::string> streams;
+    std::vector<std::string> datagrams;
+    std::optional<std::string> administrator;
+    bool makes_folders = false;
+
+    [[nodiscard]] bool nothing() const {
+        return streams.empty() && datagrams.empty() && !administrator;
+    }
+};
+
+Result<gid_t> group_id(const std::string& name) {
+    const group* entry = ::getgrnam(name.c_str());
+    if (entry == nullptr) {
+        return fail("socket group \"" + printable(name) +
+                    "\" does not exist; make it: groupadd --system " + printable(name));
+    }
+    return entry->gr_gid;
+}
+
+// An ordinary user's own; none where the user has no directory for such files.
+void add_default_paths(Wanted& wanted) {
+    const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+    if (runtime == nullptr || *runtime != '/') return;
+    const std::string folder = runtime;
+    wanted.makes_folders = true;
+    wanted.streams.push_back(folder + "/postern/postern.sock");
+    wanted.datagrams.push_back(folder + "/postern/postern.dgram");
+    if (!wanted.administrator) wanted.administrator = folder + "/postern-admin/admin.sock";
+}
+
+Status bind_all(const std::vector<std::string>& paths, BindOptions options,
+                std::vector<Listener>& listeners) {
+    for (const std::string& path : paths) {
+        options.path = path;
+        POSTERN_TRY(auto listener, bind_listener(options));
+        listeners.push_back(std::move(listener));
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid) {
+    OpenedSockets opened;
+    std::vector<Listener>& listeners = opened.listeners;
+    POSTERN_TRY(listeners, passed_listeners());
+    Wanted wanted{configuration.sockets, configuration.datagrams, configuration.admin_socket,
+                  false};
+    if (listeners.empty() && uid != 0 && wanted.streams.empty() && wanted.datagrams.empty()) {
+        add_default_paths(wanted);
+    }
+    opened.all_passed = wanted.nothing();
+
+    BindOptions options;
+    options.mode = configuration.socket_mode;
+    options.makes_folder = wanted.makes_folders;
+    if (configuration.socket_group) {
+        POSTERN_TRY(options.group, group_id(*configuration.socket_group));
+    }
+    POSTERN_TRY(bind_all(wanted.streams, options, listeners));
+    options.datagram = true;
+    POSTERN_TRY(bind_all(wanted.datagrams, options, listeners));
+    if (listeners.empty() || std::ranges::all_of(listeners, &Listener::administrator)) {
+        return fail(
+            "no socket to listen on: start it through its socket unit (systemctl start "
+            "posternd.socket), or give --socket PATH");
+    }
+    if (wanted.administrator) {
+        POSTERN_TRY(auto listener, bind_listener({*wanted.administrator, 0600, std::nullopt, false,
+                                                  wanted.makes_folders}));
+        listener.administrator = true;
+        listeners.push_back(std::move(listener));
+    }
+    return opened;
+}
+
+}  // namespace postern
