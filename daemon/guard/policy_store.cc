@@ -43,7 +43,7 @@ PolicyStore::PolicyStore(sd_event* event, Loaded loaded)
       soon_(
           event,
           [this] {
-              changing_.reset();
+              changing_ = false;
               order(ReadWhy::look, false);
           },
           timer_accuracy),
@@ -108,15 +108,11 @@ void PolicyStore::watch(sd_event* event, const PolicyWatch& watch) {
                  [this, watch](std::uint32_t) { on_changes(watch); });
 }
 
-// Not at once: what changes now is not at rest. But not later than that either, however long it
-// goes on.
+// Not at once: what changes now is not at rest. But not put off by what changes after it: what is
+// not at rest by then is known to the reader from then on.
 void PolicyStore::on_changes(const PolicyWatch& watch) {
-    if (!watch.changed()) return;
-    const auto now = Clock::now();
-    if (!changing_) changing_ = now;
-    const auto left = *changing_ + Settling::patience - now;
-    (void)soon_.arm(std::clamp(duration_cast<microseconds>(left), microseconds(0),
-                               duration_cast<microseconds>(Settling::quiet_time)));
+    if (!watch.changed() || std::exchange(changing_, true)) return;
+    (void)soon_.arm(duration_cast<microseconds>(Settling::quiet_time));
 }
 
 }  // namespace postern

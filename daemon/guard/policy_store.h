@@ -85,9 +85,9 @@ class PolicyStore {
     std::shared_ptr<const policy::Marks> marks_;
     policy::Settling::Names restless_;
     bool remote_ = false;
-    Clock::time_point looked_;                   // began the last load or look that came to an end
-    Clock::time_point look_ordered_;             // the last of those that are due every look_time
-    std::optional<Clock::time_point> changing_;  // since the first change that waits for more
+    Clock::time_point looked_;        // began the last load or look that came to an end
+    Clock::time_point look_ordered_;  // the last of those that are due every look_time
+    bool changing_ = false;           // since then soon_ is armed
     Timer soon_;
     Timer again_;
     std::unique_ptr<Files> files_;
