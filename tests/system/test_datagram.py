@@ -112,8 +112,9 @@ def test_it_comes_with_the_other_socket_and_goes_with_it(host, client):
     host.run("systemctl", "stop", "posternd.service", "posternd.socket")
     assert not host.exists("/run/postern")
     host.run("systemctl", "start", "posternd.socket")
-    # It comes after that one, for which alone systemctl waits.
-    booted_host.wait_until(lambda: host.exists(SOCKET), 20, "its socket is there")
+    # It comes after that one, for which alone systemctl waits, and gets its group after its name.
+    booted_host.wait_until(
+        lambda: host.property("posternd-datagram.socket", "ActiveState") == "active", 20, "it is there")
     assert client(PING).stdout == PONG
     assert host.failed_units() == ""
 

@@ -66,6 +66,7 @@ def test_a_job_that_leaves_its_input_and_a_client_that_leaves_its_output(host, d
     assert (result["outcome"], result["status"]) == ("signaled", signal.SIGPIPE)
 
 
+@pytest.mark.usefixtures("quick_restarts")
 @pytest.mark.parametrize("unit", ["posternd.service", "postern-output.service"])
 def test_neither_the_daemon_nor_the_keeper_has_a_part_in_it(host, declare, data, unit):
     declare(copy=shell("head -c 1000000; until [ -e /run/let ]; do sleep 0.05; done; cat; exit 6",

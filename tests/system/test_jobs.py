@@ -108,7 +108,7 @@ def test_the_environment_is_the_declared_one_byte_for_byte(host, declare):
     job = next(line for line in seen if line.startswith("POSTERN_JOB="))
     assert seen == sorted(["A=x y", "B=${A} %n", "HOME=/root", "LANG=C.UTF-8", "LOGNAME=root", CLEAN,
                            "POSTERN_ACTION=env", f"POSTERN_GID={gid}", job, f"POSTERN_UID={uid}",
-                           "SHELL=/bin/bash", "USER=root"])
+                           "POSTERN_USER=member", "SHELL=/bin/bash", "USER=root"])
 
 
 def test_arguments_are_literal(host, declare):
@@ -425,6 +425,7 @@ def test_reload_and_reexec_of_systemd_in_mid_job(host, declare, let):
     assert job_units(host) == []
 
 
+@pytest.mark.usefixtures("quick_restarts")
 @pytest.mark.parametrize("how", ["kill", "restart"])
 def test_a_job_outlives_the_guard(host, declare, let, how):
     declare(lives=shell(f"echo 1; {UNTIL_LET}; echo 2; exit 6"))

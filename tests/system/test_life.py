@@ -24,7 +24,7 @@ def wait_for_status(host, pattern):
 
 def test_the_status_has_live_figures(host):
     host.run("posternctl", "ping", user="member")
-    quiet = r"\d+ actions are loaded, 0 files are bad; 0 connections in \d+ sessions?, 0 jobs"
+    quiet = r"\d+ (?:action is|actions are) loaded, 0 files are bad; 0 connections in \d+ sessions?, 0 jobs"
     wait_for_status(host, quiet)
     host.write("/etc/postern/actions.d/waits.json", json.dumps(
         {"summary": "s", "exec": ["/bin/sleep", "60"], "allow": [{"group": "postern"}],

@@ -172,7 +172,7 @@ def test_the_administrators_socket(host):
     assert denied.returncode == 125 and ADMIN_SOCKET in denied.stderr
     # It alone wakes the guard as well.
     guard.stop(host)
-    assert host.run("posternctl", "reload").stdout.endswith("actions are loaded, 0 files are bad\n")
+    assert host.run("posternctl", "reload").stdout == "1 action is loaded, 0 files are bad\n"
     assert hello(host).stdout == "Hi, g1\n"
 
 

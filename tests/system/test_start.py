@@ -32,17 +32,18 @@ def test_a_broken_configuration_is_tried_again_and_callers_wait(host):
 
 
 def test_a_read_only_state_directory(host):
+    host.run("posternctl", "ping", user="member")  # by which the directory is made
     guard.stop(host)
     host.run("mount", "-t", "tmpfs", "-o", "mode=0700", "none", "/var/lib/postern")
     host.run("mount", "-o", "remount,ro", "/var/lib/postern")
     try:
         assert host.run("posternctl", "ping", user="member").returncode == 0
-        assert host.run("posternctl", "run", "hello", user="member", check=False).returncode == 123
+        assert host.run("posternctl", "run", "hello", "name=x", user="member", check=False).returncode == 123
         assert "Read-only file system" in host.run("posternctl", "status").stdout
         host.run("mount", "-o", "remount,rw", "/var/lib/postern")
         booted_host.wait_until(
-            lambda: host.run("posternctl", "run", "hello", user="member", check=False).returncode == 0, 60,
-            "jobs are started")
+            lambda: host.run("posternctl", "run", "hello", "name=x", user="member",
+                             check=False).returncode == 0, 60, "jobs are started")
     finally:
         guard.stop(host)
         host.run("umount", "/var/lib/postern")

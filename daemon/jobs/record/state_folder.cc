@@ -53,7 +53,9 @@ Result<void, StateError> make_folders(const std::string& path) {
 UniqueFd open_lock(int state_folder) {
     constexpr int flags = O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
     UniqueFd lock(openat(state_folder, lock_name, O_RDWR | O_CREAT | flags, 0600));
-    if (!lock && errno == EROFS) lock.reset(openat(state_folder, lock_name, O_RDONLY | flags));
+    if (lock || errno != EROFS) return lock;
+    lock.reset(openat(state_folder, lock_name, O_RDONLY | flags));
+    errno = EROFS;  // that there is none is not what is wrong
     return lock;
 }
 
