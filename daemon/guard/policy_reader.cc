@@ -77,14 +77,14 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
         PolicyRead failed = last_read_;
         failed.snapshot = nullptr;
         failed.error = attempt.loaded.error().message;
-        failed.again = retry_time;
+        failed.again = retry_;
         return failed;
     }
     policy::Snapshot snapshot = *std::move(attempt.loaded);
     PolicyRead read;
     read.again = attempt.found.next;
     if (attempt.found.waits_for_close) {
-        read.again = std::min<nanoseconds>(read.again.value_or(retry_time), Settling::quiet_time);
+        read.again = std::min<nanoseconds>(read.again.value_or(retry_), Settling::quiet_time);
     }
     // Who asks is told what is not at rest even then.
     if (hold_of(why) == nanoseconds(0)) {
@@ -94,7 +94,7 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
     add_what_is_gone(snapshot, attempt.before);
     const bool passes = std::ranges::any_of(
         snapshot.bad, [](const BadFile& bad) { return bad.until != BadFile::Until::changed; });
-    if (passes) read.again = std::min<nanoseconds>(read.again.value_or(retry_time), retry_time);
+    if (passes) read.again = std::min(read.again.value_or(retry_), retry_);
     if (last_) snapshot.people.keep_ranges_of(last_->people);
 
     const policy::Snapshot nothing;

@@ -18,15 +18,15 @@ constexpr microseconds timer_accuracy = std::chrono::milliseconds(5);
 }  // namespace
 
 Result<std::unique_ptr<PolicyStore>> PolicyStore::create(sd_event* event,
-                                                         policy::LoadOptions options,
-                                                         Loaded loaded) {
+                                                         policy::LoadOptions options, Loaded loaded,
+                                                         std::chrono::nanoseconds retry) {
     std::unique_ptr<PolicyStore> store(new PolicyStore(event, std::move(loaded)));
     // Before the first load: what changes while that reads is seen.
     const PolicyWatch watch(options.system_settings);
     store->watch(event, watch);
     auto worker = Files::create(
         event,
-        [reader = std::make_shared<PolicyReader>(std::move(options), watch)](
+        [reader = std::make_shared<PolicyReader>(std::move(options), watch, retry)](
             const Asked& asked) -> std::optional<Outcome> {
             PolicyRead read = reader->read(asked.why);
             if (asked.quietly && read.same) return std::nullopt;
@@ -114,9 +114,9 @@ void PolicyStore::on_changes(const PolicyWatch& watch) {
     if (!watch.changed()) return;
     const auto now = Clock::now();
     if (!changing_) changing_ = now;
-    const auto left = *changing_ + Settling::patience - now;
-    (void)soon_.arm(std::clamp(duration_cast<microseconds>(left), microseconds(0),
-                               duration_cast<microseconds>(Settling::quiet_time)));
+    const auto left = duration_cast<microseconds>(*changing_ + Settling::patience - now);
+    // A time that has come is set no later: that would put it off as often as something changes.
+    if (left > microseconds(0)) (void)soon_.arm(std::min<microseconds>(left, Settling::quiet_time));
 }
 
 }  // namespace postern
