@@ -102,7 +102,8 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
     read.change = policy::change_between(before, snapshot);
     read.people_changed = snapshot.people != before.people;
     read.same = last_ && !read.change.any() && !read.people_changed && snapshot.bad == before.bad &&
-                snapshot.units == before.units;
+                snapshot.units == before.units && snapshot.passed_over == before.passed_over &&
+                snapshot.missing == before.missing;
     if (!read.same) last_ = std::make_shared<const policy::Snapshot>(std::move(snapshot));
     read.snapshot = last_;
     read.marks = std::make_shared<const policy::Marks>(std::move(attempt.before));

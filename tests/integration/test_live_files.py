@@ -10,48 +10,12 @@ import time
 import pytest
 
 import harness
-from actions import EVERYONE, TRUE, script
+from actions import EVERYONE, TRUE
 from identity import ALICE
+from live_files import GOOD, TwoFolders, output, says
 from packets import Sender
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
-
-GOOD = {**TRUE, "allow": EVERYONE}
-
-
-def says(text):
-    return script(f"echo {text}")
-
-
-def output(client, action):
-    """What the action writes; None where it is not granted."""
-    reply = client.call("Run", {"action": action})
-    if reply.get("error") == "org.postern.Actions.NotGranted":
-        return None
-    return reply["parameters"]["stdout"].strip()
-
-
-class TwoFolders(harness.Guard):
-    """A guard with a directory of a package, too, whose files those of the administrator replace."""
-
-    def __init__(self, actions=None, vendor=None, **more):
-        super().__init__(actions, **more)
-        self.vendor_folder = self.folder / "vendor"
-        self.vendor_folder.mkdir(mode=0o755)
-        for name, content in (vendor or {}).items():
-            self.write_vendor(name, content)
-
-    def write_vendor(self, name, content):
-        path = self.vendor_folder / f"{name}.json"
-        path.write_text(json.dumps(content))
-        path.chmod(0o644)
-
-    def command(self):
-        argv = super().command()
-        argv.insert(argv.index("--actions"), "--actions")
-        argv.insert(argv.index("--actions") + 1, str(self.vendor_folder))
-        return argv
-
 
 @pytest.fixture
 def start_two():
