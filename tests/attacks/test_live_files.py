@@ -1,11 +1,15 @@
 """However the action files are changed, and whatever is not seen of it: what was removed grants nothing, what is
 new is in force, and nothing is ever in force that nobody wrote."""
 
+import contextlib
 import json
+import mmap
 import os
 import pathlib
 import random
 import shutil
+import signal
+import struct
 import subprocess
 import threading
 import time
@@ -13,7 +17,9 @@ import time
 import pytest
 
 import harness
-from identity import ALICE
+import hung_fuse
+from identity import ALICE, BOB
+from jobs import get
 from live_files import TwoFolders, output, says
 from processes import stopped
 
@@ -24,14 +30,21 @@ pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers
 
 @pytest.fixture(params=["watched", "unwatched"])
 def start_anyhow(request, start_guard):
-    """Starts a guard in a mount namespace of its own; also one that the kernel gives no inotify instance."""
+    """Starts a guard in a mount namespace of its own; also one that the kernel gives no inotify instance but for
+    the output of jobs, without which it does not start."""
     under = ["unshare", "-m", "--propagation", "private"]
     if request.param == "unwatched":
         if shutil.which("strace") is None:
             pytest.skip("needs strace")
-        under += ["strace", "-D", "-qq", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE",
+        under += ["strace", "-D", "-qq", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE:when=2+",
                   "-o", "/dev/null"]
-    return lambda actions: start_guard(actions, under=under)
+
+    def start(actions):
+        guard = start_guard(actions, under=under)
+        assert ("fs.inotify.max_user_instances" in guard.stderr()) == (request.param == "unwatched")
+        return guard
+
+    return start
 
 
 def test_what_is_removed_added_or_replaced(start_anyhow):
@@ -352,7 +365,7 @@ def test_a_storm_never_shows_the_file_of_the_package(absent):
         with Caller(guard) as caller, guard.connect(as_=ALICE) as client:
             thread.start()
             try:
-                end = time.monotonic() + 12
+                end = time.monotonic() + 9
                 while time.monotonic() < end:
                     caller.join(0.1)
             finally:
@@ -360,3 +373,80 @@ def test_a_storm_never_shows_the_file_of_the_package(absent):
                 thread.join()
             assert output(client, "own") == "local"
         assert caller.seen - {"Unavailable"} == {"local"}
+
+
+# ---- File systems of others ----
+
+@pytest.fixture
+def far(folder):
+    """Starts a guard with a directory of the administrator on FUSE: (guard, its server, what lies behind)."""
+    behind = folder / "behind"
+    behind.mkdir(mode=0o755)
+    asked = mmap.mmap(-1, mmap.PAGESIZE)
+    with contextlib.ExitStack() as stack:
+        def start(actions, remote, counted=True):
+            mount = stack.enter_context(hung_fuse.mounted(folder / "far", server_of=lambda device, *_: (
+                hung_fuse.Files(behind, asked, counted, device))))
+            for name, action in remote.items():
+                put(behind, name, action)
+            guard = harness.Guard(actions, options=["--actions", str(mount.path)])
+            stack.enter_context(guard)
+            # Its end first, whoever stands still.
+            stack.callback(lambda: os.kill(mount.pid, signal.SIGCONT))
+            return guard, mount, behind
+
+        start.asked = lambda: struct.unpack_from("<I", asked)[0]
+        yield start
+
+
+def put(folder, name, action):
+    fresh = folder / f".{name}"
+    fresh.write_text(json.dumps(action))
+    fresh.chmod(0o644)
+    fresh.rename(folder / f"{name}.json")
+
+
+needs_fuse = pytest.mark.skipif(not hung_fuse.available(), reason="needs FUSE")
+
+
+@needs_fuse
+@pytest.mark.parametrize("counted", [True, False], ids=["", "that knows nothing of its room"])
+def test_a_file_system_that_stands_still_holds_up_nothing_else(far, counted):
+    guard, mount, _ = far({"near": says("near")}, {"far": says("far")}, counted)
+    with guard.connect(as_=ALICE) as client, stopped(mount.pid):
+        late = {"error": "org.postern.Actions.Unavailable", "parameters": {
+            "message": "the action files have changed, and reading them takes too long; try again"}}
+        # What was seen less than five seconds ago is believed; then it is asked again, and waited for.
+        harness.wait_until(lambda: client.call("Check", {"action": "near"}) == late)
+        client.send_call("org.postern.Actions.Run", {"action": "near"})
+        for _ in range(20):
+            with guard.connect(as_=BOB) as other:
+                assert get(other, "0" * 32)["error"] == "org.postern.Jobs.NoSuchJob"
+        assert client.read_reply() == late
+    with guard.connect(as_=ALICE) as client:
+        assert (output(client, "near"), output(client, "far")) == ("near", "far")
+
+
+@needs_fuse
+def test_what_changes_on_another_file_system_is_found_by_itself(far):
+    guard, _, behind = far({}, {"far": says("far"), "other": says("one")})
+    with guard.connect(as_=ALICE) as client:
+        assert (output(client, "far"), output(client, "other")) == ("far", "one")
+        before, calls = far.asked(), 0
+        (behind / "far.json").unlink()
+
+        def is_gone():
+            nonlocal calls
+            calls += 1
+            return not client.may("far")
+
+        began = time.monotonic()
+        harness.wait_until(is_gone)
+        looks = (time.monotonic() - began) // 5 + 2
+        # By the clock, and not by the call.
+        assert calls > 100
+        assert far.asked() - before < 60 * looks
+        put(behind, "other", says("two"))
+        harness.wait_until(lambda: output(client, "other") == "two")
+        put(behind, "new", says("new"))
+        harness.wait_until(lambda: output(client, "new") == "new")
