@@ -29,7 +29,7 @@ Result<std::unique_ptr<PolicyStore>> PolicyStore::create(sd_event* event,
         [reader = std::make_shared<PolicyReader>(std::move(options), watch, retry)](
             const Asked& asked) -> std::optional<Outcome> {
             PolicyRead read = reader->read(asked.why);
-            if (asked.quietly && read.same) return std::nullopt;
+            if (asked.quietly && read.looked) return std::nullopt;
             return Outcome{std::move(read), asked};
         },
         [raw = store.get()](std::vector<Outcome> outcomes) { raw->on_read(std::move(outcomes)); });

@@ -66,7 +66,7 @@ class PolicyStore {
     struct Asked {
         ReadWhy why = ReadWhy::look;
         std::uint64_t request = 0;
-        bool quietly = true;  // nobody is to be told where nothing has changed
+        bool quietly = true;  // nobody is to be told where nothing was read
         Clock::time_point at;
     };
     struct Outcome {

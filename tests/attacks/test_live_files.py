@@ -66,6 +66,16 @@ def test_what_is_removed_added_or_replaced(start_anyhow):
         assert output(client, "new") is None
 
 
+def test_what_is_removed_after_a_while(start_anyhow):
+    """When it is time for the thread's own look as well."""
+    guard = start_anyhow({"own": says("one"), "gone": says("gone")})
+    time.sleep(5.5)
+    with guard.connect(as_=ALICE) as client:
+        guard.remove_action("gone")
+        assert output(client, "gone") is None
+        assert output(client, "own") == "one"
+
+
 def test_a_directory_that_is_made_anew_with_the_same_names(start_anyhow):
     guard = start_anyhow({"own": says("one"), "gone": says("gone")})
     before = guard.folder / "before"
@@ -447,6 +457,6 @@ def test_what_changes_on_another_file_system_is_found_by_itself(far):
         assert calls > 100
         assert far.asked() - before < 60 * looks
         put(behind, "other", says("two"))
-        harness.wait_until(lambda: output(client, "other") == "two")
         put(behind, "new", says("new"))
+        harness.wait_until(lambda: output(client, "other") == "two")
         harness.wait_until(lambda: output(client, "new") == "new")

@@ -319,6 +319,17 @@ TEST_F(PolicyStoreTest, AFileThatIsMadeAnewNeverShowsTheOneBelow) {
     }
 }
 
+// The look that is due by then finds what is not at rest, and nobody was to be told.
+TEST_F(PolicyStoreTest, WhatARegularLookFindsIsReadAgain) {
+    write_action("one");
+    start();
+    ::usleep(std::chrono::microseconds(PolicyStore::look_time).count());
+    std::filesystem::remove(local_ + "/one.json");
+    EXPECT_FALSE(store_->is_current("one"));
+    while (in_force() != "") ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
+    EXPECT_TRUE(store_->is_current("one"));
+}
+
 TEST_F(PolicyStoreTest, AnEmptyFileMasksOnlyIfItStaysEmpty) {
     put(vendor_, "one", "vendor");
     start();
