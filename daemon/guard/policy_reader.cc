@@ -160,6 +160,9 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
             seen_directories_.insert(directory.path);
         } else if (seen_directories_.contains(directory.path)) {
             gone = true;
+            std::erase_if(snapshot.missing, [&directory](const policy::MissingFolder& missing) {
+                return missing.path == directory.path;
+            });
             snapshot.bad.push_back({"", shown,
                                     shown +
                                         ": does not exist any more, no action of it is in force; "

@@ -257,6 +257,7 @@ TEST_F(PolicyStoreTest, EachFileOfWhoIsWhoMakesItReadAgain) {
 
 TEST_F(PolicyStoreTest, WhatIsPassedOverIsKnownWhereNothingElseHasChanged) {
     write_action("one");
+    std::filesystem::remove_all(vendor_);
     start();
     folder_.write("local/two.conf", "");
     EXPECT_EQ(decided("one"), "one=s");
@@ -267,14 +268,16 @@ TEST_F(PolicyStoreTest, WhatIsPassedOverIsKnownWhereNothingElseHasChanged) {
     std::filesystem::remove(local_ + "/two.conf");
     EXPECT_EQ(decided("one"), "one=s");
     EXPECT_THAT(in_force_->passed_over, IsEmpty());
-    // A directory that is missing and was not there before.
-    std::filesystem::remove_all(vendor_);
-    EXPECT_EQ(decided("one"), "one=s");
     ASSERT_EQ(in_force_->missing.size(), 1U);
     EXPECT_EQ(in_force_->missing[0].path, vendor_);
     folder_.make_folder("vendor", 0700);
     EXPECT_EQ(decided("one"), "one=s");
     EXPECT_THAT(in_force_->missing, IsEmpty());
+    // One that was there is said to be gone, and that is all.
+    std::filesystem::remove_all(vendor_);
+    EXPECT_EQ(decided("one"), "one=s");
+    EXPECT_THAT(in_force_->missing, IsEmpty());
+    EXPECT_EQ(bad().size(), 1U);
 }
 
 TEST_F(PolicyStoreTest, WhatIsRemovedAddedOrReplacedIsSeenByTheNextCall) {
