@@ -302,7 +302,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     const bool asked =
         state_ == State::starting || (state_ == State::reloading && request >= reload_);
     if (worked && (asked || !read.same)) {
-        spdlog::info("{}", loaded_text(*read.snapshot));
+        spdlog::info("{}{}", read.same ? "nothing has changed: " : "", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
     activity_->set_policy(worked

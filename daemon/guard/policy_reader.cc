@@ -40,6 +40,19 @@ Settling::Names open_in(const Result<policy::Snapshot>& loaded) {
     return names;
 }
 
+Settling::Sources sources_of(const Result<policy::Snapshot>& loaded,
+                             const std::vector<std::string>& folders) {
+    Settling::Sources sources;
+    if (!loaded) return sources;
+    for (const auto& [name, action] : loaded->actions) {
+        const auto from = std::ranges::find_if(folders, [&action](const std::string& folder) {
+            return action.file.starts_with(folder) && action.file.rfind('/') <= folder.size();
+        });
+        sources.emplace(name, static_cast<std::size_t>(from - folders.begin()));
+    }
+    return sources;
+}
+
 }  // namespace
 
 PolicyRead PolicyReader::read(ReadWhy why) {
@@ -68,7 +81,8 @@ PolicyReader::Attempt PolicyReader::attempt(nanoseconds quiet) {
     Result<policy::Snapshot> loaded = load_guarded(options_);
     const policy::Marks after = policy::look_at(options_.folders);
     const Settling::Now now{steady_clock::now(), std::chrono::system_clock::now()};
-    Settling::Found found = settling_.take(before, after, open_in(loaded), now, quiet);
+    Settling::Found found = settling_.take(before, after, open_in(loaded), now, quiet,
+                                           sources_of(loaded, options_.folders));
     return {std::move(loaded), std::move(before), std::move(people), std::move(found)};
 }
 
@@ -77,24 +91,23 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
         PolicyRead failed = last_read_;
         failed.snapshot = nullptr;
         failed.error = attempt.loaded.error().message;
-        failed.again = retry_time;
+        failed.again = retry_;
         return failed;
     }
     policy::Snapshot snapshot = *std::move(attempt.loaded);
     PolicyRead read;
     read.again = attempt.found.next;
     if (attempt.found.waits_for_close) {
-        read.again = std::min<nanoseconds>(read.again.value_or(retry_time), Settling::quiet_time);
+        read.again = std::min<nanoseconds>(read.again.value_or(retry_), Settling::quiet_time);
     }
     // Who asks is told what is not at rest even then.
-    if (hold_of(why) == nanoseconds(0)) {
-        read.restless = std::move(attempt.found.restless);
-        keep_as_loaded(snapshot, read.restless);
-    }
+    const bool asked = hold_of(why) != nanoseconds(0);
+    read.restless = std::move(asked ? attempt.found.uncovered : attempt.found.restless);
+    keep_as_loaded(snapshot, read.restless);
     add_what_is_gone(snapshot, attempt.before);
     const bool passes = std::ranges::any_of(
         snapshot.bad, [](const BadFile& bad) { return bad.until != BadFile::Until::changed; });
-    if (passes) read.again = std::min<nanoseconds>(read.again.value_or(retry_time), retry_time);
+    if (passes) read.again = std::min(read.again.value_or(retry_), retry_);
     if (last_) snapshot.people.keep_ranges_of(last_->people);
 
     const policy::Snapshot nothing;
@@ -102,7 +115,8 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
     read.change = policy::change_between(before, snapshot);
     read.people_changed = snapshot.people != before.people;
     read.same = last_ && !read.change.any() && !read.people_changed && snapshot.bad == before.bad &&
-                snapshot.units == before.units;
+                snapshot.units == before.units && snapshot.passed_over == before.passed_over &&
+                snapshot.missing == before.missing;
     if (!read.same) last_ = std::make_shared<const policy::Snapshot>(std::move(snapshot));
     read.snapshot = last_;
     read.marks = std::make_shared<const policy::Marks>(std::move(attempt.before));

@@ -51,8 +51,9 @@ class PolicyReader {
     // read again after this.
     static constexpr std::chrono::seconds retry_time{60};
 
-    PolicyReader(policy::LoadOptions options, PolicyWatch watch)
-        : options_(std::move(options)), watch_(std::move(watch)) {}
+    PolicyReader(policy::LoadOptions options, PolicyWatch watch,
+                 std::chrono::nanoseconds retry = retry_time)
+        : options_(std::move(options)), watch_(std::move(watch)), retry_(retry) {}
 
     // Where the files are said to be ready, or nothing is known yet, it waits for them to be at
     // rest, for a while.
@@ -75,6 +76,7 @@ class PolicyReader {
 
     policy::LoadOptions options_;
     PolicyWatch watch_;
+    std::chrono::nanoseconds retry_;
     policy::Settling settling_;
     policy::SnapshotPtr last_;
     PolicyRead last_read_;

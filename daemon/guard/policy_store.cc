@@ -18,18 +18,18 @@ constexpr microseconds timer_accuracy = std::chrono::milliseconds(5);
 }  // namespace
 
 Result<std::unique_ptr<PolicyStore>> PolicyStore::create(sd_event* event,
-                                                         policy::LoadOptions options,
-                                                         Loaded loaded) {
+                                                         policy::LoadOptions options, Loaded loaded,
+                                                         std::chrono::nanoseconds retry) {
     std::unique_ptr<PolicyStore> store(new PolicyStore(event, std::move(loaded)));
     // Before the first load: what changes while that reads is seen.
     const PolicyWatch watch(options.system_settings);
     store->watch(event, watch);
     auto worker = Files::create(
         event,
-        [reader = std::make_shared<PolicyReader>(std::move(options), watch)](
+        [reader = std::make_shared<PolicyReader>(std::move(options), watch, retry)](
             const Asked& asked) -> std::optional<Outcome> {
             PolicyRead read = reader->read(asked.why);
-            if (asked.quietly && read.same) return std::nullopt;
+            if (asked.quietly && read.looked) return std::nullopt;
             return Outcome{std::move(read), asked};
         },
         [raw = store.get()](std::vector<Outcome> outcomes) { raw->on_read(std::move(outcomes)); });

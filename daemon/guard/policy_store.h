@@ -38,8 +38,10 @@ class PolicyStore {
     static constexpr std::chrono::seconds look_time{5};
 
     // Errors: no descriptor or thread to be had. `loaded` is called from the loop after each load.
-    static Result<std::unique_ptr<PolicyStore>> create(sd_event* event, policy::LoadOptions options,
-                                                       Loaded loaded);
+    // `retry`: see PolicyReader::retry_time.
+    static Result<std::unique_ptr<PolicyStore>> create(
+        sd_event* event, policy::LoadOptions options, Loaded loaded,
+        std::chrono::nanoseconds retry = PolicyReader::retry_time);
     // Does not wait for a load that is under way.
     ~PolicyStore() = default;
     PolicyStore(const PolicyStore&) = delete;
@@ -64,7 +66,7 @@ class PolicyStore {
     struct Asked {
         ReadWhy why = ReadWhy::look;
         std::uint64_t request = 0;
-        bool quietly = true;  // nobody is to be told where nothing has changed
+        bool quietly = true;  // nobody is to be told where nothing was read
         Clock::time_point at;
     };
     struct Outcome {

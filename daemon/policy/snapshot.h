@@ -111,12 +111,14 @@ struct BadFile {
 struct PassedOver {
     std::string file;
     std::string message;  // FILE: is passed over, because ...; what to do
+    bool operator==(const PassedOver&) const = default;
 };
 
 // A folder of actions that does not exist: it counts as empty.
 struct MissingFolder {
     std::string path;
     std::string message;  // empty: it may be absent without a word
+    bool operator==(const MissingFolder&) const = default;
 };
 
 struct Snapshot {

@@ -14,8 +14,8 @@ import subprocess
 
 IN = struct.Struct("<IIQQIIIHH")
 OUT = struct.Struct("<IiQ")
-(LOOKUP, FORGET, GETATTR, SETATTR, MKNOD, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH, INIT, OPENDIR, INTERRUPT,
- BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 15, 16, 17, 18, 25, 26, 27, 36, 42)
+(LOOKUP, FORGET, GETATTR, SETATTR, MKNOD, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH, INIT, OPENDIR, READDIR,
+ INTERRUPT, BATCH_FORGET) = (1, 2, 3, 4, 8, 14, 15, 16, 17, 18, 25, 26, 27, 28, 36, 42)
 WRITEBACK_CACHE = 1 << 16  # of INIT: what is written is kept, and asked to be stored later
 ENOENT = 2
 ENOSPC = 28
@@ -94,10 +94,69 @@ class Server:
         return ENOSYS
 
 
+class Files(Server):
+    """Shows the files of one directory of the machine, as they are now: nothing of it may be believed for longer.
+    `asked`: shared memory, which counts the requests. What the file system has room for is not told where
+    `counted` is not set, as by a server that knows nothing of it."""
+
+    def __init__(self, folder, asked, counted, device):
+        super().__init__(device, 0, False, False, False)
+        self.folder = folder
+        self.asked = asked
+        self.counted = counted
+        self.never = (FORGET, BATCH_FORGET, INTERRUPT)
+        self.names = {ROOT: "."}
+
+    def attributes_of(self, node):
+        at = os.stat(os.path.join(self.folder, self.names[node]))
+        times = (at.st_atime_ns, at.st_mtime_ns, at.st_ctime_ns)
+        return struct.pack("<6Q10I", node, at.st_size, 0, *(t // 10**9 for t in times), *(t % 10**9 for t in times),
+                           at.st_mode, at.st_nlink, at.st_uid, at.st_gid, 0, 4096, 0)
+
+    def answer(self, operation, node, body):
+        struct.pack_into("<I", self.asked, 0, struct.unpack_from("<I", self.asked)[0] + 1)
+        try:
+            return self.real_answer(operation, node, body)
+        except OSError as error:
+            return error.errno
+
+    def real_answer(self, operation, node, body):
+        if operation == LOOKUP:
+            name = body.rstrip(b"\0").decode()
+            number = os.stat(os.path.join(self.folder, name)).st_ino
+            self.names[number] = name
+            return struct.pack("<QQQQII", number, 0, 0, 0, 0, 0) + self.attributes_of(number)
+        if operation == GETATTR:
+            return struct.pack("<QII", 0, 0, 0) + self.attributes_of(node)
+        if operation in (READ, READDIR):
+            _, offset, size = struct.unpack_from("<QQI", body)
+            if operation == READDIR:
+                return self.listing()[offset:]
+            with open(os.path.join(self.folder, self.names[node]), "rb") as file:
+                return os.pread(file.fileno(), size, offset)
+        if operation == STATFS and self.counted:
+            return bytes(80)
+        if operation in (OPEN, OPENDIR, INIT):
+            return super().answer(operation, node, body)
+        return 0 if operation in (RELEASE, FLUSH) else ENOSYS
+
+    def listing(self):
+        """Offsets are those of bytes."""
+        listing = b""
+        for name in map(str.encode, sorted(os.listdir(self.folder))):
+            padded = name + bytes(-len(name) % 8)
+            listing += struct.pack("<QQII", 1, len(listing) + 24 + len(padded), len(name), 0) + padded
+        return listing
+
+
 class Mount:
     def __init__(self, path, server):
         self.path = path
         self._server = server
+
+    @property
+    def pid(self):
+        return self._server
 
     def end(self):
         """Ends the server, and the waiting of all who wait for it."""
@@ -108,8 +167,9 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(path, uid=0, unwritten=False, full=False, unread=False):
-    """The file system at this path, until the end of the block or of its server."""
+def mounted(path, uid=0, unwritten=False, full=False, unread=False, server_of=Server):
+    """The file system at this path, until the end of the block or of its server. `server_of`: makes another one
+    than Server, of the same arguments."""
     path.mkdir(exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -120,7 +180,7 @@ def mounted(path, uid=0, unwritten=False, full=False, unread=False):
     if server == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with contextlib.suppress(BaseException):
-            Server(device, uid, unwritten, full, unread).serve()
+            server_of(device, uid, unwritten, full, unread).serve()
         os._exit(1)
     os.close(device)
     mount = Mount(path, server)

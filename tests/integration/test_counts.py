@@ -26,7 +26,8 @@ MIB = 1024 * 1024
 
 
 class Trace:
-    """strace on processes that run already; afterwards `calls` has how often each made which."""
+    """strace on processes that run already; afterwards `calls` has how often each made which,
+    and `lines` each of them."""
 
     def __init__(self, folder, *pids):
         self.file = folder / "trace"
@@ -36,6 +37,7 @@ class Trace:
         self.pids = pids
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.calls = collections.Counter()
+        self.lines = []
 
     def __enter__(self):
         for _ in self.pids:
@@ -50,6 +52,7 @@ class Trace:
             call = re.match(r"(?:\d+ +)?(\w+)\(", line)
             if call and "unfinished" not in line and "detached" not in line:
                 self.calls[call.group(1)] += 1
+                self.lines.append(line)
 
 
 def test_a_ping_on_an_open_connection_is_three_system_calls_of_the_session(start_guard, folder):
@@ -98,6 +101,28 @@ def test_what_a_packet_costs_guard_and_session(start_guard, folder):
     # How often one thread finds the other one at the lock is chance.
     guards.pop("futex", None)
     assert sum(guards.values()) <= 23.5, guards
+
+
+@pytest.mark.parametrize("method", ["Check", "Run"])
+def test_what_stands_in_the_directories_costs_a_call_four_statx(start_guard, folder, method):
+    """Of the loop; what another thread looks at from time to time takes no time of a call."""
+    local = folder / "local"
+    local.mkdir()
+    guard = start_guard({"hello": HELLO, "other": HELLO}, options=["--actions", str(local)])
+    count = 20
+    with guard.connect(as_=ALICE) as client:
+        def call():
+            assert "error" not in client.call(method, {"action": "hello"})
+
+        call()
+        with Trace(folder, guard.pid) as trace:
+            for _ in range(count):
+                call()
+    there = (str(guard.actions_folder), str(local))
+    asked = [(line.split("(")[0], path) for line in trace.lines
+             for path in re.findall(r'"([^"]*)"', line) if path.startswith(there)]
+    assert collections.Counter(asked) == {
+        ("statx", path): count for directory in there for path in (directory, f"{directory}/hello.json")}
 
 
 def test_a_ping_is_no_work_for_the_guard(start_guard):

@@ -1,6 +1,5 @@
 """What stands in the action directories is what is loaded: nobody asks for a reload here."""
 
-import json
 import os
 import pathlib
 import subprocess
@@ -10,47 +9,13 @@ import time
 import pytest
 
 import harness
-from actions import EVERYONE, TRUE, script
+from actions import TRUE
 from identity import ALICE
+from live_files import GOOD, TwoFolders, output, says
 from packets import Sender
+from processes import stopped
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
-
-GOOD = {**TRUE, "allow": EVERYONE}
-
-
-def says(text):
-    return script(f"echo {text}")
-
-
-def output(client, action):
-    """What the action writes; None where it is not granted."""
-    reply = client.call("Run", {"action": action})
-    if reply.get("error") == "org.postern.Actions.NotGranted":
-        return None
-    return reply["parameters"]["stdout"].strip()
-
-
-class TwoFolders(harness.Guard):
-    """A guard with a directory of a package, too, whose files those of the administrator replace."""
-
-    def __init__(self, actions=None, vendor=None, **more):
-        super().__init__(actions, **more)
-        self.vendor_folder = self.folder / "vendor"
-        self.vendor_folder.mkdir(mode=0o755)
-        for name, content in (vendor or {}).items():
-            self.write_vendor(name, content)
-
-    def write_vendor(self, name, content):
-        path = self.vendor_folder / f"{name}.json"
-        path.write_text(json.dumps(content))
-        path.chmod(0o644)
-
-    def command(self):
-        argv = super().command()
-        argv.insert(argv.index("--actions"), "--actions")
-        argv.insert(argv.index("--actions") + 1, str(self.vendor_folder))
-        return argv
 
 
 @pytest.fixture
@@ -261,6 +226,24 @@ def test_a_load_that_changes_nothing_says_nothing(start_guard):
         assert client.may("own")
     assert [e["event"] for e in guard.audit()] == ["action-off"]
     assert guard.stderr().count("not in force") == 1
+    assert guard.stderr().count("nothing has changed: 1 action is loaded, 1 file is bad") == 1
+
+
+def test_a_load_that_changes_something_is_one_entry(start_guard):
+    guard = start_guard({"one": GOOD, "two": GOOD, "three": GOOD, "same": GOOD})
+    with stopped(guard.pid):
+        guard.remove_action("one")
+        guard.write_action("two", says("two"))
+        guard.write_action("three", "{")
+        guard.write_action("four", GOOD)
+    guard.wait_audit(event="action-off")
+    with guard.connect(as_=ALICE) as client:
+        for name, granted in (("one", False), ("two", True), ("three", False), ("four", True), ("same", True)):
+            assert client.may(name) == granted
+    changed, off = [entry for entry in guard.audit() if entry["event"].startswith("action")]
+    assert {k: v for k, v in changed.items() if k != "time"} == {
+        "event": "actions-changed", "added": ["four"], "changed": ["two"], "removed": ["one"], "off": ["three"]}
+    assert (off["event"], off["action"]) == ("action-off", "three")
 
 
 # ---- Users and groups ----

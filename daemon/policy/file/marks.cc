@@ -36,10 +36,11 @@ constexpr std::array<std::uint32_t, 14> remote_types = {
     0x786F4256,  // VirtualBox
 };
 
-// What can't be asked is not waited for a second time.
+// What does not say, though it is there, is one too: FUSE hands on what its process answers (ENOSYS
+// where that does not know the question), and NFS that a file is stale.
 bool is_remote(const std::string& path) {
     struct statfs status{};
-    if (statfs(path.c_str(), &status) != 0) return false;
+    if (statfs(path.c_str(), &status) != 0) return errno != ENOENT && errno != ENOTDIR;
     const auto type = static_cast<std::uint32_t>(status.f_type);
     return std::ranges::find(remote_types, type) != remote_types.end();
 }

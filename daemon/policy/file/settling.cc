@@ -25,10 +25,10 @@ void wait_for(std::optional<nanoseconds>& next, nanoseconds time) {
 }  // namespace
 
 Settling::Found Settling::take(const Marks& before, const Marks& after, const Names& open, Now now,
-                               nanoseconds quiet) {
+                               nanoseconds quiet, const Sources& sources) {
     Found found;
     for (std::size_t i = 0; i < after.size(); ++i) {
-        take_directory(seen_[i], before[i], after[i], now, quiet, found);
+        take_directory(i, before[i], after[i], {now, quiet, sources}, found);
     }
     take_open(open, now, found);
     // What vanished before we began to watch is known by nothing but its directory's time.
@@ -42,9 +42,10 @@ Settling::Found Settling::take(const Marks& before, const Marks& after, const Na
     return found;
 }
 
-void Settling::take_directory(Files& seen, const DirectoryMarks& before,
-                              const DirectoryMarks& after, Now now, nanoseconds quiet,
-                              Found& found) {
+void Settling::take_directory(std::size_t number, const DirectoryMarks& before,
+                              const DirectoryMarks& after, const Look& look, Found& found) {
+    Files& seen = seen_[number];
+    const Now& now = look.now;
     for (const auto* const marks : {&before, &after}) {
         for (const auto& [name, mark] : marks->files) {
             seen.try_emplace(name, Seen{mark, now.steady, now.steady});
@@ -60,19 +61,30 @@ void Settling::take_directory(Files& seen, const DirectoryMarks& before,
             file.mark = mark;
             file.since = now.steady;
         }
-        // By its own time, or by that of the directory that it vanished from.
         const Mark& dated = mark.is_there() ? mark : after.mark;
+        if (changes || file.dated != dated) {
+            file.dated = dated;
+            file.dated_since = now.steady;
+        }
+        const auto source = look.sources.find(name);
+        const bool uncovers = source != look.sources.end() && source->second < number;
+        const nanoseconds quiet = uncovers ? nanoseconds(quiet_time) : look.quiet;
         const nanoseconds age =
             dated.is_there() ? age_of(dated.changed, now.wall) : nanoseconds::min();
-        const nanoseconds watched = now.steady - file.since;
+        // It may have been there since we looked last, of which its directory tells.
+        const nanoseconds watched = now.steady - (uncovers ? file.dated_since : file.since);
         const bool rests = !changes && (age >= quiet || watched >= quiet);
         // Also where it changes while it is read: what was read did stand there, and the next call
-        // sees that something else does by now.
-        const bool enough = file.restless && now.steady - *file.restless >= patience;
+        // sees that something else does by now. But what it replaces does not: that is believed
+        // where all that time it was never there.
+        const bool enough =
+            file.restless && now.steady - *file.restless >= patience &&
+            (!uncovers || (!mark.is_there() && now.steady - file.since >= patience));
         if (rests || enough || !file.restless) {
             file.restless.reset();
         } else {
             found.restless.insert(name);
+            if (uncovers) found.uncovered.insert(name);
             wait_for(found.next, age > nanoseconds(0) ? std::min(quiet - age, quiet - watched)
                                                       : quiet - watched);
         }

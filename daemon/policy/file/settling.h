@@ -37,29 +37,43 @@ class Settling {
     static constexpr std::chrono::seconds patience{5};
 
     using Names = std::set<std::string, std::less<>>;
+    // By action, the number of the directory that what was read came from; absent: there is none.
+    using Sources = std::map<std::string, std::size_t, std::less<>>;
     struct Found {
         Names restless;  // actions whose files are not to be believed yet
-        Names held;      // those that somebody has open for writing, for longer than `patience`
+        // Those of them where what was read is what a file of a later directory replaces, which
+        // may be there again at any time.
+        Names uncovered;
+        Names held;  // those that somebody has open for writing, for longer than `patience`
         // After which they may be at rest; absent: all are, but for those that are open.
         std::optional<std::chrono::nanoseconds> next;
         bool waits_for_close = false;  // one is open, and not held
     };
 
     // The directories before and after they were read, and the actions whose files were found open
-    // for writing. `quiet`: quiet_time or ready_time.
+    // for writing. `quiet`: quiet_time or ready_time; what uncovers another file is watched for the
+    // former in any case.
     Found take(const Marks& before, const Marks& after, const Names& open, Now now,
-               std::chrono::nanoseconds quiet);
+               std::chrono::nanoseconds quiet, const Sources& sources = {});
 
   private:
     struct Seen {
         Mark mark;
         Steady since;                    // it is so
         std::optional<Steady> restless;  // since when; absent: it is at rest
+        // What tells when it changed last: it, or the directory that it vanished from.
+        Mark dated = {};
+        Steady dated_since = {};
     };
     using Files = std::map<std::string, Seen, std::less<>>;
 
-    void take_directory(Files& seen, const DirectoryMarks& before, const DirectoryMarks& after,
-                        Now now, std::chrono::nanoseconds quiet, Found& found);
+    struct Look {
+        Now now;
+        std::chrono::nanoseconds quiet;
+        const Sources& sources;
+    };
+    void take_directory(std::size_t number, const DirectoryMarks& before,
+                        const DirectoryMarks& after, const Look& look, Found& found);
     void take_open(const Names& open, Now now, Found& found);
 
     std::optional<Steady> began_;

@@ -6,10 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
 #include "base/unique_fd.h"
 #include "daemon/guard/policy_store.h"
 #include "tests/unit/daemon/event_loop.h"
+#include "tests/unit/host/fake_accounts.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace postern {
@@ -32,12 +34,14 @@ class PolicyStoreTest : public testing::Test {
         options.folders = {vendor_, local_};
         options.owner = ::geteuid();
         options.system_settings = settings;
-        auto store = PolicyStore::create(event_.get(), options,
-                                         [this](const PolicyRead& read, std::uint64_t request) {
-                                             reads_.push_back(read);
-                                             request_ = request;
-                                             if (read.snapshot) in_force_ = read.snapshot;
-                                         });
+        auto store = PolicyStore::create(
+            event_.get(), options,
+            [this](const PolicyRead& read, std::uint64_t request) {
+                reads_.push_back(read);
+                request_ = request;
+                if (read.snapshot) in_force_ = read.snapshot;
+            },
+            retry_);
         ASSERT_TRUE(store) << store.error().message;
         store_ = std::move(*store);
     }
@@ -105,6 +109,7 @@ class PolicyStoreTest : public testing::Test {
     std::vector<PolicyRead> reads_;
     policy::SnapshotPtr in_force_;
     std::uint64_t request_ = 0;
+    std::chrono::nanoseconds retry_ = PolicyReader::retry_time;
 };
 
 TEST_F(PolicyStoreTest, ReadsSubordinateIdsAgainWhenTheyChange) {
@@ -186,7 +191,94 @@ TEST_F(PolicyStoreTest, AFolderThatCannotBeReadKeepsWhatStandsThereStill) {
     EXPECT_FALSE(store_->is_current("one")) << "nothing is decided by it";
 }
 
+// ---- Users and groups ----
+
+// Of a name service that nothing in /etc tells of.
+TEST_F(PolicyStoreTest, AFileThatIsBadForANameIsTriedAgainByItself) {
+    std::optional<FakeAccounts> known(std::in_place);
+    std::vector<Account> users = known->users();
+    std::vector<FakeGroup> groups = known->groups();
+    folder_.write("local/one.json",
+                  R"({"summary":"s","exec":["/bin/true"],"allow":[{"user":"late"}]})");
+    folder_.write("local/two.json",
+                  R"({"summary":"s","exec":["/bin/true"],"allow":[{"group":"late"}]})");
+    put(local_, "bad", "\"");
+    retry_ = std::chrono::milliseconds(50);
+    start();
+    EXPECT_EQ(in_force(), "");
+    EXPECT_EQ(bad().size(), 3U);
+    wait_for(4);
+    EXPECT_TRUE(reads_.back().same) << "that it was tried in vain is not said";
+    EXPECT_EQ(reads_.back().again, retry_);
+    // Here the thread waits for us.
+    users.push_back({"late", 4711, 4711, "/", "/bin/sh"});
+    groups.push_back({"late", 4711, {}});
+    known.emplace(users, groups);
+    while (reads_.back().same) wait_for(reads_.size() + 1);
+    EXPECT_EQ(in_force(), "one=s two=s");
+    EXPECT_THAT(reads_.back().change.added, ElementsAre("one", "two"));
+    EXPECT_EQ(in_force_->actions.at("one").allow.at(0).subject.user, 4711);
+    EXPECT_EQ(in_force_->actions.at("two").allow.at(0).subject.group, 4711);
+    // What is bad for another reason is not tried again.
+    EXPECT_EQ(bad().size(), 1U);
+    EXPECT_FALSE(reads_.back().again);
+}
+
+TEST_F(PolicyStoreTest, ASetThatCannotBeReadIsTriedAgainByItself) {
+    put(vendor_, "one", "s");
+    retry_ = std::chrono::milliseconds(50);
+    start();
+    std::filesystem::remove_all(local_);
+    std::ofstream(local_) << "no folder";
+    while (reads_.back().snapshot) wait_for(reads_.size() + 1);
+    EXPECT_EQ(reads_.back().again, retry_);
+}
+
+TEST_F(PolicyStoreTest, EachFileOfWhoIsWhoMakesItReadAgain) {
+    write_action("one");
+    start();
+    for (const std::string_view name : PolicyWatch::people_files) {
+        const std::string file(name);
+        // Where nothing tells of it, as without inotify; and by itself.
+        replace(file, "# a\n");
+        const std::uint64_t request = store_->look();
+        while (request_ < request) wait_for(reads_.size() + 1);
+        EXPECT_FALSE(reads_.back().looked) << name;
+        EXPECT_TRUE(reads_.back().same) << name;
+        store_->look();
+        wait_for(reads_.size() + 1);
+        EXPECT_TRUE(reads_.back().looked) << name;
+        etc_.write(file, "# b\n");
+        while (reads_.back().looked) wait_for(reads_.size() + 1);
+    }
+}
+
 // ---- What stands there is what is loaded ----
+
+TEST_F(PolicyStoreTest, WhatIsPassedOverIsKnownWhereNothingElseHasChanged) {
+    write_action("one");
+    std::filesystem::remove_all(vendor_);
+    start();
+    folder_.write("local/two.conf", "");
+    EXPECT_EQ(decided("one"), "one=s");
+    ASSERT_EQ(in_force_->passed_over.size(), 1U);
+    EXPECT_EQ(in_force_->passed_over[0].file, local_ + "/two.conf");
+    EXPECT_FALSE(reads_.back().same);
+    EXPECT_FALSE(reads_.back().change.any()) << "so that the audit has no entry";
+    std::filesystem::remove(local_ + "/two.conf");
+    EXPECT_EQ(decided("one"), "one=s");
+    EXPECT_THAT(in_force_->passed_over, IsEmpty());
+    ASSERT_EQ(in_force_->missing.size(), 1U);
+    EXPECT_EQ(in_force_->missing[0].path, vendor_);
+    folder_.make_folder("vendor", 0700);
+    EXPECT_EQ(decided("one"), "one=s");
+    EXPECT_THAT(in_force_->missing, IsEmpty());
+    // One that was there is said to be gone, and that is all.
+    std::filesystem::remove_all(vendor_);
+    EXPECT_EQ(decided("one"), "one=s");
+    EXPECT_THAT(in_force_->missing, IsEmpty());
+    EXPECT_EQ(bad().size(), 1U);
+}
 
 TEST_F(PolicyStoreTest, WhatIsRemovedAddedOrReplacedIsSeenByTheNextCall) {
     write_action("one");
@@ -228,6 +320,17 @@ TEST_F(PolicyStoreTest, AFileThatIsMadeAnewNeverShowsTheOneBelow) {
             EXPECT_NE(shown, "vendor");
         }
     }
+}
+
+// The look that is due by then finds what is not at rest, and nobody was to be told.
+TEST_F(PolicyStoreTest, WhatARegularLookFindsIsReadAgain) {
+    write_action("one");
+    start();
+    ::usleep(std::chrono::microseconds(PolicyStore::look_time).count());
+    std::filesystem::remove(local_ + "/one.json");
+    EXPECT_FALSE(store_->is_current("one"));
+    while (in_force() != "") ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
+    EXPECT_TRUE(store_->is_current("one"));
 }
 
 TEST_F(PolicyStoreTest, AnEmptyFileMasksOnlyIfItStaysEmpty) {

@@ -29,7 +29,7 @@ class SettlingTest : public testing::Test {
     }
     Settling::Found take(const Marks& before, const Marks& after, const Names& open = {},
                          nanoseconds quiet = Settling::quiet_time) {
-        return settling_.take(before, after, open, now_, quiet);
+        return settling_.take(before, after, open, now_, quiet, sources_);
     }
     Settling::Found take(const Names& open = {}) { return take(marks_, marks_, open); }
 
@@ -37,6 +37,7 @@ class SettlingTest : public testing::Test {
                        std::chrono::system_clock::time_point(seconds(1'800'000'000))};
     Marks marks_ = {{"/vendor", aged(seconds(60)), false, {}, {}},
                     {"/local", aged(seconds(60)), false, {{"one", aged(seconds(60))}}, {}}};
+    Settling::Sources sources_ = {{"one", 1}};
     Settling settling_;
 };
 
@@ -102,6 +103,58 @@ TEST_F(SettlingTest, WhatNeverRestsIsTakenAsItIs) {
         const auto found = take();
         if (found.restless.empty()) break;
         EXPECT_LE(found.next, Settling::quiet_time);
+        ++restless;
+    }
+    EXPECT_EQ(restless, 50);
+}
+
+// Where the file of a package shows in its absence.
+TEST_F(SettlingTest, WhatComesAndGoesNeverUncoversAnother) {
+    take();
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        pass(milliseconds(100));
+        marks_[1].mark = aged(milliseconds(1), 2);
+        marks_[1].files.clear();
+        sources_ = {{"one", 0}};
+        EXPECT_EQ(take().restless, Names{"one"}) << i;
+        // However seldom it is looked: it was there in between.
+        pass(milliseconds(200));
+        marks_[1].mark = aged(milliseconds(1), 2);
+        const auto found = take(marks_, marks_, {}, Settling::ready_time);
+        EXPECT_EQ(found.restless, Names{"one"}) << i;
+        EXPECT_EQ(found.uncovered, Names{"one"}) << i;
+        pass(milliseconds(100));
+        marks_[1].files["one"] = aged(milliseconds(1), 10 + i);
+        Marks before = marks_;
+        before[1].files.clear();
+        EXPECT_EQ(take(before, marks_).restless, Names{"one"})
+            << i << ": it was read before it came";
+        sources_ = {{"one", 1}};
+        take();
+    }
+}
+
+TEST_F(SettlingTest, WhatIsGoneForGoodUncoversAnother) {
+    take();
+    pass(seconds(1));
+    sources_ = {{"one", 0}};
+    marks_[1].mark = aged(milliseconds(10));
+    marks_[1].files.clear();
+    EXPECT_EQ(take(marks_, marks_, {}, Settling::ready_time).next, milliseconds(190));
+    pass(milliseconds(190));
+    EXPECT_EQ(take(marks_, marks_, {}, Settling::ready_time).restless, Names{});
+}
+
+// But for the directory's time, which changes with other files.
+TEST_F(SettlingTest, WhatIsGoneForGoodUncoversAnotherInAStormToo) {
+    take();
+    sources_ = {{"one", 0}};
+    marks_[1].files.clear();
+    int restless = 0;
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        pass(milliseconds(100));
+        marks_[1].mark = aged(milliseconds(1), 10 + i);
+        if (take().restless.empty()) break;
         ++restless;
     }
     EXPECT_EQ(restless, 50);
