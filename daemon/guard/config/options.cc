@@ -111,9 +111,11 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         ->type_name("NAME=VALUE");
     app.add_flag("--check", options.check,
                  "Load everything, print what is in force, exit 1 where a file is bad");
-    app.add_option("--lint", options.lint,
-                   "Check files that are not installed yet, and exit 1 where one is bad")
-        ->type_name("FILE ...");
+    app.add_option(
+           "--lint", options.lint,
+           "Check files that are not installed yet, or directories of them, and exit 1 where "
+           "one is bad")
+        ->type_name("PATH ...");
     app.add_flag("--own", options.own,
                  "With --lint: for a guard that runs as yourself, not as root");
     app.add_flag("--json", options.json, "With --check and --lint: print JSON");
