@@ -281,6 +281,13 @@ std::optional<Node> Document::member(const Node& node, std::string_view key) con
     return child(node, std::string(key), *found);
 }
 
+std::optional<Node> Document::required_member(const Node& node, std::string_view key,
+                                              std::string_view example) {
+    auto found = member(node, key);
+    if (!found) report_required(node, key, example);
+    return found;
+}
+
 std::string as_json(std::string_view text) {
     constexpr std::size_t most = 200;
     if (text.size() > most) return in_quotes(text, most);
