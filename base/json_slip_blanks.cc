@@ -56,7 +56,8 @@ std::optional<JsonSlip> skip_json_blanks(std::string_view text, std::size_t& at)
             return JsonSlip{"comments begin with //, not with #; write //", at};
         } else if (const auto [bytes, name] = other_blank(rest); !bytes.empty()) {
             return JsonSlip{
-                std::string(name) + " is not a blank, but looks like one; write a plain blank", at};
+                std::string(name) + " is not a space, but looks like one; write an ordinary space",
+                at};
         } else if (at_line_start && is_conflict_mark(rest)) {
             return JsonSlip{"a merge conflict is not resolved here; resolve it", at};
         } else {

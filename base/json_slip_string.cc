@@ -22,9 +22,9 @@ std::string bad_escape(std::string_view text, std::size_t backslash) {
     if (c == 'u') return "\\u wants four hexadecimal digits; write \\u0041";
     if (c == '\'') return "JSON has no \\'; write ' without a backslash";
     if (is_line_end(c)) {
-        return "a text can't continue on the next line; write \\n, or put all in one line";
+        return "a string can't continue on the next line; write \\n, or put all in one line";
     }
-    return std::string("a backslash inside a text is written \\\\; write \\\\") +
+    return std::string("a backslash inside a string is written \\\\; write \\\\") +
            (static_cast<unsigned char>(c) < 0x80 ? std::string(1, c) : "");
 }
 
@@ -36,7 +36,7 @@ std::optional<JsonSlip> skip_json_string(std::string_view text, std::size_t& at)
     for (; end < text.size() && text[end] != '"'; ++end) {
         const char c = text[end];
         if (is_line_end(c)) break;
-        if (c == '\t') return JsonSlip{"a tab inside a text is written \\t; write that", end};
+        if (c == '\t') return JsonSlip{"a tab inside a string is written \\t; write that", end};
         if (c == '\\') {
             if (!is_escape(text, end)) return JsonSlip{bad_escape(text, end), end};
             ++end;
@@ -44,7 +44,8 @@ std::optional<JsonSlip> skip_json_string(std::string_view text, std::size_t& at)
     }
     if (end >= text.size() || text[end] != '"') {
         return JsonSlip{
-            "this text has no closing quotation mark on its line; add it (a new line inside a text "
+            "this string has no closing quotation mark on its line; add it (a new line inside a "
+            "string "
             "is written \\n)",
             start};
     }

@@ -78,7 +78,7 @@ std::string advice_for_word(std::string_view word) {
                                                                      : word.find_first_not_of('0'));
     if (word.starts_with('0') && is_json_number(digits)) {
         return std::string(word) + " begins with 0, which no number in JSON does; write " +
-               std::string(digits) + ", or " + json_string_of(word) + " for a text";
+               std::string(digits) + ", or " + json_string_of(word) + " for a string";
     }
     std::string grouped(word);
     std::erase(grouped, '_');
@@ -91,7 +91,7 @@ std::string advice_for_word(std::string_view word) {
     if (word.starts_with('.') && is_json_number("0" + std::string(word))) {
         return "a number begins with a digit in JSON; write 0" + std::string(word);
     }
-    return "texts are written in double quotes; write " + json_string_of(word);
+    return "strings are written in double quotes; write " + json_string_of(word);
 }
 
 std::optional<std::string_view> other_quoted_text(std::string_view line, std::string_view quote) {

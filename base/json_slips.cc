@@ -60,8 +60,9 @@ class SlipFinder {
     void look_at_end() {
         if (open_.empty()) {
             if (wanted_ == Wanted::value) {
-                found(0, text_.empty() ? "it is empty; write {...}"
-                                       : "there is nothing but blanks and comments; write {...}");
+                found(0, text_.empty()
+                             ? "it is empty; write {...}"
+                             : "there is nothing but white space and comments; write {...}");
             }
             return;
         }
@@ -146,7 +147,7 @@ class SlipFinder {
     }
     void inner_quote() {
         found(last_end_ - 1,
-              R"(a quotation mark inside a text is written \"; if this one ends the text, )"
+              R"(a quotation mark inside a string is written \"; if this one ends the string, )"
               "something is missing behind it");
     }
     void missing_colon() {
@@ -190,7 +191,7 @@ class SlipFinder {
     void read_string() {
         if (rest().starts_with("\"\"\"")) {
             return found(at_,
-                         "JSON has no \"\"\"; write the text in one pair of double quotes, "
+                         "JSON has no \"\"\"; write the string in one pair of double quotes, "
                          "with \\n for each new line");
         }
         if (!may_begin()) return;
@@ -231,7 +232,7 @@ class SlipFinder {
         }
         if ((c == '+' || c == '.' || c == '\\') && wanted_ == Wanted::comma_or_end &&
             last_was_string_) {
-            return found(at_, "texts can't be joined; write one text");
+            return found(at_, "strings can't be joined; write one string");
         }
         if (rest().starts_with("{%") || rest().starts_with("...")) return cannot_be_here();
         if (!may_begin()) return;
@@ -252,7 +253,8 @@ class SlipFinder {
         }
         if (open_.empty()) return found(at_, "this is not JSON; write {\"KEY\": ..., ...}");
         if (end < text_.size() && text_[end] == '"' && word.size() <= 2) {
-            return found(at_, "a text begins with its quotation mark; remove " + std::string(word));
+            return found(at_,
+                         "a string begins with its quotation mark; remove " + std::string(word));
         }
         found(at_, advice_for_word(unquoted_text(rest_of_line(), word)));
     }
@@ -262,7 +264,7 @@ class SlipFinder {
         found(at_, in_quotes(rest().substr(0, length), 1) + " can't be here; write " +
                        (wanted_ == Wanted::key || wanted_ == Wanted::key_or_end
                             ? "a key in double quotes"
-                            : "a text in double quotes, a number, true, false, [...] or {...}"));
+                            : "a string in double quotes, a number, true, false, [...] or {...}"));
     }
 
     void open_bracket() {

@@ -72,7 +72,7 @@ bool denies_people(const policy::Snapshot& snapshot) {
     });
 }
 
-// Empty: there is no folder for it.
+// Empty: there is no directory for it.
 std::string default_user_socket(const char* folder_name, const char* name) {
     const char* runtime = std::getenv("XDG_RUNTIME_DIR");
     if (runtime == nullptr || *runtime != '/') return {};
@@ -396,7 +396,7 @@ void Manager::report_off(const policy::BadFile& bad) {
     const bool recorded = audit_->write(event);
     // Where both end up in the journal, once is enough.
     const bool is_there = std::string_view(audit_->sink_name()) == "journal" && log_is_journal();
-    if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
+    if (!recorded || !is_there) spdlog::error("not loaded: {}", bad.message);
 }
 
 void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
@@ -409,7 +409,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     }
     if (!worked && read.error != unreadable_) {
         spdlog::error(
-            "{}; what was in force stays in force, but for what is seen to have changed since",
+            "{}; what was loaded stays loaded, but for what is seen to have changed since",
             read.error);
     }
     unreadable_ = read.error;
@@ -424,9 +424,8 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
         spdlog::info("{}", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
-    activity_->set_policy(worked
-                              ? loaded_text(*read.snapshot)
-                              : "the action files can't be read; what was in force stays in force");
+    activity_->set_policy(worked ? loaded_text(*read.snapshot)
+                                 : "the action files can't be read; what was loaded stays loaded");
     administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
                             request);
     current_->loaded(request, worked, read.restless);

@@ -132,7 +132,7 @@ def test_whoami_believes_no_id_that_is_none(folder, uid):
     with FakeDaemon(folder, {"WhoAmI": [reply(identity)]}) as daemon:
         done = ctl(daemon, "whoami")
         assert outcome(done) == (125, "", f"posternctl: {daemon.path}: the daemon's answer can't be "
-                                 "understood: uid, gid or pid is missing\n")
+                                 "understood: it has no uid, gid or pid\n")
 
 
 def test_ping(folder):
@@ -316,13 +316,13 @@ USAGE_ERRORS = [
     (["nonsense"], 'unknown verb "nonsense"'),
     (["--nonsense"], 'unknown option "--nonsense"'),
     (["--", "list"], 'unknown verb "list"'),
-    (["--json"], "a verb is missing"),
-    (["--socket"], "--socket: PATH is missing"),
-    (["run"], "run: ACTION is missing"),
-    (["notify"], "notify: ACTION is missing"),
-    (["describe"], "describe: ACTION is missing"),
-    (["check"], "check: ACTION is missing"),
-    (["call"], "call: METHOD is missing"),
+    (["--json"], "a verb is required"),
+    (["--socket"], "--socket: PATH is required"),
+    (["run"], "run: ACTION is required"),
+    (["notify"], "notify: ACTION is required"),
+    (["describe"], "describe: ACTION is required"),
+    (["check"], "check: ACTION is required"),
+    (["call"], "call: METHOD is required"),
     (["describe", "a", "b"], 'describe: one word too many: "b"'),
     (["list", "a"], 'list: one word too many: "a"'),
     (["ping", "--", "a"], 'ping: one word too many: "a"'),

@@ -255,7 +255,7 @@ def test_a_directory_that_may_not_be_read(folder):
 
 def test_usage():
     for words, error in [
-        (["lint"], "posternctl: lint: PATH is missing"),
+        (["lint"], "posternctl: lint: PATH is required"),
         (["--socket", "/x", "lint", "a.json"],
          "posternctl: lint: --socket has no meaning, it asks no daemon"),
     ]:

@@ -199,13 +199,13 @@ def test_a_file_of_the_administrator_that_is_rewritten_never_shows_the_one_of_th
     try:
         seen = []
         with guard.connect(as_=ALICE) as client:
-            while len(seen) < 30:
+            # However fast calls and files are.
+            while len(seen) < 30 or len(set(seen)) < 3:
                 seen.append(output(client, "own"))
     finally:
         enough.set()
         thread.join()
     assert {text[:5] for text in seen} == {"local"}
-    assert len(set(seen)) > 2
     path.unlink()
     with guard.connect(as_=ALICE) as client:
         assert output(client, "own") == "vendor"
@@ -261,7 +261,7 @@ def test_a_load_that_changes_nothing_says_nothing(start_guard):
         guard.reload()
         assert client.may("own")
     assert [e["event"] for e in guard.audit()] == ["action-off"]
-    assert guard.stderr().count("not in force") == 1
+    assert guard.stderr().count("not loaded") == 1
 
 
 # ---- Users and groups ----
@@ -318,10 +318,10 @@ def test_a_directory_that_is_gone_revokes_and_is_named(administered):
         assert client.may("own")
         guard.actions_folder.rename(guard.folder / "away")
         assert not client.may("own")
-        said = (f"{guard.actions_folder}: does not exist any more, no action of it is in force; make it "
-                "again, or restart the daemon if it is to be gone")
+        said = (f"{guard.actions_folder}: no longer exists, so no action of it is loaded; create it again, or "
+                "restart the daemon if it was removed on purpose")
         done = ctl("reload")
-        assert (done.returncode, done.stderr) == (1, f"posternctl: not in force: {said}\n")
+        assert (done.returncode, done.stderr) == (1, f"posternctl: not loaded: {said}\n")
         assert said in ctl("status").stdout
         assert guard.stderr().count(said) == 1
         (guard.folder / "away").rename(guard.actions_folder)
@@ -334,7 +334,7 @@ def test_what_leaves_no_action_is_said(administered):
     guard.remove_action("own")
     done = ctl("reload")
     assert (done.returncode, done.stderr) == (
-        1, "posternctl: not in force: no action is in force any more: there is no action file in "
+        1, "posternctl: not loaded: no action is loaded any more: there is no action file in "
            f"{guard.actions_folder}; put one there\n")
 
 

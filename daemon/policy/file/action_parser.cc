@@ -226,9 +226,10 @@ class Parser {
         const auto node = member("sandbox");
         if (!node) return;
         if (!options_.systemd) {
-            document_.report_key(*node,
-                                 "needs systemd, and this guard starts its jobs itself; remove it, "
-                                 "or start the guard as a service of systemd");
+            document_.report_key(
+                *node,
+                "needs systemd, and this daemon starts its jobs itself; remove it, "
+                "or start the daemon as a service of systemd");
             return;
         }
         Sandbox sandbox = policy::read_sandbox(document_, *node);

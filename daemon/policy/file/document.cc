@@ -216,7 +216,7 @@ std::optional<std::string> Document::text(const Node& node) {
         report(node, "must be a string, not " + kind_of(*node.value) + "; write " +
                          (scalar  ? '"' + short_value(*node.value) + '"'
                           : alone ? as_json(value[0].get<std::string>())
-                                  : std::string("a text in double quotes")));
+                                  : std::string("a string in double quotes")));
         return std::nullopt;
     }
     const auto& text = node.value->get_ref<const std::string&>();

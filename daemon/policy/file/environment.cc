@@ -38,11 +38,11 @@ void read_environment(Document& document, bool sudo_compatible, Environment& env
                                 "\"_\", not a digit first");
         } else if (name.starts_with("POSTERN_")) {
             document.report_key(value,
-                                "POSTERN_ variables are set by the guard; use "
+                                "POSTERN_ variables are set by the daemon; use "
                                 "another name");
         } else if (is_set_by_guard(name, sudo_compatible)) {
             document.report_key(value,
-                                "SUDO_ variables are set by the guard because of "
+                                "SUDO_ variables are set by the daemon because of "
                                 "\"sudoCompatible\": true; remove one of them");
         }
         if (auto text = document.text(value)) environment[name] = *std::move(text);

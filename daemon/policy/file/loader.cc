@@ -90,7 +90,7 @@ class Loader {
             }
             snapshot_.bad.push_back(
                 {"", path,
-                 path + ": is not safe, no action of it is in force: " + folder.error().message,
+                 path + ": is not safe, so no action of it is loaded: " + folder.error().message,
                  BadFile::Until::changed});
             return {};
         }
@@ -127,8 +127,8 @@ class Loader {
         }
         if (!source.unsafe_folder.empty()) {
             return add_bad(name, source,
-                           shown + ": is off, since " + source.unsafe_folder +
-                               " could mask it and is not safe; correct that folder");
+                           shown + ": is disabled, because " + source.unsafe_folder +
+                               " could mask it and is not safe; correct that directory");
         }
         const Result<UniqueFd, OpenError> file =
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);
