@@ -7,17 +7,11 @@
 
 #include <cstddef>
 #include <optional>
-#include <string>
 #include <string_view>
 
-namespace postern {
+#include "base/json_slip.h"
 
-struct JsonSlip {
-    // What is wrong, and what to write; printable whatever the text was.
-    std::string message;
-    // Bytes from the beginning of the text to the mistake; at most the text's length.
-    std::size_t offset = 0;
-};
+namespace postern {
 
 // The first slip of a text in which comments may occur, and which the strict reader refused at the
 // offset `noticed`. Absent: up to there it is none of those that are known here.

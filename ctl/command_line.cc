@@ -95,7 +95,7 @@ std::string take_option(Line& line, const Option* option, const std::string& wor
         return "unknown option " + in_quotes(word) +
                (could_be_a_word ? " (a word that begins with - goes after --)" : "");
     }
-    if (answer == ':') return dashed(*option) + ": " + std::string(option->value) + " is missing";
+    if (answer == ':') return dashed(*option) + ": " + std::string(option->value) + " is required";
     if (answer == '?') return dashed(*option) + " takes no value";
     // Which of two is meant is not guessed; a flag means the same twice.
     if (!option->value.empty() && !option->repeats && line.has(*option)) {
@@ -186,7 +186,7 @@ std::optional<Stop> foreign_option(const Verb& verb, const Line& line) {
 std::optional<Stop> wrong_words(const Verb& verb, const std::vector<std::string>& words) {
     if (words.size() < verb.least_words) {
         const auto what = verb.synopsis.substr(0, verb.synopsis.find(' '));
-        return misuse_of(verb, std::string(what) + " is missing");
+        return misuse_of(verb, std::string(what) + " is required");
     }
     if (words.size() > verb.most_words) {
         return misuse_of(verb, "one word too many: " + in_quotes(words[verb.most_words]));
@@ -249,7 +249,7 @@ std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
         return Stop{exit_code::success, verb == nullptr ? general_help() : verb_help(*verb), {}};
     }
     if (tells) return Stop{exit_code::success, std::string("posternctl ") + version + "\n", {}};
-    if (verb == nullptr) return misuse("a verb is missing", nullptr);
+    if (verb == nullptr) return misuse("a verb is required", nullptr);
     if (!line.wrong.empty()) return misuse_of(*verb, line.wrong);
     return task_of(*verb, std::move(line), environment);
 }

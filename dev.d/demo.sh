@@ -60,7 +60,7 @@ demo() {
     start_demo_guard
 
     explain "What may I run?"
-    step 0 $'disk-usage +[^\n]+\nhello +[^\n]+\nresize +[^\n]+\nslow +[^\n]+' '' 'posternctl list'
+    step 0 $'disk-usage +[^\n]+\nhello +[^\n]+\nresize +[^\n]+\nslow +[^\n]+\nwho-asked +[^\n]+' '' 'posternctl list'
 
     explain "Who am I, as the kernel told the guard?"
     step 0 "uid +.*$(id -u).*"$'\n'"gid +.*$(id -g).*" '' 'posternctl whoami'
@@ -75,6 +75,9 @@ demo() {
 
     explain "Output comes while the job runs."
     step 0 $'step 1 of 3\nstep 2 of 3\nstep 3 of 3' 'all done' 'posternctl run slow'
+
+    explain "A program that was written for sudo finds who called."
+    step 0 "SUDO_GID=$(id -g)"$'\n'"SUDO_UID=$(id -u)"$'\n'"SUDO_USER=$(id -un)" '' 'posternctl run who-asked'
 
     explain "A value that the action does not take is refused; nothing is started."
     step 122 '' '.*place: "/root" is not one of /etc/apt, .*' 'posternctl run disk-usage place=/root'

@@ -102,7 +102,7 @@ class Judge {
     [[nodiscard]] std::optional<std::string> file_problem(const std::string& path,
                                                           const struct stat& status,
                                                           Use use) const {
-        if (S_ISDIR(status.st_mode)) return "is a folder; a regular file is needed";
+        if (S_ISDIR(status.st_mode)) return "is a directory; a regular file is needed";
         if (!S_ISREG(status.st_mode)) {
             return "is not a regular file; put a regular file there";
         }

@@ -114,7 +114,12 @@ std::optional<std::string> string_sample(const ArgumentSpec& spec) {
 // A value that the action takes; absent: none that certainly is one.
 std::optional<std::string> sample(const ArgumentSpec& spec) {
     const auto type = spec.type == ArgumentType::list ? spec.items : spec.type;
-    if (!spec.values.empty()) return printable(spec.values.front());
+    if (!spec.values.empty()) {
+        // One that shows as what it is: of several lines, it would be given as something else.
+        const auto found = std::ranges::find_if(
+            spec.values, [](const std::string& value) { return printable(value) == value; });
+        return found == spec.values.end() ? std::nullopt : std::optional(*found);
+    }
     if (type == ArgumentType::boolean) return "true";
     if (type == ArgumentType::string) return string_sample(spec);
     const auto number = integer_sample(spec);
@@ -163,14 +168,14 @@ std::string describe_action(const ActionDescription& action) {
         const auto seconds = std::chrono::floor<std::chrono::seconds>(action.timeout).count();
         text += "Ended after " + duration_text(seconds) + ". ";
     }
-    text +=
-        action.kill_on_disconnect ? "Ended when its caller goes." : "Goes on when its caller goes.";
+    text += action.kill_on_disconnect ? "Ended when its caller disconnects."
+                                      : "Continues when its caller disconnects.";
     if (action.input == Input::direct) text += " Takes standard input.";
     if (action.input == Input::text) {
         text += " Takes standard input, at most " + std::to_string(limits::input_bytes) + " bytes.";
     }
-    if (action.direct_output) text += " Its standard output is not kept.";
-    if (action.datagram) text += " A packet may run it (notify, run --datagram).";
+    if (action.direct_output) text += " Its standard output is not stored.";
+    if (action.datagram) text += " Can be run by datagram (notify, run --datagram).";
     text += '\n';
     if (const auto example = example_command(action)) text += "\nExample: " + *example + '\n';
     return text;

@@ -23,7 +23,7 @@ inline constexpr Option option_socket{
 inline constexpr Option option_user{
     .name = "user",
     .value = "",
-    .help = "your own guard, at $XDG_RUNTIME_DIR/postern/postern.sock"};
+    .help = "your own daemon, at $XDG_RUNTIME_DIR/postern/postern.sock"};
 inline constexpr Option option_json{
     .name = "json", .value = "", .help = "JSON out, one object a line"};
 inline constexpr Option option_help{
@@ -38,7 +38,7 @@ inline constexpr Option option_datagram{
     .name = "datagram",
     .value = "",
     .help =
-        "one packet each way instead of a connection, at the socket for packets:\n"
+        "one datagram each way instead of a connection, at the datagram socket:\n"
         "--socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with\n"
         "--user $XDG_RUNTIME_DIR/postern/postern.dgram"};
 inline constexpr std::array datagram_options = {option_datagram};

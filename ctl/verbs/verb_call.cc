@@ -23,7 +23,7 @@ std::string object_to_call(const Invocation& invocation) {
     if (invocation.given(option_lines)) {
         return beside ? "--lines takes whole calls from standard input, and nothing beside it" : "";
     }
-    return invocation.words.empty() ? "call: METHOD is missing" : "";
+    return invocation.words.empty() ? "call: METHOD is required" : "";
 }
 
 // The parameters on the command line. The error was said.

@@ -15,7 +15,7 @@ constexpr Option option_all{.name = "all", .value = "", .help = "those of all us
 constexpr std::array jobs_options = {option_all};
 
 std::string object_to_jobs(const Invocation& invocation) {
-    return invocation.given(option_all) ? "" : "jobs: --all is missing: those of all users";
+    return invocation.given(option_all) ? "" : "jobs: --all is required: the jobs of all users";
 }
 
 int run_jobs(const Invocation& invocation) {

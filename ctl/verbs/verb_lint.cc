@@ -49,17 +49,18 @@ int run_lint(const Invocation& invocation) {
 
 constinit const Verb verb_lint{
     .name = "lint",
-    .synopsis = "FILE ...",
+    .synopsis = "PATH ...",
     .summary = "check action files before they are installed",
     .help =
         R"(The files are judged by the daemon's own loader, without a daemon, as they would be on this
-machine: its users, groups and programs count. Whose the files are, their mode and their folder
-count only where they are installed; posternd --check looks at that. With --user they are judged
-for a daemon that runs as yourself. Exit code 0: all are good; 1: one is not.
+machine: its users, groups and programs count. PATH is a file, or a directory: then all of its
+*.json files. Whose the files are, their mode and their directory count only where they are
+installed; posternd --check looks at that. With --user they are judged for a daemon that runs as
+yourself. Exit code 0: all are good; 1: one is not.
 
 Examples:
   posternctl lint web.restart.json
-  posternctl lint --json actions/*.json
+  posternctl lint --json actions
 )",
     .least_words = 1,
     .most_words = any_number,

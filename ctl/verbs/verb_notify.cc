@@ -93,7 +93,7 @@ int run_notify(const Invocation& invocation) {
 constinit const Verb verb_notify{
     .name = "notify",
     .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
-    .summary = "start an action with one packet, and do not wait",
+    .summary = "start an action with one datagram, and do not wait",
     .help =
         R"(For hooks, udev rules and cron: one packet goes to the daemon's datagram socket, and no answer
 comes. The action must allow it ("datagram": true). What the daemon makes of it stands in its audit.

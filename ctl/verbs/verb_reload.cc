@@ -25,7 +25,7 @@ int run_reload(const Invocation& invocation) {
         for (const auto& warning : array_field(*reply, "warnings")) {
             complain("warning: " + text_of(warning, "message"));
         }
-        for (const auto& file : bad) complain("not in force: " + text_of(file, "message"));
+        for (const auto& file : bad) complain("not loaded: " + text_of(file, "message"));
         for (const auto& problem : problems) complain(text_of(problem, "message"));
         const auto actions = static_cast<std::size_t>(number_of(*reply, "actions"));
         printed = finish(counted_is(actions, "action") + " loaded, " +

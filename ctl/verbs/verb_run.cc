@@ -213,9 +213,9 @@ Failed Running::interrupted() const {
     } else {
         what = "job " + printable(job_) + " (" + name() + ") ";
         if (!call_.description) {
-            what += "goes on, or ends, as the action declares";
+            what += "continues, or ends, as the action declares";
         } else {
-            what += call_.description->kill_on_disconnect ? "is ended by the daemon" : "goes on";
+            what += call_.description->kill_on_disconnect ? "is ended by the daemon" : "continues";
         }
     }
     complain("interrupted: " + what);

@@ -66,7 +66,7 @@ int run_status(const Invocation& invocation) {
     }
     add_callers(*reply, rows);
     for (const auto& file : array_field(*reply, "bad")) {
-        rows.emplace_back("not in force", text_of(file, "message"));
+        rows.emplace_back("not loaded", text_of(file, "message"));
     }
     for (const auto& warning : array_field(*reply, "warnings")) {
         rows.emplace_back("warning", text_of(warning, "message"));

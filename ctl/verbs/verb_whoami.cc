@@ -30,11 +30,11 @@ int run_whoami(const Invocation& invocation) {
     const auto gid = gid_value == nullptr ? std::nullopt : id_of(*gid_value);
     const auto pid = integer_field(*reply, "pid");
     if (!uid || !gid || !pid)
-        return nonsense(invocation.target.socket, "uid, gid or pid is missing").code;
+        return nonsense(invocation.target.socket, "it has no uid, gid or pid").code;
     std::string groups;
     for (const auto& value : array_field(*reply, "groups")) {
         const auto group = id_of(value);
-        if (!group) return nonsense(invocation.target.socket, "a group is no group id").code;
+        if (!group) return nonsense(invocation.target.socket, "a group is not a group id").code;
         groups += (groups.empty() ? "" : ", ") + group_text(*group);
     }
     const auto unit = string_field(*reply, "unit");

@@ -72,7 +72,7 @@ std::string denied(const ConnectFailure& f) {
     const bool folder = f.where == Where::folder;
     const auto& door = folder ? folder_door : socket_door;
     const auto mode = "mode " + octal(f.mode);
-    const auto object = folder ? " the folder " + printable(f.place) : std::string{};
+    const auto object = folder ? " the directory " + printable(f.place) : std::string{};
     if (mode_passes(f, door)) {
         return "no permission, although " + mode + (folder ? " of" + object : std::string{}) +
                " would allow it: an access control list or a security module (SELinux, AppArmor) "
@@ -106,16 +106,16 @@ std::string restarted_units(const ConnectFailure& f) {
 
 std::string missing(const ConnectFailure& f) {
     std::string line = "no such socket";
-    if (f.where == Where::missing) line += ": there is no folder " + printable(f.place);
+    if (f.where == Where::missing) line += ": there is no directory " + printable(f.place);
     if (f.where == Where::dangling) return line + ": the symbolic link leads nowhere";
     if (f.system_socket) {
         return line + "; its file was removed, or the daemon is not set up: systemctl restart " +
                restarted_units(f) + ", and for each boot systemctl enable " + socket_unit(f) +
-               " (another socket: --socket PATH, or --user for a guard of your own)";
+               " (another socket: --socket PATH, or --user for a daemon of your own)";
     }
     if (f.user_socket) {
         return line +
-               "; no guard of your own runs, or its file was removed: systemctl --user restart " +
+               "; no daemon of your own runs, or its file was removed: systemctl --user restart " +
                restarted_units(f) +
                ", or start one with posternd (the system's own: without --user)";
     }
@@ -124,7 +124,7 @@ std::string missing(const ConnectFailure& f) {
 
 std::string refused(const ConnectFailure& f) {
     if (f.where == Where::not_a_socket) return "not a socket but " + f.kind;
-    std::string line = "nobody listens there: the daemon that made this socket is gone";
+    std::string line = "nobody listens there: the daemon that made this socket has exited";
     if (f.system_socket) line += "; systemctl restart " + restarted_units(f);
     if (f.user_socket) line += "; systemctl --user restart " + restarted_units(f);
     return line;
@@ -149,12 +149,13 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
             return "wrong type of socket: it is one for datagrams or packets, posternctl needs a "
                    "stream socket";
         case ENOTDIR:
-            if (f.where == Where::not_a_folder) return printable(f.place) + " is not a folder";
+            if (f.where == Where::not_a_folder) return printable(f.place) + " is not a directory";
             break;
         case EAGAIN:
         case ETIMEDOUT:
-            return std::string("the daemon takes no ") + (f.datagram ? "packets" : "connections") +
-                   ": its queue stayed full for " + std::to_string(patience.count() / 1000) + " s";
+            return std::string("the daemon takes no ") +
+                   (f.datagram ? "datagrams" : "connections") + ": its queue stayed full for " +
+                   std::to_string(patience.count() / 1000) + " s";
         default:
             break;
     }

@@ -22,7 +22,7 @@ const char* kind_of(mode_t mode) {
         case S_IFREG:
             return "a regular file";
         case S_IFDIR:
-            return "a folder";
+            return "a directory";
         case S_IFIFO:
             return "a pipe";
         default:

@@ -80,7 +80,7 @@ Result<std::optional<Message>, NoReply> Connection::next() {
     if (framer_.too_long()) {
         return Unexpected(
             NoReply{NoReply::Why::nonsense,
-                    path_ + ": a reply that does not end; that is no Postern daemon"});
+                    path_ + ": a reply that does not end; that is not a Postern daemon"});
     }
     if (!frame) return std::optional<Message>{};
     if (!output_of_.empty()) {
@@ -91,7 +91,7 @@ Result<std::optional<Message>, NoReply> Connection::next() {
     auto reply = protocol::decode_reply(frame->text);
     if (!reply) {
         return Unexpected(NoReply{NoReply::Why::nonsense,
-                                  path_ + ": what came is no reply: " + reply.error().message});
+                                  path_ + ": what came is not a reply: " + reply.error().message});
     }
     answered_ = true;
     return std::optional<Message>{Message{std::move(*reply), std::string(frame->text)}};

@@ -100,7 +100,7 @@ Result<void, NoAnswer> Datagram::send(std::string_view call, milliseconds patien
         if (error == EMSGSIZE) {
             return failed(exit_code::invalid, "the call has " + std::to_string(call.size()) +
                                                   " bytes, which the kernel does not take as one "
-                                                  "packet (net.core.wmem_default)");
+                                                  "datagram (net.core.wmem_default)");
         }
         if (error != EAGAIN) return unreachable(error, patience);
         switch (wait(POLLOUT, deadline, interrupt)) {
@@ -123,11 +123,10 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
             case Waited::interrupted:
                 return interrupted();
             case Waited::late:
-                return failed(exit_code::broken,
-                              "no answer within " + seconds_text(patience) +
-                                  ": the daemon is gone, has too much to do, or does not see the "
-                                  "same folder " +
-                                  printable(address.parent()));
+                return failed(exit_code::broken, "no answer within " + seconds_text(patience) +
+                                                     ": the daemon is gone, has too much to do, or "
+                                                     "does not see the same directory " +
+                                                     printable(address.parent()));
             case Waited::ready:
                 break;
         }
@@ -137,13 +136,13 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
         if (got < 0) return unreachable(errno, patience);
         if (static_cast<std::size_t>(got) > text.size()) {
             return failed(exit_code::broken, "an answer of " + std::to_string(got) +
-                                                 " bytes; that is no Postern "
+                                                 " bytes; that is not a Postern "
                                                  "daemon");
         }
         text.resize(static_cast<std::size_t>(got));
         auto reply = protocol::decode_reply(text);
         if (!reply) {
-            return failed(exit_code::broken, "what came is no reply: " + reply.error().message);
+            return failed(exit_code::broken, "what came is not a reply: " + reply.error().message);
         }
         return Message{std::move(*reply), std::move(text)};
     }
@@ -153,7 +152,7 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
 Result<void, NoAnswer> check_length(const Datagram& datagram, std::string_view call) {
     if (call.size() <= limits::message_bytes) return {};
     return datagram.failed(exit_code::invalid, "the call has " + std::to_string(call.size()) +
-                                                   " bytes, and one packet at most " +
+                                                   " bytes, and one datagram at most " +
                                                    std::to_string(limits::message_bytes));
 }
 

@@ -104,7 +104,7 @@ std::string error_text(const protocol::Reply& error, const Target& target) {
     };
     if (error.error == "org.varlink.service.InvalidParameter") {
         return "the daemon does not take the parameter " + named("parameter") +
-               ": it is missing, unknown to it, or not what it must be";
+               ": it is required, unknown to it, or not what it must be";
     }
     if (error.error == "org.varlink.service.MethodNotFound") {
         return "the daemon has no method " + named("method") +

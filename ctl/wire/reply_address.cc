@@ -37,7 +37,7 @@ std::optional<std::string> flaw_of(const std::string& folder) {
     if (!is_absolute(folder)) return "not an absolute path";
     struct stat status{};
     if (stat(folder.c_str(), &status) != 0) return std::strerror(errno);
-    if (!S_ISDIR(status.st_mode)) return "not a folder";
+    if (!S_ISDIR(status.st_mode)) return "not a directory";
     // In a user namespace the owner of /tmp may be one that has no number there.
     constexpr uid_t overflow_uid = 65534;
     if (status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != overflow_uid) {
@@ -61,7 +61,7 @@ Result<ReplyAddress> ReplyAddress::bind(int socket, const SocketEnvironment& env
     const auto& parent = named ? environment.tmpdir : std::string("/tmp");
     if (const auto flaw = flaw_of(parent)) {
         return fail(no_answer + std::string(named ? "TMPDIR: " : "") + printable(parent) + ": " +
-                    *flaw + (named ? "" : "; name another folder with TMPDIR"));
+                    *flaw + (named ? "" : "; name another directory with TMPDIR"));
     }
     return bind_in(parent, socket);
 }
@@ -70,7 +70,7 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
     std::string folder = parent + folder_name;
     const auto failed = [&parent](const std::string& what) {
         return fail(no_answer + printable(parent) + ": " + what +
-                    "; name another folder with TMPDIR");
+                    "; name another directory with TMPDIR");
     };
     const auto length = folder.size() + std::strlen(socket_name);
     if (length > longest_socket_path) {
@@ -78,7 +78,7 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
                       " bytes, and it has at most " + std::to_string(longest_socket_path));
     }
     if (mkdtemp(folder.data()) == nullptr) {
-        return failed(std::string("no folder can be made in it: ") + std::strerror(errno));
+        return failed(std::string("no directory can be made in it: ") + std::strerror(errno));
     }
     ReplyAddress made(parent, folder);
     const auto path = folder + socket_name;

@@ -43,7 +43,7 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
     } else if (choice.user) {
         if (environment.xdg_runtime_dir.empty()) {
             return fail(
-                "--user: XDG_RUNTIME_DIR is not set, so where your own guard listens is "
+                "--user: XDG_RUNTIME_DIR is not set, so where your own daemon listens is "
                 "not known; name its socket with --socket PATH");
         }
         path = environment.xdg_runtime_dir + socket.user;

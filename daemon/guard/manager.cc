@@ -290,7 +290,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     }
     if (!worked && read.error != unreadable_) {
         spdlog::error(
-            "{}; what was in force stays in force, but for what is seen to have changed since",
+            "{}; what was loaded stays loaded, but for what is seen to have changed since",
             read.error);
     }
     unreadable_ = read.error;
@@ -305,9 +305,8 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
         spdlog::info("{}{}", read.same ? "nothing has changed: " : "", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
-    activity_->set_policy(worked
-                              ? loaded_text(*read.snapshot)
-                              : "the action files can't be read; what was in force stays in force");
+    activity_->set_policy(worked ? loaded_text(*read.snapshot)
+                                 : "the action files can't be read; what was loaded stays loaded");
     administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
                             request);
     current_->loaded(request, worked, read.restless);

@@ -160,21 +160,22 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
             seen_directories_.insert(directory.path);
         } else if (seen_directories_.contains(directory.path)) {
             gone = true;
+            // Said here, and not as what may have been missing from the start too.
             std::erase_if(snapshot.missing, [&directory](const policy::MissingFolder& missing) {
                 return missing.path == directory.path;
             });
-            snapshot.bad.push_back({"", shown,
-                                    shown +
-                                        ": does not exist any more, no action of it is in force; "
-                                        "make it again, or restart the daemon if it is to be gone",
-                                    BadFile::Until::changed});
+            snapshot.bad.push_back(
+                {"", shown,
+                 shown + ": no longer exists, so no action of it is loaded; create it again, or "
+                         "restart the daemon if it was removed on purpose",
+                 BadFile::Until::changed});
         }
     }
     had_actions_ = had_actions_ || !snapshot.actions.empty();
     if (gone || !had_actions_ || !snapshot.actions.empty() || !snapshot.bad.empty()) return;
     snapshot.bad.push_back(
         {"", printable(options_.folders.back()),
-         "no action is in force any more: there is no action file in " + all + "; put one there",
+         "no action is loaded any more: there is no action file in " + all + "; put one there",
          BadFile::Until::changed});
 }
 

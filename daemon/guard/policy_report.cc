@@ -46,7 +46,7 @@ void PolicyReport::action_off(const policy::BadFile& bad) {
     const bool recorded = audit_.write(event);
     // Where both end up in the journal, once is enough.
     const bool is_there = std::string_view(audit_.sink_name()) == "journal" && log_is_journal();
-    if (!recorded || !is_there) spdlog::error("not in force: {}", bad.message);
+    if (!recorded || !is_there) spdlog::error("not loaded: {}", bad.message);
 }
 
 void PolicyReport::say(const policy::SnapshotPtr& in_force, const PolicyRead& read) {

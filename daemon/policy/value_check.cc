@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/counted.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 
@@ -25,17 +26,13 @@ std::string show(const ArgumentSpec& spec, std::string_view text) {
     return spec.secret ? "the value" : in_quotes(text, shown_bytes);
 }
 
-std::string count(std::size_t number, std::string_view what) {
-    return std::to_string(number) + ' ' + std::string(what) + (number == 1 ? "" : "s");
-}
-
 std::string one_of(const std::vector<std::string>& values) {
     constexpr std::size_t most = 20;
     std::string text = "one of ";
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (i == most) return text + " and " + std::to_string(values.size() - most) + " more";
         if (i > 0) text += ", ";
-        text += values[i];
+        text += printable(values[i]);
     }
     return text;
 }
@@ -92,10 +89,10 @@ std::string amount(std::optional<std::uint32_t> least, std::optional<std::uint32
                    std::uint32_t unsaid, std::string_view what) {
     const std::uint32_t from = least.value_or(unsaid);
     if (from <= unsaid && !most) return "";
-    if (!most) return " of at least " + count(from, what);
-    if (from <= unsaid) return " of at most " + count(*most, what);
-    if (from == *most) return " of " + count(from, what);
-    return " of " + std::to_string(from) + " to " + count(*most, what);
+    if (!most) return " of at least " + counted(from, what);
+    if (from <= unsaid) return " of at most " + counted(*most, what);
+    if (from == *most) return " of " + counted(from, what);
+    return " of " + std::to_string(from) + " to " + counted(*most, what);
 }
 
 // "an integer from 1 to 10"; `noun`: "an integer", or "one" where that was said.
@@ -111,7 +108,7 @@ std::string described(const ArgumentSpec& spec, ArgumentType type, const std::st
             break;
     }
     return noun + amount(spec.min_length, spec.max_length, 1, "byte") +
-           (spec.pattern ? " that matches " + *spec.pattern : "");
+           (spec.pattern ? " that matches " + printable(*spec.pattern) : "");
 }
 
 std::string advice_for(const ArgumentSpec& spec, ArgumentType type) {
@@ -190,18 +187,18 @@ std::optional<ValueProblem> string_problem(const ArgumentSpec& spec, const re2::
     }
     if (text.starts_with('-') && !spec.allow_leading_dash) return dash_problem(shown);
     if (text.size() < least) {
-        return ValueProblem{shown + " is " + count(text.size(), "byte") + " long, at least " +
+        return ValueProblem{shown + " is " + counted(text.size(), "byte") + " long, at least " +
                                 std::to_string(least) + " are needed",
                             {}};
     }
     const std::size_t most = spec.max_length.value_or(static_cast<std::uint32_t>(most_bytes(spec)));
     if (text.size() > most) {
-        return ValueProblem{shown + " is " + count(text.size(), "byte") + " long, at most " +
-                                std::to_string(most) + " are allowed",
+        return ValueProblem{shown + " is " + counted(text.size(), "byte") + " long, at most " +
+                                std::to_string(most) + (most == 1 ? " is allowed" : " are allowed"),
                             {}};
     }
     if (pattern != nullptr && !re2::RE2::FullMatch(text, *pattern)) {
-        return ValueProblem{shown + " does not match " + pattern->pattern(), {}};
+        return ValueProblem{shown + " does not match " + printable(pattern->pattern()), {}};
     }
     return std::nullopt;
 }
@@ -304,13 +301,13 @@ std::optional<ValueProblem> list_problem(const ArgumentSpec& spec, const re2::RE
         return ValueProblem{"must not be empty", "give " + expectation(spec)};
     }
     if (list.size() < least) {
-        return ValueProblem{"has " + count(list.size(), "element") + ", at least " +
+        return ValueProblem{"has " + counted(list.size(), "element") + ", at least " +
                                 std::to_string(least) + " are needed",
                             {}};
     }
     const std::size_t most = spec.max_items.value_or(limits::json_members);
     if (list.size() > most) {
-        return ValueProblem{"has " + count(list.size(), "element") + ", at most " +
+        return ValueProblem{"has " + counted(list.size(), "element") + ", at most " +
                                 std::to_string(most) + (most == 1 ? " is allowed" : " are allowed"),
                             {}};
     }

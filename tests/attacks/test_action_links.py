@@ -52,8 +52,8 @@ def said_of(guard, target):
     guard.reload()
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["good"]
-    [line] = [line for line in guard.stderr()[before:].splitlines() if "not in force" in line]
-    begin = f"not in force: {link}: is a symbolic link, and "
+    [line] = [line for line in guard.stderr()[before:].splitlines() if "not loaded" in line]
+    begin = f"not loaded: {link}: is a symbolic link, and "
     assert begin in line
     return line.partition(begin)[2]
 
@@ -99,7 +99,7 @@ def test_a_link_to_what_is_no_file_holds_nothing_up(guard, folder, safe):
     for target, problem in [
         (safe / "fifo", f"{safe}/fifo is not a regular file; put a regular file there"),
         ("/dev/zero", "/dev/zero is not a regular file; put a regular file there"),
-        (safe, f"{safe} is a folder; a regular file is needed"),
+        (safe, f"{safe} is a directory; a regular file is needed"),
         (safe / "none.json", f"{safe}/none.json does not exist; create it, or run: rm {link}"),
         ("led.json", f"{link} can't be opened: Too many levels of symbolic links{otherwise}"),
     ]:

@@ -319,7 +319,7 @@ def test_what_lends_groups_is_for_those_whom_a_rule_names(start):
                    "by.user": {**LENT, "allow": [{"user": 100000}, {"user": 5000}]}})
     path = guard.actions_folder / "by.group.json"
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if '"groups"' in text)
-    assert (f'not in force: {path}:{line}:13: groups: gid 42 is not a group of the user "guest", so that only '
+    assert (f'not loaded: {path}:{line}:13: groups: gid 42 is not a group of the user "guest", so that only '
             'callers that a rule names by user may run this, and "allow group 5555" names none: whoever has '
             "subordinate ids could take the group from the job; name the users, or remove the group\n"
             ) in guard.stderr()

@@ -87,7 +87,7 @@ def test_a_config_map(admin):
     shutil.rmtree(actions / "..2026_01")
     code, out, err = ctl("reload")
     assert (code, out) == (1, "1 action is loaded, 1 file is bad\n")
-    assert err == (f"posternctl: not in force: {actions}/old.json: is a symbolic link, and "
+    assert err == (f"posternctl: not loaded: {actions}/old.json: is a symbolic link, and "
                    f"{actions}/..2026_02/old.json does not exist; create it, or run: rm {actions}/old.json\n")
     assert (says(guard), says(guard, "old")) == ("two", None)
     (actions / "old.json").unlink()

@@ -160,7 +160,7 @@ def test_jobs(admin):
 def test_jobs_wants_to_be_told_whose(admin):
     code, out, err = admin("jobs")
     assert (code, out) == (2, "")
-    assert err.startswith("posternctl: jobs: --all is missing: those of all users\n")
+    assert err.startswith("posternctl: jobs: --all is required: the jobs of all users\n")
 
 
 def test_who_goes_while_it_reloads_harms_nobody(admin):

@@ -82,7 +82,7 @@ def test_an_action_that_is_not_in_force_is_one_line(start_guard):
     assert entry == {"event": "action-off", "action": "bad", "place": str(path)}
     assert reason.startswith(f"{path}:") and ": sumary: unknown key" in reason
     # The log has it as well, where it does not end up in the same journal.
-    assert f"not in force: {reason}" in guard.stderr_file.read_text()
+    assert f"not loaded: {reason}" in guard.stderr_file.read_text()
 
 
 def test_a_refused_connection_is_one_line(start_guard):

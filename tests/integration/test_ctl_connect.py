@@ -1,5 +1,6 @@
 """posternctl and sockets that it can't reach: the exact line and exit code of each."""
 
+import json
 import os
 import pathlib
 import socket
@@ -34,7 +35,7 @@ def test_no_such_socket(folder):
 def test_no_such_folder(folder):
     path = folder / "none" / "s.sock"
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: no such socket: there is no folder {folder}/none; is the daemon running, "
+                f"{path}: no such socket: there is no directory {folder}/none; is the daemon running, "
                 "and is this the path that it listens on?")
 
 
@@ -48,23 +49,22 @@ def test_a_link_that_leads_nowhere(folder):
 @pytest.mark.skipif(os.path.exists("/run/postern"), reason="a daemon is set up on this machine")
 def test_no_such_socket_of_the_system():
     assert_line(ctl("ping"),
-                "/run/postern/postern.sock: no such socket: there is no folder /run/postern; its "
+                "/run/postern/postern.sock: no such socket: there is no directory /run/postern; its "
                 "file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
                 "for each boot systemctl enable posternd.socket (another socket: --socket PATH, or "
-                "--user for a guard of your own)")
+                "--user for a daemon of your own)")
 
 
 @pytest.mark.skipif(os.path.exists("/run/postern-admin"), reason="a daemon is set up on this machine")
 def test_no_such_socket_of_the_administrators(folder):
     assert_line(ctl("status"),
-                "/run/postern-admin/admin.sock: no such socket: there is no folder /run/postern-admin; "
+                "/run/postern-admin/admin.sock: no such socket: there is no directory /run/postern-admin; "
                 "its file was removed, or the daemon is not set up: systemctl restart "
                 "posternd-admin.socket posternd.service, and for each boot systemctl enable "
-                "posternd-admin.socket (another socket: --socket PATH, or --user for a guard of your "
-                "own)")
+                "posternd-admin.socket (another socket: --socket PATH, or --user for a daemon of your own)")
     (folder / "postern-admin").mkdir()
     assert_line(ctl("--user", "status", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern-admin/admin.sock: no such socket; no guard of your own runs, or its "
+                f"{folder}/postern-admin/admin.sock: no such socket; no daemon of your own runs, or its "
                 "file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
                 "start one with posternd (the system's own: without --user)")
 
@@ -72,14 +72,14 @@ def test_no_such_socket_of_the_administrators(folder):
 def test_no_such_socket_of_the_user(folder):
     (folder / "postern").mkdir()
     assert_line(ctl("--user", "ping", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern/postern.sock: no such socket; no guard of your own runs, or its "
+                f"{folder}/postern/postern.sock: no such socket; no daemon of your own runs, or its "
                 "file was removed: systemctl --user restart posternd.socket, or start one with posternd "
                 "(the system's own: without --user)")
 
 
 def test_user_without_runtime_folder_is_no_fallback():
     assert_line(ctl("--user", "ping"),
-                "--user: XDG_RUNTIME_DIR is not set, so where your own guard listens is not known; "
+                "--user: XDG_RUNTIME_DIR is not set, so where your own daemon listens is not known; "
                 "name its socket with --socket PATH")
 
 
@@ -105,7 +105,7 @@ def test_which_socket_counts(folder):
 def test_nobody_listens(bound):
     _, path = bound(listen=False)
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: nobody listens there: the daemon that made this socket is gone")
+                f"{path}: nobody listens there: the daemon that made this socket has exited")
 
 
 def test_a_datagram_socket(bound):
@@ -116,7 +116,7 @@ def test_a_datagram_socket(bound):
 
 
 @pytest.mark.parametrize("make, kind", [
-    (pathlib.Path.touch, "a regular file"), (pathlib.Path.mkdir, "a folder"),
+    (pathlib.Path.touch, "a regular file"), (pathlib.Path.mkdir, "a directory"),
     (os.mkfifo, "a pipe")], ids=["file", "folder", "pipe"])
 def test_not_a_socket(folder, make, kind):
     path = folder / "s.sock"
@@ -127,7 +127,7 @@ def test_not_a_socket(folder, make, kind):
 def test_a_file_in_the_path(folder):
     (folder / "file").touch()
     assert_line(ctl("--socket", folder / "file" / "s.sock", "ping"),
-                f"{folder}/file/s.sock: {folder}/file is not a folder")
+                f"{folder}/file/s.sock: {folder}/file is not a directory")
 
 
 def test_a_path_that_is_not_absolute():
@@ -198,10 +198,10 @@ def test_with_the_permission_it_connects(folder):
 @pytest.mark.needs_root
 @pytest.mark.parametrize("mode, gid, who, said", [
     (0o750, USERS_GID, GAMES,
-     'only root and members of the group "users" may enter the folder FOLDER (mode 0750); ask the '
+     'only root and members of the group "users" may enter the directory FOLDER (mode 0750); ask the '
      "administrator: usermod -aG users games, then log in again"),
-    (0o700, 0, ALICE, "only root may enter the folder FOLDER (mode 0700)"),
-    (0o744, 0, ALICE, "only root may enter the folder FOLDER (mode 0744)"),
+    (0o700, 0, ALICE, "only root may enter the directory FOLDER (mode 0700)"),
+    (0o744, 0, ALICE, "only root may enter the directory FOLDER (mode 0744)"),
 ])
 def test_a_folder_that_denies(folder, bound, mode, gid, who, said):
     closed = folder / "closed"
@@ -241,8 +241,8 @@ def test_refused_at_once(folder):
 
 @pytest.mark.parametrize("answer, said", [
     (b'{"parameters": {"po', "the daemon broke off in mid-call"),
-    (b"hello\0", "what came is no reply: "),
-    (b"[]\0", "what came is no reply: "),
+    (b"hello\0", "what came is not a reply: "),
+    (b"[]\0", "what came is not a reply: "),
     (b'{"parameters": {"pong": "other"}}\0',
      "the daemon's answer can't be understood: it does not repeat what was sent"),
 ], ids=["half", "text", "array", "pong"])
@@ -266,7 +266,7 @@ def test_a_daemon_that_does_not_answer_is_waited_for_and_that_is_said_once(folde
                             "answer\n")
             served, _ = listener.accept()
             with served:
-                served.recv(4096)
-                served.sendall(b'{"parameters":{"pong":"x"}}\0')
+                sent = json.loads(served.recv(4096).rstrip(b"\0"))["parameters"]["ping"]
+                served.sendall(json.dumps({"parameters": {"pong": sent}}).encode() + b"\0")
                 out, rest = waiting.communicate(timeout=60)
     assert (rest, "waiting" in out) == ("", False)

@@ -121,9 +121,9 @@ def test_without_a_description_values_are_strings(folder, box):
 
 
 @pytest.mark.parametrize("answer, said", [
-    (b"hello", "what came is no reply: the reply is not JSON"),
-    (b"[]", "what came is no reply: the reply is not a JSON object"),
-    (b"", "what came is no reply: the reply is not JSON"),
+    (b"hello", "what came is not a reply: the reply is not JSON"),
+    (b"[]", "what came is not a reply: the reply is not a JSON object"),
+    (b"", "what came is not a reply: the reply is not JSON"),
     (b'{"parameters": {"pong": "other"}}',
      "the daemon's answer can't be understood: it does not repeat what was sent"),
 ], ids=["text", "array", "empty", "pong"])
@@ -150,7 +150,7 @@ def test_the_longest_call_and_one_longer(folder, box):
         assert ctl(daemon, box, "notify", "a", *pieces, fits).returncode == 0
         wait_until(lambda: len(daemon.packets) == 3)
         assert [len(packet) for packet in daemon.packets[1:]] == [65536, 65536]
-        too_long = described_as(daemon.path, "the call has 65537 bytes, and one packet at most 65536")
+        too_long = described_as(daemon.path, "the call has 65537 bytes, and one datagram at most 65536")
         assert outcome(ctl(daemon, box, "notify", "a", *pieces, fits + "y")) == (122, "", too_long)
         assert outcome(ctl(daemon, box, "run", "--datagram", "a", *pieces, fits + "y")) == (
             122, "", too_long.replace("\n", "; a was not started\n"))
@@ -230,10 +230,10 @@ def test_a_folder_in_which_no_address_can_be_made(folder, box):
         for tmpdir, said in (
                 (loose, f"TMPDIR: {loose}: others may write to it, and it is not sticky"),
                 (folder / "none", f"TMPDIR: {folder}/none: No such file or directory"),
-                (folder / "file", f"TMPDIR: {folder}/file: not a folder"),
+                (folder / "file", f"TMPDIR: {folder}/file: not a directory"),
                 ("tmp", "TMPDIR: tmp: not an absolute path"),
                 (long, f"{long}: too long: a socket in it would have a path of 124 bytes, and it has "
-                       "at most 107; name another folder with TMPDIR")):
+                       "at most 107; name another directory with TMPDIR")):
             assert outcome(ctl(daemon, box, "ping", "--datagram", env=environment(tmpdir))) == (
                 125, "", f"posternctl: no answer can be received: {said}\n")
         assert daemon.calls == []
@@ -249,8 +249,7 @@ def test_a_folder_of_somebody_else_or_without_permission(folder, box):
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         for tmpdir, said in (
                 (others, f"TMPDIR: {others}: it belongs to another user"),
-                (closed, f"{closed}: no folder can be made in it: Permission denied; name another "
-                         "folder with TMPDIR")):
+                (closed, f"{closed}: no directory can be made in it: Permission denied; name another directory with TMPDIR")):
             assert outcome(ctl(daemon, box, "ping", "--datagram", as_=ALICE,
                                env=environment(tmpdir))) == (
                 125, "", f"posternctl: no answer can be received: {said}\n")
@@ -369,7 +368,7 @@ def test_no_such_socket(folder, box, words):
         path, "no such socket; is the daemon running, and is this the path that it listens on?"))
     path = folder / "none" / "s.dgram"
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
-        path, f"no such socket: there is no folder {folder}/none; is the daemon running, and is this "
+        path, f"no such socket: there is no directory {folder}/none; is the daemon running, and is this "
         "the path that it listens on?"))
 
 
@@ -378,7 +377,7 @@ def test_nobody_receives(bound, box, words):
     made, path = bound(kind=socket.SOCK_DGRAM)
     made.close()
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
-        path, "nobody listens there: the daemon that made this socket is gone"))
+        path, "nobody listens there: the daemon that made this socket has exited"))
 
 
 @both
@@ -427,7 +426,7 @@ def test_a_folder_that_denies(folder, bound, box, words):
     closed.mkdir(mode=0o700)
     _, path = bound(kind=socket.SOCK_DGRAM, parent=closed)
     assert outcome(ctl(path, box, *words, as_=ALICE)) == (125, "", described_as(
-        path, f"no permission: only root may enter the folder {closed} (mode 0700)"))
+        path, f"no permission: only root may enter the directory {closed} (mode 0700)"))
 
 
 @ROOT_ONLY
@@ -491,7 +490,7 @@ def test_a_queue_that_stays_full(bound, box, words):
     done = ctl(path, box, *words)
     assert outcome(done) == (123, "", (
         f"posternctl: waiting for the daemon at {path}; its log shows why it does not answer\n"
-        + described_as(path, "the daemon takes no packets: its queue stayed full for 10 s")))
+        + described_as(path, "the daemon takes no datagrams: its queue stayed full for 10 s")))
 
 
 def test_interrupted_before_it_could_send(bound, box):
@@ -596,13 +595,12 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
-            "/run/postern/postern.dgram", "no such socket: there is no folder /run/postern; its file "
+            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; its file "
             "was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
             "posternd.service, and for each boot systemctl enable posternd-datagram.socket (another "
-            "socket: --socket PATH, or --user for a guard of your own)")
+            "socket: --socket PATH, or --user for a daemon of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
-        f"{folder}/postern/postern.dgram", f"no such socket: there is no folder {folder}/postern; no "
-        "guard of your own runs, or its file was removed: systemctl --user restart "
+        f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; no daemon of your own runs, or its file was removed: systemctl --user restart "
         "posternd-datagram.socket posternd.service, or start one with posternd (the system's own: without "
         "--user)")
 

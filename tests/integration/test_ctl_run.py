@@ -157,7 +157,7 @@ def test_a_parameter_that_the_daemon_does_not_take(folder, parameter):
     answer = error("org.varlink.service.InvalidParameter", parameter=parameter)
     with FakeDaemon(folder, run_script(answer)) as daemon:
         assert outcome(ctl(daemon, "run", "web.restart")) == (
-            122, "", 'posternctl: the daemon does not take the parameter "arguments": it is missing, '
+            122, "", 'posternctl: the daemon does not take the parameter "arguments": it is required, '
             "unknown to it, or not what it must be\n")
 
 
@@ -347,7 +347,7 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
 # ---- Being interrupted ----
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("on_disconnect, said", [("keep", "goes on"), ("kill", "is ended by the daemon")])
+@pytest.mark.parametrize("on_disconnect, said", [("keep", "continues"), ("kill", "is ended by the daemon")])
 def test_interrupted(folder, number, code, on_disconnect, said):
     never = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), never,
@@ -387,7 +387,7 @@ def test_interrupted_while_nobody_reads_the_output(folder):
             # The pipe is full once the client waits with bytes in hand.
             wait_until(lambda: unread(client.stdout) >= 60000)
             client.send_signal(signal.SIGINT)
-            assert client.stderr.read().decode().endswith(" goes on\n")
+            assert client.stderr.read().decode().endswith(" continues\n")
     assert client.returncode == 130
 
 

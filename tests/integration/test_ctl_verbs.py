@@ -82,7 +82,7 @@ Arguments:
   token    string; exactly 8 bytes long; secret
   force    boolean; may be left out
 
-Ended after 1h 30min. Goes on when its caller goes.
+Ended after 1h 30min. Continues when its caller disconnects.
 """, "")  # no example: which tags match the pattern is not known here
         done = ctl(daemon, "describe", "--json", "web.restart")
         assert json.loads(done.stdout) == action["parameters"]
@@ -97,7 +97,7 @@ stop - Does it
 
 Arguments: none
 
-Ended after 30s. Ended when its caller goes.
+Ended after 30s. Ended when its caller disconnects.
 
 Example: posternctl run stop
 """, "")
@@ -106,7 +106,7 @@ Example: posternctl run stop
 def test_describe_an_action_that_a_packet_may_run(folder):
     with FakeDaemon(folder, {"Describe": [described("stop", datagram=True)]}) as daemon:
         assert ctl(daemon, "describe", "stop").stdout.splitlines()[-3] == (
-            "Ended after 30s. Goes on when its caller goes. A packet may run it (notify, run --datagram).")
+            "Ended after 30s. Continues when its caller disconnects. Can be run by datagram (notify, run --datagram).")
 
 
 def test_whoami_names_what_has_a_name(folder):
@@ -132,7 +132,7 @@ def test_whoami_believes_no_id_that_is_none(folder, uid):
     with FakeDaemon(folder, {"WhoAmI": [reply(identity)]}) as daemon:
         done = ctl(daemon, "whoami")
         assert outcome(done) == (125, "", f"posternctl: {daemon.path}: the daemon's answer can't be "
-                                 "understood: uid, gid or pid is missing\n")
+                                 "understood: it has no uid, gid or pid\n")
 
 
 def test_ping(folder):
@@ -316,13 +316,13 @@ USAGE_ERRORS = [
     (["nonsense"], 'unknown verb "nonsense"'),
     (["--nonsense"], 'unknown option "--nonsense"'),
     (["--", "list"], 'unknown verb "list"'),
-    (["--json"], "a verb is missing"),
-    (["--socket"], "--socket: PATH is missing"),
-    (["run"], "run: ACTION is missing"),
-    (["notify"], "notify: ACTION is missing"),
-    (["describe"], "describe: ACTION is missing"),
-    (["check"], "check: ACTION is missing"),
-    (["call"], "call: METHOD is missing"),
+    (["--json"], "a verb is required"),
+    (["--socket"], "--socket: PATH is required"),
+    (["run"], "run: ACTION is required"),
+    (["notify"], "notify: ACTION is required"),
+    (["describe"], "describe: ACTION is required"),
+    (["check"], "check: ACTION is required"),
+    (["call"], "call: METHOD is required"),
     (["describe", "a", "b"], 'describe: one word too many: "b"'),
     (["list", "a"], 'list: one word too many: "a"'),
     (["ping", "--", "a"], 'ping: one word too many: "a"'),

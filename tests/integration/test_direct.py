@@ -360,7 +360,7 @@ def test_the_daemon_goes_meanwhile(guard):
 
 def test_describe_says_that_it_goes_straight(guard):
     text = ctl(guard, "describe", "copy").stdout.decode()
-    assert "Takes standard input. Its standard output is not kept." in text
+    assert "Takes standard input. Its standard output is not stored." in text
     with guard.connect() as client:
         described = client.call("Describe", {"action": "copy"})["parameters"]["action"]
         assert (described["input"], described["output"]) == ("direct", "direct")

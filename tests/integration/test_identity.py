@@ -269,6 +269,6 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
             "reason": f"this guard serves uid {ALICE.uid} alone"}
     path = guard.actions_folder / "other.json"
     line = path.read_text().splitlines().index('  "user": "bin"') + 1
-    assert (f"not in force: {path}:{line}:11: user: uid 2 is another user than uid {ALICE.uid}, "
-            "which this guard runs every job as; remove it\n") in guard.stderr()
+    assert (f"not loaded: {path}:{line}:11: user: uid 2 is another user than uid {ALICE.uid}, "
+            "which this daemon runs every job as; remove it\n") in guard.stderr()
     assert guard.wait_audit(event="call-denied")[0]["pid"] == pid

@@ -205,16 +205,57 @@ def test_names(folder, name, error):
 
 def test_what_is_no_regular_file_does_not_hold_it_up(folder):
     subprocess.run(["mkfifo", folder / "pipe.json"], check=True)
-    (folder / "folder.json").mkdir()
-    done = lint("lint", "pipe.json", "folder.json", cwd=folder)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "folder.json").mkdir()
+    done = lint("lint", "pipe.json", "sub", cwd=folder)
     assert done.returncode == 1
     assert done.stderr == ("pipe.json: is not a regular file; name a file\n"
-                           "folder.json: is not a regular file; name a file\n")
+                           "sub/folder.json: is not a regular file; name a file\n")
+
+
+def test_a_directory_is_all_of_its_files(folder):
+    (folder / "actions").mkdir()
+    for name in ("a.json", "mask.json", ".hidden.json", "b.json~", "web.JSON"):
+        (folder / "actions" / name).write_text("" if name == "mask.json" else json.dumps(GOOD))
+    (folder / "actions" / "bad.json").write_text("{}")
+    (folder / "actions" / "old").mkdir()
+    (folder / "one.json").write_text(json.dumps(GOOD))
+    done = lint("lint", "actions", "one.json", cwd=folder)
+    assert done.returncode == 1
+    assert done.stdout == "3 files are good, 1 is bad\n"
+    old = "actions/old: is passed over, because it is a directory; move the files in it to actions"
+    other = "actions/web.JSON: is passed over, because its name does not end in .json; rename it to web.json"
+    bad = 'actions/bad.json:1:1: "summary" is required; add "summary": "what it does"'
+    assert done.stderr == f"{bad}\nwarning: {old}\nwarning: {other}\n"
+    done = lint("--json", "lint", "actions/", cwd=folder)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout) == {
+        "good": [{"file": "actions/a.json", "action": "a"}, {"file": "actions/mask.json"}],
+        "bad": [{"file": "actions/bad.json", "error": bad}],
+        "passedOver": [{"file": "actions/old", "message": old + "/"},
+                       {"file": "actions/web.JSON", "message": other}]}
+
+
+def test_a_directory_without_action_files_is_a_mistake(folder):
+    (folder / "empty").mkdir()
+    for name in ("empty", "missing"):
+        done = lint("lint", name, cwd=folder)
+        assert (done.returncode, done.stdout) == (1, "1 file is bad\n")
+    done = lint("lint", "empty", cwd=folder)
+    assert done.stderr == "empty: no file in it ends in .json; name a directory of action files\n"
+
+
+@pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
+def test_a_directory_that_may_not_be_read(folder):
+    (folder / "closed").mkdir(mode=0o700)
+    done = lint("lint", "closed", as_=ALICE, cwd=folder)
+    assert (done.returncode, done.stdout) == (1, "1 file is bad\n")
+    assert done.stderr == "closed: can't be read: Permission denied\n"
 
 
 def test_usage():
     for words, error in [
-        (["lint"], "posternctl: lint: FILE is missing"),
+        (["lint"], "posternctl: lint: PATH is required"),
         (["--socket", "/x", "lint", "a.json"],
          "posternctl: lint: --socket has no meaning, it asks no daemon"),
     ]:

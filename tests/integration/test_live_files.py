@@ -225,7 +225,7 @@ def test_a_load_that_changes_nothing_says_nothing(start_guard):
         guard.reload()
         assert client.may("own")
     assert [e["event"] for e in guard.audit()] == ["action-off"]
-    assert guard.stderr().count("not in force") == 1
+    assert guard.stderr().count("not loaded") == 1
     assert guard.stderr().count("nothing has changed: 1 action is loaded, 1 file is bad") == 1
 
 
@@ -300,10 +300,10 @@ def test_a_directory_that_is_gone_revokes_and_is_named(administered):
         assert client.may("own")
         guard.actions_folder.rename(guard.folder / "away")
         assert not client.may("own")
-        said = (f"{guard.actions_folder}: does not exist any more, no action of it is in force; make it "
-                "again, or restart the daemon if it is to be gone")
+        said = (f"{guard.actions_folder}: no longer exists, so no action of it is loaded; create it again, or "
+                "restart the daemon if it was removed on purpose")
         done = ctl("reload")
-        assert (done.returncode, done.stderr) == (1, f"posternctl: not in force: {said}\n")
+        assert (done.returncode, done.stderr) == (1, f"posternctl: not loaded: {said}\n")
         assert said in ctl("status").stdout
         assert guard.stderr().count(said) == 1
         (guard.folder / "away").rename(guard.actions_folder)
@@ -316,7 +316,7 @@ def test_what_leaves_no_action_is_said(administered):
     guard.remove_action("own")
     done = ctl("reload")
     assert (done.returncode, done.stderr) == (
-        1, "posternctl: not in force: no action is in force any more: there is no action file in "
+        1, "posternctl: not loaded: no action is loaded any more: there is no action file in "
            f"{guard.actions_folder}; put one there\n")
 
 

@@ -1,6 +1,7 @@
 """Users and groups are shown with their names, in the audit and to the job itself."""
 
 import re
+import shutil
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_a_job_is_told_its_callers_name(start_guard):
     # Without an account there is none.
     done = guard.ctl("run", "env", as_=ALICE, env=dict(environment))
     assert done.stdout == f"POSTERN_GID={ALICE.gid}\nPOSTERN_UID={ALICE.uid}\n"
+
+
+def test_the_example_for_sudo_tells_who_asked(start_guard):
+    guard = start_guard({})
+    shutil.copy(harness.REPOSITORY / "examples/actions/who-asked.json", guard.actions_folder)
+    (guard.actions_folder / "who-asked.json").chmod(0o644)
+    assert guard.ctl("run", "who-asked", as_=GAMES).stdout == "SUDO_GID=60\nSUDO_UID=5\nSUDO_USER=games\n"
+    assert guard.ctl("run", "who-asked", as_=ALICE).stdout == (
+        f"SUDO_GID={ALICE.gid}\nSUDO_UID={ALICE.uid}\n")
 
 
 def test_a_job_may_find_what_sudo_would_have_set(start_guard):

@@ -158,7 +158,7 @@ def test_an_unknown_name_takes_its_file_out_of_force(start_guard, rules, error):
         guard.reload()
         assert client.granted() == ["two"]
         assert not client.may("one")
-    assert f"posternd: error: not in force: {path}:{error}\n" in guard.stderr()
+    assert f"posternd: error: not loaded: {path}:{error}\n" in guard.stderr()
 
 
 BAD_FILES = {
@@ -166,7 +166,7 @@ BAD_FILES = {
     "wrong type": ({**TRUE, "allow": [], "timeout": []}, "must be a span of time, not"),
     "duplicate": ('{"summary": "x",\n "exec": ["/bin/true"],\n "allow": [],\n "allow": []}', "twice"),
     "relative": ({**TRUE, "allow": [], "exec": ["true"]}, '"true" is not absolute'),
-    "sandbox": ({**TRUE, "allow": [], "sandbox": {}}, "needs systemd, and this guard starts its jobs itself"),
+    "sandbox": ({**TRUE, "allow": [], "sandbox": {}}, "needs systemd, and this daemon starts its jobs itself"),
     "unit": ({**TRUE, "allow": [{"unit": "x"}]}, "is not a unit that callers can run in"),
     "lonely": ('{"summary": "\\ud800"}', ""),
     "syntax": ('{"summary": "x",,}', ""),
@@ -207,12 +207,12 @@ def test_a_bad_file_is_off_and_says_where_and_why(start_guard, name):
     guard = start_guard({"bad": content, "good": {**TRUE, "allow": EVERYONE}})
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["good"]
-    lines = [line for line in guard.stderr().splitlines() if "not in force" in line]
+    lines = [line for line in guard.stderr().splitlines() if "not loaded" in line]
     path = guard.actions_folder / "bad.json"
     assert len(lines) == 1
-    assert lines[0].startswith(f"posternd: error: not in force: {path}:")
+    assert lines[0].startswith(f"posternd: error: not loaded: {path}:")
     line, column, message = lines[0].removeprefix(
-        f"posternd: error: not in force: {path}:").split(":", 2)
+        f"posternd: error: not loaded: {path}:").split(":", 2)
     assert int(line) > 0 and int(column) > 0 and why in message
 
 
@@ -223,4 +223,4 @@ def test_a_set_that_can_not_be_read_leaves_the_old_one(start_guard):
     guard.reload()
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["own"]
-    assert "what was in force stays in force" in guard.stderr()
+    assert "what was loaded stays loaded" in guard.stderr()

@@ -30,7 +30,7 @@ SHOW = {"summary": "Show", "allow": EVERYONE,
                                "run: chmod go-w {path}"),
     (lambda p: p.chmod(0o646), "can be written by others than its owner (owned by uid 0, mode 0646); "
                                "run: chmod go-w {path}"),
-    (lambda p: (p.unlink(), p.mkdir()), "is a folder; a regular file is needed"),
+    (lambda p: (p.unlink(), p.mkdir()), "is a directory; a regular file is needed"),
     (lambda p: (p.unlink(), os.mkfifo(p, 0o644)), "is not a regular file; put a regular file there"),
 ])
 def test_an_action_file_that_others_could_have_made_is_off(start_guard, spoil, problem):
@@ -42,7 +42,7 @@ def test_an_action_file_that_others_could_have_made_is_off(start_guard, spoil, p
         guard.reload()
         assert client.granted() == ["good"]
         assert not client.may("bad")
-    assert f"not in force: {path}: {problem.format(path=path)}\n" in guard.stderr()
+    assert f"not loaded: {path}: {problem.format(path=path)}\n" in guard.stderr()
 
 
 @pytest.mark.parametrize("which", ["itself", "above"])
@@ -63,7 +63,7 @@ def test_a_folder_that_others_can_write_takes_all_its_files_out_of_force(start_g
         spoil(bad)
         guard.reload()
         assert client.granted() == []
-    assert (f"not in force: {guard.actions_folder}: is not safe, no action of it is in force: {bad} "
+    assert (f"not loaded: {guard.actions_folder}: is not safe, so no action of it is loaded: {bad} "
             f"{problem.format(path=bad)}\n") in guard.stderr()
 
 

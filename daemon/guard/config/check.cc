@@ -9,6 +9,7 @@
 #include "base/duration.h"
 #include "base/utf8.h"
 #include "daemon/guard/config/action_text.h"
+#include "daemon/policy/file/folder_listing.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/file/people_reader.h"
 
@@ -103,6 +104,78 @@ bool is_configuration(const std::string& path) {
     return slash == std::string::npos || !path.substr(0, slash).ends_with("actions.d");
 }
 
+class Linter {
+  public:
+    Linter(uid_t owner, bool json) : json_(json) {
+        options_.owner = owner;
+        options_.systemd = true;
+    }
+
+    // A file, or a folder of them.
+    void look_at(const std::string& path) {
+        const auto listing = policy::list_any_folder(path);
+        if (!listing) return add_bad(path, listing.error().message);
+        if (!*listing) return look_at_file(path);
+        for (const std::string& name : (*listing)->files) look_at_file(policy::path_in(path, name));
+        snapshot_.passed_over.insert(snapshot_.passed_over.end(), (*listing)->passed_over.begin(),
+                                     (*listing)->passed_over.end());
+        if ((*listing)->files.empty()) {
+            add_bad(path, printable(path) +
+                              ": no file in it ends in .json; name a directory of action files");
+        }
+    }
+
+    // Prints what is said of all of them. The exit code.
+    int finish() {
+        const std::vector<std::string> warnings = policy::read_people(options_, snapshot_).warnings;
+        if (json_) {
+            // One line, as all that posternctl prints with --json.
+            OrderedJson all = {{"good", good_}, {"bad", bad_}};
+            if (!warnings.empty()) all["warnings"] = warnings;
+            add_not_read(snapshot_, all);
+            std::printf("%s\n",
+                        all.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).c_str());
+        } else {
+            print_not_read(snapshot_);
+            print_warnings(warnings);
+            std::printf("%s\n", good_and_bad(good_.size(), bad_.size()).c_str());
+        }
+        return bad_.empty() ? 0 : 1;
+    }
+
+  private:
+    void add_bad(const std::string& path, const std::string& error) {
+        if (!json_) std::fprintf(stderr, "%s\n", error.c_str());
+        bad_.push_back({{"file", printable(path)}, {"error", error}});
+    }
+
+    void look_at_file(const std::string& file) {
+        if (is_configuration(file)) {
+            Configuration configuration;
+            const Status read = lint_configuration(file, configuration);
+            if (!read) return add_bad(file, read.error().message);
+            good_.push_back({{"file", printable(file)}, {"configuration", true}});
+            return;
+        }
+        auto action = policy::lint(file, options_);
+        if (!action) return add_bad(file, action.error().message);
+        OrderedJson entry = {{"file", printable(file)}};
+        if (auto& found = *action) {
+            entry["action"] = found->description.name;
+            if (!found->warnings.empty()) entry["warnings"] = found->warnings;
+            if (!json_) print_warnings(found->warnings);
+            snapshot_.actions.insert_or_assign(file, *std::move(found));
+        }
+        good_.push_back(std::move(entry));
+    }
+
+    policy::LoadOptions options_;
+    bool json_;
+    OrderedJson good_ = OrderedJson::array();
+    OrderedJson bad_ = OrderedJson::array();
+    policy::Snapshot snapshot_;  // of the good ones, and what was passed over
+};
+
 }  // namespace
 
 int check(const Configuration& configuration, uid_t uid, bool json) {
@@ -149,52 +222,10 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     return snapshot->bad.empty() ? 0 : 1;
 }
 
-int lint(const std::vector<std::string>& files, uid_t owner, bool json) {
-    policy::LoadOptions options;
-    options.owner = owner;
-    options.systemd = true;
-    OrderedJson good = OrderedJson::array();
-    OrderedJson bad = OrderedJson::array();
-    policy::Snapshot snapshot;  // of the good ones
-    for (const std::string& file : files) {
-        if (is_configuration(file)) {
-            Configuration configuration;
-            const Status read = lint_configuration(file, configuration);
-            if (read) {
-                good.push_back({{"file", printable(file)}, {"configuration", true}});
-                continue;
-            }
-            if (!json) std::fprintf(stderr, "%s\n", read.error().message.c_str());
-            bad.push_back({{"file", printable(file)}, {"error", read.error().message}});
-            continue;
-        }
-        auto action = policy::lint(file, options);
-        if (!action) {
-            if (!json) std::fprintf(stderr, "%s\n", action.error().message.c_str());
-            bad.push_back({{"file", printable(file)}, {"error", action.error().message}});
-            continue;
-        }
-        OrderedJson entry = {{"file", printable(file)}};
-        if (auto& found = *action) {
-            entry["action"] = found->description.name;
-            if (!found->warnings.empty()) entry["warnings"] = found->warnings;
-            if (!json) print_warnings(found->warnings);
-            snapshot.actions.insert_or_assign(file, *std::move(found));
-        }
-        good.push_back(std::move(entry));
-    }
-    const std::vector<std::string> warnings = policy::read_people(options, snapshot).warnings;
-    if (json) {
-        // One line, as all that posternctl prints with --json.
-        OrderedJson all = {{"good", good}, {"bad", bad}};
-        if (!warnings.empty()) all["warnings"] = warnings;
-        std::printf("%s\n",
-                    all.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).c_str());
-    } else {
-        print_warnings(warnings);
-        std::printf("%s\n", good_and_bad(good.size(), bad.size()).c_str());
-    }
-    return bad.empty() ? 0 : 1;
+int lint(const std::vector<std::string>& paths, uid_t owner, bool json) {
+    Linter linter(owner, json);
+    for (const std::string& path : paths) linter.look_at(path);
+    return linter.finish();
 }
 
 }  // namespace postern

@@ -14,7 +14,8 @@ namespace postern {
 // 0: all is well; 1: a file is bad, or nothing could be loaded.
 int check(const Configuration& configuration, uid_t uid, bool json);
 
-// For a guard of the user `owner`. 0: all files are good; 1: one is bad.
-int lint(const std::vector<std::string>& files, uid_t owner, bool json);
+// For a guard of the user `owner`: files, and folders of them. 0: all files are good; 1: one is
+// bad, or a folder has none.
+int lint(const std::vector<std::string>& paths, uid_t owner, bool json);
 
 }  // namespace postern

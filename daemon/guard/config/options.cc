@@ -81,7 +81,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
 
     app.add_option("--socket", sockets, "Bind this Unix socket (repeatable)")->type_name("PATH");
     app.add_option("--datagram", datagrams,
-                   "Bind this Unix socket for packets, one call each (repeatable)")
+                   "Bind this Unix socket for datagrams, one call each (repeatable)")
         ->type_name("PATH");
     app.add_option("--admin-socket", admin_socket, "Bind this one for the administrator, mode 0600")
         ->type_name("PATH");
@@ -110,12 +110,14 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_option("--limit", limits, "Set a limit (repeatable), e.g. sessions=64 or timeout=10min")
         ->type_name("NAME=VALUE");
     app.add_flag("--check", options.check,
-                 "Load everything, print what is in force, exit 1 where a file is bad");
-    app.add_option("--lint", options.lint,
-                   "Check files that are not installed yet, and exit 1 where one is bad")
-        ->type_name("FILE ...");
+                 "Load everything, print what is loaded, exit 1 where a file is bad");
+    app.add_option(
+           "--lint", options.lint,
+           "Check files that are not installed yet, or directories of them, and exit 1 where "
+           "one is bad")
+        ->type_name("PATH ...");
     app.add_flag("--own", options.own,
-                 "With --lint: for a guard that runs as yourself, not as root");
+                 "With --lint: for a daemon that runs as yourself, not as root");
     app.add_flag("--json", options.json, "With --check and --lint: print JSON");
     app.add_flag("--version", show_version, "Print the version");
     app.footer(

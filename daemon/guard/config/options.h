@@ -13,7 +13,7 @@ namespace postern {
 struct Options {
     Configuration configuration;  // defaults, file and command line together
     bool check = false;
-    std::vector<std::string> lint;  // files; empty: nothing to lint
+    std::vector<std::string> lint;  // files and folders; empty: nothing to lint
     bool own = false;               // lint for a guard of one's own
     bool json = false;
 };

@@ -36,7 +36,7 @@ Result<std::string> systemd_socket(Supervision wanted, uid_t uid) {
     }
     if (uid == 0 && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
         return fail(
-            "jobs that the guard starts itself would inherit its sandbox (NoNewPrivileges= is "
+            "jobs that the daemon starts itself would inherit its sandbox (NoNewPrivileges= is "
             "set); "
             "let systemd supervise them: --jobs systemd");
     }

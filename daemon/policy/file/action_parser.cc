@@ -8,7 +8,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,14 +17,13 @@
 #include "base/size.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/argument_declaration.h"
-#include "daemon/policy/file/command_line.h"
+#include "daemon/policy/file/command_reader.h"
 #include "daemon/policy/file/document.h"
+#include "daemon/policy/file/environment.h"
 #include "daemon/policy/file/other_words.h"
 #include "daemon/policy/file/rules.h"
 #include "daemon/policy/file/run_as.h"
 #include "daemon/policy/file/sandbox.h"
-#include "daemon/policy/template.h"
-#include "host/safe_program.h"
 
 namespace postern::policy {
 namespace {
@@ -34,9 +32,6 @@ constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
 
 // As the limit storedOutput may be.
 constexpr std::uint64_t most_stored = std::uint64_t{1} << 40;
-
-constexpr std::string_view default_search_path =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 constexpr std::array<Key, 22> top_keys = {{
     {"summary", {}},      {"description", {}},
@@ -52,15 +47,6 @@ constexpr std::array<Key, 22> top_keys = {{
     {"$schema", {}},      {"sudoCompatible", {}},
 }};
 
-bool is_environment_name(std::string_view name) {
-    const auto is_letter = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-    };
-    if (name.empty() || !is_letter(name.front())) return false;
-    return std::ranges::all_of(name,
-                               [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
-}
-
 class Parser {
   public:
     Parser(Document& document, const LoadOptions& options)
@@ -73,9 +59,7 @@ class Parser {
             action_.file = document_.file();
             read_texts();
             read_arguments();
-            read_exec();
-            read_stdin();
-            check_use();
+            command_.read();
             read_input();
             read_output();
             read_stderr();
@@ -83,7 +67,8 @@ class Parser {
             read_sandbox();
             read_rules_and_user();
             read_sudo_compatible();
-            read_environment();
+            read_environment(document_, action_.sudo_compatible, environment_);
+            action_.environment.assign(environment_.begin(), environment_.end());
             check_program();
             read_working_directory();
             read_timeout();
@@ -101,9 +86,7 @@ class Parser {
     }
 
     std::optional<Node> required(std::string_view key, std::string_view example) {
-        auto node = member(key);
-        if (!node) document_.report_required(root_, key, example);
-        return node;
+        return document_.required_member(root_, key, example);
     }
 
     // Of systemd, beside the keys of actions.
@@ -167,141 +150,6 @@ class Parser {
         }
     }
 
-    [[nodiscard]] const ArgumentSpec* argument(std::string_view name) const {
-        const auto& specs = action_.description.arguments;
-        const auto found = std::ranges::find_if(
-            specs, [&](const ArgumentSpec& spec) { return spec.name == name; });
-        return found == specs.end() ? nullptr : &*found;
-    }
-
-    // A text with placeholders; which arguments may stand where is asked by the caller.
-    std::optional<Template> read_template(const Node& node) {
-        const auto text = document_.text(node);
-        if (!text) return std::nullopt;
-        Result<Template> pieces = parse_template(*text);
-        if (!pieces) {
-            document_.report(node, pieces.error().message);
-            return std::nullopt;
-        }
-        for (const Piece& piece : *pieces) {
-            if (!piece.placeholder) continue;
-            used_.insert(piece.text);
-            if (!argument_nodes_.contains(piece.text)) {
-                document_.report(node, "there is no argument " + in_quotes(piece.text) +
-                                           "; declare it in \"arguments\" or correct the name");
-            }
-        }
-        return std::move(pieces).value();
-    }
-
-    void read_exec() {
-        const auto node = required("exec", R"("exec": ["/path/to/program", "argument"])");
-        if (!node) return;
-        if (node->value->is_string()) return report_line(*node);
-        if (node->value->is_object()) {
-            document_.report(*node,
-                             "must be a list of words, not an object; write "
-                             R"(["/path/to/program", "argument"])");
-            return;
-        }
-        const auto elements = document_.elements(*node);
-        if (!elements) return;
-        if (elements->empty()) {
-            document_.report(*node, "is empty; name the program as the first element");
-            return;
-        }
-        exec_nodes_ = *elements;
-        read_program(elements->front());
-        for (std::size_t i = 1; i < elements->size(); ++i) read_element(elements->at(i));
-    }
-
-    // A command as a shell has it.
-    void report_line(const Node& node) {
-        const auto words = command_words(node.value->get<std::string>(), default_search_path);
-        document_.report(
-            node, "must be a list of words, not a string; " +
-                      (words ? "write [" + *words + ']'
-                             : std::string("no shell reads it, so make a script of it and write "
-                                           "[\"/path/to/script\"]")));
-    }
-
-    void read_program(const Node& node) {
-        const auto pieces = read_template(node);
-        if (!pieces) return;
-        if (pieces->size() != 1 || pieces->front().placeholder) {
-            document_.report(node, pieces->empty()
-                                       ? "is empty; write the program's path from / on"
-                                       : "the program can't depend on an argument; write its path "
-                                         "from / on");
-            return;
-        }
-        action_.program = pieces->front().text;
-        if (!action_.program.starts_with('/')) {
-            const auto words = command_words(action_.program, default_search_path);
-            const bool found = words && words->starts_with("\"/");
-            document_.report(node,
-                             in_quotes(action_.program) + " is not absolute; write " +
-                                 (found ? *words : std::string("the program's path from / on")));
-            return;
-        }
-        program_node_ = node;
-    }
-
-    // When the environment is known: its PATH may count.
-    void check_program() {
-        if (!program_node_) return;
-        const auto path = environment_.find("PATH");
-        const auto opened =
-            open_safe_program(action_.program, options_.owner,
-                              path == environment_.end() ? default_search_path : path->second);
-        if (opened) {
-            const std::string problem = format_problem(*opened, action_.program);
-            if (!problem.empty()) document_.warn(*program_node_, problem);
-            return;
-        }
-        // "/usr/bin/systemctl restart nginx"
-        const std::string first = action_.program.substr(0, action_.program.find(' '));
-        const auto words = command_words(action_.program, default_search_path);
-        if (first.size() < action_.program.size() && words && find_program(first, {})) {
-            document_.report(*program_node_,
-                             "there is a program " + first +
-                                 ", and each word is an element of its own; write " + *words);
-            return;
-        }
-        document_.report(*program_node_, opened.error().message);
-    }
-
-    void read_element(const Node& node) {
-        auto pieces = read_template(node);
-        if (!pieces) return;
-        for (std::size_t i = 1; i < pieces->size(); ++i) {
-            if (!pieces->at(i).placeholder || !pieces->at(i - 1).text.ends_with('$')) continue;
-            document_.warn(node, "the \"$\" before {" + pieces->at(i).text +
-                                     "} is given to the program too; remove it where a variable "
-                                     "of a shell was meant");
-        }
-        for (const Piece& piece : *pieces) {
-            const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
-            if (spec == nullptr) continue;
-            if (spec->type == ArgumentType::list && pieces->size() > 1) {
-                document_.report(
-                    node, "a list fills elements of its own; write \"{" + piece.text + "}\" alone");
-            }
-            if (spec->multiline) {
-                document_.report(node, "the argument " + in_quotes(piece.text) +
-                                           " is multiline and can't stand on a command line; use "
-                                           "it in \"stdin\"");
-            }
-            if (spec->secret) {
-                document_.report(node, "the argument " + in_quotes(piece.text) +
-                                           " is secret, and a command line can be read by "
-                                           "everyone; hand it over in \"stdin\"");
-            }
-        }
-        action_.command.push_back(*std::move(pieces));
-    }
-
-    // What the caller gives for standard input.
     // A text that is one of these.
     std::optional<std::string> choice(const Node& node,
                                       std::initializer_list<std::string_view> known,
@@ -317,6 +165,7 @@ class Parser {
         return text;
     }
 
+    // What the caller gives for standard input.
     void read_input() {
         const auto node = member("input");
         if (!node) return;
@@ -338,47 +187,6 @@ class Parser {
                                  "caller, or remove it");
         if (!text) return;
         action_.description.direct_output = true;
-    }
-
-    void read_stdin() {
-        const auto node = member("stdin");
-        if (!node) return;
-        auto pieces = read_template(*node);
-        if (!pieces) return;
-        for (const Piece& piece : *pieces) {
-            const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
-            if (spec != nullptr && spec->type == ArgumentType::list) {
-                document_.report(*node, "a list can only fill elements of \"exec\"; use " +
-                                            in_quotes(piece.text) + " there");
-            }
-        }
-        action_.stdin_text = std::move(pieces);
-    }
-
-    // Whether it is used in the manner of a shell or another tool's template.
-    bool report_other_placeholder(const std::string& name) {
-        std::vector<Node> texts = exec_nodes_;
-        if (const auto node = member("stdin")) texts.push_back(*node);
-        for (const Node& node : texts) {
-            if (!node.value->is_string()) continue;
-            const auto& text = node.value->get_ref<const std::string&>();
-            for (const std::string& other : {"{{ " + name + " }}", "{{" + name + "}}",
-                                             '%' + name + '%', '<' + name + '>', '$' + name}) {
-                if (text.find(other) == std::string::npos) continue;
-                document_.report(
-                    node, in_quotes(other) + " is not a placeholder here; write {" + name + '}');
-                return true;
-            }
-        }
-        return false;
-    }
-
-    void check_use() {
-        for (const auto& [name, node] : argument_nodes_) {
-            if (used_.contains(name) || report_other_placeholder(name)) continue;
-            document_.report_key(node, "is not used; write {" + printable(name) +
-                                           R"(} in "exec" or "stdin", or remove it)");
-        }
     }
 
     void read_stderr() {
@@ -418,9 +226,10 @@ class Parser {
         const auto node = member("sandbox");
         if (!node) return;
         if (!options_.systemd) {
-            document_.report_key(*node,
-                                 "needs systemd, and this guard starts its jobs itself; remove it, "
-                                 "or start the guard as a service of systemd");
+            document_.report_key(
+                *node,
+                "needs systemd, and this daemon starts its jobs itself; remove it, "
+                "or start the daemon as a service of systemd");
             return;
         }
         Sandbox sandbox = policy::read_sandbox(document_, *node);
@@ -476,34 +285,11 @@ class Parser {
         if (node) action_.sudo_compatible = document_.boolean(*node).value_or(false);
     }
 
-    void read_environment() {
-        if (const auto node = member("environment")) {
-            if (node->value->is_array()) {
-                document_.report(*node,
-                                 "must be an object, not a list; write {\"NAME\": \"value\"}");
-                return;
-            }
-            const auto members = document_.members(*node);
-            if (!members) return;
-            for (const auto& [name, value] : *members) {
-                if (!is_environment_name(name)) {
-                    document_.report_key(
-                        value,
-                        "is not a valid name for a variable; use letters, digits and "
-                        "\"_\", not a digit first");
-                } else if (name.starts_with("POSTERN_")) {
-                    document_.report_key(value,
-                                         "POSTERN_ variables are set by the guard; use "
-                                         "another name");
-                } else if (is_set_by_guard(name, action_.sudo_compatible)) {
-                    document_.report_key(value,
-                                         "SUDO_ variables are set by the guard because of "
-                                         "\"sudoCompatible\": true; remove one of them");
-                }
-                if (auto text = document_.text(value)) environment_[name] = *std::move(text);
-            }
-        }
-        action_.environment.assign(environment_.begin(), environment_.end());
+    // When the environment is known: its PATH may count.
+    void check_program() {
+        const auto path = environment_.find("PATH");
+        command_.check_program(options_.owner,
+                               path == environment_.end() ? default_search_path : path->second);
     }
 
     void read_working_directory() {
@@ -574,12 +360,10 @@ class Parser {
     Document& document_;
     const LoadOptions& options_;
     Node root_;
-    std::optional<Node> program_node_;
-    std::vector<Node> exec_nodes_;
     Action action_;
     std::map<std::string, Node, std::less<>> argument_nodes_;
-    std::set<std::string, std::less<>> used_;
-    std::map<std::string, std::string> environment_;
+    CommandReader command_{document_, argument_nodes_, action_};
+    Environment environment_;
     bool dynamic_user_ = false;
 };
 

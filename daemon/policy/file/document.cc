@@ -216,7 +216,7 @@ std::optional<std::string> Document::text(const Node& node) {
         report(node, "must be a string, not " + kind_of(*node.value) + "; write " +
                          (scalar  ? '"' + short_value(*node.value) + '"'
                           : alone ? as_json(value[0].get<std::string>())
-                                  : std::string("a text in double quotes")));
+                                  : std::string("a string in double quotes")));
         return std::nullopt;
     }
     const auto& text = node.value->get_ref<const std::string&>();
@@ -279,6 +279,13 @@ std::optional<Node> Document::member(const Node& node, std::string_view key) con
     const auto found = node.value->find(key);
     if (found == node.value->end()) return std::nullopt;
     return child(node, std::string(key), *found);
+}
+
+std::optional<Node> Document::required_member(const Node& node, std::string_view key,
+                                              std::string_view example) {
+    auto found = member(node, key);
+    if (!found) report_required(node, key, example);
+    return found;
 }
 
 std::string as_json(std::string_view text) {

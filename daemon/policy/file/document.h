@@ -85,6 +85,9 @@ class Document {
                     std::span<const OtherWord> others = {});
     // Not reported where it is absent. Precondition: an object.
     [[nodiscard]] std::optional<Node> member(const Node& node, std::string_view key) const;
+    // The same, and reported as by report_required().
+    std::optional<Node> required_member(const Node& node, std::string_view key,
+                                        std::string_view example);
 
   private:
     struct Content;

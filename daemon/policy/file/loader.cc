@@ -19,8 +19,8 @@
 #include "daemon/digest/sha256.h"
 #include "daemon/policy/file/action_parser.h"
 #include "daemon/policy/file/file_names.h"
+#include "daemon/policy/file/folder_listing.h"
 #include "daemon/policy/file/people_reader.h"
-#include "host/directory.h"
 #include "host/safe_file.h"
 
 namespace postern::policy {
@@ -31,80 +31,6 @@ std::string name_problem(std::string_view name) {
     return in_quotes(name) +
            " is not a valid name for an action; use letters, digits, \".\", \"_\" and "
            "\"-\", a letter or digit first, at most 64";
-}
-
-std::string file_in(const std::string& folder, const std::string& name) {
-    return folder.ends_with('/') ? folder + name : folder + '/' + name;
-}
-
-struct Listing {
-    std::vector<std::string> files;  // of actions, by their names; ascending
-    std::vector<PassedOver> passed_over;
-};
-
-// Whether an entry is a folder, or a link to one.
-bool is_folder(int folder, const dirent& entry) {
-    if (entry.d_type == DT_DIR || entry.d_type == DT_REG) return entry.d_type == DT_DIR;
-    struct stat status{};
-    return fstatat(folder, static_cast<const char*>(entry.d_name), &status, 0) == 0 &&
-           S_ISDIR(status.st_mode);
-}
-
-// Nobody reads more, and a folder may be full of them.
-constexpr std::size_t most_told = 20;
-
-// `others`: names that are no files of actions, each with whether it is a folder.
-std::vector<PassedOver> tell_passed_over(const std::string& path,
-                                         const std::map<std::string, bool>& others,
-                                         const std::set<std::string, std::less<>>& all) {
-    std::vector<PassedOver> told;
-    for (const auto& [name, is_folder] : others) {
-        if (told.size() == most_told) {
-            told.push_back({printable(path),
-                            printable(path) + ": " + std::to_string(others.size() - most_told) +
-                                " more files are passed over; move them elsewhere"});
-            break;
-        }
-        const std::string file = printable(file_in(path, name));
-        const std::string why =
-            is_folder ? "it is a directory; move the files in it to " + path
-                      : "its name does not end in .json; " + how_it_would_count(name, all);
-        told.push_back({file, file + ": is passed over, because " + printable(why)});
-    }
-    return told;
-}
-
-Result<Listing> list_folder(const UniqueFd& folder, const std::string& path) {
-    const auto failed = [&path](int error) {
-        return fail(path + " can't be read: " + std::generic_category().message(error));
-    };
-    UniqueFd copy = duplicate(folder.get());
-    if (!copy) return failed(errno);
-    const Directory stream(fdopendir(copy.get()));
-    if (!stream) return failed(errno);
-    static_cast<void>(copy.release());  // closedir() closes it
-
-    std::set<std::string, std::less<>> files;
-    std::map<std::string, bool> others;
-    while (true) {
-        errno = 0;
-        const dirent* const entry = readdir(stream.get());
-        if (entry == nullptr && errno != 0) return failed(errno);
-        if (entry == nullptr) break;
-        std::string name = static_cast<const char*>(entry->d_name);
-        switch (kind_of_name(name)) {
-            case NameKind::action:
-                files.insert(std::move(name));
-                break;
-            case NameKind::passed_over:
-                others.emplace(std::move(name), is_folder(folder.get(), *entry));
-                break;
-            case NameKind::leftover:
-                break;
-        }
-    }
-    std::vector<PassedOver> told = tell_passed_over(path, others, files);
-    return Listing{{files.begin(), files.end()}, std::move(told)};
 }
 
 // A lease for reading is given only where nobody has the file open for writing (fcntl(2)). It is
@@ -164,15 +90,15 @@ class Loader {
             }
             snapshot_.bad.push_back(
                 {"", path,
-                 path + ": is not safe, no action of it is in force: " + folder.error().message,
+                 path + ": is not safe, so no action of it is loaded: " + folder.error().message,
                  BadFile::Until::changed});
             return {};
         }
         folders_.push_back(std::make_unique<UniqueFd>(std::move(folder).value()));
         const UniqueFd& open = *folders_.back();
-        POSTERN_TRY(const Listing listing, list_folder(open, path));
+        POSTERN_TRY(const FolderListing listing, list_folder(open, path));
         for (const std::string& name : listing.files) {
-            winners_[name] = {&open, file_in(path, name), {}};
+            winners_[name] = {&open, path_in(path, name), {}};
         }
         snapshot_.passed_over.insert(snapshot_.passed_over.end(), listing.passed_over.begin(),
                                      listing.passed_over.end());
@@ -201,8 +127,8 @@ class Loader {
         }
         if (!source.unsafe_folder.empty()) {
             return add_bad(name, source,
-                           shown + ": is off, since " + source.unsafe_folder +
-                               " could mask it and is not safe; correct that folder");
+                           shown + ": is disabled, because " + source.unsafe_folder +
+                               " could mask it and is not safe; correct that directory");
         }
         const Result<UniqueFd, OpenError> file =
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);

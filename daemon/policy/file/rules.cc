@@ -168,7 +168,7 @@ bool report_lists(Document& document, const Node& subject) {
                     '}';
             if (node->value->size() > most) break;
         }
-        document.report(*node, "must be one, not a list; give one subject for each: " +
+        document.report(*node, "takes one value, not a list; write one subject for each: " +
                                    (each.empty() ? "{\"" + std::string(key) + "\": ...}" : each));
     }
     return found;

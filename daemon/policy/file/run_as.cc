@@ -53,7 +53,7 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
         if (user && user->uid != options.owner) {
             document.report(*node, "uid " + std::to_string(user->uid) +
                                        " is another user than uid " + uid +
-                                       ", which this guard runs every job as; remove it");
+                                       ", which this daemon runs every job as; remove it");
         }
     }
     if (const auto node = document.member(root, "group")) {
@@ -61,14 +61,15 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
         if (group && *group != run_as.gid) {
             document.report(*node, "gid " + std::to_string(*group) + " is another group than gid " +
                                        std::to_string(run_as.gid) +
-                                       ", which this guard runs every job with; remove it");
+                                       ", which this daemon runs every job with; remove it");
         }
     }
     if (const auto node = document.member(root, "groups")) {
         if (read_groups(document, run_as.gid, {}) != run_as.groups) {
-            document.report(*node,
-                            "these are not the groups that this guard has and runs every job with; "
-                            "remove it");
+            document.report(
+                *node,
+                "these are not the groups that this daemon has and runs every job with; "
+                "remove it");
         }
     }
 

@@ -266,7 +266,7 @@ constexpr std::array<Instead, 16> instead = {{
     {"Environment", R"(is "environment" of the action; write it there)"},
     {"PassEnvironment", R"(has no effect that is wanted; declare the variables in "environment")"},
     {"UnsetEnvironment", R"(has no effect that is wanted; declare the variables in "environment")"},
-    {"SetLoginEnvironment", R"(is set by the guard; declare variables in "environment")"},
+    {"SetLoginEnvironment", R"(is set by the daemon; declare variables in "environment")"},
     {"WorkingDirectory", R"(is "workingDirectory" of the action; write it there)"},
     {"StandardInput", R"(is "stdin" of the action; write it there)"},
     {"StandardOutput", "goes into a file of the job; remove it"},

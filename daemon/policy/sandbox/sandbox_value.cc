@@ -170,7 +170,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
     for (const std::string& word : words) {
         const std::string within = '/' + word + '/';
         if (is_absolute(word) || within.find("/../") != std::string::npos) {
-            return no(word, "is not a path below systemd's own folder");
+            return no(word, "is not a path below systemd's own directory");
         }
         if (word.find(':') != std::string::npos) {
             return no(word, "asks for a link, which a job's unit can't have");

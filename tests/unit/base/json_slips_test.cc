@@ -76,36 +76,37 @@ TEST(JsonSlips, QuotationMarks) {
         {"{“a”: 1}", "1:2: “ is not a quotation mark in JSON; write \"a\""},
         {"{\"a\": `date`}", "1:7: ` is not a quotation mark in JSON; write \"date\""},
         {"{\"a\": \"echo \"hi\"\"}",
-         "1:13: a quotation mark inside a text is written \\\"; if this one ends the text, "
+         "1:13: a quotation mark inside a string is written \\\"; if this one ends the string, "
          "something is missing behind it"},
         {"{\"a\": [\"/bin/x, \"a\"]}",
-         "1:17: a quotation mark inside a text is written \\\"; if this one ends the text, "
+         "1:17: a quotation mark inside a string is written \\\"; if this one ends the string, "
          "something is missing behind it"},
         {"{\"a: 1}",
-         "1:2: this text has no closing quotation mark on its line; add it (a new line inside a "
-         "text is written \\n)"},
+         "1:2: this string has no closing quotation mark on its line; add it (a new line inside a "
+         "string is written \\n)"},
         {"{\n  \"a\": \"b,\n  \"c\": 1\n}",
-         "2:8: this text has no closing quotation mark on its line; add it (a new line inside a "
-         "text is written \\n)"},
+         "2:8: this string has no closing quotation mark on its line; add it (a new line inside a "
+         "string is written \\n)"},
         {"{\"a\": \"\"\"long\"\"\"}",
-         "1:7: JSON has no \"\"\"; write the text in one pair of double quotes, with \\n for each "
+         "1:7: JSON has no \"\"\"; write the string in one pair of double quotes, with \\n for "
+         "each "
          "new line"},
-        {"{\"a\": r\"x\"}", "1:7: a text begins with its quotation mark; remove r"},
-        {"{\"a\": \"x\" + \"y\"}", "1:11: texts can't be joined; write one text"},
+        {"{\"a\": r\"x\"}", "1:7: a string begins with its quotation mark; remove r"},
+        {"{\"a\": \"x\" + \"y\"}", "1:11: strings can't be joined; write one string"},
         {"{a: 1}", "1:2: keys are written in double quotes; write \"a\""},
         {"{\n  a-b: 1\n}", "2:3: keys are written in double quotes; write \"a-b\""},
-        {"{\"a\": nginx}", "1:7: texts are written in double quotes; write \"nginx\""},
+        {"{\"a\": nginx}", "1:7: strings are written in double quotes; write \"nginx\""},
         {"{\"a\": Restart the service, \"b\": 1}",
-         "1:7: texts are written in double quotes; write \"Restart the service\""},
+         "1:7: strings are written in double quotes; write \"Restart the service\""},
         {"{\"a\": /usr/bin/true}",
-         "1:7: texts are written in double quotes; write \"/usr/bin/true\""},
-        {"{\"a\": [$HOME]}", "1:8: texts are written in double quotes; write \"$HOME\""},
-        {"{\"a\": \"\\d+\"}", "1:8: a backslash inside a text is written \\\\; write \\\\d"},
+         "1:7: strings are written in double quotes; write \"/usr/bin/true\""},
+        {"{\"a\": [$HOME]}", "1:8: strings are written in double quotes; write \"$HOME\""},
+        {"{\"a\": \"\\d+\"}", "1:8: a backslash inside a string is written \\\\; write \\\\d"},
         {"{\"a\": \"it\\'s\"}", "1:10: JSON has no \\'; write ' without a backslash"},
         {"{\"a\": \"\\u12\"}", "1:8: \\u wants four hexadecimal digits; write \\u0041"},
         {"{\"a\": \"one \\\n two\"}",
-         "1:12: a text can't continue on the next line; write \\n, or put all in one line"},
-        {"{\"a\": \"\tx\"}", "1:8: a tab inside a text is written \\t; write that"},
+         "1:12: a string can't continue on the next line; write \\n, or put all in one line"},
+        {"{\"a\": \"\tx\"}", "1:8: a tab inside a string is written \\t; write that"},
     });
 }
 
@@ -118,20 +119,20 @@ TEST(JsonSlips, WordsAndNumbers) {
         {"{\"a\": None}", "1:7: None is not JSON; leave out what has no value"},
         {"{\"a\": 0660}",
          "1:7: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
-         "text"},
+         "string"},
         {"{\"a\": 007}",
-         "1:7: 007 begins with 0, which no number in JSON does; write 7, or \"007\" for a text"},
+         "1:7: 007 begins with 0, which no number in JSON does; write 7, or \"007\" for a string"},
         {"{\"a\": +5}", "1:7: a number has no + in JSON; write 5"},
         {"{\"a\": .5}", "1:7: a number begins with a digit in JSON; write 0.5"},
-        {"{\"a\": 30s}", "1:7: texts are written in double quotes; write \"30s\""},
-        {"{\"a\": 10MiB}", "1:7: texts are written in double quotes; write \"10MiB\""},
-        {"{\"a\": 0x1f}", "1:7: texts are written in double quotes; write \"0x1f\""},
+        {"{\"a\": 30s}", "1:7: strings are written in double quotes; write \"30s\""},
+        {"{\"a\": 10MiB}", "1:7: strings are written in double quotes; write \"10MiB\""},
+        {"{\"a\": 0x1f}", "1:7: strings are written in double quotes; write \"0x1f\""},
         {"{\"a\": 1_000}", "1:7: 1_000 is not a number in JSON; write 1000"},
-        {"{\"a\": NaN}", "1:7: texts are written in double quotes; write \"NaN\""},
-        {"{\"a\": (1)}", "1:7: texts are written in double quotes; write \"(1)\""},
+        {"{\"a\": NaN}", "1:7: strings are written in double quotes; write \"NaN\""},
+        {"{\"a\": (1)}", "1:7: strings are written in double quotes; write \"(1)\""},
         {"{\"a\": 5.}", "1:7: 5. is not a number in JSON; write 5"},
         {"{\"a\": 00}",
-         "1:7: 00 begins with 0, which no number in JSON does; write 0, or \"00\" for a text"},
+         "1:7: 00 begins with 0, which no number in JSON does; write 0, or \"00\" for a string"},
     });
 }
 
@@ -178,7 +179,7 @@ TEST(JsonSlips, CommentsBlanksAndOtherLanguages) {
         {"{\n  \"a\": 1, # one\n}", "2:11: comments begin with //, not with #; write //"},
         {"{\n  /* a\n  \"a\": 1\n}", "2:3: this comment has no end; write */ where it ends"},
         {"{\n\xC2\xA0 \"a\": 1\n}",
-         "2:1: U+00A0 is not a blank, but looks like one; write a plain blank"},
+         "2:1: U+00A0 is not a space, but looks like one; write an ordinary space"},
         {"---\nsummary: x\n", "1:1: this looks like YAML; write JSON: {\"KEY\": ..., ...}"},
         {"summary: x\nexec: [a]\n",
          "1:1: this looks like YAML; write JSON: {\"summary\": ..., ...}"},
@@ -194,7 +195,7 @@ TEST(JsonSlips, CommentsBlanksAndOtherLanguages) {
         {"{\n<<<<<<< HEAD\n\"a\": 1\n=======\n",
          "2:1: a merge conflict is not resolved here; resolve it"},
         {"", "1:1: it is empty; write {...}"},
-        {"\n// nothing\n", "1:1: there is nothing but blanks and comments; write {...}"},
+        {"\n// nothing\n", "1:1: there is nothing but white space and comments; write {...}"},
         {"\xEF\xBB\xBF{}", "1:1: a byte order mark (U+FEFF); save the file as UTF-8 without one"},
         {std::string("\xFF\xFE{\0}\0", 6), "1:1: the file is UTF-16; save it as UTF-8"},
         {std::string("{}\0", 3), "1:3: a NUL byte; remove it"},

@@ -189,8 +189,8 @@ const std::string after_dashes = " (a word that begins with - goes after --)";
 
 const std::vector<Wrong> wrongs = {
     // Verbs.
-    {{"--json"}, "a verb is missing"},
-    {{"--"}, "a verb is missing"},
+    {{"--json"}, "a verb is required"},
+    {{"--"}, "a verb is required"},
     {{"nonsense"}, "unknown verb \"nonsense\""},
     {{"lst"}, "unknown verb \"lst\"; did you mean list?"},
     {{"statsu", "--json"}, "unknown verb \"statsu\"; did you mean status?"},
@@ -223,8 +223,8 @@ const std::vector<Wrong> wrongs = {
     {{"list", "--sock"}, "list: unknown option \"--sock\"" + after_dashes, "list"},
     {{"list", "--u=x"}, "list: unknown option \"--u=x\"" + after_dashes, "list"},
     // Values.
-    {{"--socket"}, "--socket: PATH is missing"},
-    {{"list", "--socket"}, "list: --socket: PATH is missing", "list"},
+    {{"--socket"}, "--socket: PATH is required"},
+    {{"list", "--socket"}, "list: --socket: PATH is required", "list"},
     {{"--json=yes", "list"}, "--json takes no value", "list"},
     {{"list", "--json="}, "list: --json takes no value", "list"},
     {{"--socket", "/s", "list", "--socket=/t"},
@@ -247,8 +247,8 @@ const std::vector<Wrong> wrongs = {
     {{"call", "--lines", "--more"},
      "--lines takes whole calls from standard input, and nothing beside it",
      "call"},
-    {{"call", "--more"}, "call: METHOD is missing", "call"},
-    {{"jobs"}, "jobs: --all is missing: those of all users", "jobs"},
+    {{"call", "--more"}, "call: METHOD is required", "call"},
+    {{"jobs"}, "jobs: --all is required: the jobs of all users", "jobs"},
     {{"ping", "--", "--json"}, "ping: one word too many: \"--json\"", "ping"},
     {{"list", ""}, "list: one word too many: \"\"", "list"},
 };
@@ -283,7 +283,7 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
         const std::size_t least = name == "call" ? 1 : verb->least_words;
         if (least > 0) {
             const auto what = std::string(verb->synopsis.substr(0, verb->synopsis.find(' ')));
-            expect_misuse(line(least - 1), name + ": " + what + " is missing", name);
+            expect_misuse(line(least - 1), name + ": " + what + " is required", name);
         }
         EXPECT_TRUE(std::holds_alternative<Task>(parse(line(least))))
             << what_of(parse(line(least)));
@@ -376,12 +376,11 @@ TEST(CtlHelp, ShowsEveryOptionWhereItBelongs) {
             EXPECT_THAT(general_help(), HasSubstr(line));
         }
     }
-    EXPECT_THAT(general_help(),
-                HasSubstr("\n  --version      the version\n"
-                          "Of run, describe, check, whoami, ping:\n"
-                          "  --datagram     one packet each way instead of a connection, at the "
-                          "socket for packets:\n"
-                          "                 --socket PATH, else "));
+    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\n"
+                                          "Of run, describe, check, whoami, ping:\n"
+                                          "  --datagram     one datagram each way instead of a "
+                                          "connection, at the datagram socket:\n"
+                                          "                 --socket PATH, else "));
     EXPECT_THAT(general_help(), HasSubstr("\n  -h, --help     this text, "));
 }
 

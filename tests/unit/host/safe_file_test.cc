@@ -158,7 +158,7 @@ TEST_F(SafeFile, AFileByItsNameInAFolder) {
     for (const char* name : {"null", "to-null"}) EXPECT_FALSE(open(name).value());
     EXPECT_EQ(open("none").error().kind, Kind::missing);
     EXPECT_EQ(open("dangling").error().kind, Kind::failed);
-    EXPECT_EQ(open("folder").error().problem, "is a folder; a regular file is needed");
+    EXPECT_EQ(open("folder").error().problem, "is a directory; a regular file is needed");
 }
 
 // Following a link checks everything on the way that it really takes.
@@ -281,8 +281,8 @@ TEST_F(SafeFile, SpecialFiles) {
               "T/fifo is not a regular file; put a regular file there");
     EXPECT_EQ(last_kind_, Kind::unsafe);
     folder_.make_folder("folder");
-    EXPECT_EQ(read_error(folder_ / "folder"), "T/folder is a folder; a regular file is needed");
-    EXPECT_EQ(read_error("/"), "/ is a folder; a regular file is needed");
+    EXPECT_EQ(read_error(folder_ / "folder"), "T/folder is a directory; a regular file is needed");
+    EXPECT_EQ(read_error("/"), "/ is a directory; a regular file is needed");
     EXPECT_EQ(execute_error("/dev/null"),
               "/dev/null is not a regular file; put a regular file there");
 }

@@ -126,8 +126,8 @@ TEST_F(SafeProgram, AnInterpreterIsJudgedLikeTheProgram) {
               "T/a is started by sh, as its first line says: sh is not absolute; write the path "
               "from / on");
     EXPECT_EQ(error_of(script("a", "#!" + folder_.make_folder("bin") + "\n")),
-              "T/a is started by T/bin, as its first line says: T/bin is a folder; a regular file "
-              "is needed");
+              "T/a is started by T/bin, as its first line says: T/bin is a directory; a regular "
+              "file is needed");
     if (geteuid() != 0) return;
     folder_.write("foreign", "x", 0755);
     ASSERT_EQ(chown((folder_ / "foreign").c_str(), 1234, 0), 0);

@@ -125,6 +125,10 @@ TEST(CtlAction, ExampleGivesWhatMustBeGiven) {
               "none");
     EXPECT_EQ(example(json::array({argument("l", "list", {{"minItems", 0}})})),
               "posternctl run a.b l=L");
+    // What would be shown as something else.
+    EXPECT_EQ(example(json::array({argument("s", "string", {{"values", {"a\nb", "c d"}}})})),
+              "posternctl run a.b 's=c d'");
+    EXPECT_EQ(example(json::array({argument("s", "string", {{"values", {"a\nb"}}})})), "none");
 }
 
 TEST(CtlAction, TextIsPrintableWhateverTheDaemonSends) {

@@ -96,10 +96,9 @@ TEST(CtlConnectError, ASystemSocketThatNobodyServes) {
     f.error = ECONNREFUSED;
     f.where = ConnectFailure::Where::socket;
     f.system_socket = true;
-    EXPECT_EQ(
-        line(f),
-        "/run/postern/postern.sock: nobody listens there: the daemon that made this socket is "
-        "gone; systemctl restart posternd.socket");
+    EXPECT_EQ(line(f),
+              "/run/postern/postern.sock: nobody listens there: the daemon that made this socket "
+              "has exited; systemctl restart posternd.socket");
 }
 
 TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
@@ -111,7 +110,7 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
     f.datagram = true;
     EXPECT_EQ(line(f),
               "/run/postern/postern.dgram: nobody listens there: the daemon that made this socket "
-              "is gone; systemctl restart posternd-datagram.socket posternd.service");
+              "has exited; systemctl restart posternd-datagram.socket posternd.service");
 }
 
 // A listening socket whose queue is full, at a path of its own.

@@ -76,7 +76,7 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAnAnswer) {
     EXPECT_EQ(none.error().message,
               path_ +
                   ": no answer within 1 s: the daemon is gone, has too much to "
-                  "do, or does not see the same folder " +
+                  "do, or does not see the same directory " +
                   box_);
     EXPECT_EQ(none.error().code, exit_code::broken);
     EXPECT_TRUE(none.error().sent);
@@ -88,7 +88,7 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAPlaceInTheQueue) {
     const auto none = ask_by_datagram(path_, "call", {.send = 1s, .answer = 20s}, -1);
     ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
-              path_ + ": the daemon takes no packets: its queue stayed full for 1 s");
+              path_ + ": the daemon takes no datagrams: its queue stayed full for 1 s");
     EXPECT_EQ(none.error().code, exit_code::limit);
     EXPECT_FALSE(none.error().sent);
     const auto unsent = send_datagram(path_, "call", 1s);
@@ -107,7 +107,7 @@ TEST_F(CtlDatagram, SaysThatTheDaemonDiedWhileItWaitedForAPlaceInTheQueue) {
     death.join();
     ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
-              path_ + ": nobody listens there: the daemon that made this socket is gone");
+              path_ + ": nobody listens there: the daemon that made this socket has exited");
     EXPECT_EQ(none.error().code, exit_code::broken);
 }
 
@@ -120,7 +120,7 @@ TEST_F(CtlDatagram, TakesNoAnswerThatIsLongerThanAny) {
     daemon.join();
     ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
-              path_ + ": an answer of 262145 bytes; that is no Postern daemon");
+              path_ + ": an answer of 262145 bytes; that is not a Postern daemon");
 }
 
 TEST_F(CtlDatagram, AnInterruptEndsItAndIsNoMessage) {

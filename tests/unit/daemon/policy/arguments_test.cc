@@ -106,6 +106,20 @@ TEST(Arguments, ListsFillAsManyElementsAsTheyHave) {
               "ports: element 1: 10 is more than 9; give one from 0 to 9");
 }
 
+// Whatever stands in the file: a message is one line for each argument.
+TEST(Arguments, RulesAreShownPrintable) {
+    const Action action =
+        action_with(R"("{p}")",
+                    R"("v": {"type": "string", "multiline": true, "enum": ["a\nb", "c"]},
+           "p": {"type": "string", "pattern": "[\n\u202e]", "maxLength": 1})",
+                    R"("stdin": "{v}")");
+    EXPECT_EQ(error_of(action, {{"v", std::string("x")}, {"p", std::string("y")}}),
+              "v: \"x\" is not one of a\\u000ab, c\n"
+              "p: \"y\" does not match [\\u000a\\u202e]");
+    EXPECT_EQ(error_of(action, {{"v", std::string("c")}, {"p", std::string("yy")}}),
+              "p: \"yy\" is 2 bytes long, at most 1 is allowed");
+}
+
 TEST(Arguments, DefaultsAndWhatIsLeftOut) {
     const Action action = action_with(
         R"("{a}", "--b={b}", "{a}-{b}", "{c}")",

@@ -30,7 +30,8 @@ TEST(ActionErrors, NoJson) {
         {"{}\n{}",
          "/f.json:2:1: a second object begins here; one file holds one, so move it to a file of "
          "its own"},
-        {"// caf\u00e9 \xff", "/f.json:1:1: there is nothing but blanks and comments; write {...}"},
+        {"// caf\u00e9 \xff",
+         "/f.json:1:1: there is nothing but white space and comments; write {...}"},
         {"[]", "/f.json:1:1: must be an object, not a list; write {...}"},
         {"5", "/f.json:1:1: must be an object, not an integer; write {...}"},
     });
@@ -52,9 +53,9 @@ TEST(ActionErrors, Keys) {
         {with("\"deny\": [],\n\"deny\": []"),
          "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
         {with("\"sandbox\": {}"),
-         "/f.json:2:1: sandbox: needs systemd, and this guard starts its jobs itself; remove it, "
+         "/f.json:2:1: sandbox: needs systemd, and this daemon starts its jobs itself; remove it, "
          "or "
-         "start the guard as a service of systemd"},
+         "start the daemon as a service of systemd"},
         {with("\"$schema\": 1"),
          "/f.json:2:12: $schema: must be a string, not an integer; write \"1\""},
         {with("\"timeout\": 9007199254740993"),
@@ -97,7 +98,7 @@ TEST(ActionErrors, Texts) {
         {with(R"("description": "\u202e")"),
          "/f.json:2:16: description: contains U+202E; remove it"},
         {with(R"("description": null)"),
-         "/f.json:2:16: description: must be a string, not null; write a text in double quotes"},
+         "/f.json:2:16: description: must be a string, not null; write a string in double quotes"},
     });
 }
 
@@ -125,7 +126,7 @@ TEST(ActionErrors, Exec) {
          "correct "
          "the path"},
         {with_exec("[\"/usr/bin\"]"),
-         "/f.json:2:2: exec[0]: /usr/bin is a folder; a regular file is needed"},
+         "/f.json:2:2: exec[0]: /usr/bin is a directory; a regular file is needed"},
         {with_exec("[\"/dev/null\"]"),
          "/f.json:2:2: exec[0]: /dev/null is not a regular file; put a regular file there"},
         {with_exec("[\"/etc/passwd\"]"),
@@ -248,10 +249,10 @@ TEST(ActionErrors, TheRest) {
          "and \"_\", "
          "not a digit first"},
         {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
-         "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the guard; use "
+         "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the daemon; use "
          "another name"},
         {with("\"sudoCompatible\": true, \"environment\": {\"SUDO_USER\": \"x\"}"),
-         "/f.json:2:41: environment.SUDO_USER: SUDO_ variables are set by the guard because of "
+         "/f.json:2:41: environment.SUDO_USER: SUDO_ variables are set by the daemon because of "
          "\"sudoCompatible\": true; remove one of them"},
         {with("\"sudoCompatible\": \"yes\""),
          "/f.json:2:19: sudoCompatible: must be a boolean, not a string; write true without "

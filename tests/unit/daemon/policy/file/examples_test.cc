@@ -50,7 +50,7 @@ using Texts = std::vector<std::string>;
 TEST_P(Examples, AreAllThere) {
     std::string names;
     for (const auto& [name, action] : snapshot_.actions) names += name + ' ';
-    EXPECT_EQ(names, "disk-usage forbidden hello resize slow ");
+    EXPECT_EQ(names, "disk-usage forbidden hello resize slow who-asked ");
 }
 
 TEST_P(Examples, Hello) {
@@ -75,6 +75,11 @@ TEST_P(Examples, ForbiddenIsDeniedToEveryone) {
 TEST_P(Examples, Slow) {
     EXPECT_EQ(argv("slow", {}).size(), 3U);
     EXPECT_TRUE(snapshot_.actions.at("slow").description.kill_on_disconnect);
+}
+
+TEST_P(Examples, WhoAsked) {
+    EXPECT_EQ(argv("who-asked", {}).size(), 3U);
+    EXPECT_TRUE(snapshot_.actions.at("who-asked").sudo_compatible);
 }
 
 TEST_P(Examples, Resize) {

@@ -203,9 +203,10 @@ TEST_F(Layouts, ALinkToWhatIsNoFile) {
     EXPECT_EQ(said_of_link("/dev/zero"),
               begin + "/dev/zero is not a regular file; put a regular file there");
     root_.make_folder("folder");
-    EXPECT_EQ(said_of_link("../folder"), begin + "T/folder is a folder; a regular file is needed");
-    EXPECT_EQ(said_of_link("/"), begin + "/ is a folder; a regular file is needed");
-    EXPECT_EQ(said_of_link("."), begin + "T/actions is a folder; a regular file is needed");
+    EXPECT_EQ(said_of_link("../folder"),
+              begin + "T/folder is a directory; a regular file is needed");
+    EXPECT_EQ(said_of_link("/"), begin + "/ is a directory; a regular file is needed");
+    EXPECT_EQ(said_of_link("."), begin + "T/actions is a directory; a regular file is needed");
     EXPECT_EQ(said_of_link("../none"), begin +
                                            "T/none does not exist; create it, or run: "
                                            "rm T/actions/a.json");

@@ -184,7 +184,7 @@ TEST_F(Loader, UnsafeFilesAreOff) {
     EXPECT_EQ(bad(snapshot),
               writable("empty") +
                   "fifo> T/local/fifo.json: is not a regular file; put a regular file there\n"
-                  "folder> T/local/folder.json: is a folder; a regular file is needed\n"
+                  "folder> T/local/folder.json: is a directory; a regular file is needed\n"
                   "long> T/local/long.json: is longer than 65536 bytes; make it shorter\n" +
                   writable("writable").substr(0, writable("writable").size() - 1));
 }
@@ -212,12 +212,12 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
     EXPECT_EQ(in_force(snapshot), "");
     EXPECT_EQ(
         bad(snapshot),
-        "> T/local: is not safe, no action of it is in force: T/local can be written by others "
+        "> T/local: is not safe, so no action of it is loaded: T/local can be written by others "
         "than its owner (owned by uid " +
             me +
             ", mode 0777); run: chmod go-w T/local\n"
-            "a> T/vendor/a.json: is off, since T/local could mask it and is not safe; correct "
-            "that folder");
+            "a> T/vendor/a.json: is disabled, because T/local could mask it and is not safe; "
+            "correct that directory");
 
     // The other way round nothing can be masked.
     ASSERT_EQ(chmod(local_.c_str(), 0755), 0);

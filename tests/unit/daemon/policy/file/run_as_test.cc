@@ -270,15 +270,15 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
     EXPECT_EQ(
         parse_run_as(R"("user": 1000, "group": "1000", "groups": [27])", user_options()).error, "");
     EXPECT_EQ(parse_run_as(R"("user": "root")", user_options()).error,
-              "/f.json:2:9: user: uid 0 is another user than uid 1000, which this guard runs every "
-              "job as; remove it");
+              "/f.json:2:9: user: uid 0 is another user than uid 1000, which this daemon runs "
+              "every job as; remove it");
     EXPECT_EQ(parse_run_as(R"("group": 27)", user_options()).error,
-              "/f.json:2:10: group: gid 27 is another group than gid 1000, which this guard runs "
+              "/f.json:2:10: group: gid 27 is another group than gid 1000, which this daemon runs "
               "every job with; remove it");
     for (const char* groups : {"[]", "[27, 28]", "[1000]", "[0]"}) {
         EXPECT_EQ(
             parse_run_as("\"groups\": " + std::string(groups), user_options()).error,
-            "/f.json:2:11: groups: these are not the groups that this guard has and runs every "
+            "/f.json:2:11: groups: these are not the groups that this daemon has and runs every "
             "job with; remove it");
     }
 }

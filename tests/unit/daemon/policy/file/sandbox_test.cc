@@ -174,7 +174,7 @@ TEST(Sandbox, WhatIsRefused) {
         {R"("ReadOnlyPaths": "etc")", "\"etc\" is not absolute"},
         {R"("ReadOnlyPaths": "/a 'b")", "quotation mark without its second one"},
         {R"("ReadOnlyPaths": "/%h/x")", "specifiers like %h are not expanded here"},
-        {R"("StateDirectory": "../x")", "is not a path below systemd's own folder"},
+        {R"("StateDirectory": "../x")", "is not a path below systemd's own directory"},
         {R"("MemoryMax": "64Q")", "\"64Q\" is not a size; write for example 64M, 50% or infinity"},
         {R"("MemoryMax": "101%")", "is not a size"},
         {R"("MemoryMax": null)", "must be a text, a whole number or a boolean, not null"},

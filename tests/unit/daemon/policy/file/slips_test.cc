@@ -42,7 +42,7 @@ TEST(Slips, Text) {
         {"{\n  \"description\": None\n}",
          "/f.json:2:18: None is not JSON; leave out what has no value"},
         {"{\n  \"timeout\": 30s\n}",
-         "/f.json:2:14: texts are written in double quotes; write \"30s\""},
+         "/f.json:2:14: strings are written in double quotes; write \"30s\""},
         {"{\n  \"summary\": \"s\"\n",
          "/f.json:2:17: the file ends before the \"{\" of line 1 is closed; add \"}\" here"},
         {"{\"summary\": \"s\"}\n{\"summary\": \"t\"}\n",
@@ -187,13 +187,13 @@ TEST(Slips, Commands) {
 TEST(Slips, Subjects) {
     expect_errors({
         {allow("[{\"group\": [\"bin\", \"daemon\"]}]"),
-         "/f.json:2:23: allow[0].group: must be one, not a list; give one subject for each: "
+         "/f.json:2:23: allow[0].group: takes one value, not a list; write one subject for each: "
          "{\"group\": \"bin\"}, {\"group\": \"daemon\"}"},
         {allow("[{\"user\": [\"root\"]}]"),
-         "/f.json:2:22: allow[0].user: must be one, not a list; give one subject for each: "
+         "/f.json:2:22: allow[0].user: takes one value, not a list; write one subject for each: "
          "{\"user\": \"root\"}"},
         {allow("[{\"user\": []}]"),
-         "/f.json:2:22: allow[0].user: must be one, not a list; give one subject for each: "
+         "/f.json:2:22: allow[0].user: takes one value, not a list; write one subject for each: "
          "{\"user\": ...}"},
         {allow("\"root\""),
          "/f.json:2:12: allow: must be a list, not a string; write [{\"user\": \"root\"} or "
