@@ -1,5 +1,6 @@
 """posternctl and sockets that it can't reach: the exact line and exit code of each."""
 
+import json
 import os
 import pathlib
 import socket
@@ -266,7 +267,7 @@ def test_a_daemon_that_does_not_answer_is_waited_for_and_that_is_said_once(folde
                             "answer\n")
             served, _ = listener.accept()
             with served:
-                served.recv(4096)
-                served.sendall(b'{"parameters":{"pong":"x"}}\0')
+                call = json.loads(served.recv(4096).rstrip(b"\0"))
+                served.sendall(b'{"parameters":{"pong":"%s"}}\0' % call["parameters"]["ping"].encode())
                 out, rest = waiting.communicate(timeout=60)
-    assert (rest, "waiting" in out) == ("", False)
+    assert (rest, "waiting" in out, waiting.returncode) == ("", False, 0)
