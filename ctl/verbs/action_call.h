@@ -22,8 +22,8 @@ struct ActionCall {
     // answered, and what the administrator finds in the audit, is then the daemon's own reason.
     std::optional<ActionDescription> description;
     bool looked_up = false;  // the daemon was asked for it
-    // Describe was denied, and so would be the call; or a limit turned the connection away. The call
-    // is not to be made.
+    // Describe was denied, and so would be the call; or a limit turned the connection away. The
+    // call is not to be made.
     std::optional<protocol::Reply> refusal;
     ActionInput input;
 };

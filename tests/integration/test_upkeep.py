@@ -313,6 +313,11 @@ def test_a_state_directory_that_went_is_made_again(start, how, runtime):
     guard = start(runtime=runtime)
     assert run_hello(guard) == HI
     key = (guard.state_folder / "groups.key").read_bytes()
+    # Nothing is written there any more, which a removal would meet.
+    [job] = os.listdir(guard.state_folder / "jobs")
+    on_disk = guard.state_folder / "jobs" / job / "record.json"
+    wait_until(lambda: on_disk.exists() and json.loads(on_disk.read_text())["state"] == "ended",
+               what="its record is on the disk")
     how(guard.state_folder)
     assert run_hello(guard) == HI
     assert (f"state directory {guard.state_folder} was removed, renamed or replaced: made again; what "
