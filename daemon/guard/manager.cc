@@ -409,7 +409,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     }
     if (!worked && read.error != unreadable_) {
         spdlog::error(
-            "{}; what was in force stays in force, but for what is seen to have changed since",
+            "{}; what was loaded stays loaded, but for what is seen to have changed since",
             read.error);
     }
     unreadable_ = read.error;

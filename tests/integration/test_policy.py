@@ -224,4 +224,4 @@ def test_a_set_that_can_not_be_read_leaves_the_old_one(start_guard):
     guard.reload()
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["own"]
-    assert "what was in force stays in force" in guard.stderr()
+    assert "what was loaded stays loaded" in guard.stderr()
