@@ -148,7 +148,7 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
             gone = true;
             snapshot.bad.push_back({"", shown,
                                     shown +
-                                        ": does not exist any more, no action of it is in force; "
+                                        ": does not exist any more, no action of it is loaded; "
                                         "make it again, or restart the daemon if it is to be gone",
                                     BadFile::Until::changed});
         }
@@ -157,7 +157,7 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
     if (gone || !had_actions_ || !snapshot.actions.empty() || !snapshot.bad.empty()) return;
     snapshot.bad.push_back(
         {"", printable(options_.folders.back()),
-         "no action is in force any more: there is no action file in " + all + "; put one there",
+         "no action is loaded any more: there is no action file in " + all + "; put one there",
          BadFile::Until::changed});
 }
 

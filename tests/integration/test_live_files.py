@@ -318,7 +318,7 @@ def test_a_directory_that_is_gone_revokes_and_is_named(administered):
         assert client.may("own")
         guard.actions_folder.rename(guard.folder / "away")
         assert not client.may("own")
-        said = (f"{guard.actions_folder}: does not exist any more, no action of it is in force; make it "
+        said = (f"{guard.actions_folder}: does not exist any more, no action of it is loaded; make it "
                 "again, or restart the daemon if it is to be gone")
         done = ctl("reload")
         assert (done.returncode, done.stderr) == (1, f"posternctl: not in force: {said}\n")
@@ -334,7 +334,7 @@ def test_what_leaves_no_action_is_said(administered):
     guard.remove_action("own")
     done = ctl("reload")
     assert (done.returncode, done.stderr) == (
-        1, "posternctl: not in force: no action is in force any more: there is no action file in "
+        1, "posternctl: not in force: no action is loaded any more: there is no action file in "
            f"{guard.actions_folder}; put one there\n")
 
 

@@ -63,7 +63,7 @@ def test_a_folder_that_others_can_write_takes_all_its_files_out_of_force(start_g
         spoil(bad)
         guard.reload()
         assert client.granted() == []
-    assert (f"not in force: {guard.actions_folder}: is not safe, no action of it is in force: {bad} "
+    assert (f"not in force: {guard.actions_folder}: is not safe, no action of it is loaded: {bad} "
             f"{problem.format(path=bad)}\n") in guard.stderr()
 
 

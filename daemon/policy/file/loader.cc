@@ -164,7 +164,7 @@ class Loader {
             }
             snapshot_.bad.push_back(
                 {"", path,
-                 path + ": is not safe, no action of it is in force: " + folder.error().message,
+                 path + ": is not safe, no action of it is loaded: " + folder.error().message,
                  BadFile::Until::changed});
             return {};
         }

@@ -296,7 +296,7 @@ TEST_F(PolicyStoreTest, ADirectoryThatIsGoneRevokesAndIsNamed) {
     start();
     std::filesystem::remove_all(local_);
     EXPECT_EQ(decided("two"), "one=s");
-    EXPECT_THAT(bad(), ElementsAre("T/local: does not exist any more, no action of it is in force; "
+    EXPECT_THAT(bad(), ElementsAre("T/local: does not exist any more, no action of it is loaded; "
                                    "make it again, or restart the daemon if it is to be gone"));
     store_->load();
     wait_for(reads_.size() + 1);
@@ -311,7 +311,7 @@ TEST_F(PolicyStoreTest, WhatLeavesNoActionIsSaid) {
     start();
     std::filesystem::remove(local_ + "/one.json");
     EXPECT_EQ(decided("one"), "");
-    EXPECT_THAT(bad(), ElementsAre("no action is in force any more: there is no action file in "
+    EXPECT_THAT(bad(), ElementsAre("no action is loaded any more: there is no action file in "
                                    "T/vendor or T/local; put one there"));
 }
 

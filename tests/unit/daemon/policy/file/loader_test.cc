@@ -212,7 +212,7 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
     EXPECT_EQ(in_force(snapshot), "");
     EXPECT_EQ(
         bad(snapshot),
-        "> T/local: is not safe, no action of it is in force: T/local can be written by others "
+        "> T/local: is not safe, no action of it is loaded: T/local can be written by others "
         "than its owner (owned by uid " +
             me +
             ", mode 0777); run: chmod go-w T/local\n"
