@@ -149,7 +149,7 @@ FLOODS = [
 
 # Modes of tests/integration/hostile_session in the place of ALICE's session; hold() is the flood.
 TAKEN_OVER = [
-    ("many-values", "taken over: packets of 120 KB, 120,000 values"),
+    ("many-values", "taken over: packets of 120 KB, 60,000 values"),
     ("heavy", "taken over: packets of 64 KB, 4,000 values"),
 ]
 

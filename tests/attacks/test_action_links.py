@@ -47,8 +47,9 @@ def said_of(guard, target):
     """What is said of an action whose file is a link to `target`, and is not in force."""
     link = guard.actions_folder / "led.json"
     link.unlink(missing_ok=True)
-    link.symlink_to(target)
+    guard.reload()  # so that it is not what was said before
     before = len(guard.stderr())
+    link.symlink_to(target)
     guard.reload()
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["good"]

@@ -17,7 +17,7 @@ import pytest
 import harness
 from actions import EVERYONE, script
 from identity import ALICE, BOB
-from processes import connections, sessions, stopped
+from processes import connections, sessions, stopped, traced
 from sent_descriptors import OLDER, kernel_refuses, lingering_tcp
 from wire import message
 
@@ -215,14 +215,13 @@ def test_a_client_that_does_not_read_what_comes_before(start_guard):
     serve(guard, BOB)
 
 
-def test_where_the_descriptors_cant_be_sent_the_job_is_ended_and_its_caller_told(start_guard, folder):
+def test_where_the_descriptors_cant_be_sent_the_job_is_ended_and_its_caller_told(start_guard):
     """The kernel takes no more in flight (ETOOMANYREFS): at each message that the guard sends with any."""
     told = 0
     for nth in range(1, 9):
-        guard = start_guard(ACTIONS, under=["strace", "-D", "-qq", "-e", "trace=sendmsg", "-e",
-                                            f"inject=sendmsg:error=ETOOMANYREFS:when={nth}",
-                                            "-o", str(folder / f"trace{nth}")])
-        with contextlib.suppress(EOFError, ConnectionError), guard.connect(as_=ALICE) as client:
+        guard = start_guard(ACTIONS)
+        with (traced(guard.pid, "-e", "trace=sendmsg", "-e", f"inject=sendmsg:error=ETOOMANYREFS:when={nth}"),
+              contextlib.suppress(EOFError, ConnectionError), guard.connect(as_=ALICE) as client):
             client.send(direct_call("copy"))
             data, taken, _, _ = socket.recv_fds(client.socket, 65536, 8)
             for descriptor in taken:

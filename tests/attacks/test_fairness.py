@@ -59,7 +59,7 @@ def test_others_are_served_beside_a_flood(start_guard, name, who, flood):
 def test_others_are_served_beside_a_session_that_is_taken_over(start_guard, folder):
     """Its packets are the dearest that are still valid, and it sends them without end."""
     with taken_over.programs(folder / "bin", ALICE.uid, "heavy"):
-        guard = start_guard(floods.ACTIONS)
+        guard = taken_over.end_tried(start_guard(floods.ACTIONS))
         with floods.flooding(guard.socket_path, floods.identities(1), floods.hold):
             wait_for_flood(guard, 1)
             assert_serves_bob(guard)

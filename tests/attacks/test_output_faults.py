@@ -6,14 +6,13 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 
 import pytest
 
 import harness
 from counted import Client, keeper_pid, numbered, python
 from jobs import record
-from processes import sessions, stopped
+from processes import sessions, stopped, traced
 
 pytestmark = pytest.mark.needs_root
 
@@ -66,24 +65,6 @@ def check_kept(guard, job, size):
 def ended(guard, job):
     harness.wait_until(lambda: record(guard, job)["state"] == "ended", what="the job has ended")
     assert record(guard, job)["result"]["status"] == 7
-
-
-@contextlib.contextmanager
-def traced(pid, *options):
-    """The process, all its threads, under strace, from now on; ordinals count in each thread."""
-    with subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", "/dev/null", *options],
-                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as strace:
-        def attached():
-            with contextlib.suppress(OSError):
-                return all("TracerPid:\t0\n" not in (task / "status").read_text()
-                           for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
-            return True  # it was killed already
-        harness.wait_until(attached, what="strace has it")
-        try:
-            yield strace
-        finally:
-            if strace.poll() is None:
-                strace.kill()  # what it traced goes on
 
 
 def is_alive(pid):

@@ -67,7 +67,7 @@ def test_two_at_once_have_their_own(start_guard):
 def test_a_session_that_was_taken_over_gets_nothing_of_another_s(folder, start_guard):
     place = folder / "bin"
     with taken_over.programs(place, ALICE.uid, "others-output"):
-        guard = start_guard(ACTIONS)
+        guard = taken_over.end_tried(start_guard(ACTIONS))
         reads = threading.Event()
         with Client(guard, "run", "yours", as_=BOB,
                     slow=lambda size: size < 500_000 or reads.wait()) as yours:

@@ -27,6 +27,9 @@ def started(guard, identity):
 
 def outstanding(guard, stack, count, **parameters):
     """So many calls of ALICE that are not answered, each on a connection of its own."""
+    # Calls that come before the action files are at rest wait for that, and no more of them than jobs.
+    with guard.connect(as_=BOB) as bob:
+        assert bob.call("Check", {"action": "hello"}) == {"parameters": {}}
     clients = [stack.enter_context(guard.connect(as_=ALICE)) for _ in range(count)]
     for client in clients:
         client.send_call("Run", {"action": "hello", **parameters})

@@ -17,6 +17,7 @@ no step at all, and to a sender without an address nothing is sent.
 
 import json
 import os
+import pathlib
 import socket
 import threading
 
@@ -82,6 +83,7 @@ class FakeDaemon:
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
+        pathlib.Path(self.path).unlink(missing_ok=True)
 
     def _start(self, target, *args):
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -158,6 +160,7 @@ class FakeDatagramDaemon:
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         self._socket.close()
+        pathlib.Path(self.path).unlink(missing_ok=True)
 
     def _serve(self):
         while True:

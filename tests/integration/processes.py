@@ -5,6 +5,9 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
+
+import harness
 
 # Flags of a listening socket in /proc/net/unix (__SO_ACCEPTCON).
 LISTENS = "00010000"
@@ -42,6 +45,24 @@ def stopped(*pids):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def traced(pid, *options):
+    """The process, all its threads, under strace, from now on; ordinals count in each thread."""
+    with subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", "/dev/null", *options],
+                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as strace:
+        def attached():
+            with contextlib.suppress(OSError):
+                return all("TracerPid:\t0\n" not in (task / "status").read_text()
+                           for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+            return True  # it was killed already
+        harness.wait_until(attached, what="strace has it")
+        try:
+            yield strace
+        finally:
+            if strace.poll() is None:
+                strace.kill()  # what it traced goes on
 
 
 def _stat(pid):

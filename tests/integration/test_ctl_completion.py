@@ -78,7 +78,7 @@ def test_a_name_is_never_run(folder):
     with FakeDaemon(folder, {"List": [reply({"actions": [evil, {"name": "a", "summary": "`id`"}]})]}
                     ) as daemon:
         assert complete("--socket", daemon.path, "run", "", cwd=folder) == ["a"]
-    assert os.listdir(folder) == ["fake.sock"]
+    assert os.listdir(folder) == []
 
 
 def test_a_program_of_that_name_in_the_directory_is_never_run(folder):
@@ -89,4 +89,4 @@ def test_a_program_of_that_name_in_the_directory_is_never_run(folder):
         for begins in ("./posternctl", str(evil)):
             assert complete("--socket", daemon.path, "run", "", cwd=folder, begins=begins) == [
                 "web.restart", "web.stop"]
-    assert sorted(os.listdir(folder)) == ["fake.sock", "posternctl"]
+    assert os.listdir(folder) == ["posternctl"]

@@ -269,4 +269,4 @@ def test_a_daemon_that_does_not_answer_is_waited_for_and_that_is_said_once(folde
                 sent = json.loads(served.recv(4096).rstrip(b"\0"))["parameters"]["ping"]
                 served.sendall(json.dumps({"parameters": {"pong": sent}}).encode() + b"\0")
                 out, rest = waiting.communicate(timeout=60)
-    assert (rest, "waiting" in out) == ("", False)
+    assert (rest, "waiting" in out, waiting.returncode) == ("", False, 0)

@@ -321,11 +321,9 @@ def test_a_job_that_never_began_is_started_again(folder):
     script = {"Describe": [described()], "Run": [lambda call: next(runs)]}
     with FakeDaemon(folder, script) as daemon:
         assert outcome(ctl(daemon, "run", "web.restart")) == (4, "", "")
-    (folder / "fake.sock").unlink()
     with FakeDaemon(folder, run_script(unavailable)) as daemon:
         assert outcome(ctl(daemon, "run", "web.restart")) == (123, "", "posternctl: not now\n")
         assert daemon.connections == 1
-    (folder / "fake.sock").unlink()
     runs = iter([[CLOSE], *[[unavailable]] * 9])
     with FakeDaemon(folder, script) as daemon:
         script["Run"] = [lambda call: next(runs)]

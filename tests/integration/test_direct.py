@@ -399,7 +399,6 @@ def test_posternctl_takes_ends_of_pipes_alone(folder):
             done = fake_run(folder, fields, sent)
             assert (done.returncode, done.stdout) == (125, b""), fields
             assert b"the daemon's answer can't be understood: " in done.stderr
-            (folder / "fake.sock").unlink()
         done = fake_run(folder, {"stdoutNotKept": True}, [])
         assert (done.returncode, done.stdout) == (125, b"")
         assert done.stderr == (f"posternctl: web.restart: the direct input or output of job {JOB} was lost "

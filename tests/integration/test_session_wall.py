@@ -34,6 +34,8 @@ def hostile(folder, programs, start_guard):
             place = folder / "bin"
             stack.enter_context(taken_over.programs(place, ALICE.uid, mode))
             guard = start_guard({"hello": HELLO, "sleep": SLEEP, "root-only": ROOT_ONLY}, **kwargs)
+            if not mode.startswith("tried-"):
+                taken_over.end_tried(guard)
             guard.answers = place / "answers"
             return guard
 
@@ -74,6 +76,21 @@ def test_a_session_that_breaks_the_rules_ends_alone(hostile, mode, reason):
     guard = hostile(mode)
     with guard.connect(as_=ALICE) as client:
         assert client.read_to_end() == b""
+    assert_only_that_session_ended(guard, reason)
+
+
+@pytest.mark.parametrize("mode, reason", [
+    ("ready-twice", "it said twice that it is ready"),
+    ("wrong-length", "it sent no valid message: wrong length"),
+    ("call-before-acknowledgement", "it used a connection before acknowledging it"),
+])
+def test_the_session_that_was_tried_is_trusted_no_more_than_others(hostile, mode, reason):
+    """It was ready before there was a caller, and is the first one's."""
+    guard = hostile(f"tried-{mode}")
+    [tried] = sessions(guard)
+    with guard.connect(as_=ALICE) as client:
+        assert client.read_to_end() == b""
+    harness.wait_until(lambda: tried not in sessions(guard), what="it ends")
     assert_only_that_session_ended(guard, reason)
 
 

@@ -209,8 +209,10 @@ def test_after_kill_9_the_next_start_takes_the_socket_over(start_guard):
 
 def test_a_socket_that_is_no_longer_its_own_is_not_removed(start_guard):
     guard = start_guard({"hello": HELLO})
-    guard.socket_path.unlink()
-    guard.socket_path.write_text("another's")
+    # In its place at once: where there is none, the guard binds another.
+    other = guard.folder / "another"
+    other.write_text("another's")
+    other.rename(guard.socket_path)
     guard.process.send_signal(signal.SIGTERM)
     assert guard.wait() == 0
     assert guard.socket_path.read_text() == "another's"

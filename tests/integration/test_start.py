@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import sys
 import pytest
 
 import harness
+import taken_over
 from actions import HELLO
 from identity import ALICE
 from processes import helpers, sessions
@@ -28,11 +28,11 @@ BECOME = "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(
 @pytest.fixture(name="start")
 def start_to_its_end(start_guard, folder):
     """Starts a daemon that can't: what it said, and its exit code."""
-    def start(*, env=None, under=(), options=(), before=None, pass_fds=(), program=None):
+    def start(*, env=None, under=(), options=(), before=None, pass_fds=(), audit=None):
         (folder / "actions").mkdir(exist_ok=True)
-        command = [*under, program or harness.program("posternd"), "--socket", str(folder / "s"), "--actions",
-                   str(folder / "actions"), "--state", str(folder / "state"), "--audit", str(folder / "audit"),
-                   "--jobs", "direct", "--session-user", harness.SESSION_USER, *options]
+        command = [*under, harness.program("posternd"), "--socket", str(folder / "s"), "--actions",
+                   str(folder / "actions"), "--state", str(folder / "state"), "--audit",
+                   audit or str(folder / "audit"), "--jobs", "direct", "--session-user", harness.SESSION_USER, *options]
         done = subprocess.run(command, env={"PATH": "/usr/bin:/bin", **(env or {})}, preexec_fn=before,
                               pass_fds=pass_fds, capture_output=True, text=True, timeout=60, check=False)
         return done.stderr, done.returncode
@@ -129,7 +129,7 @@ def test_closed_standard_streams_and_a_directory_that_is_gone(start_guard, folde
 def test_an_audit_file_in_a_directory_that_is_gone(start, folder):
     script = ("import os, sys; os.mkdir(sys.argv[1]); os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n"
               "os.execv(sys.argv[2], sys.argv[2:])")
-    assert start(under=[sys.executable, "-c", script, str(folder / "gone")], options=["--audit", "audit"]) == (
+    assert start(under=[sys.executable, "-c", script, str(folder / "gone")], audit="audit") == (
         'posternd: --audit "audit": the working directory does not exist; give an absolute path\n'
         "Try: posternd --help\n", 2)
 
@@ -177,13 +177,15 @@ def test_a_soft_limit_alone_is_raised(start_guard):
 
 
 def test_limits_that_a_service_does_not_expect_are_named(start_guard):
-    guard = start_guard({"hello": HELLO}, under=prlimit("--fsize=1000000", "--cpu=1000", "--nproc=4"))
+    # A session user that has no processes in other tests: they would count.
+    guard = start_guard({"hello": HELLO}, under=prlimit("--fsize=1000000", "--cpu=1000", "--nproc=63"),
+                        session_user="uucp", options=["--output-user", "uucp"])
     said = serves(guard)
     assert ("posternd: warning: it was started with RLIMIT_FSIZE=1000000 (LimitFSIZE=): no file of a record, of "
             "output or of the audit gets longer\n") in said
     assert ("posternd: warning: it was started with RLIMIT_CPU=1000 (LimitCPU=): after so many seconds of "
             "processor time the kernel ends it\n") in said
-    assert ("posternd: warning: it was started with RLIMIT_NPROC=4 (LimitNPROC=): sessions and jobs may not be "
+    assert ("posternd: warning: it was started with RLIMIT_NPROC=63 (LimitNPROC=): sessions and jobs may not be "
             "started\n") in said
 
 
@@ -209,8 +211,8 @@ def test_variables_that_change_the_daemon_are_named(start_guard):
 
 @pytest.mark.parametrize("address, warning", [
     ("rubbish", 'NOTIFY_SOCKET="rubbish" is not an address of a Unix socket: the service manager is told nothing'),
-    ("/" + "x" * 200, 'NOTIFY_SOCKET="/' + "x" * 200 + '" is not an address of a Unix socket: the service manager '
-                      "is told nothing"),
+    ("/" + "x" * 400, 'NOTIFY_SOCKET="/' + "x" * 199 + '..." is not an address of a Unix socket: the service '
+                      "manager is told nothing"),
     ("/nonexist/notify", "NOTIFY_SOCKET=/nonexist/notify: No such file or directory; the service manager is not "
                          "told that the daemon is ready"),
 ])
@@ -231,12 +233,13 @@ def test_a_service_manager_that_can_not_be_told(folder, start_guard, address, wa
 # ---- Capabilities ----
 
 def without(*names):
-    return ["capsh", *(f"--drop={name}" for name in names), "--", "-c", 'exec "$@"', "sh"]
+    lacks = ",".join(f"-{name}" for name in names)
+    return ["setpriv", f"--bounding-set={lacks}", f"--inh-caps={lacks}"]
 
 
 @pytest.mark.parametrize("lacks, named", [
-    (["cap_setuid"], "CAP_SETUID"), (["cap_setgid"], "CAP_SETGID"),
-    (["cap_setuid", "cap_setgid", "cap_kill"], "CAP_SETUID and CAP_SETGID")])
+    (["setuid"], "CAP_SETUID"), (["setgid"], "CAP_SETGID"),
+    (["setuid", "setgid", "kill"], "CAP_SETUID and CAP_SETGID")])
 def test_root_without_what_sessions_need(start, lacks, named):
     assert start(under=without(*lacks)) == refused(
         f"it runs as root but lacks {named}: no session can be started, so no call can be served; give it "
@@ -245,7 +248,7 @@ def test_root_without_what_sessions_need(start, lacks, named):
 
 
 def test_root_that_can_not_end_what_it_starts(start_guard):
-    guard = start_guard({"hello": HELLO}, under=without("cap_kill"))
+    guard = start_guard({"hello": HELLO}, under=without("kill"))
     assert ("posternd: warning: it lacks CAP_KILL: sessions that do not leave by themselves can't be ended, nor can "
             "jobs of other users that have no cgroup\n") in serves(guard)
 
@@ -275,42 +278,23 @@ def test_the_session_that_was_tried_may_end(start_guard):
     assert len(sessions(guard)) == 1
 
 
-@pytest.fixture(name="broken")
-def programs_of_which_one_is_broken(programs, folder):
-    """The programs, for one of which the test has something else."""
-    place = folder / "bin"
-    place.mkdir()
-    for name in harness.PROGRAMS:
-        shutil.copy2(programs / name, place / name)
-    return place
+def test_a_session_program_that_may_not_be_executed(start, folder):
+    with taken_over.programs(folder / "bin", ALICE.uid, "none"):
+        (folder / "bin/postern-session").chmod(0o644)
+        assert start() == refused(
+            "no session can be started, so no call can be served: postern-session: Permission denied; look at "
+            "that program, and at the number of processes that the daemon may have (TasksMax=, RLIMIT_NPROC)")
 
 
-def test_a_session_program_that_may_not_be_executed(start, broken):
-    (broken / "postern-session").chmod(0o644)
-    assert start(program=str(broken / "posternd")) == refused(
-        "no session can be started, so no call can be served: postern-session: Permission denied; look at that "
-        "program, and at the number of processes that the daemon may have (TasksMax=, RLIMIT_NPROC)")
-
-
-def test_a_session_program_that_says_why_it_ends(start, broken):
-    (broken / "postern-session").write_text("#!/bin/sh\necho 'postern-session: seccomp: load: Invalid argument' >&2\n"
-                                            "exit 1\n", encoding="ascii")
-    assert start(program=str(broken / "posternd")) == refused(
-        "no session can be started, so no call can be served: postern-session: seccomp: load: Invalid argument")
-
-
-def test_a_session_program_that_dies(start, broken):
-    (broken / "postern-session").write_text("#!/bin/sh\nkill -SYS $$\n", encoding="ascii")
-    assert start(program=str(broken / "posternd")) == refused(
-        "no session can be started, so no call can be served: postern-session died of signal 31")
-
-
-def test_a_session_program_of_another_kind(start, broken):
-    """Its channel is its descriptor 3."""
-    (broken / "postern-session").write_text("#!/bin/sh\necho hello >&3\nsleep 100\n", encoding="ascii")
-    assert start(program=str(broken / "posternd")) == refused(
-        "no session can be started, so no call can be served: postern-session is of another version; install the "
-        "package again")
+@pytest.mark.parametrize("mode, why", [
+    ("trial-says-why", "postern-session: seccomp: load: Invalid argument"),
+    ("trial-dies", "postern-session died of signal 31"),
+    ("trial-other-kind", "postern-session is of another version; install the package again"),
+    ("trial-silent", "postern-session did not become ready within 10 s"),
+])
+def test_a_session_program_that_is_broken(start, folder, mode, why):
+    with taken_over.programs(folder / "bin", ALICE.uid, mode):
+        assert start() == refused(f"no session can be started, so no call can be served: {why}")
 
 
 def test_as_many_processes_as_before(start_guard):

@@ -97,7 +97,7 @@ def test_a_socket_that_went_is_bound_again(start, how):
             assert (before.st_mode, before.st_uid, before.st_gid) == (
                 after.st_mode, after.st_uid, after.st_gid)
             assert before.st_ino != after.st_ino
-            assert os.path.exists(f"{path}.lock")
+            wait_until(lambda path=path: holds_lock(guard, f"{path}.lock"), what="it holds the lock again")
         assert gid == after.st_gid or guard.admin_path == path
         # Who was connected is served as before.
         assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
@@ -112,6 +112,26 @@ def test_a_socket_that_went_is_bound_again(start, how):
     assert second.wait() == 1
     assert "another posternd has it" in second.stderr()
     second.close(check=False)
+
+
+def holds_lock(guard, path):
+    """Whether it has this file open, which lies there, with a lock (proc_pid_fdinfo(5))."""
+    for fd in pathlib.Path(f"/proc/{guard.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(fd) == path:
+                return "\nlock:" in pathlib.Path(f"/proc/{guard.pid}/fdinfo/{fd.name}").read_text("ascii")
+    return False
+
+
+def test_a_lock_that_went_is_taken_again(start):
+    guard = start()
+    for path in (guard.socket_path, guard.datagram_path, guard.admin_path):
+        lock = f"{path}.lock"
+        os.unlink(lock)
+        wait_until(lambda lock=lock: holds_lock(guard, lock), what="it holds the lock again")
+        assert stat.S_IMODE(os.stat(lock).st_mode) == 0o600
+    assert problems(guard) == []
+    assert "bound again" not in guard.stderr()
 
 
 def test_a_renamed_socket_is_served_too_and_may_come_back(start):
@@ -293,6 +313,11 @@ def test_a_state_directory_that_went_is_made_again(start, how, runtime):
     guard = start(runtime=runtime)
     assert run_hello(guard) == HI
     key = (guard.state_folder / "groups.key").read_bytes()
+    # Nothing is written there any more, which a removal would meet.
+    [job] = os.listdir(guard.state_folder / "jobs")
+    on_disk = guard.state_folder / "jobs" / job / "record.json"
+    wait_until(lambda: on_disk.exists() and json.loads(on_disk.read_text())["state"] == "ended",
+               what="its record is on the disk")
     how(guard.state_folder)
     assert run_hello(guard) == HI
     assert (f"state directory {guard.state_folder} was removed, renamed or replaced: made again; what "

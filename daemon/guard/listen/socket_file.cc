@@ -205,6 +205,11 @@ Result<UniqueFd> SocketFile::bind_again() {
     return bind();
 }
 
+void SocketFile::restore_lock() {
+    if (!is_own() || lies_at(lock_.get(), lock_name(path()))) return;
+    if (auto lock = take_lock(path())) lock_ = std::move(*lock);
+}
+
 Result<BoundSocket> bind_socket(const BindOptions& options) {
     POSTERN_TRY(check_path(options.path));
     POSTERN_TRY(check_folder(options));

@@ -56,6 +56,7 @@ void SocketWatch::look() {
     for (Watched& one : sockets_) {
         if (one.unserved) continue;
         std::string problem = one.file->is_there() ? "" : mend(one);
+        if (problem.empty()) one.file->restore_lock();
         if (problem == one.problem) continue;
         one.problem = std::move(problem);
         if (one.problem.empty()) {

@@ -2,7 +2,9 @@
 // channel and does what one would do who wants to get out of it.
 //
 // The test puts it beside a copy of posternd, under the name postern-session, and a file "mode"
-// with it: `UID MODE REAL`. Sessions for other uids become the program REAL.
+// with it: `UID MODE REAL`. Sessions for other uids become the program REAL, and so does the one
+// that a guard starts before it is ready, when there is no uid yet; only the modes "tried-..." and
+// "trial-..." are played by that very one.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,11 +12,14 @@
 
 #include <array>
 #include <climits>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -29,6 +34,8 @@ using channel::ConnectionId;
 using channel::RequestId;
 
 constexpr int guard = channel::session_fd;
+// Before a mode: the session that was tried plays it.
+constexpr std::string_view tried = "tried-";
 
 void wait_for(short events) {
     pollfd ready{guard, events, 0};
@@ -159,6 +166,32 @@ void act_on_packet(const std::string& mode) {
     drain();
 }
 
+// What keeps a guard from starting: not one session becomes ready. Its standard error is heard
+// where it is started for that.
+[[noreturn]] void fail_trial(const std::string& mode) {
+    if (mode == "trial-dies") {
+        ::signal(SIGSYS, SIG_DFL);
+        ::raise(SIGSYS);
+    } else if (mode == "trial-other-kind") {
+        put({'h', 'e', 'l', 'l', 'o', '\n'});
+        stand_still();
+    } else if (mode == "trial-silent") {
+        stand_still();
+    }
+    std::fputs("postern-session: seccomp: load: Invalid argument\n", stderr);
+    std::exit(1);
+}
+
+// Whether this guard has started no other one before. Nothing else tells its trial from a session
+// whose first message is still to come.
+bool is_trial() {
+    const std::string mark = own_folder() + "/tried-by-" + std::to_string(::getppid());
+    const UniqueFd made(::open(mark.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    return made.get() >= 0;
+}
+
+void act_when_ready(const std::string& mode);
+
 void act(const std::string& mode) {
     if (mode == "silent") stand_still();  // never becomes ready
     if (mode == "call-before-ready") {
@@ -170,6 +203,10 @@ void act(const std::string& mode) {
         drain();
     }
     say(channel::Ready{version});
+    act_when_ready(mode);
+}
+
+void act_when_ready(const std::string& mode) {
     if (mode == "ready-twice") {
         say(channel::Ready{version});
         drain();
@@ -291,7 +328,7 @@ void act(const std::string& mode) {
     } else if (mode == "many-values" || mode == "heavy") {
         // The dearest packets that there are, without end: of more values than a caller can send,
         // and of as many.
-        std::vector<Scalar> items(mode == "heavy" ? 4000 : 120'000);
+        std::vector<Scalar> items(mode == "heavy" ? 4000 : 60'000);
         for (std::size_t i = 0; mode == "heavy" && i < 14; ++i) items[i] = std::string(4000, 'x');
         const channel::Bytes packet = channel::encode(
             {id, RequestId{1}, channel::ToGuard(CheckCall{"note", {{"t", Value(items)}}})});
@@ -316,14 +353,21 @@ int main(int /*argc*/, char** argv) {
     std::string mode;
     std::string real;
     std::ifstream(folder + "/mode") >> uid >> mode >> real;
-    const auto ours = peek_uid();
-    if (!ours) return 3;
-    if (*ours != uid) {
+    if (mode.starts_with("trial-")) fail_trial(mode);
+    const bool trial = is_trial();
+    const bool plays_tried = mode.starts_with(tried);
+    if (trial && plays_tried) say(channel::Ready{version});
+    const bool hostile = trial == plays_tried && peek_uid() == uid;
+    if (!hostile) {
         ::execv(real.c_str(), argv);
         return 3;
     }
     const int answers = ::open((folder + "/answers").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (answers >= 0) ::dup2(answers, 9);
-    act(mode);
+    if (trial) {
+        act_when_ready(mode.substr(tried.size()));
+    } else {
+        act(mode);
+    }
     return 0;
 }

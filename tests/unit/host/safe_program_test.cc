@@ -67,7 +67,7 @@ TEST_F(SafeProgram, WhatIsNoScriptIsJudgedByItself) {
 }
 
 TEST_F(SafeProgram, WindowsLineEndsAreNamed) {
-    const auto said = [this](const std::string& name) {
+    const auto said = [](const std::string& name) {
         return "T/" + name +
                " has lines that end as on Windows (CR LF), so its interpreter is not found; run: "
                "sed "
