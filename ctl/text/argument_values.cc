@@ -72,8 +72,9 @@ std::string meant_by(const std::string& word, std::span<const std::string> words
     std::string meant;
     for (const auto& spec : action.arguments) {
         const bool list = spec.type == ArgumentType::list;
-        const bool given = std::ranges::any_of(
-            words, [&](const std::string& one) { return one.starts_with(spec.name + "="); });
+        const bool given = std::ranges::any_of(words, [&](const std::string& word_given) {
+            return word_given.starts_with(spec.name + "=");
+        });
         if ((given && !list) || !could_be(word, spec, list ? spec.items : spec.type)) continue;
         if (!meant.empty()) return {};
         meant = spec.name + "=" + word;
