@@ -121,8 +121,11 @@ def test_what_stands_in_the_directories_costs_a_call_four_statx(start_guard, fol
     there = (str(guard.actions_folder), str(local))
     asked = [(line.split("(")[0], path) for line in trace.lines
              for path in re.findall(r'"([^"]*)"', line) if path.startswith(there)]
-    assert collections.Counter(asked) == {
-        ("statx", path): count for directory in there for path in (directory, f"{directory}/hello.json")}
+    costs = collections.Counter(asked)
+    assert set(costs) == {("statx", path) for directory in there for path in (directory, f"{directory}/hello.json")}
+    # A Run whose turn comes more than 20 ms after it is compared again: that is chance.
+    most = count if method == "Check" else 2 * count
+    assert len(set(costs.values())) == 1 and count <= max(costs.values()) <= most, costs
 
 
 def test_a_ping_is_no_work_for_the_guard(start_guard):

@@ -48,7 +48,7 @@ void Settling::take_directory(std::size_t number, const DirectoryMarks& before,
     const Now& now = look.now;
     for (const auto* const marks : {&before, &after}) {
         for (const auto& [name, mark] : marks->files) {
-            seen.try_emplace(name, Seen{mark, now.steady, now.steady});
+            seen.try_emplace(name, Seen{mark, now.steady, now.steady, {}, now.steady});
         }
     }
     for (auto it = seen.begin(); it != seen.end();) {

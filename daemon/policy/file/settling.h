@@ -62,8 +62,8 @@ class Settling {
         Steady since;                    // it is so
         std::optional<Steady> restless;  // since when; absent: it is at rest
         // What tells when it changed last: it, or the directory that it vanished from.
-        Mark dated = {};
-        Steady dated_since = {};
+        Mark dated;
+        Steady dated_since;
     };
     using Files = std::map<std::string, Seen, std::less<>>;
 
