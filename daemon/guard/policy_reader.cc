@@ -167,6 +167,7 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
 
 std::vector<policy::Mark> PolicyReader::look_at_people() const {
     std::vector<policy::Mark> marks;
+    marks.reserve(PolicyWatch::people_files.size());
     for (const std::string_view name : PolicyWatch::people_files) {
         marks.push_back(policy::mark_of(options_.system_settings + '/' + std::string(name)));
     }

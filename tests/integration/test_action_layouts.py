@@ -58,7 +58,7 @@ def point(path, target):
 def says(guard, action="web"):
     """What a job of ALICE's of this action writes; None: it is not granted to her."""
     done = guard.ctl("run", action, as_=ALICE)
-    return None if done.returncode == 122 else done.stdout.strip()
+    return None if done.returncode == 126 else done.stdout.strip()
 
 
 def check(*words, actions):
