@@ -13,7 +13,7 @@ void JsonBrackets::close(std::size_t at) {
 
 std::string JsonBrackets::all_closing() const {
     std::string all;
-    for (auto open = open_.rbegin(); open != open_.rend(); ++open) all += open->closing();
+    for (const JsonBracket& open : open_) all.insert(all.begin(), open.closing());
     return all;
 }
 

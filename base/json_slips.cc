@@ -189,7 +189,7 @@ class SlipFinder {
     // ---- Tokens ----
 
     void read_string() {
-        if (rest().starts_with("\"\"\"")) {
+        if (rest().starts_with(R"(""")")) {
             return found(at_,
                          "JSON has no \"\"\"; write the string in one pair of double quotes, "
                          "with \\n for each new line");

@@ -115,11 +115,12 @@ class Linter {
     void look_at(const std::string& path) {
         const auto listing = policy::list_any_folder(path);
         if (!listing) return add_bad(path, listing.error().message);
-        if (!*listing) return look_at_file(path);
-        for (const std::string& name : (*listing)->files) look_at_file(policy::path_in(path, name));
-        snapshot_.passed_over.insert(snapshot_.passed_over.end(), (*listing)->passed_over.begin(),
-                                     (*listing)->passed_over.end());
-        if ((*listing)->files.empty()) {
+        const std::optional<policy::FolderListing>& found = *listing;
+        if (!found) return look_at_file(path);
+        for (const std::string& name : found->files) look_at_file(policy::path_in(path, name));
+        snapshot_.passed_over.insert(snapshot_.passed_over.end(), found->passed_over.begin(),
+                                     found->passed_over.end());
+        if (found->files.empty()) {
             add_bad(path, printable(path) +
                               ": no file in it ends in .json; name a directory of action files");
         }

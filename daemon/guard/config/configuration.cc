@@ -173,6 +173,7 @@ Status read_text(std::string_view path, std::string_view text, Configuration& co
     const Node root = file.root();
     report_limits_outside(file, root);
     std::vector<policy::Key> keys;
+    keys.reserve(settings.size());
     for (const Setting& setting : settings) keys.push_back({setting.name, {}});
     if (file.check_keys(root, keys, other_words)) {
         for (const Setting& setting : settings) {
