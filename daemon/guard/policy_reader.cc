@@ -146,6 +146,10 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
             seen_directories_.insert(directory.path);
         } else if (seen_directories_.contains(directory.path)) {
             gone = true;
+            // Said once: it is more than a directory that does not exist.
+            for (policy::MissingFolder& missing : snapshot.missing) {
+                if (missing.path == directory.path) missing.message.clear();
+            }
             snapshot.bad.push_back({"", shown,
                                     shown +
                                         ": does not exist any more, no action of it is loaded; "

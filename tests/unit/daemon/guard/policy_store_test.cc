@@ -298,6 +298,8 @@ TEST_F(PolicyStoreTest, ADirectoryThatIsGoneRevokesAndIsNamed) {
     EXPECT_EQ(decided("two"), "one=s");
     EXPECT_THAT(bad(), ElementsAre("T/local: does not exist any more, no action of it is loaded; "
                                    "make it again, or restart the daemon if it is to be gone"));
+    ASSERT_EQ(reads_.back().snapshot->missing.size(), 1U);
+    EXPECT_EQ(reads_.back().snapshot->missing.front().message, "");
     store_->load();
     wait_for(reads_.size() + 1);
     EXPECT_EQ(bad().size(), 1U);
