@@ -402,6 +402,7 @@ TEST_F(PolicyStoreTest, ADirectoryThatIsGoneRevokesAndIsNamed) {
     EXPECT_THAT(bad(),
                 ElementsAre("T/local: no longer exists, so no action of it is loaded; create it "
                             "again, or restart the daemon if it was removed on purpose"));
+    EXPECT_THAT(in_force_->missing, IsEmpty());
     store_->load();
     wait_for(reads_.size() + 1);
     EXPECT_EQ(bad().size(), 1U);
