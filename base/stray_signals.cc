@@ -29,9 +29,8 @@ std::vector<int> stray_signals(std::initializer_list<int> wanted) {
 #endif
     };
     for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) strays.push_back(number);
-    std::erase_if(strays, [&](int number) {
-        return std::find(wanted.begin(), wanted.end(), number) != wanted.end();
-    });
+    std::erase_if(strays,
+                  [&](int number) { return std::ranges::find(wanted, number) != wanted.end(); });
     return strays;
 }
 

@@ -26,6 +26,7 @@ std::optional<std::string> account_name(uid_t uid) {
         const std::optional<Account> user = found ? *found : std::nullopt;
         if (user) return user->name;
     } catch (const std::exception&) {
+        return std::nullopt;  // as of one that can't be looked up
     }
     return std::nullopt;
 }

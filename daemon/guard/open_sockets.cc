@@ -14,7 +14,7 @@ namespace postern {
 namespace {
 
 // What is to be bound.
-struct Wanted {
+struct ToBind {
     std::vector<std::string> streams;
     std::vector<std::string> datagrams;
     std::optional<std::string> administrator;
@@ -35,7 +35,7 @@ Result<gid_t> group_id(const std::string& name) {
 }
 
 // An ordinary user's own; none where the user has no directory for such files.
-void add_default_paths(Wanted& wanted) {
+void add_default_paths(ToBind& wanted) {
     const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
     if (runtime == nullptr || *runtime != '/') return;
     const std::string folder = runtime;
@@ -61,7 +61,7 @@ Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid
     OpenedSockets opened;
     std::vector<Listener>& listeners = opened.listeners;
     POSTERN_TRY(listeners, passed_listeners());
-    Wanted wanted{configuration.sockets, configuration.datagrams, configuration.admin_socket,
+    ToBind wanted{configuration.sockets, configuration.datagrams, configuration.admin_socket,
                   false};
     if (listeners.empty() && uid != 0 && wanted.streams.empty() && wanted.datagrams.empty()) {
         add_default_paths(wanted);

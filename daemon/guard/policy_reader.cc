@@ -153,6 +153,7 @@ void PolicyReader::keep_as_loaded(policy::Snapshot& snapshot, const Settling::Na
 void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Marks& marks) {
     bool gone = false;
     std::string all;
+    snapshot.bad.reserve(snapshot.bad.size() + marks.size() + 1);
     for (const policy::DirectoryMarks& directory : marks) {
         const std::string shown = printable(directory.path);
         all += (all.empty() ? "" : " or ") + shown;

@@ -101,6 +101,7 @@ class Problems {
 void find_strangers(const Action& action, const Arguments& arguments, Problems& problems) {
     const std::vector<ArgumentSpec>& specs = action.description.arguments;
     std::vector<std::string_view> names;
+    names.reserve(specs.size());
     for (const ArgumentSpec& spec : specs) names.push_back(spec.name);
     for (auto given = arguments.begin(); given != arguments.end(); ++given) {
         const bool twice = std::any_of(arguments.begin(), given, [&](const NamedValue& other) {

@@ -141,16 +141,19 @@ std::optional<std::int64_t> meant_integer(std::string_view text) {
         digits.find(text.front()) == std::string_view::npos) {
         return std::nullopt;
     }
-    const char* const end = text.data() + text.size();
     std::int64_t number = 0;
     if (text.starts_with("0x") || text.starts_with("0X")) {
-        const auto [stop, error] = std::from_chars(text.data() + 2, end, number, 16);
-        if (error != std::errc{} || stop != end) return std::nullopt;
+        text.remove_prefix(2);
+        const auto [stop, error] =
+            std::from_chars(text.data(), text.data() + text.size(), number, 16);
+        if (error != std::errc{} || stop != text.data() + text.size()) return std::nullopt;
     } else {
         double value = 0;
-        const auto [stop, error] = std::from_chars(text.data(), end, value);
-        constexpr double most = static_cast<double>(limits::json_integer);
-        if (error != std::errc{} || stop != end || value > most) return std::nullopt;
+        const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        constexpr auto most = static_cast<double>(limits::json_integer);
+        if (error != std::errc{} || stop != text.data() + text.size() || value > most) {
+            return std::nullopt;
+        }
         number = static_cast<std::int64_t>(value);
         if (static_cast<double>(number) != value) return std::nullopt;
     }
@@ -286,7 +289,7 @@ std::optional<ValueProblem> element_problem(const ArgumentSpec& spec, const re2:
             others += (count > 1 ? ", " : "") + number;
         }
     }
-    if (count == 0) return first;
+    if (!first || count == 0) return first;
     if (count > most) others += " and " + std::to_string(count - most) + " more";
     const std::string also = (count == 1 ? "element " : "elements ") + others +
                              (count == 1 ? " is" : " are") + " wrong too";

@@ -36,7 +36,7 @@ std::string why_not_opened(const std::string& path, int error) {
     struct stat there{};
     const bool exists = ::lstat(path.c_str(), &there) == 0;
     if (exists && !S_ISREG(there.st_mode)) return not_regular(there.st_mode);
-    const std::string reason = std::strerror(error);
+    std::string reason = std::strerror(error);
     const std::string folder = printable(folder_of(path));
     switch (error) {
         case ENOENT:

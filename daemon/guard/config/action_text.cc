@@ -45,12 +45,14 @@ std::string command_text(const policy::Action& action) {
 
 std::string name_of_user(uid_t uid) {
     const Result<std::optional<Account>> account = find_user(uid);
-    return account && account->has_value() ? (*account)->name : std::string();
+    if (!account) return {};
+    return account->value_or(Account()).name;
 }
 
 std::string name_of_group(gid_t gid) {
     const Result<std::optional<Group>> group = find_group_by_id(gid);
-    return group && group->has_value() ? (*group)->name : std::string();
+    if (!group) return {};
+    return group->value_or(Group()).name;
 }
 
 std::string identity_text(const policy::Action& action) {

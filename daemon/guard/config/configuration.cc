@@ -77,6 +77,7 @@ void take_limits(Document& file, const Node& node, Configuration& configuration)
     // An older spelling is known where it is given, and is not offered.
     std::vector<policy::Key> known;
     const auto names = show_limits({});
+    known.reserve(names.size() + members->size());
     for (const auto& [name, value] : names) known.push_back({name, {}});
     for (const auto& [name, value] : *members) {
         if (limit_name(name)) known.push_back({name, {}});
@@ -137,10 +138,11 @@ void report_limits_outside(Document& file, const Node& root) {
         const auto is_setting = [&key = name](const Setting& setting) {
             return setting.name == key;
         };
-        if (!limit_name(name) || std::ranges::any_of(settings, is_setting)) continue;
-        file.report_key(
-            *file.member(root, name),
-            "is a limit; write \"limits\": {" + policy::as_json(*limit_name(name)) + ": ...}");
+        const auto limit = limit_name(name);
+        const auto node = file.member(root, name);
+        if (!limit || !node || std::ranges::any_of(settings, is_setting)) continue;
+        file.report_key(*node,
+                        "is a limit; write \"limits\": {" + policy::as_json(*limit) + ": ...}");
     }
 }
 

@@ -24,6 +24,7 @@ Print usage(const std::string& message) {
 // Empty: nothing. (What is wrong with a socket's alone is said where it is bound.)
 std::string object_to_paths(const Configuration& configuration) {
     std::vector<std::pair<std::string, std::string>> sockets;
+    sockets.reserve(configuration.sockets.size() + configuration.datagrams.size() + 1);
     for (const auto& path : configuration.sockets) sockets.emplace_back("--socket", path);
     for (const auto& path : configuration.datagrams) sockets.emplace_back("--datagram", path);
     if (configuration.admin_socket) {

@@ -23,7 +23,8 @@ namespace postern {
 
 // Why a connection is not served.
 struct WhyRefused {
-    std::string reason;           // for the audit
+    std::string reason;  // for the audit
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string_view limit = {};  // that its client is told of; empty: it is told nothing
 };
 

@@ -93,9 +93,10 @@ class Parser {
     void report_properties() {
         if (!root_.value->is_object()) return;
         for (const auto& [name, value] : root_.value->items()) {
-            if (!is_sandbox_property(name)) continue;
-            document_.report_key(*member(name), R"(belongs in "sandbox"; write "sandbox": {)" +
-                                                    as_json(name) + ": ...}");
+            const auto node = member(name);
+            if (!node || !is_sandbox_property(name)) continue;
+            document_.report_key(
+                *node, R"(belongs in "sandbox"; write "sandbox": {)" + as_json(name) + ": ...}");
         }
     }
 

@@ -309,6 +309,7 @@ class SandboxReader {
             if (name.starts_with(prefix)) return document_.report_key(node, std::string(what));
         }
         std::vector<std::string_view> names;
+        names.reserve(properties.size());
         for (const Property& property : properties) names.push_back(property.name);
         const std::string_view meant = nearest_word(name, names);
         document_.report_key(node, "is not a property that a job's unit can have; " +
