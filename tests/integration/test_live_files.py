@@ -164,13 +164,12 @@ def test_a_file_of_the_administrator_that_is_rewritten_never_shows_the_one_of_th
     try:
         seen = []
         with guard.connect(as_=ALICE) as client:
-            while len(seen) < 30:
+            while len(set(seen)) < 4:
                 seen.append(output(client, "own"))
     finally:
         enough.set()
         thread.join()
     assert {text[:5] for text in seen} == {"local"}
-    assert len(set(seen)) > 2
     path.unlink()
     with guard.connect(as_=ALICE) as client:
         assert output(client, "own") == "vendor"
