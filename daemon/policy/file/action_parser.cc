@@ -135,7 +135,7 @@ class Parser {
         if (!node) return;
         if (node->value->is_array()) {
             document_.report(
-                *node, "must be an object, not a list; write {\"NAME\": {\"type\": \"string\"}}");
+                *node, R"(must be an object, not a list; write {"NAME": {"type": "string"}})");
             return;
         }
         const auto members = document_.members(*node);

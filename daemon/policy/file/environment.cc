@@ -26,7 +26,7 @@ void read_environment(Document& document, bool sudo_compatible, Environment& env
     if (!node) return;
 
     if (node->value->is_array()) {
-        document.report(*node, "must be an object, not a list; write {\"NAME\": \"value\"}");
+        document.report(*node, R"(must be an object, not a list; write {"NAME": "value"})");
         return;
     }
     const auto members = document.members(*node);
