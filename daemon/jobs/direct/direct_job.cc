@@ -125,7 +125,8 @@ void DirectJob::read_control() {
         if (!report) {
             give_up({"the program could not be started", "launcher: " + report.error().message});
         } else if (report->stage != launcher::Stage::ready) {
-            const std::string what = std::string(StartFailure::cannot) + ": " + failed_at(*report);
+            std::string what(StartFailure::cannot);
+            what.append(": ").append(failed_at(*report));
             give_up({what, what});
         } else if (state_ == State::starting && !giving_up_) {
             release();
