@@ -321,8 +321,19 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
 bool Manager::begin_to_serve() {
     Status started = acceptor_->start();
     if (started) started = datagrams_->start();
-    if (started) started = activity_->start();
-    if (started) started = upkeep_->start(event_.get());
+    // After each turn of the loop in which anything happened (sd_event_add_post(3)). One source for
+    // both: each costs every event a turn of its own.
+    const auto after_turn = [this] {
+        activity_->look();
+        upkeep_->look_now_and_then();
+    };
+    if (started && add_post(event_.get(), turn_, after_turn) < 0) {
+        started = fail("the event loop takes no more sources");
+    }
+    if (started) {
+        activity_->look();
+        upkeep_->start();
+    }
     if (!started) {
         spdlog::critical("{}", started.error().message);
         sd_event_exit(event_.get(), 1);
@@ -378,6 +389,7 @@ void Manager::stop() {
 void Manager::leave() {
     set_state(State::stopping);
     notice_->say("STOPPING=1");
+    turn_.reset();
     upkeep_->stop();
     activity_->stop();
     acceptor_->stop();

@@ -104,6 +104,7 @@ class Manager {
     std::unique_ptr<Acceptor> acceptor_;
     std::unique_ptr<Datagrams> datagrams_;
     std::unique_ptr<Upkeep> upkeep_;
+    EventSource turn_;
 };
 
 }  // namespace postern

@@ -1,7 +1,5 @@
 #include "daemon/guard/upkeep.h"
 
-#include <cstring>
-
 namespace postern {
 namespace {
 
@@ -9,22 +7,18 @@ constexpr std::chrono::seconds look_interval{5};
 
 }  // namespace
 
-Status Upkeep::start(sd_event* event) {
+void Upkeep::start() {
     active_ = true;
     sockets_->start();
     look();
-    const auto after_others = [this] {
-        if (std::chrono::steady_clock::now() - looked_ >= look_interval) look();
-    };
-    if (const int r = add_post(event, after_others_, after_others); r < 0) {
-        return fail(std::string("event loop: ") + std::strerror(-r));
-    }
-    return {};
+}
+
+void Upkeep::look_now_and_then() {
+    if (std::chrono::steady_clock::now() - looked_ >= look_interval) look();
 }
 
 void Upkeep::stop() {
     active_ = false;
-    after_others_.reset();
     sockets_.reset();
 }
 

@@ -5,8 +5,6 @@
 // (where a watchdog wakes it, that is the time).
 #pragma once
 
-#include <systemd/sd-event.h>
-
 #include <chrono>
 #include <memory>
 #include <string>
@@ -16,7 +14,6 @@
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/listen/socket_watch.h"
 #include "daemon/jobs/job_manager.h"
-#include "daemon/loop/event_source.h"
 #include "model/call.h"
 
 namespace postern {
@@ -27,8 +24,9 @@ class Upkeep {
     Upkeep(std::unique_ptr<SocketWatch> sockets, jobs::JobManager& jobs, Audit& audit)
         : sockets_(std::move(sockets)), jobs_(jobs), audit_(audit) {}
 
-    // From now on by itself. Error: the loop takes no more sources.
-    Status start(sd_event* event);
+    void start();
+    // To be called after each turn of the loop in which anything happened.
+    void look_now_and_then();
     void stop();
     // Looks at all, and mends what it can.
     void look();
@@ -41,7 +39,6 @@ class Upkeep {
     Audit& audit_;
     bool active_ = false;
     std::chrono::steady_clock::time_point looked_;
-    EventSource after_others_;
 };
 
 }  // namespace postern

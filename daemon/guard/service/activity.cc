@@ -1,6 +1,5 @@
 #include "daemon/guard/service/activity.h"
 
-#include <cstring>
 #include <utility>
 
 #include "base/counted.h"
@@ -20,8 +19,7 @@ bool is_idle(const Activity::Figures& figures) {
 
 Activity::Activity(sd_event* event, ServiceNotice& notice, std::function<Figures()> figures,
                    std::chrono::microseconds idle_time, std::function<void()> idle)
-    : event_(event),
-      notice_(notice),
+    : notice_(notice),
       figures_(std::move(figures)),
       idle_time_(idle_time),
       idle_(std::move(idle)),
@@ -31,17 +29,7 @@ Activity::Activity(sd_event* event, ServiceNotice& notice, std::function<Figures
           if (is_idle(figures_())) idle_();
       }) {}
 
-Status Activity::start() {
-    // After each turn of the loop in which anything happened (sd_event_add_post(3)).
-    if (const int r = add_post(event_, turn_, [this] { look(); }); r < 0) {
-        return fail(std::string("event loop: ") + std::strerror(-r));
-    }
-    look();
-    return {};
-}
-
 void Activity::stop() {
-    turn_.reset();
     tell_timer_.disarm();
     idle_timer_.disarm();
 }

@@ -9,7 +9,6 @@
 #include <functional>
 #include <string>
 
-#include "base/result.h"
 #include "daemon/guard/service/service_notice.h"
 #include "daemon/loop/event_source.h"
 
@@ -27,7 +26,7 @@ class Activity {
         std::string trouble = {};
     };
 
-    // `figures` is asked after each turn of the loop. `idle` is called once there was neither a
+    // `figures` is asked with each look(). `idle` is called once there was neither a
     // connection nor a packet nor a job for `idle_time`; 0: never.
     Activity(sd_event* event, ServiceNotice& notice, std::function<Figures()> figures,
              std::chrono::microseconds idle_time, std::function<void()> idle);
@@ -35,8 +34,8 @@ class Activity {
     Activity(const Activity&) = delete;
     Activity& operator=(const Activity&) = delete;
 
-    // From now on. Error: the event loop is full.
-    Status start();
+    // To be called after each turn of the loop in which anything happened.
+    void look();
     // Says no more, and never calls `idle`.
     void stop();
     // What stands in front of the figures: "3 actions are loaded, 0 files are bad".
@@ -45,10 +44,8 @@ class Activity {
     [[nodiscard]] std::string text() const;
 
   private:
-    void look();
     void tell();
 
-    sd_event* event_;
     ServiceNotice& notice_;
     std::function<Figures()> figures_;
     std::chrono::microseconds idle_time_;
@@ -58,7 +55,6 @@ class Activity {
     bool policy_told_ = false;
     bool telling_ = false;   // soon
     bool counting_ = false;  // the time until it is idle
-    EventSource turn_;
     Timer tell_timer_;
     Timer idle_timer_;
 };
