@@ -174,7 +174,7 @@ def test_what_is_passed_over_is_told(admin):
         assert ctl("reload") == (0, "1 action is loaded, 0 files are bad\n", warnings)
         code, out, err = ctl("--json", "reload")
         assert (code, err) == (0, "")
-        assert json.loads(out) == {"actions": 1, "bad": [],
+        assert json.loads(out) == {"actions": 1, "bad": [], "problems": [],
                                    "warnings": [{"message": message} for message in messages]}
     for message in messages:
         assert guard.stderr().count(message) == 1
