@@ -83,9 +83,9 @@ demo() {
     step 122 '' '.*place: "/root" is not one of /etc/apt, .*' 'posternctl run disk-usage place=/root'
 
     explain "What is not granted, and what does not exist, get the same answer."
-    step 126 '' ".*\"forbidden\" does not exist or is not granted to you \(uid $(id -u), .*\).*" \
+    step 126 '' ".*\"forbidden\" does not exist or is not granted to you \(uid $(id -u) \($(id -un)\), .*\).*" \
         'posternctl run forbidden'
-    step 126 '' ".*\"no-such\" does not exist or is not granted to you \(uid $(id -u), .*\).*" \
+    step 126 '' ".*\"no-such\" does not exist or is not granted to you \(uid $(id -u) \($(id -un)\), .*\).*" \
         'posternctl run no-such'
 
     explain "The same call without posternctl: a line of JSON to the socket."

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -279,7 +280,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } else {
         const policy::ArgumentError& error = command.error();
         check(error.message.starts_with(error.argument + ": "));
-        check(!forbidden_character(error.message));
+        // One line for each that is wrong.
+        for (const auto line : std::views::split(error.message, '\n')) {
+            check(!line.empty());
+            check(!forbidden_character(std::string_view(line.begin(), line.end())));
+        }
     }
     return 0;
 }

@@ -99,7 +99,7 @@ def test_the_guard_is_gone_and_comes_back(ask):
     assert ask("ping", "--datagram", as_=ALICE)[0] == 0
     ask.guard.kill()
     gone = f"posternctl: {ask.guard.datagram_path}: nobody listens there: the daemon that made this " \
-           "socket is gone\n"
+           "socket has exited\n"
     assert ask("ping", "--datagram", as_=ALICE) == (125, "", gone)
     assert ask("notify", "mark", "text=x", as_=ALICE) == (125, "", gone)
     ask.guard.restart()

@@ -95,7 +95,7 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
          "example 0660"},
         {"{ \"socketMode\": 0660 }",
          "1:17: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
-         "text"},
+         "string"},
         {"{ \"socketMode\": 660 }",
          "1:17: socketMode: must be a string, not an integer; write \"660\""},
         {"{ \"jobs\": \"docker\" }",
