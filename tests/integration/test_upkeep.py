@@ -194,19 +194,15 @@ def test_a_directory_that_was_removed_and_made_again(start, folder):
      "there is a regular file at that path; it is left alone, remove it yourself"),
     (lambda path: path.symlink_to("/nowhere"),
      "there is a symbolic link at that path; it is left alone, remove it yourself"),
-    (lambda path: path.mkdir(), "there is a directory at that path; it is left alone, remove it yourself"),
+    (lambda path: path.mkdir(), "there is a folder at that path; it is left alone, remove it yourself"),
 ])
 def test_where_something_else_lies_it_is_said_until_that_is_gone(start, make, why):
     guard = start()
     path = guard.socket_path
-    # Made elsewhere and renamed there: the path is free at no moment.
-    other = path.with_suffix(".other")
-    make(other)
-    if other.is_dir() and not other.is_symlink():
+    # While the daemon stands still: it sees no moment at which the path is free.
+    with stopped(guard.pid):
         path.unlink()
-        said(guard, f"socket {path}: {BOUND_AGAIN}\n")
-        pytest.skip("a directory can't be put in a file's place at once")
-    os.rename(other, path)
+        make(path)
     problem = f"socket \"{path}\": {why}{UNREACHED}"
     said(guard, f"error: {problem}\n")
     assert problems(guard) == [("socket", problem)]
@@ -215,7 +211,7 @@ def test_where_something_else_lies_it_is_said_until_that_is_gone(start, make, wh
     code, out, err = admin(guard, "reload")
     assert (code, err) == (1, f"posternctl: {problem}\n")
     assert guard.stderr().count(problem) == 1
-    path.unlink()
+    (os.unlink if path.is_symlink() or path.is_file() else os.rmdir)(path)
     said(guard, f"socket {path}: {BOUND_AGAIN}\n")
     said(guard, f"socket {path}: callers reach the daemon there again\n")
     assert admin(guard, "reload")[0] == 0
