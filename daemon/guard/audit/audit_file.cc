@@ -10,6 +10,7 @@
 
 #include "base/unique_fd.h"
 #include "base/utf8.h"
+#include "host/same_file.h"
 
 namespace postern {
 namespace {
@@ -119,12 +120,7 @@ class FileSink final : public AuditSink {
         return "audit file " + printable(path_) + ": ";
     }
 
-    [[nodiscard]] bool is_at_its_path() const {
-        struct stat ours{};
-        struct stat there{};
-        return ::fstat(file_.get(), &ours) == 0 && ::lstat(path_.c_str(), &there) == 0 &&
-               ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
-    }
+    [[nodiscard]] bool is_at_its_path() const { return lies_at(file_.get(), path_); }
 
     bool open_again() {
         auto fresh = open_file(path_);

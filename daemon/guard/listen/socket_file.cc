@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "daemon/guard/listen/socket_options.h"
 #include "host/safe_file.h"
+#include "host/same_file.h"
 #include "host/unix_address.h"
 
 namespace postern {
@@ -59,13 +60,6 @@ Status check_folder(const BindOptions& options) {
 
 std::string lock_name(const std::string& path) {
     return path + ".lock";
-}
-
-bool lies_at(int file, const std::string& path) {
-    struct stat opened{};
-    struct stat named{};
-    return ::fstat(file, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
-           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
 // A lock file beside the socket, held as long as the socket: between "is it stale?" and bind(2)
@@ -199,15 +193,15 @@ Result<UniqueFd> SocketFile::bind_again() {
                     " times; find out what removes it, then restart the daemon");
     }
     POSTERN_TRY(check_folder(options_));
-    if (!lies_at(lock_.get(), lock_name(path()))) {
-        POSTERN_TRY(lock_, take_lock(path()));
-    }
+    POSTERN_TRY(restore_lock());
     return bind();
 }
 
-void SocketFile::restore_lock() {
-    if (!is_own() || lies_at(lock_.get(), lock_name(path()))) return;
-    if (auto lock = take_lock(path())) lock_ = std::move(*lock);
+Status SocketFile::restore_lock() {
+    if (is_own() && !lies_at(lock_.get(), lock_name(path()))) {
+        POSTERN_TRY(lock_, take_lock(path()));
+    }
+    return {};
 }
 
 Result<BoundSocket> bind_socket(const BindOptions& options) {

@@ -47,9 +47,8 @@ class SocketFile {
     // Another socket, bound at the path by the same rules as the first one. Preconditions: it is
     // not there, and the guard bound it. Error: as of bind_socket().
     Result<UniqueFd> bind_again();
-    // Takes the lock again, where its file was removed. Not where another guard has it by now: that
-    // one finds the socket answering and ends.
-    void restore_lock();
+    // Takes the lock again, where its file was removed. Error: another guard has it by now.
+    Status restore_lock();
 
   private:
     friend Result<struct BoundSocket> bind_socket(const BindOptions& options);

@@ -56,7 +56,8 @@ void SocketWatch::look() {
     for (Watched& one : sockets_) {
         if (one.unserved) continue;
         std::string problem = one.file->is_there() ? "" : mend(one);
-        if (problem.empty()) one.file->restore_lock();
+        // Another guard that has it by now finds the socket answering, and ends.
+        if (problem.empty()) static_cast<void>(one.file->restore_lock());
         if (problem == one.problem) continue;
         one.problem = std::move(problem);
         if (one.problem.empty()) {

@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "host/random_id.h"
 #include "host/safe_file.h"
+#include "host/same_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -65,13 +66,6 @@ Result<std::string> true_path(int fd) {
     const ssize_t length = readlink(link.c_str(), buffer.data(), buffer.size());
     if (length <= 0) return fail(why_not(link));
     return std::string(buffer.data(), static_cast<std::size_t>(length));
-}
-
-bool lies_at(int fd, const std::string& path) {
-    struct stat open{};
-    struct stat there{};
-    return fstat(fd, &open) == 0 && lstat(path.c_str(), &there) == 0 &&
-           open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }
 
 Status put_key(int state_folder, const GroupDigest::Key& key) {
