@@ -245,6 +245,18 @@ def test_what_it_leaves_running_ends_with_it(host, declare):
     assert job_units(host) == []
 
 
+@pytest.mark.parametrize("ending, code", [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137),
+                                          ("kill -TERM $$", 143), ("kill -SEGV $$", 139)])
+def test_what_it_leaves_running_is_counted_however_it_ended(host, declare, ending, code):
+    declare(leaves=shell(f"sleep 1000 & setsid sleep 1000 & echo main; {ending}"))
+    seen, out, err = run(host, "leaves")
+    assert (seen, out) == (code, "main\n")
+    assert "posternctl: leaves: 2 background processes were ended with the job\n" in err
+    [record] = [entry for entry in records(host, "job-ended") if entry["POSTERN_ACTION"] == "leaves"][-1:]
+    assert record["POSTERN_ENDED_PROCESSES"] == "2"
+    assert job_units(host) == []
+
+
 def test_a_client_that_goes(host, declare, let):
     declare(stays=shell(f"{UNTIL_LET}; echo done > /run/stayed"),
             goes=shell("sleep 1000", onDisconnect="kill"))

@@ -261,8 +261,8 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
     if (state_ == State::watching && is_final(*state)) {
         kill_timer_.disarm();
         const bool failed = state->active == "failed";
-        // What else it started goes on until the unit is stopped; a unit that has failed is, by
-        // systemd itself, as soon as its process has: how many were ended then nobody can tell.
+        // What else it started continues until the unit is stopped; nothing runs in one that has
+        // failed.
         if (!lingers_ && !cause_ && !failed && left_behind() > 0) {
             lingers_ = true;
             arm(linger_timer_, unit_lingering_time);

@@ -235,6 +235,9 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         // stopped, so that its result can be read however short it ran.
         writer.property("Type", "s", "exec");
         writer.property("RemainAfterExit", "b", true);
+        // What the main process leaves behind stays until we have counted it, however that process
+        // ended: otherwise systemd ends it at once where it failed (since systemd 250).
+        writer.property("ExitType", "s", "cgroup");
         writer.property("CollectMode", "s", "inactive");
         writer.property("Slice", "s", "postern.slice");
         // At shutdown it ends before the guard does, which so can record how.

@@ -46,7 +46,8 @@ constexpr std::array<SetUpStep, 22> set_up_steps = {{
 }  // namespace
 
 bool is_final(const UnitState& state) {
-    return state.active == "failed" || (state.active == "active" && state.sub == "exited");
+    return state.active == "failed" ||
+           (state.active == "active" && (state.sub == "exited" || state.main_code != 0));
 }
 
 bool was_executed(const UnitState& state) {

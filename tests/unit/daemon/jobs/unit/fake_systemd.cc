@@ -255,6 +255,9 @@ void FakeSystemd::start(sd_bus_message* call) {
         } else if (property == "CollectMode") {
             ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
             unit.forgets_failed = std::string_view(text) == "inactive-or-failed";
+        } else if (property == "ExitType") {
+            ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
+            unit.waits_for_all = std::string_view(text) == "cgroup";
         } else {
             ASSERT_GE(sd_bus_message_skip(call, "v"), 0);
         }
@@ -401,6 +404,7 @@ void FakeSystemd::end_main(const std::string& name, Unit& unit) {
     unit.main_code = unit.life.code;
     unit.main_status = unit.life.status;
     unit.result = unit.life.result;
+    if (unit.life.leaves_others && unit.waits_for_all) return tell_service(name, unit);
     if (unit.result != "success" || unit.life.stopped) {
         unit.active = "deactivating";
         unit.sub = "stop-sigterm";
@@ -410,6 +414,7 @@ void FakeSystemd::end_main(const std::string& name, Unit& unit) {
 }
 
 void FakeSystemd::settle(const std::string& name, Unit& unit) {
+    if (unit.life.leaves_others && unit.waits_for_all) return;
     if (unit.life.stopped) return forget(name);
     if (unit.life.code == 0) unit.result = unit.life.result;
     const bool good = unit.result == "success";

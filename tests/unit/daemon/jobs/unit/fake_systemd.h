@@ -43,6 +43,7 @@ struct Life {
     const char* result = "success";
     bool executed = true;
     bool stopped = false;  // by somebody else: not even failed, and forgotten
+    bool leaves_others = false;  // processes that do not end by themselves
 };
 
 class FakeSystemd {
@@ -108,6 +109,7 @@ class FakeSystemd {
         std::uint64_t main_started = 0;
         std::uint64_t active_since = 0;
         bool forgets_failed = false;  // CollectMode=inactive-or-failed
+        bool waits_for_all = false;   // ExitType=cgroup
         Life life;
     };
     struct Due {

@@ -188,15 +188,20 @@ TEST_F(UnitJobs, WhatSystemdKnowsIsInTheResult) {
 // ---- What a process leaves behind ----
 
 TEST_F(UnitJobs, WhatIsEndedWithItIsCounted) {
-    const Expected& expected = executed_lives[0];
-    const StoryPtr story = begin_job(expected, events_of(expected.life));
-    leave_behind("10\n11\n");
-    place_->make_folder("cgroup/postern.slice/job/inner", 0700);
-    place_->write("cgroup/postern.slice/job/inner/cgroup.procs", "12\n");
-    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
-    expect_end(story, expected);
-    EXPECT_EQ(story->result->ended_processes, 3U);
-    EXPECT_THAT(systemd_->calls(), Contains("stop"));
+    // However its main process ended: with a failure, systemd would end the others by itself.
+    for (Expected expected : {executed_lives[0], executed_lives[1], executed_lives[2],
+                              executed_lives[3]}) {
+        SCOPED_TRACE(expected.life.name);
+        expected.life.leaves_others = true;
+        const StoryPtr story = begin_job(expected, events_of(expected.life));
+        leave_behind("10\n11\n");
+        place_->make_folder("cgroup/postern.slice/job/inner", 0700);
+        place_->write("cgroup/postern.slice/job/inner/cgroup.procs", "12\n");
+        ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+        expect_end(story, expected);
+        EXPECT_EQ(story->result->ended_processes, 3U);
+        EXPECT_THAT(systemd_->calls(), Contains("stop"));
+    }
 }
 
 // As the left side of a pipe whose right side was the last that the job waited for.
