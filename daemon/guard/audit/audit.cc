@@ -1,6 +1,5 @@
 #include "daemon/guard/audit/audit.h"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstring>
@@ -127,6 +126,25 @@ OrderedJson to_json(const std::vector<AuditArgument>& arguments) {
     return json;
 }
 
+// The names are in the order of the groups; null is one without a name.
+void put_groups(OrderedJson& json, const policy::Caller& caller, const AccountNames& names) {
+    if (caller.groups.empty()) return;
+    OrderedJson groups = OrderedJson::array();
+    OrderedJson group_names = OrderedJson::array();
+    bool any_name = false;
+    for (const gid_t group : caller.groups) {
+        if (groups.size() == most_groups_told) break;
+        groups.push_back(group);
+        const std::string name = names.group(group);
+        group_names.push_back(name.empty() ? OrderedJson() : OrderedJson(name));
+        any_name = any_name || !name.empty();
+    }
+    const bool all = groups.size() == caller.groups.size();
+    json["groups"] = std::move(groups);
+    if (any_name) json["groupNames"] = std::move(group_names);
+    if (!all) json["groupCount"] = caller.groups.size();
+}
+
 // Of POSTERN_STATUS alone nobody could tell which of both it is.
 template <typename Put>
 void put_status(Put put, const JobResult& result) {
@@ -166,12 +184,7 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
         }
         json["gid"] = caller.gid;
         put("group", names.group(caller.gid));
-        if (!caller.groups.empty()) {
-            const std::size_t named = std::min(caller.groups.size(), most_groups_told);
-            json["groups"] = std::vector<gid_t>(
-                caller.groups.begin(), caller.groups.begin() + static_cast<std::ptrdiff_t>(named));
-            if (named < caller.groups.size()) json["groupCount"] = caller.groups.size();
-        }
+        put_groups(json, caller, names);
         if (event.pid > 0) json["pid"] = event.pid;
         if (event.unit) json["unit"] = *event.unit;
     }

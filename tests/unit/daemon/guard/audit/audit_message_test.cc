@@ -166,7 +166,10 @@ TEST_F(AuditMessage, NamesAndNumbersAreInTheFields) {
     EXPECT_EQ(field("POSTERN_EXIT_CODE"), "15");
     EXPECT_THAT(audit_json(event_, std::chrono::system_clock::time_point(), 0, names_),
                 HasSubstr(R"("uid":4242,"user":"alice","owner":1000,"ownerUser":"ada","gid":100,)"
-                          R"("group":"users","groups":[100],)"));
+                          R"("group":"users","groups":[100],"groupNames":["users"],)"));
+    caller_.groups = {4711, 100};
+    EXPECT_THAT(audit_json(event_, std::chrono::system_clock::time_point(), 0, names_),
+                HasSubstr(R"("groups":[4711,100],"groupNames":[null,"users"],)"));
     EXPECT_THAT(audit_json(event_, std::chrono::system_clock::time_point(), 0),
                 Not(HasSubstr("user")));
 }
