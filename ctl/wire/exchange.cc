@@ -103,8 +103,8 @@ std::string error_text(const protocol::Reply& error, const Target& target) {
         return in_quotes(string_field(error.parameters, key).value_or("?"));
     };
     if (error.error == "org.varlink.service.InvalidParameter") {
-        return "the daemon does not take the parameter " + named("parameter") +
-               ": it is required, unknown to it, or not what it must be";
+        return "the daemon rejected the parameter " + named("parameter") +
+               ": it is unknown, not valid, or required and not given";
     }
     if (error.error == "org.varlink.service.MethodNotFound") {
         return "the daemon has no method " + named("method") +

@@ -157,8 +157,8 @@ def test_a_parameter_that_the_daemon_does_not_take(folder, parameter):
     answer = error("org.varlink.service.InvalidParameter", parameter=parameter)
     with FakeDaemon(folder, run_script(answer)) as daemon:
         assert outcome(ctl(daemon, "run", "web.restart")) == (
-            122, "", 'posternctl: the daemon does not take the parameter "arguments": it is required, '
-            "unknown to it, or not what it must be\n")
+            122, "", 'posternctl: the daemon rejected the parameter "arguments": it is unknown, '
+            "not valid, or required and not given\n")
 
 
 @pytest.mark.parametrize("end, code, line", [

@@ -55,7 +55,7 @@ def refusal(path, reason):
     ("postern.sock", NOT_ABSOLUTE),
     ("./postern.sock", NOT_ABSOLUTE),
     ("@postern", "abstract addresses have no owner and no mode; give an absolute path"),
-    ("/run/postern-none/", "a folder, not a file; name a file in it"),
+    ("/run/postern-none/", "a directory, not a file; name a file in it"),
     ("/run/postern-none/s", "/run/postern-none does not exist; create it or correct the path"),
     ("/etc/passwd/s", "/etc/passwd can't be opened: Not a directory"),
     ("/run/" + "x" * 103, "the path has 108 bytes; a socket's path may have 107"),
@@ -144,8 +144,8 @@ def test_no_permission_to_bind(folder):
 @pytest.mark.parametrize("make, what", [
     (lambda p: p.symlink_to("/nowhere"), "a symbolic link"),
     (lambda p: p.write_text("mine"), "a regular file"),
-    (lambda p: p.mkdir(), "a folder"),
-    (os.mkfifo, "something that is no socket"),
+    (lambda p: p.mkdir(), "a directory"),
+    (os.mkfifo, "a file that is not a socket"),
 ])
 def test_what_is_at_the_path_already_is_left_alone(folder, make, what):
     path = folder / "s"

@@ -194,7 +194,7 @@ def test_a_directory_that_was_removed_and_made_again(start, folder):
      "there is a regular file at that path; it is left alone, remove it yourself"),
     (lambda path: path.symlink_to("/nowhere"),
      "there is a symbolic link at that path; it is left alone, remove it yourself"),
-    (lambda path: path.mkdir(), "there is a folder at that path; it is left alone, remove it yourself"),
+    (lambda path: path.mkdir(), "there is a directory at that path; it is left alone, remove it yourself"),
 ])
 def test_where_something_else_lies_it_is_said_until_that_is_gone(start, make, why):
     guard = start()

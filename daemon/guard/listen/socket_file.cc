@@ -36,7 +36,7 @@ Status check_path(const std::string& path) {
                     "not an absolute path; write it from / on, for example "
                     "/run/postern/postern.sock");
     }
-    if (path.back() == '/') return fail(who + "a folder, not a file; name a file in it");
+    if (path.back() == '/') return fail(who + "a directory, not a file; name a file in it");
     if (path.size() > longest_socket_path) {
         return fail(who + "the path has " + std::to_string(path.size()) +
                     " bytes; a socket's path may have " + std::to_string(longest_socket_path));
@@ -99,9 +99,9 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
     }
     if (!S_ISSOCK(status.st_mode)) {
         const char* what = S_ISLNK(status.st_mode)   ? "a symbolic link"
-                           : S_ISDIR(status.st_mode) ? "a folder"
+                           : S_ISDIR(status.st_mode) ? "a directory"
                            : S_ISREG(status.st_mode) ? "a regular file"
-                                                     : "something that is no socket";
+                                                     : "a file that is not a socket";
         return fail(who + "there is " + what +
                     " at that path; it is left alone, remove it yourself");
     }

@@ -189,7 +189,7 @@ TEST_F(ListenerTest, LeavesWhateverIsNoSocketAlone) {
     ASSERT_EQ(::unlink(path_.c_str()), 0);
     ASSERT_EQ(::mkdir(path_.c_str(), 0700), 0);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
-                                   "\": there is a folder at that path; it is left alone, "
+                                   "\": there is a directory at that path; it is left alone, "
                                    "remove it yourself");
 }
 
@@ -213,7 +213,7 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
               "socket \"@abstract\": abstract addresses have no owner and no mode; give an "
               "absolute path");
     EXPECT_EQ(error_of(folder_ / ""),
-              "socket \"" + folder_.path() + "/\": a folder, not a file; name a file in it");
+              "socket \"" + folder_.path() + "/\": a directory, not a file; name a file in it");
     const std::string longest = folder_ / std::string(107 - folder_.path().size() - 1, 'x');
     EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt, false}));
     EXPECT_EQ(error_of(longest + "x"),
