@@ -30,9 +30,9 @@ configure_release() {
     configure release "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG" "$@"
 }
 
-# With the unit tests of these folders (with ; between them), or of all.
+# ON: of the unit tests only those that the sanitized builds leave out. OFF: all.
 configure_release_tests() {
-    configure_release -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=release. "-DPOSTERN_TEST_AREAS=${1:-}"
+    configure_release -DPOSTERN_TESTS=ON -DPOSTERN_TEST_PREFIX=release. "-DPOSTERN_TESTS_UNSANITIZED=$1"
 }
 
 # By clang, which has libFuzzer: one build for the sanitized tests and for the fuzz targets. Optimized a

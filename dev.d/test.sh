@@ -1,5 +1,5 @@
-# Every test. All is built first, the packages beside the rest; then one run of ctest does what is left,
-# the checks included.
+# Every test: on booted hosts as soon as there are packages, all else in one run of ctest once it is built, the
+# checks included.
 
 # What takes its time is said at the end, so that it is known where it goes.
 parts=()
@@ -11,34 +11,44 @@ part() {
     [[ -z $part_name ]] || say "$part_name"
 }
 
-# The .debs and root file systems, which the booted hosts need, are made beside the other builds, and
-# before them: the tests on those hosts take longest, and mostly wait.
-start_packages() {
-    ((EUID == 0)) || return 0
-    mkdir -p build
-    politely=(nice -n 3)
-    start /usr/bin/python3 tests/system/prepare.py >build/packages.log 2>&1
+# run_ctest NAME SOURCE PARALLEL OPTION...: the tests of one of the projects below tests/all.
+run_ctest() {
+    local name=$1 source=$2 parallel=$3
+    shift 3
+    cmake -G Ninja -S "$source" -B "build/$name" -DPOSTERN_BUILDS="$repository/build" >"build/$name.log" 2>&1 || {
+        cat "build/$name.log" >&2
+        return 1
+    }
+    ctest --test-dir "build/$name" --output-on-failure --parallel "$parallel" --output-junit junit.xml "$@"
 }
 
-# Folders with cases that sanitized builds do not have.
-unsanitized_areas() {
-    grep -rl POSTERN_SANITIZED --include='*_test.cc' tests/unit | sed 's,^tests/unit/,,; s,/[^/]*$,,' | sort -u |
-        paste -sd';'
+# The .debs and root file systems, and then the booted hosts, which need nothing else. They mostly wait:
+# so they run beside all builds, whatever comes of the .debs (each test of a suite says why it has none).
+booted_tests() {
+    if ((EUID == 0)); then
+        /usr/bin/python3 tests/system/prepare.py >build/packages.log 2>&1 || true
+    fi
+    run_ctest booted tests/all/booted 6 "$@" >build/booted.log 2>&1
 }
 
 run_tests() {
     # The sanitized builds have all unit tests. To build and run them once more without sanitizers takes minutes:
     # that is for --long. What drives the programs has the shipped ones in any case.
-    local release_areas
-    release_areas=$(unsanitized_areas)
+    local unsanitized=ON status=0 booted failed=0
     if [[ ${1:-} == --long ]]; then
         export POSTERN_LONG=1
-        release_areas=
+        unsanitized=OFF
         shift
     fi
-    start_packages
+    local -a none=(--no-tests=error)
+    (($# == 0)) || none=(--no-tests=ignore)  # what was chosen may all be on one side
+    mkdir -p build
+    politely=(nice -n 3)
+    start booted_tests "${none[@]}" "$@"
+    booted=$started
+
     part "Release build with tests"
-    configure_release_tests "$release_areas"
+    configure_release_tests "$unsanitized"
     compile release
     part "Build with AddressSanitizer and UndefinedBehaviorSanitizer, with tests and fuzz targets"
     configure_asan
@@ -48,24 +58,23 @@ run_tests() {
     compile tsan unit_tests
 
     part "Tests"
-    run cmake -G Ninja -S tests/all -B build/tests -DPOSTERN_BUILDS="$repository/build" >build/tests.log 2>&1 || {
-        cat build/tests.log >&2
-        die "cmake failed on tests/all"
-    }
-    # Booted hosts, and tests of what happens after a while, wait for most of their time.
-    local status=0 parallel=$(($(nproc) + 4))
-    run ctest --test-dir build/tests --output-on-failure --no-tests=error \
-        --parallel "$parallel" --output-junit junit.xml "$@" || status=$?
+    # Tests of what happens after a while wait for most of their time.
+    run run_ctest tests tests/all $(($(nproc) + 4)) "${none[@]}" "$@" || failed=$?
+    part "Tests on booted hosts, the rest of them"
+    wait "$booted" || status=$?
+    unset 'jobs_of_ours[-1]'
+    cat build/booted.log
     part
+    ((failed == 0)) || status=$failed
     if ((status != 0)); then
         # ctest names its entries alone; which case it was, and why, stands far above.
         say "What failed"
-        grep -E '^(FAILED|ERROR) |^\[  FAILED  \]|^E  |: error: ' build/tests/Testing/Temporary/LastTest.log |
+        grep -hE '^(FAILED|ERROR) |^\[  FAILED  \]|^E  |: error: ' build/{tests,booted}/Testing/Temporary/LastTest.log |
             sort -u >&2 || true
         exit "$status"
     fi
     # A case of GoogleTest that skips itself is no failure to ctest.
-    if [[ ${CI:-} == true ]] && ! grep -q 'skipped="0"' build/tests/junit.xml; then
+    if [[ ${CI:-} == true ]] && grep -qE 'skipped="[1-9]' build/{tests,booted}/junit.xml; then
         die "tests were skipped, and CI=true: they are listed above"
     fi
     say "Where the time went"
