@@ -30,8 +30,14 @@ def _cgroup_root():
     raise RuntimeError("this machine has no cgroup v2, and systemd in a container needs one")
 
 
+# How much longer anything may take: the builds run beside, and other hosts.
+BUSY = 5
+
+
 def wait_until(condition, seconds, what):
-    """Polls until `condition()` is true and returns its value; AssertionError after `seconds`."""
+    """Polls until `condition()` is true and returns its value; AssertionError after a long while: what takes
+    `seconds` on an idle machine."""
+    seconds *= BUSY
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"{what} did not hold within {seconds} s"
@@ -121,7 +127,7 @@ class BootedHost:
     def console(self):
         return (self._folder / "console").read_text(errors="replace")
 
-    def run(self, *command, user=None, check=True, timeout=60):
+    def run(self, *command, user=None, check=True, timeout=60 * BUSY):
         """Runs a command inside, as a user if one is named; text in, text out, exact exit code."""
         done = subprocess.run(self._words(user, command), capture_output=True, timeout=timeout,
                               check=False, **self._surroundings())

@@ -97,7 +97,7 @@ def test_a_restart_loses_no_packet_and_keeps_the_socket(host, client):
                          user="member")
     for _ in range(3):
         host.run("systemctl", "restart", "posternd.service")
-    out = senders.communicate(timeout=60)[0]
+    out = senders.communicate(timeout=300)[0]
     assert out == PONG * 100
     assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
 

@@ -35,7 +35,7 @@ def test_every_byte_and_the_exit_code(host, declare, data):
     declare(copy=shell("cat; echo said >&2; exit 5", input="direct", output="direct"),
             where=shell("cat /proc/self/cgroup; ls -l /proc/self/fd", output="direct"))
     client = copying(host)
-    assert client.communicate(timeout=60) == ("5\n", "said\n")
+    assert client.communicate(timeout=300) == ("5\n", "said\n")
     assert copied(host)
     record = records(host, "copy")[-1]
     assert record["result"]["status"] == 5
@@ -80,6 +80,6 @@ def test_neither_the_daemon_nor_the_keeper_has_a_part_in_it(host, declare, data,
     host.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit)
     booted_host.wait_until(lambda: host.property(unit, "MainPID") not in ("0", before), 20, "it is back")
     host.write("/run/let", "")
-    assert client.communicate(timeout=60) == ("6\n", "")
+    assert client.communicate(timeout=300) == ("6\n", "")
     assert copied(host)
     host.run("rm", "-f", "/run/let")

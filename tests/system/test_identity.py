@@ -104,7 +104,7 @@ def test_callers_of_different_units_have_sessions_of_their_own(host):
                         "--property=User=member", "sh", "-c",
                         "posternctl ping >/dev/null && pgrep -c postern-session")
     host.run("posternctl", "ping", user="member")
-    out, err = client.communicate(timeout=30)
+    out, err = client.communicate(timeout=150)
     assert client.returncode == 0, err
     assert host.run("posternctl", "ping", user="member").returncode == 0
     assert int(host.run("pgrep", "-c", "postern-session").stdout) >= 2

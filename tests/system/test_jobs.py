@@ -28,7 +28,7 @@ def test_a_job_is_a_unit_in_a_slice_of_its_own(host, declare, let):
         seen = host.property(unit, name)
         assert "posternd.service" in seen.split() if value is None else seen == value, name
     let()
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=300)
     assert (client.returncode, err) == (0, "")
     assert f"0::/postern.slice/{unit}\n" in out
     assert job_units(host) == []
@@ -148,7 +148,7 @@ def test_a_secret_reaches_standard_input_and_nothing_else(host, declare, let):
     shown += host.run("sh", "-c", f"cat /run/systemd/transient/{unit}").stdout
     assert "Tr0ub4dor" not in shown and unit in shown
     let()
-    out, _ = client.communicate(timeout=60)
+    out, _ = client.communicate(timeout=300)
     assert client.returncode == 0 and "key=Tr0ub4dor" in out
     assert "Tr0ub4dor" not in host.run("journalctl", "--no-pager", "-o", "json").stdout
     assert "Tr0ub4dor" not in json.dumps(records(host, "secret"))
@@ -265,7 +265,7 @@ def test_a_client_that_goes(host, declare, let):
         unit = wait_for_unit(host)
         booted_host.wait_until(lambda: host.property(unit, "SubState") == "running", 60, "it runs")
         host.run("pkill", "-KILL", "posternctl")
-        client.communicate(timeout=60)
+        client.communicate(timeout=300)
         if action == "stays":
             let()
         booted_host.wait_until(lambda: job_units(host) == [], 60, "the end of the job")
@@ -280,7 +280,7 @@ def test_somebody_else_stops_the_unit(host, declare):
     unit = wait_for_unit(host)
     booted_host.wait_until(lambda: host.property(unit, "SubState") == "running", 60, "it runs")
     host.run("systemctl", "stop", unit)
-    client.communicate(timeout=60)
+    client.communicate(timeout=300)
     assert client.returncode == 143
 
 
@@ -389,7 +389,7 @@ def test_every_kind_of_property_is_passed_on(host, declare):
     assert host.property(unit, "CPUSchedulingPolicy") == "3"
     assert host.property(unit, "LimitCPUSoft") == "10"
     host.run("systemctl", "stop", unit)
-    _, err = client.communicate(timeout=60)
+    _, err = client.communicate(timeout=300)
     assert client.returncode == 143, err
 
 
@@ -400,7 +400,7 @@ def test_thirty_at_once(host, declare):
     clients = [spawn(host, "many") for _ in range(30)]
     seen = set()
     for client in clients:
-        out, err = client.communicate(timeout=60)
+        out, err = client.communicate(timeout=300)
         assert (client.returncode, err) == (3, "")
         seen.add(out)
     assert len(seen) == 30
@@ -415,7 +415,7 @@ def test_anothers_start_beside_a_hundred(host, declare, configure, let):
     let()
     booted_host.wait_until(lambda: len(records(host, "nothing")) >= 5, 60, "they are being started")
     assert run(host, "nothing", user="root") == (0, "", "")
-    out, err = hundred.communicate(timeout=120)
+    out, err = hundred.communicate(timeout=600)
     assert (hundred.returncode, out, err) == (0, "", "")
     # It did not wait for those that were asked for before it.
     uids = [record["requester"]["uid"] for record in records(host, "nothing")]
@@ -431,7 +431,7 @@ def test_reload_and_reexec_of_systemd_in_mid_job(host, declare, let):
         host.run("systemctl", verb)
     assert host.property(unit, "SubState") == "running"
     let()
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=300)
     assert (client.returncode, err) == (5, "")
     assert out and out.splitlines() == [str(i) for i in range(1, out.count("\n") + 1)]
     assert job_units(host) == []
@@ -449,7 +449,7 @@ def test_a_job_outlives_the_guard(host, declare, let, how):
     else:
         guard.restart(host)
     let()
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=300)
     assert (client.returncode, out, err) == (6, "1\n2\n", "")
     booted_host.wait_until(lambda: job_units(host) == [], 60, "the end of the job")
     record = booted_host.wait_until(

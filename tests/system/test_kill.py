@@ -101,7 +101,7 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     assert second != guard
     host.kill_outside(second)
     let()
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=300)
     assert (client.returncode, out, err) == (8, "one\n", "two\n")
     [job] = host.run("cat", "/run/slow").stdout.split()
     record = records(host, "slow")[-1]
@@ -140,7 +140,7 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     unit = wait_for_unit(host)
     host.kill_outside(guard_pid(host))
     let()
-    out, err = client.communicate(timeout=60)
+    out, err = client.communicate(timeout=300)
     assert (client.returncode, out, err) == (9, "one\ntwo\n", "")
     let(False)
     # And without it ends, some seconds after the guard is back.
@@ -152,7 +152,7 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     # The next guard comes a second later: nobody is there then who would come back.
     host.kill_outside(guard)
     host.run("pkill", "-KILL", "posternctl")
-    client.communicate(timeout=20)
+    client.communicate(timeout=100)
     guard_pid(host)
     booted_host.wait_until(lambda: job_units(host) == [], 40, "the end of the job")
     [record] = [r for r in records(host, "bound") if r["job"] == job]
@@ -185,12 +185,12 @@ def test_the_package_is_replaced_under_load(host, declare, package):
     host.write("/run/enough", "")
     count = 0
     for caller in callers:
-        out, err = caller.communicate(timeout=60)
+        out, err = caller.communicate(timeout=300)
         assert caller.returncode == 0, err
         failed = [line.partition(": ")[2] for line in out.splitlines()]
         assert set(failed) <= dropped and len(failed) <= 3
         count += int(err) - len(failed)
-    out, err = long_one.communicate(timeout=60)
+    out, err = long_one.communicate(timeout=300)
     assert (long_one.returncode, err) == (3, "")
     assert out.split() == [str(i) for i in range(1, 61)]
     ran = host.run("cat", "/run/quick").stdout.split()

@@ -161,7 +161,7 @@ def test_a_second_daemon_is_refused_and_told(host, declare, let):
             booted_host.wait_until(lambda: "for another posternd, process" in second_problem(host),
                                    20, "it is told again")
         let()
-        out, err = client.communicate(timeout=60)
+        out, err = client.communicate(timeout=300)
         assert (client.returncode, out, err) == (3, EXPECTED, "end\n")
         assert output_problem(host) == ""
         # Once the first has left, with nothing that is to be kept, the second is served.
@@ -172,7 +172,7 @@ def test_a_second_daemon_is_refused_and_told(host, declare, let):
         assert (done.returncode, done.stdout, done.stderr) == (3, EXPECTED, "end\n")
     finally:
         host.run("pkill", "-TERM", "-f", "/run/second/socket")
-        _, said = second.communicate(timeout=20)
+        _, said = second.communicate(timeout=100)
         host.run("systemctl", "start", *SOCKETS, "posternd.service")
     assert said.count("keeps what jobs write for another posternd") >= 1
 
@@ -196,7 +196,7 @@ def test_the_descriptor_store_has_only_jobs_that_run_for_long(host, declare, let
     restart(host, BOTH[1])
     assert stored(host) == 2
     let()
-    assert client.communicate(timeout=60) == ("x\ny\n", "")
+    assert client.communicate(timeout=300) == ("x\ny\n", "")
     booted_host.wait_until(lambda: stored(host) == 0, 60, "nothing is stored")
 
 

@@ -242,7 +242,7 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, packa
     [full] = call(host, "Actions.Run", {"action": "long"}, code=123)
     assert full["parameters"]["limit"] == "jobsPerUser"
     host.run("touch", "/run/go")
-    assert client.communicate(timeout=30) == ("over\n", "late\n")
+    assert client.communicate(timeout=150) == ("over\n", "late\n")
     assert client.returncode == 7
     ended = call(host, "Jobs.Follow", {"job": long_job})
     assert ended[1]["parameters"] == {"job": long_job, "stdout": "began\nover\n", "stderr": "late\n"}

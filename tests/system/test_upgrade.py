@@ -41,7 +41,7 @@ def watched(host):
     finally:
         host.write("/run/seen-enough", "")
         reader.join(60)
-        watcher.communicate(timeout=20)
+        watcher.communicate(timeout=100)
 
 
 def seen(lines):
