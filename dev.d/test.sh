@@ -59,7 +59,7 @@ run_tests() {
 
     part "Tests"
     # Tests of what happens after a while wait for most of their time.
-    run run_ctest tests tests/all $(($(nproc) + 4)) "${none[@]}" "$@" || failed=$?
+    run run_ctest tests tests/all $(($(nproc) + 3)) "${none[@]}" "$@" || failed=$?
     part "Tests on booted hosts, the rest of them"
     wait "$booted" || status=$?
     unset 'jobs_of_ours[-1]'
