@@ -66,11 +66,11 @@ std::string describe_job_end(std::string_view action, std::string_view job, cons
     }
     if (end.outcome == "signaled") return name + "ended" + by_signal;
     if (end.outcome == "timeout") {
-        const auto time = time_seconds ? " (" + duration_text(*time_seconds) + ")" : std::string{};
-        return name + "ended" + by_signal + ": its time" + time + " was up";
+        const auto after = time_seconds ? " after " + duration_text(*time_seconds) : std::string{};
+        return name + "ended" + by_signal + ": timed out" + after;
     }
     if (end.outcome == "disconnected") {
-        return name + "ended" + by_signal + ": the connection that started it was gone";
+        return name + "ended" + by_signal + ": the connection that started it was closed";
     }
     if (end.outcome == "out-of-memory") {
         return name + "ended" + by_signal + ": its memory was used up";

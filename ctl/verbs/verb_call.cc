@@ -72,7 +72,7 @@ constinit const Verb verb_call{
 With --lines each line of standard input is one whole call, e.g.
   {"method": "org.postern.Actions.List"}
 and all go over one connection, some of them ahead of their answers; the exit code is that of the
-first answer that is an error. This is also the way to pass a secret, since the command line of a
+first answer that is an error. This is also the way to pass a secret, because the command line of a
 program can be read by others.
 
 Examples:

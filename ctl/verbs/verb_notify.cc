@@ -95,13 +95,13 @@ constinit const Verb verb_notify{
     .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
     .summary = "start an action with one datagram, and do not wait",
     .help =
-        R"(For hooks, udev rules and cron: one packet goes to the daemon's datagram socket, and no answer
+        R"(For hooks, udev rules and cron: one datagram goes to the daemon's datagram socket, and no answer
 comes. The action must allow it ("datagram": true). What the daemon makes of it stands in its audit.
 
 Nothing can be asked, so the types are yours to give: NAME=VALUE is text, NAME:=JSON an integer,
 true or false, text, or a list of these.
 
-Exit code 0: the packet is in the daemon's queue; 2: usage; 122: too long for one packet; 123: the
+Exit code 0: the datagram is in the daemon's queue; 2: usage; 122: too long for one datagram; 123: the
 queue stayed full for 10 seconds; 125: nobody receives there, or you may not send.
 
 The socket: --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with --user

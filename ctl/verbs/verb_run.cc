@@ -461,7 +461,7 @@ Standard input is read if the action takes any (see describe), and otherwise lef
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
-With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
+With --datagram the job is started and continues by itself: its id is printed, and the exit code is 0.
 The action must allow it ("datagram": true).
 
 Examples:

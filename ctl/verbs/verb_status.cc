@@ -81,7 +81,7 @@ constinit const Verb verb_status{
     .synopsis = "",
     .summary = "for the administrator: what the daemon is, has and does",
     .help =
-        R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
+        R"(Version, sockets, callers with their sessions and connections, jobs, loaded actions, and the
 files that are not, with the reason; and problems: that the disk is full, why records of jobs can't
 be written, why the output of jobs is not moved out of their pipes; and what the daemon depends on
 and was taken away from it: the file of a socket, the state directory, the audit file, with what to

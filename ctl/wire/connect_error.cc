@@ -146,7 +146,7 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
                 return "wrong type of socket: it is one for connections; --datagram and notify "
                        "need the datagram socket";
             }
-            return "wrong type of socket: it is one for datagrams or packets, posternctl needs a "
+            return "wrong type of socket: it is a datagram or seqpacket socket, posternctl needs a "
                    "stream socket";
         case ENOTDIR:
             if (f.where == Where::not_a_folder) return printable(f.place) + " is not a directory";

@@ -123,10 +123,11 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
             case Waited::interrupted:
                 return interrupted();
             case Waited::late:
-                return failed(exit_code::broken, "no answer within " + seconds_text(patience) +
-                                                     ": the daemon is gone, has too much to do, or "
-                                                     "does not see the same directory " +
-                                                     printable(address.parent()));
+                return failed(exit_code::broken,
+                              "no answer within " + seconds_text(patience) +
+                                  ": the daemon has ended, has too much to do, or "
+                                  "does not see the same directory " +
+                                  printable(address.parent()));
             case Waited::ready:
                 break;
         }

@@ -297,8 +297,8 @@ const char* read_body(Envelope<V>& message, std::size_t index, Reader& reader,
 template <typename V>
 Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind,
                                 std::size_t most_values) {
-    if (packet.size() > limits::packet_bytes) return fail("packet too long");
-    if (packet.size() < header_bytes) return fail("packet too short");
+    if (packet.size() > limits::packet_bytes) return fail("message too long");
+    if (packet.size() < header_bytes) return fail("message too short");
     Header header;
     Reader header_reader(packet.first(header_bytes), 0);
     fields(header_reader, header);

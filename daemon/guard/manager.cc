@@ -381,7 +381,7 @@ void Manager::stop() {
         return;
     }
     spdlog::info("stopping; {} jobs {}", jobs_->active(),
-                 systemd_socket_.empty() ? "are ended" : "go on");
+                 systemd_socket_.empty() ? "are ended" : "continue");
     leave();
 }
 

@@ -147,7 +147,7 @@ Result<std::array<UniqueFd, 2>> SupervisedJobs::open_output(const JobId& job) co
 
 Result<FollowerId> SupervisedJobs::follow(const JobId& job, std::unique_ptr<Follower> follower) {
     Job* active = table_->find(job);
-    if (active == nullptr) return fail("it is over");
+    if (active == nullptr) return fail("it has ended");
     return active->follow(std::move(follower));
 }
 

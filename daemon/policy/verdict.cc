@@ -91,7 +91,7 @@ Verdict judge(const Action& action, const Asking& asking) {
         const Subject& subject = rule.subject;
         if (!allows(subject, asking)) continue;
         if (stranger != action.deny.end() && !subject.user && !subject.unit) {
-            verdict = denied("denied by a rule, since whose uid this is is not known",
+            verdict = denied("denied by a rule, because it is not known whose uid this is",
                              stranger->text, stranger->place);
         } else if (!action.lent.empty() && !subject.user) {
             verdict = denied(

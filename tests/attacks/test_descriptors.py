@@ -27,7 +27,7 @@ needs_fuse = pytest.mark.skipif(not hung_fuse.available(), reason="needs /dev/fu
 TRUE = {"summary": "True", "exec": ["/bin/true"], "allow": [{"everyone": True}], "datagram": True}
 PING = message("Ping", {"ping": "x"})
 MANY = 100
-REFUSED = "refused for a while: packets of this user carry descriptors"
+REFUSED = "refused for a while: datagrams of this user carry descriptors"
 
 
 @pytest.fixture

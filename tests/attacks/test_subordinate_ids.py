@@ -129,7 +129,7 @@ def test_of_an_unknown_owner_every_deny_holds(start):
         assert not runs(client, "deny.other")
     denied = guard.wait_audit(event="call-denied", action="deny.other")[0]
     assert (denied["reason"], denied["rule"], denied["owner"]) == (
-        "denied by a rule, since whose uid this is is not known", 'deny user "other"', 655360)
+        "denied by a rule, because it is not known whose uid this is", 'deny user "other"', 655360)
 
 
 def test_a_namespace_without_a_map_leads_to_nobody(start):

@@ -1,4 +1,4 @@
-"""Jobs of the tests, and what the guard, and its state folder, say of them."""
+"""Jobs of the tests, and what the guard, and its state directory, say of them."""
 
 import base64
 import contextlib

@@ -120,7 +120,7 @@ def test_without_a_path_it_is_fire_and_forget(guard, folder, address):
     # What is wrong with a packet is in the audit, where there is nobody to tell.
     with Sender(guard.datagram_path, CALLER, bound=False) as sender:
         sender.send(b"{")
-        refused(guard, "the packet is no message")
+        refused(guard, "the datagram is not a valid message")
 
 
 def test_a_oneway_call_has_no_reply(guard):
@@ -208,12 +208,12 @@ def test_groups_that_are_not_known_fail_closed(guard):
 def test_what_is_no_message(guard):
     with Sender(guard.datagram_path, CALLER) as sender:
         for data, said, reason in (
-                (b"{", "not JSON: unexpected end of input; expected string literal", "the packet is no message"),
-                (b"[]", None, "the packet is no message"),
-                (b"", "the packet is empty: one packet is one message", "the packet is empty"),
-                (b"\n", "the packet is empty: one packet is one message", "the packet is no message"),
-                (b"x" * 65538, "a message may have at most 65536 bytes", "the packet is too long"),
-                (b" " * 65537, "a message may have at most 65536 bytes", "the packet is no message")):
+                (b"{", "not JSON: unexpected end of input; expected string literal", "the datagram is not a valid message"),
+                (b"[]", None, "the datagram is not a valid message"),
+                (b"", "the datagram is empty: one datagram is one message", "the datagram is empty"),
+                (b"\n", "the datagram is empty: one datagram is one message", "the datagram is not a valid message"),
+                (b"x" * 65538, "a message may have at most 65536 bytes", "the datagram is too long"),
+                (b" " * 65537, "a message may have at most 65536 bytes", "the datagram is not a valid message")):
             before = len(guard.audit())
             sender.send(data)
             reply = json.loads(sender.receive().rstrip(b"\n"))
@@ -246,7 +246,7 @@ def test_the_longest_reply_fits_a_packet(guard):
         else:
             assert reply["error"] == "org.postern.Actions.NotByDatagram"
             assert reply["parameters"]["message"].endswith(
-                " bytes, and a packet may have 65536; connect to the stream socket")
+                " bytes, and a datagram may have 65536; connect to the stream socket")
 
 
 def test_a_stream_client_and_a_datagram_client_miss_each_other(guard):

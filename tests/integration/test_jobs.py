@@ -61,7 +61,7 @@ def test_a_job_is_followed_by_many_each_from_where_it_wants(start_guard, folder)
             assert reply["parameters"]["stdout"] == "1\n2\n"
         assert result_of(client) == ("1\n2\n", {"outcome": "exited", "exitCode": 7})
         for other in clients:
-            # And when it is over.
+            # And when it has ended.
             replies = follow(other, job, 2)
             assert replies[0] == {"continues": True, "parameters": {"job": job}}
             assert text_of(replies) == "1\n2\n"
@@ -182,7 +182,7 @@ def test_the_same_call_with_the_same_key_starts_one_job(start_guard, folder):
     (folder / "go").touch()
     for client in clients:
         assert result_of(client) == ("done\n", {"outcome": "exited", "exitCode": 0})
-    # When it is over too, and after a restart.
+    # When it has ended too, and after a restart.
     again = clients[0].call("Run", call)["parameters"]
     assert (again["job"], again["stdout"]) == (*jobs, "done\n")
     for client in clients:

@@ -145,7 +145,7 @@ def test_one_user_at_the_limit_in_a_flood_keeps_nobody_out(start_guard):
                            what="the flood takes all connections of its user")
         assert keep_up(guard, quiet, (BOB, pings, 200), (CAROL, pings, 200)) == [200, 200]
     assert set(refusals(guard)) == {(ALICE.uid, "limit connectionsPerUser")}
-    harness.wait_until(lambda: not is_refused(guard), what="all of it is over")
+    harness.wait_until(lambda: not is_refused(guard), what="all of it has ended")
 
 
 def test_connections_in_all_the_least_recently_used_session_gives_way(start_guard):

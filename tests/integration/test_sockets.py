@@ -137,7 +137,7 @@ def test_no_permission_to_bind(folder):
     path = folder / "s"
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     assert posternd(folder, "--socket", path, as_=ALICE, env=environment) == refusal(
-        path, "no permission to create files in its folder (Permission denied); run as another user, "
+        path, "no permission to create files in its directory (Permission denied); run as another user, "
         "or give another path")
 
 

@@ -127,7 +127,7 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     const Row& row = Table::rows.at(asked.index());
     if (!row.allows(call->origin().way)) {
         return call->link().violated(call->is_packet()
-                                         ? "it used a packet as if it were a connection"
+                                         ? "it used a datagram as if it were a connection"
                                          : "it asked for administration on a caller's connection");
     }
     if (!could_be_a_callers(asked)) {
@@ -137,7 +137,7 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
                          std::holds_alternative<OutputTaken>(asked) ||
                          std::holds_alternative<HandOver>(asked);
     if (!goes_on && call->link().kept() != nullptr) {
-        return call->link().violated("it used the number of a call under way");
+        return call->link().violated("it used the number of a pending call");
     }
     row.serve_(*this, call, asked);
 }

@@ -89,9 +89,9 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_option("--socket-mode", mode, "Mode of the sockets that are bound [0660]")
         ->type_name("MODE");
     app.add_option("--socket-group", group, "Their group")->type_name("GROUP");
-    app.add_option("--actions", actions, "Folder of action files (repeatable, later wins)")
+    app.add_option("--actions", actions, "Directory of action files (repeatable, later wins)")
         ->type_name("DIR");
-    app.add_option("--state", state, "Folder for jobs and their records")->type_name("DIR");
+    app.add_option("--state", state, "Directory for jobs and their records")->type_name("DIR");
     app.add_option("--audit", audit, "Audit to this file instead of the journal")
         ->type_name("FILE");
     app.add_option("--log-level", log_level, "debug, info, warning, error or critical [info]")

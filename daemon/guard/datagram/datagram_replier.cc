@@ -153,7 +153,7 @@ Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vect
         state->sockets.push_back(std::move(copy));
     }
     if (const Status begun = state->begin(); !begun) {
-        return fail("replies to packets: " + begun.error().message);
+        return fail("replies to datagrams: " + begun.error().message);
     }
     return std::unique_ptr<DatagramReplier>(new DatagramReplier(std::move(state)));
 }

@@ -71,7 +71,7 @@ Result<UniqueFd> take_lock(const std::string& path) {
         UniqueFd lock(
             ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
         if (!lock && (errno == EACCES || errno == EROFS)) {
-            return fail(who + "no permission to create files in its folder (" +
+            return fail(who + "no permission to create files in its directory (" +
                         std::strerror(errno) + "); run as another user, or give another path");
         }
         if (!lock) return fail(who + "lock file " + printable(name) + ": " + std::strerror(errno));
@@ -167,8 +167,9 @@ Result<UniqueFd> SocketFile::bind() {
     const int bind_error = errno;
     ::umask(old_mask);
     if (bound != 0) {
-        return fail(who + "bind: " + std::strerror(bind_error) +
-                    (bind_error == EACCES ? "; no permission to create files in that folder" : ""));
+        return fail(
+            who + "bind: " + std::strerror(bind_error) +
+            (bind_error == EACCES ? "; no permission to create files in that directory" : ""));
     }
     const auto number = number_at(path);
     if (!number) return fail(who + "it was taken away at once");

@@ -49,7 +49,7 @@ std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, siz
 class Fields {
   public:
     Fields(const json& object, std::string& error) : object_(object), error_(error) {
-        if (!object.is_object()) fails("it", "is no object");
+        if (!object.is_object()) fails("it", "is not an object");
     }
 
     const json* member(const char* name) {
@@ -57,14 +57,14 @@ class Fields {
         auto found = object_.find(name);
         if (found == object_.end()) found = object_.find(spelling_before(name));
         if (found == object_.end()) {
-            fails(name, "is missing");
+            fails(name, "is required");
             return nullptr;
         }
         return &*found;
     }
     std::string text(const char* name) {
         const json* value = member(name);
-        if (value != nullptr && !value->is_string()) fails(name, "is no string");
+        if (value != nullptr && !value->is_string()) fails(name, "is not a string");
         return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
     }
     template <typename Integer>
@@ -74,7 +74,7 @@ class Fields {
         if (!value->is_number_unsigned() ||
             value->get<std::uint64_t>() >
                 static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) {
-            fails(name, "is no number of its kind");
+            fails(name, "is not a number of its kind");
             return 0;
         }
         return static_cast<Integer>(value->get<std::uint64_t>());
@@ -187,7 +187,7 @@ std::string to_json(const Record& record) {
 
 Result<Record> from_json(std::string_view text) {
     const json object = json::parse(text, nullptr, false);
-    if (object.is_discarded()) return fail("it is no JSON");
+    if (object.is_discarded()) return fail("it is not valid JSON");
     std::string error;
     Fields fields(object, error);
     const auto written_by = fields.number<std::uint64_t>("version");
@@ -235,11 +235,11 @@ Result<Record> from_json(std::string_view text) {
     const json* arguments = fields.member("arguments");
     if (arguments != nullptr && arguments->is_object()) {
         for (const auto& [name, value] : arguments->items()) {
-            if (!value.is_string()) return fail("an argument is no string");
+            if (!value.is_string()) return fail("an argument is not a string");
             record.arguments.emplace_back(name, value.get<std::string>());
         }
     } else if (arguments != nullptr) {
-        fields.fails("arguments", "is no object");
+        fields.fails("arguments", "is not an object");
     }
     if (record.state != RecordState::starting && error.empty()) {
         record.result.started = fields.time("startedUsec");

@@ -237,7 +237,7 @@ void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
     notice_("record " + state_folder_ + "/jobs/" + job.text() + "/" + record_name +
             " is not believed: " + reason +
             (renamed ? std::string("; it is now ") + bad_record_name : "") +
-            "; look at it, then remove its folder");
+            "; look at it, then remove its directory");
 }
 
 std::optional<Record> RecordStore::read(const JobId& job) const {

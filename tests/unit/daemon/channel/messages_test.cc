@@ -264,7 +264,7 @@ TEST(ChannelMessages, EveryTruncatedPrefixIsRefused) {
         for (std::size_t size = 0; size < packet.size(); ++size) {
             const Bytes cut(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size));
             EXPECT_EQ(error_of(decode(cut)),
-                      size < header_size ? "packet too short" : "wrong length")
+                      size < header_size ? "message too short" : "wrong length")
                 << "kind " << int{packet[1]} << ", " << size << " bytes";
             if (size < header_size) continue;
             // ... and where the length in the header agrees with it.
@@ -411,7 +411,7 @@ TEST(ChannelMessages, TooLongPacketsAreRefused) {
     ASSERT_EQ(packet.size(), limits::packet_bytes);
     EXPECT_TRUE(decode_to_guard(packet).has_value());
     EXPECT_EQ(error_of(decode_to_guard(encode({{}, {}, Ready{std::string(most + 1, 'x')}}))),
-              "packet too long");
+              "message too long");
 }
 
 // More values than a caller can have sent: read no further than to their number.

@@ -83,7 +83,7 @@ class JobsTest : public testing::Test {
     void SetUp() override;
     void TearDown() override;
 
-    // With settings_, whose state folder is folder_/state. What was lost goes into book_.
+    // With settings_, whose state directory is folder_/state. What was lost goes into book_.
     void create();
     // Runs the loop until it is so; false after that time, which is for what does not come at all.
     bool loop_until(const std::function<bool()>& so, int seconds = 50);

@@ -1,4 +1,4 @@
-// Calls that the guard has been asked, over connections and by packets: every kind of answer to
+// Calls that the guard has been asked, over connections and by datagrams: every kind of answer to
 // every kind of call.
 #include "daemon/session/pending_call.h"
 

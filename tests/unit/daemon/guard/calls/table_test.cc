@@ -60,7 +60,7 @@ const Story no_such_job = {
     "audit call-denied action=hello job=theirs reason=the job is another "
     "caller's",
     "answer Refused no_such_job [theirs]"};
-const Story as_a_connection = {"violated: it used a packet as if it were a connection"};
+const Story as_a_connection = {"violated: it used a datagram as if it were a connection"};
 const Story nothing_there = {"violated: it handed over what there is not"};
 const Story administration = {"violated: it asked for administration on a caller's connection"};
 const Story followed = {"answer JobStarted theirs", "answer JobEnded 3"};
@@ -145,9 +145,9 @@ TEST_F(CallTable, TheseTestsKnowEveryRow) {
 TEST_F(CallTable, ASessionCanTakeNoNumberTwice) {
     call(owner(), RunCall{"hello", {}, ""}, 5);
     EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, 5),
-                ElementsAre("violated: it used the number of a call under way"));
+                ElementsAre("violated: it used the number of a pending call"));
     EXPECT_THAT(call(owner(), FollowCall{JobId("theirs")}, 5),
-                ElementsAre("violated: it used the number of a call under way"));
+                ElementsAre("violated: it used the number of a pending call"));
     EXPECT_EQ(jobs_.active(), 1U);
 }
 

@@ -1,4 +1,4 @@
-// Replies to packets: to whom they go, and to whom they never do.
+// Replies to datagrams: to whom they go, and to whom they never do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>

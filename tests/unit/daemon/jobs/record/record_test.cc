@@ -163,7 +163,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     EXPECT_FALSE(from_json("{}"));
     EXPECT_THAT(from_json(changed("\"version\": 2", "\"version\": 3")).error().message,
                 HasSubstr("another version"));
-    EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is missing");
+    EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is required");
     for (const char* value : {"-1", "1.5", "\"12\"", "2147483648", "null", "[]"}) {
         EXPECT_FALSE(from_json(changed("\"pid\": 12", std::string("\"pid\": ") + value))) << value;
     }
@@ -486,7 +486,7 @@ TEST_F(Store, ASecondGuardIsRefused) {
     ASSERT_TRUE(store);
     const auto second = open(2, 3);
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().message, "state folder " + folder_ / "state" +
+    EXPECT_EQ(second.error().message, "state directory " + folder_ / "state" +
                                           ": another guard uses it; stop that one, or choose "
                                           "another folder with --state");
 }
