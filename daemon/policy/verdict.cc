@@ -91,15 +91,16 @@ Verdict judge(const Action& action, const Asking& asking) {
         const Subject& subject = rule.subject;
         if (!allows(subject, asking)) continue;
         if (stranger != action.deny.end() && !subject.user && !subject.unit) {
-            verdict = denied("denied by a rule, because it is not known whose uid this is",
-                             stranger->text, stranger->place);
+            verdict =
+                denied("denied by a rule, because it is not known which user this uid belongs to",
+                       stranger->text, stranger->place);
         } else if (!action.lent.empty() && !subject.user) {
             verdict = denied(
                 "the job has groups that its user does not have, and the rule does "
                 "not name the caller by user",
                 rule.text, rule.place);
         } else if (would_lend_groups(action, asking)) {
-            verdict = denied("the job would lend its caller groups that the caller does not have",
+            verdict = denied("the job would give its caller groups that the caller does not have",
                              rule.text, rule.place);
         } else {
             return {&action, "allowed", rule.text, rule.place};

@@ -194,7 +194,7 @@ TEST(Verdict, AJobNeverLendsItsCallerGroups) {
 
     const Verdict poorer = decide(snapshot, {1000, 1000, {1000}}, "a");
     EXPECT_EQ(poorer.action, nullptr);
-    EXPECT_EQ(poorer.reason, "the job would lend its caller groups that the caller does not have");
+    EXPECT_EQ(poorer.reason, "the job would give its caller groups that the caller does not have");
     EXPECT_EQ(poorer.rule, "everyone");
     EXPECT_TRUE(granted(snapshot, {1000, 1000, {1000}}).empty());
 

@@ -380,12 +380,18 @@ std::string without_cut_back(const std::string& conversation) {
 }
 // Two things were said otherwise: that callers' sockets have the administrator's interface, all of
 // whose methods they refuse; and to send large integers as strings, which no integer argument may
-// be.
+// be. Others are the same in other words.
 std::string as_it_is_said_now(std::string conversation) {
-    const std::array<std::pair<std::string_view, std::string_view>, 2> changes = {
+    const std::array<std::pair<std::string_view, std::string_view>, 6> changes = {
         {{R"("org.postern.Actions","org.postern.Admin",)", R"("org.postern.Actions",)"},
          {"send numbers of that size as strings",
-          "give one from -9007199254740992 to 9007199254740992"}}};
+          "give one from -9007199254740992 to 9007199254740992"},
+         {"the packet is empty: one packet is one message",
+          "the datagram is empty: one datagram is one message"},
+         {"excludes more, since a", "excludes more, because a"},
+         {"\" stands twice", "\" appears twice"},
+         {"something stands after the end of the value",
+          "more text follows the end of the value"}}};
     for (const auto& [before, now] : changes) {
         for (auto at = conversation.find(before); at != std::string::npos;
              at = conversation.find(before, at + now.size())) {

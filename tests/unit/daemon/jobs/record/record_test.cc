@@ -488,7 +488,7 @@ TEST_F(Store, ASecondGuardIsRefused) {
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().message, "state directory " + folder_ / "state" +
                                           ": another guard uses it; stop that one, or choose "
-                                          "another folder with --state");
+                                          "another directory with --state");
 }
 
 TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {
