@@ -143,8 +143,8 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
                    "denies it";
         case EPROTOTYPE:
             if (f.datagram) {
-                return "wrong type of socket: it is one for connections; --datagram and notify "
-                       "need the datagram socket";
+                return "wrong type of socket: it is a stream socket; "
+                       "--datagram and notify need the datagram socket";
             }
             return "wrong type of socket: it is a datagram or seqpacket socket, posternctl needs a "
                    "stream socket";
@@ -153,7 +153,7 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
             break;
         case EAGAIN:
         case ETIMEDOUT:
-            return std::string("the daemon takes no ") +
+            return std::string("the daemon accepts no ") +
                    (f.datagram ? "datagrams" : "connections") + ": its queue stayed full for " +
                    std::to_string(patience.count() / 1000) + " s";
         default:

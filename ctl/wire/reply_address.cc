@@ -75,10 +75,10 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
     const auto length = folder.size() + std::strlen(socket_name);
     if (length > longest_socket_path) {
         return failed("too long: a socket in it would have a path of " + std::to_string(length) +
-                      " bytes, and it has at most " + std::to_string(longest_socket_path));
+                      " bytes, but the limit is " + std::to_string(longest_socket_path));
     }
     if (mkdtemp(folder.data()) == nullptr) {
-        return failed(std::string("no directory can be made in it: ") + std::strerror(errno));
+        return failed(std::string("can't create a directory in it: ") + std::strerror(errno));
     }
     ReplyAddress made(parent, folder);
     const auto path = folder + socket_name;
@@ -88,7 +88,7 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
     if (chmod(folder.c_str(), S_IRWXU) != 0 ||
         ::bind(socket, any_address(address), sizeof address) != 0 ||
         chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
-        return failed(std::string("no socket can be made in it: ") + std::strerror(errno));
+        return failed(std::string("can't create a socket in it: ") + std::strerror(errno));
     }
     return made;
 }

@@ -54,7 +54,7 @@ def test_the_socket_is_the_administrators_alone(admin):
     done = run_as(ALICE, [program("posternctl"), "--socket", admin.path, "status"])
     assert done.returncode == 125 and done.stdout == ""
     wait_until(lambda: any(entry["event"] == "connection-refused"
-                           and "the administrator's socket serves uid 0 alone" in entry["reason"]
+                           and "the administration socket serves only uid 0" in entry["reason"]
                            for entry in admin.guard.audit()), what="the audit of it")
 
 
@@ -69,8 +69,8 @@ def test_posternctl_says_where_the_administrators_socket_is(admin):
     for words in (["status"], ["jobs", "--all"], ["reload"], ["log-level", "debug"]):
         done = run_as(None, command(admin.guard.socket_path, *words))
         assert outcome(done) == (
-            126, "", f"posternctl: {admin.guard.socket_path} is a socket for callers; only the "
-            "administrator's answers this: name it with --socket PATH (posternd's --admin-socket)\n")
+            126, "", f"posternctl: {admin.guard.socket_path} is the socket for callers; only "
+            "the administration socket answers this: name it with --socket PATH (posternd's --admin-socket)\n")
 
 
 def test_the_administrators_socket_serves_every_interface(admin):
@@ -139,7 +139,7 @@ def test_log_level(admin):
     assert as_json(admin, "status")[1]["logLevel"] == "debug"
     code, out, err = admin("log-level", "loud")
     assert code == 125 and out == ""
-    assert 'log level "loud": no such level; there are debug, info, warning' in err
+    assert 'log level "loud": no such level; use one of debug, info, warning' in err
     assert as_json(admin, "status")[1]["logLevel"] == "debug"
 
 

@@ -79,7 +79,7 @@ def test_no_such_socket_of_the_user(folder):
 
 def test_user_without_runtime_folder_is_no_fallback():
     assert_line(ctl("--user", "ping"),
-                "--user: XDG_RUNTIME_DIR is not set, so where your own daemon listens is not known; "
+                "--user: XDG_RUNTIME_DIR is not set, so it is not known where your own daemon listens; "
                 "name its socket with --socket PATH")
 
 
@@ -111,7 +111,7 @@ def test_nobody_listens(bound):
 def test_a_datagram_socket(bound):
     _, path = bound(kind=socket.SOCK_DGRAM)
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: wrong type of socket: it is one for datagrams or packets, posternctl needs "
+                f"{path}: wrong type of socket: it is a datagram or seqpacket socket, posternctl needs "
                 "a stream socket")
 
 
@@ -145,7 +145,7 @@ def test_the_longest_path_and_one_longer(folder):
                 f"{path}: no such socket; is the daemon running, and is this the path that it "
                 "listens on?")
     assert_line(ctl("--socket", path + "x", "ping"),
-                f"--socket: {path}x: too long: 108 bytes, the path of a Unix socket has at most 107")
+                f"--socket: {path}x: too long: 108 bytes, but the path of a Unix socket has at most 107")
 
 
 PERMISSIONS = [
@@ -240,11 +240,11 @@ def test_refused_at_once(folder):
 
 
 @pytest.mark.parametrize("answer, said", [
-    (b'{"parameters": {"po', "the daemon broke off in mid-call"),
-    (b"hello\0", "what came is not a reply: "),
-    (b"[]\0", "what came is not a reply: "),
+    (b'{"parameters": {"po', "the daemon closed the connection during the call"),
+    (b"hello\0", "the answer is not a valid reply: "),
+    (b"[]\0", "the answer is not a valid reply: "),
     (b'{"parameters": {"pong": "other"}}\0',
-     "the daemon's answer can't be understood: it does not repeat what was sent"),
+     "the daemon's answer can't be understood: it does not echo what was sent"),
 ], ids=["half", "text", "array", "pong"])
 def test_an_answer_that_is_none(folder, answer, said):
     with fake_daemon.FakeDaemon(folder, {"Ping": [answer, fake_daemon.CLOSE]}) as daemon:

@@ -112,7 +112,7 @@ def test_a_word_that_is_only_a_value(folder, words, meant):
         for verb in ("run", "check"):
             done = ctl(daemon, verb, "web.restart", *words)
             word = next(word for word in words if "=" not in word)
-            assert outcome(done) == (2, "", f'posternctl: "{word}": an argument is written NAME=VALUE'
+            assert outcome(done) == (2, "", f'posternctl: "{word}": write an argument as NAME=VALUE'
                                      + (f"; did you mean {meant}?\n" if meant else "\n"))
         assert {call["method"] for call in daemon.calls} == {"org.postern.Actions.Describe"}
 
@@ -248,8 +248,8 @@ def test_what_is_missing_in_a_reply_that_has_all(folder):
 
 @pytest.mark.parametrize("steps, said", [
     ([STARTED, chunk(stdout="half"), CLOSE],
-     f": the daemon broke off in mid-call; what became of job {JOB} (web.restart) is not known"),
-    ([CLOSE], ": the daemon broke off in mid-call"),
+     f": the daemon closed the connection during the call; what became of job {JOB} (web.restart) is not known"),
+    ([CLOSE], ": the daemon closed the connection during the call"),
     ([STARTED, reply({"job": JOB})],
      ": the daemon's answer can't be understood: the last reply has no result"),
     ([STARTED, job_end(exitCode=256)],
@@ -337,7 +337,7 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
     with FakeDaemon(folder, script) as daemon:
         done = ctl(daemon, "run", "web.restart")
         assert outcome(done) == (
-            125, "", f"posternctl: {daemon.path}: the daemon broke off in mid-call; what became of job "
+            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; what became of job "
             f"{JOB} (web.restart) is not known\n")
         assert daemon.connections == 4
 

@@ -40,7 +40,7 @@ def ask(start_guard, box):
 def test_every_verb(ask, who):
     code, out, err = ask("ping", "--datagram", as_=who)
     assert (code, err) == (0, "")
-    assert re.fullmatch(re.escape(str(ask.guard.datagram_path)) + r": answers, in \d+\.\d\d ms\n", out)
+    assert re.fullmatch(re.escape(str(ask.guard.datagram_path)) + r": answered in \d+\.\d\d ms\n", out)
     code, out, _ = ask("whoami", "--datagram", "--json", as_=who)
     seen = json.loads(out)
     assert (code, seen["uid"], seen["gid"], seen["groups"]) == (0, who.uid, who.gid, [who.gid])

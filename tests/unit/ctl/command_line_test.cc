@@ -185,7 +185,7 @@ struct Wrong {
     std::string verb = {};  // whose usage is shown; empty: the general one
 };
 
-const std::string after_dashes = " (a word that begins with - goes after --)";
+const std::string after_dashes = " (write -- before a word that begins with -)";
 
 const std::vector<Wrong> wrongs = {
     // Verbs.
@@ -233,19 +233,21 @@ const std::vector<Wrong> wrongs = {
     {{"--user", "--socket", "/s", "list"},
      "--user and --socket name two different sockets",
      "list"},
-    {{"lint", "--socket", "/s", "a"}, "lint: --socket has no meaning, it asks no daemon", "lint"},
+    {{"lint", "--socket", "/s", "a"},
+     "lint: --socket does not apply here; no daemon is asked",
+     "lint"},
     // Options of other verbs.
-    {{"list", "--more"}, "list: --more has no meaning, it is for call", "list"},
-    {{"--all", "status"}, "status: --all has no meaning, it is for jobs", "status"},
+    {{"list", "--more"}, "list: --more does not apply here; it is for call", "list"},
+    {{"--all", "status"}, "status: --all does not apply here; it is for jobs", "status"},
     {{"notify", "a", "--datagram"},
-     "notify: --datagram has no meaning, it is for run, describe, check, whoami, ping",
+     "notify: --datagram does not apply here; it is for run, describe, check, whoami, ping",
      "notify"},
     // Words, and options that do not go with them.
     {{"call", "--lines", "a.b"},
-     "--lines takes whole calls from standard input, and nothing beside it",
+     "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it",
      "call"},
     {{"call", "--lines", "--more"},
-     "--lines takes whole calls from standard input, and nothing beside it",
+     "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it",
      "call"},
     {{"call", "--more"}, "call: METHOD is required", "call"},
     {{"jobs"}, "jobs: --all is required: the jobs of all users", "jobs"},

@@ -139,7 +139,7 @@ TEST_F(FullQueue, IsWaitedForAndNotForEver) {
     const auto time = std::chrono::steady_clock::now() - begin;
     ASSERT_FALSE(connected.has_value());
     EXPECT_EQ(connected.error().message,
-              path_ + ": the daemon takes no connections: its queue stayed full for 1 s");
+              path_ + ": the daemon accepts no connections: its queue stayed full for 1 s");
     EXPECT_GE(time, 900ms);
 }
 
@@ -198,7 +198,8 @@ TEST_F(CtlConnection, TakesAnAnswerThatCameBeforeTheEnd) {
     daemon_.reset();
     connection_->queue("call\0"sv);
     ASSERT_TRUE(connection_->wait(50s, -1).has_value());
-    EXPECT_EQ(connection_->wait(50s, -1).error().message, "/s: the daemon broke off in mid-call");
+    EXPECT_EQ(connection_->wait(50s, -1).error().message,
+              "/s: the daemon closed the connection during the call");
 }
 
 }  // namespace
