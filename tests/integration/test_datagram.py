@@ -187,7 +187,7 @@ def test_denials_tell_nothing_apart(guard, method):
     assert json.loads(replies[0]) == {
         "error": "org.postern.Actions.NotGranted", "parameters": {
             "action": "ACTION", "message": f'"ACTION" does not exist or is not granted to you '
-            f'(uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid} and no others known)'}}
+            f'(uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid}, and others that are not known)'}}
     denied = guard.wait_audit(event="call-denied", count=3)
     assert {entry["listener"] for entry in denied} == {str(guard.datagram_path)}
 
@@ -289,7 +289,7 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
     for identity in (ALICE, ROOT):
         with Sender(guard.datagram_path, identity) as sender:
             sender.send(message("Run", {"action": "true"}))
-            refused(guard, f"this guard serves uid {BOB.uid} alone", identity)
+            refused(guard, f"this daemon serves only uid {BOB.uid}", identity)
             assert sender.nothing()
     assert [e["uid"] for e in guard.audit() if e["event"] == "job-started"] == [BOB.uid]
 
@@ -299,10 +299,10 @@ def test_the_rules_of_paths_hold_for_it_too(guard, folder):
                f"{folder}/audit", "--socket", f"{folder}/stream"]
     if harness.IS_ROOT:
         command += ["--session-user", harness.SESSION_USER]
-    for path, reason in (("postern.dgram", "not an absolute path; write it from / on, for example "
+    for path, reason in (("postern.dgram", "not an absolute path; start it with /, for example "
                           "/run/postern/postern.sock"),
                          (str(guard.datagram_path),
-                          f"another posternd has it (it holds {guard.datagram_path}.lock)")):
+                          f"another posternd uses it (it holds {guard.datagram_path}.lock)")):
         done = run_as(None, [*command, "--datagram", path], timeout=60)
         assert (done.returncode, done.stderr) == (
             1, f'posternd: critical: socket "{path}": {reason}\n')

@@ -266,9 +266,9 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
             "event": "connection-refused", "uid": identity.uid, "gid": identity.gid,
             "groups": sorted({identity.gid, *identity.groups}),
             "listener": str(guard.socket_path),
-            "reason": f"this guard serves uid {ALICE.uid} alone"}
+            "reason": f"this daemon serves only uid {ALICE.uid}"}
     path = guard.actions_folder / "other.json"
     line = path.read_text().splitlines().index('  "user": "bin"') + 1
-    assert (f"not loaded: {path}:{line}:11: user: uid 2 is another user than uid {ALICE.uid}, "
-            "which this daemon runs every job as; remove it\n") in guard.stderr()
+    assert (f"not loaded: {path}:{line}:11: user: uid 2 is not uid {ALICE.uid}, "
+            "as which this daemon runs every job; remove it\n") in guard.stderr()
     assert guard.wait_audit(event="call-denied")[0]["pid"] == pid

@@ -295,7 +295,7 @@ def set_descriptor_limit(guard, more):
 @pytest.mark.shipped_build
 def test_a_guard_without_descriptors_waits_and_does_not_spin(start_guard):
     guard = start_guard(ACTIONS)
-    line = "accept: Too many open files; tried again every 200 ms, callers wait meanwhile"
+    line = "accept: Too many open files; retrying every 200 ms, callers wait in the meantime"
     with contextlib.ExitStack() as stack:
         bob = connected(guard, stack, BOB)
         assert served(guard, ALICE)
@@ -350,4 +350,4 @@ def test_an_accept_that_fails_is_tried_again(start_guard, folder, error, text):
     with guard.connect(as_=ALICE) as client:
         assert is_open(client)
     assert time.monotonic() - began > 0.6
-    assert guard.stderr().count(f"accept: {text}; tried again every 200 ms") == 1
+    assert guard.stderr().count(f"accept: {text}; retrying every 200 ms") == 1

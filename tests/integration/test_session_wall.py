@@ -185,7 +185,7 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     reasons = {e["reason"] for e in guard.audit() if e["event"] == "packet-refused"}
     # Of many that are alike it has the first one's.
     assert ("dropped: its session ended" if count == 65 else
-            "too many datagrams of this user wait to be answered") in reasons
+            "too many datagrams of this user are waiting to be answered") in reasons
     assert len([e for e in guard.audit() if e["event"] == "session-failed"]) == 1
     assert len(sessions(guard)) == 1
 

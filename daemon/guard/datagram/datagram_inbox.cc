@@ -44,7 +44,7 @@ Status DatagramInbox::begin() {
     try {
         thread_ = std::thread(&DatagramInbox::run, this);
     } catch (const std::system_error& error) {
-        return fail(std::string("no thread: ") + error.what());
+        return fail(std::string("can't start a thread: ") + error.what());
     }
     return {};
 }

@@ -90,7 +90,7 @@ Status DatagramSender::become(uid_t uid, gid_t gid) {
     if (static_cast<gid_t>(::setfsgid(no_gid)) != gid ||
         static_cast<uid_t>(::setfsuid(no_uid)) != uid) {
         return fail(
-            "the ids of their receivers can't be taken on (setfsuid, setfsgid); does a "
+            "the ids of their receivers can't be set (setfsuid, setfsgid); does a "
             "SystemCallFilter= forbid it?");
     }
     uid_ = uid;

@@ -27,7 +27,7 @@ constexpr milliseconds time_in_turn{1};
 // How long all wait for the room of one user's packet: what a session in order needs to answer
 // many, and a fraction of what nobody notices.
 constexpr milliseconds patience_of_others{20};
-constexpr const char* too_many = "too many datagrams of this user wait to be answered";
+constexpr const char* too_many = "too many datagrams of this user are waiting to be answered";
 // How long the guard's end waits for answers, and for replies to be sent.
 constexpr milliseconds stop_time{2000};
 constexpr milliseconds stop_poll_time{2};
@@ -125,7 +125,7 @@ void Datagrams::on_packets() {
 void Datagrams::receive_failed(int error) {
     // Once, however long it lasts.
     if (std::exchange(failing_, error) == error) return;
-    spdlog::error("receiving datagrams: {}; tried again all the time, senders wait meanwhile",
+    spdlog::error("receiving datagrams: {}; retrying continuously, senders wait in the meantime",
                   std::strerror(error));
 }
 
@@ -137,7 +137,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     if (only_uid_) {
         if (peer.caller.uid != *only_uid_) {
             return refuse(listener, &peer,
-                          "this guard serves uid " + std::to_string(*only_uid_) + " alone");
+                          "this daemon serves only uid " + std::to_string(*only_uid_));
         }
         // Jobs have the groups of the guard, and its user, who writes the action files, is taken to
         // have them too, since nobody's would else be allowed.
@@ -161,7 +161,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     const char* const put_aside = put_aside_.reason(payer, origin.received);
     if (packet.descriptors) put_aside_.for_descriptors(payer, origin.received);
     if (put_aside != nullptr) return refuse(one, put_aside);
-    const char* const fault = packet.descriptors       ? "descriptors came along"
+    const char* const fault = packet.descriptors       ? "it carries descriptors"
                               : packet.too_long        ? "the datagram is too long"
                               : packet.payload.empty() ? "the datagram is empty"
                                                        : nullptr;
@@ -280,7 +280,7 @@ void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, chann
     if (!packet.reply_path.empty() && !reply.bytes.empty()) {
         const bool sent = replier_->send({packet.socket, origin.caller->uid, origin.caller->gid,
                                           std::move(packet.reply_path), std::move(reply.bytes)});
-        if (!sent) refuse_it("its reply was dropped: too many wait to be sent");
+        if (!sent) refuse_it("its reply was dropped: too many replies are waiting to be sent");
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
     }
     resume(origin.caller->payer());

@@ -113,7 +113,7 @@ Status set_log_level(const std::string& level) {
         names += names.empty() ? "" : ", ";
         names += known.name;
     }
-    return fail("log level \"" + printable(level) + "\": no such level; there are " + names);
+    return fail("log level \"" + printable(level) + "\": no such level; use one of " + names);
 }
 
 }  // namespace postern
