@@ -71,7 +71,7 @@ std::string advice_for_word(std::string_view word) {
         if (word == other) return std::string(word) + " is not JSON; write " + std::string(ours);
     }
     if (std::ranges::find(nothing, word) != nothing.end()) {
-        return std::string(word) + " is not JSON; leave out what has no value";
+        return std::string(word) + " is not JSON; leave it out if there is no value";
     }
     const std::string_view digits =
         word.substr(word.find_first_not_of('0') == std::string::npos ? word.size() - 1

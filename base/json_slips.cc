@@ -60,9 +60,8 @@ class SlipFinder {
     void look_at_end() {
         if (open_.empty()) {
             if (wanted_ == Wanted::value) {
-                found(0, text_.empty()
-                             ? "it is empty; write {...}"
-                             : "there is nothing but white space and comments; write {...}");
+                found(0, text_.empty() ? "it is empty; write {...}"
+                                       : "it contains only white space and comments; write {...}");
             }
             return;
         }
@@ -159,7 +158,7 @@ class SlipFinder {
     void no_value() {
         found(last_start_, "the key " + json_string_of(last_text_) + " has no value; write " +
                                json_string_of(last_text_) +
-                               ": ..., or [...] around it if it is one of a list");
+                               ": ..., or [...] around it if it is an element of a list");
     }
 
     // Something follows the end of the value.

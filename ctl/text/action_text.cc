@@ -168,7 +168,7 @@ std::string describe_action(const ActionDescription& action) {
         const auto seconds = std::chrono::floor<std::chrono::seconds>(action.timeout).count();
         text += "Times out after " + duration_text(seconds) + ". ";
     }
-    text += action.kill_on_disconnect ? "Ended when its caller disconnects."
+    text += action.kill_on_disconnect ? "Ends when its caller disconnects."
                                       : "Continues when its caller disconnects.";
     if (action.input == Input::direct) text += " Takes standard input.";
     if (action.input == Input::text) {

@@ -93,7 +93,7 @@ int run_notify(const Invocation& invocation) {
 constinit const Verb verb_notify{
     .name = "notify",
     .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
-    .summary = "start an action with one datagram, and do not wait",
+    .summary = "start an action with one datagram, without waiting for it",
     .help =
         R"(For hooks, udev rules and cron: sends one datagram to the daemon's datagram socket.
 There is no answer. The action must allow it ("datagram": true). The daemon's audit shows what

@@ -53,7 +53,7 @@ int run_ping(const Invocation& invocation) {
 constinit const Verb verb_ping{
     .name = "ping",
     .synopsis = "",
-    .summary = "see whether the daemon answers, and how fast",
+    .summary = "check whether the daemon answers, and how fast",
     .help =
         R"(Examples:
   posternctl ping

@@ -43,7 +43,7 @@ int run_status(const Invocation& invocation) {
     if (invocation.target.json) return finish_json(*reply);
     std::vector<std::pair<std::string, std::string>> rows = {
         {"version", text_of(*reply, "version")},
-        {"pid", std::to_string(number_of(*reply, "pid")) + ", for " +
+        {"pid", std::to_string(number_of(*reply, "pid")) + ", running for " +
                     time_since(number_of(*reply, "startedAt"))},
         {"sockets", sockets_text(*reply)},
         {"jobs", std::to_string(number_of(*reply, "jobs")) + ", supervised by " +

@@ -102,8 +102,9 @@ NoReply Connection::over() const {
     if (!answered_ && !framer_.mid_message()) {
         return {NoReply::Why::ended,
                 path_ +
-                    ": the daemon closed the connection without an answer: it serves other "
-                    "callers, or a limit is reached; the administrator sees why in its audit"};
+                    ": the daemon closed the connection without an answer: it does not "
+                    "serve this caller, or a limit is reached; the administrator finds the reason "
+                    "in its audit"};
     }
     return {NoReply::Why::ended, path_ + ": the daemon closed the connection during the call"};
 }

@@ -45,7 +45,7 @@ std::optional<std::string> flaw_of(const std::string& folder) {
     }
     const bool others_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
     if (others_write && (status.st_mode & S_ISVTX) == 0) {
-        return "others may write to it, and it is not sticky";
+        return "others can write to it, and it has no sticky bit";
     }
     return std::nullopt;
 }

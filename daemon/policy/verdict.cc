@@ -84,7 +84,7 @@ Verdict judge(const Action& action, const Asking& asking) {
     }
     const auto stranger = asking.owners.known ? action.deny.end() : denying(true);
     Verdict verdict =
-        denied(asking.caller.uid == overflow_id ? "uid 65534 may be anybody, and no rule names it"
+        denied(asking.caller.uid == overflow_id ? "uid 65534 can be anybody, and no rule names it"
                                                 : "no rule matches",
                {}, action.file);
     for (const Rule& rule : action.allow) {
@@ -122,7 +122,7 @@ Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view 
     const auto bad = std::ranges::find_if(snapshot.bad, [&](const BadFile& file) {
         return !file.action.empty() && file.action == action;
     });
-    if (bad != snapshot.bad.end()) return denied("the action's file is bad", {}, bad->file);
+    if (bad != snapshot.bad.end()) return denied("the action's file is not valid", {}, bad->file);
     return denied("no such action", {}, {});
 }
 

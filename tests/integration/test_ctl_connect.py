@@ -43,14 +43,14 @@ def test_a_link_that_leads_nowhere(folder):
     path = folder / "s.sock"
     path.symlink_to(folder / "none")
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: no such socket: the symbolic link leads nowhere")
+                f"{path}: no such socket: the symbolic link points to nothing")
 
 
 @pytest.mark.skipif(os.path.exists("/run/postern"), reason="a daemon is set up on this machine")
 def test_no_such_socket_of_the_system():
     assert_line(ctl("ping"),
-                "/run/postern/postern.sock: no such socket: there is no directory /run/postern; its "
-                "file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
+                "/run/postern/postern.sock: no such socket: there is no directory /run/postern; "
+                "the socket file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
                 "for each boot systemctl enable posternd.socket (another socket: --socket PATH, or "
                 "--user for a daemon of your own)")
 
@@ -59,21 +59,21 @@ def test_no_such_socket_of_the_system():
 def test_no_such_socket_of_the_administrators(folder):
     assert_line(ctl("status"),
                 "/run/postern-admin/admin.sock: no such socket: there is no directory /run/postern-admin; "
-                "its file was removed, or the daemon is not set up: systemctl restart "
+                "the socket file was removed, or the daemon is not set up: systemctl restart "
                 "posternd-admin.socket posternd.service, and for each boot systemctl enable "
                 "posternd-admin.socket (another socket: --socket PATH, or --user for a daemon of your own)")
     (folder / "postern-admin").mkdir()
     assert_line(ctl("--user", "status", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern-admin/admin.sock: no such socket; no daemon of your own runs, or its "
-                "file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
+                f"{folder}/postern-admin/admin.sock: no such socket; your own daemon is not "
+                "running, or its socket file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
                 "start one with posternd (the system's own: without --user)")
 
 
 def test_no_such_socket_of_the_user(folder):
     (folder / "postern").mkdir()
     assert_line(ctl("--user", "ping", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern/postern.sock: no such socket; no daemon of your own runs, or its "
-                "file was removed: systemctl --user restart posternd.socket, or start one with posternd "
+                f"{folder}/postern/postern.sock: no such socket; your own daemon is not "
+                "running, or its socket file was removed: systemctl --user restart posternd.socket, or start one with posternd "
                 "(the system's own: without --user)")
 
 
@@ -105,7 +105,7 @@ def test_which_socket_counts(folder):
 def test_nobody_listens(bound):
     _, path = bound(listen=False)
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: nobody listens there: the daemon that made this socket has exited")
+                f"{path}: no program is listening there: the daemon that created this socket has exited")
 
 
 def test_a_datagram_socket(bound):
@@ -214,8 +214,8 @@ def test_a_folder_that_denies(folder, bound, mode, gid, who, said):
 
 
 def test_closed_without_an_answer(folder):
-    refused = ("the daemon closed the connection without an answer: it serves other callers, or a "
-               "limit is reached; the administrator sees why in its audit")
+    refused = ("the daemon closed the connection without an answer: it does not serve this "
+               "caller, or a limit is reached; the administrator finds the reason in its audit")
     script = {name: [fake_daemon.CLOSE] for name in ("Ping", "List", "Describe", "WhoAmI")}
     with fake_daemon.FakeDaemon(folder, script) as daemon:
         for words in (["ping"], ["list"], ["describe", "a"], ["run", "a"], ["check", "a"],

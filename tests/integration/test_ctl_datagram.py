@@ -228,7 +228,7 @@ def test_a_folder_in_which_no_address_can_be_made(folder, box):
     long.mkdir()
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         for tmpdir, said in (
-                (loose, f"TMPDIR: {loose}: others may write to it, and it is not sticky"),
+                (loose, f"TMPDIR: {loose}: others can write to it, and it has no sticky bit"),
                 (folder / "none", f"TMPDIR: {folder}/none: No such file or directory"),
                 (folder / "file", f"TMPDIR: {folder}/file: not a directory"),
                 ("tmp", "TMPDIR: tmp: not an absolute path"),
@@ -377,7 +377,7 @@ def test_nobody_receives(bound, box, words):
     made, path = bound(kind=socket.SOCK_DGRAM)
     made.close()
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
-        path, "nobody listens there: the daemon that made this socket has exited"))
+        path, "no program is listening there: the daemon that created this socket has exited"))
 
 
 @both
@@ -595,12 +595,12 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
-            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; its file "
-            "was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
+            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; the "
+            "socket file was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
             "posternd.service, and for each boot systemctl enable posternd-datagram.socket (another "
             "socket: --socket PATH, or --user for a daemon of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
-        f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; no daemon of your own runs, or its file was removed: systemctl --user restart "
+        f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; your own daemon is not running, or its socket file was removed: systemctl --user restart "
         "posternd-datagram.socket posternd.service, or start one with posternd (the system's own: without "
         "--user)")
 

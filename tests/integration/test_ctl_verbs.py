@@ -54,7 +54,7 @@ def test_list_on_a_terminal_is_cut_to_its_width(folder):
 def test_list_of_nothing(folder):
     with FakeDaemon(folder, {"List": [reply({"actions": []})]}) as daemon:
         assert outcome(ctl(daemon, "list")) == (
-            0, "", "posternctl: no action is granted to you (see: posternctl whoami)\n")
+            0, "", "posternctl: you may not run any action (see: posternctl whoami)\n")
         assert outcome(ctl(daemon, "list", "--json")) == (0, '{"actions":[]}\n', "")
 
 
@@ -97,7 +97,7 @@ stop - Does it
 
 Arguments: none
 
-Times out after 30s. Ended when its caller disconnects.
+Times out after 30s. Ends when its caller disconnects.
 
 Example: posternctl run stop
 """, "")
@@ -228,8 +228,8 @@ def test_call_lines_goes_ahead_of_the_answers_but_not_far(folder):
         assert ahead.wait(60)
         assert seen == [32]
         assert outcome(done) == (125, "", f"posternctl: {daemon.path}: the daemon closed the "
-                                 "connection without an answer: it serves other callers, or a limit "
-                                 "is reached; the administrator sees why in its audit; 32 calls were "
+                                 "connection without an answer: it does not serve this "
+                                 "caller, or a limit is reached; the administrator finds the reason in its audit; 32 calls were "
                                  "not answered\n")
 
 

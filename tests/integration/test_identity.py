@@ -73,7 +73,7 @@ def test_every_uid_is_itself_and_gets_what_names_it(start_guard):
             assert [name for name in sorted(ACTIONS) if client.may(name)] == actions
     reasons = [e["reason"] for e in guard.audit() if e.get("uid") == NOBODY.uid
                and e["action"] == "for.all"]
-    assert reasons == ["uid 65534 may be anybody, and no rule names it"]
+    assert reasons == ["uid 65534 can be anybody, and no rule names it"]
 
 
 def test_a_peer_that_is_gone_before_its_call_is_still_who_it_was(start_guard):

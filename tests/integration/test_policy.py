@@ -103,7 +103,7 @@ def test_missing_and_not_granted_can_not_be_told_apart(start_guard):
     line = (files / "action-d.json").read_text().splitlines().index('  "deny": [') + 2
     assert reasons == {
         "action-a": ("no rule matches", None, f"{files}/action-a.json"),
-        "action-b": ("the action's file is bad", None, f"{files}/action-b.json"),
+        "action-b": ("the action's file is not valid", None, f"{files}/action-b.json"),
         "action-d": ("denied by a rule", f"deny user {ALICE.uid}", f"{files}/action-d.json:{line}"),
         "action-x": ("no such action", None, None)}
 

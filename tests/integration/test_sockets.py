@@ -159,8 +159,8 @@ def test_what_is_at_the_path_already_is_left_alone(folder, make, what):
 
 
 @pytest.mark.parametrize("kind, reason", [
-    (socket.SOCK_STREAM, "another program listens there"),
-    (socket.SOCK_DGRAM, "another program listens there"),
+    (socket.SOCK_STREAM, "another program is listening there"),
+    (socket.SOCK_DGRAM, "another program is listening there"),
 ])
 def test_a_living_socket_of_somebody_else_is_left_alone(folder, kind, reason):
     path = folder / "s"

@@ -225,7 +225,7 @@ def test_another_programs_socket_is_left_alone(start):
         other.bind(f"{path}.other")
         other.listen()
         os.rename(f"{path}.other", path)
-        said(guard, f"socket \"{path}\": another program listens there{UNREACHED}\n")
+        said(guard, f"socket \"{path}\": another program is listening there{UNREACHED}\n")
         assert stat.S_ISSOCK(os.lstat(path).st_mode)
         assert problems(guard)[0][0] == "socket"
         other.settimeout(harness.PATIENCE)

@@ -91,10 +91,11 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         ->type_name("MODE");
     app.add_option("--socket-group", group, "Group of the sockets that are bound")
         ->type_name("GROUP");
-    app.add_option("--actions", actions, "Directory of action files (repeatable, later wins)")
+    app.add_option("--actions", actions,
+                   "Directory of action files (repeatable; later ones take precedence)")
         ->type_name("DIR");
     app.add_option("--state", state, "Directory for jobs and their records")->type_name("DIR");
-    app.add_option("--audit", audit, "Audit to this file instead of the journal")
+    app.add_option("--audit", audit, "Write the audit to this file instead of the journal")
         ->type_name("FILE");
     app.add_option("--log-level", log_level, "debug, info, warning, error or critical [info]")
         ->type_name("LEVEL");
@@ -119,7 +120,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
                    "exit 1 if one is bad")
         ->type_name("PATH ...");
     app.add_flag("--own", options.own,
-                 "With --lint: for a daemon that runs as yourself, not as root");
+                 "With --lint: check for a daemon that runs as you, not as root");
     app.add_flag("--json", options.json, "With --check and --lint: print JSON");
     app.add_flag("--version", show_version, "Print the version");
     app.footer(

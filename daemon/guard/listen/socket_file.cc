@@ -112,7 +112,7 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
     if (!probe) return fail(who + std::strerror(errno));
     if (::connect(probe.get(), any_address(address), sizeof address) == 0 ||
         errno != ECONNREFUSED) {
-        return fail(who + "another program listens there");
+        return fail(who + "another program is listening there");
     }
     if (status.st_uid != ::geteuid()) {
         return fail(who + "there is a stale socket of uid " + std::to_string(status.st_uid) +

@@ -105,7 +105,8 @@ class Parser {
         if (const auto schema = member("$schema")) static_cast<void>(document_.text(*schema));
         if (const auto node = required("summary", R"("summary": "what it does")")) {
             if (const auto text = document_.text(*node)) {
-                if (text->empty()) document_.report(*node, "is empty; say what the action does");
+                if (text->empty())
+                    document_.report(*node, "is empty; describe what the action does");
                 if (text->size() > limits::action_summary_bytes) {
                     document_.report(*node, "is longer than " +
                                                 std::to_string(limits::action_summary_bytes) +

@@ -161,7 +161,7 @@ class Reader {
         const bool string = scalar == ArgumentType::string;
         const bool integer = scalar == ArgumentType::integer;
         const std::string_view plural = string ? "strings" : integer ? "integers" : "booleans";
-        no_meaning_ = "has no meaning for " +
+        no_meaning_ = "does not apply to " +
                       (list ? "a list of " + std::string(plural) : type_name(scalar)) +
                       "; remove it";
         std::vector<Key> these(every_key.begin(), every_key.end());

@@ -128,7 +128,7 @@ class Loader {
         if (!source.unsafe_folder.empty()) {
             return add_bad(name, source,
                            shown + ": is disabled, because " + source.unsafe_folder +
-                               " could mask it and is not safe; correct that directory");
+                               " is not safe and could mask it; correct that directory");
         }
         const Result<UniqueFd, OpenError> file =
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);

@@ -113,7 +113,7 @@ bool needs_name(Document& document, const Account& account, gid_t gid,
     if (!node || !node->value->is_string() || account.uid == 0) return false;
     const auto first = account_of(document, *node, account.uid);
     if (!first || first->name == account.name) return false;
-    const std::string both = "is uid " + std::to_string(account.uid) + " like " +
+    const std::string both = "has uid " + std::to_string(account.uid) + ", like " +
                              in_quotes(first->name) + ", which is found first";
     if (account.name.find_first_not_of("0123456789") == std::string::npos) {
         document.report(*node,
@@ -203,7 +203,7 @@ std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
             std::ranges::find_if(lent, [&](gid_t gid) { return subject.group != gid; });
         if (more == lent.end()) continue;
         report(*more, "whom \"" + rule.text +
-                          "\" lets in and who could take it from the job; "
+                          "\" allows to run this and who could then take the group from the job; "
                           "remove the group or that rule");
         return lent;
     }

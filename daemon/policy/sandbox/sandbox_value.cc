@@ -170,7 +170,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
     for (const std::string& word : words) {
         const std::string within = '/' + word + '/';
         if (is_absolute(word) || within.find("/../") != std::string::npos) {
-            return no(word, "is not a path below systemd's own directory");
+            return no(word, "is not a relative path without ..");
         }
         if (word.find(':') != std::string::npos) {
             return no(word, "asks for a symbolic link, which is not supported in a job's unit");

@@ -54,14 +54,14 @@ TEST(JsonSlips, CommasAndColons) {
         {"{\"a\":: 1}", "1:6: a second colon; remove it"},
         {"{: 1}", "1:2: a key is missing before this colon; write \"KEY\":"},
         {"{\"a\", \"b\": 1}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"{\"a\": , \"b\": 1}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"{\"a\":\n}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"[\"a\": 1]", "1:2: a list has no keys; write {\"a\": ...}"},
         {"{\"a\": \"b\": 1}", "1:6: a \"{\" is missing here, before the key \"b\"; add it"},
     });
@@ -116,7 +116,7 @@ TEST(JsonSlips, WordsAndNumbers) {
         {"{\"a\": False}", "1:7: False is not JSON; write false"},
         {"{\"a\": yes}", "1:7: yes is not JSON; write true"},
         {"{\"a\": off}", "1:7: off is not JSON; write false"},
-        {"{\"a\": None}", "1:7: None is not JSON; leave out what has no value"},
+        {"{\"a\": None}", "1:7: None is not JSON; leave it out if there is no value"},
         {"{\"a\": 0660}",
          "1:7: 0660 begins with 0, which JSON does not allow; write 660, or \"0660\" for a "
          "string"},
@@ -170,8 +170,8 @@ TEST(JsonSlips, Brackets) {
         {"{{ name }}", "1:2: this looks like a template; fill it in first"},
         {"{% if x %}", "1:1: this looks like a template; fill it in first"},
         {"{\"a\": {\"b\"}}",
-         "1:8: the key \"b\" has no value; write \"b\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:8: the key \"b\" has no value; write \"b\": ..., or [...] around it if it is an "
+         "element of a list"},
     });
 }
 
@@ -197,7 +197,7 @@ TEST(JsonSlips, CommentsBlanksAndOtherLanguages) {
         {"{\n<<<<<<< HEAD\n\"a\": 1\n=======\n",
          "2:1: an unresolved merge conflict begins here; resolve it"},
         {"", "1:1: it is empty; write {...}"},
-        {"\n// nothing\n", "1:1: there is nothing but white space and comments; write {...}"},
+        {"\n// nothing\n", "1:1: it contains only white space and comments; write {...}"},
         {"\xEF\xBB\xBF{}", "1:1: a byte order mark (U+FEFF); save the file as UTF-8 without one"},
         {std::string("\xFF\xFE{\0}\0", 6), "1:1: the file is UTF-16; save it as UTF-8"},
         {std::string("{}\0", 3), "1:3: a NUL byte; remove it"},

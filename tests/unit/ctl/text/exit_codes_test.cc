@@ -64,7 +64,7 @@ TEST(CtlJobEnd, SaysTheTimeOnlyWhereItIsKnown) {
     const JobEnd end{"timeout", {}, 9};
     EXPECT_EQ(describe_job_end("a", "j", end, 90),
               "a: ended by signal 9 (KILL): timed out after 1min 30s");
-    EXPECT_EQ(describe_job_end("a", "j", end, {}), "a: ended by signal 9 (KILL): its time was up");
+    EXPECT_EQ(describe_job_end("a", "j", end, {}), "a: ended by signal 9 (KILL): timed out");
 }
 
 }  // namespace

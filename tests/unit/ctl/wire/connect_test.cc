@@ -97,8 +97,8 @@ TEST(CtlConnectError, ASystemSocketThatNobodyServes) {
     f.where = ConnectFailure::Where::socket;
     f.system_socket = true;
     EXPECT_EQ(line(f),
-              "/run/postern/postern.sock: nobody listens there: the daemon that made this socket "
-              "has exited; systemctl restart posternd.socket");
+              "/run/postern/postern.sock: no program is listening there: the daemon that "
+              "created this socket has exited; systemctl restart posternd.socket");
 }
 
 TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
@@ -109,8 +109,9 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
     f.system_socket = true;
     f.datagram = true;
     EXPECT_EQ(line(f),
-              "/run/postern/postern.dgram: nobody listens there: the daemon that made this socket "
-              "has exited; systemctl restart posternd-datagram.socket posternd.service");
+              "/run/postern/postern.dgram: no program is listening there: the daemon that "
+              "created this socket has exited; systemctl restart posternd-datagram.socket "
+              "posternd.service");
 }
 
 // A listening socket whose queue is full, at a path of its own.

@@ -105,8 +105,9 @@ TEST_F(CtlDatagram, SaysThatTheDaemonDiedWhileItWaitedForAPlaceInTheQueue) {
     const auto none = ask_by_datagram(path_, "call", patient, -1);
     death.join();
     ASSERT_FALSE(none.has_value());
-    EXPECT_EQ(none.error().message,
-              path_ + ": nobody listens there: the daemon that made this socket has exited");
+    EXPECT_EQ(
+        none.error().message,
+        path_ + ": no program is listening there: the daemon that created this socket has exited");
     EXPECT_EQ(none.error().code, exit_code::broken);
 }
 

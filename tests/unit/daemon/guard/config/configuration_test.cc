@@ -70,7 +70,7 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
          "2:3: log_level: unknown key; did you mean \"logLevel\"?"},
         {"{\n  \"verbose\": true\n}", "2:3: verbose: unknown key; write \"logLevel\": \"debug\""},
         {"{\n  \"port\": 80\n}",
-         "2:3: port: unknown key; remove it: the daemon has Unix sockets only"},
+         "2:3: port: unknown key; remove it: the daemon uses only Unix sockets"},
         {"{\n  \"exec\": []\n}",
          "2:3: exec: unknown key; this is the daemon's own file; each action has a file "
          "of its own in actions.d"},

@@ -157,14 +157,14 @@ TEST_F(ListenerTest, LeavesALiveSocketAlone) {
     const UniqueFd other = socket_at(path_, SOCK_STREAM);
     ASSERT_EQ(::listen(other.get(), 8), 0);
     const ino_t inode = status_of(path_).st_ino;
-    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program is listening there");
     EXPECT_EQ(status_of(path_).st_ino, inode);
     EXPECT_EQ(connect_to(path_), 0);
 }
 
 TEST_F(ListenerTest, LeavesADatagramSocketAlone) {
     const UniqueFd other = socket_at(path_, SOCK_DGRAM);
-    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program is listening there");
 }
 
 TEST_F(ListenerTest, TheSecondAtOnePathIsRefused) {

@@ -31,7 +31,7 @@ TEST(ActionErrors, NoJson) {
          "/f.json:2:1: a second object begins here; a file holds only one, so move it to "
          "a file of its own"},
         {"// caf\u00e9 \xff",
-         "/f.json:1:1: there is nothing but white space and comments; write {...}"},
+         "/f.json:1:1: it contains only white space and comments; write {...}"},
         {"[]", "/f.json:1:1: must be an object, not a list; write {...}"},
         {"5", "/f.json:1:1: must be an object, not an integer; write {...}"},
     });
@@ -87,7 +87,7 @@ TEST(ActionErrors, Texts) {
     };
     expect_errors({
         {summary("5"), "/f.json:1:13: summary: must be a string, not an integer; write \"5\""},
-        {summary("\"\""), "/f.json:1:13: summary: is empty; say what the action does"},
+        {summary("\"\""), "/f.json:1:13: summary: is empty; describe what the action does"},
         {summary("\"a\\nb\""), "/f.json:1:13: summary: contains U+000A; remove it"},
         {summary("\"a\\u0000\""),
          "/f.json:1:13: summary: contains a NUL character (U+0000); remove it"},

@@ -32,17 +32,17 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:27: arguments.v.items: a list can't contain lists; use string, integer or "
          "boolean"},
         {with_argument(R"({"type": "string", "minimum": 1})"),
-         "/f.json:2:20: arguments.v.minimum: has no meaning for a string; remove it"},
+         "/f.json:2:20: arguments.v.minimum: does not apply to a string; remove it"},
         {with_argument(R"({"type": "integer", "pattern": "x"})"),
-         "/f.json:2:21: arguments.v.pattern: has no meaning for an integer; remove it"},
+         "/f.json:2:21: arguments.v.pattern: does not apply to an integer; remove it"},
         {with_argument(R"({"type": "integer", "multiline": true})"),
-         "/f.json:2:21: arguments.v.multiline: has no meaning for an integer; remove it"},
+         "/f.json:2:21: arguments.v.multiline: does not apply to an integer; remove it"},
         {with_argument(R"({"type": "list", "items": "string", "multiline": true})"),
-         "/f.json:2:37: arguments.v.multiline: has no meaning for a list of strings; remove it"},
+         "/f.json:2:37: arguments.v.multiline: does not apply to a list of strings; remove it"},
         {with_argument(R"({"type": "boolean", "allowLeadingDash": true})"),
-         "/f.json:2:21: arguments.v.allowLeadingDash: has no meaning for a boolean; remove it"},
+         "/f.json:2:21: arguments.v.allowLeadingDash: does not apply to a boolean; remove it"},
         {with_argument(R"({"type": "list", "items": "integer", "enum": ["a"]})"),
-         "/f.json:2:38: arguments.v.enum: has no meaning for a list of integers; remove it"},
+         "/f.json:2:38: arguments.v.enum: does not apply to a list of integers; remove it"},
         {with_argument(R"({"type": "string", "optional": true})"),
          "/f.json:2:20: arguments.v.optional: unknown key; write \"required\": false"},
         {with_argument(R"({"type": "string", "summary": "a\u001b"})"),
@@ -124,7 +124,7 @@ TEST(ArgumentErrors, EverySpecification) {
     });
     EXPECT_EQ(error_of(R"({"summary": "s", "allow": [], "arguments": {"v":
 {"type": "list", "items": "string", "secret": true}}, "exec": ["/usr/bin/true", "{v}"]})"),
-              "/f.json:2:37: arguments.v.secret: has no meaning for a list of strings; remove it");
+              "/f.json:2:37: arguments.v.secret: does not apply to a list of strings; remove it");
     EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [], "arguments":
 {"a=b": {"type": "string"}}})"),
               "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use "

@@ -215,8 +215,8 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
               "users other than its owner (owned by uid " +
                   me +
                   ", mode 0777); run: chmod go-w T/local\n"
-                  "a> T/vendor/a.json: is disabled, because T/local could mask it and is not safe; "
-                  "correct that directory");
+                  "a> T/vendor/a.json: is disabled, because T/local is not safe and could "
+                  "mask it; correct that directory");
 
     // The other way round nothing can be masked.
     ASSERT_EQ(chmod(local_.c_str(), 0755), 0);

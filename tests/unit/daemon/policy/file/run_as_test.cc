@@ -185,7 +185,7 @@ TEST(RunAs, AnAccountIsItselfAndNotTheFirstOfItsUid) {
         EXPECT_EQ(toor.action.account, "");  // nothing is looked up for uid 0
         // What systemd can't be told.
         const std::string both =
-            "/f.json:2:9: user: is uid 34 like \"backup\", which is found first";
+            "/f.json:2:9: user: has uid 34, like \"backup\", which is found first";
         EXPECT_EQ(parse_among(R"("user": "4711")", options).error,
                   systemd
                       ? both +
@@ -295,7 +295,9 @@ TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     };
     const auto itself = [](const std::string& rule) {
         return "/f.json:2:29: groups: gid 2 is not a group of the user \"daemon\", whom \"" + rule +
-               "\" lets in and who could take it from the job; remove the group or that rule";
+               "\" allows to run this and who could then take the group from the job; remove the "
+               "group or "
+               "that rule";
     };
     struct Row {
         std::string allow;

@@ -40,7 +40,7 @@ TEST(Slips, Text) {
          "/f.json:2:3: “ is not a quotation mark in JSON; write \"summary\""},
         {"{\n  \"datagram\": True\n}", "/f.json:2:15: True is not JSON; write true"},
         {"{\n  \"description\": None\n}",
-         "/f.json:2:18: None is not JSON; leave out what has no value"},
+         "/f.json:2:18: None is not JSON; leave it out if there is no value"},
         {"{\n  \"timeout\": 30s\n}",
          "/f.json:2:14: strings are written in double quotes; write \"30s\""},
         {"{\n  \"summary\": \"s\"\n",
