@@ -213,6 +213,15 @@ void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
 }
 
+bool FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
+    jobs::Record& record = records.at(job);
+    if (is_over(record.state)) return false;
+    record.result.cancelled_by = how.by;
+    story_.push_back("cancel " + job.text() + " by " + std::to_string(how.by.uid) + " " +
+                     std::to_string(how.signal) + (how.now ? " now" : ""));
+    return true;
+}
+
 std::size_t FakeJobs::active(uid_t payer) const {
     return running +
            static_cast<std::size_t>(std::ranges::count_if(records, [&](const auto& entry) {
