@@ -257,7 +257,7 @@ TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {
 
 TEST_F(CallTable, ALogLevelIsSetOrRefused) {
     EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "info"}),
-                ElementsAre("log level info", "answer Managed"));
+                ElementsAre("log level info", "audit log-level-changed", "answer Managed"));
     EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "x"}),
                 ElementsAre("log level x", "answer Managed: no such level"));
 }
