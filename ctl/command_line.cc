@@ -211,14 +211,15 @@ std::variant<Task, Stop> task_of(const Verb& verb, Line line,
     }
     if (auto stop = wrong_words(verb, invocation.words)) return std::move(*stop);
     invocation.target.json = invocation.given(option_json);
-    if (verb.asks == Asks::nobody) {
+    const Asks asks = verb.asks_with != nullptr ? verb.asks_with(invocation) : verb.asks;
+    if (asks == Asks::nobody) {
         if (path == nullptr) return Task{&verb, std::move(invocation)};
         return misuse_of(verb, "--socket does not apply here; no daemon is asked");
     }
-    invocation.target.datagram = verb.asks == Asks::by_packets || invocation.given(option_datagram);
+    invocation.target.datagram = asks == Asks::by_packets || invocation.given(option_datagram);
     auto socket = socket_path({.path = path == nullptr ? std::nullopt : std::optional(*path),
                                .user = user,
-                               .administrator = verb.asks == Asks::administrator,
+                               .administrator = asks == Asks::administrator,
                                .datagram = invocation.target.datagram},
                               environment);
     if (!socket) {

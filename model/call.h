@@ -45,6 +45,16 @@ struct LookUpCall {
     static constexpr auto fields = std::tuple(&LookUpCall::job);
 };
 
+// Such a job is to end: `signal` (one of cancel_signals) first, or KILL at once. Answered when it
+// has.
+struct CancelCall {
+    JobId job;
+    std::int32_t signal = 0;
+    bool now = false;
+    static constexpr auto fields =
+        std::tuple(&CancelCall::job, &CancelCall::signal, &CancelCall::now);
+};
+
 struct CheckCall {
     std::string action;
     Arguments arguments;
@@ -97,8 +107,17 @@ struct ManageCall {
     static constexpr auto fields = std::tuple(&ManageCall::what, &ManageCall::text);
 };
 
+// The administrator's: the same with all jobs of a user, by name or number.
+struct CancelAllCall {
+    std::string user;
+    std::int32_t signal = 0;
+    bool now = false;
+    static constexpr auto fields =
+        std::tuple(&CancelAllCall::user, &CancelAllCall::signal, &CancelAllCall::now);
+};
+
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall, HandOver>;
+                          OutputTaken, ManageCall, HandOver, CancelCall, CancelAllCall>;
 
 // ---- What is answered ----
 
@@ -111,6 +130,7 @@ enum class Refusal : std::uint8_t {
     no_such_job = 5,       // subject: the job
     key_in_use = 6,        // subject: the key
     not_by_datagram = 7,   // subject: the action
+    job_ended = 8,         // subject: the job
 };
 
 // Ends any call: it failed.
@@ -170,13 +190,23 @@ struct JobFound {
     static constexpr auto fields = std::tuple(&JobFound::job);
 };
 
+// To Cancel: it has ended.
+struct JobCancelled {
+    JobId job;
+    std::string action;
+    std::optional<JobResult> result;  // absent: it had not begun, and was not started
+    static constexpr auto fields =
+        std::tuple(&JobCancelled::job, &JobCancelled::action, &JobCancelled::result);
+};
+
 // To Run of a packet: the job is recorded, and will be started.
 struct Detached {
     JobId job;
     static constexpr auto fields = std::tuple(&Detached::job);
 };
 
-// To Manage: any number of reports, then Managed.
+// To Manage: any number of reports, then Managed. To CancelAll: a JobReport of each job that is
+// cancelled, and Managed when all have ended.
 struct StatusReport {
     std::string guard_version;
     std::int32_t pid = 0;
@@ -250,6 +280,6 @@ struct Managed {
 using CallAnswer =
     std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
                  Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
-                 Managed, WarningReport, HandedOver, ProblemReport>;
+                 Managed, WarningReport, HandedOver, ProblemReport, JobCancelled>;
 
 }  // namespace postern

@@ -48,9 +48,10 @@ enum class Outcome : std::uint8_t {
     stopped = 4,        // we ended it: the guard stopped
     lost = 5,           // the guard died; what became of the job is not known
     out_of_memory = 6,  // the kernel ended it: its memory was used up
+    other = 7,          // a word of another version: JobResult::other_outcome
 };
 
-// By these words in replies, records and audit.
+// By these words in replies, records and audit; `other` is the word that it is.
 inline constexpr std::array<std::pair<Outcome, std::string_view>, 7> outcome_names = {{
     {Outcome::exited, "exited"},
     {Outcome::signaled, "signaled"},
@@ -67,6 +68,15 @@ constexpr std::string_view outcome_name(Outcome outcome) {
     return "unknown";
 }
 
+// Who has cancelled a job.
+struct Canceller {
+    std::uint32_t uid = 0;
+    // What the user is called. Empty: it has no name, or it is not known.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string user = {};
+    friend bool operator==(const Canceller&, const Canceller&) = default;
+};
+
 struct JobResult {
     Outcome outcome = Outcome::lost;
     // Exit code for `exited`, signal for every other outcome whose main process died of one, else
@@ -82,8 +92,18 @@ struct JobResult {
     std::uint32_t ended_processes = 0;
     // Of stdout and stderr, where its end could not be kept: from this byte on it is lost.
     std::array<std::optional<std::uint64_t>, 2> lost_from{};
+    // Beside the outcome, which says what became of its process: somebody asked for its end.
+    std::optional<Canceller> cancelled_by = std::nullopt;
+    // Of Outcome::other.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string other_outcome = {};
     friend bool operator==(const JobResult&, const JobResult&) = default;
 };
+
+inline std::string_view outcome_word(const JobResult& result) {
+    return result.outcome == Outcome::other ? std::string_view(result.other_outcome)
+                                            : outcome_name(result.outcome);
+}
 
 // What a caller may see of a job of its own.
 enum class JobState : std::uint8_t {

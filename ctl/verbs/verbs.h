@@ -18,6 +18,7 @@ extern const Verb verb_describe;
 extern const Verb verb_check;
 extern const Verb verb_whoami;
 extern const Verb verb_ping;
+extern const Verb verb_cancel;
 extern const Verb verb_call;
 extern const Verb verb_lint;
 extern const Verb verb_status;

@@ -47,7 +47,9 @@ void fields(A& archive, T& m) {
         archive(m.job, m.action, m.state, m.created, m.result, m.message);
     } else if constexpr (std::is_same_v<S, JobResult>) {
         archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib,
-                m.ended_processes, m.lost_from[0], m.lost_from[1]);
+                m.ended_processes, m.lost_from[0], m.lost_from[1], m.cancelled_by, m.other_outcome);
+    } else if constexpr (std::is_same_v<S, Canceller>) {
+        archive(m.uid, m.user);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
                 m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum,
@@ -63,7 +65,7 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::not_by_datagram);
+        return static_cast<std::uint8_t>(Refusal::job_ended);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, JobState>) {
@@ -80,7 +82,7 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(Unusable::list);
     } else {
         static_assert(std::is_same_v<E, Outcome>);
-        return static_cast<std::uint8_t>(Outcome::out_of_memory);
+        return static_cast<std::uint8_t>(Outcome::other);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/utf8.h"
 #include "daemon/loop/clock.h"
 
 namespace postern::jobs {
@@ -62,7 +63,17 @@ void Job::fail_later(StartFailure failure) {
     host_.later(*this, [failure = std::move(failure)](Job& job) { job.fail_start(failure); });
 }
 
-void Job::fail_start(const StartFailure& failure) {
+// What kept it from being started is of no interest once it was not to be.
+StartFailure Job::as_cancelled() const {
+    const Canceller& by = record_.cancelling->by;
+    const std::string uid = "uid " + std::to_string(by.uid);
+    return {"the job was cancelled before it began",
+            "cancelled before it began, by " +
+                (by.user.empty() ? uid : in_quotes(by.user) + " (" + uid + ")")};
+}
+
+void Job::fail_start(const StartFailure& why) {
+    const StartFailure failure = is_cancelled() ? as_cancelled() : why;
     clean_up();
     record_.state = RecordState::failed;
     record_.message = failure.detail;
@@ -123,6 +134,29 @@ void Job::complete() {
         host_.notice("the end of job " + id().text() + ": " + written.error().message);
     }
     host_.over(*this, std::nullopt);
+}
+
+// ---- Cancelled ----
+
+void Job::write_record(const char* what) {
+    if (const Status written = host_.records().write(record_); !written) {
+        host_.notice(std::string(what) + " of job " + id().text() + ": " + written.error().message);
+    }
+}
+
+// The record comes first: a guard that dies between both leaves no job that ends for no reason.
+bool Job::cancel(const Cancellation& how) {
+    if (finishes_) return false;
+    if (record_.cancelling) {
+        record_.cancelling->signal = how.signal;
+        record_.cancelling->now = record_.cancelling->now || how.now;
+    } else {
+        record_.cancelling = how;
+        record_.result.cancelled_by = how.by;
+    }
+    write_record("that it is cancelled");
+    carry_out(how);
+    return true;
 }
 
 // ---- Output ----

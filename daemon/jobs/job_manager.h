@@ -37,6 +37,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/follower.h"
+#include "daemon/jobs/record/cancellation.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/start_queue.h"
@@ -109,6 +110,12 @@ class JobManager {
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
+    // Ends it because somebody asks for that: as end(), but with a signal of choice instead of
+    // TERM, or with KILL at once. Its outcome is what becomes of its process, and its result says
+    // who. May be said again, in another way: who said so first stays, and so does the time until
+    // KILL. One that is being ended for another reason keeps that for its outcome. False: nothing
+    // of it runs.
+    virtual bool cancel(const JobId& job, const Cancellation& how) = 0;
 
     // Closes ends of a job's pipes that perhaps nobody but the guard has any more, and does not
     // wait for whoever writes into such a pipe.

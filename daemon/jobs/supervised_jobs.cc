@@ -172,6 +172,11 @@ void SupervisedJobs::end(const JobId& job, Outcome outcome) {
     if (Job* active = table_->find(job)) active->end(outcome);
 }
 
+bool SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
+    Job* const active = table_->find(job);
+    return active != nullptr && active->cancel(how);
+}
+
 std::vector<ActiveJob> SupervisedJobs::list() const {
     std::vector<ActiveJob> active;
     active.reserve(table_->jobs().size());

@@ -74,6 +74,7 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::limit_reached, protocol::errors::limit_reached, "limit"},
     {Refusal::start_failed, protocol::errors::start_failed, "job"},
     {Refusal::no_such_job, protocol::errors::no_such_job, "job"},
+    {Refusal::job_ended, protocol::errors::job_ended, "job"},
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
     {Refusal::unavailable, protocol::errors::unavailable, nullptr},
@@ -142,7 +143,7 @@ json action_json(const ActionDescription& action) {
 }
 
 json result_json(const JobResult& result) {
-    json object = {{"outcome", outcome_name(result.outcome)},
+    json object = {{"outcome", outcome_word(result)},
                    {"startedAt", usec_of(result.started)},
                    {"endedAt", usec_of(result.ended)},
                    {"cpuMicroseconds", result.cpu.count()},
@@ -156,6 +157,11 @@ json result_json(const JobResult& result) {
         if (from) object[key] = *from;
     };
     if (result.ended_processes > 0) object["endedProcesses"] = result.ended_processes;
+    if (result.cancelled_by) {
+        json who = {{"uid", result.cancelled_by->uid}};
+        if (!result.cancelled_by->user.empty()) who["user"] = result.cancelled_by->user;
+        object["cancelledBy"] = std::move(who);
+    }
     put("stdoutLostFrom", result.lost_from[0]);
     put("stderrLostFrom", result.lost_from[1]);
     return object;

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
+#include "model/cancel_signals.h"
 #include "protocol/base64.h"
 #include "protocol/call.h"
 #include "protocol/interfaces.h"
@@ -45,6 +47,14 @@ class Fields {
         if (value->is_boolean()) return value->get<bool>();
         note(name);
         return false;
+    }
+    // A "?string": absent and null are the same.
+    std::optional<std::string> optional_text(const char* name) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return std::nullopt;
+        if (value->is_string()) return value->get<std::string>();
+        note(name);
+        return std::nullopt;
     }
     // A "?string" of text, or another one that is base64; one of them at most.
     std::optional<std::string> bytes(const char* text_name, const char* base64_name) {
@@ -145,6 +155,19 @@ Followed follow_call(Fields& fields) {
             {fields.offset("stdoutOffset"), fields.offset("stderrOffset")}};
 }
 
+// How jobs are cancelled: by the name of a signal, absent for TERM.
+struct Cancelling {
+    std::string subject;  // a job, or a user
+    std::optional<std::string> signal;
+    bool now = false;
+};
+template <const char* name>
+Cancelling cancelling(Fields& fields) {
+    return {fields.text(name), fields.optional_text("signal"), fields.flag("now")};
+}
+constexpr char job_parameter[] = "job";
+constexpr char user_parameter[] = "user";
+
 // ---- What the guard's answers make of a call ----
 
 // There is one, and it is an Awaited.
@@ -164,6 +187,12 @@ Taken described(const Described& described) {
 
 Taken found(const JobFound& found) {
     return Answered{{{"job", job_json(found.job)}}};
+}
+
+Taken cancelled(const JobCancelled& cancelled) {
+    json reply = {{"job", cancelled.job.text()}, {"action", cancelled.action}};
+    if (cancelled.result) reply["result"] = result_json(*cancelled.result);
+    return Answered{std::move(reply)};
 }
 
 Taken detached(const Detached& detached) {
@@ -242,6 +271,28 @@ Answer follow(const Context& context, Followed followed) {
     return Asked{std::move(followed.call), job_replies(context, followed.offsets)};
 }
 
+Rejected not_a_signal(const std::string& signal) {
+    return {protocol::errors::invalid_signal,
+            {{"signal", signal},
+             {"message", "signal: " + in_quotes(signal) +
+                             " is not a signal that a job can be cancelled with; give " +
+                             cancel_signal_names()}}};
+}
+
+Answer cancel(const Context& /*context*/, Cancelling asked) {
+    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
+    if (!signal) return not_a_signal(*asked.signal);
+    return Asked{CancelCall{JobId(std::move(asked.subject)), *signal, asked.now},
+                 OneReply{one<JobCancelled, cancelled>}};
+}
+
+Answer cancel_all(const Context& /*context*/, Cancelling asked) {
+    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
+    if (!signal) return not_a_signal(*asked.signal);
+    return Asked{CancelAllCall{std::move(asked.subject), *signal, asked.now},
+                 OneReply{take_report, empty_report(Management::jobs)}};
+}
+
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
     json identity = {{"uid", context.caller.uid},
                      {"gid", context.caller.gid},
@@ -296,12 +347,15 @@ constexpr auto table = std::to_array<Method>({
     {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
     {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
     {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
+    {"org.postern.Jobs.Cancel", Access::everyone, serve<cancelling<job_parameter>, cancel>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
     {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},
     {"org.postern.Admin.Reload", Access::administrator, serve<nothing, manage<Management::reload>>},
     {"org.postern.Admin.SetLogLevel", Access::administrator,
      serve<one_text<level_parameter>, set_log_level>},
     {"org.postern.Admin.Jobs", Access::administrator, serve<nothing, manage<Management::jobs>>},
+    {"org.postern.Admin.CancelAllOf", Access::administrator,
+     serve<cancelling<user_parameter>, cancel_all>},
     {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
      By::packet},
 });

@@ -15,7 +15,7 @@ _posternctl_names() {
 
 _posternctl() {
     # From the tables of ctl/verbs/, by ctl_tests (HACKING.md, "Tests"):
-    local verbs='run notify list describe check whoami ping call lint status reload log-level jobs'
+    local verbs='run notify list describe check whoami ping call lint status reload log-level jobs cancel'
     local options='--socket --user --json --help --version'
     local -A own=(
         [run]='--datagram --file --input --no-input'
@@ -25,6 +25,7 @@ _posternctl() {
         [ping]='--datagram'
         [call]='--more --lines'
         [jobs]='--all'
+        [cancel]='--signal --now --all-of'
     )
     # End of what is from the tables.
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
@@ -51,6 +52,14 @@ _posternctl() {
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                 ((i++))
                 ;;
+            --signal)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --all-of)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
             --user) _posternctl_socket=(--user) ;;
             --datagram) datagram=(--datagram) ;;
             -*) ;;
@@ -67,6 +76,14 @@ _posternctl() {
     if [[ $previous == --socket || $previous == --input ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+    fi
+    if [[ $verb == cancel && $previous == --signal ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'HUP INT QUIT ABRT KILL USR1 USR2 TERM' -- "$current")
+        return
+    fi
+    if [[ $verb == cancel && $previous == --all-of ]]; then
+        mapfile -t COMPREPLY < <(compgen -u -- "$current")
         return
     fi
     if [[ $current == -* ]]; then

@@ -59,14 +59,15 @@ def test_the_socket_is_the_administrators_alone(admin):
 
 
 def test_root_is_no_administrator_on_the_callers_socket(admin):
-    for method in ("Status", "Reload", "SetLogLevel", "Jobs"):
+    for method in ("Status", "Reload", "SetLogLevel", "Jobs", "CancelAllOf"):
         with admin.guard.connect() as client:
             reply = client.call(f"org.postern.Admin.{method}")
             assert reply == {"error": "org.varlink.service.PermissionDenied", "parameters": {}}
 
 
 def test_posternctl_says_where_the_administrators_socket_is(admin):
-    for words in (["status"], ["jobs", "--all"], ["reload"], ["log-level", "debug"]):
+    for words in (["status"], ["jobs", "--all"], ["reload"], ["log-level", "debug"],
+                  ["log-level"], ["cancel", "--all-of", "alice"]):
         done = run_as(None, command(admin.guard.socket_path, *words))
         assert outcome(done) == (
             126, "", f"posternctl: {admin.guard.socket_path} is the socket for callers; only "

@@ -31,7 +31,9 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 @pytest.mark.parametrize("words, expected", [
     ([""], ["run", "notify", "list", "describe", "check", "whoami", "ping", "call", "lint",
-           "status", "reload", "log-level", "jobs"]),
+           "status", "reload", "log-level", "jobs", "cancel"]),
+    (["cancel", "--n"], ["--now"]),
+    (["cancel", "--signal", "US"], ["USR1", "USR2"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),

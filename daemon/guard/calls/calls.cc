@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "daemon/guard/calls/admission.h"
+#include "daemon/guard/calls/cancelling.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
 #include "daemon/guard/calls/own_jobs.h"
@@ -60,6 +61,7 @@ bool could_be_a_callers(const Call& asked) {
         [&](const auto& call) {
             bool fits = true;
             if constexpr (requires { call.action; }) fits = fits && is_text(call.action);
+            if constexpr (requires { call.user; }) fits = fits && is_text(call.user);
             if constexpr (requires { call.job; }) fits = fits && is_text(call.job.text());
             if constexpr (requires { call.arguments; }) {
                 fits = fits && text_bytes(call.arguments) <= limits::message_bytes;
@@ -83,7 +85,13 @@ template <typename Asked, auto handler>
 void Calls::serve_owner(Calls& calls, const CallPtr& call, const Call& asked) {
     const auto job = own_job_or_refuse(*call, calls.environment_.jobs, std::get<Asked>(asked).job,
                                        *calls.environment_.snapshot);
-    if (job) (calls.*handler)(call, *job);
+    if (!job) return;
+    if constexpr (std::is_invocable_v<decltype(handler), Calls&, const CallPtr&,
+                                      const jobs::Record&, const Asked&>) {
+        (calls.*handler)(call, *job, std::get<Asked>(asked));
+    } else {
+        (calls.*handler)(call, *job);
+    }
 }
 
 template <typename Asked, Calls::Who who, auto handler>
@@ -107,6 +115,9 @@ struct Calls::Table {
         row<OutputTaken, Who::caller, &Calls::output_taken>("OutputTaken", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
         row<HandOver, Who::caller, &Calls::hand_over>("HandOver", by_connection),
+        row<CancelCall, Who::owner, &Calls::cancel>("Cancel", by_connection),
+        row<CancelAllCall, Who::administrator, &Calls::cancel_all>("CancelAll",
+                                                                   by(Way::administrator)),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -156,6 +167,14 @@ void Calls::follow(const CallPtr& call, const jobs::Record& job) {
 // NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
 void Calls::look_up(const CallPtr& call, const jobs::Record& job) {
     call->answer(JobFound{view_of(job)});
+}
+
+void Calls::cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked) {
+    cancel_job(call, environment_, job, asked);
+}
+
+void Calls::cancel_all(const CallPtr& call, const CancelAllCall& asked) {
+    cancel_all_of(call, environment_, asked);
 }
 
 // At once where the action files are what they were when they were read.

@@ -49,7 +49,8 @@ Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
                                               const JobId& job, const policy::Snapshot& snapshot) {
     std::optional<jobs::Record> record = jobs.find(job);
-    if (record && is_own(call, jobs, *record, snapshot)) return record;
+    const bool administers = call.origin().way == Way::administrator;
+    if (record && (administers || is_own(call, jobs, *record, snapshot))) return record;
     AuditEvent event =
         call.event(AuditEvent::Kind::call_denied, record ? record->action : std::string());
     event.job = job.text();

@@ -1,6 +1,6 @@
 // Jobs of one's own: only who is the same to every rule (uid, gid, groups, and unit once a rule
-// names one) may look a job up, follow it, or find it by its key. To everybody else it does not
-// exist.
+// names one) may look a job up, follow it, cancel it, or find it by its key. To everybody else it
+// does not exist.
 #pragma once
 
 #include <optional>
@@ -28,7 +28,8 @@ Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs
                                              const std::string& key,
                                              const policy::Snapshot& snapshot);
 
-// The job, if it is this caller's; else the call is refused and that is audited.
+// The job, if it is this caller's, or any on the administrator's socket; else the call is refused
+// and that is audited.
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
                                               const JobId& job, const policy::Snapshot& snapshot);
 

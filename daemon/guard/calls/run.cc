@@ -259,6 +259,10 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
                   "posternctl status"
                 : "no job can be started at the moment: room is being made on the disk; try "
                   "again later");
+    } else if (why == Why::cancelled) {
+        refuse("the administrator has cancelled the jobs of its user", "", Refusal::unavailable, "",
+               "no job was started: the administrator has cancelled all of your jobs while this "
+               "call waited for its turn");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");

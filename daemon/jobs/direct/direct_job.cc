@@ -159,7 +159,7 @@ void DirectJob::run() {
     }
     program_runs();
     // Asked to end between the word and the exec.
-    if (cause_ && state_ == State::running) terminate();
+    if (state_ == State::running && (cause_ || is_cancelled())) begin_to_end();
 }
 
 void DirectJob::give_up(StartFailure failure) {
@@ -223,17 +223,29 @@ void DirectJob::watch_processes() {
     arm(poll_timer_, std::chrono::microseconds(0));
 }
 
-void DirectJob::terminate() {
+void DirectJob::terminate(int signal) {
     set_state(State::terminating);
     arm(timer_, host().settings().kill_grace);
-    processes_->terminate();
+    processes_->terminate(signal);
     watch_processes();
 }
 
+void DirectJob::begin_to_end() {
+    if (!is_cancelled()) return terminate(SIGTERM);
+    const Cancellation& how = *record().cancelling;
+    if (!how.now) return terminate(how.signal);
+    watch_processes();
+    kill_all();
+}
+
 // Its main process ended by itself, and these did not.
-void DirectJob::end_left_behind() {
+void DirectJob::count_left_behind() {
     own_record().result.ended_processes = static_cast<std::uint32_t>(processes_->count());
-    terminate();
+}
+
+void DirectJob::end_left_behind() {
+    count_left_behind();
+    terminate(SIGTERM);
 }
 
 void DirectJob::kill_all() {
@@ -252,7 +264,7 @@ void DirectJob::time_is_up() {
             break;
         case State::running:
             cause_ = Outcome::timeout;
-            terminate();
+            terminate(SIGTERM);
             break;
         case State::lingering:
             end_left_behind();
@@ -276,8 +288,32 @@ void DirectJob::poll() {
     look_at_processes();
 }
 
+// As far as its program has come; what is only being started comes to nothing.
+void DirectJob::carry_out(const Cancellation& how) {
+    switch (state_) {
+        case State::starting:
+            give_up({"the job was cancelled before it began", "cancelled before it began"});
+            break;
+        case State::lingering:
+            count_left_behind();
+            begin_to_end();
+            break;
+        case State::running:
+            begin_to_end();
+            break;
+        case State::terminating:
+            if (how.now) return kill_all();
+            processes_->terminate(how.signal);
+            break;
+        case State::released:
+        case State::killing:
+        case State::ended:
+            break;
+    }
+}
+
 void DirectJob::end(Outcome outcome) {
-    if (cause_) return;
+    if (cause_ || is_cancelled()) return;
     switch (state_) {
         case State::starting:
             cause_ = outcome;
@@ -288,7 +324,7 @@ void DirectJob::end(Outcome outcome) {
             break;
         case State::running:
             cause_ = outcome;
-            terminate();
+            terminate(SIGTERM);
             break;
         case State::lingering:
         case State::terminating:

@@ -90,6 +90,10 @@ void LateJobs::end(const JobId& job, Outcome outcome) {
     if (jobs_) jobs_->end(job, outcome);
 }
 
+bool LateJobs::cancel(const JobId& job, const Cancellation& how) {
+    return jobs_ && jobs_->cancel(job, how);
+}
+
 void LateJobs::close_pipes(std::vector<UniqueFd> ends) {
     if (jobs_) jobs_->close_pipes(std::move(ends));
 }

@@ -95,6 +95,20 @@ class Fields {
         fails(name, "has an unknown value");
         return Enum{};
     }
+    // A word that a later version may have, whose meaning is not known here, is kept.
+    Outcome outcome(const char* name, std::string& other) {
+        const std::string word = text(name);
+        for (const auto& [value, known] : outcome_names) {
+            if (known == word) return value;
+        }
+        other = word;
+        return Outcome::other;
+    }
+    Canceller canceller() {
+        Canceller who{number<std::uint32_t>("uid")};
+        if (object_.contains("user")) who.user = text("user");
+        return who;
+    }
     void fails(const char* name, const char* why) {
         if (error_.empty()) error_ = std::string("\"") + name + "\" " + why;
     }
@@ -103,6 +117,12 @@ class Fields {
     const json& object_;
     std::string& error_;
 };
+
+json canceller_json(const Canceller& who) {
+    json object = {{"uid", who.uid}};
+    if (!who.user.empty()) object["user"] = who.user;
+    return object;
+}
 
 }  // namespace
 
@@ -159,13 +179,21 @@ std::string to_json(const Record& record) {
     if (record.pipes > 0) object["pipes"] = record.pipes;
     if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.stdout_not_kept) object["stdoutNotKept"] = true;
-    if (record.ending) object["ending"] = name_of(*record.ending);
+    if (record.ending) {
+        object["ending"] = *record.ending == Outcome::other ? record.result.other_outcome
+                                                            : std::string(name_of(*record.ending));
+    }
+    if (record.cancelling) {
+        object["cancelling"] = canceller_json(record.cancelling->by);
+        object["cancelling"]["signal"] = static_cast<std::uint32_t>(record.cancelling->signal);
+        object["cancelling"]["now"] = record.cancelling->now;
+    }
     if (record.state != RecordState::starting) {
         object["startedUsec"] = usec_of(record.result.started);
     }
     if (is_over(record.state) || record.result_known) {
         object["result"] = {
-            {"outcome", name_of(record.result.outcome)},
+            {"outcome", outcome_word(record.result)},
             {"bySignal", record.result.by_signal},
             {"status", static_cast<std::uint32_t>(record.result.status)},
             {"endedUsec", usec_of(record.result.ended)},
@@ -174,6 +202,9 @@ std::string to_json(const Record& record) {
         };
         if (record.result.ended_processes > 0) {
             object["result"]["endedProcesses"] = record.result.ended_processes;
+        }
+        if (record.result.cancelled_by) {
+            object["result"]["cancelledBy"] = canceller_json(*record.result.cancelled_by);
         }
         for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
             const auto& from = record.result.lost_from[stream];
@@ -212,7 +243,15 @@ Result<Record> from_json(std::string_view text) {
         record.stored_output = fields.number<std::uint64_t>("storedOutput");
     }
     if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
-    if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
+    if (object.contains("ending")) {
+        record.ending = fields.outcome("ending", record.result.other_outcome);
+    }
+    if (object.contains("cancelling")) {
+        Fields how(object["cancelling"], error);
+        record.cancelling =
+            Cancellation{how.canceller(), how.number<int>("signal"), how.boolean("now")};
+        record.result.cancelled_by = record.cancelling->by;
+    }
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");
     record.told = fields.text("told");
@@ -248,7 +287,7 @@ Result<Record> from_json(std::string_view text) {
     if ((is_over(record.state) || record.result_known) && error.empty()) {
         if (const json* result = fields.member("result")) {
             Fields how(*result, error);
-            record.result.outcome = how.one_of("outcome", outcome_names);
+            record.result.outcome = how.outcome("outcome", record.result.other_outcome);
             record.result.by_signal = how.boolean("bySignal");
             record.result.status = how.number<std::int32_t>("status");
             record.result.ended = how.time("endedUsec");
@@ -256,6 +295,9 @@ Result<Record> from_json(std::string_view text) {
             record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
             if (result->contains("endedProcesses")) {
                 record.result.ended_processes = how.number<std::uint32_t>("endedProcesses");
+            }
+            if (result->contains("cancelledBy")) {
+                record.result.cancelled_by = Fields((*result)["cancelledBy"], error).canceller();
             }
             for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
                 const char* const name = lost_from_names[stream];

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/jobs/record/cancellation.h"
 #include "daemon/jobs/record/requester.h"
 #include "model/job.h"
 
@@ -50,6 +51,8 @@ struct Record {
     bool stdout_not_kept = false;  // its pipe goes straight to whoever started it
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
+    // Who has cancelled it first, and the last word of how.
+    std::optional<Cancellation> cancelling;
     JobResult result;
     // While it is `running`: its main process has ended and `result` says how, but what else it
     // started may not have.

@@ -44,7 +44,10 @@ JobResult some_result() {
             time_of(0xfedcba9876543210),
             std::chrono::microseconds(3),
             4,
-            5};
+            5,
+            {std::uint64_t{7}, std::nullopt},
+            Canceller{4294967294, "alice"},
+            "word"};
 }
 
 ActionDescription some_action() {
@@ -106,7 +109,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, Managed{true, "why", 5}},
         {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
         {connection, request, HandedOver{}},
-        {connection, request, ProblemReport{"socket", "/run/s: gone"}}};
+        {connection, request, ProblemReport{"socket", "/run/s: gone"}},
+        {connection, request, JobCancelled{job, "a", some_result()}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -126,7 +130,9 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, AwaitOutput{not_awaited, 4}},
             {connection, request, OutputTaken{4, not_awaited}},
             {connection, request, ManageCall{Management::jobs, "text"}},
-            {connection, request, HandOver{"{}"}}};
+            {connection, request, HandOver{"{}"}},
+            {connection, request, CancelCall{job, 15, true}},
+            {connection, request, CancelAllCall{"alice", 9, false}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.

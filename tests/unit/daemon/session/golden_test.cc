@@ -154,6 +154,12 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                 return "follow #" + number + " " + json(m.job.text()).dump();
             } else if constexpr (std::is_same_v<M, LookUpCall>) {
                 return "look up #" + number + " " + json(m.job.text()).dump();
+            } else if constexpr (std::is_same_v<M, CancelCall>) {
+                return "cancel #" + number + " " + json(m.job.text()).dump() + " " +
+                       std::to_string(m.signal) + (m.now ? " now" : "");
+            } else if constexpr (std::is_same_v<M, CancelAllCall>) {
+                return "cancel all #" + number + " " + json(m.user).dump() + " " +
+                       std::to_string(m.signal) + (m.now ? " now" : "");
             } else {
                 std::string text = std::is_same_v<M, RunCall> ? "run #" : "check #";
                 text += number + " " + json(m.action).dump();
@@ -269,6 +275,20 @@ class Conversation {
             result.outcome = static_cast<Outcome>(outcome);
             result.by_signal = by_signal != 0;
             say(JobEnded{result});
+        } else if (verb == "cancelled") {  // [OUTCOME BY_SIGNAL STATUS UID [USER]]
+            JobCancelled cancelled{job_, "hello", std::nullopt};
+            int outcome = 0;
+            int by_signal = 0;
+            JobResult result = some_result();
+            Canceller who;
+            if (arguments >> outcome >> by_signal >> result.status >> who.uid) {
+                arguments >> who.user;
+                result.outcome = static_cast<Outcome>(outcome);
+                result.by_signal = by_signal != 0;
+                result.cancelled_by = who;
+                cancelled.result = result;
+            }
+            say(cancelled);
         } else {
             ADD_FAILURE() << "the guard does not know how to say " << words;
         }

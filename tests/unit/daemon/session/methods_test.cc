@@ -273,6 +273,15 @@ TEST(JsonValues, ResultsFitTheText) {
     EXPECT_EQ(made(Outcome::lost, false, 0), json({{"outcome", "lost"}}));
     EXPECT_EQ(made(Outcome::out_of_memory, true, 9),
               json({{"outcome", "out-of-memory"}, {"signal", 9}}));
+    JobResult cancelled{Outcome::other, false, 0, {}, {}, {}, 4};
+    cancelled.other_outcome = "evaporated";
+    cancelled.cancelled_by = Canceller{1000, "alice"};
+    const json object = result_json(cancelled);
+    EXPECT_EQ(text.misfit(object, fields), "");
+    EXPECT_EQ(object["outcome"], "evaporated");
+    EXPECT_EQ(object["cancelledBy"], json({{"uid", 1000}, {"user", "alice"}}));
+    cancelled.cancelled_by->user.clear();
+    EXPECT_EQ(result_json(cancelled)["cancelledBy"], json({{"uid", 1000}}));
     const json full = result_json(
         {Outcome::exited, false, 0, time_of(1), time_of(2), std::chrono::microseconds(3), 4});
     EXPECT_EQ(full["startedAt"], 1);

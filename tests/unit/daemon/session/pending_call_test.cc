@@ -23,10 +23,12 @@ enum class Through : std::uint8_t { connection, administrator, packet };
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
     const JobId job("0123456789abcdef0123456789abcdef");
-    return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
-            JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
-            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
-            HandedOver{},   ProblemReport{}};
+    return {Refused{},       CheckPassed{},        Described{},
+            JobStarted{job}, JobOutput{},          JobEnded{},
+            JobFound{},      Detached{job},        StatusReport{},
+            SocketReport{},  CallerReport{},       BadFileReport{},
+            JobReport{},     Managed{true, "", 1}, WarningReport{},
+            HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt}};
 }
 
 template <typename... Answers>
@@ -49,6 +51,7 @@ std::vector<Asking> all_calls() {
         {"Actions.Run", action, Through::connection, kinds<JobStarted>()},
         {"Jobs.Follow", job, Through::connection, kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
+        {"Jobs.Cancel", job, Through::connection, kinds<JobCancelled>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},
@@ -61,6 +64,7 @@ std::vector<Asking> all_calls() {
          kinds<BadFileReport, WarningReport, ProblemReport, Managed>()},
         {"Admin.SetLogLevel", {{"level", "info"}}, Through::administrator, kinds<Managed>()},
         {"Admin.Jobs", none, Through::administrator, kinds<JobReport, Managed>()},
+        {"Admin.CancelAllOf", {{"user", "0"}}, Through::administrator, kinds<JobReport, Managed>()},
     };
 }
 

@@ -37,9 +37,9 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 8> names = {
-        "not_granted",  "invalid_argument", "limit_reached", "unavailable",
-        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram"};
+    constexpr std::array<const char*, 9> names = {
+        "not_granted", "invalid_argument", "limit_reached",   "unavailable", "start_failed",
+        "no_such_job", "key_in_use",       "not_by_datagram", "job_ended"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
@@ -90,6 +90,10 @@ std::string say(const BadFileReport& answer) {
 }
 std::string say(const JobReport& answer) {
     return "JobReport " + answer.job.text();
+}
+std::string say(const JobCancelled& answer) {
+    return "JobCancelled " + answer.job.text() + " " +
+           (answer.result ? std::to_string(answer.result->status) : "not started");
 }
 std::string say(const Managed& answer) {
     return answer.done ? "Managed" : "Managed: " + answer.message;
@@ -211,6 +215,15 @@ bool FakeJobs::taken(const JobId& job, jobs::FollowerId follower, std::uint64_t 
 
 void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
+}
+
+bool FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
+    jobs::Record& record = records.at(job);
+    if (is_over(record.state)) return false;
+    record.result.cancelled_by = how.by;
+    story_.push_back("cancel " + job.text() + " by " + std::to_string(how.by.uid) + " " +
+                     std::to_string(how.signal) + (how.now ? " now" : ""));
+    return true;
 }
 
 std::size_t FakeJobs::active(uid_t payer) const {

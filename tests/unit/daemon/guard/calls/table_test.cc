@@ -29,6 +29,8 @@ class CallTable : public ChokePoint {
         if (row == "AwaitOutput") return AwaitOutput{1, 2};
         if (row == "OutputTaken") return OutputTaken{1, 2};
         if (row == "HandOver") return HandOver{"{}"};
+        if (row == "Cancel") return CancelCall{JobId("theirs"), 15, false};
+        if (row == "CancelAll") return CancelAllCall{"1000", 15, false};
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
     }
@@ -65,16 +67,17 @@ const Story nothing_there = {"violated: it handed over what there is not"};
 const Story administration = {"violated: it asked for administration on a caller's connection"};
 const Story followed = {"answer JobStarted theirs", "answer JobEnded 3"};
 
+const Story has_ended = {"answer Refused job_ended [theirs]"};
+
 const std::vector<Expected>& expectations() {
     static const std::vector<Expected> all = {
         {"Run", started, started, not_granted, not_granted, detached, not_granted},
-        {"Follow", followed, no_such_job, no_such_job, no_such_job, as_a_connection,
-         as_a_connection},
+        {"Follow", followed, no_such_job, no_such_job, followed, as_a_connection, as_a_connection},
         {"LookUp",
          {"answer JobFound theirs"},
          no_such_job,
          no_such_job,
-         no_such_job,
+         {"answer JobFound theirs"},
          as_a_connection,
          as_a_connection},
         {"Check",
@@ -103,6 +106,16 @@ const std::vector<Expected>& expectations() {
          as_a_connection},
         // Only what goes straight is handed over, which is nothing here.
         {"HandOver", nothing_there, nothing_there, nothing_there, nothing_there, as_a_connection,
+         as_a_connection},
+        {"Cancel", has_ended, no_such_job, no_such_job, has_ended, as_a_connection,
+         as_a_connection},
+        // It has ended.
+        {"CancelAll",
+         administration,
+         administration,
+         administration,
+         {"answer Managed"},
+         as_a_connection,
          as_a_connection},
     };
     return all;
@@ -159,6 +172,8 @@ TEST_F(CallTable, ASessionCanSendNoMoreThanACallerCould) {
     EXPECT_EQ(call(owner(), DescribeCall{too_long}), expected);
     EXPECT_EQ(call(owner(), FollowCall{JobId(too_long)}), expected);
     EXPECT_EQ(call(owner(), LookUpCall{JobId(too_long)}), expected);
+    EXPECT_EQ(call(owner(), CancelCall{JobId(too_long), 15, false}), expected);
+    EXPECT_EQ(call(administrator(), CancelAllCall{too_long, 15, false}), expected);
     const Arguments arguments(
         3, NamedValue{"n", Value(std::string(limits::message_bytes / 3 + 1, 'x'))});
     EXPECT_EQ(call(owner(), RunCall{"hello", arguments, ""}), expected);
@@ -257,7 +272,7 @@ TEST_F(CallTable, StatusSaysAllAndEndsTheCall) {
 
 TEST_F(CallTable, ALogLevelIsSetOrRefused) {
     EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "info"}),
-                ElementsAre("log level info", "answer Managed"));
+                ElementsAre("log level info", "audit log-level-changed", "answer Managed"));
     EXPECT_THAT(call(administrator(), ManageCall{Management::log_level, "x"}),
                 ElementsAre("log level x", "answer Managed: no such level"));
 }

@@ -74,13 +74,15 @@ TEST(Records, HaveKeysInCamelCase) {
     Record record = example();
     record.requester.unit = "a.service";
     record.ending = Outcome::timeout;
+    record.cancelling = Cancellation{{1000, "alice"}, 15, false};
+    record.result.cancelled_by = record.cancelling->by;
     record.unit = "postern-job.service";
     record.arguments = {{"dry-run", "yes"}};  // as the action file names it
     record.requester.user = "alice";
     record.result.ended_processes = 2;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
-    for (const char* key : {"fileVersion", "ending", "startedUsec", "result"}) {
+    for (const char* key : {"fileVersion", "ending", "cancelling", "startedUsec", "result"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
 }
@@ -97,6 +99,46 @@ TEST(Records, TheCallersNameAndWhatItLeftBehindComeBack) {
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->requester.user, "DOM\\alice");
     EXPECT_EQ(back->result.ended_processes, 3U);
+}
+
+TEST(Records, WhoHasCancelledItComesBackInEveryState) {
+    EXPECT_EQ(to_json(example()).find("cancel"), std::string::npos);
+    for (const RecordState state : {RecordState::starting, RecordState::running, RecordState::ended,
+                                    RecordState::failed, RecordState::lost}) {
+        for (const std::string user : {"", "alice"}) {
+            Record record = example();
+            record.state = state;
+            record.cancelling = Cancellation{{1000, user}, 1, true};
+            record.result.cancelled_by = record.cancelling->by;
+            const auto back = from_json(to_json(record));
+            ASSERT_TRUE(back) << back.error().message;
+            EXPECT_EQ(back->cancelling, record.cancelling);
+            EXPECT_EQ(back->result.cancelled_by, record.result.cancelled_by);
+        }
+    }
+    // Version 0.1.0 knows the outcome, which is one of its own.
+    Record record = example();
+    record.result.cancelled_by = Canceller{1000, "alice"};
+    const auto written = nlohmann::json::parse(to_json(record));
+    EXPECT_EQ(written["result"]["outcome"], "signaled");
+    EXPECT_EQ(written["result"]["cancelledBy"], (nlohmann::json{{"uid", 1000}, {"user", "alice"}}));
+}
+
+TEST(Records, WordsOfALaterVersionAreKeptAsTheyAre) {
+    Record record = example();
+    record.ending = Outcome::timeout;
+    std::string text = to_json(record);
+    for (const auto& [from, to] :
+         {std::pair<std::string, std::string>{"\"signaled\"", "\"evaporated\""},
+          {"\"timeout\"", "\"evaporated\""}}) {
+        text.replace(text.find(from), from.size(), to);
+    }
+    const auto back = from_json(text);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->result.outcome, Outcome::other);
+    EXPECT_EQ(back->ending, Outcome::other);
+    EXPECT_EQ(outcome_word(back->result), "evaporated");
+    EXPECT_EQ(to_json(*back), text);
 }
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
