@@ -28,6 +28,7 @@ inline constexpr std::string_view start_failed = "org.postern.Actions.StartFaile
 inline constexpr std::string_view no_such_job = "org.postern.Jobs.NoSuchJob";
 inline constexpr std::string_view key_in_use = "org.postern.Actions.KeyInUse";
 inline constexpr std::string_view not_by_datagram = "org.postern.Actions.NotByDatagram";
+inline constexpr std::string_view not_detachable = "org.postern.Actions.NotDetachable";
 inline constexpr std::string_view invalid_message = "org.postern.Actions.InvalidMessage";
 }  // namespace errors
 

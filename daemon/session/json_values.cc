@@ -76,6 +76,7 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::no_such_job, protocol::errors::no_such_job, "job"},
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
+    {Refusal::not_detachable, protocol::errors::not_detachable, nullptr},
     {Refusal::unavailable, protocol::errors::unavailable, nullptr},
 });
 

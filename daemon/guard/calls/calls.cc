@@ -83,7 +83,13 @@ template <typename Asked, auto handler>
 void Calls::serve_owner(Calls& calls, const CallPtr& call, const Call& asked) {
     const auto job = own_job_or_refuse(*call, calls.environment_.jobs, std::get<Asked>(asked).job,
                                        *calls.environment_.snapshot);
-    if (job) (calls.*handler)(call, *job);
+    if (!job) return;
+    if constexpr (std::is_invocable_v<decltype(handler), Calls&, const CallPtr&,
+                                      const jobs::Record&, const Asked&>) {
+        (calls.*handler)(call, *job, std::get<Asked>(asked));
+    } else {
+        (calls.*handler)(call, *job);
+    }
 }
 
 template <typename Asked, Calls::Who who, auto handler>
@@ -149,8 +155,8 @@ void Calls::run(const CallPtr& call, const RunCall& asked) {
     std::make_shared<Run>(call, asked, environment_)->begin();
 }
 
-void Calls::follow(const CallPtr& call, const jobs::Record& job) {
-    answer_with(call, environment_.jobs, job);
+void Calls::follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked) {
+    answer_with(call, environment_.jobs, job, asked.stored);
 }
 
 // NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler

@@ -71,7 +71,7 @@ class Calls final : public CallHandler {
   private:
     // The handlers of the rows; those of `owner` get the job.
     void run(const CallPtr& call, const RunCall& asked);
-    void follow(const CallPtr& call, const jobs::Record& job);
+    void follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked);
     void look_up(const CallPtr& call, const jobs::Record& job);
     void check(const CallPtr& call, const CheckCall& asked);
     void describe_action(const CallPtr& call, const DescribeCall& asked);

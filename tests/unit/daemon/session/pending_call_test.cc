@@ -26,7 +26,7 @@ std::vector<CallAnswer> all_answers() {
     return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
             JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
             CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
-            HandedOver{},   ProblemReport{}};
+            HandedOver{},   ProblemReport{}, JobStored{}};
 }
 
 template <typename... Answers>
@@ -47,7 +47,15 @@ std::vector<Asking> all_calls() {
     const json none = json::object();
     return {
         {"Actions.Run", action, Through::connection, kinds<JobStarted>()},
+        {"Actions.Run",
+         {{"action", "nothing"}, {"detach", true}},
+         Through::connection,
+         kinds<Detached>()},
         {"Jobs.Follow", job, Through::connection, kinds<JobStarted>()},
+        {"Jobs.Follow",
+         {{"job", "0123"}, {"output", false}},
+         Through::connection,
+         kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
