@@ -30,13 +30,17 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "notify", "list", "describe", "check", "whoami", "ping", "call", "lint",
-           "status", "reload", "log-level", "jobs"]),
+    ([""], ["run", "attach", "logs", "wait", "notify", "list", "describe", "check", "whoami", "ping",
+           "call", "lint", "status", "reload", "log-level", "jobs"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),
     (["run", "--l"], []),
-    (["run", "--d"], ["--datagram"]),
+    (["run", "--d"], ["--detach", "--datagram"]),
+    (["run", "--on-interrupt", ""], ["detach", "cancel"]),
+    (["run", "--on-interrupt", "=", "c"], ["cancel"]),
+    (["attach", "--t"], ["--tail"]),
+    (["attach", "--tail", "3", ""], []),
     (["list", "--d"], []),
     (["notify", "--d"], []),
     (["call", "W"], ["org.postern.Actions.WhoAmI"]),
