@@ -31,14 +31,19 @@ struct RunCall {
     std::optional<std::string> input = std::nullopt;
     // The client takes descriptors: what the action says goes straight is to go straight.
     bool descriptors = false;
-    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key,
-                                              &RunCall::input, &RunCall::descriptors);
+    // Nobody waits for its end: it is answered as a packet's is.
+    bool detach = false;
+    static constexpr auto fields =
+        std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key, &RunCall::input,
+                   &RunCall::descriptors, &RunCall::detach);
 };
 
 // A job that this caller has started: followed from now on, as if it were Run; or only described.
 struct FollowCall {
     JobId job;
-    static constexpr auto fields = std::tuple(&FollowCall::job);
+    // Only what is stored of its output by now: nothing of a job that runs is waited for.
+    bool stored = false;
+    static constexpr auto fields = std::tuple(&FollowCall::job, &FollowCall::stored);
 };
 struct LookUpCall {
     JobId job;
@@ -131,6 +136,7 @@ enum class Refusal : std::uint8_t {
     key_in_use = 6,        // subject: the key
     not_by_datagram = 7,   // subject: the action
     job_ended = 8,         // subject: the job
+    not_detachable = 9,    // subject: the action
 };
 
 // Ends any call: it failed.
@@ -184,6 +190,12 @@ struct JobEnded {
     static constexpr auto fields = std::tuple(&JobEnded::result);
 };
 
+// To Follow where no more is asked for than what is stored: the job has not ended, and what its
+// files hold now is all that is wanted. Ends the call.
+struct JobStored {
+    static constexpr auto fields = std::tuple<>();
+};
+
 // To LookUp.
 struct JobFound {
     JobView job;
@@ -199,7 +211,7 @@ struct JobCancelled {
         std::tuple(&JobCancelled::job, &JobCancelled::action, &JobCancelled::result);
 };
 
-// To Run of a packet: the job is recorded, and will be started.
+// To Run of a packet, or where nobody waits: the job is recorded, and will be started.
 struct Detached {
     JobId job;
     static constexpr auto fields = std::tuple(&Detached::job);
@@ -280,6 +292,6 @@ struct Managed {
 using CallAnswer =
     std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
                  Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
-                 Managed, WarningReport, HandedOver, ProblemReport, JobCancelled>;
+                 Managed, WarningReport, HandedOver, ProblemReport, JobCancelled, JobStored>;
 
 }  // namespace postern

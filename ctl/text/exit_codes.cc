@@ -18,6 +18,7 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Actions.InvalidArgument", exit_code::invalid},
     ErrorRow{"org.postern.Actions.InvalidMessage", exit_code::invalid},
     ErrorRow{"org.postern.Actions.NotByDatagram", exit_code::invalid},
+    ErrorRow{"org.postern.Actions.NotDetachable", exit_code::invalid},
     ErrorRow{"org.postern.Actions.LimitReached", exit_code::limit},
     ErrorRow{"org.postern.Actions.Unavailable", exit_code::limit},
     ErrorRow{"org.postern.Actions.StartFailed", exit_code::not_started},
@@ -31,6 +32,10 @@ constexpr std::array error_rows = {
 };
 
 }  // namespace
+
+int exit_code_of_signal(int signal) {
+    return exit_code::signal_base + signal;
+}
 
 int exit_code_of_error(std::string_view error) {
     for (const auto& row : error_rows) {

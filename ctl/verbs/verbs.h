@@ -12,6 +12,9 @@ std::span<const Verb* const> verbs();
 
 // Each in the file of its name.
 extern const Verb verb_run;
+extern const Verb verb_attach;
+extern const Verb verb_logs;
+extern const Verb verb_wait;
 extern const Verb verb_notify;
 extern const Verb verb_list;
 extern const Verb verb_describe;

@@ -11,7 +11,7 @@
 namespace postern::ctl {
 namespace {
 
-constexpr std::array interrupting = {SIGINT, SIGTERM};
+constexpr const auto& interrupting = Interrupt::signals;
 
 // What the handler may touch. A pipe, and not signalfd(2): a write(2) to a terminal that stands
 // still must return with EINTR when Ctrl-C is pressed, which blocked signals don't do.

@@ -1,16 +1,21 @@
-// Ctrl-C and SIGTERM as something to poll for.
+// Ctrl-C, SIGTERM and SIGHUP (the terminal is gone, a broken ssh) as something to poll for.
 #pragma once
+
+#include <array>
+#include <csignal>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace postern::ctl {
 
-// While it lives, SIGINT and SIGTERM are only noted; afterwards they have their former effect. A
-// signal that was ignored when the program started stays ignored (a shell starts background jobs
-// so). At most one at a time.
+// While it lives, SIGINT, SIGTERM and SIGHUP are only noted; afterwards they have their former
+// effect. A signal that was ignored when the program started stays ignored (a shell starts
+// background jobs so, and nohup its program). At most one at a time.
 class Interrupt {
   public:
+    static constexpr std::array signals = {SIGINT, SIGTERM, SIGHUP};
+
     static Result<Interrupt> watch();
     Interrupt(Interrupt&& other) noexcept;
     Interrupt& operator=(Interrupt&&) = delete;

@@ -65,7 +65,7 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::job_ended);
+        return static_cast<std::uint8_t>(Refusal::not_detachable);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, JobState>) {

@@ -77,6 +77,7 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::job_ended, protocol::errors::job_ended, "job"},
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
+    {Refusal::not_detachable, protocol::errors::not_detachable, nullptr},
     {Refusal::unavailable, protocol::errors::unavailable, nullptr},
 });
 

@@ -40,13 +40,13 @@ class Fields {
         note(name);
         return {};
     }
-    // A "?bool": absent and null are false.
-    bool flag(const char* name) {
+    // A "?bool": absent and null are the same.
+    bool flag(const char* name, bool absent = false) {
         const json* value = take(name);
-        if (value == nullptr || value->is_null()) return false;
+        if (value == nullptr || value->is_null()) return absent;
         if (value->is_boolean()) return value->get<bool>();
         note(name);
-        return false;
+        return absent;
     }
     // A "?string": absent and null are the same.
     std::optional<std::string> optional_text(const char* name) {
@@ -81,18 +81,20 @@ class Fields {
         note(name);
         return {};
     }
-    // A "?int" that is none below 0: absent and null are 0.
-    std::uint64_t offset(const char* name) {
+    // A "?int" that is none below 0: absent and null are the same.
+    std::optional<std::uint64_t> count(const char* name) {
         const json* value = take(name);
-        if (value == nullptr || value->is_null()) return 0;
+        if (value == nullptr || value->is_null()) return std::nullopt;
         // The strict parser has refused integers that are not exact.
         if (value->is_number_integer() && value->get<std::int64_t>() >= 0) {
             return value->get<std::uint64_t>();
         }
         note(name);
-        return 0;
+        return std::nullopt;
     }
-    // The first one that is missing or of the wrong type, or one that was not taken.
+    // One that contradicts another.
+    void refuse(const char* name) { note(name); }
+    // The first one that is missing, of the wrong type or refused, or one that was not taken.
     [[nodiscard]] std::optional<std::string> bad() const {
         if (bad_) return bad_;
         for (const auto& [name, value] : object_.items()) {
@@ -133,8 +135,9 @@ constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
 
 RunCall run_call(Fields& fields) {
-    return {fields.text("action"), fields.arguments("arguments"), fields.key("key"),
-            fields.bytes("input", "inputBase64"), fields.flag("descriptors")};
+    return {fields.text("action"),      fields.arguments("arguments"),
+            fields.key("key"),          fields.bytes("input", "inputBase64"),
+            fields.flag("descriptors"), fields.flag("detach")};
 }
 
 CheckCall check_call(Fields& fields) {
@@ -145,14 +148,26 @@ LookUpCall look_up_call(Fields& fields) {
     return {JobId(fields.text("job"))};
 }
 
-// A job, and where in its stdout and stderr to begin.
+// A job, and what of its stdout and stderr is wanted.
 struct Followed {
     FollowCall call;
-    std::array<std::uint64_t, 2> offsets{};
+    OutputRange range;
+    bool output = true;
 };
 Followed follow_call(Fields& fields) {
-    return {{JobId(fields.text("job"))},
-            {fields.offset("stdoutOffset"), fields.offset("stderrOffset")}};
+    const JobId job(fields.text("job"));
+    const auto out = fields.count("stdoutOffset");
+    const auto err = fields.count("stderrOffset");
+    auto tail = fields.count("tail");
+    if (tail && (out || err)) fields.refuse("tail");
+    if (fields.flag("fromNow")) {
+        if (tail || out || err) fields.refuse("fromNow");
+        tail = 0;
+    }
+    const bool stored = fields.flag("stored");
+    return {{job, stored},
+            {{out.value_or(0), err.value_or(0)}, tail, stored},
+            fields.flag("output", true)};
 }
 
 // How jobs are cancelled: by the name of a signal, absent for TERM.
@@ -251,24 +266,27 @@ Answer describe(const Context& context, std::string action) {
     return Asked{DescribeCall{std::move(action)}, OneReply{one<Described, described>}};
 }
 
-JobReplies job_replies(const Context& context, std::array<std::uint64_t, 2> offsets) {
+JobReplies job_replies(const Context& context, OutputRange range, bool output) {
     using Output = JobReplies::Output;
     const Output waited = context.more ? Output::stream : Output::whole;
-    return {context.oneway ? Output::none : waited, offsets, context.caller.reply_output_bytes};
+    const Output awaited = context.more ? Output::result_more : Output::result;
+    const Output wanted = output ? waited : awaited;
+    return {context.oneway ? Output::none : wanted, range, context.caller.reply_output_bytes};
 }
 
 Answer run(const Context& context, RunCall call) {
     // They come with the reply that says "started".
-    if (call.descriptors && !context.more) {
+    if (call.descriptors && (!context.more || call.detach)) {
         return Rejected{protocol::errors::invalid_parameter, {{"parameter", "descriptors"}}};
     }
     // A packet does not wait for its job.
-    if (context.datagram) return Asked{std::move(call), OneReply{one<Detached, detached>}};
-    return Asked{std::move(call), job_replies(context, {})};
+    if (context.datagram || call.detach)
+        return Asked{std::move(call), OneReply{one<Detached, detached>}};
+    return Asked{std::move(call), job_replies(context, {}, true)};
 }
 
 Answer follow(const Context& context, Followed followed) {
-    return Asked{std::move(followed.call), job_replies(context, followed.offsets)};
+    return Asked{std::move(followed.call), job_replies(context, followed.range, followed.output)};
 }
 
 Rejected not_a_signal(const std::string& signal) {

@@ -15,10 +15,12 @@ _posternctl_names() {
 
 _posternctl() {
     # From the tables of ctl/verbs/, by ctl_tests (HACKING.md, "Tests"):
-    local verbs='run notify list describe check whoami ping call lint status reload log-level jobs cancel'
+    local verbs='run attach logs wait notify list describe check whoami ping call lint status reload log-level jobs cancel'
     local options='--socket --user --json --help --version'
     local -A own=(
-        [run]='--datagram --file --input --no-input'
+        [run]='--detach --on-interrupt --datagram --file --input --no-input'
+        [attach]='--tail --from-now'
+        [logs]='--follow --stdout --stderr --tail'
         [describe]='--datagram'
         [check]='--datagram --file'
         [whoami]='--datagram'
@@ -47,6 +49,14 @@ _posternctl() {
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                 ((i++))
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i += 2))
+                ;;
+            --on-interrupt)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --tail)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
                 ;;
             --input)
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
@@ -84,6 +94,10 @@ _posternctl() {
     fi
     if [[ $verb == cancel && $previous == --all-of ]]; then
         mapfile -t COMPREPLY < <(compgen -u -- "$current")
+        return
+    fi
+    if [[ $previous == --on-interrupt || $previous == '=' && ${COMP_WORDS[COMP_CWORD - 2]} == --on-interrupt ]]; then
+        [[ $current == '=' ]] || mapfile -t COMPREPLY < <(compgen -W 'detach cancel' -- "$current")
         return
     fi
     if [[ $current == -* ]]; then

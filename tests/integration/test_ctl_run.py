@@ -344,8 +344,9 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
 
 # ---- Being interrupted ----
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("on_disconnect, said", [("keep", "continues"), ("kill", "is ended by the daemon")])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("on_disconnect, said", [
+    ("keep", "continues; posternctl --socket {path} attach {job} shows it"), ("kill", "is ended by the daemon")])
 def test_interrupted(folder, number, code, on_disconnect, said):
     never = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), never,
@@ -358,7 +359,7 @@ def test_interrupted(folder, number, code, on_disconnect, said):
             out, err = client.communicate(timeout=60)
         never.set()
     assert (client.returncode, out) == (code, b"")
-    assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said}\n"
+    assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said.format(path=daemon.path, job=JOB)}\n"
 
 
 @pytest.mark.parametrize("script, method, said", [
@@ -385,7 +386,7 @@ def test_interrupted_while_nobody_reads_the_output(folder):
             # The pipe is full once the client waits with bytes in hand.
             wait_until(lambda: unread(client.stdout) >= 60000)
             client.send_signal(signal.SIGINT)
-            assert client.stderr.read().decode().endswith(" continues\n")
+            assert client.stderr.read().decode().endswith(f" attach {JOB} shows it\n")
     assert client.returncode == 130
 
 
@@ -395,16 +396,17 @@ def unread(stream):
     return int.from_bytes(waiting, "little")
 
 
-def test_an_ignored_interrupt_stays_ignored(folder):
-    """A shell starts background jobs so."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_ignored_interrupt_stays_ignored(folder, number):
+    """A shell starts background jobs so, and nohup."""
     go_on = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), go_on, job_end(exitCode=4))
     with FakeDaemon(folder, script) as daemon:
         with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
-                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+                              preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)
                               ) as client:
             assert client.stdout.readline() == b"on\n"
-            client.send_signal(signal.SIGINT)
+            client.send_signal(number)
             go_on.set()
             assert client.wait(60) == 4
 

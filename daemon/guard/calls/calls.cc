@@ -160,8 +160,8 @@ void Calls::run(const CallPtr& call, const RunCall& asked) {
     std::make_shared<Run>(call, asked, environment_)->begin();
 }
 
-void Calls::follow(const CallPtr& call, const jobs::Record& job) {
-    answer_with(call, environment_.jobs, job);
+void Calls::follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked) {
+    answer_with(call, environment_.jobs, job, asked.stored);
 }
 
 // NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler

@@ -72,7 +72,7 @@ class Calls final : public CallHandler {
   private:
     // The handlers of the rows; those of `owner` get the job, and what is asked if they take it.
     void run(const CallPtr& call, const RunCall& asked);
-    void follow(const CallPtr& call, const jobs::Record& job);
+    void follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked);
     void look_up(const CallPtr& call, const jobs::Record& job);
     void cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked);
     void cancel_all(const CallPtr& call, const CancelAllCall& asked);

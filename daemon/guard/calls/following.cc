@@ -59,7 +59,8 @@ void Followed::left(jobs::Leaving leaving) {
     jobs_.leave(job_, follower_, leaving);
 }
 
-void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record) {
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record,
+                 bool stored) {
     if (record.state == jobs::RecordState::failed) {
         return call->refuse(Refusal::start_failed, record.job.text(),
                             record.action + ": " + record.told);
@@ -71,7 +72,7 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                                 std::to_string(limits::followed_by_connection) +
                                 " jobs already; connect once more for another");
     }
-    if (!is_over(record.state)) {
+    if (!is_over(record.state) && !stored) {
         auto follower = jobs.follow(
             record.job, std::make_unique<Following>(call, record.action, record.stdout_not_kept));
         if (follower) {
@@ -81,7 +82,8 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
     } else if (auto output = jobs.open_output(record.job)) {
         answer_started(*call, {.job = record.job, .stdout_not_kept = record.stdout_not_kept},
                        std::move((*output)[0]), std::move((*output)[1]));
-        return call->answer(JobEnded{record.result});
+        return is_over(record.state) ? call->answer(JobEnded{record.result})
+                                     : call->answer(JobStored{});
     } else {
         spdlog::error("the output of job {} can't be read: {}", record.job.text(),
                       output.error().message);

@@ -54,7 +54,9 @@ class Followed final : public OngoingCall {
 };
 
 // Answers the call with this job, from its beginning: follows it, or gives what is kept of it.
-void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record);
+// `stored`: does not follow it, but gives what is stored by now.
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record,
+                 bool stored = false);
 
 // What a caller may see of a job of its own.
 JobView view_of(const jobs::Record& record);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "ctl/text/exit_codes.h"
@@ -13,6 +14,7 @@ using nlohmann::json;
 TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotGranted"), 126);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotByDatagram"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotDetachable"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidArgument"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidMessage"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.LimitReached"), 123);
@@ -25,6 +27,12 @@ TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.varlink.service.MethodNotFound"), 125);
     EXPECT_EQ(exit_code_of_error("NotGranted"), 125);
     EXPECT_EQ(exit_code_of_error(""), 125);
+}
+
+TEST(CtlExitCode, OfSignals) {
+    EXPECT_EQ(exit_code_of_signal(SIGHUP), exit_code::hung_up);
+    EXPECT_EQ(exit_code_of_signal(SIGINT), exit_code::interrupted);
+    EXPECT_EQ(exit_code_of_signal(SIGTERM), exit_code::terminated);
 }
 
 TEST(CtlExitCode, OfJobs) {

@@ -110,7 +110,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
         {connection, request, HandedOver{}},
         {connection, request, ProblemReport{"socket", "/run/s: gone"}},
-        {connection, request, JobCancelled{job, "a", some_result()}}};
+        {connection, request, JobCancelled{job, "a", some_result()}},
+        {connection, request, JobStored{}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -122,8 +123,8 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, {}, Accepted{}},
             {connection, {}, Closed{}},
             {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
-            {connection, request, RunCall{"hello", arguments, "key", "input", true}},
-            {connection, request, FollowCall{job}},
+            {connection, request, RunCall{"hello", arguments, "key", "input", true, true}},
+            {connection, request, FollowCall{job, true}},
             {connection, request, LookUpCall{}},
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
@@ -384,8 +385,8 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode({connection, request, Refused{Refusal::not_by_datagram, "", ""}});
-    refused[header_size] = 8;
+    Bytes refused = encode({connection, request, Refused{Refusal::not_detachable, "", ""}});
+    refused[header_size] = 9;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
     ended[header_size] = 7;
@@ -395,8 +396,8 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "a flag that is neither 0 nor 1";
     Bytes run = encode({connection, request, RunCall{"", {{"", Value(Unsupported{})}}, ""}});
     Bytes& value = run;
-    // Behind it: what it is, the key's length, no input, no descriptors.
-    const std::size_t at = run.size() - 8;
+    // Behind it: what it is, the key's length, no input, no descriptors, not detached.
+    const std::size_t at = run.size() - 9;
     ASSERT_EQ(value[at], 0);
     value[at] = 5;
     EXPECT_FALSE(decode_to_guard(run).has_value()) << "a value that there is not";

@@ -151,7 +151,8 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                 return "taken #" + number + " " + std::to_string(m.stdout_offset) + " " +
                        std::to_string(m.stderr_offset);
             } else if constexpr (std::is_same_v<M, FollowCall>) {
-                return "follow #" + number + " " + json(m.job.text()).dump();
+                return "follow #" + number + " " + json(m.job.text()).dump() +
+                       (m.stored ? " stored" : "");
             } else if constexpr (std::is_same_v<M, LookUpCall>) {
                 return "look up #" + number + " " + json(m.job.text()).dump();
             } else if constexpr (std::is_same_v<M, CancelCall>) {
@@ -167,6 +168,7 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                     text += " " + name + "=" + show(value);
                 if constexpr (std::is_same_v<M, RunCall>) {
                     if (!m.key.empty()) text += " key " + m.key;
+                    if (m.detach) text += " detach";
                 }
                 return text;
             }
@@ -246,6 +248,8 @@ class Conversation {
             started.stdout_not_kept = !rest.empty();
             started.hands_output = started.hands_input = rest == "direct";
             say(started, {out.get(), err.get()});
+        } else if (verb == "stored") {
+            say(JobStored{});
         } else if (verb == "handed") {
             say(HandedOver{});
         } else if (verb == "stdout") {  // the job writes

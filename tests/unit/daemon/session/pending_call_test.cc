@@ -28,7 +28,8 @@ std::vector<CallAnswer> all_answers() {
             JobFound{},      Detached{job},        StatusReport{},
             SocketReport{},  CallerReport{},       BadFileReport{},
             JobReport{},     Managed{true, "", 1}, WarningReport{},
-            HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt}};
+            HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt},
+            JobStored{}};
 }
 
 template <typename... Answers>
@@ -49,7 +50,15 @@ std::vector<Asking> all_calls() {
     const json none = json::object();
     return {
         {"Actions.Run", action, Through::connection, kinds<JobStarted>()},
+        {"Actions.Run",
+         {{"action", "nothing"}, {"detach", true}},
+         Through::connection,
+         kinds<Detached>()},
         {"Jobs.Follow", job, Through::connection, kinds<JobStarted>()},
+        {"Jobs.Follow",
+         {{"job", "0123"}, {"output", false}},
+         Through::connection,
+         kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
         {"Jobs.Cancel", job, Through::connection, kinds<JobCancelled>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},

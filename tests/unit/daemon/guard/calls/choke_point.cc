@@ -37,9 +37,9 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 9> names = {
+    constexpr std::array<const char*, 10> names = {
         "not_granted", "invalid_argument", "limit_reached",   "unavailable", "start_failed",
-        "no_such_job", "key_in_use",       "not_by_datagram", "job_ended"};
+        "no_such_job", "key_in_use",       "not_by_datagram", "job_ended",   "not_detachable"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
@@ -63,6 +63,9 @@ std::string say(const JobEnded& answer) {
 }
 std::string say(const JobFound& answer) {
     return "JobFound " + answer.job.job.text();
+}
+std::string say(const JobStored& /*answer*/) {
+    return "JobStored";
 }
 std::string say(const Detached& answer) {
     return "Detached " + answer.job.text();
