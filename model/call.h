@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 #include <variant>
+#include <vector>
 
 #include "model/action.h"
 #include "model/argument.h"
@@ -43,6 +44,22 @@ struct FollowCall {
 struct LookUpCall {
     JobId job;
     static constexpr auto fields = std::tuple(&LookUpCall::job);
+};
+
+// A page of the caller's own jobs, the newest first; or of everybody's, which is the
+// administrator's to ask.
+struct ListCall {
+    std::string action;             // empty: of any
+    std::optional<JobState> state;  // absent: in any
+    Time since;                     // created then or later
+    std::uint32_t limit = 0;        // at least 1, at most limits::jobs_per_page
+    bool all = false;
+    // Where the page before ended. Absent: this is the first one.
+    std::optional<Time> before;
+    JobId before_job;
+    static constexpr auto fields =
+        std::tuple(&ListCall::action, &ListCall::state, &ListCall::since, &ListCall::limit,
+                   &ListCall::all, &ListCall::before, &ListCall::before_job);
 };
 
 struct CheckCall {
@@ -98,7 +115,7 @@ struct ManageCall {
 };
 
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall, HandOver>;
+                          OutputTaken, ManageCall, HandOver, ListCall>;
 
 // ---- What is answered ----
 
@@ -111,6 +128,7 @@ enum class Refusal : std::uint8_t {
     no_such_job = 5,       // subject: the job
     key_in_use = 6,        // subject: the key
     not_by_datagram = 7,   // subject: the action
+    ambiguous_job = 8,     // subject: the job
 };
 
 // Ends any call: it failed.
@@ -168,6 +186,15 @@ struct JobEnded {
 struct JobFound {
     JobView job;
     static constexpr auto fields = std::tuple(&JobFound::job);
+};
+
+// To List. With `next`, there may be more, which List gives from there on.
+struct JobsListed {
+    std::vector<JobView> jobs;
+    std::optional<Time> next;
+    JobId next_job;
+    static constexpr auto fields =
+        std::tuple(&JobsListed::jobs, &JobsListed::next, &JobsListed::next_job);
 };
 
 // To Run of a packet: the job is recorded, and will be started.
@@ -250,6 +277,6 @@ struct Managed {
 using CallAnswer =
     std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
                  Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
-                 Managed, WarningReport, HandedOver, ProblemReport>;
+                 Managed, WarningReport, HandedOver, ProblemReport, JobsListed>;
 
 }  // namespace postern

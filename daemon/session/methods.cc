@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/version.h"
+#include "daemon/session/job_list.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
 #include "protocol/base64.h"
@@ -82,6 +83,15 @@ class Fields {
         note(name);
         return 0;
     }
+    // A "?T" that `read` makes something of, or does not: absent and null are the same.
+    template <typename Read>
+    auto read(const char* name, Read read) -> decltype(read(std::declval<const json&>())) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return std::nullopt;
+        auto made = read(*value);
+        if (!made) note(name);
+        return made;
+    }
     // The first one that is missing or of the wrong type, or one that was not taken.
     [[nodiscard]] std::optional<std::string> bad() const {
         if (bad_) return bad_;
@@ -135,6 +145,20 @@ LookUpCall look_up_call(Fields& fields) {
     return {JobId(fields.text("job"))};
 }
 
+ListCall list_call(Fields& fields) {
+    ListCall call;
+    call.action = fields.read("action", action_from_json).value_or("");
+    call.state = fields.read("state", state_from_json);
+    call.since = time_of(fields.offset("since"));
+    call.limit = fields.read("limit", limit_from_json).value_or(limits::jobs_listed);
+    call.all = fields.flag("all");
+    if (auto place = fields.read("before", place_from_json)) {
+        call.before = place->created;
+        call.before_job = std::move(place->job);
+    }
+    return call;
+}
+
 // A job, and where in its stdout and stderr to begin.
 struct Followed {
     FollowCall call;
@@ -164,6 +188,12 @@ Taken described(const Described& described) {
 
 Taken found(const JobFound& found) {
     return Answered{{{"job", job_json(found.job)}}};
+}
+
+Taken listed(const JobsListed& listed) {
+    json reply = {{"jobs", jobs_json(listed.jobs)}};
+    if (listed.next) reply["next"] = place_text({*listed.next, listed.next_job});
+    return Answered{std::move(reply)};
 }
 
 Taken detached(const Detached& detached) {
@@ -242,6 +272,13 @@ Answer follow(const Context& context, Followed followed) {
     return Asked{std::move(followed.call), job_replies(context, followed.offsets)};
 }
 
+Answer list_jobs(const Context& context, ListCall call) {
+    if (call.all && !context.administrator) {
+        return Rejected{protocol::errors::permission_denied, json::object()};
+    }
+    return Asked{std::move(call), OneReply{one<JobsListed, listed>}};
+}
+
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
     json identity = {{"uid", context.caller.uid},
                      {"gid", context.caller.gid},
@@ -295,6 +332,7 @@ constexpr auto table = std::to_array<Method>({
      By::packet},
     {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
     {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
+    {"org.postern.Jobs.List", Access::everyone, serve<list_call, list_jobs>},
     {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
     {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},

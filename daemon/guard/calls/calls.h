@@ -73,6 +73,7 @@ class Calls final : public CallHandler {
     void run(const CallPtr& call, const RunCall& asked);
     void follow(const CallPtr& call, const jobs::Record& job);
     void look_up(const CallPtr& call, const jobs::Record& job);
+    void list_jobs(const CallPtr& call, const ListCall& asked);
     void check(const CallPtr& call, const CheckCall& asked);
     void describe_action(const CallPtr& call, const DescribeCall& asked);
     void await_output(const CallPtr& call, const AwaitOutput& asked);

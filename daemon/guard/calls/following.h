@@ -56,7 +56,4 @@ class Followed final : public OngoingCall {
 // Answers the call with this job, from its beginning: follows it, or gives what is kept of it.
 void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record);
 
-// What a caller may see of a job of its own.
-JobView view_of(const jobs::Record& record);
-
 }  // namespace postern

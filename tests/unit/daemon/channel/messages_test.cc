@@ -78,9 +78,22 @@ ActionDescription some_action() {
     return action;
 }
 
+JobView some_view(JobState state) {
+    JobDetails details;
+    details.user = "alice";
+    details.gid = 1001;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}};
+    details.rule = "allow user alice";
+    details.rule_place = "/a.json:1";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 2}};
+    return {JobId("j"), "a", state, time_of(5), some_result(), "why", 1000, 42, details};
+}
+
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
-    const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::ended);
     return {
         {{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
         {{}, {}, Groups{{1, 2147483648, 4294967294}}},
@@ -106,7 +119,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, Managed{true, "why", 5}},
         {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
         {connection, request, HandedOver{}},
-        {connection, request, ProblemReport{"socket", "/run/s: gone"}}};
+        {connection, request, ProblemReport{"socket", "/run/s: gone"}},
+        {connection, request, JobsListed{{view, view}, time_of(7), job}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -126,7 +140,9 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, AwaitOutput{not_awaited, 4}},
             {connection, request, OutputTaken{4, not_awaited}},
             {connection, request, ManageCall{Management::jobs, "text"}},
-            {connection, request, HandOver{"{}"}}};
+            {connection, request, HandOver{"{}"}},
+            {connection, request,
+             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.
@@ -208,7 +224,7 @@ TEST(ChannelMessages, FieldsComeBack) {
     };
     EXPECT_EQ(std::get<Described>(to_session(Described{some_action()})).action, some_action());
     EXPECT_EQ(std::get<JobEnded>(to_session(JobEnded{some_result()})).result, some_result());
-    const JobView view{JobId("j"), "a", JobState::failed, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::failed);
     EXPECT_EQ(std::get<JobFound>(to_session(JobFound{view})).job, view);
     EXPECT_EQ(std::get<JobStarted>(to_session(JobStarted{job})).job, job);
 

@@ -26,7 +26,7 @@ std::vector<CallAnswer> all_answers() {
     return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
             JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
             CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
-            HandedOver{},   ProblemReport{}};
+            HandedOver{},   ProblemReport{}, JobsListed{}};
 }
 
 template <typename... Answers>
@@ -49,6 +49,7 @@ std::vector<Asking> all_calls() {
         {"Actions.Run", action, Through::connection, kinds<JobStarted>()},
         {"Jobs.Follow", job, Through::connection, kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
+        {"Jobs.List", none, Through::connection, kinds<JobsListed>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},
