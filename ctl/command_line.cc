@@ -218,7 +218,9 @@ std::variant<Task, Stop> task_of(const Verb& verb, Line line,
     invocation.target.datagram = verb.asks == Asks::by_packets || invocation.given(option_datagram);
     auto socket = socket_path({.path = path == nullptr ? std::nullopt : std::optional(*path),
                                .user = user,
-                               .administrator = verb.asks == Asks::administrator,
+                               .administrator = verb.asks == Asks::administrator ||
+                                                (verb.administrators != nullptr &&
+                                                 invocation.given(*verb.administrators)),
                                .datagram = invocation.target.datagram},
                               environment);
     if (!socket) {

@@ -23,6 +23,7 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Actions.StartFailed", exit_code::not_started},
     ErrorRow{"org.postern.Actions.KeyInUse", exit_code::invalid},
     ErrorRow{"org.postern.Jobs.NoSuchJob", exit_code::not_granted},
+    ErrorRow{"org.postern.Jobs.AmbiguousJob", exit_code::invalid},
     ErrorRow{"org.varlink.service.InvalidParameter", exit_code::invalid},
     ErrorRow{"org.varlink.service.ExpectedMore", exit_code::invalid},
     ErrorRow{"org.varlink.service.PermissionDenied", exit_code::not_granted},

@@ -34,6 +34,8 @@ struct Verb {
     std::size_t least_words = 0;
     std::size_t most_words = 0;
     Asks asks = Asks::daemon;
+    // Of its options the one with which it asks at the administrator's socket instead.
+    const Option* administrators = nullptr;
     // What is wrong with these words and options together; empty: nothing. nullptr: nothing can be.
     std::string (*objection)(const Invocation& invocation) = nullptr;
     // Returns the exit code. What it has to say it has said.

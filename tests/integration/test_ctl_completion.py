@@ -30,8 +30,8 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "notify", "list", "describe", "check", "whoami", "ping", "call", "lint",
-           "status", "reload", "log-level", "jobs"]),
+    ([""], ["run", "notify", "jobs", "show", "list", "describe", "check", "whoami", "ping", "call",
+           "lint", "status", "reload", "log-level"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),

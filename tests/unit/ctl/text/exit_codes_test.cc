@@ -18,6 +18,8 @@ TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.LimitReached"), 123);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.Unavailable"), 123);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.StartFailed"), 127);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.NoSuchJob"), 126);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.AmbiguousJob"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.InvalidParameter"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.PermissionDenied"), 126);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.MethodNotFound"), 125);
