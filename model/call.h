@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 #include <variant>
+#include <vector>
 
 #include "model/action.h"
 #include "model/argument.h"
@@ -58,6 +59,21 @@ struct CancelCall {
     bool now = false;
     static constexpr auto fields =
         std::tuple(&CancelCall::job, &CancelCall::signal, &CancelCall::now);
+};
+// A page of the caller's own jobs, the newest first; or of everybody's, which is the
+// administrator's to ask.
+struct ListCall {
+    std::string action;             // empty: of any
+    std::optional<JobState> state;  // absent: in any
+    Time since;                     // created then or later
+    std::uint32_t limit = 0;        // at least 1, at most limits::jobs_per_page
+    bool all = false;
+    // Where the page before ended. Absent: this is the first one.
+    std::optional<Time> before;
+    JobId before_job;
+    static constexpr auto fields =
+        std::tuple(&ListCall::action, &ListCall::state, &ListCall::since, &ListCall::limit,
+                   &ListCall::all, &ListCall::before, &ListCall::before_job);
 };
 
 struct CheckCall {
@@ -122,7 +138,7 @@ struct CancelAllCall {
 };
 
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall, HandOver, CancelCall, CancelAllCall>;
+                          OutputTaken, ManageCall, HandOver, CancelCall, CancelAllCall, ListCall>;
 
 // ---- What is answered ----
 
@@ -137,6 +153,7 @@ enum class Refusal : std::uint8_t {
     not_by_datagram = 7,   // subject: the action
     job_ended = 8,         // subject: the job
     not_detachable = 9,    // subject: the action
+    ambiguous_job = 10,    // subject: the job
 };
 
 // Ends any call: it failed.
@@ -200,6 +217,15 @@ struct JobStored {
 struct JobFound {
     JobView job;
     static constexpr auto fields = std::tuple(&JobFound::job);
+};
+
+// To List. With `next`, there may be more, which List gives from there on.
+struct JobsListed {
+    std::vector<JobView> jobs;
+    std::optional<Time> next;
+    JobId next_job;
+    static constexpr auto fields =
+        std::tuple(&JobsListed::jobs, &JobsListed::next, &JobsListed::next_job);
 };
 
 // To Cancel: it has ended.
@@ -289,9 +315,9 @@ struct Managed {
     static constexpr auto fields = std::tuple(&Managed::done, &Managed::message, &Managed::actions);
 };
 
-using CallAnswer =
-    std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
-                 Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
-                 Managed, WarningReport, HandedOver, ProblemReport, JobCancelled, JobStored>;
+using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
+                                JobFound, Detached, StatusReport, SocketReport, CallerReport,
+                                BadFileReport, JobReport, Managed, WarningReport, HandedOver,
+                                ProblemReport, JobCancelled, JobStored, JobsListed>;
 
 }  // namespace postern

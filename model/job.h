@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace postern {
 
@@ -112,6 +113,31 @@ enum class JobState : std::uint8_t {
     ended = 2,   // see `result`
     failed = 3,  // it could not be started, see `message`
 };
+// Of one stream of a job: all that was written, and what is still stored of it.
+struct StreamSizes {
+    std::uint64_t written = 0;
+    std::uint64_t stored = 0;
+    friend bool operator==(const StreamSizes&, const StreamSizes&) = default;
+};
+// One argument of a job, as it is shown: a secret one is hidden.
+struct ShownArgument {
+    std::string name;
+    std::string text;
+    friend bool operator==(const ShownArgument&, const ShownArgument&) = default;
+};
+// Who started it, from where, and with what. What is not known is empty or absent.
+struct JobDetails {
+    std::string user;  // the name of the uid
+    std::uint32_t gid = 0;
+    std::string unit;      // that the caller was in
+    std::string listener;  // the socket that the call came through
+    std::vector<ShownArgument> arguments;
+    std::string rule;        // that allowed it
+    std::string rule_place;  // FILE:LINE of that rule; for the administrator alone
+    // Of stdout and stderr; absent too where it went straight to whoever started the job.
+    std::array<std::optional<StreamSizes>, 2> sizes{};
+    friend bool operator==(const JobDetails&, const JobDetails&) = default;
+};
 struct JobView {
     JobId job;
     std::string action;
@@ -119,6 +145,10 @@ struct JobView {
     Time created;
     std::optional<JobResult> result;
     std::string message;
+    // The process that started it.
+    std::optional<std::uint32_t> uid = std::nullopt;
+    std::int32_t pid = 0;
+    std::optional<JobDetails> details = std::nullopt;
     friend bool operator==(const JobView&, const JobView&) = default;
 };
 

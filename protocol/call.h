@@ -28,6 +28,7 @@ inline constexpr std::string_view start_failed = "org.postern.Actions.StartFaile
 inline constexpr std::string_view no_such_job = "org.postern.Jobs.NoSuchJob";
 inline constexpr std::string_view job_ended = "org.postern.Jobs.JobEnded";
 inline constexpr std::string_view invalid_signal = "org.postern.Jobs.InvalidSignal";
+inline constexpr std::string_view ambiguous_job = "org.postern.Jobs.AmbiguousJob";
 inline constexpr std::string_view key_in_use = "org.postern.Actions.KeyInUse";
 inline constexpr std::string_view not_by_datagram = "org.postern.Actions.NotByDatagram";
 inline constexpr std::string_view not_detachable = "org.postern.Actions.NotDetachable";

@@ -26,6 +26,7 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Jobs.NoSuchJob", exit_code::not_granted},
     ErrorRow{"org.postern.Jobs.JobEnded", exit_code::invalid},
     ErrorRow{"org.postern.Jobs.InvalidSignal", exit_code::invalid},
+    ErrorRow{"org.postern.Jobs.AmbiguousJob", exit_code::invalid},
     ErrorRow{"org.varlink.service.InvalidParameter", exit_code::invalid},
     ErrorRow{"org.varlink.service.ExpectedMore", exit_code::invalid},
     ErrorRow{"org.varlink.service.PermissionDenied", exit_code::not_granted},

@@ -28,5 +28,6 @@ extern const Verb verb_status;
 extern const Verb verb_reload;
 extern const Verb verb_log_level;
 extern const Verb verb_jobs;
+extern const Verb verb_show;
 
 }  // namespace postern::ctl

@@ -44,7 +44,14 @@ void fields(A& archive, T& m) {
     } else if constexpr (std::is_same_v<S, Unsupported>) {
         archive(m.what);
     } else if constexpr (std::is_same_v<S, JobView>) {
-        archive(m.job, m.action, m.state, m.created, m.result, m.message);
+        archive(m.job, m.action, m.state, m.created, m.result, m.message, m.uid, m.pid, m.details);
+    } else if constexpr (std::is_same_v<S, JobDetails>) {
+        archive(m.user, m.gid, m.unit, m.listener, m.arguments, m.rule, m.rule_place, m.sizes[0],
+                m.sizes[1]);
+    } else if constexpr (std::is_same_v<S, ShownArgument>) {
+        archive(m.name, m.text);
+    } else if constexpr (std::is_same_v<S, StreamSizes>) {
+        archive(m.written, m.stored);
     } else if constexpr (std::is_same_v<S, JobResult>) {
         archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib,
                 m.ended_processes, m.lost_from[0], m.lost_from[1], m.cancelled_by, m.other_outcome);
@@ -65,7 +72,7 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::not_detachable);
+        return static_cast<std::uint8_t>(Refusal::ambiguous_job);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, JobState>) {

@@ -1,10 +1,12 @@
 #include "daemon/jobs/supervised_jobs.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
+#include "daemon/output/stored_file.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
 
@@ -121,10 +123,47 @@ std::string SupervisedJobs::disk_full() {
     return table_->records().disk_full();
 }
 
-std::optional<Record> SupervisedJobs::find(const JobId& job) const {
+Result<Record, NotFound> SupervisedJobs::find(const JobId& job) const {
     if (const Job* active = table_->find(job)) return active->record();
-    const Record* over = records().find(job);
-    return over != nullptr ? std::optional(*over) : std::nullopt;
+    std::optional<JobFacts> over = records().find(job);
+    if (!over) return Unexpected(NotFound::no_such_job);
+    std::optional<Record> record = records().read(job);
+    if (!record) return Unexpected(NotFound::unreadable);
+    // The file may be older than what is known, where the disk was full.
+    record->state = over->state;
+    record->result = over->result;
+    return *std::move(record);
+}
+
+// There are fewer active ones than records, within the limits of jobs: all of them are looked at.
+JobPage SupervisedJobs::page(const JobQuery& query) const {
+    JobPage page = records().page(query);
+    for (const auto& [id, job] : table_->jobs()) {
+        const Record& record = job->record();
+        JobFacts facts = facts_of(record, records().number_of_unit(record.requester));
+        // What is older than where the page ends comes after it.
+        const bool follows = page.next && JobPlace{facts.created, facts.job} < *page.next;
+        if (!follows && query.wants(facts)) page.jobs.push_back(std::move(facts));
+    }
+    const auto place = [](const JobFacts& job) { return JobPlace{job.created, job.job}; };
+    std::ranges::sort(page.jobs, std::ranges::greater(), place);
+    if (page.jobs.size() > query.limit) {
+        page.jobs.resize(query.limit);
+        page.next = place(page.jobs.back());
+    }
+    return page;
+}
+
+std::array<std::optional<StreamSizes>, 2> SupervisedJobs::output_sizes(const JobId& job) const {
+    std::array<std::optional<StreamSizes>, 2> sizes;
+    const auto files = open_output(job);
+    for (std::size_t stream = 0; files && stream < sizes.size(); ++stream) {
+        const int file = files->at(stream).get();
+        const std::uint64_t written = output::size_of(file);
+        const std::uint64_t from = std::min(output::stored_from(file), written);
+        sizes.at(stream) = StreamSizes{written, written - from};
+    }
+    return sizes;
 }
 
 Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const {
@@ -135,6 +174,7 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
     for (const JobId& id : records().find_key(who)) {
         std::optional<Record> record = records().read(id);
         if (!record) return fail("the record of job " + id.text() + " can't be read");
+        if (owner_of(record->requester) != owner_of(who)) continue;
         found.push_back(std::move(*record));
     }
     return found;

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "base/version.h"
+#include "daemon/session/job_list.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
 #include "model/cancel_signals.h"
@@ -94,6 +95,15 @@ class Fields {
     }
     // One that contradicts another.
     void refuse(const char* name) { note(name); }
+    // A "?T" that `read` makes something of, or does not: absent and null are the same.
+    template <typename Read>
+    auto read(const char* name, Read read) -> decltype(read(std::declval<const json&>())) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return std::nullopt;
+        auto made = read(*value);
+        if (!made) note(name);
+        return made;
+    }
     // The first one that is missing, of the wrong type or refused, or one that was not taken.
     [[nodiscard]] std::optional<std::string> bad() const {
         if (bad_) return bad_;
@@ -146,6 +156,20 @@ CheckCall check_call(Fields& fields) {
 
 LookUpCall look_up_call(Fields& fields) {
     return {JobId(fields.text("job"))};
+}
+
+ListCall list_call(Fields& fields) {
+    ListCall call;
+    call.action = fields.read("action", action_from_json).value_or("");
+    call.state = fields.read("state", state_from_json);
+    call.since = time_of(fields.offset("since"));
+    call.limit = fields.read("limit", limit_from_json).value_or(limits::jobs_listed);
+    call.all = fields.flag("all");
+    if (auto place = fields.read("before", place_from_json)) {
+        call.before = place->created;
+        call.before_job = std::move(place->job);
+    }
+    return call;
 }
 
 // A job, and what of its stdout and stderr is wanted.
@@ -207,6 +231,12 @@ Taken found(const JobFound& found) {
 Taken cancelled(const JobCancelled& cancelled) {
     json reply = {{"job", cancelled.job.text()}, {"action", cancelled.action}};
     if (cancelled.result) reply["result"] = result_json(*cancelled.result);
+    return Answered{std::move(reply)};
+}
+
+Taken listed(const JobsListed& listed) {
+    json reply = {{"jobs", jobs_json(listed.jobs)}};
+    if (listed.next) reply["next"] = place_text({*listed.next, listed.next_job});
     return Answered{std::move(reply)};
 }
 
@@ -311,6 +341,13 @@ Answer cancel_all(const Context& /*context*/, Cancelling asked) {
                  OneReply{take_report, empty_report(Management::jobs)}};
 }
 
+Answer list_jobs(const Context& context, ListCall call) {
+    if (call.all && !context.administrator) {
+        return Rejected{protocol::errors::permission_denied, json::object()};
+    }
+    return Asked{std::move(call), OneReply{one<JobsListed, listed>}};
+}
+
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
     json identity = {{"uid", context.caller.uid},
                      {"gid", context.caller.gid},
@@ -364,6 +401,7 @@ constexpr auto table = std::to_array<Method>({
      By::packet},
     {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
     {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
+    {"org.postern.Jobs.List", Access::everyone, serve<list_call, list_jobs>},
     {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
     {"org.postern.Jobs.Cancel", Access::everyone, serve<cancelling<job_parameter>, cancel>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},

@@ -65,6 +65,17 @@ def get(client, job):
     return client.call("org.postern.Jobs.Get", {"job": job})
 
 
+def as_before(job):
+    """What version 0.1.0 said of a job; its clients read no more."""
+    return {key: job[key] for key in ("job", "action", "state", "createdAt", "result", "message")
+            if key in job}
+
+
+def get_as_before(client, job):
+    reply = get(client, job)
+    return {"parameters": {"job": as_before(reply["parameters"]["job"])}} if "error" not in reply else reply
+
+
 def follow(client, job, stdout=None, stderr=None, more=True):
     """All replies."""
     parameters = {"job": job}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -145,23 +146,21 @@ def test_log_level(admin):
 
 
 def test_jobs(admin):
-    code, out, err = admin("jobs", "--all")
-    assert (code, out, err) == (0, "", "posternctl: no job runs\n")
+    assert admin("jobs", "--all") == (0, "", "posternctl: there are no such jobs on record\n")
     with admin.guard.connect(as_=ALICE) as client:
         client.send_call("Run", {"action": "sleep"}, more=True)
         job = client.read_reply()["parameters"]["job"]
-        code, reply = as_json(admin, "jobs", "--all")
+        code, seen = as_json(admin, "jobs", "--all")
         assert code == 0
-        [seen] = reply["jobs"]
         assert (seen["job"], seen["action"], seen["uid"]) == (job, "sleep", ALICE.uid)
-        assert admin("jobs", "--all")[1].startswith(f"{job}  sleep, for ")
-    wait_until(lambda: as_json(admin, "jobs", "--all")[1]["jobs"] == [], what="the end of the job")
-
-
-def test_jobs_wants_to_be_told_whose(admin):
-    code, out, err = admin("jobs")
-    assert (code, out) == (2, "")
-    assert err.startswith("posternctl: jobs: --all is required: the jobs of all users\n")
+        assert re.fullmatch(rf"{job}  sleep  {ALICE.uid}( \(.*\))?  running  "
+                            r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  \d+s\n", admin("jobs", "--all")[1])
+        # What clients of version 0.1.0 ask for.
+        code, reply = as_json(admin, "call", "org.postern.Admin.Jobs")
+        [before] = reply["parameters"]["jobs"]
+        assert (before["job"], before["action"], before["uid"]) == (job, "sleep", ALICE.uid)
+    wait_until(lambda: admin("jobs", "--all", "--state", "running")[1] == "", what="the end of the job")
+    assert as_json(admin, "jobs", "--all")[1]["state"] == "ended"
 
 
 def test_who_goes_while_it_reloads_harms_nobody(admin):

@@ -30,8 +30,8 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "attach", "logs", "wait", "notify", "list", "describe", "check", "whoami", "ping",
-           "call", "lint", "status", "reload", "log-level", "jobs", "cancel"]),
+    ([""], ["run", "attach", "logs", "wait", "jobs", "show", "cancel", "notify", "list", "describe", "check",
+           "whoami", "ping", "call", "lint", "status", "reload", "log-level"]),
     (["cancel", "--n"], ["--now"]),
     (["cancel", "--signal", "US"], ["USR1", "USR2"]),
     (["--json", "wh"], ["whoami"]),

@@ -13,7 +13,8 @@ import pytest
 import harness
 from actions import EVERYONE, HELLO, script
 from identity import ALICE, BOB, popen_as
-from jobs import POORER, begin, follow, get, no_such_job, record, result_of, text_of
+from jobs import (POORER, begin, follow, get, get_as_before, no_such_job, record, result_of,
+                  text_of)
 from processes import sessions
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -33,11 +34,11 @@ def test_get_says_what_a_job_is_and_was(start_guard, folder):
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, _ = begin(client, "steps")
         created = record(guard, job)["createdUsec"]
-        assert get(other, job) == {"parameters": {"job": {
+        assert get_as_before(other, job) == {"parameters": {"job": {
             "job": job, "action": "steps", "state": "running", "createdAt": created}}}
         (folder / "1").touch()
         result_of(client)
-        reply = get(other, job)["parameters"]["job"]
+        reply = get_as_before(other, job)["parameters"]["job"]
         result = reply.pop("result")
         assert reply == {"job": job, "action": "steps", "state": "ended", "createdAt": created}
         assert (result["outcome"], result["exitCode"]) == ("exited", 7)

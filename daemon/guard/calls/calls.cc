@@ -13,7 +13,9 @@
 #include "daemon/guard/calls/cancelling.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
+#include "daemon/guard/calls/job_view.h"
 #include "daemon/guard/calls/own_jobs.h"
+#include "daemon/jobs/record/job_key.h"
 
 namespace postern {
 namespace {
@@ -118,6 +120,7 @@ struct Calls::Table {
         row<CancelCall, Who::owner, &Calls::cancel>("Cancel", by_connection),
         row<CancelAllCall, Who::administrator, &Calls::cancel_all>("CancelAll",
                                                                    by(Way::administrator)),
+        row<ListCall, Who::caller, &Calls::list_jobs>("List", by_connection),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -164,9 +167,19 @@ void Calls::follow(const CallPtr& call, const jobs::Record& job, const FollowCal
     answer_with(call, environment_.jobs, job, asked.stored);
 }
 
-// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
 void Calls::look_up(const CallPtr& call, const jobs::Record& job) {
-    call->answer(JobFound{view_of(job)});
+    call->answer(JobFound{view_of(*call, environment_.jobs, job)});
+}
+
+void Calls::list_jobs(const CallPtr& call, const ListCall& asked) {
+    if (asked.all && call->origin().way != Way::administrator) {
+        return call->link().violated("it asked for everybody's jobs on a caller's connection");
+    }
+    const bool is_place = !asked.before || jobs::JobKey::of(asked.before_job.text());
+    if (asked.limit == 0 || asked.limit > limits::jobs_per_page || !is_place) {
+        return call->link().violated("it asked for a list of jobs that there is not");
+    }
+    answer_with_page(*call, environment_.jobs, *environment_.snapshot, asked);
 }
 
 void Calls::cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked) {

@@ -76,6 +76,7 @@ class Calls final : public CallHandler {
     void look_up(const CallPtr& call, const jobs::Record& job);
     void cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked);
     void cancel_all(const CallPtr& call, const CancelAllCall& asked);
+    void list_jobs(const CallPtr& call, const ListCall& asked);
     void check(const CallPtr& call, const CheckCall& asked);
     void describe_action(const CallPtr& call, const DescribeCall& asked);
     void await_output(const CallPtr& call, const AwaitOutput& asked);

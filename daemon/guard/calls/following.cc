@@ -94,28 +94,4 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                      "administrator finds more in the log");
 }
 
-JobView view_of(const jobs::Record& record) {
-    JobView view;
-    view.job = record.job;
-    view.action = record.action;
-    view.created = record.created;
-    switch (record.state) {
-        case jobs::RecordState::starting:
-            break;
-        case jobs::RecordState::running:
-            view.state = JobState::running;
-            break;
-        case jobs::RecordState::ended:
-        case jobs::RecordState::lost:
-            view.state = JobState::ended;
-            view.result = record.result;
-            break;
-        case jobs::RecordState::failed:
-            view.state = JobState::failed;
-            view.message = record.told;
-            break;
-    }
-    return view;
-}
-
 }  // namespace postern

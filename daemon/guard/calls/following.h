@@ -58,7 +58,4 @@ class Followed final : public OngoingCall {
 void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record,
                  bool stored = false);
 
-// What a caller may see of a job of its own.
-JobView view_of(const jobs::Record& record);
-
 }  // namespace postern

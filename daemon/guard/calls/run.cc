@@ -347,6 +347,8 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     };
     jobs::Requester requester = requester_of(*call_, environment_.jobs, asked_.key);
     requester.call = digest_;
+    requester.rule = verdict.rule;
+    requester.rule_place = verdict.place;
     const auto job = environment_.jobs.start(*verdict.action, decided.command, requester,
                                              std::move(place), std::move(follower), admit);
     if (!job && waits_for_room()) return;

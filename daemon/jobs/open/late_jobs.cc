@@ -52,8 +52,18 @@ Result<JobId> LateJobs::start(const policy::Action& action, const policy::Comman
     return jobs_->start(action, command, requester, std::move(place), std::move(follower), admit);
 }
 
-std::optional<Record> LateJobs::find(const JobId& job) const {
-    return jobs_ ? jobs_->find(job) : std::nullopt;
+Result<Record, NotFound> LateJobs::find(const JobId& job) const {
+    if (!jobs_) return Unexpected(NotFound::no_such_job);
+    return jobs_->find(job);
+}
+
+JobPage LateJobs::page(const JobQuery& query) const {
+    return jobs_ ? jobs_->page(query) : JobPage();
+}
+
+std::array<std::optional<StreamSizes>, 2> LateJobs::output_sizes(const JobId& job) const {
+    if (!jobs_) return {};
+    return jobs_->output_sizes(job);
 }
 
 // Whoever had given it is told why nothing is started.

@@ -33,6 +33,14 @@ constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::lost, "lost"},
 }};
 
+// Of the requester, where they are known.
+constexpr std::array<std::pair<const char*, std::string Requester::*>, 4> optional_texts = {{
+    {"user", &Requester::user},
+    {"listener", &Requester::listener},
+    {"rule", &Requester::rule},
+    {"rulePlace", &Requester::rule_place},
+}};
+
 // Where the end of stdout and of stderr is lost.
 constexpr std::array lost_from_names = {"stdoutLostFrom", "stderrLostFrom"};
 
@@ -172,7 +180,10 @@ std::string to_json(const Record& record) {
         {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
-    if (!record.requester.user.empty()) object["requester"]["user"] = record.requester.user;
+    for (const auto& [name, member] : optional_texts) {
+        const std::string& value = record.requester.*member;
+        if (!value.empty()) object["requester"][name] = value;
+    }
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
@@ -265,7 +276,9 @@ Result<Record> from_json(std::string_view text) {
         record.requester.groups_known = who.boolean("groupsKnown");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
-        if (requester->contains("user")) record.requester.user = who.text("user");
+        for (const auto& [name, member] : optional_texts) {
+            if (requester->contains(name)) record.requester.*member = who.text(name);
+        }
         if (requester->contains("call")) {
             record.requester.call = who.number<std::uint64_t>("call");
         }

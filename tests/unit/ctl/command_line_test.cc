@@ -90,6 +90,14 @@ const std::vector<Right> rights = {
     {{"call", "--lines"}, "call", {}, system_socket, {"lines"}},
     {{"jobs", "--all"}, "jobs", {}, system_admin_socket, {"all"}},
     {{"--all", "jobs"}, "jobs", {}, system_admin_socket, {"all"}},
+    {{"jobs"}, "jobs", {}},
+    {{"jobs", "--state", "running", "--limit=5", "--since", "2h", "--action", "a"},
+     "jobs",
+     {},
+     system_socket,
+     {"state", "limit", "since", "action"}},
+    {{"show", "3f1c"}, "show", {"3f1c"}},
+    {{"show", "--all", "3f1c"}, "show", {"3f1c"}, system_admin_socket, {"all"}},
     // Values of options.
     {{"--socket", "/s", "list"}, "list", {}, "/s", {"socket"}},
     {{"--socket=/s", "list"}, "list", {}, "/s", {"socket"}},
@@ -238,7 +246,7 @@ const std::vector<Wrong> wrongs = {
      "lint"},
     // Options of other verbs.
     {{"list", "--more"}, "list: --more does not apply here; it is for call", "list"},
-    {{"--all", "status"}, "status: --all does not apply here; it is for jobs", "status"},
+    {{"--all", "status"}, "status: --all does not apply here; it is for jobs, show", "status"},
     {{"notify", "a", "--datagram"},
      "notify: --datagram does not apply here; it is for run, describe, check, whoami, ping",
      "notify"},
@@ -250,7 +258,20 @@ const std::vector<Wrong> wrongs = {
      "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it",
      "call"},
     {{"call", "--more"}, "call: METHOD is required", "call"},
-    {{"jobs"}, "jobs: --all is required: the jobs of all users", "jobs"},
+    {{"jobs", "--limit", "-1"},
+     "jobs: --limit: \"-1\" is not a number of jobs; give 1 or more, or 0 for all",
+     "jobs"},
+    {{"jobs", "--limit", "10x"},
+     "jobs: --limit: \"10x\" is not a number of jobs; give 1 or more, or 0 for all",
+     "jobs"},
+    {{"jobs", "--state", "lost"},
+     "jobs: --state: \"lost\" is not a state; give starting, running, ended or failed",
+     "jobs"},
+    {{"jobs", "--since", "yesterday"},
+     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (so "
+     "long "
+     "ago), 2026-11-01 or \"2026-11-01 12:00\"",
+     "jobs"},
     {{"ping", "--", "--json"}, "ping: one word too many: \"--json\"", "ping"},
     {{"list", ""}, "list: one word too many: \"\"", "list"},
 };
@@ -277,7 +298,6 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
         const std::string name(verb->name);
         const auto line = [&](std::size_t count) {
             Words words = {name};
-            if (name == "jobs") words.emplace_back("--all");
             for (std::size_t i = 0; i < count; ++i) words.emplace_back("w" + std::to_string(i));
             return words;
         };

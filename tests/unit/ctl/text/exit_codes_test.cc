@@ -22,6 +22,8 @@ TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.StartFailed"), 127);
     EXPECT_EQ(exit_code_of_error("org.postern.Jobs.JobEnded"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Jobs.InvalidSignal"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.NoSuchJob"), 126);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.AmbiguousJob"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.InvalidParameter"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.PermissionDenied"), 126);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.MethodNotFound"), 125);

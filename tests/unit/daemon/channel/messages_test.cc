@@ -81,9 +81,22 @@ ActionDescription some_action() {
     return action;
 }
 
+JobView some_view(JobState state) {
+    JobDetails details;
+    details.user = "alice";
+    details.gid = 1001;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}};
+    details.rule = "allow user alice";
+    details.rule_place = "/a.json:1";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 2}};
+    return {JobId("j"), "a", state, time_of(5), some_result(), "why", 1000, 42, details};
+}
+
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
-    const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::ended);
     return {
         {{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
         {{}, {}, Groups{{1, 2147483648, 4294967294}}},
@@ -111,7 +124,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, HandedOver{}},
         {connection, request, ProblemReport{"socket", "/run/s: gone"}},
         {connection, request, JobCancelled{job, "a", some_result()}},
-        {connection, request, JobStored{}}};
+        {connection, request, JobStored{}},
+        {connection, request, JobsListed{{view, view}, time_of(7), job}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -133,7 +147,9 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, ManageCall{Management::jobs, "text"}},
             {connection, request, HandOver{"{}"}},
             {connection, request, CancelCall{job, 15, true}},
-            {connection, request, CancelAllCall{"alice", 9, false}}};
+            {connection, request, CancelAllCall{"alice", 9, false}},
+            {connection, request,
+             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.
@@ -215,7 +231,7 @@ TEST(ChannelMessages, FieldsComeBack) {
     };
     EXPECT_EQ(std::get<Described>(to_session(Described{some_action()})).action, some_action());
     EXPECT_EQ(std::get<JobEnded>(to_session(JobEnded{some_result()})).result, some_result());
-    const JobView view{JobId("j"), "a", JobState::failed, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::failed);
     EXPECT_EQ(std::get<JobFound>(to_session(JobFound{view})).job, view);
     EXPECT_EQ(std::get<JobStarted>(to_session(JobStarted{job})).job, job);
 

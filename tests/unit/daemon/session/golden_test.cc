@@ -161,6 +161,16 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, CancelAllCall>) {
                 return "cancel all #" + number + " " + json(m.user).dump() + " " +
                        std::to_string(m.signal) + (m.now ? " now" : "");
+            } else if constexpr (std::is_same_v<M, ListCall>) {
+                std::string text = "list #" + number + " " + std::to_string(m.limit);
+                if (!m.action.empty()) text += " of " + m.action;
+                if (m.state) text += " in state " + std::to_string(static_cast<int>(*m.state));
+                if (m.since != Time()) text += " since " + std::to_string(usec_of(m.since));
+                if (m.before) {
+                    text +=
+                        " before " + std::to_string(usec_of(*m.before)) + " " + m.before_job.text();
+                }
+                return text + (m.all ? " of all" : "");
             } else {
                 std::string text = std::is_same_v<M, RunCall> ? "run #" : "check #";
                 text += number + " " + json(m.action).dump();
@@ -270,6 +280,35 @@ class Conversation {
             std::getline(arguments, view.message);
             view.state = static_cast<JobState>(state);
             if (view.state == JobState::ended) view.result = some_result();
+            say(JobFound{view});
+        } else if (verb == "listed") {  // [more]
+            JobView view{job_,         "hello", JobState::running, time_of(1'700'000'000'000'000),
+                         std::nullopt, ""};
+            view.uid = 1000;
+            view.pid = 4711;
+            JobView ended = view;
+            ended.state = JobState::ended;
+            ended.result = some_result();
+            JobsListed listed{{view, ended}, std::nullopt, {}};
+            if (!rest.empty()) {
+                listed.next = view.created;
+                listed.next_job = job_;
+            }
+            say(std::move(listed));
+        } else if (verb == "shown") {
+            JobView view{job_,         "hello", JobState::running, time_of(1'700'000'000'000'000),
+                         std::nullopt, ""};
+            view.uid = 1000;
+            view.pid = 4711;
+            JobDetails details;
+            details.user = "alice";
+            details.gid = 1000;
+            details.unit = "ci-runner.service";
+            details.listener = "/run/postern/postern.sock";
+            details.arguments = {{"password", "(secret)"}, {"service", "nginx"}};
+            details.rule = "allow user alice";
+            details.sizes = {StreamSizes{70'000, 65'536}, StreamSizes{0, 0}};
+            view.details = details;
             say(JobFound{view});
         } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS [ENDED_PROCESSES]
             int outcome = 0;

@@ -56,6 +56,8 @@ json right_value(const std::string& type) {
     return json::object();
 }
 
+const std::string some_place = "1700000000000000-0123456789abcdef0123456789abcdef";
+
 // Of one thing in two spellings a call has one.
 constexpr const char* instead_of_input = "inputBase64";
 
@@ -65,6 +67,9 @@ json right_parameters(const test::VarlinkMethod& method, bool with_optional = tr
         if (field.name == instead_of_input) continue;
         if (!field.optional || with_optional) parameters[field.name] = right_value(field.type);
     }
+    // Not any text is one of these.
+    if (parameters.contains("state")) parameters["state"] = "running";
+    if (parameters.contains("before")) parameters["before"] = some_place;
     return parameters;
 }
 
@@ -248,6 +253,101 @@ TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
     const Answer describe = call("org.postern.Actions.Describe", {{"action", "nothing"}});
     ASSERT_TRUE(asks<DescribeCall>(describe));
     EXPECT_EQ(asked<DescribeCall>(describe).action, "nothing");
+}
+
+TEST(Dispatch, AListIsAskedForWithinItsBounds) {
+    Called call;
+    const auto list = [&](const json& parameters) {
+        return call("org.postern.Jobs.List", parameters);
+    };
+    const auto plain = asked<ListCall>(list(json::object()));
+    EXPECT_EQ(plain.action, "");
+    EXPECT_FALSE(plain.state || plain.before || plain.all);
+    EXPECT_EQ(plain.since, Time());
+    EXPECT_EQ(plain.limit, 100U);
+    const auto full = asked<ListCall>(list({{"action", "hello"},
+                                            {"state", "failed"},
+                                            {"since", 5},
+                                            {"limit", 1000},
+                                            {"before", some_place}}));
+    EXPECT_EQ(full.action, "hello");
+    EXPECT_EQ(full.state, JobState::failed);
+    EXPECT_EQ(full.since, time_of(5));
+    EXPECT_EQ(full.limit, 200U);
+    EXPECT_EQ(full.before, time_of(1'700'000'000'000'000));
+    EXPECT_EQ(full.before_job, JobId("0123456789abcdef0123456789abcdef"));
+    for (const auto& [name, value] : {std::pair{"limit", json(0)},
+                                      {"limit", json(-1)},
+                                      {"since", json(-1)},
+                                      {"action", json("")},
+                                      {"state", json("Running")},
+                                      {"state", json("lost")},
+                                      {"before", json("")},
+                                      {"before", json("5")},
+                                      {"before", json("-5-" + some_place)},
+                                      {"before", json("x-0123456789abcdef0123456789abcdef")},
+                                      {"before", json("5-0123456789abcdef0123456789abcdeF")},
+                                      {"before", json(some_place + "0")}}) {
+        EXPECT_EQ(bad_parameter(list({{name, value}})), name) << value;
+    }
+}
+
+TEST(Dispatch, EverybodysJobsAreTheAdministrators) {
+    Called call;
+    const Answer refused = call("org.postern.Jobs.List", {{"all", true}});
+    ASSERT_TRUE(std::holds_alternative<Rejected>(refused));
+    EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.PermissionDenied");
+    call.administrator = true;
+    EXPECT_TRUE(asked<ListCall>(call("org.postern.Jobs.List", {{"all", true}})).all);
+}
+
+TEST(JsonValues, JobsFitTheText) {
+    const auto text = text_of("org.postern.Jobs");
+    JobView view;
+    view.job = JobId("0123456789abcdef0123456789abcdef");
+    view.action = "hello";
+    EXPECT_EQ(text.misfit(job_json(view), text.types.at("Job")), "");
+    view.uid = 1000;
+    view.pid = 42;
+    JobDetails details;
+    details.user = "alice";
+    details.gid = 1001;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}, {"password", "(secret)"}};
+    details.rule = "allow user alice";
+    details.rule_place = "/a.json:1";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 3}};
+    view.details = details;
+    const json all = job_json(view);
+    EXPECT_EQ(text.misfit(all, text.types.at("Job")), "");
+    EXPECT_EQ(all, json({{"job", view.job.text()},
+                         {"action", "hello"},
+                         {"state", "starting"},
+                         {"createdAt", 0},
+                         {"uid", 1000},
+                         {"pid", 42},
+                         {"user", "alice"},
+                         {"gid", 1001},
+                         {"callerUnit", "a.service"},
+                         {"listener", "/run/s"},
+                         {"rule", "allow user alice"},
+                         {"rulePlace", "/a.json:1"},
+                         {"arguments", {{"n", "5"}, {"password", "(secret)"}}},
+                         {"stdoutBytes", 10},
+                         {"stdoutStored", 4},
+                         {"stderrBytes", 3},
+                         {"stderrStored", 3}}));
+    // What is not known is left out.
+    view.details = JobDetails{};
+    EXPECT_EQ(job_json(view), json({{"job", view.job.text()},
+                                    {"action", "hello"},
+                                    {"state", "starting"},
+                                    {"createdAt", 0},
+                                    {"uid", 1000},
+                                    {"pid", 42},
+                                    {"gid", 0},
+                                    {"arguments", json::object()}}));
 }
 
 TEST(JsonValues, ResultsFitTheText) {

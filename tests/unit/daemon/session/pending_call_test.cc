@@ -29,7 +29,7 @@ std::vector<CallAnswer> all_answers() {
             SocketReport{},  CallerReport{},       BadFileReport{},
             JobReport{},     Managed{true, "", 1}, WarningReport{},
             HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt},
-            JobStored{}};
+            JobStored{},     JobsListed{}};
 }
 
 template <typename... Answers>
@@ -61,6 +61,7 @@ std::vector<Asking> all_calls() {
          kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
         {"Jobs.Cancel", job, Through::connection, kinds<JobCancelled>()},
+        {"Jobs.List", none, Through::connection, kinds<JobsListed>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},

@@ -37,9 +37,10 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 10> names = {
-        "not_granted", "invalid_argument", "limit_reached",   "unavailable", "start_failed",
-        "no_such_job", "key_in_use",       "not_by_datagram", "job_ended",   "not_detachable"};
+    constexpr std::array<const char*, 11> names = {
+        "not_granted",  "invalid_argument", "limit_reached", "unavailable",
+        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram",
+        "job_ended",    "not_detachable",   "ambiguous_job"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
@@ -66,6 +67,11 @@ std::string say(const JobFound& answer) {
 }
 std::string say(const JobStored& /*answer*/) {
     return "JobStored";
+}
+std::string say(const JobsListed& answer) {
+    std::string text = "JobsListed";
+    for (const JobView& job : answer.jobs) text += " " + job.job.text();
+    return answer.next ? text + " and more after " + answer.next_job.text() : text;
 }
 std::string say(const Detached& answer) {
     return "Detached " + answer.job.text();
@@ -114,6 +120,7 @@ void FakeLink::answer(CallAnswer answer, std::vector<UniqueFd> files) {
     // A job comes with its two files, and nothing else does.
     EXPECT_EQ(files.size(), std::holds_alternative<JobStarted>(answer) ? 2U : 0U);
     story_.push_back((gone_ ? "to nobody: " : "answer ") + in_words(answer));
+    last_answer = std::move(answer);
 }
 
 void FakeLink::keep(std::unique_ptr<OngoingCall> call) {
@@ -170,9 +177,33 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     return job;
 }
 
-std::optional<jobs::Record> FakeJobs::find(const JobId& job) const {
+Result<jobs::Record, jobs::NotFound> FakeJobs::find(const JobId& job) const {
     const auto found = records.find(job);
-    return found == records.end() ? std::nullopt : std::optional(found->second);
+    if (found == records.end()) return Unexpected(jobs::NotFound::no_such_job);
+    if (!records_error.empty()) return Unexpected(jobs::NotFound::unreadable);
+    return found->second;
+}
+
+jobs::JobPage FakeJobs::page(const jobs::JobQuery& query) const {
+    jobs::JobPage page;
+    for (const auto& [job, record] : records) {
+        const auto unit =
+            jobs::unit_number(record.requester.unit, [this](auto bytes) { return digest(bytes); });
+        jobs::JobFacts facts = jobs::facts_of(record, unit);
+        if (query.wants(facts)) page.jobs.push_back(std::move(facts));
+    }
+    std::ranges::sort(page.jobs, std::ranges::greater(), [](const jobs::JobFacts& facts) {
+        return jobs::JobPlace{facts.created, facts.job};
+    });
+    if (page.jobs.size() > query.limit) {
+        page.jobs.resize(query.limit);
+        page.next = jobs::JobPlace{page.jobs.back().created, page.jobs.back().job};
+    }
+    return page;
+}
+
+std::array<std::optional<StreamSizes>, 2> FakeJobs::output_sizes(const JobId& /*job*/) const {
+    return {StreamSizes{10, 4}, StreamSizes{0, 0}};
 }
 
 Result<std::vector<jobs::Record>> FakeJobs::find_key(const jobs::Requester& who) const {

@@ -47,6 +47,8 @@ class FakeLink final : public CallLink {
     // How the connection is, of all links alike.
     inline static bool can_hand_over = true;
     inline static bool takes_descriptors = true;
+    // What any of them was answered last.
+    inline static CallAnswer last_answer;
 
     bool take_hand_over() override { return can_hand_over; }
     bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) override {
@@ -87,7 +89,10 @@ class FakeJobs final : public jobs::JobManager {
                         const jobs::Requester& requester, jobs::StartPlace place,
                         std::unique_ptr<jobs::Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
-    [[nodiscard]] std::optional<jobs::Record> find(const JobId& job) const override;
+    [[nodiscard]] Result<jobs::Record, jobs::NotFound> find(const JobId& job) const override;
+    [[nodiscard]] jobs::JobPage page(const jobs::JobQuery& query) const override;
+    [[nodiscard]] std::array<std::optional<StreamSizes>, 2> output_sizes(
+        const JobId& job) const override;
     [[nodiscard]] Result<std::vector<jobs::Record>> find_key(
         const jobs::Requester& who) const override;
     [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(const JobId& job) const override;

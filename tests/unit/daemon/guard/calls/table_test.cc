@@ -19,6 +19,12 @@ class CallTable : public ChokePoint {
         jobs_.records[JobId("theirs")] = job;
     }
 
+    static ListCall own_list() {
+        ListCall list;
+        list.limit = 10;
+        return list;
+    }
+
     // A call of each kind that an honest session would make.
     static Call honest(std::string_view row) {
         if (row == "Run") return RunCall{"hello", {}, ""};
@@ -31,6 +37,7 @@ class CallTable : public ChokePoint {
         if (row == "HandOver") return HandOver{"{}"};
         if (row == "Cancel") return CancelCall{JobId("theirs"), 15, false};
         if (row == "CancelAll") return CancelAllCall{"1000", 15, false};
+        if (row == "List") return own_list();
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
     }
@@ -115,6 +122,14 @@ const std::vector<Expected>& expectations() {
          administration,
          administration,
          {"answer Managed"},
+         as_a_connection,
+         as_a_connection},
+        // The administrator has none of its own.
+        {"List",
+         {"answer JobsListed theirs"},
+         {"answer JobsListed"},
+         {"answer JobsListed"},
+         {"answer JobsListed"},
          as_a_connection,
          as_a_connection},
     };
@@ -244,6 +259,164 @@ TEST_F(CallTable, ARuleAsksForTheUnitOfTheConnection) {
     EXPECT_THAT(call(origin, CheckCall{"hello", {}}).back(), "answer Refused not_granted [hello]");
     origin.unit = "a.service";
     EXPECT_THAT(call(origin, CheckCall{"hello", {}}), ElementsAre("answer CheckPassed"));
+}
+
+// ---- Which jobs a caller has, and how it names them ----
+
+class JobNames : public CallTable {
+  protected:
+    static inline const std::string first = "abcd0123456789abcdef0123456789ab";
+    static inline const std::string second = "abcd1123456789abcdef0123456789ab";
+    static inline const std::string foreign = "abce0123456789abcdef0123456789ab";
+
+    JobNames() {
+        jobs_.records.clear();
+        add(first, anna, 1);
+        add(second, anna, 2);
+        add(foreign, berta, 3);
+    }
+    static const Refused& told() { return std::get<Refused>(FakeLink::last_answer); }
+    static const JobView& found() { return std::get<JobFound>(FakeLink::last_answer).job; }
+    void add(const std::string& id, uid_t uid, std::uint64_t created) {
+        jobs::Record job = record_of(id, jobs::RecordState::ended);
+        job.requester.uid = job.requester.gid = uid;
+        job.requester.groups = jobs_.digest(by(uid, {uid, 27}).caller->groups);
+        job.created = time_of(created);
+        jobs_.records[JobId(id)] = job;
+    }
+};
+
+TEST_F(JobNames, ABeginningThatOneJobHasNamesIt) {
+    EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd0")}), ElementsAre("answer JobFound " + first));
+    EXPECT_THAT(call(owner(), FollowCall{JobId("abcd1")}),
+                ElementsAre("answer JobStarted " + second, "answer JobEnded 0"));
+    EXPECT_THAT(call(owner(), LookUpCall{JobId(first)}), ElementsAre("answer JobFound " + first));
+}
+
+TEST_F(JobNames, ABeginningThatSeveralHaveNamesNone) {
+    EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd")}),
+                ElementsAre("answer Refused ambiguous_job [abcd]"));
+    EXPECT_EQ(told().message,
+              "2 jobs of yours begin with \"abcd\"; give more digits of the one you "
+              "mean");
+}
+
+// Neither that there are others' jobs nor how they begin.
+TEST_F(JobNames, OnlyTheCallersOwnCount) {
+    EXPECT_THAT(call(by(berta, {berta, 27}), LookUpCall{JobId("abce")}),
+                ElementsAre("answer JobFound " + foreign));
+    const Story missing = {"audit call-denied job=abce reason=no such job",
+                           "answer Refused no_such_job [abce]"};
+    EXPECT_EQ(call(owner(), LookUpCall{JobId("abce")}), missing);
+    EXPECT_THAT(call(administrator(), LookUpCall{JobId("abce")}),
+                ElementsAre("answer JobFound " + foreign));
+    EXPECT_THAT(call(administrator(), LookUpCall{JobId("abcd")}),
+                ElementsAre("answer Refused ambiguous_job [abcd]"));
+    EXPECT_EQ(told().message, "2 jobs begin with \"abcd\"; give more digits of the one you mean");
+}
+
+TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
+    for (const char* name : {"", "abc", "abcd0x", "ABCD0", "abcd0 "}) {
+        EXPECT_EQ(call(owner(), LookUpCall{JobId(name)}).back(),
+                  "answer Refused no_such_job [" + std::string(name) + "]");
+    }
+}
+
+TEST_F(JobNames, ARecordThatCantBeReadIsNotOneThatIsNotThere) {
+    jobs_.records_error = "it can't be read";
+    EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd0")}),
+                ElementsAre("answer Refused unavailable []"));
+    EXPECT_EQ(call(owner(), LookUpCall{JobId(foreign)}).back(),
+              "answer Refused no_such_job [" + foreign + "]");
+}
+
+TEST_F(JobNames, AllIsToldOfOneAndWhereItsRuleStandsToTheAdministrator) {
+    jobs::Record& job = jobs_.records[JobId(first)];
+    job.requester.pid = 42;
+    job.requester.user = "anna";
+    job.requester.unit = "a.service";
+    job.requester.listener = "/run/s";
+    job.requester.rule = "allow user 1000";
+    job.requester.rule_place = "/hello.json:1";
+    job.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    call(owner(), LookUpCall{JobId(first)});
+    EXPECT_EQ(found().uid, anna);
+    EXPECT_EQ(found().pid, 42);
+    EXPECT_EQ(found().state, JobState::ended);
+    JobDetails details;
+    details.user = "anna";
+    details.gid = anna;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    details.rule = "allow user 1000";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{0, 0}};
+    EXPECT_EQ(found().details, details);
+    job.stdout_not_kept = true;
+    details.sizes[0].reset();
+    details.rule_place = "/hello.json:1";
+    call(administrator(), LookUpCall{JobId(first)});
+    EXPECT_EQ(found().details, details);
+}
+
+TEST_F(JobNames, ArgumentsAreToldAsFarAsOnePacketHasRoom) {
+    jobs::Record& job = jobs_.records[JobId(first)];
+    job.arguments = {{"a", std::string(limits::message_bytes - 2, 'x')}, {"b", "1234"}, {"c", "5"}};
+    call(owner(), LookUpCall{JobId(first)});
+    const auto& told_arguments = found().details->arguments;
+    ASSERT_EQ(told_arguments.size(), 3U);
+    EXPECT_EQ(told_arguments[0].text, job.arguments[0].second);
+    EXPECT_EQ(told_arguments[1].text, "12...");
+    EXPECT_EQ(told_arguments[2].text, "...");
+}
+
+TEST_F(JobNames, AJobThatIsStartedHasItsSocketAndRuleOnRecord) {
+    call(owner(), RunCall{"hello", {}, ""});
+    const jobs::Requester& who = jobs_.records[JobId("job1")].requester;
+    EXPECT_EQ(who.listener, "/run/s");
+    EXPECT_EQ(who.rule, "allow user 1000");
+    EXPECT_EQ(who.rule_place, "/a.json:1");
+}
+
+TEST_F(JobNames, AListHasThePagesThatAreAskedFor) {
+    ListCall list = own_list();
+    EXPECT_THAT(call(owner(), list), ElementsAre("answer JobsListed " + second + " " + first));
+    list.limit = 1;
+    EXPECT_THAT(call(owner(), list),
+                ElementsAre("answer JobsListed " + second + " and more after " + second));
+    list.before = time_of(2);
+    list.before_job = JobId(second);
+    EXPECT_THAT(call(owner(), list), ElementsAre("answer JobsListed " + first));
+    list = own_list();
+    list.since = time_of(2);
+    EXPECT_THAT(call(owner(), list), ElementsAre("answer JobsListed " + second));
+    list = own_list();
+    list.state = JobState::running;
+    EXPECT_THAT(call(owner(), list), ElementsAre("answer JobsListed"));
+    list = own_list();
+    list.action = "another";
+    EXPECT_THAT(call(owner(), list), ElementsAre("answer JobsListed"));
+    list = own_list();
+    list.all = true;
+    EXPECT_THAT(call(administrator(), list),
+                ElementsAre("answer JobsListed " + foreign + " " + second + " " + first));
+}
+
+TEST_F(JobNames, ASessionCanAskForNoMoreThanThat) {
+    ListCall list = own_list();
+    list.all = true;
+    EXPECT_THAT(call(owner(), list),
+                ElementsAre("violated: it asked for everybody's jobs on a caller's connection"));
+    const Story no_list = {"violated: it asked for a list of jobs that there is not"};
+    for (const std::uint32_t limit : {0U, limits::jobs_per_page + 1}) {
+        list = own_list();
+        list.limit = limit;
+        EXPECT_EQ(call(owner(), list), no_list);
+    }
+    list = own_list();
+    list.before = time_of(1);
+    list.before_job = JobId("x");
+    EXPECT_EQ(call(owner(), list), no_list);
 }
 
 // What only the guard can answer is answered by what stands there now.

@@ -79,6 +79,9 @@ TEST(Records, HaveKeysInCamelCase) {
     record.unit = "postern-job.service";
     record.arguments = {{"dry-run", "yes"}};  // as the action file names it
     record.requester.user = "alice";
+    record.requester.listener = "/run/postern/postern.sock";
+    record.requester.rule = "allow user alice";
+    record.requester.rule_place = "/etc/postern/actions/web.json:7";
     record.result.ended_processes = 2;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
@@ -139,6 +142,21 @@ TEST(Records, WordsOfALaterVersionAreKeptAsTheyAre) {
     EXPECT_EQ(back->ending, Outcome::other);
     EXPECT_EQ(outcome_word(back->result), "evaporated");
     EXPECT_EQ(to_json(*back), text);
+}
+
+TEST(Records, TheSocketAndTheRuleComeBack) {
+    Record record = example();
+    for (const char* key : {"listener", "rule", "rulePlace"}) {
+        EXPECT_EQ(to_json(record).find(key), std::string::npos) << key;
+    }
+    record.requester.listener = "/run/postern/postern.sock";
+    record.requester.rule = "allow user alice";
+    record.requester.rule_place = "/etc/postern/actions/web.json:7";
+    const auto back = from_json(to_json(record));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->requester.listener, "/run/postern/postern.sock");
+    EXPECT_EQ(back->requester.rule, "allow user alice");
+    EXPECT_EQ(back->requester.rule_place, "/etc/postern/actions/web.json:7");
 }
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
@@ -298,17 +316,16 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     auto store = open(2, 3);
     ASSERT_TRUE(store);
     add(*store, 1, anna, 100);
-    const auto expect_known = [](const Record* record) {
-        ASSERT_NE(record, nullptr);
-        EXPECT_EQ(record->action, "web.restart");
-        EXPECT_EQ(record->state, RecordState::ended);
-        EXPECT_EQ(record->requester.uid, anna);
-        EXPECT_EQ(record->created, example().created);
-        EXPECT_EQ(record->result.status, example().result.status);
-        EXPECT_TRUE(record->arguments.empty());
+    const auto expect_known = [](const std::optional<JobFacts>& facts) {
+        ASSERT_TRUE(facts);
+        EXPECT_EQ(facts->action, "web.restart");
+        EXPECT_EQ(facts->state, RecordState::ended);
+        EXPECT_EQ(facts->owner.uid, anna);
+        EXPECT_EQ(facts->created, example().created);
+        EXPECT_EQ(facts->result, example().result);
     };
     expect_known(store->find(id(1)));
-    EXPECT_EQ(store->find(id(2)), nullptr);
+    EXPECT_FALSE(store->find(id(2)));
     // The next guard knows it as well.
     store = Unexpected(StateError{"the lock is free"});
     store = open(2, 3);
@@ -319,8 +336,8 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     // It goes with its record.
     add(*store, 2, anna, 200);
     add(*store, 3, anna, 300);
-    EXPECT_EQ(store->find(id(1)), nullptr);
-    EXPECT_NE(store->find(id(2)), nullptr);
+    EXPECT_FALSE(store->find(id(1)));
+    EXPECT_TRUE(store->find(id(2)));
 }
 
 TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {

@@ -1,0 +1,16 @@
+// A table of any number of columns.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace postern::ctl {
+
+// Two spaces between the columns, each row ended by a newline. `width` in characters, 0 for no
+// bound: what is too wide for it takes it from the column `elastic` first (never below 8), and ends
+// in "...". All rows have as many columns as the first.
+std::string columns(std::vector<std::vector<std::string>> rows, std::size_t width,
+                    std::size_t elastic);
+
+}  // namespace postern::ctl
