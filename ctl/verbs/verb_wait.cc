@@ -14,8 +14,8 @@ int run_wait(const Invocation& invocation) {
     if (!connection) return connection.error().code;
     // All of them first: one that does not exist is told before the others have ended.
     std::vector<FoundJob> jobs;
-    for (const auto& word : invocation.words) {
-        auto found = find_job(*connection, invocation.target, word);
+    for (const auto& job : invocation.words) {
+        auto found = find_job(*connection, invocation.target, job);
         if (!found) return found.error().code;
         jobs.push_back(std::move(*found));
     }

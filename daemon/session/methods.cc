@@ -95,12 +95,12 @@ class Fields {
     }
     // One that contradicts another.
     void refuse(const char* name) { note(name); }
-    // A "?T" that `read` makes something of, or does not: absent and null are the same.
+    // A "?T" that `make` makes something of, or does not: absent and null are the same.
     template <typename Read>
-    auto read(const char* name, Read read) -> decltype(read(std::declval<const json&>())) {
+    auto read(const char* name, Read make) -> decltype(make(std::declval<const json&>())) {
         const json* value = take(name);
         if (value == nullptr || value->is_null()) return std::nullopt;
-        auto made = read(*value);
+        auto made = make(*value);
         if (!made) note(name);
         return made;
     }
@@ -162,7 +162,7 @@ ListCall list_call(Fields& fields) {
     ListCall call;
     call.action = fields.read("action", action_from_json).value_or("");
     call.state = fields.read("state", state_from_json);
-    call.since = time_of(fields.offset("since"));
+    call.since = time_of(fields.count("since").value_or(0));
     call.limit = fields.read("limit", limit_from_json).value_or(limits::jobs_listed);
     call.all = fields.flag("all");
     if (auto place = fields.read("before", place_from_json)) {
