@@ -83,6 +83,7 @@ std::optional<StartTurns::Id> StartTurns::take(Time now) {
     owner.waiting.pop_front();
     --waiting_;
     owner.full = std::max(owner.full, now) + interval();
+    if (const Time token = token_at(owner); token > now) owner.none_until = token;
     ++owner.under_way;
     under_way_.push_back({id, found->first, now});
     return id;
@@ -93,7 +94,7 @@ std::vector<StartTurns::TooLate> StartTurns::take_late(Time now) {
     for (auto& [uid, owner] : owners_) {
         while (!owner.waiting.empty() && owner.waiting.front().since + rules_.patience <= now) {
             const Waiting& oldest = owner.waiting.front();
-            late.push_back({oldest.id, token_at(owner) > oldest.since + rules_.patience / 2});
+            late.push_back({oldest.id, owner.none_until > oldest.since + rules_.patience / 2});
             owner.waiting.pop_front();
             --waiting_;
         }

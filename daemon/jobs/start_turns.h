@@ -78,6 +78,8 @@ class StartTurns {
         std::size_t under_way = 0;
         // When he may start a whole burst again. (A bucket of tokens, as a time.)
         Time full;
+        // Until then the bucket had none, the last time that it had none.
+        Time none_until;
     };
     using Owners = std::map<uid_t, Owner>;
 

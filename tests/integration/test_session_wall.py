@@ -165,14 +165,15 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     with Sender(guard.datagram_path, ALICE, bound=False) as attacker:
         sent = time.time()
         attacker.send(message("Ping", {"ping": "x"}), times=count)
-        assert_packets_of_others_are_served(guard, 20)
-        # It was there all the while.
-        assert [e for e in guard.audit() if e["event"] == "session-failed"] == []
+        assert_packets_of_others_are_served(guard, 2)
+        served = time.time()
+        assert_packets_of_others_are_served(guard, 18)
     # The reason is that of the shorter time: the longer one that a session has for everything ends it
     # by another. How long that was says the guard, which waits for nothing that we do here.
     entries = guard.wait_audit(event="session-failed")
     assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer datagrams")]
-    assert harness.time_of(entries[0]) - sent < 8
+    # Others were served while it was there.
+    assert served < harness.time_of(entries[0]) < sent + 8
     # None is received for this user for a while, so that nobody waits a second time.
     with Sender(guard.datagram_path, ALICE, bound=False) as attacker:
         attacker.send(message("Ping", {"ping": "x"}), times=200)

@@ -406,11 +406,11 @@ def test_thirty_at_once(host, declare):
     booted_host.wait_until(lambda: job_units(host) == [], 10, "no unit left")
 
 
-def test_anothers_start_beside_a_hundred(host, declare, configure, let):
-    configure({"limits": {"jobsPerUser": 200, "recordsPerUser": 200, "startsPerUser": 10000}})
+def test_anothers_start_beside_forty(host, declare, configure, let):
+    configure({"limits": {"jobsPerUser": 200, "recordsPerUser": 200, "startsPerUser": 1000}})
     declare(nothing={"exec": ["/bin/true"], "allow": [{"group": "postern"}, {"user": "root"}]})
-    hundred = host.spawn("sh", "-c", "for n in $(seq 100); do (until [ -e /run/let ]; do sleep 0.1; done; "
-                         "exec posternctl run nothing) & done; wait", user="member")
+    forty = host.spawn("sh", "-c", "for n in $(seq 40); do (until [ -e /run/let ]; do sleep 0.1; done; "
+                       "exec posternctl run nothing) & done; wait", user="member")
 
     def connected():
         # The length of the listening socket's queue (ss(8), Recv-Q).
@@ -420,17 +420,17 @@ def test_anothers_start_beside_a_hundred(host, declare, configure, let):
     guard = host.property("posternd.service", "MainPID")
     host.run("kill", "-STOP", guard)
     let()
-    booted_host.wait_until(lambda: connected() == 100, 20, "the hundred calls")
+    booted_host.wait_until(lambda: connected() == 40, 20, "the forty calls")
     other = spawn(host, "nothing", user="root")
-    booted_host.wait_until(lambda: connected() == 101, 20, "the other call")
+    booted_host.wait_until(lambda: connected() == 41, 20, "the other call")
     host.run("kill", "-CONT", guard)
     assert (*other.communicate(timeout=600), other.returncode) == ("", "", 0)
-    out, err = hundred.communicate(timeout=600)
-    assert (hundred.returncode, out, err) == (0, "", "")
+    out, err = forty.communicate(timeout=600)
+    assert (forty.returncode, out, err) == (0, "", "")
     # It did not wait for those that were asked for before it.
     uids = [record["requester"]["uid"] for record in records(host, "nothing")]
-    assert (len(uids), uids.count(0)) == (101, 1)
-    assert uids.index(0) < 20
+    assert (len(uids), uids.count(0)) == (41, 1)
+    assert uids.index(0) < 12
 
 
 def test_reload_and_reexec_of_systemd_in_mid_job(host, declare, let):

@@ -251,6 +251,19 @@ TEST_F(Turns, WhyItWaitedTooLong) {
     EXPECT_EQ(turns_.due(now_), std::nullopt);
 }
 
+// Each start takes a second, where ten were allowed.
+TEST_F(Turns, SlowStartsAreNotTakenForTheRate) {
+    rules(1, 10, 20);
+    wait(a, 20);
+    for (int second = 0; second < 10; ++second, now_ += seconds(1)) {
+        EXPECT_EQ(taken().size(), 1U);
+        over(a);
+    }
+    const auto late = turns_.take_late(now_);
+    ASSERT_EQ(late.size(), 10U);
+    for (const auto& one : late) EXPECT_FALSE(one.by_rate) << one.id;
+}
+
 TEST_F(Turns, NobodyWaitsForNothing) {
     rules(2);
     EXPECT_EQ(turns_.due(now_), std::nullopt);

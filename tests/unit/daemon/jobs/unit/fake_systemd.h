@@ -42,7 +42,7 @@ struct Life {
     std::int32_t status = 0;
     const char* result = "success";
     bool executed = true;
-    bool stopped = false;  // by somebody else: not even failed, and forgotten
+    bool stopped = false;        // by somebody else: not even failed, and forgotten
     bool leaves_others = false;  // processes that do not end by themselves
 };
 

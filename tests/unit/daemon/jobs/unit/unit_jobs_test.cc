@@ -189,8 +189,8 @@ TEST_F(UnitJobs, WhatSystemdKnowsIsInTheResult) {
 
 TEST_F(UnitJobs, WhatIsEndedWithItIsCounted) {
     // However its main process ended: with a failure, systemd would end the others by itself.
-    for (Expected expected : {executed_lives[0], executed_lives[1], executed_lives[2],
-                              executed_lives[3]}) {
+    for (Expected expected :
+         {executed_lives[0], executed_lives[1], executed_lives[2], executed_lives[3]}) {
         SCOPED_TRACE(expected.life.name);
         expected.life.leaves_others = true;
         const StoryPtr story = begin_job(expected, events_of(expected.life));
