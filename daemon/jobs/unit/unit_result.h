@@ -10,7 +10,8 @@
 namespace postern::jobs {
 
 // The main process has ended, or there never was one, and the unit's state says how: failed, or
-// active without a process. (ExecMainCode alone is set while others of the unit are still ended.)
+// active without a main process, though others may run on (ExitType=cgroup). While systemd ends
+// those others (deactivating), it is not final, although ExecMainCode is set.
 bool is_final(const UnitState& state);
 
 // Whether the program was executed.
