@@ -154,10 +154,10 @@ constinit const Verb verb_cancel{
     .synopsis = "JOB | --all-of USER",
     .summary = "end a job",
     .help =
-        R"(The job and all of its processes get SIGTERM, or the signal that --signal names, and SIGKILL if they
-have not ended after the daemon's limit killGrace (10 seconds unless the administrator says otherwise).
-Returns when the job has ended; Ctrl-C ends posternctl alone. A job that has not begun is not started.
-Cancelling a job again may send another signal, or SIGKILL with --now.
+        R"(Send SIGTERM, or the signal that --signal names, to all processes of the job, and SIGKILL if they
+have not ended after the daemon's limit killGrace (10 seconds unless the administrator changed it).
+Returns when the job has ended; Ctrl-C ends only posternctl. A job that has not begun is not
+started. Cancelling a job again may send another signal, or SIGKILL with --now.
 
 Signals are HUP, INT, QUIT, ABRT, KILL, USR1, USR2 and TERM, with or without SIG.
 

@@ -35,8 +35,8 @@ constinit const Verb verb_log_level{
     .synopsis = "[LEVEL]",
     .summary = "for the administrator: show or change what the daemon logs",
     .help =
-        R"(LEVEL is debug, info, warning, error or critical. It counts until the daemon ends, and the audit says
-who has set it. Without LEVEL, the one that is set is printed.
+        R"(LEVEL is debug, info, warning, error or critical. It holds until the daemon exits, and the audit
+says who set it. Without LEVEL the current one is printed.
 
 Examples:
   posternctl log-level

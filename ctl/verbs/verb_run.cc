@@ -34,8 +34,8 @@ constexpr Option option_on_interrupt{
     .name = "on-interrupt",
     .value = "WHAT",
     .help =
-        "what Ctrl-C, SIGTERM and SIGHUP do with the job: detach leaves it to itself, cancel\n"
-        "ends it; else it is as the action declares"};
+        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if\n"
+        "not given, what the action declares"};
 
 // For the daemon to know the call again, should the connection break before it has named the job.
 std::string new_key() {
@@ -285,8 +285,8 @@ Standard input is read if the action takes any (see describe), and otherwise lef
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
 With --detach the job's id is printed once it is recorded, and the exit code is 0: see attach, logs
-and wait. Refused (122) if the action ends its job when its caller disconnects, or reads from or writes
-straight to its caller.
+and wait. Refused (122) if the action ends its job when its caller disconnects, or has direct input
+or output.
 
 With --datagram the job is started and continues by itself: its id is printed, and the
 exit code is 0.

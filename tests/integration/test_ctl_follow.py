@@ -129,8 +129,8 @@ def test_attach_where_the_first_answer_was_lost(folder):
 def test_attach_to_a_daemon_that_does_not_come_back(folder):
     with FakeDaemon(folder, scripted(STARTED, CLOSE)) as daemon:
         assert outcome(ctl(daemon, "attach", JOB)) == (
-            125, "", f"posternctl: {daemon.path}: the daemon broke off in mid-call; what became of job {JOB} "
-            "(web.restart) is not known\n")
+            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; what "
+            f"became of job {JOB} (web.restart) is not known\n")
 
 
 @pytest.mark.parametrize("verb", ["attach", "logs", "wait"])
@@ -282,8 +282,8 @@ def test_an_interrupt_that_cancels(folder, never):
 
 @pytest.mark.parametrize("answer, said", [
     (error("Unavailable", message="not now"), "not now"),
-    (CLOSE, "{path}: the daemon closed the connection without an answer: it serves other callers, or a limit is "
-     "reached; the administrator sees why in its audit"),
+    (CLOSE, "{path}: the daemon closed the connection without an answer: it does not serve this caller, or a "
+     "limit is reached; the administrator finds the reason in its audit"),
 ], ids=["refused", "broken"])
 def test_an_interrupt_that_can_not_cancel(folder, never, answer, said):
     with FakeDaemon(folder, run_script(never, Cancel=[answer])) as daemon:

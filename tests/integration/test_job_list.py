@@ -16,15 +16,16 @@ pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers
 
 LIST = "org.postern.Jobs.List"
 HELLO = script("echo hello")
+LONG = "with-a-name-too-long-for-its-column"
 WAITS = script("echo began; exec sleep 60", onDisconnect="kill")
-SHOWN = {"summary": "Shown", "exec": ["/bin/echo", "{text}"], "allow": EVERYONE,
-         "arguments": {"text": {"type": "string"},
-                       "password": {"type": "string", "secret": True, "required": False}}}
+SHOWN = {"summary": "Shown", "exec": ["/bin/echo", "{text}"], "stdin": "{password}",
+         "allow": EVERYONE, "arguments": {"text": {"type": "string"},
+                       "password": {"type": "string", "secret": True}}}
 
 
 @pytest.fixture
 def guard(start_guard, folder):
-    return start_guard({"hello": HELLO, "waits": WAITS, "shown": SHOWN},
+    return start_guard({"hello": HELLO, "waits": WAITS, "shown": SHOWN, LONG: HELLO},
                        options=["--admin-socket", folder / "admin.sock"])
 
 
@@ -170,7 +171,7 @@ def test_posternctl_lists_and_shows(guard):
     none = guard.ctl("jobs", "--action", "none", as_=ALICE)
     assert (none.returncode, none.stdout, none.stderr) == (
         0, "", "posternctl: there are no such jobs on record\n")
-    denied = guard.ctl("jobs", "--all", as_=ALICE)
+    denied = guard.ctl("--socket", guard.socket_path, "jobs", "--all", as_=ALICE)
     assert (denied.returncode, denied.stdout) == (126, "")
     shown = guard.ctl("show", first[:12], as_=ALICE)
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -184,13 +185,13 @@ def test_posternctl_lists_and_shows(guard):
 
 def test_on_a_terminal_it_is_a_table_that_fits(guard):
     with guard.connect() as root:
-        job = run(root)
+        job = run(root, LONG)
     program = harness.program("posternctl")
     done = subprocess.run(
-        ["script", "-qec", f"stty cols 50; exec {program} --socket {guard.socket_path} jobs", "/dev/null"],
+        ["script", "-qec", f"stty cols 60; exec {program} --socket {guard.socket_path} jobs", "/dev/null"],
         check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     heading, line = done.stdout.replace("\r", "").splitlines()
     assert heading.split() == ["JOB", "ACTION", "STATE", "CREATED", "TIME"]
-    assert line.startswith(f"{job[:12]}  hello ") and job not in line
-    assert len(line) <= 50
+    assert line.startswith(f"{job[:12]}  {LONG[:8]}...  exit 0  ") and job not in line
+    assert len(line) <= 60

@@ -301,8 +301,8 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
             for (std::size_t i = 0; i < count; ++i) words.emplace_back("w" + std::to_string(i));
             return words;
         };
-        // What `call` wants depends on its options.
-        const std::size_t least = name == "call" ? 1 : verb->least_words;
+        // What these want depends on their options.
+        const std::size_t least = name == "call" || name == "cancel" ? 1 : verb->least_words;
         if (least > 0) {
             const auto what = std::string(verb->synopsis.substr(0, verb->synopsis.find(' ')));
             expect_misuse(line(least - 1), name + ": " + what + " is required", name);
@@ -393,13 +393,15 @@ TEST(CtlHelp, ShowsEveryOptionWhereItBelongs) {
         }
         EXPECT_EQ(help.find("\nOptions:\n") == std::string::npos, verb->options.empty());
         for (const auto& option : verb->options) {
-            const auto line = "\n  --" + std::string(option.name) + " ";
+            auto line = std::string("\n  ");
+            if (option.letter != 0) line += std::string{'-', option.letter} + ", ";
+            line += "--" + std::string(option.name) + " ";
             EXPECT_THAT(help, HasSubstr(line));
             EXPECT_THAT(general_help(), HasSubstr(line));
         }
     }
-    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\n"
-                                          "Of run, describe, check, whoami, ping:\n"
+    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\nOf run:\n"));
+    EXPECT_THAT(general_help(), HasSubstr("\nOf run, describe, check, whoami, ping:\n"
                                           "  --datagram     one datagram each way instead of a "
                                           "connection, at the datagram socket:\n"
                                           "                 --socket PATH, else "));

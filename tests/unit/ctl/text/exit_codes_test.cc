@@ -90,7 +90,7 @@ TEST(CtlJobEnd, SaysWhoHasCancelledIt) {
     EXPECT_EQ(said({{"outcome", "exited"}, {"exitCode", 0}}),
               "a: exited with code 0: cancelled by alice (uid 1000)");
     EXPECT_EQ(said({{"outcome", "timeout"}, {"signal", 9}}, 30),
-              "a: ended by signal 9 (KILL): its time (30s) was up; cancelled by alice (uid 1000)");
+              "a: ended by signal 9 (KILL): timed out after 30s; cancelled by alice (uid 1000)");
     EXPECT_EQ(
         said({{"outcome", "lost"}}),
         "a: what became of job j is not known: the daemon died; cancelled by alice (uid 1000)");

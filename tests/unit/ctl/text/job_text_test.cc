@@ -56,7 +56,7 @@ TEST_F(CtlJobText, AllThatIsKnownIsShown) {
         job_rows(some_job()),
         ElementsAre(Pair("job", "3f1c09a2000000000000000000000000"), Pair("action", "web.restart"),
                     Pair("state", "exit 3"), Pair("argument", "password=(secret)"),
-                    Pair("argument", "service=a\\nb"),
+                    Pair("argument", "service=a\\u000ab"),
                     Pair("user", "4000000000 (alice), group 4000000001"), Pair("process", "42"),
                     Pair("unit", "cron.service"), Pair("socket", "/run/postern/postern.sock"),
                     Pair("rule", "allow user alice (/etc/postern/actions/web.json:7)"),

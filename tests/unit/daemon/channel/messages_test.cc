@@ -261,7 +261,7 @@ TEST(ChannelMessages, TheWireIsWrittenDown) {
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{3,    68,   0,    0,    36,   0,    0,    0,                      //
+        (Bytes{3,    68,   0,    0,    37,   0,    0,    0,                      //
                0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
                0x98, 0xba, 0xdc, 0xfe,                                           //
                1,    0,    0,    0,    'r',                                      // action
@@ -270,7 +270,7 @@ TEST(ChannelMessages, TheWireIsWrittenDown) {
                4,    2,    0,    0,    0,                                        // a list of two
                3,    1,                                                          // true
                2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0,  // no key
-               0,    0}));  // no input, no descriptors
+               0,    0,    0}));  // no input, no descriptors, not detached
 }
 
 // The numbers are the wire's: a kind that is put between others changes those behind it.
@@ -350,9 +350,10 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
         EXPECT_FALSE(decode_to_session(encode(message)).has_value());
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
-        // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted.
+        // Those without fields: SnapshotEnd, CheckPassed, JobOutput, HandedOver, JobStored;
+        // Accepted.
         EXPECT_EQ(decode_to_session(empty_body).has_value(),
-                  kind == 5 || kind == 9 || kind == 12 || kind == 23)
+                  kind == 5 || kind == 9 || kind == 12 || kind == 23 || kind == 26)
             << kind;
         EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
     }
@@ -401,11 +402,11 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode({connection, request, Refused{Refusal::not_detachable, "", ""}});
-    refused[header_size] = 9;
+    Bytes refused = encode({connection, request, Refused{Refusal::ambiguous_job, "", ""}});
+    refused[header_size] = 11;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
-    ended[header_size] = 7;
+    ended[header_size] = 8;
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "an outcome that there is not";
     ended[header_size] = 5;
     ended[header_size + 1] = 2;

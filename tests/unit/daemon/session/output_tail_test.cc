@@ -56,8 +56,8 @@ TEST(OutputTail, EachStreamHasItsOwn) {
 }
 
 TEST(OutputTail, LinesMayBeginAnywhereInABlock) {
-    constexpr std::size_t block = OutputTail::block_bytes;
-    for (const std::size_t last : {block - 1, block, block + 1, 3 * block}) {
+    constexpr std::size_t tail_block = OutputTail::block_bytes;
+    for (const std::size_t last : {tail_block - 1, tail_block, tail_block + 1, 3 * tail_block}) {
         const std::string text = "first\n" + std::string(last, 'x');
         EXPECT_EQ(begin_of(text, 1), 6U) << last;
         EXPECT_EQ(begin_of(text + "\n", 1), 6U) << last;

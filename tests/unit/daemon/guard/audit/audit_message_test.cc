@@ -111,14 +111,14 @@ TEST_F(AuditMessage, OfWhatIsCancelledAndOfALogLevel) {
     event_.rule = event_.place = "";
     event_.unit.reset();
     event_.signal = 1;
-    EXPECT_EQ(
-        audit_message("job-cancelled", event_, 0, names_),
-        "job-cancelled: web.restart, job 5fab, by alice (uid 4242), pid 1557: signal 1 (HUP)");
+    EXPECT_EQ(audit_message("job-cancelled", event_, 0, names_),
+              "job-cancelled: web.restart service=nginx, job 5fab, by alice (uid 4242), pid 1557: "
+              "signal 1 (HUP)");
     event_.reason = "a job of uid 1000 (ada)";
-    EXPECT_EQ(
-        audit_message("job-cancelled", event_, 0, names_),
-        "job-cancelled: web.restart, job 5fab, by alice (uid 4242), pid 1557: signal 1 (HUP): "
-        "a job of uid 1000 (ada)");
+    EXPECT_EQ(audit_message("job-cancelled", event_, 0, names_),
+              "job-cancelled: web.restart service=nginx, job 5fab, by alice (uid 4242), pid 1557: "
+              "signal 1 (HUP): "
+              "a job of uid 1000 (ada)");
     event_.reason.clear();
     event_.signal = 0;
     event_.kind = AuditEvent::Kind::job_ended;

@@ -224,7 +224,7 @@ TEST_F(AuditTest, WhatALoadChangedIsNamedWithinBounds) {
     for (int i = 0; i < 40; ++i) change.added.push_back("a" + std::to_string(i));
     change.removed = {"one", "two"};
     AuditEvent event;
-    event.kind = AuditEvent::Kind::log_level_changed;
+    event.kind = AuditEvent::Kind::actions_changed;
     event.change = &change;
     const Json json = Json::parse(audit_json(event, at(0), 0));
     EXPECT_EQ(json.at("event"), "actions-changed");
