@@ -45,7 +45,7 @@ constinit const Verb verb_reload{
         R"(Returns when the files are loaded. A bad file disables only its own action; each one is
 named, and the exit code is 1. Also opens the audit file again if it was renamed or removed, binds
 sockets whose files were removed, and creates the state directory again; whatever fails is named as
-well, with what to do, and the exit code is 1. systemctl reload posternd does the same.
+well, with what to do, and the exit code is 1.
 
 Examples:
   posternctl reload

@@ -16,11 +16,17 @@ std::string count_of(std::int64_t count, const char* one, const char* many) {
 
 std::string sockets_text(const nlohmann::json& reply) {
     std::string text;
+    bool callers_have_one = false;
     for (const auto& socket : array_field(reply, "sockets")) {
         text += (text.empty() ? "" : ", ") + text_of(socket, "path");
-        if (flag_field(socket, "administrator")) text += " (administrator)";
         if (string_field(socket, "kind") == "datagram") text += " (datagram)";
+        if (flag_field(socket, "administrator")) {
+            text += " (administrator)";
+        } else {
+            callers_have_one = true;
+        }
     }
+    if (!callers_have_one) text += "; none for callers: posternd.socket is stopped";
     return text;
 }
 

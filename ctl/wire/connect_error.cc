@@ -57,7 +57,8 @@ std::string what_helps(const ConnectFailure& f, const Door& door) {
     }
     const auto user = f.user_name.empty() ? "YOUR-USER" : printable(f.user_name);
     return "; ask the administrator: usermod -aG " + printable(f.group_name) + " " + user +
-           ", then log in again";
+           ", then log in again (for a service: SupplementaryGroups=" + printable(f.group_name) +
+           " in its unit)";
 }
 
 // Whether the mode alone would let the caller through: then something else denies.
@@ -92,16 +93,11 @@ std::string denied(const ConnectFailure& f) {
     return line + ")" + what_helps(f, door);
 }
 
+// Its restart makes the socket again, and takes the daemon along (PartOf=). "start" would fail
+// while the daemon runs.
 std::string socket_unit(const ConnectFailure& f) {
     if (f.administrator) return "posternd-admin.socket";
     return f.datagram ? "posternd-datagram.socket" : "posternd.socket";
-}
-
-// The systemd units whose restart makes the socket again. A socket unit can't be started while its
-// service runs: the callers' own takes that along (Requires=), the others have to be told of it.
-std::string restarted_units(const ConnectFailure& f) {
-    const bool takes_along = !f.administrator && !f.datagram;
-    return socket_unit(f) + (takes_along ? "" : " posternd.service");
 }
 
 std::string missing(const ConnectFailure& f) {
@@ -110,16 +106,15 @@ std::string missing(const ConnectFailure& f) {
     if (f.where == Where::dangling) return line + ": the symbolic link points to nothing";
     if (f.system_socket) {
         return line +
-               "; the socket file was removed, or the daemon is not set up: systemctl restart " +
-               restarted_units(f) + ", and for each boot systemctl enable " + socket_unit(f) +
+               "; it is stopped or not enabled, or its file was removed: systemctl restart " +
+               socket_unit(f) + ", and for each boot systemctl enable " + socket_unit(f) +
                " (another socket: --socket PATH, or --user for a daemon of your own)";
     }
     if (f.user_socket) {
         return line +
                "; your own daemon is not running, or its socket file was removed: systemctl --user "
                "restart " +
-               restarted_units(f) +
-               ", or start one with posternd (the system's own: without --user)";
+               socket_unit(f) + ", or start one with posternd (the system's own: without --user)";
     }
     return line + "; is the daemon running, and is this the path that it listens on?";
 }
@@ -128,8 +123,8 @@ std::string refused(const ConnectFailure& f) {
     if (f.where == Where::not_a_socket) return "not a socket but " + f.kind;
     std::string line =
         "no program is listening there: the daemon that created this socket has exited";
-    if (f.system_socket) line += "; systemctl restart " + restarted_units(f);
-    if (f.user_socket) line += "; systemctl --user restart " + restarted_units(f);
+    if (f.system_socket) line += "; systemctl restart " + socket_unit(f);
+    if (f.user_socket) line += "; systemctl --user restart " + socket_unit(f);
     return line;
 }
 

@@ -1,8 +1,8 @@
 #include "daemon/guard/open_sockets.h"
 
 #include <grp.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -34,6 +34,13 @@ Result<gid_t> group_id(const std::string& name) {
     return entry->gr_gid;
 }
 
+// As a service: then its sockets are those of its socket units, and where none was passed they
+// were stopped.
+bool is_a_service() {
+    const char* const process = std::getenv("SYSTEMD_EXEC_PID");
+    return process != nullptr && process == std::to_string(::getpid());
+}
+
 // An ordinary user's own; none where the user has no directory for such files.
 void add_default_paths(ToBind& wanted) {
     const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
@@ -63,7 +70,8 @@ Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid
     POSTERN_TRY(listeners, passed_listeners());
     ToBind wanted{configuration.sockets, configuration.datagrams, configuration.admin_socket,
                   false};
-    if (listeners.empty() && uid != 0 && wanted.streams.empty() && wanted.datagrams.empty()) {
+    if (listeners.empty() && uid != 0 && wanted.streams.empty() && wanted.datagrams.empty() &&
+        !is_a_service()) {
         add_default_paths(wanted);
     }
     opened.all_passed = wanted.nothing();
@@ -77,10 +85,11 @@ Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid
     POSTERN_TRY(bind_all(wanted.streams, options, listeners));
     options.datagram = true;
     POSTERN_TRY(bind_all(wanted.datagrams, options, listeners));
-    if (listeners.empty() || std::ranges::all_of(listeners, &Listener::administrator)) {
-        return fail(
-            "no socket to listen on: start it through its socket unit (systemctl start "
-            "posternd.socket), or give --socket PATH");
+    // The administrator's alone is enough where systemd passed it: the others were stopped.
+    if (listeners.empty()) {
+        return fail("no socket to listen on: start it through its socket unit (" +
+                    std::string(uid == 0 ? "systemctl" : "systemctl --user") +
+                    " start posternd.socket), or give --socket PATH");
     }
     if (wanted.administrator) {
         POSTERN_TRY(auto listener, bind_listener({*wanted.administrator, 0600, std::nullopt, false,

@@ -13,13 +13,14 @@
 namespace postern {
 
 struct OpenedSockets {
-    std::vector<Listener> listeners;  // one for callers at least
+    std::vector<Listener> listeners;  // at least one
     bool all_passed = false;          // systemd starts the daemon again when one is called
 };
 
-// Takes and binds them, but accepts nothing. Where an ordinary user's own daemon is told of none,
-// they are where posternctl --user looks. Errors: what is passed or named can't be served (as of
-// bind_listener()), or there is none for callers.
+// Takes and binds them, but accepts nothing. Where an ordinary user's own daemon is told of none
+// and is not a service, they are where posternctl --user looks. Errors: what is passed or named
+// can't be served (as of bind_listener()), or there is none for callers; the administrator's alone
+// will do if it was passed.
 Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid);
 
 }  // namespace postern

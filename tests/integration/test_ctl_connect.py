@@ -50,7 +50,7 @@ def test_a_link_that_leads_nowhere(folder):
 def test_no_such_socket_of_the_system():
     assert_line(ctl("ping"),
                 "/run/postern/postern.sock: no such socket: there is no directory /run/postern; "
-                "the socket file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
+                "it is stopped or not enabled, or its file was removed: systemctl restart posternd.socket, and "
                 "for each boot systemctl enable posternd.socket (another socket: --socket PATH, or "
                 "--user for a daemon of your own)")
 
@@ -59,13 +59,13 @@ def test_no_such_socket_of_the_system():
 def test_no_such_socket_of_the_administrators(folder):
     assert_line(ctl("status"),
                 "/run/postern-admin/admin.sock: no such socket: there is no directory /run/postern-admin; "
-                "the socket file was removed, or the daemon is not set up: systemctl restart "
-                "posternd-admin.socket posternd.service, and for each boot systemctl enable "
+                "it is stopped or not enabled, or its file was removed: systemctl restart "
+                "posternd-admin.socket, and for each boot systemctl enable "
                 "posternd-admin.socket (another socket: --socket PATH, or --user for a daemon of your own)")
     (folder / "postern-admin").mkdir()
     assert_line(ctl("--user", "status", env={"XDG_RUNTIME_DIR": str(folder)}),
                 f"{folder}/postern-admin/admin.sock: no such socket; your own daemon is not "
-                "running, or its socket file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
+                "running, or its socket file was removed: systemctl --user restart posternd-admin.socket, or "
                 "start one with posternd (the system's own: without --user)")
 
 
@@ -152,13 +152,16 @@ PERMISSIONS = [
     # mode, owner, group, who asks, what is said after "no permission: "
     (0o660, 0, USERS_GID, GAMES,
      'only root and members of the group "users" may connect (mode 0660); ask the administrator: '
-     "usermod -aG users games, then log in again"),
+     "usermod -aG users games, then log in again (for a service: "
+     "SupplementaryGroups=users in its unit)"),
     (0o660, 0, USERS_GID, ALICE,
      'only root and members of the group "users" may connect (mode 0660); ask the administrator: '
-     "usermod -aG users YOUR-USER, then log in again"),
+     "usermod -aG users YOUR-USER, then log in again (for a service: "
+     "SupplementaryGroups=users in its unit)"),
     (0o660, 5, USERS_GID, ALICE,
      'only games, root and members of the group "users" may connect (mode 0660); ask the '
-     "administrator: usermod -aG users YOUR-USER, then log in again"),
+     "administrator: usermod -aG users YOUR-USER, then log in again (for a service: "
+     "SupplementaryGroups=users in its unit)"),
     (0o660, 0, 0, ALICE, "only root may connect (mode 0660)"),
     (0o660, 0, 64999, ALICE,
      "only root and members of the group gid 64999 may connect (mode 0660)"),
@@ -199,7 +202,8 @@ def test_with_the_permission_it_connects(folder):
 @pytest.mark.parametrize("mode, gid, who, said", [
     (0o750, USERS_GID, GAMES,
      'only root and members of the group "users" may enter the directory FOLDER (mode 0750); ask the '
-     "administrator: usermod -aG users games, then log in again"),
+     "administrator: usermod -aG users games, then log in again (for a service: "
+     "SupplementaryGroups=users in its unit)"),
     (0o700, 0, ALICE, "only root may enter the directory FOLDER (mode 0700)"),
     (0o744, 0, ALICE, "only root may enter the directory FOLDER (mode 0744)"),
 ])

@@ -413,7 +413,8 @@ def test_no_permission(bound, box, words):
     _, path = bound(kind=socket.SOCK_DGRAM, mode=0o660, uid=0, gid=100)
     assert outcome(ctl(path, box, *words, as_=GAMES)) == (125, "", described_as(
         path, 'no permission: only root and members of the group "users" may connect (mode 0660); ask '
-        "the administrator: usermod -aG users games, then log in again"))
+        "the administrator: usermod -aG users games, then log in again (for a service: "
+        "SupplementaryGroups=users in its unit)"))
     os.chmod(path, 0o755)
     assert outcome(ctl(path, box, *words, as_=GAMES)) == (125, "", described_as(
         path, "no permission: only root may connect (mode 0755: connecting needs write permission)"))
@@ -595,13 +596,13 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
-            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; the "
-            "socket file was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
-            "posternd.service, and for each boot systemctl enable posternd-datagram.socket (another "
+            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; it "
+            "is stopped or not enabled, or its file was removed: systemctl restart posternd-datagram.socket, "
+            "and for each boot systemctl enable posternd-datagram.socket (another "
             "socket: --socket PATH, or --user for a daemon of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
         f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; your own daemon is not running, or its socket file was removed: systemctl --user restart "
-        "posternd-datagram.socket posternd.service, or start one with posternd (the system's own: without "
+        "posternd-datagram.socket, or start one with posternd (the system's own: without "
         "--user)")
 
 

@@ -124,5 +124,5 @@ def test_the_group_of_the_socket(start_guard, box):
         assert (done.returncode, done.stdout, done.stderr) == (
             125, "", f"posternctl: {guard.datagram_path}: no permission: only root and members of the "
             'group "games" may connect (mode 0660); ask the administrator: usermod -aG games YOUR-USER, '
-            "then log in again\n")
+            "then log in again (for a service: SupplementaryGroups=games in its unit)\n")
     guard.wait_audit(event="job-ended", action="mark")

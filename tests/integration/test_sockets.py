@@ -422,3 +422,38 @@ def test_without_any_socket_it_says_what_to_do(folder):
     assert posternd(folder, env=environment) == (
         1, "posternd: critical: no socket to listen on: start it through its socket unit "
         "(systemctl start posternd.socket), or give --socket PATH\n")
+
+
+@ROOT_ONLY
+def test_a_user_service_without_its_sockets_opens_none(folder):
+    """They were stopped: only a daemon that its user starts by hand has sockets by default."""
+    runtime = folder / "runtime"
+    runtime.mkdir()
+    os.chown(runtime, ALICE.uid, ALICE.gid)
+    service = ["/bin/sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$@"', "sh", program("posternd")]
+    done = run_as(ALICE, service, timeout=60,
+                  env={"PATH": "/usr/bin:/bin", "HOME": str(runtime), "XDG_RUNTIME_DIR": str(runtime)})
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "", "posternd: critical: no socket to listen on: start it through its socket unit "
+        "(systemctl --user start posternd.socket), or give --socket PATH\n")
+    assert not list(runtime.rglob("*.sock")) and not list(runtime.rglob("*.dgram"))
+
+
+@pytest.mark.skipif(SOCKET_ACTIVATE is None, reason="needs systemd-socket-activate")
+@ROOT_ONLY
+def test_the_administrators_socket_alone_is_served(folder):
+    (folder / "actions").mkdir()
+    path = f"{folder}/admin.sock"
+    command = [SOCKET_ACTIVATE, "-l", path, "--fdname=postern-admin", program("posternd"),
+               "--actions", f"{folder}/actions", "--state", f"{folder}/state", "--audit", f"{folder}/audit",
+               "--session-user", harness.SESSION_USER]
+    with open(folder / "stderr", "wb") as stderr, popen_as(
+            None, command, stderr=stderr, stdin=subprocess.DEVNULL, env={"PATH": "/usr/bin:/bin"}) as process:
+        try:
+            harness.wait_until(lambda: b"Listening on " + path.encode() in (folder / "stderr").read_bytes())
+            done = run_as(None, [program("posternctl"), "--socket", path, "status"])
+            assert (done.returncode, done.stderr) == (0, "")
+            assert f"{path} (administrator); none for callers: posternd.socket is stopped\n" in done.stdout
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

@@ -291,7 +291,7 @@ def test_what_is_systemds_is_said_with_the_command_that_mends_it(folder, how):
                 status = client.call("org.postern.Admin.Status")["parameters"]
             assert [one["message"] for one in status["problems"]] == [
                 problem, problem.replace("callers.sock", "admin.sock").replace(
-                    "posternd.socket", "posternd-admin.socket posternd.service")]
+                    "posternd.socket", "posternd-admin.socket")]
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0

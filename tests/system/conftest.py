@@ -91,6 +91,8 @@ def host(root, package):
     """A host with the package installed, one example action, and two users; one for all files."""
     with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as booted:
         install(booted, package)
+        # The package does not enable it: test_sockets_off.py has a host without.
+        booted.run("systemctl", "enable", "--now", "posternd-datagram.socket")
         booted.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
         booted.run("useradd", "member")
         booted.run("usermod", "-a", "-G", "postern", "member")

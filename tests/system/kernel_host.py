@@ -28,6 +28,7 @@ MOST_SECONDS = 2400
 # MEMBER and OTHER may call, MALLORY as well, with worse in mind. The numbers are known to the tests.
 PREPARE = """
 dpkg -i /package.deb && rm /package.deb
+systemctl enable posternd-datagram.socket
 groupadd -g 4000 crew
 for user in 4001:member 4002:other 4003:mallory; do
     useradd -u "${user%:*}" -U "${user#*:}" && usermod -a -G postern "${user#*:}"

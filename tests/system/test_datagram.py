@@ -103,14 +103,18 @@ def test_a_restart_loses_no_packet_and_keeps_the_socket(host, client):
 
 
 def test_it_comes_with_the_other_socket_and_goes_with_it(host, client):
-    """An upgrade from a version without it: the guard's restart brings it."""
     assert client(PING).stdout == PONG
     host.run("systemctl", "stop", "posternd-datagram.socket")
     assert not host.exists(SOCKET)
+    assert host.property("posternd.service", "ActiveState") == "inactive"
+    # Neither a call nor a restart of the daemon opens it.
+    assert host.run("posternctl", "ping", user="member").returncode == 0
     host.run("systemctl", "restart", "posternd.service")
+    assert not host.exists(SOCKET)
+    host.run("systemctl", "restart", "posternd-datagram.socket")
     assert client(PING).stdout == PONG
-    host.run("systemctl", "stop", "posternd.service", "posternd.socket")
-    assert not host.exists("/run/postern")
+    host.run("systemctl", "stop", "posternd.socket")
+    booted_host.wait_until(lambda: not host.exists(SOCKET), 20, "it went")
     host.run("systemctl", "start", "posternd.socket")
     # It comes after that one, for which alone systemctl waits, and gets its group after its name.
     booted_host.wait_until(

@@ -37,8 +37,12 @@ def test_the_package_enables_the_socket(package, tmp_path):
     postinst = (tmp_path / "postinst").read_text()
     assert "deb-systemd-helper enable 'posternd.socket'" in postinst
     assert "deb-systemd-helper enable 'posternd-admin.socket'" in postinst
-    assert "deb-systemd-helper enable 'posternd-datagram.socket'" in postinst
+    # Only where an older package had enabled it, and it still is.
+    assert re.search(r"debian-installed 'posternd-datagram.socket'; then\n.*?was-enabled 'posternd-datagram.socket'; "
+                     r"then\n[^\n]*\n\t\t\tdeb-systemd-helper enable 'posternd-datagram.socket'", postinst, re.S)
+    assert postinst.count("deb-systemd-helper enable 'posternd-datagram.socket'") == 1
     assert re.search(r"deb-systemd-invoke start .*'posternd.socket'", postinst)
+    assert not re.search(r"deb-systemd-invoke .*'posternd-datagram.socket'", postinst)
     assert "deb-systemd-invoke try-restart 'posternd.service'" in postinst
     assert "systemd-sysusers" in postinst
 
@@ -267,6 +271,75 @@ def call(host, method, parameters, code=0):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
+def test_an_upgrade_keeps_what_was_enabled(host_before, package):
+    host = host_before
+    host.run("dpkg", "-i", "/before.deb")
+    host.run("useradd", "-G", "postern", "member")
+    assert host.run("posternctl", "ping", user="member").returncode == 0
+    install(host, package)
+    for name in ("posternd.socket", "posternd-admin.socket", "posternd-datagram.socket"):
+        assert (host.property(name, "UnitFileState"), state(host, name)) == ("enabled", "active"), name
+    assert host.run("posternctl", "ping", "--datagram", user="member").returncode == 0
+    # From now on the one brings the others.
+    host.run("systemctl", "stop", "posternd.socket")
+    host.run("systemctl", "start", "posternd.socket")
+    for name in ("posternd-admin.socket", "posternd-datagram.socket"):
+        booted_host.wait_until(lambda name=name: state(host, name) == "active", 20, name)
+    host.run("dpkg", "--purge", "postern")
+    assert host.run("find", "/etc", "/run", "/var/lib/systemd", "-xdev", "-path", "*postern*").stdout == ""
+
+
+@pytest.mark.long
+def test_an_upgrade_opens_nothing_that_was_closed(host_before, package):
+    host = host_before
+    host.run("dpkg", "-i", "/before.deb")
+    host.run("systemctl", "disable", "--now", "posternd.socket")
+    host.run("systemctl", "stop", "posternd-admin.socket", "posternd.service")
+    install(host, package)
+    assert host.run("posternctl", "status", check=False).returncode == 125
+    for name in ("posternd.socket", "posternd-admin.socket", "posternd-datagram.socket"):
+        assert (host.property(name, "UnitFileState"), state(host, name)) == ("disabled", "inactive"), name
+    assert state(host, "posternd.service") == "inactive"
+
+
+def test_removal_names_the_jobs_that_run(fresh_host, package):
+    host = fresh_host
+    install(host, package)
+    host.run("useradd", "-G", "postern", "member")
+    scripts = {"quiet": "sleep 1000", "writes": "while sleep 0.1; do echo x; done"}
+    for name, script in scripts.items():
+        host.write(f"/etc/postern/actions.d/{name}.json", json.dumps(
+            {"summary": name, "exec": ["/bin/sh", "-c", script], "allow": [{"group": "postern"}]}))
+    jobs = {name: host.run("posternctl", "run", "--detach", name, user="member").stdout.strip()
+            for name in scripts}
+    for job in jobs.values():
+        booted_host.wait_until(lambda job=job: unit_state(host, job) == "running", 20, "the job runs")
+    removed = host.run("dpkg", "--remove", "postern")
+    said = removed.stderr.splitlines()
+    begin = said.index(
+        "postern: these jobs continue without Postern. Nothing takes what they write any more, which usually ends "
+        "them (SIGPIPE); to end one, run: systemctl stop postern-job-JOB.service")
+    uid = host.run("id", "-u", "member").stdout.strip()
+    named = {line.split()[0]: line.split()[1:4] for line in said[begin + 1:begin + 3]}
+    assert named == {jobs[name]: [name, uid, "(member)"] for name in scripts}
+    # As it was said.
+    booted_host.wait_until(lambda: unit_state(host, jobs["writes"]) != "running", 20, "it was ended")
+    assert unit_state(host, jobs["quiet"]) == "running"
+    host.run("systemctl", "stop", *(f"postern-job-{job}.service" for job in jobs.values()))
+    host.run("systemctl", "reset-failed")
+
+
+def unit_state(host, job):
+    return host.property(f"postern-job-{job}.service", "SubState")
+
+
+def test_removal_without_jobs_names_none(fresh_host, package):
+    install(fresh_host, package)
+    assert fresh_host.run("posternctl", "status").returncode == 0
+    assert "jobs" not in fresh_host.run("dpkg", "--remove", "postern").stderr
+
+
 def test_purged_it_leaves_nothing(fresh_host, package):
     before = fresh_host.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-path", "*postern*").stdout
     assert before == ""
@@ -276,5 +349,8 @@ def test_purged_it_leaves_nothing(fresh_host, package):
     fresh_host.run("dpkg", "--purge", "postern")
     left = fresh_host.run("find", "/etc", "/usr", "/var/lib", "/run", "-xdev", "-path", "*postern*")
     assert left.stdout == ""
+    # What the manual says that stays.
+    for database, name in (("group", "postern"), ("passwd", "postern-session"), ("passwd", "postern-output")):
+        assert fresh_host.run("getent", database, name).returncode == 0
     assert fresh_host.failed_units() == ""
     assert fresh_host.run("pgrep", "-a", "postern", check=False).stdout == ""

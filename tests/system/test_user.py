@@ -32,6 +32,7 @@ def own(host):
         lambda: run("systemctl", "--user", "is-system-running", check=False).stdout.strip()
         in ("running", "degraded"), 10, "the user's own manager")
     run("systemctl", "--user", "enable", "--now", "posternd.socket")
+    run("systemctl", "--user", "enable", "--now", "posternd-datagram.socket")
     yield run
     run("systemctl", "--user", "stop", "posternd.socket", "posternd-admin.socket",
         "posternd-datagram.socket", "posternd.service", "postern-output.service")
@@ -110,3 +111,25 @@ def test_nobody_else_is_served(own, host):
     booted_host.wait_until(lambda: host.run(
         "journalctl", "--no-pager", "-o", "cat", f"_UID={own.uid}",
         "POSTERN_EVENT=connection-refused").stdout != "", 10, "the refusal in the journal")
+
+
+def test_closed_is_closed(own):
+    def states():
+        shown = own("systemctl", "--user", "show", "--value", "-p", "ActiveState", "posternd.socket",
+                    "posternd-admin.socket", "posternd-datagram.socket").stdout
+        return shown.split()
+
+    own("posternctl", "--user", "ping")
+    own("systemctl", "--user", "disable", "--now", "posternd.socket")
+    booted_host.wait_until(lambda: states() == ["inactive"] * 3, 20, "all are closed")
+    service = own("systemctl", "--user", "is-active", "posternd.service", check=False)
+    assert service.stdout == "inactive\n"
+    assert own("posternctl", "--user", "status", check=False).returncode == 125
+    # Without its sockets the service does not make some by itself.
+    assert own("systemctl", "--user", "start", "posternd.service", check=False).returncode != 0
+    assert own("posternctl", "--user", "ping", check=False).returncode == 125
+    assert states() == ["inactive"] * 3
+    own("systemctl", "--user", "stop", "posternd.service")
+    own("systemctl", "--user", "enable", "--now", "posternd.socket")
+    booted_host.wait_until(lambda: states() == ["active"] * 3, 20, "all are open")
+    assert own("posternctl", "--user", "ping").returncode == 0

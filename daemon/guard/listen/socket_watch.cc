@@ -101,12 +101,11 @@ std::string SocketWatch::mend(Watched& one) {
     return {};
 }
 
-// A socket unit can't be started while its service runs. The first one takes the service along
-// (Requires=), the others have to be told of it.
+// Not "start": that fails while the service runs, and a restart takes the service along (PartOf=).
 std::string SocketWatch::command_for(const Watched& one) const {
     const std::string systemctl = own_user_ ? "systemctl --user restart " : "systemctl restart ";
-    if (one.administrator) return systemctl + "posternd-admin.socket posternd.service";
-    if (one.datagram) return systemctl + "posternd-datagram.socket posternd.service";
+    if (one.administrator) return systemctl + "posternd-admin.socket";
+    if (one.datagram) return systemctl + "posternd-datagram.socket";
     return systemctl + "posternd.socket";
 }
 

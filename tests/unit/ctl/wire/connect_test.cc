@@ -44,7 +44,7 @@ TEST(CtlConnectError, NamesTheGroupThatHelps) {
     EXPECT_EQ(line(denied(0660)),
               "/run/s.sock: no permission: only root and members of the group \"postern\" may "
               "connect (mode 0660); ask the administrator: usermod -aG postern alice, then log in "
-              "again");
+              "again (for a service: SupplementaryGroups=postern in its unit)");
 }
 
 TEST(CtlConnectError, KnowsWhoHasOnlyToLogInAgain) {
@@ -110,8 +110,7 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
     f.datagram = true;
     EXPECT_EQ(line(f),
               "/run/postern/postern.dgram: no program is listening there: the daemon that "
-              "created this socket has exited; systemctl restart posternd-datagram.socket "
-              "posternd.service");
+              "created this socket has exited; systemctl restart posternd-datagram.socket");
 }
 
 // A listening socket whose queue is full, at a path of its own.
