@@ -21,6 +21,8 @@ import harness
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NAMED = re.compile(r"`(/[^`\s]+)`[^`\n]*:\n+\Z")
 COMMAND = re.compile(r"^(\w+)([#$]) ((?:.*\\\n)*.*)\n((?:(?!\w+[#$] ).*\n)*)", re.M)
+# Languages of blocks that are there to be read.
+SHOWN_ONLY = ("sudoers", "text")
 EXIT_CODE = re.compile(r"\[exit code (\d+)\]\n\Z")
 
 
@@ -55,6 +57,8 @@ def steps(section):
     for block in BLOCK.finditer(section):
         language, content = block.groups()
         named = NAMED.search(section, 0, block.start())
+        if language in SHOWN_ONLY:
+            continue
         if language == "console":
             commands = COMMAND.findall(content)
             assert commands and "".join("{}{} {}\n{}".format(*c) for c in commands) == content, content

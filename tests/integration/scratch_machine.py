@@ -112,9 +112,10 @@ def machine(users=(), groups=(), options=()):
             made.write("/usr/bin/systemctl", SYSTEMCTL, 0o755)
             made.root("mkdir", "-p", ACTIONS, "/usr/lib/postern/actions.d")
             for group in ("postern", *groups):
-                made.root("groupadd", "--system", group)
+                made.root("groupadd", "--force", group)
             for user in users:
-                made.root("useradd", "--create-home", user, capture_output=True)
+                # Some machines have an account of that name.
+                made.root("/bin/sh", "-c", 'id "$0" || useradd --create-home "$0"', user, capture_output=True)
             guard = harness.Guard(
                 under=made.enter, socket_mode="0660", env={"PATH": PATH},
                 options=["--socket", SOCKET, "--datagram", DATAGRAM, "--admin-socket", ADMIN, "--socket-group",
