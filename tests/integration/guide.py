@@ -8,7 +8,7 @@
     Hi, Ada
     ```
 
-The word before the prompt is the user. `...` in the output stands for anything, also for several lines. A
+The word before the prompt is the user. `...` in the output stands for anything, also for several lines, and a line of it alone for none as well. A
 command that does not end with 0 is followed by its exit code: `[exit code 126]`. A line that ends in a
 backslash goes on in the next one.
 """
@@ -78,4 +78,6 @@ def _command(user, prompt, line, output):
 
 def is_shown(output, got):
     """Whether a command has printed what the guide shows."""
-    return re.fullmatch(re.escape(output).replace(r"\.\.\.", ".*"), got, re.S) is not None
+    pattern = re.sub(r"^\.\.\.\n", "\0", output, flags=re.M)
+    pattern = re.escape(pattern).replace(re.escape("\0"), r"(?:.*\n)?").replace(r"\.\.\.", ".*")
+    return re.fullmatch(pattern, got, re.S) is not None

@@ -108,7 +108,7 @@ def test_it_names_every_error():
 
 def test_the_limits_are_those_of_the_source():
     source = (harness.REPOSITORY / "base/limits.h").read_text(encoding="utf-8")
-    defaults = (harness.REPOSITORY / "packaging/man/posternd.8").read_text(encoding="utf-8")
+    defaults = (harness.REPOSITORY / "daemon/guard/config/limits.h").read_text(encoding="utf-8")
 
     def fixed(name):
         value = re.search(rf"\b{name}(?: = |\{{)([^;}}]*)", source).group(1)
@@ -127,5 +127,6 @@ def test_the_limits_are_those_of_the_source():
     assert rows["a client that reads nothing while replies wait"] == f"{fixed('unread_patience')} s"
     for label, amount in rows.items():
         if limit := re.search(r"\(`(\w+)`\)", label):
-            default = re.search(rf"^\.BR {limit.group(1)} \" \((\d+)\)", defaults, re.M).group(1)
+            member = re.sub("[A-Z]", lambda letter: "_" + letter.group().lower(), limit.group(1))
+            default = re.search(rf"\b{member} = (\d+);", defaults).group(1)
             assert amount.split(",")[0] == default, label
