@@ -1,4 +1,4 @@
-"""What the README shows is what happens: its action file, its commands, its exit codes."""
+"""What the README shows is what happens: its action file and its commands, those of the administrator too."""
 
 import grp
 import json
@@ -10,6 +10,7 @@ import pytest
 
 import harness
 import identity
+import scratch_machine
 
 README = (harness.REPOSITORY / "README.md").read_text(encoding="utf-8")
 ACTION = re.search(r"```json\n(.*?)```", README, re.S).group(1)
@@ -74,26 +75,15 @@ def test_the_line_through_nc_is_answered(guard, member):
         {"name": "log.tail", "summary": "Show the end of a log"}]}}
 
 
-def test_the_dump_and_the_restore(start_guard, folder, member):
-    site = folder / "site"
-    site.mkdir()
-    (site / "page").write_text("a page")
-    _, dump, restore = (block.replace("/srv/site", str(site))
-                        for block in re.findall(r"```json\n(.*?)```", README, re.S)[:3])
-    guard = start_guard({"site.dump": dump, "site.restore": restore})
-    (dump,) = commands("posternctl run site.dump")
-    (restore,) = commands("posternctl run site.restore")
-    box = folder / "box"
-    box.mkdir()
-    box.chmod(0o777)
-
-    def run(line):
-        line = line.replace("posternctl", f"{harness.program('posternctl')} --socket {guard.socket_path}")
-        result = identity.run_as(member, ["/bin/sh", "-c", f"cd {box} && {line}"],
-                                 env={"PATH": "/usr/bin:/bin"})
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-    run(dump)
-    (site / "page").unlink()
-    run(restore)
-    assert (site / "page").read_text() == "a page"
+def test_as_the_administrator_and_alice_do_it(programs):
+    """The lines from the installation on, in their order, on a machine that has only the package."""
+    first = COMMANDS.index("posternctl lint log.tail.json")
+    lines = COMMANDS[first:first + 4]
+    assert [line.split()[0] for line in lines] == ["posternctl", "install", "posternctl", "usermod"]
+    with scratch_machine.machine(users=("alice",)) as machine:
+        machine.write("/root/log.tail.json", ACTION)
+        for line in lines:
+            done = machine.run("root", line)
+            assert done.returncode == 0, (line, done.stdout)
+        done = machine.run("alice", "posternctl run log.tail log=dpkg.log lines=3")
+        assert (done.returncode, done.stdout.count("\n")) == (0, 3)

@@ -1,0 +1,90 @@
+"""All documents: their links lead somewhere, their words are those of HACKING.md, and what they name exists."""
+
+import re
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+import harness
+
+sys.path.insert(1, str(harness.REPOSITORY / "tests/checks"))
+
+import words  # noqa: E402
+
+TOP = harness.REPOSITORY
+GUIDES = sorted(path.relative_to(TOP).as_posix() for path in (TOP / "docs").glob("*.md"))
+DOCUMENTS = ["README.md", "SECURITY.md", "CONTRIBUTING.md", *GUIDES]
+DRAWINGS = sorted(path.name for path in (TOP / "docs").glob("*.svg"))
+# What the audit and fields of JSON are called, code that is shown, and names of tests are not for this check.
+CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|^- \S+::\S+$", re.M | re.S)
+# A reader of these knows no guard; HACKING.md and the source do.
+FURTHER = {"guard": r"\bthe guard\b", "keeper": r"\bkeepers?\b", "letter slot": r"\bletter slot\b"}
+
+
+def text_of(document):
+    return (TOP / document).read_text(encoding="utf-8")
+
+
+def anchors(text):
+    """As GitHub makes them of headings."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "HACKING.md"])
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (TOP / document).parent / path if path else TOP / document
+        assert file.is_file(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_words(document):
+    text = re.sub(r"\s+", " ", CODE.sub("", text_of(document)))
+    for word, pattern in {**words.NOT_SAID, **FURTHER}.items():
+        found = [text[max(match.start() - 40, 0):match.end() + 40] for match in re.finditer(pattern, text, re.IGNORECASE)]
+        assert not found or word == "door" and document == "README.md", (word, found)
+
+
+def test_the_readme_is_short_and_leads_to_every_guide():
+    readme = text_of("README.md")
+    assert len(readme.splitlines()) < 100
+    for guide in GUIDES:
+        assert f"]({guide})" in readme, guide
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_a_drawing_is_whole_and_shown(drawing):
+    root = xml.etree.ElementTree.parse(TOP / "docs" / drawing).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert any(drawing in line and "![" in line for document in DOCUMENTS
+               for line in text_of(document).splitlines())
+
+
+def test_the_tests_that_the_reviewer_is_told_of_exist():
+    table = re.search(r"^\| what \| where \|\n(.*?)\n\n", text_of("docs/security.md"), re.M | re.S).group(1)
+    named = re.findall(r"`(tests/[^`]+)`", table)
+    assert len(named) > 20
+    assert [name for name in named if not (TOP / name).exists()] == []
+
+
+def test_the_capabilities_that_the_reviewer_is_told_of_are_the_units():
+    unit = text_of("systemd/posternd.service")
+    assert "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL\n" in unit
+    assert "NoNewPrivileges=yes\n" in unit and "PrivateNetwork=yes\n" in unit and "ProtectSystem=strict\n" in unit
+    assert "three capabilities: SETUID and SETGID" in text_of("docs/security.md")
+
+
+def test_the_system_calls_that_the_reviewer_is_told_of_are_on_no_list():
+    for program, calls, files in (
+            ("session", "open socket connect execve sendmsg kill ptrace", "daemon/session/system_calls.cc"),
+            ("keeper", "open socket execve read write", "daemon/output/keeper/system_calls.cc")):
+        allowed = text_of(files) + text_of("daemon/confine/system_calls.cc").partition("int allow_basic_calls")[2]
+        assert "SCMP_SYS(close)" in allowed and "SCMP_SYS(exit_group)" in allowed, program
+        for call in [*calls.split(), "openat"]:
+            assert f"SCMP_SYS({call})" not in allowed, (program, call)
