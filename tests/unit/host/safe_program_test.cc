@@ -186,7 +186,7 @@ TEST_F(SafeProgram, FourInterpretersAndNoMoreAreFollowed) {
               "line says: T/1 can be written by users other than its owner " +
                   owned(0775) + "; run: chmod go-w T/1");
     script("circle", "#!" + folder_ / "circle" + "\n");
-    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a row"), std::string::npos);
+    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a chain"), std::string::npos);
 }
 
 TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
@@ -218,7 +218,7 @@ TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
               found + "tool\" in PATH: T/bin/tool can be written by users other than its owner " +
                   owned(0775) + "; run: chmod go-w T/bin/tool");
     folder_.write("bin/circle", "#!/usr/bin/env circle\n", 0755);
-    EXPECT_NE(error_of(folder_ / "bin/circle").find("is the fifth script in a row"),
+    EXPECT_NE(error_of(folder_ / "bin/circle").find("is the fifth script in a chain"),
               std::string::npos);
     // A second one counts where the first can't be executed by the job's user.
     folder_.make_folder("second");

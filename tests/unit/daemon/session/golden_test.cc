@@ -445,13 +445,16 @@ std::string without_cut_back(const std::string& conversation) {
 // whose methods they refuse; and to send large integers as strings, which no integer argument may
 // be. Others are the same in other words.
 std::string as_it_is_said_now(std::string conversation) {
-    const std::array<std::pair<std::string_view, std::string_view>, 6> changes = {
+    const std::array<std::pair<std::string_view, std::string_view>, 8> changes = {
         {{R"("org.postern.Actions","org.postern.Admin",)", R"("org.postern.Actions",)"},
          {"send numbers of that size as strings",
           "give one from -9007199254740992 to 9007199254740992"},
          {"the packet is empty: one packet is one message",
           "the datagram is empty: one datagram is one message"},
          {"excludes more, since a", "excludes more, because a"},
+         {"method: is missing", "method: is required"},
+         {"A parameter is missing, unknown, or not what it must be.",
+          "A parameter is unknown, not valid, or required and not given."},
          {"\" stands twice", "\" appears twice"},
          {"something stands after the end of the value",
           "more text follows the end of the value"}}};

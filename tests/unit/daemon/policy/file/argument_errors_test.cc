@@ -49,10 +49,10 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:31: arguments.v.summary: contains U+001B; remove it"},
         {with_argument(R"({"type": "string", "pattern": "[a"})"),
          "/f.json:2:31: arguments.v.pattern: \"[a\" is not a valid RE2 regular "
-         "(expression (missing ]: [a); correct it"},
+         "expression (missing ]: [a); correct it"},
         {with_argument(R"-({"type": "string", "pattern": "(?=a)"})-"),
          "/f.json:2:31: arguments.v.pattern: \"(?=a)\" is not a valid RE2 regular "
-         "(expression (invalid perl operator: (?=); correct it"},
+         "expression (invalid perl operator: (?=); correct it"},
         {with_argument(R"({"type": "string", "enum": []})"),
          "/f.json:2:28: arguments.v.enum: is empty, so no value is valid; list at least one"},
         {with_argument(R"({"type": "string", "enum": ["a", "a"]})"),
