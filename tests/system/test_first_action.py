@@ -24,7 +24,7 @@ def machine(root, package):
                    "[Service]\nExecStart=/bin/sleep infinity\n")
         host.run("systemctl", "daemon-reload")
         # The manual's own example, and the group of the socket as well: a service has that one alone.
-        text = re.search(r"^\.SH EXAMPLE\n\.nf\n(.*?)^\.fi", MANUAL, re.S | re.M).group(1)
+        text = re.search(r"^\.SH EXAMPLE\n\.EX\n(.*?)^\.EE", MANUAL, re.S | re.M).group(1)
         action = json.loads(text.replace("\\-", "-"))
         action["allow"].append({"unit": "ci-runner.service"})
         host.write("/root/web.restart.json", json.dumps(action))

@@ -1,0 +1,269 @@
+"""The manual pages name everything that the programs have, and nothing else.
+
+What there is comes from the programs themselves, or from the tables in their sources. What the pages show is run
+by test_manual_examples.py.
+"""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import harness
+from manuals import FOLDER, PAGES, items, rendered, section, sections, source
+
+sys.path.insert(0, str(harness.REPOSITORY / "tests/checks"))
+from words import NOT_SAID  # noqa: E402
+
+every_page = pytest.mark.parametrize("page", PAGES)
+OPTION = r"(?<![\w-])--?[a-z][a-z-]*"
+# Of other programs that the pages mention.
+FOREIGN_OPTIONS = {"--kill-whom"}
+
+
+def run(*command, code=0):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done
+    return done
+
+
+def read(path):
+    return (harness.REPOSITORY / path).read_text(encoding="utf-8")
+
+
+# ---- Form ----
+
+@every_page
+def test_mandoc_has_nothing_to_say(page):
+    done = run("mandoc", "-T", "lint", "-W", "warning", FOLDER / page)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_package_has_all_of_them():
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(PAGES)
+    assert read("packaging/debian/postern.manpages").split() == ["packaging/man/*"]
+
+
+@every_page
+def test_the_words_are_those_of_administrators(page):
+    text = re.sub(r"\s+", " ", rendered(page))
+    for fine in ("packet-refused", "hundreds of packet sockets"):
+        text = text.replace(fine, "")
+    said = {word: match.group() for word, pattern in (NOT_SAID | {"guard": r"\bguards?\b"}).items()
+            if (match := re.search(rf".{{0,40}}(?:{pattern}).{{0,40}}", text, re.IGNORECASE))}
+    assert not said
+
+
+@every_page
+def test_a_page_or_section_that_is_named_exists(page):
+    text = rendered(page)
+    for name, number, named in re.findall(r"\b(postern[a-z.-]*)\((\d)\)(?:, ([A-Z][A-Z -]*[A-Z]))?", text):
+        assert f"{name}.{number}" in PAGES
+        assert not named or named in sections(f"{name}.{number}"), named
+    for named, of in re.findall(r"\bsee ([A-Z][A-Z-]+(?: [A-Z]+)*)(?: in ([\w.-]+\(\d\)))?", text):
+        assert named in sections(of[:-3] + "." + of[-2] if of else page), named
+
+
+@every_page
+def test_it_leads_to_the_others(page):
+    others = [other for other in PAGES if other != page]
+    found = set(re.findall(r"([\w.-]+)\((\d)\)", rendered(page)))
+    if page == "postern.7":
+        assert {tuple(other.rsplit(".", 1)) for other in others} <= found
+    assert ("postern", "7") in found or page == "postern.7"
+
+
+# ---- Command lines ----
+
+def options_of_help(text):
+    """The options in the lists of a --help."""
+    rows = re.findall(r"^  (-.*?)(?: [A-Z]|  |$)", text, re.M)
+    return set(re.findall(OPTION, " ".join(row.replace(",", " ") for row in rows)))
+
+
+def daemon_options():
+    return options_of_help(run(harness.program("posternd"), "--help").stdout)
+
+
+def verbs():
+    text = run(harness.program("posternctl"), "--help").stdout
+    return re.findall(r"^  ([a-z-]+) ", text[text.index("Verbs:"):text.index("Options")], re.M)
+
+
+def client_options():
+    texts = [run(harness.program("posternctl"), *words, "--help").stdout
+             for words in ([], *([verb] for verb in verbs()))]
+    return set().union(*map(options_of_help, texts))
+
+
+def test_every_option_of_the_daemon():
+    found = daemon_options()
+    assert len(found) > 20
+    assert set(items(section("posternd.8", "OPTIONS"))) == found
+
+
+def test_every_verb_and_option_of_the_client():
+    assert len(verbs()) > 15
+    assert set(items(section("posternctl.1", "VERBS"))) == set(verbs())
+    assert set(items(section("posternctl.1", "OPTIONS"))) == client_options()
+
+
+@every_page
+def test_no_other_option(page):
+    text = rendered(page)
+    known = daemon_options() | client_options() | FOREIGN_OPTIONS
+    assert {word for word in re.findall(OPTION, text) if word.startswith("--")} <= known
+    # Of the right program.
+    assert set(re.findall(rf"\bposternd ({OPTION})", text)) <= daemon_options()
+    for line in re.findall(r"\bposternctl ([^;,.()|\n]*)", text):
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)) <= client_options() | {"--check"}, line
+
+
+def test_every_exit_code_of_the_client():
+    codes = set(re.findall(r"constexpr int \w+ = (\d+);", read("ctl/text/exit_codes.h")))
+    section_text = section("posternctl.1", "EXIT STATUS")
+    assert len(codes) > 10 and codes - set(re.findall(r"\d+", section_text)) == set()
+    assert set(items(section_text)) <= codes | {"128+N"}
+
+
+# ---- posternd.json ----
+
+def keys_that_lint_names(folder, text):
+    """The keys that there are, from the message about one that there is not."""
+    path = folder / "posternd.json"
+    path.write_text(text)
+    said = run(harness.program("posternctl"), "lint", path, code=1).stderr
+    return re.search(r"unknown key; remove it, or use one of (.*)", said).group(1).split(", ")
+
+
+def limit_text(name, defaults):
+    """What the program says of a limit: its default and its bounds."""
+    default = defaults[name]
+    said = ""
+    for value in ("99999999999999999", "400d"):
+        done = subprocess.run([harness.program("posternd"), "--check", "--limit", f"{name}={value}"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        said += done.stderr
+    least, most = re.search(r"is out of range; give a value from (.*) to (.*)\n", said).groups()
+    return f"Default: {default}; from {least} to {most}."
+
+
+def test_every_key_of_the_configuration(tmp_path):
+    known = keys_that_lint_names(tmp_path, '{"none": 1}')
+    assert "limits" in known
+    assert set(items(section("posternd.json.5", "KEYS"))) == set(known) - {"$schema"}
+    assert "$schema" in section("posternd.json.5", "EDITORS")
+
+
+def test_every_limit_with_its_default_and_its_bounds(tmp_path):
+    known = keys_that_lint_names(tmp_path, '{"limits": {"none": 1}}')
+    assert len(known) > 15
+    shown = {}
+    for name in ("Connections and sessions", "Jobs", "Output", "Records"):
+        shown |= items(section("posternd.json.5", name))
+    assert set(shown) == set(known)
+    with harness.private_folder() as folder:
+        config = folder / "posternd.json"
+        config.write_text("{}")
+        defaults = json.loads(run(harness.program("posternd"), "--check", "--json", "--config", config,
+                                  "--actions", folder / "none").stdout)["limits"]
+    for name, text in shown.items():
+        assert re.split(r"^\.IP$", text, flags=re.M)[-1].endswith(limit_text(name, defaults) + "\n"), name
+
+
+# ---- Action files ----
+
+def test_every_key_of_an_action_file():
+    schema = json.loads(read("daemon/policy/file/action.schema.json"))
+    definitions = schema["definitions"]
+    expected = {"What it is": {"summary", "description"}, "Who may run it": {"allow", "deny"},
+                "Whom it runs as": {"user", "group", "groups"}, "What it is kept from": {"sandbox"},
+                "Arguments": {"arguments"}}
+    placed = set().union(*expected.values()) | {"$schema"}
+    expected["What runs"] = set(schema["properties"]) - placed | {'"text"', '"direct"'}
+    expected["Who may run it"] |= set(definitions["subject"]["properties"])
+    expected["Arguments"] |= set(definitions["argument"]["properties"])
+    shown = {name: set(items(section("postern-action.5", name))) for name in expected}
+    assert shown == expected
+    assert '"$schema"' in section("postern-action.5", "EDITORS")
+
+
+# ---- The protocol ----
+
+def interfaces():
+    """Name -> the text of its .varlink file."""
+    return {path.stem: path.read_text(encoding="utf-8")
+            for path in (harness.REPOSITORY / "protocol").glob("*.varlink")}
+
+
+def test_every_method():
+    assert len(interfaces()) == 4
+    for name, text in interfaces().items():
+        methods = set(re.findall(r"^method (\w+)", text, re.M))
+        assert set(items(section("postern-protocol.7", name))) == methods, name
+
+
+def test_every_error_with_its_exit_code():
+    codes = dict(re.findall(r"constexpr int (\w+) = (\d+);", read("ctl/text/exit_codes.h")))
+    rows = dict(re.findall(r'ErrorRow\{"([\w.]+)", exit_code::(\w+)\}', read("ctl/text/exit_codes.cc")))
+    assert len(rows) > 10
+    expected = {f"{name}.{error}": codes[rows.get(f"{name}.{error}", "broken")]
+                for name, text in interfaces().items() for error in re.findall(r"^error (\w+)", text, re.M)}
+    shown, interface = {}, None
+    for line in section("postern-protocol.7", "ERRORS").split("\n"):
+        if line in interfaces():
+            interface = line
+        elif row := re.fullmatch(r"(\w+):.*:(\d+)", line):
+            shown[f"{interface}.{row.group(1)}"] = row.group(2)
+    assert shown == expected
+
+
+def fixed_limit(name):
+    found = re.search(rf"\b{name}(?: =|\{{)(.*?)[;}}]", read("base/limits.h").replace("std::int64_t{1}", "1"))
+    return eval(found.group(1), {"__builtins__": {}})  # pylint: disable=eval-used
+
+
+def test_the_limits_of_a_message():
+    text = section("postern-protocol.7", "LIMITS")
+    for name, shown in (("message_bytes", ".B {} bytes\nin all"),
+                        ("json_string_bytes", ".B {} bytes\nin a string"),
+                        ("input_bytes", "\nUp to {} bytes:\n"), ("multiline_bytes", "\nUp to {} bytes:\n"),
+                        ("json_depth", ".B {}\nlevels"), ("json_members", ".B {}\nmembers"),
+                        ("json_values", ".B {}\nvalues")):
+        assert shown.format(fixed_limit(name)) in text, name
+    assert fixed_limit("json_integer") == 2**53 and "2^53" in text
+    assert (fixed_limit("mid_message_silence"), fixed_limit("unread_patience")) == (10, 60)
+    assert "ten seconds" in section("postern-protocol.7", "FRAMING") and "for a minute" in text
+
+
+# ---- The audit ----
+
+def test_every_kind_of_entry_of_the_audit():
+    kinds = set(re.findall(r'\{?"([a-z-]+)", "[0-9a-f]{32}"\}', read("daemon/guard/audit/audit.cc")))
+    assert len(kinds) == 19
+    assert set(items(section("posternd.8", "AUDIT").split(".SS ")[0])) == kinds
+
+
+def test_every_field_of_the_journal():
+    fields = {field for path in (harness.REPOSITORY / "daemon/guard/audit").glob("*.[ch]*")
+              for field in re.findall(r'"(POSTERN_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
+    assert {"POSTERN_ARGUMENTS", "POSTERN_UNIT", "POSTERN_ADDED"} < fields
+    assert set(items(section("posternd.8", "In the journal"))) == fields
+
+
+def test_every_key_of_the_audit_file():
+    text = read("daemon/guard/audit/audit.cc")
+    body = text[text.index("std::string audit_json("):text.index("AuditFields audit_fields(")]
+    keys = set(re.findall(r'(?:json\[|put\()"(\w+)"', body))
+    keys |= set(re.findall(r'json\["(group\w*)"\]', text))
+    assert {"time", "arguments", "groupCount", "cancelledBy"} < keys
+    named = set(re.findall(r"\w+", section("posternd.8", "In a file")))
+    assert keys <= named
+
+
+def test_every_source_is_one_style():
+    for page in PAGES:
+        assert re.match(r"(?:'\\\" t\n)?\.TH ", source(page)) and "\n.Sh " not in source(page)
