@@ -1,10 +1,12 @@
 // posternctl: what a caller types.
 #include <unistd.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "ctl/command_line.h"
+#include "ctl/completion/complete.h"
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/output.h"
 
@@ -23,6 +25,10 @@ int main(int argc, char** argv) {
     using namespace postern::ctl;
     prepare_standard_streams();
     const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+    // Before all else: what is being typed may be wrong in any way.
+    if (!words.empty() && words.front() == "complete") {
+        return complete(std::span(words).subspan(1));
+    }
     const auto parsed = parse_command_line(words, socket_environment());
     if (const auto* task = std::get_if<Task>(&parsed)) {
         return task->verb->run(task->invocation);

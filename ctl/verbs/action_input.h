@@ -19,11 +19,13 @@ inline constexpr Option option_file{
     .name = "file",
     .value = "NAME=PATH",
     .repeats = true,
-    .help = "the content of a file as an argument; may be given several times"};
+    .help = "the content of a file as an argument; may be given several times",
+    .completes = Completes::named_files};
 inline constexpr Option option_input{
     .name = "input",
     .value = "FILE",
-    .help = "a file as the action's standard input, instead of posternctl's own"};
+    .help = "a file as the action's standard input, instead of posternctl's own",
+    .completes = Completes::files};
 inline constexpr Option option_no_input{
     .name = "no-input", .value = "", .help = "no standard input, even if the action takes any"};
 

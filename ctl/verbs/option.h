@@ -3,7 +3,10 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
+
+#include "ctl/verbs/completes.h"
 
 namespace postern::ctl {
 
@@ -13,13 +16,18 @@ struct Option {
     std::string_view value;  // "PATH": what the help calls its value; empty: a flag
     bool repeats = false;    // may be given several times, each with a value of its own
     std::string_view help;   // lines without a newline at the end
+    // Of its value, and the words that this can be, where it is one of a list.
+    Completes completes = Completes::nothing;
+    // NOLINTNEXTLINE(readability-redundant-member-init): as in verb.h
+    std::span<const std::string_view> listed = {};
 };
 
 // Of every verb.
 inline constexpr Option option_socket{
     .name = "socket",
     .value = "PATH",
-    .help = "the daemon's socket; else $POSTERN_SOCKET, else /run/postern/postern.sock"};
+    .help = "the daemon's socket; else $POSTERN_SOCKET, else /run/postern/postern.sock",
+    .completes = Completes::files};
 inline constexpr Option option_user{
     .name = "user",
     .value = "",

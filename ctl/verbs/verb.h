@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "ctl/verbs/completes.h"
 #include "ctl/verbs/invocation.h"
 #include "ctl/verbs/option.h"
 
@@ -33,6 +34,10 @@ struct Verb {
     std::span<const Option> options = {};
     std::size_t least_words = 0;
     std::size_t most_words = 0;
+    // Of its words, and those that they can be, where they are of a list.
+    Completes completes = Completes::nothing;
+    // NOLINTNEXTLINE(readability-redundant-member-init)
+    std::span<const std::string_view> listed = {};
     Asks asks = Asks::daemon;
     // Where that depends on what is given: instead of `asks`.
     Asks (*asks_with)(const Invocation& invocation) = nullptr;

@@ -61,6 +61,7 @@ Examples:
     .options = attach_options,
     .least_words = 1,
     .most_words = 1,
+    .completes = Completes::jobs,
     .objection = object_to_attach,
     .run = run_attach,
 };

@@ -86,6 +86,7 @@ Examples:
 )",
     .options = call_options,
     .most_words = 2,
+    .completes = Completes::methods,
     .objection = object_to_call,
     .run = run_call,
 };

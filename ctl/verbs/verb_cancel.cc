@@ -1,9 +1,12 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,13 +24,23 @@
 namespace postern::ctl {
 namespace {
 
-constexpr Option option_signal{
-    .name = "signal", .value = "NAME", .help = "instead of TERM: HUP, INT, QUIT, ABRT, USR1, ..."};
+constexpr auto signal_names = [] {
+    std::array<std::string_view, cancel_signals.size()> names{};
+    std::ranges::copy(cancel_signals | std::views::keys, names.begin());
+    return names;
+}();
+
+constexpr Option option_signal{.name = "signal",
+                               .value = "NAME",
+                               .help = "instead of TERM: HUP, INT, QUIT, ABRT, USR1, ...",
+                               .completes = Completes::listed,
+                               .listed = signal_names};
 constexpr Option option_now{.name = "now", .value = "", .help = "end it by KILL at once"};
 constexpr Option option_all_of{
     .name = "all-of",
     .value = "USER",
-    .help = "for the administrator: all jobs of this user, a name or a uid"};
+    .help = "for the administrator: all jobs of this user, a name or a uid",
+    .completes = Completes::users};
 constexpr std::array cancel_options = {option_signal, option_now, option_all_of};
 
 std::string object_to_cancel(const Invocation& invocation) {
@@ -172,6 +185,7 @@ Examples:
 )",
     .options = cancel_options,
     .most_words = 1,
+    .completes = Completes::jobs,
     .asks_with = whom_cancel_asks,
     .objection = object_to_cancel,
     .run = run_cancel,

@@ -51,6 +51,7 @@ Examples:
     .options = check_options,
     .least_words = 1,
     .most_words = any_number,
+    .completes = Completes::calls,
     .run = run_check,
 };
 

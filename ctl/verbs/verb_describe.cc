@@ -36,6 +36,7 @@ constinit const Verb verb_describe{
     .options = datagram_options,
     .least_words = 1,
     .most_words = 1,
+    .completes = Completes::actions,
     .run = run_describe,
 };
 

@@ -26,9 +26,17 @@
 namespace postern::ctl {
 namespace {
 
-constexpr Option option_action{.name = "action", .value = "ACTION", .help = "jobs of this action"};
-constexpr Option option_state{
-    .name = "state", .value = "STATE", .help = "jobs that are starting, running, ended or failed"};
+constexpr std::array<std::string_view, 4> job_states = {"starting", "running", "ended", "failed"};
+
+constexpr Option option_action{.name = "action",
+                               .value = "ACTION",
+                               .help = "jobs of this action",
+                               .completes = Completes::actions};
+constexpr Option option_state{.name = "state",
+                              .value = "STATE",
+                              .help = "jobs that are starting, running, ended or failed",
+                              .completes = Completes::listed,
+                              .listed = job_states};
 constexpr Option option_since{
     .name = "since",
     .value = "TIME",
@@ -37,8 +45,6 @@ constexpr Option option_limit{
     .name = "limit", .value = "N", .help = "not more than the N newest; if not given, 100; 0: all"};
 constexpr std::array jobs_options = {option_all, option_action, option_state, option_since,
                                      option_limit};
-
-constexpr std::array<std::string_view, 4> job_states = {"starting", "running", "ended", "failed"};
 
 std::int64_t now_in_usec() {
     return std::chrono::duration_cast<std::chrono::microseconds>(

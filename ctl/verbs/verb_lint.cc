@@ -64,6 +64,7 @@ Examples:
 )",
     .least_words = 1,
     .most_words = any_number,
+    .completes = Completes::files,
     .asks = Asks::nobody,
     .run = run_lint,
 };

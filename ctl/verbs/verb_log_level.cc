@@ -1,4 +1,6 @@
+#include <array>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/utf8.h"
 #include "ctl/text/exit_codes.h"
@@ -8,6 +10,9 @@
 
 namespace postern::ctl {
 namespace {
+
+constexpr std::array<std::string_view, 5> log_levels = {"debug", "info", "warning", "error",
+                                                        "critical"};
 
 int show_log_level(Connection& connection, const Invocation& invocation) {
     const auto reply = ask(connection, invocation.target, "org.postern.Admin.Status", nullptr);
@@ -43,6 +48,8 @@ Examples:
   posternctl log-level debug
 )",
     .most_words = 1,
+    .completes = Completes::listed,
+    .listed = log_levels,
     .asks = Asks::administrator,
     .run = run_log_level,
 };

@@ -58,6 +58,7 @@ Examples:
     .options = logs_options,
     .least_words = 1,
     .most_words = 1,
+    .completes = Completes::jobs,
     .objection = object_to_logs,
     .run = run_logs,
 };

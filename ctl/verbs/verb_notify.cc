@@ -115,6 +115,7 @@ Examples:
 )",
     .least_words = 1,
     .most_words = any_number,
+    .completes = Completes::calls,
     .asks = Asks::by_packets,
     .run = run_notify,
 };

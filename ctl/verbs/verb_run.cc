@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,12 +31,16 @@ constexpr Option option_detach{
     .name = "detach",
     .value = "",
     .help = "print the job's id once it is recorded, and leave it to itself"};
+constexpr std::array<std::string_view, 2> interrupt_words = {"detach", "cancel"};
 constexpr Option option_on_interrupt{
     .name = "on-interrupt",
     .value = "WHAT",
     .help =
-        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if\n"
-        "not given, what the action declares"};
+        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if
+"
+        "not given, what the action declares",
+    .completes = Completes::listed,
+    .listed = interrupt_words};
 
 // For the daemon to know the call again, should the connection break before it has named the job.
 std::string new_key() {
@@ -305,6 +310,7 @@ Examples:
     .options = run_options,
     .least_words = 1,
     .most_words = any_number,
+    .completes = Completes::calls,
     .objection = object_to_run,
     .run = run_action,
 };

@@ -47,6 +47,7 @@ Examples:
     .options = show_options,
     .least_words = 1,
     .most_words = 1,
+    .completes = Completes::jobs,
     .asks_with = whom_show_asks,
     .run = run_show,
 };

@@ -46,6 +46,7 @@ Examples:
 )",
     .least_words = 1,
     .most_words = any_number,
+    .completes = Completes::jobs,
     .run = run_wait,
 };
 

@@ -1,98 +1,159 @@
-"""Completion of posternctl in bash, against a daemon that is not to be trusted."""
+"""posternctl complete, which the completions of all shells ask: the words, without any shell."""
 
 import os
 import subprocess
+import threading
 
 import pytest
 
-from fake_daemon import FakeDaemon, FakeDatagramDaemon, argument, described, error, reply
-from harness import REPOSITORY, program
+import harness
+from actions import EVERYONE
+from fake_daemon import CLOSE, FakeDaemon, FakeDatagramDaemon, argument, described, error, reply
+from harness import program
+from identity import ALICE, BOB, run_as
+from posternctl import outcome
 
-SCRIPT = REPOSITORY / "packaging/completion/posternctl.bash"
-COMPLETE = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _posternctl; ' \
-           'printf "%s\\n" "${COMPREPLY[@]}"'
-
-
-def complete(*words, cwd="/", begins="posternctl"):
-    installed = os.path.dirname(program("posternctl"))
-    done = subprocess.run(["bash", "-c", COMPLETE, "bash", SCRIPT, begins, *words],
-                          text=True, capture_output=True, timeout=60, check=True, cwd=cwd,
-                          env={"PATH": f"{installed}:/usr/bin:/bin"})
-    # compopt says so outside a real completion.
-    assert done.stderr.replace("bash: line 1: ", "") in ("", "not currently executing completion\n")
-    return done.stdout.split()
-
-
-ARGUMENTS = [argument("service"), argument("since", "integer"), argument("name")]
-SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "name":"fake"'},
-                                        {"name": "web.stop", "summary": "b"}]})],
-            "Describe": [described("web.restart", ARGUMENTS)]}
+ACTIONS = [{"name": "web.restart", "summary": "Restart it"}, {"name": "web.stop", "summary": ""}]
+ARGUMENTS = [argument("service", values=["nginx", "php fpm"], summary="Which one"),
+             argument("since", "integer"), argument("force", "boolean")]
+JOBS = [{"job": "ab" * 16, "action": "web.restart", "state": "running", "createdAt": 1},
+        {"job": "cd" * 16, "action": "web.stop", "state": "ended", "createdAt": 1,
+         "result": {"outcome": "exited", "exitCode": 3}}]
+SCRIPT = {"List": [lambda call: [reply({"jobs": JOBS} if "Jobs" in call["method"] else {"actions": ACTIONS})]],
+          "Describe": [described("web.restart", ARGUMENTS)]}
 
 
-@pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "attach", "logs", "wait", "jobs", "show", "cancel", "notify", "list", "describe", "check",
-           "whoami", "ping", "call", "lint", "status", "reload", "log-level"]),
-    (["cancel", "--n"], ["--now"]),
-    (["cancel", "--signal", "US"], ["USR1", "USR2"]),
-    (["--json", "wh"], ["whoami"]),
-    (["--v"], ["--version"]),
-    (["call", "--l"], ["--lines"]),
-    (["run", "--l"], []),
-    (["run", "--d"], ["--detach", "--datagram"]),
-    (["run", "--on-interrupt", ""], ["detach", "cancel"]),
-    (["run", "--on-interrupt", "=", "c"], ["cancel"]),
-    (["attach", "--t"], ["--tail"]),
-    (["attach", "--tail", "3", ""], []),
-    (["list", "--d"], []),
-    (["notify", "--d"], []),
-    (["call", "W"], ["org.postern.Actions.WhoAmI"]),
-    (["call", "org.postern.Actions.P"], ["org.postern.Actions.Ping"]),
-])
-def test_words_that_need_no_daemon(words, expected):
-    assert complete(*words) == expected
+def complete(*typed, as_=None, **kwargs):
+    """What is printed. The daemon has a second; whoever waits for an answer does so for 30."""
+    done = run_as(as_, [program("posternctl"), "complete", "--", *typed], timeout=20, **kwargs)
+    code, out, err = outcome(done)
+    assert (code, err) == (0, "")
+    return out
+
+
+def words(*typed, **kwargs):
+    return [line.partition("\t")[0] for line in complete(*typed, **kwargs).splitlines()]
+
+
+def test_what_the_tables_know_needs_no_daemon():
+    assert complete("log-level", "") == "debug\ninfo\nwarning\nerror\ncritical\n"
+    assert complete("run", "--on-interrupt", "") == "detach\ncancel\n"
+    assert complete("lint", "x") == "\t0\n"
+    assert complete("run", "a", "--file", "cert=x") == "\t5\n"
+    assert complete("").startswith("run\trun an action and pass on its output\nattach\t")
+    assert "--now\tend it by KILL at once\n" in complete("cancel", "-")
+    assert "org.postern.Actions.WhoAmI\n" in complete("call", "")
+    assert "root\n" in complete("cancel", "--all-of", "")
 
 
 def test_actions_and_arguments(folder):
-    with FakeDaemon(folder, SCRIPTED) as daemon:
-        at = ["--socket", daemon.path]
-        assert complete(*at, "run", "") == ["web.restart", "web.stop"]
-        assert complete(*at, "describe", "web.s") == ["web.stop"]
-        assert complete("--socket", "=", daemon.path, "check", "web.s") == ["web.stop"]
-        assert complete(*at, "run", "web.restart", "s") == ["service=", "since="]
-        assert complete(*at, "run", "web.restart", "service", "=", "x", "n") == ["name="]
-        assert complete(*at, "run", "web.restart", "service", "=", "") == []
-        assert complete(*at, "describe", "web.restart", "s") == []
+    with FakeDaemon(folder, SCRIPT) as daemon:
+        at = ("--socket", daemon.path)
+        assert complete(*at, "run", "") == "web.restart\tRestart it\nweb.stop\n"
+        assert complete(f"--socket={daemon.path}", "describe", "") == "web.restart\tRestart it\nweb.stop\n"
+        assert complete(*at, "run", "web.restart", "") == "service=\tWhich one\nsince=\nforce=\n"
+        assert complete(*at, "check", "web.restart", "service=") == "service=nginx\nservice=php fpm\n"
+        assert complete(*at, "run", "web.restart", "since=") == ""
+        assert [call["method"].rpartition(".")[2] for call in daemon.calls] == [
+            "List", "List", "Describe", "Describe", "Describe"]
 
 
-def test_arguments_by_packets(folder):
-    with FakeDatagramDaemon(folder, SCRIPTED) as daemon:
-        at = ["--socket", daemon.path]
-        assert complete(*at, "run", "--datagram", "web.restart", "s") == ["service=", "since="]
-        assert complete(*at, "notify", "web.restart", "n") == ["name="]
-        assert complete(*at, "notify", "") == []
+def test_own_jobs(folder):
+    with FakeDaemon(folder, SCRIPT) as daemon:
+        at = ("--socket", daemon.path)
+        both = f"{'ab' * 16}\tweb.restart, running\n{'cd' * 16}\tweb.stop, exit 3\n"
+        for verb in ("show", "attach", "logs", "wait"):
+            assert complete(*at, verb, "") == both
+        assert complete(*at, "wait", "ab" * 16, "") == f"{'cd' * 16}\tweb.stop, exit 3\n"
+        assert daemon.calls[0]["parameters"] == {"limit": 200}
+        complete(*at, "cancel", "")
+        assert daemon.calls[-1]["parameters"] == {"limit": 200, "state": "running"}
+        complete(*at, "show", "--all", "")
+        assert daemon.calls[-1]["parameters"] == {"limit": 200, "all": True}
+
+
+def test_by_datagrams(folder):
+    with FakeDatagramDaemon(folder, SCRIPT) as daemon:
+        at = ("--socket", daemon.path)
+        assert words(*at, "run", "--datagram", "web.restart", "s") == ["service=", "since=", "force="]
+        assert words(*at, "notify", "web.restart", "") == ["service=", "since:=", "force:="]
+        assert words(*at, "notify", "") == []
         assert [call["method"] for call in daemon.calls] == ["org.postern.Actions.Describe"] * 2
 
 
-def test_without_a_daemon_there_is_nothing(folder):
-    assert complete("--socket", str(folder / "none"), "run", "") == []
-    with FakeDaemon(folder, {"List": [error("Unavailable", message="no")]}) as daemon:
-        assert complete("--socket", daemon.path, "run", "") == []
+def test_beside_the_usual_datagram_socket_is_one_that_answers(folder):
+    """A user's own daemon has its sockets side by side."""
+    (folder / "postern").mkdir()
+    with FakeDaemon(folder, SCRIPT) as daemon:
+        os.symlink(daemon.path, folder / "postern/postern.sock")
+        found = words("--user", "notify", "", env={"XDG_RUNTIME_DIR": str(folder)})
+    assert found == ["web.restart", "web.stop"]
 
 
-def test_a_name_is_never_run(folder):
-    evil = {"name": "$(touch made)", "summary": "x"}
-    with FakeDaemon(folder, {"List": [reply({"actions": [evil, {"name": "a", "summary": "`id`"}]})]}
-                    ) as daemon:
-        assert complete("--socket", daemon.path, "run", "", cwd=folder) == ["a"]
-    assert os.listdir(folder) == []
+@pytest.mark.parametrize("steps", [
+    [error("Unavailable", message="no")], [reply({})], [reply({"actions": {"a": 1}})],
+    [reply({"actions": [1, {}, {"name": 5}, {"name": None}]})], [b"nonsense\0"], [CLOSE], [],
+], ids=["refuses", "empty", "no-list", "no-names", "nonsense", "closes", "silent"])
+def test_without_an_answer_there_is_nothing(folder, steps):
+    with FakeDaemon(folder, {"List": steps, "Describe": steps}) as daemon:
+        assert complete("--socket", daemon.path, "run", "") == ""
+        assert complete("--socket", daemon.path, "run", "a", "") == ""
 
 
-def test_a_program_of_that_name_in_the_directory_is_never_run(folder):
-    evil = folder / "posternctl"
-    evil.write_text("#!/bin/sh\ntouch made\n")
-    evil.chmod(0o755)
-    with FakeDaemon(folder, SCRIPTED) as daemon:
-        for begins in ("./posternctl", str(evil)):
-            assert complete("--socket", daemon.path, "run", "", cwd=folder, begins=begins) == [
-                "web.restart", "web.stop"]
-    assert os.listdir(folder) == ["posternctl"]
+def test_without_a_daemon_there_is_nothing(folder, bound):
+    assert complete("--socket", str(folder / "none"), "run", "") == ""
+    assert complete("--socket", "relative", "run", "") == ""
+    # It takes connections and never answers: nothing is said of a wait, and it ends before `run` would.
+    _, path = bound()
+    assert complete("--socket", path, "run", "") == ""
+
+
+def test_a_slow_daemon_is_not_waited_for(folder):
+    never = threading.Event()
+    with FakeDaemon(folder, {"List": [never, reply({"actions": ACTIONS})]}) as daemon:
+        assert complete("--socket", daemon.path, "run", "") == ""
+        never.set()
+
+
+def test_nothing_that_a_terminal_would_not_show_is_printed(folder):
+    actions = [{"name": name, "summary": "a\tb\x1b[31m\nc\u202e"} for name in
+               ("a\nb", "a\tb", "\x1b[31m", "\u202ex", "\x7f", "", "-x", "--help", "good one")]
+    names = [argument(name) for name in ("x\ny", "\x9b1m", "a=b", "", "-n", "n")]
+    names.append(argument("value", values=["\n", "a\rb", "-v", "\u2028", "", "v v"]))
+    with FakeDaemon(folder, {"List": [reply({"actions": actions})],
+                             "Describe": [described("a", names)]}) as daemon:
+        at = ("--socket", daemon.path)
+        said = "\ta\\u0009b\\u001b[31m\\u000ac\\u202e\n"
+        assert complete(*at, "run", "") == "good one" + said
+        assert complete(*at, "run", "--", "") == f"-x{said}--help{said}good one{said}"
+        assert complete(*at, "run", "a", "") == "n=\nvalue=\n"
+        assert complete(*at, "run", "a", "value=") == "value=-v\nvalue=v v\n"
+
+
+def test_usage(folder):
+    said = ("posternctl: complete is for the completion of shells: complete -- WORD... or complete --bash "
+            "LINE BREAKS\n")
+    for wrong in ([], ["run"], ["--"], ["--bash", "posternctl "], ["--help"]):
+        done = subprocess.run([program("posternctl"), "complete", *wrong], text=True, capture_output=True,
+                              timeout=20, check=False, cwd=folder)
+        assert outcome(done) == (2, "", said)
+
+
+@pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
+def test_only_what_the_caller_may_run_and_has_run(start_guard):
+    hers = {"summary": "Hers", "exec": ["/bin/echo", "{size}"], "allow": [{"user": ALICE.uid}],
+            "arguments": {"size": {"type": "string", "enum": ["small", "big"]}}}
+    guard = start_guard({"hers": hers, "ours": {"summary": "Ours", "exec": ["/bin/true"], "allow": EVERYONE}})
+    with guard.connect(as_=ALICE) as alice:
+        job = alice.run("hers", {"size": "small"})[0]["parameters"]["job"]
+    at = ("--socket", str(guard.socket_path))
+
+    def seen(who, *typed):
+        return complete(*at, *typed, as_=who)
+
+    assert seen(ALICE, "run", "") == "hers\tHers\nours\tOurs\n"
+    assert seen(BOB, "run", "") == "ours\tOurs\n"
+    assert seen(ALICE, "run", "hers", "size=") == "size=small\nsize=big\n"
+    assert seen(BOB, "run", "hers", "size=") == ""
+    assert seen(ALICE, "show", "") == f"{job}\thers, exit 0\n"
+    assert seen(BOB, "show", "") == ""

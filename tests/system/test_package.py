@@ -76,6 +76,12 @@ def test_the_schema_and_lint_are_there(host):
     assert done.stdout == "1 file is good\n"
 
 
+def test_completions_run_the_program_of_the_package(host):
+    for path in ("bash-completion/completions/posternctl", "zsh/vendor-completions/_posternctl",
+                 "fish/vendor_completions.d/posternctl.fish"):
+        assert "/usr/bin/posternctl complete -" in host.run("cat", f"/usr/share/{path}").stdout
+
+
 def test_a_members_call_wakes_the_guard(host):
     guard.stop(host)
     done = hello(host)

@@ -1,13 +1,9 @@
-// The tables of verbs and options, and what else is written down of them: the completion, whose
-// lists are made from the tables (POSTERN_RERECORD=1 writes them anew), and the manual.
+// The tables of verbs and options, and what else is written down of them: the manual.
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <regex>
 #include <set>
-#include <sstream>
 
 #include "ctl/verbs/all_options.h"
 #include "ctl/verbs/verbs.h"
@@ -19,7 +15,6 @@ namespace {
 using testing::AnyOf;
 using testing::HasSubstr;
 
-constexpr const char* completion = POSTERN_PACKAGING "/completion/posternctl.bash";
 constexpr const char* manual = POSTERN_PACKAGING "/man/posternctl.1";
 
 std::string text_in(const char* path) {
@@ -32,16 +27,6 @@ std::vector<Option> every_option() {
     auto options = own_options();
     options.insert(options.begin(), common_options.begin(), common_options.end());
     return options;
-}
-
-// "--socket --user"
-template <typename Table>
-std::string dashed_names(const Table& table) {
-    std::string names;
-    for (const auto& option : table) {
-        names += (names.empty() ? "--" : " --") + std::string(option.name);
-    }
-    return names;
 }
 
 // All that looks like a long option in a text.
@@ -98,45 +83,16 @@ TEST(CtlTables, AnOptionIsTheSameForAllVerbsThatTakeIt) {
     }
 }
 
-// The lists of the completion, as the tables have them.
-std::string completion_lists() {
-    std::ostringstream text;
-    text << "    local verbs='";
-    for (const auto* verb : verbs()) text << (verb == verbs().front() ? "" : " ") << verb->name;
-    text << "'\n    local options='" << dashed_names(common_options) << "'\n    local -A own=(\n";
-    for (const auto* verb : verbs()) {
-        if (verb->options.empty()) continue;
-        text << "        [" << verb->name << "]='" << dashed_names(verb->options) << "'\n";
-    }
-    text << "    )\n";
-    return text.str();
-}
-
-TEST(CtlTables, TheCompletionHasTheirLists) {
-    auto text = text_in(completion);
-    const std::string begin =
-        "    # From the tables of ctl/verbs/, by ctl_tests (HACKING.md, \"Tests\"):\n";
-    const auto from = text.find(begin);
-    const auto to = text.find("    # End of what is from the tables.\n");
-    ASSERT_TRUE(from != std::string::npos && to != std::string::npos && from < to) << completion;
-    const auto at = from + begin.size();
-    if (const char* rerecord = std::getenv("POSTERN_RERECORD");
-        rerecord != nullptr && *rerecord != '\0') {
-        text.replace(at, to - at, completion_lists());
-        std::ofstream(completion) << text;
-        return;
-    }
-    EXPECT_EQ(text.substr(at, to - at), completion_lists())
-        << completion << ": write it anew with POSTERN_RERECORD=1";
-}
-
-TEST(CtlTables, TheCompletionNamesNoOtherOption) {
-    const auto text = text_in(completion);
-    EXPECT_EQ(options_in(text), known_options());
-    // A value is completed, or passed over in the search for the verb, by the option's name.
+TEST(CtlTables, AListOfWordsIsWhereOneIsCompleted) {
     for (const auto& option : every_option()) {
-        if (option.value.empty()) continue;
-        EXPECT_THAT(text, HasSubstr("            --" + std::string(option.name) + ")\n"));
+        SCOPED_TRACE(option.name);
+        EXPECT_EQ(option.completes == Completes::listed, !option.listed.empty());
+        EXPECT_TRUE(option.completes == Completes::nothing || !option.value.empty());
+    }
+    for (const auto* verb : verbs()) {
+        SCOPED_TRACE(verb->name);
+        EXPECT_EQ(verb->completes == Completes::listed, !verb->listed.empty());
+        EXPECT_EQ(verb->completes == Completes::nothing, verb->most_words == 0);
     }
 }
 
