@@ -186,11 +186,16 @@ def test_a_restart_keeps_the_socket(host):
     assert hello(host).stdout == "Hi, g1\n"
 
 
-def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package):
+def test_a_reinstallation_restarts_the_guard_and_keeps_socket_and_configuration(host, configure, package):
+    configure({"limits": {"jobsPerUser": 7}})
+    host.run("sh", "-c", "echo '# mine' >>/etc/logrotate.d/postern")
+    files = ("cat", "/etc/postern/posternd.json", "/etc/postern/actions.d/hello.json", "/etc/logrotate.d/postern")
+    before = host.run(*files).stdout
     assert hello(host).returncode == 0
     inode = host.run("stat", "-c", "%i", SOCKET).stdout
     pid = host.property("posternd.service", "MainPID")
     install(host, package)
+    assert host.run(*files).stdout == before
     assert host.property("posternd.service", "MainPID") not in (pid, "0")
     assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
     assert hello(host).stdout == "Hi, g1\n"
