@@ -196,18 +196,23 @@ def test_a_restart_keeps_the_socket(host):
     assert hello(host).stdout == "Hi, g1\n"
 
 
-def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package):
+def test_a_reinstallation_restarts_the_guard_and_keeps_socket_and_configuration(host, configure, package):
+    configure({"limits": {"jobsPerUser": 7}})
+    host.run("sh", "-c", "echo '# mine' >>/etc/logrotate.d/postern")
+    files = ("cat", "/etc/postern/posternd.json", "/etc/postern/actions.d/hello.json", "/etc/logrotate.d/postern")
+    before = host.run(*files).stdout
     assert hello(host).returncode == 0
     inode = host.run("stat", "-c", "%i", SOCKET).stdout
     pid = host.property("posternd.service", "MainPID")
     install(host, package)
+    assert host.run(*files).stdout == before
     assert host.property("posternd.service", "MainPID") not in (pid, "0")
     assert host.run("stat", "-c", "%i", SOCKET).stdout == inode
     assert hello(host).stdout == "Hi, g1\n"
 
 
 @pytest.mark.long
-def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, package):
+def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, suite, package):
     host = host_before
     host.run("dpkg", "-i", "/before.deb")
     assert package_version(host) == build_deb.VERSION_BEFORE
@@ -242,7 +247,7 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, packa
     pids = [host.property(name, "MainPID") for name in (unit, "posternd.service")]
 
     install(host, package)
-    assert package_version(host) == build_deb.version(build_deb.REPOSITORY)
+    assert package_version(host) == build_deb.package_version(suite)
     assert host.property(unit, "MainPID") == pids[0]
     assert host.property("posternd.service", "MainPID") not in (pids[1], "0")
     assert call(host, "Jobs.Get", {"job": job}) == found
