@@ -8,6 +8,7 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CONFIGURATION = "/etc/postern/posternd.json"
+HELLO = (REPOSITORY / "examples/demo/hello.json").read_text(encoding="utf-8")
 sys.path.insert(0, str(REPOSITORY / "packaging"))
 
 import booted_host  # noqa: E402
@@ -91,7 +92,7 @@ def host(root, package):
     """A host with the package installed, one example action, and two users; one for all files."""
     with booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as booted:
         install(booted, package)
-        booted.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+        booted.write("/etc/postern/actions.d/hello.json", HELLO)
         booted.run("useradd", "member")
         booted.run("usermod", "-a", "-G", "postern", "member")
         booted.run("useradd", "stranger")
