@@ -33,7 +33,7 @@ start_demo_guard() {
     at_exit+=("rm -rf $demo_folder")
     chmod 0755 "$demo_folder"
     install -d -m 0755 "$demo_folder/actions"
-    install -m 0644 examples/actions/*.json "$demo_folder/actions"
+    install -m 0644 examples/demo/*.json "$demo_folder/actions"
     if ((EUID == 0)); then
         for user in daemon nobody; do
             id "$user" >/dev/null 2>&1 && break
@@ -56,7 +56,7 @@ start_demo_guard() {
 
 demo() {
     local mode=$1 id='[0-9a-f]{32}' call
-    say "A guard of your own on a copy of examples/actions"
+    say "A guard of your own on a copy of examples/demo"
     start_demo_guard
 
     explain "What may I run?"

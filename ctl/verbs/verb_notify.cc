@@ -1,5 +1,7 @@
 // notify: one packet, and no answer.
 #include <algorithm>
+#include <chrono>
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "base/limits.h"
@@ -11,6 +13,7 @@
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/datagram.h"
 #include "ctl/wire/peer.h"
+#include "host/accounts.h"
 #include "protocol/call.h"
 
 namespace postern::ctl {
@@ -60,6 +63,24 @@ Result<nlohmann::json> take_json_arguments(ActionCall& call) {
     return typed;
 }
 
+// The kernel tells the daemon the sender's primary group and no other. Those who have others may
+// be denied what they may do over a connection, and nothing else would say so.
+void warn_if_denied(const Target& target, const std::string& action) {
+    if (process_groups().size() < 2) return;
+    auto peer = Peer::open(target);
+    if (!peer) return;
+    constexpr std::chrono::seconds patience{1};
+    const auto message = peer->call("org.postern.Actions.Describe", {{"action", action}},
+                                    {.send = patience, .answer = patience});
+    const int signal = peer->close();
+    if (signal != 0) ::raise(signal);
+    if (!message || message->reply.error != "org.postern.Actions.NotGranted") return;
+    complain("warning: " + in_quotes(action) +
+             " was sent, but the daemon denies it: it does not exist, or no rule allows you by "
+             "datagram, where only your user and your primary group count; use posternctl run "
+             "--detach, or ask the administrator for a rule that names your user");
+}
+
 int run_notify(const Invocation& invocation) {
     auto call = action_call(invocation);
     if (!call) return call.error().code;
@@ -85,6 +106,7 @@ int run_notify(const Invocation& invocation) {
     }
     const auto sent = send_datagram(invocation.target.socket, text, connect_patience);
     if (!sent) return report(sent.error()).code;
+    warn_if_denied(invocation.target, call->action);
     return invocation.target.json ? finish_json({{"sent", true}}) : exit_code::success;
 }
 
@@ -98,6 +120,9 @@ constinit const Verb verb_notify{
         R"(For hooks, udev rules and cron: sends one datagram to the daemon's datagram socket.
 There is no answer. The action must allow it ("datagram": true). The daemon's audit shows what
 became of it.
+
+The daemon sees only your user and your primary group: a datagram carries no other groups. If you
+have others, and no rule allows you without them, a warning says so; the exit code stays 0.
 
 The daemon can't be asked for the types of arguments, so you give them: NAME=VALUE is text,
 NAME:=JSON an integer, true or false, text, or a list of these.

@@ -25,16 +25,20 @@ Result<Peer, Failed> Peer::open(const Target& target) {
 }
 
 Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::json& parameters) {
-    auto text = protocol::encode_call(method, parameters);
     if (connection_) {
-        auto message = ask_twice(*connection_, *target_, text);
+        auto message = ask_twice(*connection_, *target_, protocol::encode_call(method, parameters));
         if (message) return std::move(*message);
         return Unexpected(NoAnswer{exit_code::broken, message.error().message, true});
     }
+    return call(method, parameters, {.send = connect_patience, .answer = answer_patience});
+}
+
+Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::json& parameters,
+                                     const DatagramPatience& patience) {
+    auto text = protocol::encode_call(method, parameters);
     text.pop_back();  // a packet needs no terminator
     const int interrupt = interrupt_ ? interrupt_->fd() : -1;
-    auto message = ask_by_datagram(
-        target_->socket, text, {.send = connect_patience, .answer = answer_patience}, interrupt);
+    auto message = ask_by_datagram(target_->socket, text, patience, interrupt);
     if (message || !message.error().message.empty()) return message;
     return Unexpected(NoAnswer{exit_code_of_signal(Interrupt::signal()), {}, message.error().sent});
 }

@@ -21,6 +21,9 @@ class Peer {
 
     // One call and its reply, which may be an error.
     Result<Message, NoAnswer> call(std::string_view method, const nlohmann::json& parameters);
+    // The same by packets, for those who can do without the answer.
+    Result<Message, NoAnswer> call(std::string_view method, const nlohmann::json& parameters,
+                                   const DatagramPatience& patience);
     // The last call, for those who want nothing but success: the reply's parameters. What went
     // wrong was said. Closes.
     Result<nlohmann::json, Failed> ask(std::string_view method, const nlohmann::json& parameters);

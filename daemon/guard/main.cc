@@ -50,6 +50,7 @@ int run(int argc, char** argv, const postern::Result<postern::Inherited>& inheri
         return 2;
     }
     if (options.check) return postern::check(options.configuration, uid, options.json);
+    for (const std::string& file : options.configuration.ignored) spdlog::warn("{}", file);
 
     if (auto named = name_inherited(inherited, uid); !named) return cant_start(named.error());
     postern::Signals::block();

@@ -61,6 +61,10 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->pipe_closer_ = std::make_unique<ConnectionCloser>(event, dropper);
     POSTERN_TRY(auto sockets, open_sockets(configuration, uid));
     std::vector<Listener> listeners = std::move(sockets.listeners);
+    std::vector<std::string> of_callers;
+    for (const Listener& listener : listeners) {
+        if (!listener.datagram && !listener.administrator) of_callers.push_back(listener.name);
+    }
     manager->started_by_its_sockets_ = sockets.all_passed;
     POSTERN_TRY(
         auto audit,
@@ -75,7 +79,7 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     POSTERN_TRY(manager->set_up_sessions(listeners));
     manager->set_up_upkeep(listeners);
     POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
-    POSTERN_TRY(manager->set_up_policy());
+    POSTERN_TRY(manager->set_up_policy(std::move(of_callers)));
     // Meanwhile the action files are read.
     POSTERN_TRY(manager->pool_->try_session());
     return manager;
@@ -229,12 +233,13 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     return {};
 }
 
-Status Manager::set_up_policy() {
+Status Manager::set_up_policy(std::vector<std::string> sockets) {
     policy::LoadOptions options;
     options.folders = configuration_.actions;
     options.owner = uid_;
     options.default_timeout = configuration_.limits.timeout;
     options.systemd = !systemd_socket_.empty();
+    options.sockets = std::move(sockets);
     auto store = PolicyStore::create(
         event_.get(), std::move(options),
         [this](const PolicyRead& read, std::uint64_t request) { loaded(read, request); });

@@ -55,7 +55,7 @@ class Manager {
     Manager(Configuration configuration, uid_t uid);
     void set_state(State state);
     Status watch_signals();
-    Status set_up_policy();
+    Status set_up_policy(std::vector<std::string> sockets);
     Result<jobs::KeeperLink::Connect> output_keeper();
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions(const std::vector<Listener>& listeners);

@@ -53,7 +53,9 @@ void PolicyReport::say(const policy::SnapshotPtr& in_force, const PolicyRead& re
     const policy::Snapshot nothing;
     const policy::Snapshot& before = in_force ? *in_force : nothing;
     const policy::Snapshot& now = *read.snapshot;
-    warn_once(warnings_, now.people.warnings);
+    std::vector<std::string> warnings = now.people.warnings;
+    warnings.insert(warnings.end(), now.people.kept_out.begin(), now.people.kept_out.end());
+    warn_once(warnings_, std::move(warnings));
     warn_once(passed_over_, messages_of(now.passed_over));
     if (in_force && read.people_changed) {
         spdlog::info("users, groups or subordinate ids have changed: reloaded");

@@ -54,6 +54,8 @@ struct People {
     std::map<gid_t, std::string> group_names;
     // For the administrator: ranges that are not safe, and what a deny rule can't do.
     std::vector<std::string> warnings;
+    // The same, of rules that allow a group whose members can't all connect.
+    std::vector<std::string> kept_out;
 
     [[nodiscard]] bool has_account(uid_t uid) const;
     // Ranges that were somebody's before stay: processes and setuid files of them do, too.

@@ -107,6 +107,9 @@ def test_all_slips_at_once(actions):
     assert done.stderr.splitlines() == [*bad.values(), *(f"warning: {said}" for said in passed.values()),
                                         f"warning: {missing}"]
     assert done.stdout == (
+        "configuration: no file\n"
+        f"  actions: {nowhere}, {actions} (--actions)\n  jobs: direct (--jobs)\n"
+        "  all other settings have their defaults\n"
         f"good: Greet\n  file {actions}/good.json\n  runs /bin/echo Hi\n  as root, at most 5s\n"
         f'  allow user "root" ({actions}/good.json:1)\n1 action is loaded, {len(BAD)} files are bad\n')
     assert done.returncode == 1
@@ -124,6 +127,9 @@ def test_the_same_for_programs(actions):
     assert said["passedOver"] == [{"file": f"{actions}/{name}", "message": message}
                                   for name, message in passed.items()]
     assert said["missing"] == [str(nowhere)]
+    assert said["configuration"] == {"files": [], "values": [
+        {"key": "actions", "value": [str(nowhere), str(actions)], "from": "--actions"},
+        {"key": "jobs", "value": "direct", "from": "--jobs"}]}
 
 
 def test_what_is_passed_over_makes_nothing_bad(actions):
@@ -140,4 +146,4 @@ def test_one_is_said_as_one(actions):
         if name != "both":
             (actions / f"{name}.json").unlink()
     done = check("--actions", actions)
-    assert (done.returncode, done.stdout) == (1, "0 actions are loaded, 1 file is bad\n")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "0 actions are loaded, 1 file is bad")

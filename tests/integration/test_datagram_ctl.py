@@ -17,7 +17,9 @@ MARK = {"summary": "Mark", "exec": ["/usr/bin/printf", "%s\\n", "{text}", "{coun
 ACTIONS = {"mark": MARK,
            "stream": {"summary": "No packets", "exec": ["/bin/true"], "allow": [{"everyone": True}]},
            "mine": {"summary": "Of root", "exec": ["/bin/true"], "datagram": True,
-                    "allow": [{"user": "root"}]}}
+                    "allow": [{"user": "root"}]},
+           "crew": {"summary": "Of a group", "exec": ["/bin/true"], "datagram": True,
+                    "allow": [{"group": 64100}, {"user": BOB.uid}]}}
 CALLERS = pytest.mark.parametrize("who", [ROOT, ALICE, BOB, CAROL], ids=lambda who: str(who.uid))
 
 
@@ -88,11 +90,31 @@ def test_notify_starts_the_action(ask, who):
 
 def test_notify_of_what_is_refused_is_in_the_audit(ask):
     for words in (["missing"], ["stream"], ["mark"], ["mark", "text=x", "count=3"]):
-        assert ask("notify", *words, as_=ALICE) == (0, "", "")
+        assert ask("notify", *words, as_=CAROL) == (0, "", "")
     entries = harness.wait_until(lambda: (found := ask.guard.audit()) and len(found) >= 4 and found)
     assert [(entry["uid"], entry["action"]) for entry in entries] == [
-        (ALICE.uid, action) for action in ("missing", "stream", "mark", "mark")]
+        (CAROL.uid, action) for action in ("missing", "stream", "mark", "mark")]
     assert not [entry for entry in entries if entry["event"] == "job-started"]
+
+
+def test_notify_warns_those_whom_only_a_rule_for_a_group_allows(ask):
+    def warning(action):
+        return (f'posternctl: warning: "{action}" was sent, but the daemon denies it: it does not exist, or no rule '
+                "allows you by datagram, where only your user and your primary group count; use posternctl run "
+                "--detach, or ask the administrator for a rule that names your user\n")
+
+    assert ask("notify", "crew", as_=ALICE) == (0, "", warning("crew"))
+    assert ask("notify", "--json", "missing", as_=ALICE) == (0, '{"sent":true}\n', warning("missing"))
+    assert not [entry for entry in ask.guard.audit() if entry["event"] == "job-started"]
+    # A rule that names the user, or everybody; and a user who has no other groups.
+    for action, who in (("crew", BOB), ("stream", ALICE), ("missing", CAROL), ("missing", ROOT)):
+        assert ask("notify", action, as_=who) == (0, "", "")
+    ask.guard.wait_audit(event="job-started", action="crew", uid=BOB.uid)
+    ask.guard.wait_audit(event="job-ended", action="crew")
+
+
+def test_notify_says_in_its_help_that_groups_do_not_count(ask):
+    assert "a datagram carries no other groups" in " ".join(ask("notify", "--help")[1].split())
 
 
 def test_the_guard_is_gone_and_comes_back(ask):

@@ -11,7 +11,7 @@ from identity import ALICE, run_as
 
 SCHEMA = json.loads((harness.REPOSITORY / "daemon/policy/file/action.schema.json").read_text())
 GOOD = {"summary": "Greet", "exec": ["/bin/echo", "Hi"], "allow": []}
-EXAMPLES = sorted((harness.REPOSITORY / "examples/actions").glob("*.json"))
+EXAMPLES = sorted((harness.REPOSITORY / "examples/demo").glob("*.json"))
 
 
 def lint(*words, as_=None, cwd="/"):

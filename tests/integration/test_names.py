@@ -53,7 +53,7 @@ def test_a_job_is_told_its_callers_name(start_guard):
 
 def test_the_example_for_sudo_tells_who_asked(start_guard):
     guard = start_guard({})
-    shutil.copy(harness.REPOSITORY / "examples/actions/who-asked.json", guard.actions_folder)
+    shutil.copy(harness.REPOSITORY / "examples/demo/who-asked.json", guard.actions_folder)
     (guard.actions_folder / "who-asked.json").chmod(0o644)
     assert guard.ctl("run", "who-asked", as_=GAMES).stdout == "SUDO_GID=60\nSUDO_UID=5\nSUDO_USER=games\n"
     assert guard.ctl("run", "who-asked", as_=ALICE).stdout == (

@@ -8,6 +8,7 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CONFIGURATION = "/etc/postern/posternd.json"
+HELLO = (REPOSITORY / "examples/demo/hello.json").read_text(encoding="utf-8")
 sys.path.insert(0, str(REPOSITORY / "packaging"))
 
 import booted_host  # noqa: E402
@@ -93,7 +94,7 @@ def host(root, package):
         install(booted, package)
         # The package does not enable it: test_sockets_off.py has a host without.
         booted.run("systemctl", "enable", "--now", "posternd-datagram.socket")
-        booted.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+        booted.write("/etc/postern/actions.d/hello.json", HELLO)
         booted.run("useradd", "member")
         booted.run("usermod", "-a", "-G", "postern", "member")
         booted.run("useradd", "stranger")

@@ -20,6 +20,7 @@ import root_fs
 # Beside what every host has: the kernel, what boots it, and what the checks use.
 PACKAGES = ("linux-image-amd64", "initramfs-tools", "kmod", "apparmor", "python3")
 PROGRAMS = pathlib.Path(__file__).parent / "kernel"
+HELLO = pathlib.Path(__file__).resolve().parents[2] / "examples/demo/hello.json"
 INSIDE = "usr/local/lib/postern-kernel"
 # A boot and the checks take about five minutes of an idle machine, longer beside other work; this ends
 # what hangs.
@@ -34,7 +35,6 @@ for user in 4001:member 4002:other 4003:mallory; do
     useradd -u "${user%:*}" -U "${user#*:}" && usermod -a -G postern "${user#*:}"
 done
 usermod -a -G crew member
-cp /usr/share/doc/postern/examples/hello.json /etc/postern/actions.d/
 """
 UNIT = f"""
 [Unit]
@@ -99,6 +99,9 @@ def _install(root, package):
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
              "DEBIAN_FRONTEND": "noninteractive"})
     assert done.returncode == 0, f"the package could not be installed:\n{done.stdout}{done.stderr}"
+    action = root / "etc/postern/actions.d/hello.json"
+    shutil.copy(HELLO, action)
+    action.chmod(0o644)
     (root / INSIDE).mkdir(mode=0o755)
     for program in PROGRAMS.glob("*.py"):
         shutil.copy(program, root / INSIDE)

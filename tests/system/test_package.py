@@ -9,7 +9,7 @@ import pytest
 import booted_host
 import build_deb
 import guard
-from conftest import install
+from conftest import HELLO, install
 
 pytestmark = pytest.mark.needs_root
 
@@ -355,7 +355,7 @@ def test_purged_it_leaves_nothing(fresh_host, package):
     before = fresh_host.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-path", "*postern*").stdout
     assert before == ""
     install(fresh_host, package)
-    fresh_host.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+    fresh_host.write("/etc/postern/actions.d/hello.json", HELLO)
     assert hello(fresh_host, user="root").returncode in (0, 126)
     fresh_host.run("dpkg", "--purge", "postern")
     left = fresh_host.run("find", "/etc", "/usr", "/var/lib", "/run", "-xdev", "-path", "*postern*")

@@ -80,12 +80,15 @@ void Administration::report_files(CallContext& call) const {
 }
 
 // Nothing is amiss with it: only who has just changed something there wants to know.
-void Administration::report_not_read(CallContext& call) const {
+void Administration::report_no_effect(CallContext& call) const {
     for (const policy::PassedOver& file : snapshot_->passed_over) {
         call.answer(WarningReport{"", file.message});
     }
     for (const policy::MissingFolder& folder : snapshot_->missing) {
         if (!folder.message.empty()) call.answer(WarningReport{"", folder.message});
+    }
+    for (const std::string& warning : snapshot_->people.kept_out) {
+        call.answer(WarningReport{"", warning});
     }
 }
 
@@ -101,7 +104,7 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
     for (auto it = reloads_.begin(); it != end; ++it) {
         if (snapshot) {
             report_files(*it->second);
-            report_not_read(*it->second);
+            report_no_effect(*it->second);
             report_problems(*it->second);
         }
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));

@@ -41,7 +41,7 @@ class Administration {
     void report_status(CallContext& call) const;
     void report_jobs(CallContext& call) const;
     void report_files(CallContext& call) const;
-    void report_not_read(CallContext& call) const;
+    void report_no_effect(CallContext& call) const;
     void report_problems(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 

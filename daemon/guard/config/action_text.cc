@@ -15,9 +15,8 @@ std::string with_braces_doubled(std::string_view text) {
     return doubled;
 }
 
-std::string with_name(const char* what, id_t id, const std::string& name) {
-    return std::string(what) + std::to_string(id) +
-           (name.empty() ? "" : " (" + printable(name) + ')');
+std::string name_or_id(const std::string& name, id_t id) {
+    return name.empty() ? std::to_string(id) : printable(name);
 }
 
 }  // namespace
@@ -59,14 +58,14 @@ std::string identity_text(const policy::Action& action) {
     std::string text = "root";
     if (action.uid != 0 || action.gid != 0) {
         const std::string user = action.account.empty() ? name_of_user(action.uid) : action.account;
-        text = with_name("uid ", action.uid, user) + ", " +
-               with_name("gid ", action.gid, name_of_group(action.gid));
+        text =
+            name_or_id(user, action.uid) + ':' + name_or_id(name_of_group(action.gid), action.gid);
     }
     std::string groups;
     for (const gid_t gid : action.groups) {
         if (gid == action.gid) continue;
         groups += groups.empty() ? "" : ", ";
-        groups += with_name("", gid, name_of_group(gid));
+        groups += name_or_id(name_of_group(gid), gid);
     }
     return groups.empty() ? text : text + ", groups " + groups;
 }

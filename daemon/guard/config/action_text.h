@@ -20,7 +20,8 @@ std::string command_text(const policy::Action& action);
 std::string name_of_user(uid_t uid);
 std::string name_of_group(gid_t gid);
 
-// "root", or "uid 70031 (deploy), gid 70031 (deploy)", with the groups that are not all of it.
+// "root", or "www-data:www-data" (numbers where there is no name), with the groups that are not all
+// of it.
 std::string identity_text(const policy::Action& action);
 
 }  // namespace postern

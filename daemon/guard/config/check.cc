@@ -9,6 +9,7 @@
 #include "base/duration.h"
 #include "base/utf8.h"
 #include "daemon/guard/config/action_text.h"
+#include "daemon/guard/config/configuration_text.h"
 #include "daemon/policy/file/folder_listing.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/file/people_reader.h"
@@ -66,6 +67,12 @@ void print_warnings(const std::vector<std::string>& warnings) {
     }
 }
 
+std::vector<std::string> warnings_of(const policy::People& people) {
+    std::vector<std::string> warnings = people.warnings;
+    warnings.insert(warnings.end(), people.kept_out.begin(), people.kept_out.end());
+    return warnings;
+}
+
 // What no action comes from, though somebody may have meant it to.
 void print_not_read(const policy::Snapshot& snapshot) {
     for (const policy::PassedOver& file : snapshot.passed_over) {
@@ -97,11 +104,12 @@ std::string good_and_bad(std::size_t good, std::size_t bad) {
 }
 
 // The daemon's own file has a name of its own, but for a folder of actions, where it is an
-// action's.
+// action's; the files beside it are in a directory of that name.
 bool is_configuration(const std::string& path) {
     const std::size_t slash = path.rfind('/');
-    if (path.substr(slash + 1) != "posternd.json") return false;
-    return slash == std::string::npos || !path.substr(0, slash).ends_with("actions.d");
+    const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
+    if (folder.ends_with(".json.d")) return true;
+    return path.substr(slash + 1) == "posternd.json" && !folder.ends_with("actions.d");
 }
 
 class Linter {
@@ -109,6 +117,7 @@ class Linter {
     Linter(uid_t owner, bool json) : json_(json) {
         options_.owner = owner;
         options_.systemd = true;
+        options_.sockets = callers_sockets(Configuration());
     }
 
     // A file, or a folder of them.
@@ -128,7 +137,8 @@ class Linter {
 
     // Prints what is said of all of them. The exit code.
     int finish() {
-        const std::vector<std::string> warnings = policy::read_people(options_, snapshot_).warnings;
+        const std::vector<std::string> warnings =
+            warnings_of(policy::read_people(options_, snapshot_));
         if (json_) {
             // One line, as all that posternctl prints with --json.
             OrderedJson all = {{"good", good_}, {"bad", bad_}};
@@ -184,6 +194,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
     options.folders = configuration.actions;
     options.owner = uid;
     options.default_timeout = configuration.limits.timeout;
+    options.sockets = callers_sockets(configuration);
     const auto systemd = systemd_socket(configuration.jobs, uid);
     options.systemd = systemd && !systemd->empty();
     auto snapshot = policy::load(options);
@@ -192,6 +203,8 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         std::fprintf(stderr, "posternd: %s\n", snapshot.error().message.c_str());
         return 1;
     }
+    const Configuration defaults = default_configuration(uid);
+    const std::vector<std::string> warnings = warnings_of(snapshot->people);
     if (json) {
         OrderedJson actions = OrderedJson::array();
         for (const auto& [name, action] : snapshot->actions) actions.push_back(to_json(action));
@@ -201,22 +214,27 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         }
         OrderedJson limits = OrderedJson::object();
         for (const auto& [name, value] : show_limits(configuration.limits)) limits[name] = value;
-        OrderedJson all = {{"folders", configuration.actions},
+        OrderedJson all = {{"configuration", configuration_json(configuration, defaults)},
+                           {"folders", configuration.actions},
                            {"actions", actions},
                            {"bad", bad},
                            {"limits", limits}};
-        const auto& warnings = snapshot->people.warnings;
         if (!warnings.empty()) all["warnings"] = warnings;
         add_not_read(*snapshot, all);
+        for (const std::string& file : configuration.ignored) {
+            all["configuration"]["ignored"].push_back(file);
+        }
         std::printf("%s\n", dump_ordered(all).c_str());
     } else {
+        std::fputs(configuration_text(configuration, defaults).c_str(), stdout);
+        print_warnings(configuration.ignored);
         for (const auto& [name, action] : snapshot->actions) print(action);
         for (const auto& [name, action] : snapshot->actions) print_warnings(action.warnings);
         for (const auto& file : snapshot->bad) {
             std::fprintf(stderr, "%s\n", file.message.c_str());
         }
         print_not_read(*snapshot);
-        print_warnings(snapshot->people.warnings);
+        print_warnings(warnings);
         std::printf("%s loaded, %s bad\n", counted_is(snapshot->actions.size(), "action").c_str(),
                     counted_is(snapshot->bad.size(), "file").c_str());
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/document.h"
+#include "daemon/policy/file/folder_listing.h"
 #include "daemon/policy/file/loader.h"
 #include "host/safe_file.h"
 
@@ -31,6 +33,11 @@ std::string user_folder(const char* variable, const char* below_home) {
     if (!folder.empty() && folder.front() == '/') return folder;
     const std::string home = environment("HOME");
     return home.empty() || home.front() != '/' ? "" : home + "/" + below_home;
+}
+
+// FILE:LINE
+std::string place_of(const Document& file, const Node& node) {
+    return file.file() + ':' + std::to_string(file.line(node));
 }
 
 // What is not as it must be is reported to the document, and changes nothing.
@@ -97,37 +104,79 @@ void take_limits(Document& file, const Node& node, Configuration& configuration)
             configuration.limits, key,
             value.value->is_string() ? value.value->get<std::string>() : value.value->dump());
         if (!set) file.report(value, set.error().message);
+        configuration.origins["limits." + *name] = place_of(file, value);
     }
+}
+
+using Texts = std::vector<std::string>;
+
+Texts one_text(const std::string& value) {
+    return value.empty() ? Texts() : Texts{value};
+}
+
+Texts optional_text(const std::optional<std::string>& value) {
+    return value ? Texts{*value} : Texts();
+}
+
+std::string mode_text(mode_t mode) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "%04o", static_cast<unsigned>(mode));
+    return text.data();
 }
 
 struct Setting {
     std::string_view name;
     void (*take)(Document& file, const Node& node, Configuration& configuration);
+    Texts (*show)(const Configuration& configuration);  // null: there is none, or `limits` show it
+    bool list = false;
 };
 
-constexpr std::array<Setting, 13> settings = {{
-    {"sockets", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.sockets); }},
+constexpr std::array<Setting, 14> settings = {{
+    {"sockets", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.sockets); },
+     [](const Configuration& c) { return c.sockets; }, true},
     {"datagramSockets",
-     [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.datagrams); }},
-    {"adminSocket", [](Document& f, const Node& n,
-                       Configuration& c) { take_path(f, n, c.admin_socket.emplace()); }},
-    {"socketMode", [](Document& f, const Node& n,
-                      Configuration& c) { take_parsed(f, n, parse_mode, c.socket_mode); }},
-    {"socketGroup", [](Document& f, const Node& n,
-                       Configuration& c) { take_text(f, n, c.socket_group.emplace()); }},
-    {"actions", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.actions); }},
-    {"state", [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.state); }},
+     [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.datagrams); },
+     [](const Configuration& c) { return c.datagrams; }, true},
+    {"adminSocket",
+     [](Document& f, const Node& n, Configuration& c) {
+         take_path(f, n, c.admin_socket.emplace());
+     },
+     [](const Configuration& c) { return optional_text(c.admin_socket); }},
+    {"socketMode",
+     [](Document& f, const Node& n, Configuration& c) {
+         take_parsed(f, n, parse_mode, c.socket_mode);
+     },
+     [](const Configuration& c) { return Texts{mode_text(c.socket_mode)}; }},
+    {"socketGroup",
+     [](Document& f, const Node& n, Configuration& c) {
+         take_text(f, n, c.socket_group.emplace());
+     },
+     [](const Configuration& c) { return optional_text(c.socket_group); }},
+    {"actions", [](Document& f, const Node& n, Configuration& c) { take_paths(f, n, c.actions); },
+     [](const Configuration& c) { return c.actions; }, true},
+    {"state", [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.state); },
+     [](const Configuration& c) { return one_text(c.state); }},
     {"audit",
-     [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.audit.emplace()); }},
-    {"logLevel",
-     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.log_level); }},
-    {"jobs", [](Document& f, const Node& n,
-                Configuration& c) { take_parsed(f, n, parse_supervision, c.jobs); }},
+     [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.audit.emplace()); },
+     [](const Configuration& c) { return optional_text(c.audit); }},
+    {"logLevel", [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.log_level); },
+     [](const Configuration& c) { return one_text(c.log_level); }},
+    {"jobs",
+     [](Document& f, const Node& n, Configuration& c) {
+         take_parsed(f, n, parse_supervision, c.jobs);
+     },
+     [](const Configuration& c) { return Texts{show_supervision(c.jobs)}; }},
     {"outputUser",
-     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.output_user); }},
+     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.output_user); },
+     [](const Configuration& c) { return one_text(c.output_user); }},
     {"sessionUser",
-     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.session_user); }},
-    {"limits", take_limits},
+     [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.session_user); },
+     [](const Configuration& c) { return one_text(c.session_user); }},
+    {"limits", take_limits, nullptr},
+    // For editors; which schema it is makes no difference here.
+    {"$schema",
+     [](Document& f, const Node& n, Configuration& /*c*/) { static_cast<void>(f.text(n)); },
+     nullptr},
 }};
 
 // Limits beside "limits".
@@ -166,6 +215,7 @@ constexpr auto other_words = std::to_array<policy::OtherWord>({
     {"verbose", R"(write "logLevel": "debug")"},
     {"debug", R"(write "logLevel": "debug")"},
     {"user", R"(write "sessionUser": "NAME")"},
+    {"schema", R"(write "$schema")"},
     {"exec", "this is the daemon's own file; each action has a file of its own in actions.d"},
     {"allow", "this is the daemon's own file; each action has a file of its own in actions.d"},
 });
@@ -180,10 +230,42 @@ Status read_text(std::string_view path, std::string_view text, Configuration& co
     if (file.check_keys(root, keys, other_words)) {
         for (const Setting& setting : settings) {
             const auto node = file.member(root, setting.name);
-            if (node) setting.take(file, *node, configuration);
+            if (!node) continue;
+            setting.take(file, *node, configuration);
+            if (setting.show == nullptr) continue;
+            configuration.origins[std::string(setting.name)] = place_of(file, *node);
         }
     }
     if (auto error = file.first_error()) return Unexpected(*std::move(error));
+    return {};
+}
+
+Status read_open(const UniqueFd& file, const std::string& path, Configuration& configuration) {
+    const auto text = read_unchanged(file.get(), limits::action_file_bytes);
+    if (!text) return fail("configuration " + printable(path) + ": " + text.error().message);
+    POSTERN_TRY(read_text(printable(path), *text, configuration));
+    configuration.files.push_back(path);
+    return {};
+}
+
+Status read_drop_ins(const std::string& path, uid_t owner, Configuration& configuration) {
+    const auto folder = open_safe_folder(path, owner);
+    if (!folder) {
+        if (folder.error().kind == OpenError::Kind::missing) return {};
+        return fail("configuration: " + folder.error().message);
+    }
+    POSTERN_TRY(const policy::FolderListing listing, policy::list_folder(*folder, path));
+    for (const policy::PassedOver& other : listing.passed_over) {
+        configuration.ignored.push_back(other.message);
+    }
+    for (const std::string& name : listing.files) {
+        const std::string drop_in = policy::path_in(path, name);
+        const auto file = open_safe_in(folder->get(), name, drop_in, owner);
+        if (!file && file.error().kind == OpenError::Kind::missing) continue;
+        if (!file) return fail("configuration: " + file.error().message);
+        if (!*file) continue;  // a link to /dev/null
+        POSTERN_TRY(read_open(*file, drop_in, configuration));
+    }
     return {};
 }
 
@@ -220,19 +302,35 @@ std::string default_configuration_file(uid_t uid) {
 
 Status read_configuration(const std::string& path, bool optional, uid_t owner,
                           Configuration& configuration) {
-    auto file = open_safe(path, owner, Use::read);
-    if (!file) {
-        if (optional && file.error().kind == OpenError::Kind::missing) return {};
+    const auto file = open_safe(path, owner, Use::read);
+    if (file) {
+        POSTERN_TRY(read_open(*file, path, configuration));
+    } else if (!optional || file.error().kind != OpenError::Kind::missing) {
         return fail("configuration: " + file.error().message);
     }
-    auto text = read_unchanged(file->get(), limits::action_file_bytes);
-    if (!text) return fail("configuration " + printable(path) + ": " + text.error().message);
-    return read_text(printable(path), *text, configuration);
+    return read_drop_ins(path + ".d", owner, configuration);
 }
 
 Status lint_configuration(const std::string& path, Configuration& configuration) {
     POSTERN_TRY(const std::string text, policy::read_any(path));
     return read_text(printable(path), text, configuration);
+}
+
+std::vector<std::string> callers_sockets(const Configuration& configuration) {
+    if (!configuration.sockets.empty()) return configuration.sockets;
+    return {"/run/postern/postern.sock"};
+}
+
+std::vector<ShownSetting> show_settings(const Configuration& configuration) {
+    std::vector<ShownSetting> shown;
+    for (const Setting& setting : settings) {
+        if (setting.show == nullptr) continue;
+        shown.push_back({std::string(setting.name), setting.show(configuration), setting.list});
+    }
+    for (const auto& [name, value] : show_limits(configuration.limits)) {
+        shown.push_back({"limits." + name, {value}, false});
+    }
+    return shown;
 }
 
 Result<mode_t> parse_mode(const std::string& text) {

@@ -1,9 +1,11 @@
 #include "daemon/guard/config/options.h"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -15,6 +17,22 @@ namespace postern {
 namespace {
 
 constexpr int usage_error = 2;
+
+// By option: the key in the file that it takes precedence over. (--limit names its own.)
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> settings_of_options = {{
+    {"--socket", "sockets"},
+    {"--datagram", "datagramSockets"},
+    {"--admin-socket", "adminSocket"},
+    {"--socket-mode", "socketMode"},
+    {"--socket-group", "socketGroup"},
+    {"--actions", "actions"},
+    {"--state", "state"},
+    {"--audit", "audit"},
+    {"--log-level", "logLevel"},
+    {"--session-user", "sessionUser"},
+    {"--output-user", "outputUser"},
+    {"--jobs", "jobs"},
+}};
 
 Print usage(const std::string& message) {
     return {"posternd: " + message + "\nTry: posternd --help\n", usage_error};
@@ -109,12 +127,14 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
                    "What supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
         ->type_name("HOW");
     app.add_option("--config", config,
-                   "Configuration file [" + default_configuration_file(uid) + "]")
+                   "Configuration file, read before the *.json files in FILE.d [" +
+                       default_configuration_file(uid) + "]")
         ->type_name("FILE");
     app.add_option("--limit", limits, "Set a limit (repeatable), e.g. sessions=64 or timeout=10min")
         ->type_name("NAME=VALUE");
     app.add_flag("--check", options.check,
-                 "Load everything, print what is loaded, exit 1 if a file is bad");
+                 "Load everything, print what is loaded and which settings are not the defaults, "
+                 "exit 1 if a file is bad");
     app.add_option("--lint", options.lint,
                    "Check files that are not installed yet, or directories of them; "
                    "exit 1 if one is bad")
@@ -168,6 +188,11 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     if (log_level) configuration.log_level = *log_level;
     if (session_user) configuration.session_user = *session_user;
     if (output_user) configuration.output_user = *output_user;
+    for (const auto& [option, key] : settings_of_options) {
+        if (app.count(std::string(option)) > 0) {
+            configuration.origins[std::string(key)] = option;
+        }
+    }
     if (jobs) {
         auto parsed = parse_supervision(*jobs);
         if (!parsed) return usage("--jobs: " + parsed.error().message);
@@ -187,6 +212,9 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         auto set =
             set_limit(configuration.limits, limit.substr(0, equals), limit.substr(equals + 1));
         if (!set) return usage("--limit: " + set.error().message);
+        if (const auto name = limit_name(limit.substr(0, equals))) {
+            configuration.origins["limits." + *name] = "--limit";
+        }
     }
     if (const std::string wrong = object_to_paths(configuration); !wrong.empty()) {
         return usage(wrong);

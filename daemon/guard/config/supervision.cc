@@ -17,6 +17,18 @@ Result<Supervision> parse_supervision(const std::string& text) {
     return fail(in_quotes(text) + " is not known; use auto, systemd or direct");
 }
 
+std::string show_supervision(Supervision supervision) {
+    switch (supervision) {
+        case Supervision::systemd:
+            return "systemd";
+        case Supervision::direct:
+            return "direct";
+        case Supervision::automatic:
+            break;
+    }
+    return "auto";
+}
+
 Result<std::string> systemd_socket(Supervision wanted, uid_t uid) {
     std::string socket;
     if (uid == 0) {

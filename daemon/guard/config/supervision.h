@@ -13,6 +13,8 @@ enum class Supervision : unsigned char { automatic, systemd, direct };
 
 // "auto", "systemd", "direct". Error: none of these.
 Result<Supervision> parse_supervision(const std::string& text);
+// The same text.
+std::string show_supervision(Supervision supervision);
 
 // The private socket of the systemd that is to supervise jobs: PID 1's for root, else the user's
 // own manager's. Empty: the guard starts jobs itself. `automatic` takes systemd where one runs.

@@ -28,6 +28,8 @@ struct LoadOptions {
     std::vector<gid_t> groups = process_groups();
     // Whether systemd supervises jobs: else there is no sandbox for them.
     bool systemd = false;
+    // Where callers connect: it is told which members of groups in rules can't.
+    std::vector<std::string> sockets;
     // Where subuid, subgid, nsswitch.conf and login.defs are.
     std::string system_settings = "/etc";
     // Timeout of an action that names none.

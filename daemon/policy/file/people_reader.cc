@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "base/utf8.h"
+#include "daemon/policy/file/closed_socket.h"
 #include "daemon/policy/file/range_warnings.h"
 #include "host/accounts.h"
 #include "host/subordinate_ids.h"
@@ -27,6 +28,7 @@ class PeopleReader {
   public:
     PeopleReader(const LoadOptions& options, const Snapshot& snapshot)
         : folder_(options.system_settings),
+          sockets_(options.sockets),
           owner_(options.owner),
           snapshot_(snapshot),
           groups_(all_groups()) {
@@ -50,7 +52,10 @@ class PeopleReader {
         read_members();
         people_.accounts.assign(accounts_.begin(), accounts_.end());
         // What an ordinary user's guard runs, it runs for that user alone.
-        if (owner_ == 0) finish_warnings();
+        if (owner_ == 0) {
+            finish_warnings();
+            read_kept_out();
+        }
         return std::move(people_);
     }
 
@@ -214,6 +219,46 @@ class PeopleReader {
         warn_of_groups();
     }
 
+    // By name, as far as the group database and the user database list them.
+    std::map<std::string, uid_t> named_members(gid_t gid) {
+        std::map<std::string, uid_t> members;
+        for (const std::string& name : member_names(gid)) {
+            bool failed = false;
+            if (const Account* const user = user_of(name, failed)) members.emplace(name, user->uid);
+        }
+        for (const auto& [name, user] : users_) {
+            if (user.gid == gid) members.emplace(name, user.uid);
+        }
+        return members;
+    }
+
+    void read_kept_out() {
+        const std::vector<ClosedSocket> sockets = closed_sockets(sockets_);
+        if (sockets.empty()) return;
+        std::set<uid_t> let_in = {0};
+        for (const ClosedSocket& socket : sockets) {
+            if (socket.owner_may) let_in.insert(socket.owner);
+            if (!socket.group_may) continue;
+            for (const auto& [name, uid] : named_members(socket.group)) let_in.insert(uid);
+        }
+        std::set<gid_t> told;
+        for (const auto& [action, about] : snapshot_.actions) {
+            for (const Rule& rule : about.allow) {
+                const std::optional<gid_t>& group = rule.subject.group;
+                // Of a unit the unit's file says which groups its processes have.
+                if (!group || rule.subject.user || rule.subject.unit) continue;
+                if (!told.insert(*group).second) continue;
+                std::vector<std::string> names;
+                for (const auto& [name, uid] : named_members(*group)) {
+                    if (!let_in.contains(uid)) names.push_back(name);
+                }
+                if (names.empty()) continue;
+                people_.kept_out.push_back(rule.place + ": " + rule.text + ": " +
+                                           kept_out_text(sockets.front(), names));
+            }
+        }
+    }
+
     // A process that drops a group is known by the group database alone.
     void warn_of_groups() {
         if (people_.ranges_known && uid_lines_.empty() && gid_lines_.empty()) return;
@@ -232,6 +277,7 @@ class PeopleReader {
     }
 
     std::string folder_;
+    const std::vector<std::string>& sockets_;
     uid_t owner_;
     const Snapshot& snapshot_;
     People people_;

@@ -4,9 +4,15 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "daemon/guard/config/configuration.h"
+#include "daemon/guard/config/configuration_text.h"
 #include "daemon/guard/config/options.h"
 #include "tests/unit/json_keys.h"
 #include "tests/unit/temporary_directory.h"
@@ -77,7 +83,9 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
         {"{\n  \"nonsense\": 1\n}",
          "2:3: nonsense: unknown key; remove it, or use one of sockets, datagramSockets, "
          "adminSocket, socketMode, socketGroup, actions, state, audit, logLevel, jobs, outputUser, "
-         "sessionUser, limits"},
+         "sessionUser, limits, $schema"},
+        {"{\n  \"schema\": \"x\"\n}", "2:3: schema: unknown key; write \"$schema\""},
+        {"{ \"$schema\": 1 }", "1:14: $schema: must be a string, not an integer; write \"1\""},
         {"{\n  \"jobsPerUser\": 4\n}",
          "2:3: jobsPerUser: is a limit; write \"limits\": {\"jobsPerUser\": ...}"},
         {"{\n  \"stored-output\": \"1GiB\"\n}",
@@ -162,7 +170,8 @@ TEST_F(ConfigurationTest, KeysAreInCamelCase) {
     std::size_t keys = 0;
     for (std::string key; list >> key; ++keys) {
         if (key.back() == ',') key.pop_back();
-        EXPECT_TRUE(is_camel_case(key)) << key;
+        // JSON Schema's own word.
+        EXPECT_TRUE(is_camel_case(key) || key == "$schema") << key;
     }
     EXPECT_GE(keys, 12U) << error;
 }
@@ -227,6 +236,186 @@ TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
         EXPECT_EQ(std::get<Print>(parsed).exit_code, 2);
         EXPECT_EQ(std::get<Print>(parsed).text,
                   "posternd: " + message + "\nTry: posternd --help\n");
+    }
+}
+
+// ---- The directory beside the file ----
+
+class DropIns : public ConfigurationTest {
+  protected:
+    DropIns() { std::filesystem::create_directory(directory_); }
+    void put(const std::string& name, const std::string& text) {
+        std::ofstream(directory_ + '/' + name) << text;
+        std::filesystem::permissions(directory_ + '/' + name, std::filesystem::perms{0644});
+    }
+    // What is wrong; empty: nothing.
+    std::string read(Configuration& configuration) {
+        const auto done = read_configuration(file_, true, ::geteuid(), configuration);
+        return done ? "" : done.error().message;
+    }
+
+    const std::string directory_ = file_ + ".d";
+};
+
+TEST_F(DropIns, WhatALaterFileSetsTakesPrecedenceKeyByKey) {
+    write(R"({ "logLevel": "debug", "sockets": ["/run/a", "/run/b"], "state": "/srv/state",
+               "limits": { "sessions": 3, "jobs": 4, "timeout": "5min" } })");
+    put("a.json", R"({ "limits": { "jobs": 5 }, "logLevel": "warning" })");
+    // By their bytes: capitals come before small letters, and 10 before 9.
+    put("Z.json", R"({ "logLevel": "error",
+                       "sockets": ["/run/c"] })");
+    put("9.json", R"({ "limits": { "timeout": "9s" } })");
+    put("10.json", R"({ "limits": { "timeout": "10s", "jobs-per-uid": 7 } })");
+    Configuration configuration;
+    ASSERT_EQ(read(configuration), "");
+    EXPECT_EQ(configuration.log_level, "warning");
+    EXPECT_EQ(configuration.sockets, std::vector<std::string>{"/run/c"});
+    EXPECT_EQ(configuration.state, "/srv/state");
+    EXPECT_EQ(configuration.limits.sessions, 3U);
+    EXPECT_EQ(configuration.limits.jobs, 5U);
+    EXPECT_EQ(configuration.limits.jobs_per_user, 7U);
+    EXPECT_EQ(configuration.limits.timeout, std::chrono::seconds(9));
+    EXPECT_EQ(configuration.files,
+              (std::vector<std::string>{file_, directory_ + "/10.json", directory_ + "/9.json",
+                                        directory_ + "/Z.json", directory_ + "/a.json"}));
+    EXPECT_EQ(configuration.origins,
+              (std::map<std::string, std::string>{{"logLevel", directory_ + "/a.json:1"},
+                                                  {"sockets", directory_ + "/Z.json:2"},
+                                                  {"state", file_ + ":1"},
+                                                  {"limits.sessions", file_ + ":2"},
+                                                  {"limits.jobs", directory_ + "/a.json:1"},
+                                                  {"limits.jobsPerUser", directory_ + "/10.json:1"},
+                                                  {"limits.timeout", directory_ + "/9.json:1"}}));
+}
+
+TEST_F(DropIns, AreReadWithoutTheFileAndNeedNotBeThere) {
+    put("a.json", R"({ "logLevel": "error" })");
+    Configuration configuration;
+    EXPECT_EQ(read(configuration), "");
+    EXPECT_EQ(configuration.log_level, "error");
+    std::filesystem::remove_all(directory_);
+    Configuration without;
+    EXPECT_EQ(read(without), "");
+    EXPECT_TRUE(without.files.empty());
+}
+
+TEST_F(DropIns, NamesThatToolsLeaveAreIgnoredAndOthersAreNamed) {
+    for (const char* const name : {"a.json~", ".a.json.swp", "a.json.dpkg-old", "README"}) {
+        put(name, "no JSON");
+    }
+    put("site.conf", "{}");
+    std::filesystem::create_symlink("/dev/null", directory_ + "/null.json");
+    Configuration configuration;
+    EXPECT_EQ(read(configuration), "");
+    EXPECT_TRUE(configuration.files.empty());
+    EXPECT_EQ(configuration.ignored,
+              std::vector<std::string>{directory_ +
+                                       "/site.conf: is ignored, because its name does not end in "
+                                       ".json; rename it to site.json"});
+}
+
+TEST_F(DropIns, AreJudgedAndReadAsStrictlyAsTheFile) {
+    Configuration configuration;
+    put("a.json", "{\n  \"socket\": \"/x\"\n}");
+    EXPECT_EQ(read(configuration),
+              directory_ + "/a.json:2:3: socket: unknown key; did you mean \"sockets\"?");
+    put("a.json", "");
+    EXPECT_TRUE(read(configuration).starts_with(directory_ + "/a.json:1:1: "))
+        << read(configuration);
+    put("a.json", "{}");
+    std::filesystem::permissions(directory_ + "/a.json", std::filesystem::perms{0666});
+    EXPECT_TRUE(read(configuration)
+                    .starts_with("configuration: " + directory_ +
+                                 "/a.json can be written by users other than its owner"))
+        << read(configuration);
+    std::filesystem::permissions(directory_ + "/a.json", std::filesystem::perms{0644});
+    EXPECT_EQ(read(configuration), "");
+    std::filesystem::permissions(directory_, std::filesystem::perms{0777});
+    EXPECT_TRUE(read(configuration)
+                    .starts_with("configuration: " + directory_ +
+                                 " can be written by users other than its owner"))
+        << read(configuration);
+}
+
+// ---- What is shown, the schema and the example: each has every key ----
+
+TEST_F(ConfigurationTest, WhatIsNotADefaultIsShownWithItsOrigin) {
+    write("{ \"logLevel\": \"info\", \"socketGroup\": \"adm\",\n  \"limits\": {\"jobs\": 5} }");
+    auto parsed = parse({"--socket", "/run/b", "--socket", "/run/c", "--limit", "timeout=5min",
+                         "--jobs", "direct", "--limit", "jobs-per-uid=3"});
+    ASSERT_TRUE(std::holds_alternative<Options>(parsed)) << std::get<Print>(parsed).text;
+    const Configuration& configuration = std::get<Options>(parsed).configuration;
+    const Configuration defaults = default_configuration(0);
+    EXPECT_EQ(configuration_text(configuration, defaults),
+              "configuration: " + file_ +
+                  "\n  sockets: /run/b, /run/c (--socket)\n  socketGroup: adm (" + file_ +
+                  ":1)\n  jobs: direct (--jobs)\n  limits.jobsPerUser: 3 (--limit)\n"
+                  "  limits.jobs: 5 (" +
+                  file_ +
+                  ":2)\n  limits.timeout: 5min (--limit)\n  all other settings have their "
+                  "defaults\n");
+    const auto json = configuration_json(configuration, defaults);
+    EXPECT_EQ(json["files"], nlohmann::ordered_json::array({file_}));
+    EXPECT_EQ(json["values"][0].dump(),
+              R"({"key":"sockets","value":["/run/b","/run/c"],"from":"--socket"})");
+    EXPECT_EQ(json["values"][1].dump(),
+              R"({"key":"socketGroup","value":"adm","from":")" + file_ + R"(:1"})");
+    EXPECT_EQ(json["values"].size(), 6U);
+    EXPECT_EQ(configuration_text(defaults, defaults),
+              "configuration: no file\n  all settings have their defaults\n");
+}
+
+TEST(ConfigurationSchema, HasEveryKeyWithItsDefault) {
+    const auto schema = nlohmann::json::parse(std::ifstream(POSTERN_CONFIGURATION_SCHEMA));
+    std::map<std::string, nlohmann::json> properties;
+    for (const auto& [key, about] : schema["properties"].items()) properties[key] = about;
+    for (const auto& [key, about] : schema["properties"]["limits"]["properties"].items()) {
+        properties["limits." + key] = about;
+    }
+    std::set<std::string> in_schema;
+    for (const auto& [key, about] : properties) in_schema.insert(key);
+    std::set<std::string> keys = {"$schema", "limits"};
+    for (const ShownSetting& setting : show_settings(default_configuration(0))) {
+        keys.insert(setting.key);
+        // What these two are depends on the file system, and on each other.
+        if (setting.key.starts_with("limits.storedOutput") && setting.key.size() > 19) continue;
+        nlohmann::json shown;
+        if (setting.list && !setting.values.empty()) shown = setting.values;
+        if (!setting.list && !setting.values.empty()) shown = setting.values.front();
+        const auto& about = properties[setting.key];
+        const auto found = about.is_object() ? about.value("default", nlohmann::json()) : about;
+        EXPECT_EQ(found.is_number() ? nlohmann::json(found.dump()) : found, shown) << setting.key;
+    }
+    EXPECT_EQ(in_schema, keys);
+}
+
+TEST(ConfigurationExample, SaysTheDefaults) {
+    Configuration configuration = default_configuration(0);
+    // What it says, and not what was there before.
+    configuration.actions.clear();
+    configuration.state.clear();
+    configuration.limits.timeout = {};
+    const auto read = lint_configuration(POSTERN_CONFIGURATION_EXAMPLE, configuration);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(configuration_text(configuration, default_configuration(0)),
+              "configuration: no file\n  all settings have their defaults\n");
+}
+
+// Those that have no default are commented out, each in one line.
+TEST(ConfigurationExample, HasEveryKey) {
+    std::ifstream file(POSTERN_CONFIGURATION_EXAMPLE);
+    std::string text;
+    for (std::string line; std::getline(file, line); text += line + '\n') {
+        const std::size_t comment = line.find("// \"");
+        if (comment != std::string::npos) line.erase(comment, 3);
+    }
+    const TemporaryDirectory folder;
+    folder.write("posternd.json", text);
+    Configuration configuration;
+    const auto read = lint_configuration(folder / "posternd.json", configuration);
+    ASSERT_TRUE(read) << read.error().message;
+    for (const ShownSetting& setting : show_settings(configuration)) {
+        EXPECT_TRUE(configuration.origins.contains(setting.key)) << setting.key;
     }
 }
 

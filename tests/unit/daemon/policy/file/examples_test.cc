@@ -1,4 +1,5 @@
-// The shipped examples are in force as they stand, for root's guard and for an ordinary user's.
+// The examples are in force as they stand: those of ./dev run for root's guard and for an ordinary
+// user's.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@ namespace {
 class Examples : public testing::TestWithParam<bool> {
   protected:
     void SetUp() override {
-        std::filesystem::copy(POSTERN_EXAMPLES, folder_.path());
+        std::filesystem::copy(POSTERN_DEMO, folder_.path());
         for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
             ASSERT_EQ(chmod(entry.path().c_str(), 0644), 0);
         }
