@@ -131,20 +131,31 @@ std::string Running::left_behind() {
     return on_interrupt_ == OnInterrupt::cancel ? cancel() : JobFollower::left_behind();
 }
 
-// Over a connection of its own: this one waits for the job's end.
+// Over a connection of its own: this one waits for the job's end. The answer comes with that end.
 std::string Running::cancel() {
     const auto failed = [this](const std::string& why) {
         return job_text() + " could not be cancelled: " + why + "; " + attach_command() +
                " shows it";
     };
+    complain("cancelling " + job_text());
     auto socket = connect_to(target().socket, connect_patience);
     if (!socket) return failed(socket.error().message);
     Connection other(std::move(*socket), target().socket);
+    other.bear_silence();
     other.queue(protocol::encode_call("org.postern.Jobs.Cancel", {{"job", job()}}));
+    other.send();
+    Interrupt::let_end();
     const auto message = other.wait(answer_patience, -1);
+    if (!message && message.error().why == NoReply::Why::late) {
+        return job_text() + " is being cancelled; " + attach_command() + " shows its end";
+    }
     if (!message) return failed(message.error().message);
-    if (!message->reply.error.empty()) return failed(error_text(message->reply, target()));
-    return job_text() + " is cancelled";
+    const auto& error = message->reply.error;
+    if (error.empty()) return job_text() + " is cancelled";
+    if (error == "org.postern.Jobs.JobEnded") {
+        return job_text() + " has ended; " + attach_command() + " shows how";
+    }
+    return failed(error_text(message->reply, target()));
 }
 
 // What the action gets for its standard input, and what of it goes straight. false: interrupted.

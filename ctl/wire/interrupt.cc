@@ -61,4 +61,10 @@ int Interrupt::signal() {
     return first_signal;
 }
 
+void Interrupt::let_end() {
+    for (std::size_t i = 0; i < interrupting.size(); ++i) {
+        if (interrupting[i] != SIGHUP) sigaction(interrupting[i], &former[i], nullptr);
+    }
+}
+
 }  // namespace postern::ctl

@@ -27,6 +27,9 @@ class Interrupt {
     [[nodiscard]] int fd() const { return readable_.get(); }
     // The first signal that came; 0: none.
     static int signal();
+    // SIGINT and SIGTERM have their former effect again: what is still done may take long, and must
+    // not keep anybody from ending this process.
+    static void let_end();
 
   private:
     explicit Interrupt(UniqueFd readable) : readable_(std::move(readable)) {}

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
@@ -272,11 +273,53 @@ def run_script(never, **more):
     return {"Describe": [described()], "Run": [STARTED, chunk(stdout="on\n"), never], **more}
 
 
+CANCELLING = f"posternctl: cancelling job {JOB} (web.restart)\n"
+CANCEL = ["run", "--on-interrupt=cancel", "web.restart"]
+
+
 def test_an_interrupt_that_cancels(folder, never):
     with FakeDaemon(folder, run_script(never, Cancel=[reply({})])) as daemon:
-        assert interrupted(daemon, signal.SIGTERM, "run", "--on-interrupt=cancel", "web.restart") == (
-            143, "", f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n")
+        assert interrupted(daemon, signal.SIGTERM, *CANCEL) == (
+            143, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n")
         assert called(daemon, "Cancel") == [{"job": JOB}]
+        never.set()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_what_waits_for_the_cancelled_job(folder, never, second):
+    with FakeDaemon(folder, run_script(never, Cancel=[never])) as daemon:
+        with subprocess.Popen(command(daemon, *CANCEL), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"on\n"
+            client.send_signal(signal.SIGINT)
+            wait_until(lambda: called(daemon, "Cancel"))
+            # It asks first, and lets itself be ended then.
+            wait_until(lambda: not catches(client.pid, second))
+            client.send_signal(second)
+            assert client.communicate(timeout=60) == (b"", CANCELLING.encode())
+        assert client.returncode == -second
+        never.set()
+
+
+def catches(pid, number):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (number - 1) & 1
+
+
+@pytest.mark.long  # for as long as posternctl waits
+def test_a_job_that_takes_its_time_is_being_cancelled(folder, never):
+    with FakeDaemon(folder, run_script(never, Cancel=[never])) as daemon:
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is being cancelled; posternctl "
+            f"--socket {daemon.path} attach {JOB} shows its end\n")
+        never.set()
+
+
+def test_an_interrupt_when_the_job_has_ended(folder, never):
+    ended = error("org.postern.Jobs.JobEnded", job=JOB, message="it has ended")
+    with FakeDaemon(folder, run_script(never, Cancel=[ended])) as daemon:
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) has ended; posternctl "
+            f"--socket {daemon.path} attach {JOB} shows how\n")
         never.set()
 
 
@@ -287,8 +330,8 @@ def test_an_interrupt_that_cancels(folder, never):
 ], ids=["refused", "broken"])
 def test_an_interrupt_that_can_not_cancel(folder, never, answer, said):
     with FakeDaemon(folder, run_script(never, Cancel=[answer])) as daemon:
-        assert interrupted(daemon, signal.SIGINT, "run", "--on-interrupt=cancel", "web.restart") == (
-            130, "", f"posternctl: interrupted: job {JOB} (web.restart) could not be cancelled: "
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) could not be cancelled: "
             f"{said.format(path=daemon.path)}; posternctl --socket {daemon.path} attach {JOB} shows it\n")
         never.set()
 
