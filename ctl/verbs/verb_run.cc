@@ -70,7 +70,8 @@ class Running final : public JobFollower {
     Result<std::optional<Call>, Failed> first_call() override;
     [[nodiscard]] bool may_repeat() const override { return !key_.empty(); }
     std::string left_behind() override;
-    [[nodiscard]] std::string not_named() const override;
+    std::string not_named() override;
+    std::string given_up() override;
     [[nodiscard]] const ActionDescription* description() const override {
         return call_.description ? &*call_.description : nullptr;
     }
@@ -121,7 +122,7 @@ Result<std::optional<JobFollower::Call>, Failed> Running::first_call() {
     return std::optional(Call{"org.postern.Actions.Run", std::move(parameters)});
 }
 
-std::string Running::not_named() const {
+std::string Running::not_named() {
     const auto name = printable(call_.action);
     return sent() ? "whether " + name + " was started is not known, no answer had come"
                   : name + " was not started";
@@ -129,6 +130,10 @@ std::string Running::not_named() const {
 
 std::string Running::left_behind() {
     return on_interrupt_ == OnInterrupt::cancel ? cancel() : JobFollower::left_behind();
+}
+
+std::string Running::given_up() {
+    return on_interrupt_ == OnInterrupt::as_declared ? JobFollower::given_up() : left_behind();
 }
 
 // Over a connection of its own: this one waits for the job's end. The answer comes with that end.
@@ -253,6 +258,8 @@ int run_action(const Invocation& invocation) {
         complain(interrupt.error().message);
         return exit_code::broken;
     }
+    // Somebody is to decide what becomes of the job then.
+    if (invocation.given(option_on_interrupt)) Interrupt::note_closed_pipe();
     return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
@@ -289,7 +296,8 @@ error says so and the exit code is 125. A list is given by naming its argument s
 
 Ctrl-C, SIGTERM and SIGHUP (a broken ssh) end posternctl. Whether the job continues is up to the
 action; a line says so, with the command that attaches to the job again. --on-interrupt=cancel ends
-the job; --on-interrupt=detach is refused (122) if the action ends it.
+the job; --on-interrupt=detach is refused (122) if the action ends it. Both count, too, when the
+output can't be written because its reader has gone.
 
 Standard input is read if the action takes any (see describe), and otherwise left untouched.
 

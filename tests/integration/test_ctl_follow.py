@@ -8,6 +8,7 @@ import pathlib
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -387,6 +388,70 @@ class Terminal:
                 self.seen += more
         self.client.wait(60)
         return self.seen
+
+
+# ---- Those who read have gone ----
+
+def flood(call):
+    """What a job writes that does not end: in small pieces, so that the one who reads goes between two."""
+    yield STARTED
+    while True:
+        yield chunk(stdout="on\n")
+
+
+@pytest.mark.parametrize("words", [CANCEL, ["run", "--json", *CANCEL[1:]]], ids=["plain", "json"])
+@pytest.mark.parametrize("shell", [[], ["/bin/sh", "-c", '"$@"; :', "sh"]], ids=["leader", "in-a-shell"])
+def test_a_terminal_that_goes_while_the_job_writes_cancels_it(folder, words, shell):
+    """Writing to it fails before its SIGHUP has come, or afterwards."""
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        for times in range(1, 9):
+            with Terminal([*shell, *command(daemon, *words)]) as terminal:
+                terminal.read_until(rb"on")
+                os.close(terminal.ours)
+                terminal.ours = os.open("/dev/null", os.O_RDONLY)
+                wait_until(lambda: len(called(daemon, "Cancel")) == times)
+                if not shell:
+                    assert terminal.client.wait(60) == 129
+
+
+@pytest.mark.parametrize("words", [CANCEL, ["run", "--json", *CANCEL[1:]]], ids=["plain", "json"])
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_pipe_that_breaks_cancels_it(folder, words, kind):
+    """As ssh without a terminal has it: no SIGHUP comes."""
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        if kind == "pipe":
+            ours, theirs = (open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb")))
+        else:
+            ours, theirs = (open(end.detach(), "rb") for end in socket.socketpair())
+        with subprocess.Popen(command(daemon, *words), stdout=theirs, stderr=subprocess.PIPE) as client:
+            theirs.close()
+            assert ours.read(1)
+            ours.close()
+            assert client.stderr.read().decode() == (
+                CANCELLING + f"posternctl: standard output: Broken pipe; job {JOB} (web.restart) is cancelled\n")
+        assert called(daemon, "Cancel") == [{"job": JOB}]
+        assert client.returncode == -signal.SIGPIPE
+
+
+def test_a_pipe_that_breaks_says_what_is_left(folder):
+    with FakeDaemon(folder, run_script(None, Run=[flood])) as daemon:
+        words = command(daemon, "run", "--on-interrupt=detach", "web.restart")
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            client.stdout.readline()
+            client.stdout.close()
+            assert client.stderr.read().decode() == (
+                f"posternctl: standard output: Broken pipe; job {JOB} (web.restart) continues; posternctl --socket "
+                f"{daemon.path} attach {JOB} shows it\n")
+        assert client.returncode == -signal.SIGPIPE
+
+
+def test_output_that_can_not_be_written_cancels_it(folder):
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command(daemon, *CANCEL), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.stderr.decode() == CANCELLING + (
+            f"posternctl: standard output: No space left on device; job {JOB} (web.restart) is cancelled\n")
+        assert (done.returncode, called(daemon, "Cancel")) == (125, [{"job": JOB}])
 
 
 NOTICE = rb"\rposternctl: web.restart has been running for \d+s\x1b\[K"
