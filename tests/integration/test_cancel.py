@@ -288,11 +288,25 @@ def test_a_daemon_that_dies_before_it_has_answered_is_asked_again(folder):
     with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)], "Cancel": [CLOSE]}) as daemon:
         assert ctl(daemon, "cancel", JOB) == (
             0, f"a: job {JOB} was cancelled: ended by signal 15 (TERM)\n", "")
+    answers = [[found("starting")], [found("failed", result=RESULT)]]
+    with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)], "Cancel": [CLOSE]}) as daemon:
+        assert ctl(daemon, "cancel", JOB) == (0, f"a: job {JOB} was cancelled: not started\n", "")
     answers = [[found("running")], [found("running")]]
     cancels = [[CLOSE], [reply({"job": JOB, "action": "a", "result": RESULT})]]
     with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)],
                              "Cancel": [lambda _: cancels.pop(0)]}) as daemon:
         assert ctl(daemon, "cancel", JOB)[0] == 0
+
+
+@pytest.mark.parametrize("then", [
+    found("ended", result={key: value for key, value in RESULT.items() if key != "cancelledBy"}),
+    found("failed", message="the program could not be started")], ids=["ended", "failed"])
+def test_one_that_ended_by_itself_meanwhile_was_not_cancelled(folder, then):
+    answers = [[found("running")], [then]]
+    cancels = [[CLOSE], [error("org.postern.Jobs.JobEnded", job=JOB, message="it has ended")]]
+    with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)],
+                             "Cancel": [lambda _: cancels.pop(0)]}) as daemon:
+        assert ctl(daemon, "cancel", JOB) == (122, "", "posternctl: it has ended\n")
 
 
 def test_it_waits_longer_than_a_daemon_may_be_silent(folder):
