@@ -107,9 +107,20 @@ Result<int, NoReply> JobFollower::converse() {
             refusal_ = std::move(message.reply);
             return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
+        if (!named_ && !called_anew_ && needs_new_connection(message.reply)) {
+            return call_anew(message.reply);
+        }
         refusal_.reset();
         if (const auto code = take(message)) return *code;
     }
+}
+
+Result<int, NoReply> JobFollower::call_anew(const protocol::Reply& refusal) {
+    called_anew_ = true;
+    auto socket = connect_to(target_.socket, connect_patience);
+    if (!socket) return report(target_, refusal).code;
+    connection_ = Connection(std::move(*socket), target_.socket);
+    return converse();
 }
 
 // A daemon that was replaced before it had started the job: the next one starts it.

@@ -107,6 +107,8 @@ class JobFollower {
     Result<std::optional<Call>, Failed> next_call();
     // Whether there is a new connection. None: it is given up, or a signal came.
     bool connect_again();
+    // The same call over a new connection. What went wrong is the daemon's refusal.
+    Result<int, NoReply> call_anew(const protocol::Reply& refusal);
     int without_reply(const NoReply& none) const;
     [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
 
@@ -133,6 +135,7 @@ class JobFollower {
     bool sent_ = false;
     bool fruitful_ = false;                   // this connection was: it brought something new
     bool was_broken_ = false;                 // at least one connection was
+    bool called_anew_ = false;                // by call_anew()
     std::optional<protocol::Reply> refusal_;  // the last one of never_began()
     int job_code_ = 0;
 };
