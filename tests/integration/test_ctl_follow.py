@@ -497,24 +497,27 @@ def test_the_line_fits_the_terminal(folder, never):
         never.set()
 
 
-def test_the_line_is_shown_where_standard_output_goes_elsewhere(folder, never):
+@pytest.mark.parametrize("path", ["out", "/dev/null"])
+def test_the_line_is_shown_where_standard_output_goes_elsewhere(folder, never, path):
     with FakeDaemon(folder, run_script(never)) as daemon:
-        with open(folder / "out", "wb") as out:
+        with open(folder / path, "wb") as out:
             with Terminal(command(daemon, "run", "web.restart"), stdout=out) as terminal:
                 assert re.fullmatch(NOTICE, terminal.read_until(NOTICE))
         never.set()
-    assert (folder / "out").read_bytes() == b"on\n"
+    assert (folder / path).read_bytes() == (b"on\n" if path == "out" else b"")
 
 
-@pytest.mark.parametrize("words, first", [
-    (["run", "--json", "web.restart"], chunk(stdout="on\n")),
-    (["run", "web.restart"], chunk(stdout="half a line")),
-], ids=["json", "half-a-line"])
-def test_where_no_line_may_stand_there_is_none(folder, words, first):
+@pytest.mark.parametrize("words, first, piped", [
+    (["run", "--json", "web.restart"], chunk(stdout="on\n"), False),
+    (["run", "web.restart"], chunk(stdout="half a line"), False),
+    (["run", "web.restart"], chunk(stderr="on\n"), True),
+], ids=["json", "half-a-line", "piped"])
+def test_where_no_line_may_stand_there_is_none(folder, words, first, piped):
     """The time in which one would have come is the daemon's: it answers when another client has its line."""
     go_on = threading.Event()
     script = {"Describe": [described()], "Run": [STARTED, first, go_on, job_end(exitCode=0)]}
-    with FakeDaemon(folder, script) as daemon, Terminal(command(daemon, *words)) as terminal:
+    stdout = subprocess.PIPE if piped else None
+    with FakeDaemon(folder, script) as daemon, Terminal(command(daemon, *words), stdout=stdout) as terminal:
         terminal.read_until(rb"half a line|on")
         other = folder / "other"
         other.mkdir()
