@@ -150,6 +150,19 @@ def test_a_job_that_could_not_be_started(folder):
             assert outcome(ctl(daemon, verb, JOB)) == (127, "", "posternctl: web.restart: it does not exist\n")
 
 
+@pytest.mark.long  # for as long as posternctl waits
+def test_an_answer_that_comes_too_late_is_not_taken_for_another(folder):
+    late = threading.Event()
+
+    def follow(call):
+        late.set()
+        return [STARTED, chunk(stdout="on\n"), job_end(exitCode=7)]
+
+    with FakeDaemon(folder, scripted(follow, Describe=[late, described()])) as daemon:
+        assert outcome(ctl(daemon, "attach", JOB)) == (7, "on\n", "")
+        assert daemon.connections == 2
+
+
 def test_output_that_is_not_stored_is_not_missing(folder):
     with FakeDaemon(folder, scripted(chunk(stdoutNotKept=True), job_end(exitCode=4))) as daemon:
         said = (f"posternctl: job {JOB} (web.restart): its standard output goes straight to the client that started "
