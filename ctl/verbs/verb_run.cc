@@ -80,6 +80,7 @@ class Running final : public JobFollower {
     std::optional<int> lost_beside() override;
 
     std::string cancel();
+    std::string cancel_unnamed();
     Result<bool, Failed> put_data(nlohmann::json& parameters);
     std::optional<int> take_pipe(const nlohmann::json& parameters, const char* key, PipeEnd end,
                                  std::vector<UniqueFd>& descriptors, UniqueFd& pipe);
@@ -124,8 +125,9 @@ Result<std::optional<JobFollower::Call>, Failed> Running::first_call() {
 
 std::string Running::not_named() {
     const auto name = printable(call_.action);
-    return sent() ? "whether " + name + " was started is not known, no answer had come"
-                  : name + " was not started";
+    if (!sent()) return name + " was not started";
+    if (on_interrupt_ == OnInterrupt::cancel) return cancel_unnamed();
+    return "whether " + name + " was started is not known, no answer had come";
 }
 
 std::string Running::left_behind() {
@@ -161,6 +163,24 @@ std::string Running::cancel() {
         return job_text() + " has ended; " + attach_command() + " shows how";
     }
     return failed(error_text(message->reply, target()));
+}
+
+// The reply that names the job is still to come. Where the connection ends before, the call is not
+// made again by its key: a daemon that does not know it would start the job.
+std::string Running::cancel_unnamed() {
+    const auto name = printable(call_.action);
+    complain("cancelling " + name);
+    connection().send();
+    Interrupt::let_end();
+    const auto message = connection().wait(answer_patience, -1);
+    if (message && !message->reply.error.empty()) {
+        return name + " was not started: " + error_text(message->reply, target());
+    }
+    const auto job =
+        message ? string_field(message->reply.parameters, "job") : std::optional<std::string>{};
+    if (!job) return "whether " + name + " was started is not known, no answer came";
+    set_job(*job);
+    return cancel();
 }
 
 // What the action gets for its standard input, and what of it goes straight. false: interrupted.

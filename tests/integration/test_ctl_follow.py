@@ -337,6 +337,26 @@ def test_an_interrupt_when_the_job_has_ended(folder, never):
         never.set()
 
 
+@pytest.mark.parametrize("answer, said, cancels", [
+    (STARTED, CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n", [{"job": JOB}]),
+    (error("Unavailable", message="not now"), "posternctl: interrupted: web.restart was not started: not now\n", []),
+    (CLOSE, "posternctl: interrupted: whether web.restart was started is not known, no answer came\n", []),
+], ids=["named", "refused", "broken"])
+def test_an_interrupt_before_the_job_has_a_name_cancels_it(folder, answer, said, cancels):
+    named = threading.Event()
+    script = {"Describe": [described()], "Run": [named, answer], "Cancel": [reply({})]}
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, *CANCEL), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            wait_until(lambda: called(daemon, "Run"))
+            client.send_signal(signal.SIGTERM)
+            assert client.stderr.readline() == b"posternctl: cancelling web.restart\n"
+            named.set()
+            out, err = client.communicate(timeout=60)
+        assert (client.returncode, out, err.decode()) == (143, b"", said)
+        assert called(daemon, "Cancel") == cancels
+        assert len(called(daemon, "Run")) == 1
+
+
 @pytest.mark.parametrize("answer, said", [
     (error("Unavailable", message="not now"), "not now"),
     (CLOSE, "{path}: the daemon closed the connection without an answer: it does not serve this caller, or a "
