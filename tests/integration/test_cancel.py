@@ -1,6 +1,8 @@
 """Jobs that are cancelled: by whom, what it says, where it is written down, and what is left."""
 
 import json
+import os
+import pathlib
 import subprocess
 import tempfile
 import threading
@@ -309,6 +311,13 @@ def test_one_that_ended_by_itself_meanwhile_was_not_cancelled(folder, then):
         assert ctl(daemon, "cancel", JOB) == (122, "", "posternctl: it has ended\n")
 
 
+def waits_without_bound(pid):
+    """It is in poll(2), and the kernel was given no time."""
+    number, *arguments = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()
+    return number == "7" and int(arguments[2], 16) & 0xffffffff == 0xffffffff
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="knows the numbers of x86-64 alone")
 def test_it_waits_longer_than_a_daemon_may_be_silent(folder):
     """And says nothing of a daemon that does not answer: it has answered."""
     let = threading.Event()
@@ -317,6 +326,7 @@ def test_it_waits_longer_than_a_daemon_may_be_silent(folder):
         with subprocess.Popen(command(daemon.path, "cancel", JOB), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as process:
             wait_until(lambda: len(daemon.calls) == 2, what="it is asked")
+            wait_until(lambda: waits_without_bound(process.pid), what="a wait without a bound")
             let.set()
             assert process.communicate(timeout=60) == (
                 f"a: job {JOB} was cancelled: ended by signal 15 (TERM)\n", "")
