@@ -38,6 +38,7 @@ ACTIONS = {
                    input="direct", **DIRECT),
     "deaf": script("exit 4", input="direct"),
     "wait": script("echo begun; sleep 1000", onDisconnect="kill", **DIRECT),
+    "on": script("while echo on; do sleep 0.02; done", **DIRECT),
     "stay": script("trap '' PIPE; echo begun; sleep 1; echo more || :; exit 0", **DIRECT),
     "other": script("id -u; cat /dev/stdin > /dev/stdout; echo more > /dev/stdout", input="direct",
                     **DIRECT, **({"user": "nobody"} if harness.IS_ROOT else {})),
@@ -293,6 +294,17 @@ def test_an_output_that_nobody_reads(guard):
                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 125
     assert b"posternctl: standard output: No space left on device; " in done.stderr
+
+
+@pytest.mark.parametrize("json_too", [[], ["--json"]], ids=["plain", "json"])
+def test_an_output_that_nobody_reads_any_more_cancels_it(guard, json_too):
+    words = command(guard.socket_path, "run", "--on-interrupt=cancel", *json_too, "on")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as client:
+        assert client.stdout.readline()
+        client.stdout.close()
+        assert client.stderr.read().endswith(b" (on) is cancelled\n")
+        assert client.wait(timeout=harness.PATIENCE) == -signal.SIGPIPE
+    guard.wait_audit(event="job-cancelled")
 
 
 def test_moved_in_large_pieces(guard):
