@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,11 +84,16 @@ int tell_cancelled(const Invocation& invocation, const nlohmann::json& cancelled
                   " was cancelled: " + how + "\n");
 }
 
-// What is told of a job that has ended while the daemon could not be asked.
-nlohmann::json as_cancelled(const nlohmann::json& job) {
+// What is told of a job that was cancelled and has ended while the daemon could not be asked.
+// Nothing: it still runs, or nobody had cancelled it.
+std::optional<nlohmann::json> as_cancelled(const nlohmann::json& job) {
+    const auto state = string_field(job, "state");
+    const auto* result = field(job, "result");
+    if (state != "ended" && state != "failed") return std::nullopt;
+    if (result == nullptr || field(*result, "cancelledBy") == nullptr) return std::nullopt;
     nlohmann::json cancelled = {{"job", string_field(job, "job").value_or("")},
                                 {"action", string_field(job, "action").value_or("")}};
-    if (const auto* result = field(job, "result")) cancelled["result"] = *result;
+    if (state == "ended") cancelled["result"] = *result;
     return cancelled;
 }
 
@@ -106,11 +112,9 @@ int cancel_one(const Invocation& invocation) {
         const auto id = view == nullptr ? std::nullopt : string_field(*view, "job");
         if (!id) return nonsense(*connection, "it names no job").code;
         job = *id;
-        const auto state = string_field(*view, "state");
         // By the daemon that was asked before, which did not live to say so.
-        if (connections > 1 && (state == "ended" || state == "failed")) {
-            return tell_cancelled(invocation, as_cancelled(*view));
-        }
+        const auto cancelled = connections > 1 ? as_cancelled(*view) : std::nullopt;
+        if (cancelled) return tell_cancelled(invocation, *cancelled);
         const auto message = ask_for_end(*connection, "org.postern.Jobs.Cancel",
                                          parameters_with(invocation, "job", job));
         if (message && message->reply.error.empty()) {

@@ -77,12 +77,21 @@ TEST_F(CancelCalls, OneThatHadNotBegunHasNoResult) {
     call(owner(), cancel());
     jobs::Record& record = jobs_.records.at(JobId("theirs"));
     record.state = jobs::RecordState::failed;
+    record.result.cancelled_by = Canceller{anna, ""};
     job_audit_.start_failed(record, {"cancelled", "cancelled before it began", false});
     EXPECT_THAT(
         since(),
         ElementsAre(
             "audit job-not-started action=hello job=theirs reason=cancelled before it began",
             "answer JobCancelled theirs not started"));
+    // Who asks later can tell it from one that could not be started.
+    call(owner(), LookUpCall{JobId("theirs")});
+    const auto found = std::get<JobFound>(FakeLink::last_answer).job;
+    ASSERT_TRUE(found.result);
+    EXPECT_EQ(found.result->cancelled_by, record.result.cancelled_by);
+    record.result.cancelled_by.reset();
+    call(owner(), LookUpCall{JobId("theirs")});
+    EXPECT_FALSE(std::get<JobFound>(FakeLink::last_answer).job.result);
 }
 
 TEST_F(CancelCalls, AClientThatGoesChangesNothing) {
