@@ -157,7 +157,8 @@ constinit const Verb verb_cancel{
         R"(Send SIGTERM, or the signal that --signal names, to all processes of the job, and SIGKILL if they
 have not ended after the daemon's limit killGrace (10 seconds unless the administrator changed it).
 Returns when the job has ended; Ctrl-C ends only posternctl. A job that has not begun is not
-started. Cancelling a job again may send another signal, or SIGKILL with --now.
+started. Cancelling a job again may send another signal, or SIGKILL with --now; each signal is sent
+once.
 
 Signals are HUP, INT, QUIT, ABRT, KILL, USR1, USR2 and TERM, with or without SIG.
 

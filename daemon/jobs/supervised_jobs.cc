@@ -212,9 +212,9 @@ void SupervisedJobs::end(const JobId& job, Outcome outcome) {
     if (Job* active = table_->find(job)) active->end(outcome);
 }
 
-bool SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
+std::optional<Cancelled> SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
     Job* const active = table_->find(job);
-    return active != nullptr && active->cancel(how);
+    return active == nullptr ? std::nullopt : active->cancel(how);
 }
 
 std::vector<ActiveJob> SupervisedJobs::list() const {

@@ -45,7 +45,7 @@ class SupervisedJobs final : public JobManager {
     bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    bool cancel(const JobId& job, const Cancellation& how) override;
+    std::optional<Cancelled> cancel(const JobId& job, const Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> ends) override { table_->close_pipes(std::move(ends)); }
     bool has_room_for_key(uid_t payer) override {
         return table_->records().has_room_for_key(payer);

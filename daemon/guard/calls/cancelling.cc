@@ -83,12 +83,15 @@ void cancel_job(const CallPtr& call, CallEnvironment& environment, const jobs::R
     const auto how = cancellation_of(*call, asked.signal, asked.now);
     if (!how) return call->link().violated(how.error().message);
     if (!has_room_or_refuse(*call)) return;
-    if (!environment.jobs.cancel(job.job, *how)) {
+    const auto cancelled = environment.jobs.cancel(job.job, *how);
+    if (!cancelled) {
         return call->refuse(Refusal::job_ended, job.job.text(),
                             "job " + job.job.text() + " of " + job.action +
                                 " has ended; there is nothing left to cancel");
     }
-    audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+    if (*cancelled == jobs::Cancelled::now) {
+        audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+    }
     JobEnds& ends = environment.job_audit.ends();
     auto ticket = ends.add(job.job, [call](const jobs::Record& ended) {
         call->link().forget();
@@ -115,8 +118,12 @@ void cancel_all_of(const CallPtr& call, CallEnvironment& environment, const Canc
         call->answer(Managed{true, "", 0});
     };
     for (const jobs::ActiveJob& job : environment.jobs.list()) {
-        if (!user.owns(job.requester) || !environment.jobs.cancel(job.job, *how)) continue;
-        audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+        if (!user.owns(job.requester)) continue;
+        const auto cancelled = environment.jobs.cancel(job.job, *how);
+        if (!cancelled) continue;
+        if (*cancelled == jobs::Cancelled::now) {
+            audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+        }
         call->answer(JobReport{job.job, job.action, job.requester.uid, job.requester.pid, job.unit,
                                job.created});
         owners.insert(job.requester.payer());

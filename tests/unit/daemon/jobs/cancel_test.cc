@@ -117,11 +117,13 @@ TEST_F(JobsCancel, ASecondTimeAnotherSignalAndThenNow) {
                                        "' TERM; trap 'echo int >" + path("int") + "' INT");
     EXPECT_TRUE(manager_->cancel(story->job, by(anna)));
     ASSERT_TRUE(loop_until_written(path("term")));
-    EXPECT_TRUE(manager_->cancel(story->job, by(berta, SIGINT)));
+    EXPECT_EQ(manager_->cancel(story->job, by(berta, SIGINT)), Cancelled::now);
     ASSERT_TRUE(loop_until_written(path("int")));
+    EXPECT_EQ(manager_->cancel(story->job, by(berta)), Cancelled::already);
     EXPECT_EQ(record_of(story).cancelling, (Cancellation{by(anna).by, SIGINT, false}));
     EXPECT_TRUE(manager_->cancel(story->job, by(berta, SIGKILL, true)));
-    EXPECT_TRUE(manager_->cancel(story->job, by(berta))) << "being killed it still runs";
+    EXPECT_EQ(manager_->cancel(story->job, by(berta)), Cancelled::already)
+        << "being killed it still runs";
     run_to_end(story);
     EXPECT_THAT(story, EndedBySignal(Outcome::signaled, SIGKILL));
     EXPECT_EQ(story->result->cancelled_by, by(anna).by);

@@ -73,6 +73,23 @@ TEST_F(CancelCalls, KillIsAtOnce) {
                             "answer JobCancelled theirs 9", "answer JobCancelled theirs 9"));
 }
 
+// However often it is asked for: what changes nothing is answered, and is not written down.
+TEST_F(CancelCalls, WhatIsBeingDoneAlreadyIsNotInTheAudit) {
+    EXPECT_THAT(
+        call(owner(), cancel(), 1),
+        ElementsAre("cancel theirs by 1000 15", "audit job-cancelled action=hello job=theirs"));
+    EXPECT_THAT(call(owner(), cancel(), 2), ElementsAre("cancel theirs by 1000 15"));
+    EXPECT_THAT(call(administrator(), CancelAllCall{"1000", SIGTERM, false}, 3),
+                ElementsAre("cancel theirs by 0 15", "answer JobReport theirs"));
+    EXPECT_THAT(
+        call(owner(), cancel(SIGINT), 4),
+        ElementsAre("cancel theirs by 1000 2", "audit job-cancelled action=hello job=theirs"));
+    EXPECT_THAT(ends("theirs", 2),
+                ElementsAre("audit job-ended action=hello job=theirs",
+                            "answer JobCancelled theirs 2", "answer JobCancelled theirs 2",
+                            "answer Managed", "answer JobCancelled theirs 2"));
+}
+
 TEST_F(CancelCalls, OneThatHadNotBegunHasNoResult) {
     call(owner(), cancel());
     jobs::Record& record = jobs_.records.at(JobId("theirs"));

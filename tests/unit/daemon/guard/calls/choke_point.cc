@@ -251,13 +251,15 @@ void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
 }
 
-bool FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
+std::optional<jobs::Cancelled> FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
     jobs::Record& record = records.at(job);
-    if (is_over(record.state)) return false;
+    if (is_over(record.state)) return std::nullopt;
+    const bool already = record.cancelling && record.cancelling->signal == how.signal;
+    record.cancelling = how;
     record.result.cancelled_by = how.by;
     story_.push_back("cancel " + job.text() + " by " + std::to_string(how.by.uid) + " " +
                      std::to_string(how.signal) + (how.now ? " now" : ""));
-    return true;
+    return already ? jobs::Cancelled::already : jobs::Cancelled::now;
 }
 
 std::size_t FakeJobs::active(uid_t payer) const {

@@ -104,7 +104,7 @@ class FakeJobs final : public jobs::JobManager {
     bool taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    bool cancel(const JobId& job, const jobs::Cancellation& how) override;
+    std::optional<jobs::Cancelled> cancel(const JobId& job, const jobs::Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> /*ends*/) override {}
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
     bool makes_room() override {
