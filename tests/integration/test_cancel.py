@@ -77,7 +77,7 @@ def ctl_as_root(path, *words):
 ])
 def test_the_owner_cancels_it(start_guard, action, more, result, signal):
     # Who is killed at once does not wait for that.
-    grace = "1h" if signal == 9 or action is not STUBBORN else "50ms"
+    grace = "1h" if signal == 9 else "50ms" if action is STUBBORN else "2s"
     guard = start_guard({"wait": action}, options=["--limit", f"killGrace={grace}"])
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, text = begin(client, "wait")

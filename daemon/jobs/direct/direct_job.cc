@@ -50,7 +50,8 @@ DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> p
     : Job(host, std::move(parts)),
       processes_(std::move(processes)),
       timer_(make_timer([this] { time_is_up(); })),
-      poll_timer_(make_timer([this] { poll(); })) {}
+      poll_timer_(make_timer([this] { poll(); })),
+      again_timer_(make_timer([this] { terminate_rest(); })) {}
 
 DirectJob::~DirectJob() {
     if (cgroup_watch_ >= 0) host().unwatch(cgroup_watch_);
@@ -184,6 +185,10 @@ void DirectJob::main_gone() {
         return;
     }
     if (processes_->can_reap_main()) reap();
+    if (state_ == State::terminating) {
+        terminate_rest();
+        arm(again_timer_, lingering_time);
+    }
     look_at_processes();
 }
 
@@ -228,6 +233,12 @@ void DirectJob::terminate(int signal) {
     arm(timer_, host().settings().kill_grace);
     processes_->terminate(signal);
     watch_processes();
+    if (main_gone_) arm(again_timer_, lingering_time);
+}
+
+void DirectJob::terminate_rest() {
+    if (state_ != State::terminating) return;
+    processes_->terminate(is_cancelled() ? record().cancelling->signal : SIGTERM);
 }
 
 void DirectJob::begin_to_end() {

@@ -81,6 +81,19 @@ TEST_F(JobsCancel, WhatIgnoresTermIsKilledAfterTheGraceAndTheWholeTree) {
     EXPECT_EQ(story->result->cancelled_by, by(anna).by);
 }
 
+// As a child does whose signal came between its fork and its exec: it is there when the main
+// process has ended, and knows of no signal.
+TEST_F(JobsCancel, WhatLosesItsSignalGetsItOnceMore) {
+    use(endless_grace_of_cancel);
+    const StoryPtr story =
+        start_ready("trap 'exit 3' TERM; (trap 'trap - TERM' TERM; echo >" + path("child") +
+                    "; while :; do sleep 0.01; done) & while [ ! -s " + path("child") +
+                    " ]; do sleep 0.01; done");
+    EXPECT_TRUE(manager_->cancel(story->job, by(anna)));
+    run_to_end(story);
+    EXPECT_THAT(story, Exited(3));
+}
+
 TEST_F(JobsCancel, AnotherSignalTakesThePlaceOfTerm) {
     use(endless_grace_of_cancel);
     const StoryPtr story = start_ready("trap '' TERM; trap 'exit 3' USR1");
