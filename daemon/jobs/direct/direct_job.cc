@@ -262,7 +262,12 @@ void DirectJob::end_left_behind() {
 void DirectJob::kill_all() {
     set_state(State::killing);
     const bool all = processes_->kill();
-    if (!processes_->kill_is_certain()) arm(timer_, kill_patience);
+    // Whatever it was armed for before, nothing but the end of all processes concludes the job now.
+    if (processes_->kill_is_certain()) {
+        timer_.disarm();
+    } else {
+        arm(timer_, kill_patience);
+    }
     if (!all || cgroup_watch_ < 0) arm(poll_timer_, std::chrono::microseconds(0));
 }
 
