@@ -175,6 +175,8 @@ std::vector<JobIndex::Part> JobIndex::parts(const JobQuery& query) const {
     return found;
 }
 
+// Where a page ends is told to whoever asked: so it is the place of a job that the page has, or one
+// that is no job's.
 JobPage JobIndex::page(const JobQuery& query) const {
     if (!query.beginning.empty()) return beginning_with(query);
     JobPage page;
@@ -194,8 +196,13 @@ JobPage JobIndex::page(const JobQuery& query) const {
         if (entry.created < query.since) return page;
         const bool wanted = filter.wants(entry);
         const bool is_full = page.jobs.size() >= query.limit;
-        if (last && ((wanted && is_full) || looked_at == most_looked_at_for_page)) {
-            page.next = JobPlace{entries_[*last].created, entries_[*last].job.id()};
+        if (wanted && is_full) {
+            page.next = JobPlace{page.jobs.back().created, page.jobs.back().job};
+            return page;
+        }
+        const bool is_enough = looked_at >= most_looked_at_for_page;
+        if (is_enough && last && entry.created != entries_[*last].created) {
+            page.next = JobPlace{entries_[*last].created, JobKey().id()};
             return page;
         }
         if (wanted) page.jobs.push_back(facts(number));
