@@ -139,6 +139,7 @@ Result<Record, NotFound> SupervisedJobs::find(const JobId& job) const {
 JobPage SupervisedJobs::page(const JobQuery& query) const {
     JobPage page = records().page(query);
     for (const auto& [id, job] : table_->jobs()) {
+        if (!id.text().starts_with(query.beginning)) continue;
         const Record& record = job->record();
         JobFacts facts = facts_of(record, records().number_of_unit(record.requester));
         // What is older than where the page ends comes after it.

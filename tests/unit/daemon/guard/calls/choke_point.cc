@@ -185,6 +185,7 @@ Result<jobs::Record, jobs::NotFound> FakeJobs::find(const JobId& job) const {
 }
 
 jobs::JobPage FakeJobs::page(const jobs::JobQuery& query) const {
+    ++pages;
     jobs::JobPage page;
     for (const auto& [job, record] : records) {
         const auto unit =

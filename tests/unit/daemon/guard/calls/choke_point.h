@@ -75,6 +75,7 @@ class FakeJobs final : public jobs::JobManager {
     std::string state;  // what is wrong with its directory
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
+    mutable int pages = 0;      // how many were asked for
     bool outputs_readable = true;
     bool room_for_keys = true;
     bool believes_taken = true;

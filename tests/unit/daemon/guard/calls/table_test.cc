@@ -322,9 +322,21 @@ TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
     }
 }
 
+TEST_F(JobNames, ForAWholeIdNoOtherJobIsLookedAt) {
+    call(owner(), LookUpCall{JobId(first)});
+    call(owner(), FollowCall{JobId(second)});
+    EXPECT_EQ(call(owner(), LookUpCall{JobId(foreign)}).back(),
+              "answer Refused no_such_job [" + foreign + "]");
+    EXPECT_EQ(jobs_.pages, 0);
+    call(owner(), LookUpCall{JobId(first.substr(0, 8))});
+    EXPECT_EQ(jobs_.pages, 1);
+}
+
 TEST_F(JobNames, ARecordThatCantBeReadIsNotOneThatIsNotThere) {
     jobs_.records_error = "it can't be read";
     EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd0")}),
+                ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(call(owner(), LookUpCall{JobId(first)}),
                 ElementsAre("answer Refused unavailable []"));
     EXPECT_EQ(call(owner(), LookUpCall{JobId(foreign)}).back(),
               "answer Refused no_such_job [" + foreign + "]");
