@@ -37,6 +37,8 @@ void JobIndex::add(const Record& record, std::uint64_t unit, std::uint64_t key) 
     entry.outcome = result.outcome;
     entry.by_signal = result.by_signal;
     entry.keeps_nothing = keeps_nothing(record);
+    entry.ended_processes = result.ended_processes;
+    if (result.cancelled_by) entry.canceller = cancellers_.add(*result.cancelled_by);
     const Number number = entries_.add(entry);
     if (short_result(entry) != result) long_results_.emplace(number, result);
 
@@ -57,6 +59,7 @@ void JobIndex::remove(const JobId& job) {
     long_results_.erase(*number);
     actions_.drop(entry.action);
     owners_.drop(entry.owner);
+    if (entry.canceller != nobody) cancellers_.drop(entry.canceller);
     entries_.remove(*number);
 }
 
@@ -70,7 +73,7 @@ std::optional<JobIndex::Number> JobIndex::number_of(const JobId& job) const {
 
 // ---- What is known of them ----
 
-JobResult JobIndex::short_result(const Entry& entry) {
+JobResult JobIndex::short_result(const Entry& entry) const {
     JobResult result;
     result.outcome = entry.outcome;
     result.by_signal = entry.by_signal;
@@ -79,6 +82,8 @@ JobResult JobIndex::short_result(const Entry& entry) {
     result.ended = entry.ended;
     result.cpu = std::chrono::microseconds(entry.cpu);
     result.max_resident_kib = entry.max_resident_kib;
+    result.ended_processes = entry.ended_processes;
+    if (entry.canceller != nobody) result.cancelled_by = cancellers_[entry.canceller];
     return result;
 }
 

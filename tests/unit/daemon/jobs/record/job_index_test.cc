@@ -105,6 +105,18 @@ TEST_F(Index, EveryResultComesBackWhole) {
     record.result.lost_from = {std::nullopt, 7};
     add(record);
     EXPECT_EQ(index_.find(record.job)->result, record.result);
+    Record cancelled = index_record(4);
+    cancelled.result.cancelled_by = Canceller{1000, "anna"};
+    cancelled.result.ended_processes = 2;
+    add(cancelled);
+    EXPECT_EQ(index_.find(cancelled.job)->result, cancelled.result);
+    Record by_another = index_record(5);
+    by_another.result.cancelled_by = Canceller{0, ""};
+    by_another.result.lost_from = {0, std::nullopt};
+    add(by_another);
+    EXPECT_EQ(index_.find(by_another.job)->result, by_another.result);
+    index_.remove(cancelled.job);
+    EXPECT_EQ(index_.find(by_another.job)->result, by_another.result);
     index_.remove(record.job);
     add(index_record(3));
     EXPECT_EQ(index_.find(index_job(3))->result, index_record(3).result)
