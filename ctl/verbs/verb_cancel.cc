@@ -133,6 +133,12 @@ int cancel_all(const Invocation& invocation) {
     const auto message = ask_for_end(*connection, "org.postern.Admin.CancelAllOf",
                                      parameters_with(invocation, "user", user));
     if (!message) return report(message.error()).code;
+    if (message->reply.error == "org.varlink.service.InvalidParameter" &&
+        string_field(message->reply.parameters, "parameter") == "user") {
+        complain("cancel: --all-of: " + in_quotes(user) +
+                 " is not a user that the daemon knows; give a user's name, or a uid");
+        return exit_code::invalid;
+    }
     if (!message->reply.error.empty()) return report(target, message->reply).code;
     if (target.json) return finish_json(message->reply.parameters);
     std::string text;

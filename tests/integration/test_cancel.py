@@ -189,6 +189,9 @@ def test_all_of_a_user(admin):
             assert end_of(client.read_replies()[-1]) == {"outcome": "signaled", "signal": 15}
         assert ctl_as_root(admin.path, "cancel", "--all-of", str(ALICE.uid)) == (
             0, "", f"posternctl: no job of {ALICE.uid} runs\n")
+        assert ctl_as_root(admin.path, "cancel", "--all-of", "typo") == (
+            122, "", 'posternctl: cancel: --all-of: "typo" is not a user that the daemon knows; give a '
+            "user's name, or a uid\n")
         code, out, err = ctl_as_root(admin.path, "--json", "cancel", "--now", "--all-of", str(BOB.uid))
         assert (code, err) == (0, "")
         assert [job["job"] for job in json.loads(out)["jobs"]] == [bobs]

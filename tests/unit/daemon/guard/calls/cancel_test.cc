@@ -155,8 +155,14 @@ TEST_F(CancelCalls, ByNameAndByOwner) {
                 ElementsAre("answer Managed"));
     EXPECT_EQ(call(administrator(), CancelAllCall{"anna", SIGTERM, false}).front(),
               "cancel theirs by 0 15");
-    EXPECT_THAT(call(administrator(), CancelAllCall{"", SIGTERM, false}, 2),
-                ElementsAre("answer Managed"));
+    EXPECT_THAT(call(administrator(), CancelAllCall{"100001", SIGTERM, false}, 2),
+                ElementsAre("answer Managed"))
+        << "a uid that nobody has";
+    for (const char* unknown : {"", "typo", "1000x", "-1", "4294967295", "99999999999", "01000"}) {
+        EXPECT_THAT(call(administrator(), CancelAllCall{unknown, SIGTERM, false}, 2),
+                    ElementsAre("answer Refused bad_parameter [user]"))
+            << unknown;
+    }
     EXPECT_EQ(call(administrator(), CancelAllCall{"1000", SIGTERM, true}, 3).front(),
               "cancel subordinate by 0 9 now");
 }
