@@ -127,12 +127,18 @@ Result<Record, NotFound> SupervisedJobs::find(const JobId& job) const {
     if (const Job* active = table_->find(job)) return active->record();
     std::optional<JobFacts> over = records().find(job);
     if (!over) return Unexpected(NotFound::no_such_job);
-    std::optional<Record> record = records().read(job);
+    std::optional<Record> record = read_over(job, *over);
     if (!record) return Unexpected(NotFound::unreadable);
-    // The file may be older than what is known, where the disk was full.
-    record->state = over->state;
-    record->result = over->result;
     return *std::move(record);
+}
+
+// The file may be older than what is known, where the disk was full.
+std::optional<Record> SupervisedJobs::read_over(const JobId& job, const JobFacts& known) const {
+    std::optional<Record> record = records().read(job);
+    if (!record) return std::nullopt;
+    record->state = known.state;
+    record->result = known.result;
+    return record;
 }
 
 // There are fewer active ones than records, within the limits of jobs: all of them are looked at.
@@ -173,7 +179,8 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
         if (owner_of(job->record().requester) == owner_of(who)) found.push_back(job->record());
     }
     for (const JobId& id : records().find_key(who)) {
-        std::optional<Record> record = records().read(id);
+        const std::optional<JobFacts> over = records().find(id);
+        std::optional<Record> record = over ? read_over(id, *over) : records().read(id);
         if (!record) return fail("the record of job " + id.text() + " can't be read");
         if (owner_of(record->requester) != owner_of(who)) continue;
         found.push_back(std::move(*record));

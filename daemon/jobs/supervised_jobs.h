@@ -68,6 +68,8 @@ class SupervisedJobs final : public JobManager {
     Result<std::unique_ptr<Job>> make(Record record, int folder, bool one_pipe, StartPlace place,
                                       std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);
+    // One that is over. Absent: its file can't be read.
+    [[nodiscard]] std::optional<Record> read_over(const JobId& job, const JobFacts& known) const;
     [[nodiscard]] const KeeperLink& keeper() const { return std::as_const(*table_).keeper(); }
     [[nodiscard]] const RecordStore& records() const { return std::as_const(*table_).records(); }
 

@@ -188,6 +188,17 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     std::filesystem::rename(file, file + ".away");
     EXPECT_FALSE(manager_->find_key(requester));
     std::filesystem::rename(file + ".away", file);
+    // Its file may be older than what is known of it, where the disk was full.
+    const std::string text = read_path(file);
+    Record stale = *record;
+    stale.state = RecordState::running;
+    write_path(file, to_json(stale), 0600);
+    for (const Record& known :
+         {manager_->find_key(requester)->at(0), *manager_->find(story->job)}) {
+        EXPECT_EQ(known.state, RecordState::ended);
+        EXPECT_EQ(known.result, record->result);
+    }
+    write_path(file, text, 0600);
     // Above the limit it is kept for its key, which is young.
     EXPECT_THAT(run_shell("exit 0"), Exited(0));
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));
