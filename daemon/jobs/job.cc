@@ -253,7 +253,7 @@ Result<FollowerId> Job::follow(std::unique_ptr<Follower> follower) {
     for (std::size_t i = 0; i < stream_count; ++i) {
         POSTERN_TRY(files[i], output_.stream(i).open_reader());
     }
-    return_timer_.disarm();
+    if (follower->is_owners()) return_timer_.disarm();
     if (runs_) host_.later(*this, &Job::tell_started);
     const FollowerId added =
         followers_.add(std::move(follower), std::move(files), Followers::Clock::now());
@@ -266,9 +266,10 @@ void Job::tell_started() {
 }
 
 void Job::leave(FollowerId follower, Leaving leaving) {
+    const bool was_owners = followers_.is_owners(follower);
     followers_.remove(follower, leaving == Leaving::interrupted, Followers::Clock::now());
     sync();
-    if (!record_.kill_on_disconnect || !followers_.none()) return;
+    if (!record_.kill_on_disconnect || !was_owners || followers_.any_of_owner()) return;
     if (leaving == Leaving::interrupted) {
         expect_return();
     } else {

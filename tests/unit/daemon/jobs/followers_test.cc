@@ -21,9 +21,10 @@ class JobsFollowers : public JobsTest {
         JobsTest::SetUp();
         if (!IsSkipped()) create();
     }
-    std::pair<StoryPtr, FollowerId> follow(const StoryPtr& of) {
+    std::pair<StoryPtr, FollowerId> follow(const StoryPtr& of, bool is_owners = true) {
         auto story = std::make_shared<Story>();
         story->job = of->job;
+        story->is_owners = is_owners;
         const auto id = manager_->follow(of->job, follower(story));
         EXPECT_TRUE(id) << (id ? "" : id.error().message);
         EXPECT_FALSE(story->started) << "called from inside follow()";
@@ -122,6 +123,24 @@ TEST_F(JobsFollowers, OneThatEndsWithItsCallerWaitsForWhoWasInterrupted) {
     // Three times the patience, however often the loop turns in it.
     EXPECT_FALSE(loop_until([&] { return manager_->active() == 0; }, 1));
     manager_->leave(first->job, id, Leaving::interrupted);
+    ASSERT_TRUE(loop_until([&] { return manager_->active() == 0; }));
+    EXPECT_EQ(record_of(first).result.outcome, Outcome::disconnected);
+}
+
+// An administrator who looks on, while the owner is on its way back and afterwards.
+TEST_F(JobsFollowers, WhoIsNotItsOwnerNeitherEndsNorKeepsIt) {
+    manager_.reset();
+    settings_.return_patience = std::chrono::milliseconds{500};
+    create();
+    const StoryPtr first = start(ends_with_its_caller(), shell(wait_for("end") + "exit 6"));
+    ASSERT_TRUE(loop_until([&] { return first->started; }));
+    manager_->leave(first->job, first_follower, Leaving::interrupted);
+    const auto [looker, looks] = follow(first, false);
+    manager_->leave(first->job, looks, Leaving::gone);
+    const auto [second, id] = follow(first);
+    EXPECT_FALSE(loop_until([&] { return manager_->active() == 0; }, 1));
+    const auto [another, looks_too] = follow(first, false);
+    manager_->leave(first->job, id, Leaving::gone);
     ASSERT_TRUE(loop_until([&] { return manager_->active() == 0; }));
     EXPECT_EQ(record_of(first).result.outcome, Outcome::disconnected);
 }

@@ -322,6 +322,18 @@ TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
     }
 }
 
+// An administrator who looks on does not stand for the caller whose job it is.
+TEST_F(JobNames, TheFollowerIsItsOwnersOrTheAdministrators) {
+    jobs_.records.at(JobId(first)).state = jobs::RecordState::running;
+    call(owner(), FollowCall{JobId(first)}, 1);
+    EXPECT_TRUE(jobs_.followers.at(JobId(first))->is_owners());
+    call(administrator(), FollowCall{JobId(first)}, 2);
+    EXPECT_FALSE(jobs_.followers.at(JobId(first))->is_owners());
+    // One who has started it through the administrator's socket comes back by that one.
+    call(by(anna, {anna, 27}, Way::administrator), FollowCall{JobId(first)}, 3);
+    EXPECT_TRUE(jobs_.followers.at(JobId(first))->is_owners());
+}
+
 TEST_F(JobNames, ForAWholeIdNoOtherJobIsLookedAt) {
     call(owner(), LookUpCall{JobId(first)});
     call(owner(), FollowCall{JobId(second)});
