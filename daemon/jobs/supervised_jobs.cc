@@ -7,6 +7,7 @@
 #include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
 #include "daemon/output/stored_file.h"
+#include "daemon/policy/verdict.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
 
@@ -49,6 +50,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.file_version = action.version;
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
+    record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();
     const bool one_pipe = error_stream(action) == 0;
     record.pipes = one_pipe ? 1 : stream_count;

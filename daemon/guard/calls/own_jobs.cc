@@ -62,8 +62,8 @@ bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::R
                             (caller.groups_known && jobs.digest(caller.groups) == requester.groups);
     if (caller.uid != requester.uid || caller.gid != requester.gid || !groups_fit) return false;
     const auto action = snapshot.actions.find(record.action);
-    const bool unit_counts =
-        action != snapshot.actions.end() && policy::names_a_unit(action->second);
+    const bool unit_counts = record.unit_counts || (action != snapshot.actions.end() &&
+                                                    policy::names_a_unit(action->second));
     return !unit_counts || call.origin().unit == requester.unit;
 }
 

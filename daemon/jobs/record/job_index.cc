@@ -37,6 +37,7 @@ void JobIndex::add(const Record& record, std::uint64_t unit, std::uint64_t key) 
     entry.outcome = result.outcome;
     entry.by_signal = result.by_signal;
     entry.keeps_nothing = keeps_nothing(record);
+    entry.unit_counts = known.unit_counts;
     entry.ended_processes = result.ended_processes;
     if (result.cancelled_by) entry.canceller = cancellers_.add(*result.cancelled_by);
     const Number number = entries_.add(entry);
@@ -94,7 +95,8 @@ JobFacts JobIndex::facts(Number number) const {
         entry.job.id(),       actions_[entry.action],
         entry.state,          entry.created,
         owners_[entry.owner], entry.pid,
-        entry.unit,           result == long_results_.end() ? short_result(entry) : result->second};
+        entry.unit,           result == long_results_.end() ? short_result(entry) : result->second,
+        entry.unit_counts};
 }
 
 std::optional<JobFacts> JobIndex::find(const JobId& job) const {
@@ -135,7 +137,8 @@ class JobIndex::Filter {
         if (entry.created < query_.since) return false;
         if (!query_.caller) return true;
         return query_.caller->is(index_.owners_[entry.owner]) &&
-               (query_.caller->unit == entry.unit || !unit_counts(entry.action));
+               (query_.caller->unit == entry.unit ||
+                !(entry.unit_counts || unit_counts(entry.action)));
     }
 
   private:

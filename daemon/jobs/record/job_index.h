@@ -58,8 +58,9 @@ class JobIndex {
         pid_t pid = 0;
         RecordState state = RecordState::ended;
         Outcome outcome = Outcome::lost;
-        bool by_signal = false;
-        bool keeps_nothing = false;
+        bool by_signal : 1 = false;
+        bool keeps_nothing : 1 = false;
+        bool unit_counts : 1 = false;
     };
     using Order = SortedBlocks<Number>;
     // A part of an order that ends with what is newest; it is taken from there.

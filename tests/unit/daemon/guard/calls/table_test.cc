@@ -315,6 +315,22 @@ TEST_F(JobNames, OnlyTheCallersOwnCount) {
     EXPECT_EQ(told().message, "2 jobs begin with \"abcd\"; give more digits of the one you mean");
 }
 
+// Whatever has become of its action since.
+TEST_F(JobNames, TheUnitCountsIfItDidWhenTheJobWasStarted) {
+    jobs::Record& job = jobs_.records.at(JobId(first));
+    job.action = "gone";
+    job.requester.unit = "a.service";
+    job.unit_counts = true;
+    Origin origin = owner();
+    origin.unit = "b.service";
+    for (const std::string& name : {first, first.substr(0, 5)}) {
+        EXPECT_EQ(call(origin, LookUpCall{JobId(name)}).back(),
+                  "answer Refused no_such_job [" + name + "]");
+    }
+    origin.unit = "a.service";
+    EXPECT_THAT(call(origin, LookUpCall{JobId(first)}), ElementsAre("answer JobFound " + first));
+}
+
 TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
     for (const char* name : {"", "abc", "abcd0x", "ABCD0", "abcd0 "}) {
         EXPECT_EQ(call(owner(), LookUpCall{JobId(name)}).back(),

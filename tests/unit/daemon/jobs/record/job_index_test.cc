@@ -240,6 +240,13 @@ TEST_F(Index, WhoseTheyAre) {
     EXPECT_THAT(numbers(query), ElementsAre(5, 4, 1));
     query.caller->unit = 77;
     EXPECT_THAT(numbers(query), ElementsAre(6));
+    // Where one did when the job was started.
+    Record of_unit = index_record(7);
+    of_unit.unit_counts = true;
+    add(of_unit, 78);
+    EXPECT_TRUE(index_.find(of_unit.job)->unit_counts);
+    EXPECT_THAT(numbers(query_of(1000)), ElementsAre(6, 5, 4, 1));
+    EXPECT_THAT(numbers(query_of(1000, 78)), ElementsAre(7, 6, 5, 4, 1));
     query.beginning = "0006";
     EXPECT_THAT(numbers(query), ElementsAre(6));
     query.beginning = "0001";
