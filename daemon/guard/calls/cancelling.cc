@@ -108,9 +108,9 @@ void cancel_job(const CallPtr& call, CallEnvironment& environment, const jobs::R
     JobEnds& ends = environment.job_audit.ends();
     auto ticket = ends.add(job.job, [call](const jobs::Record& ended) {
         call->link().forget();
-        JobCancelled cancelled{ended.job, ended.action, std::nullopt};
-        if (ended.state != jobs::RecordState::failed) cancelled.result = ended.result;
-        call->answer(std::move(cancelled));
+        JobCancelled answer{ended.job, ended.action, std::nullopt};
+        if (ended.state != jobs::RecordState::failed) answer.result = ended.result;
+        call->answer(std::move(answer));
     });
     call->link().keep(
         std::make_unique<AwaitedEnds>(ends, std::vector<JobEnds::Ticket>{std::move(ticket)}));
