@@ -364,7 +364,9 @@ TEST(SortedBlocksTest, AreASetThatIsInOrder) {
             const auto at = blocks.first_not([&](int other) { return other < value; });
             const auto found = expected.lower_bound(value);
             ASSERT_EQ(at == blocks.end(), found == expected.end());
-            if (found != expected.end()) ASSERT_EQ(blocks.at(at), *found);
+            if (found != expected.end()) {
+                ASSERT_EQ(blocks.at(at), *found);
+            }
         }
         check();
     }
