@@ -154,6 +154,7 @@ enum class Refusal : std::uint8_t {
     job_ended = 8,         // subject: the job
     not_detachable = 9,    // subject: the action
     ambiguous_job = 10,    // subject: the job
+    bad_parameter = 11,    // subject: the name of the parameter
 };
 
 // Ends any call: it failed.

@@ -137,6 +137,12 @@ int cancel_all(const Invocation& invocation) {
     const auto message = ask_for_end(*connection, "org.postern.Admin.CancelAllOf",
                                      parameters_with(invocation, "user", user));
     if (!message) return report(message.error()).code;
+    if (message->reply.error == "org.varlink.service.InvalidParameter" &&
+        string_field(message->reply.parameters, "parameter") == "user") {
+        complain("cancel: --all-of: " + in_quotes(user) +
+                 " is not a user that the daemon knows; give a user's name, or a uid");
+        return exit_code::invalid;
+    }
     if (!message->reply.error.empty()) return report(target, message->reply).code;
     if (target.json) return finish_json(message->reply.parameters);
     std::string text;
@@ -161,7 +167,8 @@ constinit const Verb verb_cancel{
         R"(Send SIGTERM, or the signal that --signal names, to all processes of the job, and SIGKILL if they
 have not ended after the daemon's limit killGrace (10 seconds unless the administrator changed it).
 Returns when the job has ended; Ctrl-C ends only posternctl. A job that has not begun is not
-started. Cancelling a job again may send another signal, or SIGKILL with --now.
+started. Cancelling a job again may send another signal, or SIGKILL with --now; each signal is sent
+once.
 
 Signals are HUP, INT, QUIT, ABRT, KILL, USR1, USR2 and TERM, with or without SIG.
 

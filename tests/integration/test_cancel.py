@@ -79,7 +79,7 @@ def ctl_as_root(path, *words):
 ])
 def test_the_owner_cancels_it(start_guard, action, more, result, signal):
     # Who is killed at once does not wait for that.
-    grace = "1h" if signal == 9 or action is not STUBBORN else "50ms"
+    grace = "1h" if signal == 9 else "50ms" if action is STUBBORN else "2s"
     guard = start_guard({"wait": action}, options=["--limit", f"killGrace={grace}"])
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, text = begin(client, "wait")
@@ -191,6 +191,9 @@ def test_all_of_a_user(admin):
             assert end_of(client.read_replies()[-1]) == {"outcome": "signaled", "signal": 15}
         assert ctl_as_root(admin.path, "cancel", "--all-of", str(ALICE.uid)) == (
             0, "", f"posternctl: no job of {ALICE.uid} runs\n")
+        assert ctl_as_root(admin.path, "cancel", "--all-of", "typo") == (
+            122, "", 'posternctl: cancel: --all-of: "typo" is not a user that the daemon knows; give a '
+            "user's name, or a uid\n")
         code, out, err = ctl_as_root(admin.path, "--json", "cancel", "--now", "--all-of", str(BOB.uid))
         assert (code, err) == (0, "")
         assert [job["job"] for job in json.loads(out)["jobs"]] == [bobs]

@@ -402,8 +402,8 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode({connection, request, Refused{Refusal::ambiguous_job, "", ""}});
-    refused[header_size] = 11;
+    Bytes refused = encode({connection, request, Refused{Refusal::bad_parameter, "", ""}});
+    refused[header_size] = 12;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
     ended[header_size] = 8;
