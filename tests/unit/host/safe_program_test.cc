@@ -186,7 +186,8 @@ TEST_F(SafeProgram, FourInterpretersAndNoMoreAreFollowed) {
               "line says: T/1 can be written by users other than its owner " +
                   owned(0775) + "; run: chmod go-w T/1");
     script("circle", "#!" + folder_ / "circle" + "\n");
-    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a chain"), std::string::npos);
+    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a chain"),
+              std::string::npos);
 }
 
 TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
