@@ -75,7 +75,7 @@ struct Canceller {
     // What the user is called. Empty: it has no name, or it is not known.
     // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string user = {};
-    friend bool operator==(const Canceller&, const Canceller&) = default;
+    friend auto operator<=>(const Canceller&, const Canceller&) = default;
 };
 
 struct JobResult {

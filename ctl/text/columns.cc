@@ -1,7 +1,9 @@
 #include "ctl/text/columns.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <numeric>
+#include <utility>
 
 #include "ctl/text/text.h"
 
@@ -14,7 +16,7 @@ constexpr std::size_t least_elastic_width = 8;
 }  // namespace
 
 std::string columns(std::vector<std::vector<std::string>> rows, std::size_t width,
-                    std::size_t elastic) {
+                    std::size_t elastic, std::optional<std::size_t> dispensable) {
     if (rows.empty()) return {};
     std::vector<std::size_t> widths(rows.front().size());
     for (const auto& row : rows) {
@@ -27,6 +29,11 @@ std::string columns(std::vector<std::vector<std::string>> rows, std::size_t widt
     if (width != 0 && all > width) {
         const std::size_t rest = all - widths.at(elastic);
         const std::size_t least = std::min(widths[elastic], least_elastic_width);
+        if (dispensable && rest + least > width) {
+            const auto at = static_cast<std::ptrdiff_t>(*dispensable);
+            for (auto& row : rows) row.erase(row.begin() + at);
+            return columns(std::move(rows), width, elastic - (elastic > *dispensable ? 1 : 0));
+        }
         widths[elastic] = std::max(width > rest ? width - rest : 0, least);
     }
     std::string table;

@@ -26,6 +26,11 @@ std::string seconds_text(std::int64_t usec) {
     return duration_text(usec > 0 ? static_cast<long>(usec / usec_of_a_second) : 0);
 }
 
+// One that was cancelled before it began has one that says who did that, and nothing of its end.
+const nlohmann::json* result_in(const nlohmann::json& job) {
+    return string_field(job, "state") == "failed" ? nullptr : field(job, "result");
+}
+
 // To the millisecond.
 std::string exact_text(std::int64_t usec) {
     constexpr std::int64_t usec_of_a_millisecond = 1000;
@@ -112,12 +117,12 @@ void add_output(const nlohmann::json& job, Rows& rows) {
 }  // namespace
 
 std::string job_state_text(const nlohmann::json& job) {
-    const auto* result = field(job, "result");
+    const auto* result = result_in(job);
     return result == nullptr ? text_of(job, "state") : result_text(*result);
 }
 
 std::string job_time_text(const nlohmann::json& job) {
-    if (const auto* result = field(job, "result")) {
+    if (const auto* result = result_in(job)) {
         const std::int64_t started = number_of(*result, "startedAt");
         if (started == 0) return "-";
         return seconds_text(number_of(*result, "endedAt") - started);
@@ -139,7 +144,7 @@ Rows job_rows(const nlohmann::json& job) {
     }
     add_who(job, rows);
     rows.emplace_back("created", point_in_time_text(number_of(job, "createdAt")));
-    if (const auto* result = field(job, "result")) add_result(*result, rows);
+    if (const auto* result = result_in(job)) add_result(*result, rows);
     add_output(job, rows);
     return rows;
 }

@@ -133,6 +133,15 @@ void clear_status() {
     if (std::exchange(status_shown, false)) write_status("\r\033[K");
 }
 
+bool output_leaves_terminal_alone() {
+    struct stat status{};
+    if (known_writing(STDOUT_FILENO).terminal) return true;
+    if (::fstat(STDOUT_FILENO, &status) != 0) return false;
+    struct stat null{};
+    return S_ISREG(status.st_mode) || (S_ISCHR(status.st_mode) && ::stat("/dev/null", &null) == 0 &&
+                                       status.st_rdev == null.st_rdev);
+}
+
 void prepare_standard_streams() {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;

@@ -69,14 +69,19 @@ Attached::Attached(const Invocation& invocation, FoundJob found, nlohmann::json 
     set_age(found.age);
 }
 
-void Attached::describe() {
+Result<void, Failed> Attached::describe() {
     connection().queue(
         protocol::encode_call("org.postern.Actions.Describe", {{"action", action_name_}}));
     const auto message = connection().wait(answer_patience, interrupt());
-    if (!message || !message->reply.error.empty()) return;
+    if (!message && message.error().why == NoReply::Why::late) {
+        // Its answer may still come, and is not that to the next call.
+        POSTERN_TRY(connection(), open_connection(target()));
+    }
+    if (!message || !message->reply.error.empty()) return {};
     const auto* const action = field(message->reply.parameters, "action");
-    if (action == nullptr) return;
+    if (action == nullptr) return {};
     if (auto description = decode_action(*action)) description_ = std::move(*description);
+    return {};
 }
 
 Result<std::optional<JobFollower::Call>, Failed> Attached::first_call() {

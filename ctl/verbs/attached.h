@@ -38,8 +38,9 @@ class Attached final : public JobFollower {
     Attached(const Invocation& invocation, FoundJob found, nlohmann::json parameters,
              Connection connection, const Interrupt* interrupt, const FollowWish& wish);
 
-    // Asks for what the action declares, for what is said of the job; what goes wrong is not said.
-    void describe();
+    // Asks for what the action declares, for what is said of the job; what goes wrong is not said,
+    // unless it leaves no connection.
+    Result<void, Failed> describe();
 
   private:
     Result<std::optional<Call>, Failed> first_call() override;

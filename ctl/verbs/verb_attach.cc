@@ -37,8 +37,8 @@ int run_attach(const Invocation& invocation) {
     }
     Attached attached(invocation, std::move(*found), std::move(parameters), std::move(*connection),
                       &*interrupt, {.notice = true});
-    attached.describe();
-    return attached.run();
+    const auto described = attached.describe();
+    return described ? attached.run() : described.error().code;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
@@ -96,11 +97,16 @@ int tell_cancelled(const Invocation& invocation, const nlohmann::json& cancelled
                   " was cancelled: " + how + "\n");
 }
 
-// What is told of a job that has ended while the daemon could not be asked.
-nlohmann::json as_cancelled(const nlohmann::json& job) {
+// What is told of a job that was cancelled and has ended while the daemon could not be asked.
+// Nothing: it still runs, or nobody had cancelled it.
+std::optional<nlohmann::json> as_cancelled(const nlohmann::json& job) {
+    const auto state = string_field(job, "state");
+    const auto* result = field(job, "result");
+    if (state != "ended" && state != "failed") return std::nullopt;
+    if (result == nullptr || field(*result, "cancelledBy") == nullptr) return std::nullopt;
     nlohmann::json cancelled = {{"job", string_field(job, "job").value_or("")},
                                 {"action", string_field(job, "action").value_or("")}};
-    if (const auto* result = field(job, "result")) cancelled["result"] = *result;
+    if (state == "ended") cancelled["result"] = *result;
     return cancelled;
 }
 
@@ -119,11 +125,9 @@ int cancel_one(const Invocation& invocation) {
         const auto id = view == nullptr ? std::nullopt : string_field(*view, "job");
         if (!id) return nonsense(*connection, "it names no job").code;
         job = *id;
-        const auto state = string_field(*view, "state");
         // By the daemon that was asked before, which did not live to say so.
-        if (connections > 1 && (state == "ended" || state == "failed")) {
-            return tell_cancelled(invocation, as_cancelled(*view));
-        }
+        const auto cancelled = connections > 1 ? as_cancelled(*view) : std::nullopt;
+        if (cancelled) return tell_cancelled(invocation, *cancelled);
         const auto message = ask_for_end(*connection, "org.postern.Jobs.Cancel",
                                          parameters_with(invocation, "job", job));
         if (message && message->reply.error.empty()) {
@@ -146,6 +150,12 @@ int cancel_all(const Invocation& invocation) {
     const auto message = ask_for_end(*connection, "org.postern.Admin.CancelAllOf",
                                      parameters_with(invocation, "user", user));
     if (!message) return report(message.error()).code;
+    if (message->reply.error == "org.varlink.service.InvalidParameter" &&
+        string_field(message->reply.parameters, "parameter") == "user") {
+        complain("cancel: --all-of: " + in_quotes(user) +
+                 " is not a user that the daemon knows; give a user's name, or a uid");
+        return exit_code::invalid;
+    }
     if (!message->reply.error.empty()) return report(target, message->reply).code;
     if (target.json) return finish_json(message->reply.parameters);
     std::string text;
@@ -170,7 +180,8 @@ constinit const Verb verb_cancel{
         R"(Send SIGTERM, or the signal that --signal names, to all processes of the job, and SIGKILL if they
 have not ended after the daemon's limit killGrace (10 seconds unless the administrator changed it).
 Returns when the job has ended; Ctrl-C ends only posternctl. A job that has not begun is not
-started. Cancelling a job again may send another signal, or SIGKILL with --now.
+started. Cancelling a job again may send another signal, or SIGKILL with --now; each signal is sent
+once.
 
 Signals are HUP, INT, QUIT, ABRT, KILL, USR1, USR2 and TERM, with or without SIG.
 

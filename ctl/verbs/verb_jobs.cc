@@ -120,7 +120,9 @@ int print_jobs(const Invocation& invocation, const std::vector<nlohmann::json>& 
     std::vector<std::vector<std::string>> rows;
     if (width != 0) rows.push_back(heading(all));
     for (const auto& job : jobs) rows.push_back(row_of(job, all, width));
-    return finish(columns(std::move(rows), width, 1));
+    // JOB tells them apart, and the newest come first.
+    const std::size_t created = rows.front().size() - 2;
+    return finish(columns(std::move(rows), width, 1, created));
 }
 
 int run_jobs(const Invocation& invocation) {
@@ -160,7 +162,8 @@ constinit const Verb verb_jobs{
     .summary = "list your jobs, the newest first",
     .help =
         R"(Jobs that run, and jobs that have ended and are still on record. The last column says how long a job
-took, or has been running. On a terminal the ids are shortened, and the table fits its width.
+took, or has been running. On a terminal the ids are shortened, and the table fits its width:
+if it is narrow, without CREATED.
 
 Examples:
   posternctl jobs

@@ -75,7 +75,8 @@ class Running final : public JobFollower {
     Result<std::optional<Call>, Failed> first_call() override;
     [[nodiscard]] bool may_repeat() const override { return !key_.empty(); }
     std::string left_behind() override;
-    [[nodiscard]] std::string not_named() const override;
+    std::string not_named() override;
+    std::string given_up() override;
     [[nodiscard]] const ActionDescription* description() const override {
         return call_.description ? &*call_.description : nullptr;
     }
@@ -84,6 +85,7 @@ class Running final : public JobFollower {
     std::optional<int> lost_beside() override;
 
     std::string cancel();
+    std::string cancel_unnamed();
     Result<bool, Failed> put_data(nlohmann::json& parameters);
     std::optional<int> take_pipe(const nlohmann::json& parameters, const char* key, PipeEnd end,
                                  std::vector<UniqueFd>& descriptors, UniqueFd& pipe);
@@ -126,30 +128,64 @@ Result<std::optional<JobFollower::Call>, Failed> Running::first_call() {
     return std::optional(Call{"org.postern.Actions.Run", std::move(parameters)});
 }
 
-std::string Running::not_named() const {
+std::string Running::not_named() {
     const auto name = printable(call_.action);
-    return sent() ? "whether " + name + " was started is not known, no answer had come"
-                  : name + " was not started";
+    if (!sent()) return name + " was not started";
+    if (on_interrupt_ == OnInterrupt::cancel) return cancel_unnamed();
+    return "whether " + name + " was started is not known, no answer had come";
 }
 
 std::string Running::left_behind() {
     return on_interrupt_ == OnInterrupt::cancel ? cancel() : JobFollower::left_behind();
 }
 
-// Over a connection of its own: this one waits for the job's end.
+std::string Running::given_up() {
+    return on_interrupt_ == OnInterrupt::as_declared ? JobFollower::given_up() : left_behind();
+}
+
+// Over a connection of its own: this one waits for the job's end. The answer comes with that end.
 std::string Running::cancel() {
     const auto failed = [this](const std::string& why) {
         return job_text() + " could not be cancelled: " + why + "; " + attach_command() +
                " shows it";
     };
+    complain("cancelling " + job_text());
     auto socket = connect_to(target().socket, connect_patience);
     if (!socket) return failed(socket.error().message);
     Connection other(std::move(*socket), target().socket);
+    other.bear_silence();
     other.queue(protocol::encode_call("org.postern.Jobs.Cancel", {{"job", job()}}));
+    other.send();
+    Interrupt::let_end();
     const auto message = other.wait(answer_patience, -1);
+    if (!message && message.error().why == NoReply::Why::late) {
+        return job_text() + " is being cancelled; " + attach_command() + " shows its end";
+    }
     if (!message) return failed(message.error().message);
-    if (!message->reply.error.empty()) return failed(error_text(message->reply, target()));
-    return job_text() + " is cancelled";
+    const auto& error = message->reply.error;
+    if (error.empty()) return job_text() + " is cancelled";
+    if (error == "org.postern.Jobs.JobEnded") {
+        return job_text() + " has ended; " + attach_command() + " shows how";
+    }
+    return failed(error_text(message->reply, target()));
+}
+
+// The reply that names the job is still to come. Where the connection ends before, the call is not
+// made again by its key: a daemon that does not know it would start the job.
+std::string Running::cancel_unnamed() {
+    const auto name = printable(call_.action);
+    complain("cancelling " + name);
+    connection().send();
+    Interrupt::let_end();
+    const auto message = connection().wait(answer_patience, -1);
+    if (message && !message->reply.error.empty()) {
+        return name + " was not started: " + error_text(message->reply, target());
+    }
+    const auto job =
+        message ? string_field(message->reply.parameters, "job") : std::optional<std::string>{};
+    if (!job) return "whether " + name + " was started is not known, no answer came";
+    set_job(*job);
+    return cancel();
 }
 
 // What the action gets for its standard input, and what of it goes straight. false: interrupted.
@@ -247,6 +283,8 @@ int run_action(const Invocation& invocation) {
         complain(interrupt.error().message);
         return exit_code::broken;
     }
+    // Somebody is to decide what becomes of the job then.
+    if (invocation.given(option_on_interrupt)) Interrupt::note_closed_pipe();
     return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
@@ -283,7 +321,8 @@ error says so and the exit code is 125. A list is given by naming its argument s
 
 Ctrl-C, SIGTERM and SIGHUP (a broken ssh) end posternctl. Whether the job continues is up to the
 action; a line says so, with the command that attaches to the job again. --on-interrupt=cancel ends
-the job; --on-interrupt=detach is refused (122) if the action ends it.
+the job; --on-interrupt=detach is refused (122) if the action ends it. Both count, too, when the
+output can't be written because its reader has gone.
 
 Standard input is read if the action takes any (see describe), and otherwise left untouched.
 

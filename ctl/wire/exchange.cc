@@ -100,6 +100,11 @@ bool is_turned_away(const protocol::Reply& reply) {
            find_turned_away(string_field(reply.parameters, "limit").value_or("")) != nullptr;
 }
 
+bool needs_new_connection(const protocol::Reply& reply) {
+    return reply.error == "org.postern.Actions.LimitReached" &&
+           string_field(reply.parameters, "limit") == "connection";
+}
+
 std::string error_text(const protocol::Reply& error, const Target& target) {
     if (const auto message = string_field(error.parameters, "message")) {
         return error.error == "org.postern.Actions.NotGranted" ? with_names(*message) : *message;

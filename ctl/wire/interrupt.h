@@ -27,6 +27,16 @@ class Interrupt {
     [[nodiscard]] int fd() const { return readable_.get(); }
     // The first signal that came; 0: none.
     static int signal();
+    // SIGINT and SIGTERM have their former effect again: what is still done may take long, and must
+    // not keep anybody from ending this process.
+    static void let_end();
+
+    // From now on a pipe that its reader closed (a broken ssh without a terminal) does not end this
+    // process: the write fails, and this is noted.
+    static void note_closed_pipe();
+    static bool pipe_was_closed();
+    // Ends this process as it would have.
+    static void end_by_closed_pipe();
 
   private:
     explicit Interrupt(UniqueFd readable) : readable_(std::move(readable)) {}

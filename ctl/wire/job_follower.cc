@@ -23,6 +23,14 @@ constexpr std::chrono::milliseconds between_tries{100};
 // was just leaving, too.
 constexpr int most_fruitless = 3;
 constexpr std::chrono::seconds soon{1};
+// For the SIGHUP of a terminal that is gone: where a shell stands between, it dies of its own
+// first.
+constexpr std::chrono::milliseconds hangup_patience{500};
+
+bool is_hung_up(int fd) {
+    pollfd watched{.fd = fd, .events = 0, .revents = 0};
+    return poll(&watched, 1, 0) > 0 && (watched.revents & POLLHUP) != 0;
+}
 
 }  // namespace
 
@@ -99,9 +107,20 @@ Result<int, NoReply> JobFollower::converse() {
             refusal_ = std::move(message.reply);
             return Unexpected(NoReply{NoReply::Why::ended, {}});
         }
+        if (!named_ && !called_anew_ && needs_new_connection(message.reply)) {
+            return call_anew(message.reply);
+        }
         refusal_.reset();
         if (const auto code = take(message)) return *code;
     }
+}
+
+Result<int, NoReply> JobFollower::call_anew(const protocol::Reply& refusal) {
+    called_anew_ = true;
+    auto socket = connect_to(target_.socket, connect_patience);
+    if (!socket) return report(target_, refusal).code;
+    connection_ = Connection(std::move(*socket), target_.socket);
+    return converse();
 }
 
 // A daemon that stopped or was replaced before it had started the job: the next one starts it.
@@ -151,6 +170,22 @@ int JobFollower::interrupted() {
     return exit_code_of_signal(Interrupt::signal());
 }
 
+std::string JobFollower::given_up() {
+    return "posternctl no longer waits for " + job_text();
+}
+
+// Writing to a terminal that is gone may fail before its SIGHUP has come.
+int JobFollower::unwritable(const std::string& why) {
+    if (interrupt() >= 0 && (is_hung_up(STDOUT_FILENO) || is_hung_up(STDERR_FILENO))) {
+        pollfd watched{.fd = interrupt(), .events = POLLIN, .revents = 0};
+        poll(&watched, 1, static_cast<int>(hangup_patience.count()));
+    }
+    if (Interrupt::signal() != 0) return interrupted();
+    complain(why + "; " + given_up());
+    if (Interrupt::pipe_was_closed()) Interrupt::end_by_closed_pipe();
+    return exit_code::broken;
+}
+
 int JobFollower::without_reply(const NoReply& none) const {
     if (!sent_ || job_.empty()) return report(none).code;
     complain(none.message + "; what became of " + job_text() + " is not known");
@@ -160,8 +195,7 @@ int JobFollower::without_reply(const NoReply& none) const {
 std::optional<int> JobFollower::straight_failed() {
     const auto& failure = straight_.failure();
     if (failure.empty()) return std::nullopt;
-    complain(failure + "; posternctl no longer waits for " + job_text());
-    return exit_code::broken;
+    return unwritable(failure);
 }
 
 std::optional<int> JobFollower::exit_code_of(const Result<void, NotTaken>& taken) {
@@ -170,8 +204,7 @@ std::optional<int> JobFollower::exit_code_of(const Result<void, NotTaken>& taken
         case NotTaken::Why::interrupted:
             return interrupted();
         case NotTaken::Why::unwritable:
-            complain(taken.error().message + "; posternctl no longer waits for " + job_text());
-            return exit_code::broken;
+            return unwritable(taken.error().message);
         case NotTaken::Why::nonsense:
             break;
     }
@@ -224,10 +257,7 @@ std::optional<int> JobFollower::print(const protocol::Reply& reply) {
     const bool empty = parameters->size() == 1 && reply.parameters.size() > 1;
     if (empty && reply.continues) return std::nullopt;
     const auto written = write_all(STDOUT_FILENO, safe_json(*parameters) + "\n", interrupt());
-    if (!written) {
-        return exit_code_of(
-            Unexpected(NotTaken{NotTaken::Why::unwritable, written.error().message}));
-    }
+    if (!written) return unwritable(written.error().message);
     if (*written == Written::interrupted) return interrupted();
     return std::nullopt;
 }

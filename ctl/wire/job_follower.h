@@ -63,7 +63,9 @@ class JobFollower {
     [[nodiscard]] virtual bool may_repeat() const { return true; }
     // A signal came: what is said of the job, and what where none is known.
     virtual std::string left_behind();
-    [[nodiscard]] virtual std::string not_named() const { return {}; }
+    virtual std::string not_named() { return {}; }
+    // What it writes goes nowhere any more, and it is no longer followed: what is said of it.
+    virtual std::string given_up();
     // The action as far as it is known; null: it is not.
     [[nodiscard]] virtual const ActionDescription* description() const { return nullptr; }
     // The reply that names the job.
@@ -80,6 +82,8 @@ class JobFollower {
     // At least one first call was made.
     [[nodiscard]] bool sent() const { return sent_; }
     int interrupted();
+    // Its output can't be written: `why`, in one line.
+    int unwritable(const std::string& why);
     std::optional<int> straight_failed();
     [[nodiscard]] int interrupt() const { return interrupt_ == nullptr ? -1 : interrupt_->fd(); }
     [[nodiscard]] const Target& target() const { return target_; }
@@ -103,6 +107,8 @@ class JobFollower {
     Result<std::optional<Call>, Failed> next_call();
     // Whether there is a new connection. None: it is given up, or a signal came.
     bool connect_again();
+    // The same call over a new connection. What went wrong is the daemon's refusal.
+    Result<int, NoReply> call_anew(const protocol::Reply& refusal);
     int without_reply(const NoReply& none) const;
     [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
 
@@ -129,6 +135,7 @@ class JobFollower {
     bool sent_ = false;
     bool fruitful_ = false;                   // this connection was: it brought something new
     bool was_broken_ = false;                 // at least one connection was
+    bool called_anew_ = false;                // by call_anew()
     std::optional<protocol::Reply> refusal_;  // the last one of never_began()
     int job_code_ = 0;
 };

@@ -12,7 +12,7 @@
 namespace postern::ctl {
 
 void QuietNotice::begin(std::string what, std::chrono::seconds already) {
-    if (timer_ || ::isatty(STDERR_FILENO) == 0) return;
+    if (timer_ || ::isatty(STDERR_FILENO) == 0 || !output_leaves_terminal_alone()) return;
     timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     what_ = std::move(what);
     last_ = Clock::now();

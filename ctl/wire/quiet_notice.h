@@ -22,7 +22,8 @@ class QuietNotice final : public Beside {
     // `beside`: what continues beside the connection as well; it outlives this.
     explicit QuietNotice(Beside& beside) : beside_(beside) {}
 
-    // From now on: `what` runs, for so long already. Only on a terminal (show_status()).
+    // From now on: `what` runs, for so long already. Only on a terminal (show_status()),
+    // and not where standard output goes through a pipe.
     void begin(std::string what, std::chrono::seconds already);
     // Something came.
     void stir() { last_ = Clock::now(); }

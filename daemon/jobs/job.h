@@ -5,8 +5,10 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -57,7 +59,7 @@ class Job {
     // As in JobManager. Never calls back.
     virtual void end(Outcome outcome) = 0;
     // As in JobManager. Never calls back.
-    bool cancel(const Cancellation& how);
+    std::optional<Cancelled> cancel(const Cancellation& how);
     void await_output(FollowerId follower, const Offsets& offsets);
     // As in JobManager.
     bool taken(FollowerId follower, const Offsets& offsets);
@@ -141,6 +143,8 @@ class Job {
     Offsets rest_{};      // the sizes when it was looked at last
     bool in_trouble_ = false;
     Offsets lost_{not_awaited, not_awaited};
+
+    std::uint32_t asked_signals_ = 0;  // by which it was cancelled: a bit for each
 
     bool runs_ = false;      // its followers were told so, and it is not over
     bool finishes_ = false;  // nothing of it runs any more

@@ -125,9 +125,9 @@ class JobManager {
     // Ends it because somebody asks for that: as end(), but with a signal of choice instead of
     // TERM, or with KILL at once. Its outcome is what becomes of its process, and its result says
     // who. May be said again, in another way: who said so first stays, and so does the time until
-    // KILL. One that is being ended for another reason keeps that for its outcome. False: nothing
-    // of it runs.
-    virtual bool cancel(const JobId& job, const Cancellation& how) = 0;
+    // KILL; each signal is sent once, and none after KILL. One that is being ended for another
+    // reason keeps that for its outcome. Absent: nothing of it runs.
+    virtual std::optional<Cancelled> cancel(const JobId& job, const Cancellation& how) = 0;
 
     // Closes ends of a job's pipes that perhaps nobody but the guard has any more, and does not
     // wait for whoever writes into such a pipe.

@@ -7,6 +7,7 @@
 #include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
 #include "daemon/output/stored_file.h"
+#include "daemon/policy/verdict.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
 
@@ -49,6 +50,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.file_version = action.version;
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
+    record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();
     const bool one_pipe = error_stream(action) == 0;
     record.pipes = one_pipe ? 1 : stream_count;
@@ -127,18 +129,25 @@ Result<Record, NotFound> SupervisedJobs::find(const JobId& job) const {
     if (const Job* active = table_->find(job)) return active->record();
     std::optional<JobFacts> over = records().find(job);
     if (!over) return Unexpected(NotFound::no_such_job);
-    std::optional<Record> record = records().read(job);
+    std::optional<Record> record = read_over(job, *over);
     if (!record) return Unexpected(NotFound::unreadable);
-    // The file may be older than what is known, where the disk was full.
-    record->state = over->state;
-    record->result = over->result;
     return *std::move(record);
+}
+
+// The file may be older than what is known, where the disk was full.
+std::optional<Record> SupervisedJobs::read_over(const JobId& job, const JobFacts& known) const {
+    std::optional<Record> record = records().read(job);
+    if (!record) return std::nullopt;
+    record->state = known.state;
+    record->result = known.result;
+    return record;
 }
 
 // There are fewer active ones than records, within the limits of jobs: all of them are looked at.
 JobPage SupervisedJobs::page(const JobQuery& query) const {
     JobPage page = records().page(query);
     for (const auto& [id, job] : table_->jobs()) {
+        if (!id.text().starts_with(query.beginning)) continue;
         const Record& record = job->record();
         JobFacts facts = facts_of(record, records().number_of_unit(record.requester));
         // What is older than where the page ends comes after it.
@@ -172,7 +181,8 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
         if (owner_of(job->record().requester) == owner_of(who)) found.push_back(job->record());
     }
     for (const JobId& id : records().find_key(who)) {
-        std::optional<Record> record = records().read(id);
+        const std::optional<JobFacts> over = records().find(id);
+        std::optional<Record> record = over ? read_over(id, *over) : records().read(id);
         if (!record) return fail("the record of job " + id.text() + " can't be read");
         if (owner_of(record->requester) != owner_of(who)) continue;
         found.push_back(std::move(*record));
@@ -212,9 +222,9 @@ void SupervisedJobs::end(const JobId& job, Outcome outcome) {
     if (Job* active = table_->find(job)) active->end(outcome);
 }
 
-bool SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
+std::optional<Cancelled> SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
     Job* const active = table_->find(job);
-    return active != nullptr && active->cancel(how);
+    return active == nullptr ? std::nullopt : active->cancel(how);
 }
 
 std::vector<ActiveJob> SupervisedJobs::list() const {

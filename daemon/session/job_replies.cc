@@ -84,8 +84,9 @@ JobReplies::Next JobReplies::next(std::size_t room) {
         put_end(parameters, {});
         return reply(std::move(parameters), false);
     }
-    // Rather than look into files that are most likely still empty.
-    if (!std::exchange(reading_, true)) return await_output(range_.offsets);
+    // Rather than look into files that are most likely still empty. If it is over (that may have
+    // come while the lines were counted), nobody would say that there is more.
+    if (!std::exchange(reading_, true) && !over()) return await_output(range_.offsets);
     if (auto* stream = std::get_if<JobStream>(&reader_)) return next(*stream, room);
     return next(std::get<JobSummary>(reader_));
 }

@@ -77,6 +77,7 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::no_such_job, protocol::errors::no_such_job, "job"},
     {Refusal::job_ended, protocol::errors::job_ended, "job"},
     {Refusal::ambiguous_job, protocol::errors::ambiguous_job, "job"},
+    {Refusal::bad_parameter, protocol::errors::invalid_parameter, "parameter"},
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
     {Refusal::not_detachable, protocol::errors::not_detachable, nullptr},
@@ -231,6 +232,8 @@ json refusal_json(const Refused& refused, const std::string& action) {
         parameters[subject] = refused.subject;
     if (refused.refusal == Refusal::invalid_argument) parameters["action"] = action;
     if (refused.refusal == Refusal::retryable) parameters["retryable"] = true;
+    // It is varlink's own, and has no more than that.
+    if (refused.refusal == Refusal::bad_parameter) parameters.erase("message");
     return parameters;
 }
 

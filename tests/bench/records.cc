@@ -21,6 +21,7 @@ using postern::JobId;
 using postern::JobState;
 
 constexpr int count = 100'000;
+constexpr long most_bytes = 200;  // as job_index.h says
 
 long resident_bytes() {
     std::ifstream status("/proc/self/status");
@@ -31,8 +32,8 @@ long resident_bytes() {
     return 0;
 }
 
-// As a thousand days of cron would leave them: each from a unit of its own, half of them with a
-// key.
+// As a thousand days of cron would leave them: each from a unit of its own, of several users, half
+// of them with a key, and half of them cancelled. Some have not ended.
 Record record_of(int number) {
     char id[33];
     std::snprintf(id, sizeof id, "%08x%024x", static_cast<unsigned>(number) * 2'654'435'761U,
@@ -40,8 +41,10 @@ Record record_of(int number) {
     Record record;
     record.job = JobId(id);
     record.action = "backup.part-" + std::to_string(number % 50);
-    record.state = RecordState::ended;
-    record.requester = {1000, 1000, 4711};
+    const bool is_active = number % 1000 == 999;
+    record.state = is_active ? RecordState::running : RecordState::ended;
+    const auto uid = static_cast<uid_t>(number % 10 < 5 ? 1000 : 1000 + number % 10);
+    record.requester = {uid, uid, 4711};
     record.requester.unit = "session-" + std::to_string(number) + ".scope";
     record.requester.user = "operator";
     record.requester.listener = "/run/postern/postern.sock";
@@ -54,6 +57,12 @@ Record record_of(int number) {
     record.result.ended = record.created + std::chrono::seconds(2);
     record.result.cpu = std::chrono::milliseconds(35);
     record.result.max_resident_kib = 9000;
+    if (number % 4 < 2) {
+        const postern::Canceller by{uid, "operator"};
+        record.cancelling = Cancellation{by, 15, false};
+        record.result.cancelled_by = by;
+        record.result.ended_processes = static_cast<std::uint32_t>(number % 3);
+    }
     return record;
 }
 
@@ -92,8 +101,11 @@ int main(int argc, char** argv) {
     static_cast<void>(store->load());
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     const long after = resident_bytes();
-    std::printf("loaded in %.1f s; %ld bytes of memory for each record\n", took.count(),
-                (after - before) / count);
+    const long each = (after - before) / count;
+    std::printf("loaded in %.1f s; %ld bytes of memory for each record\n", took.count(), each);
+    if (each > most_bytes) {
+        return std::fprintf(stderr, "more than %ld bytes for each record\n", most_bytes), 1;
+    }
 
     JobQuery query;
     query.limit = 200;

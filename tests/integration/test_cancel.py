@@ -1,6 +1,8 @@
 """Jobs that are cancelled: by whom, what it says, where it is written down, and what is left."""
 
 import json
+import os
+import pathlib
 import subprocess
 import tempfile
 import threading
@@ -77,7 +79,7 @@ def ctl_as_root(path, *words):
 ])
 def test_the_owner_cancels_it(start_guard, action, more, result, signal):
     # Who is killed at once does not wait for that.
-    grace = "1h" if signal == 9 or action is not STUBBORN else "50ms"
+    grace = "1h" if signal == 9 else "50ms" if action is STUBBORN else "2s"
     guard = start_guard({"wait": action}, options=["--limit", f"killGrace={grace}"])
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, text = begin(client, "wait")
@@ -189,6 +191,9 @@ def test_all_of_a_user(admin):
             assert end_of(client.read_replies()[-1]) == {"outcome": "signaled", "signal": 15}
         assert ctl_as_root(admin.path, "cancel", "--all-of", str(ALICE.uid)) == (
             0, "", f"posternctl: no job of {ALICE.uid} runs\n")
+        assert ctl_as_root(admin.path, "cancel", "--all-of", "typo") == (
+            122, "", 'posternctl: cancel: --all-of: "typo" is not a user that the daemon knows; give a '
+            "user's name, or a uid\n")
         code, out, err = ctl_as_root(admin.path, "--json", "cancel", "--now", "--all-of", str(BOB.uid))
         assert (code, err) == (0, "")
         assert [job["job"] for job in json.loads(out)["jobs"]] == [bobs]
@@ -288,6 +293,9 @@ def test_a_daemon_that_dies_before_it_has_answered_is_asked_again(folder):
     with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)], "Cancel": [CLOSE]}) as daemon:
         assert ctl(daemon, "cancel", JOB) == (
             0, f"a: job {JOB} was cancelled: ended by signal 15 (TERM)\n", "")
+    answers = [[found("starting")], [found("failed", result=RESULT)]]
+    with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)], "Cancel": [CLOSE]}) as daemon:
+        assert ctl(daemon, "cancel", JOB) == (0, f"a: job {JOB} was cancelled: not started\n", "")
     answers = [[found("running")], [found("running")]]
     cancels = [[CLOSE], [reply({"job": JOB, "action": "a", "result": RESULT})]]
     with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)],
@@ -295,6 +303,24 @@ def test_a_daemon_that_dies_before_it_has_answered_is_asked_again(folder):
         assert ctl(daemon, "cancel", JOB)[0] == 0
 
 
+@pytest.mark.parametrize("then", [
+    found("ended", result={key: value for key, value in RESULT.items() if key != "cancelledBy"}),
+    found("failed", message="the program could not be started")], ids=["ended", "failed"])
+def test_one_that_ended_by_itself_meanwhile_was_not_cancelled(folder, then):
+    answers = [[found("running")], [then]]
+    cancels = [[CLOSE], [error("org.postern.Jobs.JobEnded", job=JOB, message="it has ended")]]
+    with FakeDaemon(folder, {"Get": [lambda _: answers.pop(0)],
+                             "Cancel": [lambda _: cancels.pop(0)]}) as daemon:
+        assert ctl(daemon, "cancel", JOB) == (122, "", "posternctl: it has ended\n")
+
+
+def waits_without_bound(pid):
+    """It is in poll(2), and the kernel was given no time."""
+    number, *arguments = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()
+    return number == "7" and int(arguments[2], 16) & 0xffffffff == 0xffffffff
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="knows the numbers of x86-64 alone")
 def test_it_waits_longer_than_a_daemon_may_be_silent(folder):
     """And says nothing of a daemon that does not answer: it has answered."""
     let = threading.Event()
@@ -303,6 +329,7 @@ def test_it_waits_longer_than_a_daemon_may_be_silent(folder):
         with subprocess.Popen(command(daemon.path, "cancel", JOB), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as process:
             wait_until(lambda: len(daemon.calls) == 2, what="it is asked")
+            wait_until(lambda: waits_without_bound(process.pid), what="a wait without a bound")
             let.set()
             assert process.communicate(timeout=60) == (
                 f"a: job {JOB} was cancelled: ended by signal 15 (TERM)\n", "")

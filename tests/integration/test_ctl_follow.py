@@ -4,9 +4,11 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -148,6 +150,19 @@ def test_a_job_that_could_not_be_started(folder):
             assert outcome(ctl(daemon, verb, JOB)) == (127, "", "posternctl: web.restart: it does not exist\n")
 
 
+@pytest.mark.long  # for as long as posternctl waits
+def test_an_answer_that_comes_too_late_is_not_taken_for_another(folder):
+    late = threading.Event()
+
+    def follow(call):
+        late.set()
+        return [STARTED, chunk(stdout="on\n"), job_end(exitCode=7)]
+
+    with FakeDaemon(folder, scripted(follow, Describe=[late, described()])) as daemon:
+        assert outcome(ctl(daemon, "attach", JOB)) == (7, "on\n", "")
+        assert daemon.connections == 2
+
+
 def test_output_that_is_not_stored_is_not_missing(folder):
     with FakeDaemon(folder, scripted(chunk(stdoutNotKept=True), job_end(exitCode=4))) as daemon:
         said = (f"posternctl: job {JOB} (web.restart): its standard output goes straight to the client that started "
@@ -272,12 +287,74 @@ def run_script(never, **more):
     return {"Describe": [described()], "Run": [STARTED, chunk(stdout="on\n"), never], **more}
 
 
+CANCELLING = f"posternctl: cancelling job {JOB} (web.restart)\n"
+CANCEL = ["run", "--on-interrupt=cancel", "web.restart"]
+
+
 def test_an_interrupt_that_cancels(folder, never):
     with FakeDaemon(folder, run_script(never, Cancel=[reply({})])) as daemon:
-        assert interrupted(daemon, signal.SIGTERM, "run", "--on-interrupt=cancel", "web.restart") == (
-            143, "", f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n")
+        assert interrupted(daemon, signal.SIGTERM, *CANCEL) == (
+            143, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n")
         assert called(daemon, "Cancel") == [{"job": JOB}]
         never.set()
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_what_waits_for_the_cancelled_job(folder, never, second):
+    with FakeDaemon(folder, run_script(never, Cancel=[never])) as daemon:
+        with subprocess.Popen(command(daemon, *CANCEL), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"on\n"
+            client.send_signal(signal.SIGINT)
+            wait_until(lambda: called(daemon, "Cancel"))
+            # It asks first, and lets itself be ended then.
+            wait_until(lambda: not catches(client.pid, second))
+            client.send_signal(second)
+            assert client.communicate(timeout=60) == (b"", CANCELLING.encode())
+        assert client.returncode == -second
+        never.set()
+
+
+def catches(pid, number):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16) >> (number - 1) & 1
+
+
+@pytest.mark.long  # for as long as posternctl waits
+def test_a_job_that_takes_its_time_is_being_cancelled(folder, never):
+    with FakeDaemon(folder, run_script(never, Cancel=[never])) as daemon:
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is being cancelled; posternctl "
+            f"--socket {daemon.path} attach {JOB} shows its end\n")
+        never.set()
+
+
+def test_an_interrupt_when_the_job_has_ended(folder, never):
+    ended = error("org.postern.Jobs.JobEnded", job=JOB, message="it has ended")
+    with FakeDaemon(folder, run_script(never, Cancel=[ended])) as daemon:
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) has ended; posternctl "
+            f"--socket {daemon.path} attach {JOB} shows how\n")
+        never.set()
+
+
+@pytest.mark.parametrize("answer, said, cancels", [
+    (STARTED, CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) is cancelled\n", [{"job": JOB}]),
+    (error("Unavailable", message="not now"), "posternctl: interrupted: web.restart was not started: not now\n", []),
+    (CLOSE, "posternctl: interrupted: whether web.restart was started is not known, no answer came\n", []),
+], ids=["named", "refused", "broken"])
+def test_an_interrupt_before_the_job_has_a_name_cancels_it(folder, answer, said, cancels):
+    named = threading.Event()
+    script = {"Describe": [described()], "Run": [named, answer], "Cancel": [reply({})]}
+    with FakeDaemon(folder, script) as daemon:
+        with subprocess.Popen(command(daemon, *CANCEL), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            wait_until(lambda: called(daemon, "Run"))
+            client.send_signal(signal.SIGTERM)
+            assert client.stderr.readline() == b"posternctl: cancelling web.restart\n"
+            named.set()
+            out, err = client.communicate(timeout=60)
+        assert (client.returncode, out, err.decode()) == (143, b"", said)
+        assert called(daemon, "Cancel") == cancels
+        assert len(called(daemon, "Run")) == 1
 
 
 @pytest.mark.parametrize("answer, said", [
@@ -287,8 +364,8 @@ def test_an_interrupt_that_cancels(folder, never):
 ], ids=["refused", "broken"])
 def test_an_interrupt_that_can_not_cancel(folder, never, answer, said):
     with FakeDaemon(folder, run_script(never, Cancel=[answer])) as daemon:
-        assert interrupted(daemon, signal.SIGINT, "run", "--on-interrupt=cancel", "web.restart") == (
-            130, "", f"posternctl: interrupted: job {JOB} (web.restart) could not be cancelled: "
+        assert interrupted(daemon, signal.SIGINT, *CANCEL) == (
+            130, "", CANCELLING + f"posternctl: interrupted: job {JOB} (web.restart) could not be cancelled: "
             f"{said.format(path=daemon.path)}; posternctl --socket {daemon.path} attach {JOB} shows it\n")
         never.set()
 
@@ -346,6 +423,70 @@ class Terminal:
         return self.seen
 
 
+# ---- Those who read have gone ----
+
+def flood(call):
+    """What a job writes that does not end: in small pieces, so that the one who reads goes between two."""
+    yield STARTED
+    while True:
+        yield chunk(stdout="on\n")
+
+
+@pytest.mark.parametrize("words", [CANCEL, ["run", "--json", *CANCEL[1:]]], ids=["plain", "json"])
+@pytest.mark.parametrize("shell", [[], ["/bin/sh", "-c", '"$@"; :', "sh"]], ids=["leader", "in-a-shell"])
+def test_a_terminal_that_goes_while_the_job_writes_cancels_it(folder, words, shell):
+    """Writing to it fails before its SIGHUP has come, or afterwards."""
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        for times in range(1, 9):
+            with Terminal([*shell, *command(daemon, *words)]) as terminal:
+                terminal.read_until(rb"on")
+                os.close(terminal.ours)
+                terminal.ours = os.open("/dev/null", os.O_RDONLY)
+                wait_until(lambda: len(called(daemon, "Cancel")) == times)
+                if not shell:
+                    assert terminal.client.wait(60) == 129
+
+
+@pytest.mark.parametrize("words", [CANCEL, ["run", "--json", *CANCEL[1:]]], ids=["plain", "json"])
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_pipe_that_breaks_cancels_it(folder, words, kind):
+    """As ssh without a terminal has it: no SIGHUP comes."""
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        if kind == "pipe":
+            ours, theirs = (open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb")))
+        else:
+            ours, theirs = (open(end.detach(), "rb") for end in socket.socketpair())
+        with subprocess.Popen(command(daemon, *words), stdout=theirs, stderr=subprocess.PIPE) as client:
+            theirs.close()
+            assert ours.read(1)
+            ours.close()
+            assert client.stderr.read().decode() == (
+                CANCELLING + f"posternctl: standard output: Broken pipe; job {JOB} (web.restart) is cancelled\n")
+        assert called(daemon, "Cancel") == [{"job": JOB}]
+        assert client.returncode == -signal.SIGPIPE
+
+
+def test_a_pipe_that_breaks_says_what_is_left(folder):
+    with FakeDaemon(folder, run_script(None, Run=[flood])) as daemon:
+        words = command(daemon, "run", "--on-interrupt=detach", "web.restart")
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            client.stdout.readline()
+            client.stdout.close()
+            assert client.stderr.read().decode() == (
+                f"posternctl: standard output: Broken pipe; job {JOB} (web.restart) continues; posternctl --socket "
+                f"{daemon.path} attach {JOB} shows it\n")
+        assert client.returncode == -signal.SIGPIPE
+
+
+def test_output_that_can_not_be_written_cancels_it(folder):
+    with FakeDaemon(folder, run_script(None, Run=[flood], Cancel=[reply({})])) as daemon:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(command(daemon, *CANCEL), stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.stderr.decode() == CANCELLING + (
+            f"posternctl: standard output: No space left on device; job {JOB} (web.restart) is cancelled\n")
+        assert (done.returncode, called(daemon, "Cancel")) == (125, [{"job": JOB}])
+
+
 NOTICE = rb"\rposternctl: web.restart has been running for \d+s\x1b\[K"
 GONE = rb"\r\x1b\[K"
 
@@ -389,24 +530,27 @@ def test_the_line_fits_the_terminal(folder, never):
         never.set()
 
 
-def test_the_line_is_shown_where_standard_output_goes_elsewhere(folder, never):
+@pytest.mark.parametrize("path", ["out", "/dev/null"])
+def test_the_line_is_shown_where_standard_output_goes_elsewhere(folder, never, path):
     with FakeDaemon(folder, run_script(never)) as daemon:
-        with open(folder / "out", "wb") as out:
+        with open(folder / path, "wb") as out:
             with Terminal(command(daemon, "run", "web.restart"), stdout=out) as terminal:
                 assert re.fullmatch(NOTICE, terminal.read_until(NOTICE))
         never.set()
-    assert (folder / "out").read_bytes() == b"on\n"
+    assert (folder / path).read_bytes() == (b"on\n" if path == "out" else b"")
 
 
-@pytest.mark.parametrize("words, first", [
-    (["run", "--json", "web.restart"], chunk(stdout="on\n")),
-    (["run", "web.restart"], chunk(stdout="half a line")),
-], ids=["json", "half-a-line"])
-def test_where_no_line_may_stand_there_is_none(folder, words, first):
+@pytest.mark.parametrize("words, first, piped", [
+    (["run", "--json", "web.restart"], chunk(stdout="on\n"), False),
+    (["run", "web.restart"], chunk(stdout="half a line"), False),
+    (["run", "web.restart"], chunk(stderr="on\n"), True),
+], ids=["json", "half-a-line", "piped"])
+def test_where_no_line_may_stand_there_is_none(folder, words, first, piped):
     """The time in which one would have come is the daemon's: it answers when another client has its line."""
     go_on = threading.Event()
     script = {"Describe": [described()], "Run": [STARTED, first, go_on, job_end(exitCode=0)]}
-    with FakeDaemon(folder, script) as daemon, Terminal(command(daemon, *words)) as terminal:
+    stdout = subprocess.PIPE if piped else None
+    with FakeDaemon(folder, script) as daemon, Terminal(command(daemon, *words), stdout=stdout) as terminal:
         terminal.read_until(rb"half a line|on")
         other = folder / "other"
         other.mkdir()

@@ -379,6 +379,19 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
         assert daemon.connections == 4
 
 
+@pytest.mark.parametrize("refusals, code, said", [(1, 7, ""), (2, 123, "posternctl: make a new one\n")])
+def test_direct_data_over_a_connection_that_can_not_carry_it(folder, refusals, code, said):
+    """It was made before the action's file said so. The call is made anew, once."""
+    refused = error("org.postern.Actions.LimitReached", limit="connection", message="make a new one")
+    answers = [[refused]] * refusals + [[STARTED, job_end(exitCode=7)]]
+    script = {"Describe": [described(output="direct")], "Run": [lambda _: answers.pop(0)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (code, "", said)
+        assert daemon.connections == 2
+        runs = [call["parameters"] for call in daemon.calls if call["method"].endswith(".Run")]
+        assert len(runs) == 2 and runs[0] == runs[1]
+
+
 # ---- Being interrupted ----
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -124,7 +124,7 @@ ONLY_THE_LOADER_REFUSES = [
     (good(arguments={"a": {"type": "string"}}), "is not used"),
     (argument(type="string", secret=True), "is secret"),
     (argument(type="string", multiline=True), "is multiline"),
-    (argument(type="string", pattern="["), "is not a valid regular expression"),
+    (argument(type="string", pattern="["), "is not a valid RE2 regular expression"),
     (argument(type="string", minLength=2, maxLength=1), "is less than"),
     (argument(type="string", enum=["x"], default="y"), "is not one of"),
     (good(timeout="31d"), "is out of range"),

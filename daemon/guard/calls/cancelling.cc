@@ -1,9 +1,12 @@
 #include "daemon/guard/calls/cancelling.h"
 
+#include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <memory>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -57,6 +60,14 @@ void audit_cancelled(CallContext& call, const JobId& job, const std::string& act
     call.audit(event);
 }
 
+bool is_uid(const std::string& text) {
+    uid_t uid = 0;
+    const char* const end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data(), end, uid);
+    return error == std::errc() && at == end && uid != static_cast<uid_t>(-1) &&
+           text == std::to_string(uid);
+}
+
 // What a command line calls a user: by number, or by a name that is known of it.
 class NamedUser {
   public:
@@ -65,6 +76,8 @@ class NamedUser {
     [[nodiscard]] bool is(uid_t uid) const {
         return text_ == std::to_string(uid) || (!text_.empty() && names_.user(uid) == text_);
     }
+    // A number is a uid, whoever has it.
+    [[nodiscard]] bool is_known() const { return is_uid(text_) || names_.is_user(text_); }
     // Whether the job counts as this user's, the user's own name as of its start included.
     [[nodiscard]] bool owns(const jobs::Requester& requester) const {
         return is(requester.payer()) ||
@@ -83,18 +96,21 @@ void cancel_job(const CallPtr& call, CallEnvironment& environment, const jobs::R
     const auto how = cancellation_of(*call, asked.signal, asked.now);
     if (!how) return call->link().violated(how.error().message);
     if (!has_room_or_refuse(*call)) return;
-    if (!environment.jobs.cancel(job.job, *how)) {
+    const auto cancelled = environment.jobs.cancel(job.job, *how);
+    if (!cancelled) {
         return call->refuse(Refusal::job_ended, job.job.text(),
                             "job " + job.job.text() + " of " + job.action +
                                 " has ended; there is nothing left to cancel");
     }
-    audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+    if (*cancelled == jobs::Cancelled::now) {
+        audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+    }
     JobEnds& ends = environment.job_audit.ends();
     auto ticket = ends.add(job.job, [call](const jobs::Record& ended) {
         call->link().forget();
-        JobCancelled cancelled{ended.job, ended.action, std::nullopt};
-        if (ended.state != jobs::RecordState::failed) cancelled.result = ended.result;
-        call->answer(std::move(cancelled));
+        JobCancelled answer{ended.job, ended.action, std::nullopt};
+        if (ended.state != jobs::RecordState::failed) answer.result = ended.result;
+        call->answer(std::move(answer));
     });
     call->link().keep(
         std::make_unique<AwaitedEnds>(ends, std::vector<JobEnds::Ticket>{std::move(ticket)}));
@@ -105,6 +121,11 @@ void cancel_all_of(const CallPtr& call, CallEnvironment& environment, const Canc
     if (!how) return call->link().violated(how.error().message);
     if (!has_room_or_refuse(*call)) return;
     const NamedUser user(asked.user, call->names());
+    const std::vector<jobs::ActiveJob> active = environment.jobs.list();
+    const auto is_theirs = [&](const jobs::ActiveJob& job) { return user.owns(job.requester); };
+    if (!user.is_known() && std::ranges::none_of(active, is_theirs)) {
+        return call->refuse(Refusal::bad_parameter, "user", "no user of that name is known");
+    }
     JobEnds& ends = environment.job_audit.ends();
     std::vector<JobEnds::Ticket> tickets;
     std::set<uid_t> owners;
@@ -114,9 +135,13 @@ void cancel_all_of(const CallPtr& call, CallEnvironment& environment, const Canc
         call->link().forget();
         call->answer(Managed{true, "", 0});
     };
-    for (const jobs::ActiveJob& job : environment.jobs.list()) {
-        if (!user.owns(job.requester) || !environment.jobs.cancel(job.job, *how)) continue;
-        audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+    for (const jobs::ActiveJob& job : active) {
+        if (!is_theirs(job)) continue;
+        const auto cancelled = environment.jobs.cancel(job.job, *how);
+        if (!cancelled) continue;
+        if (*cancelled == jobs::Cancelled::now) {
+            audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
+        }
         call->answer(JobReport{job.job, job.action, job.requester.uid, job.requester.pid, job.unit,
                                job.created});
         owners.insert(job.requester.payer());

@@ -73,8 +73,12 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                                 " jobs already; connect once more for another");
     }
     if (!is_over(record.state) && !stored) {
+        // The administrator may follow any job.
+        const bool is_owners =
+            call->origin().way != Way::administrator || call->caller().uid == record.requester.uid;
         auto follower = jobs.follow(
-            record.job, std::make_unique<Following>(call, record.action, record.stdout_not_kept));
+            record.job,
+            std::make_unique<Following>(call, record.action, record.stdout_not_kept, is_owners));
         if (follower) {
             return call->link().keep(std::make_unique<Followed>(jobs, record.job, *follower));
         }

@@ -41,7 +41,10 @@ std::vector<ShownArgument> shown_arguments(const jobs::Record& record) {
 JobView view_of(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record) {
     JobView view = view_of_facts(jobs::facts_of(record, 0));
     const jobs::Requester& who = record.requester;
-    if (view.state == JobState::failed) view.message = record.told;
+    if (view.state == JobState::failed) {
+        view.message = record.told;
+        if (record.result.cancelled_by) view.result = record.result;
+    }
     JobDetails details;
     details.user = who.user;
     details.gid = who.gid;

@@ -62,8 +62,8 @@ bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::R
                             (caller.groups_known && jobs.digest(caller.groups) == requester.groups);
     if (caller.uid != requester.uid || caller.gid != requester.gid || !groups_fit) return false;
     const auto action = snapshot.actions.find(record.action);
-    const bool unit_counts =
-        action != snapshot.actions.end() && policy::names_a_unit(action->second);
+    const bool unit_counts = record.unit_counts || (action != snapshot.actions.end() &&
+                                                    policy::names_a_unit(action->second));
     return !unit_counts || call.origin().unit == requester.unit;
 }
 
@@ -98,8 +98,10 @@ jobs::JobQuery::Caller caller_of_jobs(const CallContext& call, const jobs::JobMa
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
                                               const JobId& job, const policy::Snapshot& snapshot) {
     const bool is_everybodys = call.origin().way == Way::administrator;
-    const std::vector<JobId> own =
-        is_beginning(job) ? jobs_beginning(call, jobs, job, snapshot) : std::vector<JobId>();
+    const bool is_whole = jobs::JobKey::of(job.text()).has_value();
+    std::vector<JobId> own = !is_whole && is_beginning(job)
+                                 ? jobs_beginning(call, jobs, job, snapshot)
+                                 : std::vector<JobId>();
     if (own.size() > 1) {
         call.refuse(Refusal::ambiguous_job, job.text(),
                     std::to_string(own.size()) + " jobs" + (is_everybodys ? "" : " of yours") +
@@ -110,7 +112,10 @@ std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::Job
     if (record && (is_everybodys || is_own(call, jobs, *record, snapshot))) {
         return std::move(*record);
     }
-    if (!record && record.error() == jobs::NotFound::unreadable && !own.empty()) {
+    const bool is_unreadable = !record && record.error() == jobs::NotFound::unreadable;
+    // Whose it is can't be read from its record.
+    if (is_unreadable && is_whole) own = jobs_beginning(call, jobs, job, snapshot);
+    if (is_unreadable && !own.empty()) {
         spdlog::error("the record of job {} can't be read", own.front().text());
         call.refuse(Refusal::unavailable, "",
                     "the record of job " + own.front().text() +

@@ -19,7 +19,8 @@ namespace postern {
 jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jobs,
                              const std::string& key);
 
-// Whether the job is the caller's, by the rules in force.
+// Whether the job is the caller's. Its unit counts if a rule of the action names one, now or when
+// the job was started.
 bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::Record& record,
             const policy::Snapshot& snapshot);
 

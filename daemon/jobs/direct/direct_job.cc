@@ -50,7 +50,8 @@ DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> p
     : Job(host, std::move(parts)),
       processes_(std::move(processes)),
       timer_(make_timer([this] { time_is_up(); })),
-      poll_timer_(make_timer([this] { poll(); })) {}
+      poll_timer_(make_timer([this] { poll(); })),
+      again_timer_(make_timer([this] { terminate_rest(); })) {}
 
 DirectJob::~DirectJob() {
     if (cgroup_watch_ >= 0) host().unwatch(cgroup_watch_);
@@ -184,6 +185,10 @@ void DirectJob::main_gone() {
         return;
     }
     if (processes_->can_reap_main()) reap();
+    if (state_ == State::terminating) {
+        terminate_rest();
+        arm(again_timer_, lingering_time);
+    }
     look_at_processes();
 }
 
@@ -228,6 +233,12 @@ void DirectJob::terminate(int signal) {
     arm(timer_, host().settings().kill_grace);
     processes_->terminate(signal);
     watch_processes();
+    if (main_gone_) arm(again_timer_, lingering_time);
+}
+
+void DirectJob::terminate_rest() {
+    if (state_ != State::terminating) return;
+    processes_->terminate(is_cancelled() ? record().cancelling->signal : SIGTERM);
 }
 
 void DirectJob::begin_to_end() {
@@ -251,7 +262,12 @@ void DirectJob::end_left_behind() {
 void DirectJob::kill_all() {
     set_state(State::killing);
     const bool all = processes_->kill();
-    if (!processes_->kill_is_certain()) arm(timer_, kill_patience);
+    // Whatever it was armed for before, nothing but the end of all processes concludes the job now.
+    if (processes_->kill_is_certain()) {
+        timer_.disarm();
+    } else {
+        arm(timer_, kill_patience);
+    }
     if (!all || cgroup_watch_ < 0) arm(poll_timer_, std::chrono::microseconds(0));
 }
 

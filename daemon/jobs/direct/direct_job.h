@@ -63,6 +63,8 @@ class DirectJob final : public Job {
     void reap();
     void watch_processes();
     void terminate(int signal);
+    // To what is left, once more: what forks has lost a signal that came before its exec.
+    void terminate_rest();
     void count_left_behind();
     void end_left_behind();
     void kill_all();
@@ -85,6 +87,7 @@ class DirectJob final : public Job {
     EventSource exit_source_;
     Timer timer_;
     Timer poll_timer_;
+    Timer again_timer_;  // the rest gets its signal once more
     int cgroup_watch_ = -1;
 };
 

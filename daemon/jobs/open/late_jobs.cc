@@ -100,8 +100,8 @@ void LateJobs::end(const JobId& job, Outcome outcome) {
     if (jobs_) jobs_->end(job, outcome);
 }
 
-bool LateJobs::cancel(const JobId& job, const Cancellation& how) {
-    return jobs_ && jobs_->cancel(job, how);
+std::optional<Cancelled> LateJobs::cancel(const JobId& job, const Cancellation& how) {
+    return jobs_ ? jobs_->cancel(job, how) : std::nullopt;
 }
 
 void LateJobs::close_pipes(std::vector<UniqueFd> ends) {

@@ -45,7 +45,7 @@ class LateJobs final : public JobManager {
     bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    bool cancel(const JobId& job, const Cancellation& how) override;
+    std::optional<Cancelled> cancel(const JobId& job, const Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> ends) override;
     bool has_room_for_key(uid_t payer) override;
     bool makes_room() override;

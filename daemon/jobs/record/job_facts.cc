@@ -11,7 +11,8 @@ JobFacts facts_of(const Record& record, std::uint64_t unit) {
             {who.uid, who.gid, who.groups, who.groups_known, who.paid_by},
             who.pid,
             unit,
-            is_over(record.state) ? record.result : JobResult{}};
+            is_over(record.state) ? record.result : JobResult{},
+            record.unit_counts};
 }
 
 JobState job_state(RecordState state) {
@@ -38,7 +39,8 @@ bool JobCaller::is(const JobOwner& owner) const {
 bool JobQuery::wants(const JobFacts& job) const {
     if (caller) {
         if (!caller->is(job.owner)) return false;
-        if (caller->unit != job.unit && caller->unit_counts(job.action)) return false;
+        const bool unit_counts = job.unit_counts || caller->unit_counts(job.action);
+        if (unit_counts && caller->unit != job.unit) return false;
     }
     if (!action.empty() && action != job.action) return false;
     if (state && *state != job_state(job.state)) return false;

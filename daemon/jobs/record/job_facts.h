@@ -35,9 +35,10 @@ struct JobFacts {
     RecordState state = RecordState::starting;
     Time created;
     JobOwner owner;
-    pid_t pid = 0;           // the requester's
-    std::uint64_t unit = 0;  // unit_number() of the requester's
-    JobResult result;        // once it is over
+    pid_t pid = 0;             // the requester's
+    std::uint64_t unit = 0;    // unit_number() of the requester's
+    JobResult result;          // once it is over
+    bool unit_counts = false;  // as in the record
 };
 
 // A unit's name as facts have it; 0: there is none. `digest`: JobManager::digest() of bytes.
@@ -68,7 +69,7 @@ struct JobCaller {
     std::uint64_t groups = 0;
     bool groups_known = true;
     std::uint64_t unit = 0;
-    // Whether only callers of the same unit have the jobs of this action.
+    // Whether only callers of the same unit have the jobs of this action, by the rules of today.
     std::function<bool(const std::string& action)> unit_counts;
 
     [[nodiscard]] bool is(const JobOwner& owner) const;

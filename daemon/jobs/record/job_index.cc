@@ -37,6 +37,9 @@ void JobIndex::add(const Record& record, std::uint64_t unit, std::uint64_t key) 
     entry.outcome = result.outcome;
     entry.by_signal = result.by_signal;
     entry.keeps_nothing = keeps_nothing(record);
+    entry.unit_counts = known.unit_counts;
+    entry.ended_processes = result.ended_processes;
+    if (result.cancelled_by) entry.canceller = cancellers_.add(*result.cancelled_by);
     const Number number = entries_.add(entry);
     if (short_result(entry) != result) long_results_.emplace(number, result);
 
@@ -57,6 +60,7 @@ void JobIndex::remove(const JobId& job) {
     long_results_.erase(*number);
     actions_.drop(entry.action);
     owners_.drop(entry.owner);
+    if (entry.canceller != nobody) cancellers_.drop(entry.canceller);
     entries_.remove(*number);
 }
 
@@ -70,7 +74,7 @@ std::optional<JobIndex::Number> JobIndex::number_of(const JobId& job) const {
 
 // ---- What is known of them ----
 
-JobResult JobIndex::short_result(const Entry& entry) {
+JobResult JobIndex::short_result(const Entry& entry) const {
     JobResult result;
     result.outcome = entry.outcome;
     result.by_signal = entry.by_signal;
@@ -79,6 +83,8 @@ JobResult JobIndex::short_result(const Entry& entry) {
     result.ended = entry.ended;
     result.cpu = std::chrono::microseconds(entry.cpu);
     result.max_resident_kib = entry.max_resident_kib;
+    result.ended_processes = entry.ended_processes;
+    if (entry.canceller != nobody) result.cancelled_by = cancellers_[entry.canceller];
     return result;
 }
 
@@ -89,7 +95,8 @@ JobFacts JobIndex::facts(Number number) const {
         entry.job.id(),       actions_[entry.action],
         entry.state,          entry.created,
         owners_[entry.owner], entry.pid,
-        entry.unit,           result == long_results_.end() ? short_result(entry) : result->second};
+        entry.unit,           result == long_results_.end() ? short_result(entry) : result->second,
+        entry.unit_counts};
 }
 
 std::optional<JobFacts> JobIndex::find(const JobId& job) const {
@@ -130,7 +137,8 @@ class JobIndex::Filter {
         if (entry.created < query_.since) return false;
         if (!query_.caller) return true;
         return query_.caller->is(index_.owners_[entry.owner]) &&
-               (query_.caller->unit == entry.unit || !unit_counts(entry.action));
+               (query_.caller->unit == entry.unit ||
+                !(entry.unit_counts || unit_counts(entry.action)));
     }
 
   private:
@@ -175,6 +183,8 @@ std::vector<JobIndex::Part> JobIndex::parts(const JobQuery& query) const {
     return found;
 }
 
+// Where a page ends is told to whoever asked: so it is the place of a job that the page has, or one
+// that is no job's.
 JobPage JobIndex::page(const JobQuery& query) const {
     if (!query.beginning.empty()) return beginning_with(query);
     JobPage page;
@@ -194,8 +204,13 @@ JobPage JobIndex::page(const JobQuery& query) const {
         if (entry.created < query.since) return page;
         const bool wanted = filter.wants(entry);
         const bool is_full = page.jobs.size() >= query.limit;
-        if (last && ((wanted && is_full) || looked_at == most_looked_at_for_page)) {
-            page.next = JobPlace{entries_[*last].created, entries_[*last].job.id()};
+        if (wanted && is_full) {
+            page.next = JobPlace{page.jobs.back().created, page.jobs.back().job};
+            return page;
+        }
+        const bool is_enough = looked_at >= most_looked_at_for_page;
+        if (is_enough && last && entry.created != entries_[*last].created) {
+            page.next = JobPlace{entries_[*last].created, JobKey().id()};
             return page;
         }
         if (wanted) page.jobs.push_back(facts(number));

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,6 +40,7 @@ class JobIndex {
 
   private:
     using Number = Slab<int>::Number;
+    static constexpr Number nobody = std::numeric_limits<Number>::max();
     struct Entry {
         JobKey job;
         Time created;
@@ -50,12 +52,15 @@ class JobIndex {
         std::uint32_t max_resident_kib = 0;
         Number action = 0;
         Number owner = 0;
+        Number canceller = nobody;
+        std::uint32_t ended_processes = 0;
         std::int32_t status = 0;
         pid_t pid = 0;
         RecordState state = RecordState::ended;
         Outcome outcome = Outcome::lost;
-        bool by_signal = false;
-        bool keeps_nothing = false;
+        bool by_signal : 1 = false;
+        bool keeps_nothing : 1 = false;
+        bool unit_counts : 1 = false;
     };
     using Order = SortedBlocks<Number>;
     // A part of an order that ends with what is newest; it is taken from there.
@@ -68,7 +73,7 @@ class JobIndex {
 
     [[nodiscard]] std::optional<Number> number_of(const JobId& job) const;
     [[nodiscard]] JobFacts facts(Number number) const;
-    [[nodiscard]] static JobResult short_result(const Entry& entry);
+    [[nodiscard]] JobResult short_result(const Entry& entry) const;
     // What the orders go by.
     [[nodiscard]] JobKey id_of(Number number) const { return entries_[number].job; }
     [[nodiscard]] std::pair<Time, JobKey> time_of_creation(Number number) const {
@@ -91,7 +96,8 @@ class JobIndex {
     Slab<Entry> entries_;
     Interned<std::string> actions_;
     Interned<JobOwner> owners_;
-    // Of those whose result has what an entry has no room for.
+    Interned<Canceller> cancellers_;
+    // Of the few whose result has what an entry has no room for.
     std::map<Number, JobResult> long_results_;
     Order by_id_;
     Order by_time_;   // of creation

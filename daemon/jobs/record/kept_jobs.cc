@@ -88,6 +88,13 @@ std::uint64_t KeptJobs::forget(const Age& age) {
     return over.occupied.all();
 }
 
+void KeptJobs::clear() {
+    KeptJobs fresh;
+    fresh.bounds_ = bounds_;
+    fresh.is_read_ = std::move(is_read_);
+    *this = std::move(fresh);
+}
+
 void KeptJobs::drop_if_none(uid_t payer) {
     const auto own = of_payer_.find(payer);
     if (own != of_payer_.end() && own->second.none()) of_payer_.erase(own);

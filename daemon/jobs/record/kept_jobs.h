@@ -41,6 +41,8 @@ class KeptJobs {
     std::uint64_t reduce(const Age& age);
     // It is removed, whole or not. Returns how many bytes that frees.
     std::uint64_t forget(const Age& age);
+    // Nothing is kept any more, and what running jobs have stored is to be said anew.
+    void clear();
     // Of those that are kept for their key alone.
     [[nodiscard]] std::optional<Age> oldest_key() const;
     // Whether one more key of this payer can be remembered for as long as it must be.

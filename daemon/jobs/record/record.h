@@ -49,6 +49,10 @@ struct Record {
     std::uint64_t stored_output = 0;  // bytes to be kept of each stream, where it has pipes
     bool kill_on_disconnect = false;
     bool stdout_not_kept = false;  // its pipe goes straight to whoever started it
+    // When it was started a rule of its action named a unit: it is of callers of its requester's
+    // alone, whatever becomes of the action. False where a version before this one wrote the
+    // record.
+    bool unit_counts = false;
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
     // Who has cancelled it first, and the last word of how.

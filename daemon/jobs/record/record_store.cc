@@ -15,6 +15,7 @@
 #include "daemon/jobs/record/disk_room.h"
 #include "daemon/jobs/record/job_folder.h"
 #include "daemon/jobs/record/state_folder.h"
+#include "host/same_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -96,8 +97,13 @@ Status RecordStore::open_again(const StateFolder::Held& held) {
     auto again = StateFolder::open_again(held);
     if (!again) return fail(again.error().message);
     StateFolder fresh = *std::move(again);
+    const bool is_another = !lies_at(jobs_.get(), state_folder_ + "/jobs");
     // The numbers of the descriptors stay: others have them.
     if (dup3(fresh.jobs.get(), jobs_.get(), O_CLOEXEC) < 0) return fail(std::strerror(errno));
+    if (is_another) {
+        index_ = JobIndex();
+        kept_.clear();
+    }
     if (const auto moved = files_->move_to(jobs_.get()); !moved) {
         return fail(std::strerror(moved.error()));
     }

@@ -64,8 +64,9 @@ class RecordStore {
     // ---- Its place ----
     enum class Place : std::uint8_t {
         there,
-        made_again,  // it had been removed, renamed or replaced; what was in it is lost
-        lost,        // it can't be made again, or not be written to: place_problem()
+        // It had been removed, renamed or replaced; what was in it is lost, and no longer known.
+        made_again,
+        lost,  // it can't be made again, or not be written to: place_problem()
     };
     // Whether the state directory is there, and can be written to.
     Place look();

@@ -31,6 +31,19 @@ TEST(CtlColumns, BelowThatLinesAreCut) {
               "45    a         e...\n");
 }
 
+TEST(CtlColumns, BeforeThatOneMayBeLeftOut) {
+    EXPECT_EQ(columns(some_rows, 24, 1, 2), columns(some_rows, 24, 1))
+        << "the elastic one is enough";
+    EXPECT_EQ(columns(some_rows, 20, 1, 2),
+              "JOB   ACTION\n"
+              "0123  web.restart...\n"
+              "45    a\n");
+    EXPECT_EQ(columns(some_rows, 20, 1, 0),
+              "ACTION       STATE\n"
+              "web.rest...  running\n"
+              "a            exit 0\n");
+}
+
 TEST(CtlColumns, CharactersCountAndNotBytes) {
     EXPECT_EQ(columns({{"\u00e4", "b"}, {"cc", "d"}}, 0, 0), "\u00e4   b\ncc  d\n");
 }

@@ -69,15 +69,18 @@ TEST_F(CtlJobText, AllThatIsKnownIsShown) {
 }
 
 TEST_F(CtlJobText, WhatIsNotKnownIsLeftOut) {
-    const json job = {{"job", "3f1c"},
-                      {"action", "web.restart"},
-                      {"state", "failed"},
-                      {"createdAt", 1'793'534'400'000'000},
-                      {"message", "the program could not be started"}};
-    EXPECT_THAT(job_rows(job),
-                ElementsAre(Pair("job", "3f1c"), Pair("action", "web.restart"),
-                            Pair("state", "failed: the program could not be started"),
-                            Pair("created", "2026-11-01 12:00:00")));
+    json job = {{"job", "3f1c"},
+                {"action", "web.restart"},
+                {"state", "failed"},
+                {"createdAt", 1'793'534'400'000'000},
+                {"message", "the program could not be started"}};
+    const auto is_all = ElementsAre(Pair("job", "3f1c"), Pair("action", "web.restart"),
+                                    Pair("state", "failed: the program could not be started"),
+                                    Pair("created", "2026-11-01 12:00:00"));
+    EXPECT_THAT(job_rows(job), is_all);
+    EXPECT_EQ(job_time_text(job), "-");
+    job["result"] = {{"outcome", "lost"}, {"endedAt", 1'793'534'400'000'000}};
+    EXPECT_THAT(job_rows(job), is_all) << "it was cancelled before it began";
     EXPECT_EQ(job_time_text(job), "-");
 }
 

@@ -404,7 +404,7 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     Bytes refused = encode({connection, request, Refused{Refusal::retryable, "", ""}});
     EXPECT_TRUE(decode_to_session(refused).has_value());
-    refused[header_size] = 12;
+    refused[header_size] = 13;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
     ended[header_size] = 8;

@@ -81,6 +81,19 @@ TEST_F(JobsCancel, WhatIgnoresTermIsKilledAfterTheGraceAndTheWholeTree) {
     EXPECT_EQ(story->result->cancelled_by, by(anna).by);
 }
 
+// As a child does whose signal came between its fork and its exec: it is there when the main
+// process has ended, and knows of no signal.
+TEST_F(JobsCancel, WhatLosesItsSignalGetsItOnceMore) {
+    use(endless_grace_of_cancel);
+    const StoryPtr story =
+        start_ready("trap 'exit 3' TERM; (trap 'trap - TERM' TERM; echo >" + path("child") +
+                    "; while :; do sleep 0.01; done) & while [ ! -s " + path("child") +
+                    " ]; do sleep 0.01; done");
+    EXPECT_TRUE(manager_->cancel(story->job, by(anna)));
+    run_to_end(story);
+    EXPECT_THAT(story, Exited(3));
+}
+
 TEST_F(JobsCancel, AnotherSignalTakesThePlaceOfTerm) {
     use(endless_grace_of_cancel);
     const StoryPtr story = start_ready("trap '' TERM; trap 'exit 3' USR1");
@@ -117,11 +130,13 @@ TEST_F(JobsCancel, ASecondTimeAnotherSignalAndThenNow) {
                                        "' TERM; trap 'echo int >" + path("int") + "' INT");
     EXPECT_TRUE(manager_->cancel(story->job, by(anna)));
     ASSERT_TRUE(loop_until_written(path("term")));
-    EXPECT_TRUE(manager_->cancel(story->job, by(berta, SIGINT)));
+    EXPECT_EQ(manager_->cancel(story->job, by(berta, SIGINT)), Cancelled::now);
     ASSERT_TRUE(loop_until_written(path("int")));
+    EXPECT_EQ(manager_->cancel(story->job, by(berta)), Cancelled::already);
     EXPECT_EQ(record_of(story).cancelling, (Cancellation{by(anna).by, SIGINT, false}));
     EXPECT_TRUE(manager_->cancel(story->job, by(berta, SIGKILL, true)));
-    EXPECT_TRUE(manager_->cancel(story->job, by(berta))) << "being killed it still runs";
+    EXPECT_EQ(manager_->cancel(story->job, by(berta)), Cancelled::already)
+        << "being killed it still runs";
     run_to_end(story);
     EXPECT_THAT(story, EndedBySignal(Outcome::signaled, SIGKILL));
     EXPECT_EQ(story->result->cancelled_by, by(anna).by);

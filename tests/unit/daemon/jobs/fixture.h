@@ -33,6 +33,7 @@ inline constexpr uid_t keeper_user = 64009;
 // What a job's follower was told.
 struct Story {
     JobId job;
+    bool is_owners = true;  // who hears it
     bool started = false;
     int outputs = 0;
     std::optional<StartFailure> failure;

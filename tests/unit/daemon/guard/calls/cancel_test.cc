@@ -73,16 +73,42 @@ TEST_F(CancelCalls, KillIsAtOnce) {
                             "answer JobCancelled theirs 9", "answer JobCancelled theirs 9"));
 }
 
+// However often it is asked for: what changes nothing is answered, and is not written down.
+TEST_F(CancelCalls, WhatIsBeingDoneAlreadyIsNotInTheAudit) {
+    EXPECT_THAT(
+        call(owner(), cancel(), 1),
+        ElementsAre("cancel theirs by 1000 15", "audit job-cancelled action=hello job=theirs"));
+    EXPECT_THAT(call(owner(), cancel(), 2), ElementsAre("cancel theirs by 1000 15"));
+    EXPECT_THAT(call(administrator(), CancelAllCall{"1000", SIGTERM, false}, 3),
+                ElementsAre("cancel theirs by 0 15", "answer JobReport theirs"));
+    EXPECT_THAT(
+        call(owner(), cancel(SIGINT), 4),
+        ElementsAre("cancel theirs by 1000 2", "audit job-cancelled action=hello job=theirs"));
+    EXPECT_THAT(ends("theirs", 2),
+                ElementsAre("audit job-ended action=hello job=theirs",
+                            "answer JobCancelled theirs 2", "answer JobCancelled theirs 2",
+                            "answer Managed", "answer JobCancelled theirs 2"));
+}
+
 TEST_F(CancelCalls, OneThatHadNotBegunHasNoResult) {
     call(owner(), cancel());
     jobs::Record& record = jobs_.records.at(JobId("theirs"));
     record.state = jobs::RecordState::failed;
+    record.result.cancelled_by = Canceller{anna, ""};
     job_audit_.start_failed(record, {"cancelled", "cancelled before it began", false});
     EXPECT_THAT(
         since(),
         ElementsAre(
             "audit job-not-started action=hello job=theirs reason=cancelled before it began",
             "answer JobCancelled theirs not started"));
+    // Who asks later can tell it from one that could not be started.
+    call(owner(), LookUpCall{JobId("theirs")});
+    const auto found = std::get<JobFound>(FakeLink::last_answer).job;
+    ASSERT_TRUE(found.result);
+    EXPECT_EQ(found.result->cancelled_by, record.result.cancelled_by);
+    record.result.cancelled_by.reset();
+    call(owner(), LookUpCall{JobId("theirs")});
+    EXPECT_FALSE(std::get<JobFound>(FakeLink::last_answer).job.result);
 }
 
 TEST_F(CancelCalls, AClientThatGoesChangesNothing) {
@@ -138,8 +164,14 @@ TEST_F(CancelCalls, ByNameAndByOwner) {
                 ElementsAre("answer Managed"));
     EXPECT_EQ(call(administrator(), CancelAllCall{"anna", SIGTERM, false}).front(),
               "cancel theirs by 0 15");
-    EXPECT_THAT(call(administrator(), CancelAllCall{"", SIGTERM, false}, 2),
-                ElementsAre("answer Managed"));
+    EXPECT_THAT(call(administrator(), CancelAllCall{"100001", SIGTERM, false}, 2),
+                ElementsAre("answer Managed"))
+        << "a uid that nobody has";
+    for (const char* unknown : {"", "typo", "1000x", "-1", "4294967295", "99999999999", "01000"}) {
+        EXPECT_THAT(call(administrator(), CancelAllCall{unknown, SIGTERM, false}, 2),
+                    ElementsAre("answer Refused bad_parameter [user]"))
+            << unknown;
+    }
     EXPECT_EQ(call(administrator(), CancelAllCall{"1000", SIGTERM, true}, 3).front(),
               "cancel subordinate by 0 9 now");
 }

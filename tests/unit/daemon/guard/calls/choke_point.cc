@@ -37,10 +37,11 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 12> names = {
+    constexpr std::array<const char*, 13> names = {
         "not_granted",  "invalid_argument", "limit_reached", "unavailable",
         "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram",
-        "job_ended",    "not_detachable",   "ambiguous_job", "retryable"};
+        "job_ended",    "not_detachable",   "ambiguous_job", "bad_parameter",
+        "retryable"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
@@ -185,6 +186,7 @@ Result<jobs::Record, jobs::NotFound> FakeJobs::find(const JobId& job) const {
 }
 
 jobs::JobPage FakeJobs::page(const jobs::JobQuery& query) const {
+    ++pages;
     jobs::JobPage page;
     for (const auto& [job, record] : records) {
         const auto unit =
@@ -251,13 +253,15 @@ void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
 }
 
-bool FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
+std::optional<jobs::Cancelled> FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
     jobs::Record& record = records.at(job);
-    if (is_over(record.state)) return false;
+    if (is_over(record.state)) return std::nullopt;
+    const bool already = record.cancelling && record.cancelling->signal == how.signal;
+    record.cancelling = how;
     record.result.cancelled_by = how.by;
     story_.push_back("cancel " + job.text() + " by " + std::to_string(how.by.uid) + " " +
                      std::to_string(how.signal) + (how.now ? " now" : ""));
-    return true;
+    return already ? jobs::Cancelled::already : jobs::Cancelled::now;
 }
 
 std::size_t FakeJobs::active(uid_t payer) const {

@@ -75,6 +75,7 @@ class FakeJobs final : public jobs::JobManager {
     std::string state;  // what is wrong with its directory
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
+    mutable int pages = 0;      // how many were asked for
     bool outputs_readable = true;
     bool room_for_keys = true;
     bool believes_taken = true;
@@ -104,7 +105,7 @@ class FakeJobs final : public jobs::JobManager {
     bool taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
-    bool cancel(const JobId& job, const jobs::Cancellation& how) override;
+    std::optional<jobs::Cancelled> cancel(const JobId& job, const jobs::Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> /*ends*/) override {}
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
     bool makes_room() override {

@@ -315,6 +315,22 @@ TEST_F(JobNames, OnlyTheCallersOwnCount) {
     EXPECT_EQ(told().message, "2 jobs begin with \"abcd\"; give more digits of the one you mean");
 }
 
+// Whatever has become of its action since.
+TEST_F(JobNames, TheUnitCountsIfItDidWhenTheJobWasStarted) {
+    jobs::Record& job = jobs_.records.at(JobId(first));
+    job.action = "gone";
+    job.requester.unit = "a.service";
+    job.unit_counts = true;
+    Origin origin = owner();
+    origin.unit = "b.service";
+    for (const std::string& name : {first, first.substr(0, 5)}) {
+        EXPECT_EQ(call(origin, LookUpCall{JobId(name)}).back(),
+                  "answer Refused no_such_job [" + name + "]");
+    }
+    origin.unit = "a.service";
+    EXPECT_THAT(call(origin, LookUpCall{JobId(first)}), ElementsAre("answer JobFound " + first));
+}
+
 TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
     for (const char* name : {"", "abc", "abcd0x", "ABCD0", "abcd0 "}) {
         EXPECT_EQ(call(owner(), LookUpCall{JobId(name)}).back(),
@@ -322,9 +338,33 @@ TEST_F(JobNames, ThreeDigitsAreTooFewAndWhatIsNoDigitIsNone) {
     }
 }
 
+// An administrator who looks on does not stand for the caller whose job it is.
+TEST_F(JobNames, TheFollowerIsItsOwnersOrTheAdministrators) {
+    jobs_.records.at(JobId(first)).state = jobs::RecordState::running;
+    call(owner(), FollowCall{JobId(first)}, 1);
+    EXPECT_TRUE(jobs_.followers.at(JobId(first))->is_owners());
+    call(administrator(), FollowCall{JobId(first)}, 2);
+    EXPECT_FALSE(jobs_.followers.at(JobId(first))->is_owners());
+    // One who has started it through the administrator's socket comes back by that one.
+    call(by(anna, {anna, 27}, Way::administrator), FollowCall{JobId(first)}, 3);
+    EXPECT_TRUE(jobs_.followers.at(JobId(first))->is_owners());
+}
+
+TEST_F(JobNames, ForAWholeIdNoOtherJobIsLookedAt) {
+    call(owner(), LookUpCall{JobId(first)});
+    call(owner(), FollowCall{JobId(second)});
+    EXPECT_EQ(call(owner(), LookUpCall{JobId(foreign)}).back(),
+              "answer Refused no_such_job [" + foreign + "]");
+    EXPECT_EQ(jobs_.pages, 0);
+    call(owner(), LookUpCall{JobId(first.substr(0, 8))});
+    EXPECT_EQ(jobs_.pages, 1);
+}
+
 TEST_F(JobNames, ARecordThatCantBeReadIsNotOneThatIsNotThere) {
     jobs_.records_error = "it can't be read";
     EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd0")}),
+                ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(call(owner(), LookUpCall{JobId(first)}),
                 ElementsAre("answer Refused unavailable []"));
     EXPECT_EQ(call(owner(), LookUpCall{JobId(foreign)}).back(),
               "answer Refused no_such_job [" + foreign + "]");

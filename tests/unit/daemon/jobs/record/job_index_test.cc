@@ -105,6 +105,18 @@ TEST_F(Index, EveryResultComesBackWhole) {
     record.result.lost_from = {std::nullopt, 7};
     add(record);
     EXPECT_EQ(index_.find(record.job)->result, record.result);
+    Record cancelled = index_record(4);
+    cancelled.result.cancelled_by = Canceller{1000, "anna"};
+    cancelled.result.ended_processes = 2;
+    add(cancelled);
+    EXPECT_EQ(index_.find(cancelled.job)->result, cancelled.result);
+    Record by_another = index_record(5);
+    by_another.result.cancelled_by = Canceller{0, ""};
+    by_another.result.lost_from = {0, std::nullopt};
+    add(by_another);
+    EXPECT_EQ(index_.find(by_another.job)->result, by_another.result);
+    index_.remove(cancelled.job);
+    EXPECT_EQ(index_.find(by_another.job)->result, by_another.result);
     index_.remove(record.job);
     add(index_record(3));
     EXPECT_EQ(index_.find(index_job(3))->result, index_record(3).result)
@@ -160,6 +172,23 @@ TEST_F(Index, PagesGoFromTheNewestToTheOldest) {
     EXPECT_THAT(numbers(query), ElementsAre(4)) << "everybody's";
 }
 
+// Where a page ends is told to the caller.
+TEST_F(Index, TheEndOfAPageIsNoJobOfOthers) {
+    add(index_record(1), 77);
+    add(index_record(2), 78);
+    add(index_record(3), 77);
+    JobQuery query = query_of(1000, 77);
+    query.caller->unit_counts = [](const std::string&) { return true; };
+    query.limit = 1;
+    const JobPage page = index_.page(query);
+    ASSERT_EQ(page.jobs.size(), 1U);
+    EXPECT_EQ(page.jobs[0].job, index_job(3));
+    EXPECT_EQ(page.next, (JobPlace{time_of(3), index_job(3)}));
+    query.before = page.next;
+    EXPECT_THAT(numbers(query), ElementsAre(1));
+    EXPECT_FALSE(index_.page(query).next);
+}
+
 TEST_F(Index, APageHasWhatIsAskedFor) {
     add(index_record(1));
     Record record = index_record(2);
@@ -211,6 +240,13 @@ TEST_F(Index, WhoseTheyAre) {
     EXPECT_THAT(numbers(query), ElementsAre(5, 4, 1));
     query.caller->unit = 77;
     EXPECT_THAT(numbers(query), ElementsAre(6));
+    // Where one did when the job was started.
+    Record of_unit = index_record(7);
+    of_unit.unit_counts = true;
+    add(of_unit, 78);
+    EXPECT_TRUE(index_.find(of_unit.job)->unit_counts);
+    EXPECT_THAT(numbers(query_of(1000)), ElementsAre(6, 5, 4, 1));
+    EXPECT_THAT(numbers(query_of(1000, 78)), ElementsAre(7, 6, 5, 4, 1));
     query.beginning = "0006";
     EXPECT_THAT(numbers(query), ElementsAre(6));
     query.beginning = "0001";
@@ -236,6 +272,26 @@ TEST_F(Index, ABeginningHasAllOfItsJobsAndNoOther) {
     EXPECT_THAT(numbers(query), IsEmpty());
 }
 
+// Those of one time are on one page: what comes after it is older.
+TEST_F(Index, APageThatIsCutEndsBetweenTwoTimes) {
+    constexpr int count = 50'010;
+    Record record = index_record(1);
+    for (int number = 0; number < count; ++number) {
+        std::string text = std::to_string(number);
+        record.job = JobId(std::string(JobKey::digits - text.size(), '0') + text);
+        record.created = time_of(number < 5 ? 1 : number < 20 ? 2 : 3);
+        record.state = number < 20 ? RecordState::failed : RecordState::ended;
+        add(record);
+    }
+    JobQuery query = query_of(1000);
+    query.state = JobState::failed;
+    const JobPage first = index_.page(query);
+    EXPECT_EQ(first.jobs.size(), 15U);
+    EXPECT_EQ(first.next, (JobPlace{time_of(2), JobId(std::string(JobKey::digits, '0'))}));
+    query.before = first.next;
+    EXPECT_EQ(index_.page(query).jobs.size(), 5U);
+}
+
 // However few fit: the caller asks again, and all others are served meanwhile.
 TEST_F(Index, OnePageLooksAtSoManyAndNoMore) {
     constexpr int count = 60'000;
@@ -253,6 +309,7 @@ TEST_F(Index, OnePageLooksAtSoManyAndNoMore) {
     EXPECT_THAT(first.jobs, IsEmpty());
     ASSERT_TRUE(first.next);
     EXPECT_EQ(first.next->created, time_of(count - 50'000));
+    EXPECT_EQ(first.next->job, JobId(std::string(JobKey::digits, '0'))) << "no job's";
     query.before = first.next;
     const JobPage second = index_.page(query);
     EXPECT_EQ(second.jobs.size(), 1U);
@@ -307,7 +364,9 @@ TEST(SortedBlocksTest, AreASetThatIsInOrder) {
             const auto at = blocks.first_not([&](int other) { return other < value; });
             const auto found = expected.lower_bound(value);
             ASSERT_EQ(at == blocks.end(), found == expected.end());
-            if (found != expected.end()) ASSERT_EQ(blocks.at(at), *found);
+            if (found != expected.end()) {
+                ASSERT_EQ(blocks.at(at), *found);
+            }
         }
         check();
     }

@@ -95,15 +95,36 @@ TEST_F(UnitCancel, ASecondTimeAnotherSignalAndThenNow) {
     settings_.kill_grace = std::chrono::minutes(10);
     const StoryPtr story = begin_running();
     systemd_->ignore_signal(SIGTERM);
-    EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(anna)));
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna)), Cancelled::now);
     settle();
-    EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(berta)));
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(berta)), Cancelled::already);
     settle();
-    EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(berta, SIGKILL, true)));
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(berta, SIGKILL, true)), Cancelled::now);
     to_the_end(story);
     EXPECT_THAT(story, EndedBySignal(Outcome::signaled, SIGKILL));
     EXPECT_EQ(story->result->cancelled_by, cancelled_by(anna).by);
-    EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start", "kill 15", "kill 18", "kill 15",
+    EXPECT_THAT(systemd_->calls(),
+                ElementsAre("list", "start", "kill 15", "kill 18", "kill 9", "reset"));
+}
+
+// systemd is told of each signal once, and of none after KILL.
+TEST_F(UnitCancel, AgainAndAgainChangesNothing) {
+    settings_.kill_grace = std::chrono::minutes(10);
+    const StoryPtr story = begin_running();
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna)), Cancelled::now);
+    for (int again = 0; again < 100; ++again) {
+        EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna)), Cancelled::already);
+    }
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(berta, SIGHUP)), Cancelled::now);
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(berta)), Cancelled::already);
+    EXPECT_EQ(record_of(story).cancelling, (Cancellation{cancelled_by(anna).by, SIGHUP, false}));
+    EXPECT_EQ(manager_->cancel(story->job, cancelled_by(berta, SIGKILL, true)), Cancelled::now);
+    for (const int signal : {SIGTERM, SIGUSR1, SIGKILL}) {
+        EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna, signal, signal == SIGKILL)),
+                  Cancelled::already);
+    }
+    to_the_end(story);
+    EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start", "kill 15", "kill 18", "kill 1",
                                                "kill 18", "kill 9", "reset"));
 }
 
