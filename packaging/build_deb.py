@@ -6,8 +6,6 @@ this one, which is built once and kept in root_fs.cache(). Needs root, for deboo
 """
 
 import email.utils
-import fcntl
-import hashlib
 import os
 import pathlib
 import re
@@ -18,8 +16,8 @@ import tempfile
 import time
 
 import root_fs
+from build_in_root import REPOSITORY, compile_in, copy_sources, git, once, version
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 BUILD_PACKAGES = (
     "build-essential", "ccache", "cmake", "debhelper", "libcli11-dev", "libre2-dev",
     "libseccomp-dev", "libspdlog-dev", "libsystemd-dev", "nettle-dev", "ninja-build",
@@ -30,35 +28,9 @@ SYSTEMD_PC = {"bookworm": "systemd", "trixie": "systemd-dev"}
 # What upgrades start from.
 VERSION_BEFORE = "0.1.0"
 COMMIT_BEFORE = "f252a7944b209ca2ba7d30e5bcdc194f55090e22"
-
-
-def version(sources):
-    text = (sources / "CMakeLists.txt").read_text(encoding="utf-8")
-    return re.search(r"project\(postern VERSION ([0-9.]+)", text).group(1)
-
-
-def git(*arguments):
-    """Output of git, or None where this is no checkout."""
-    done = subprocess.run(["git", "-c", f"safe.directory={REPOSITORY}", "-C", REPOSITORY, *arguments],
-                          capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def source_names():
-    """What git knows or would add; without git all but build/."""
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed is not None:
-        return sorted(filter(None, listed.decode().split("\0")))
-    return sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.rglob("*")
-                  if path.is_file() and path.relative_to(REPOSITORY).parts[0] != "build")
-
-
-def copy_sources(target):
-    for name in source_names():
-        source = REPOSITORY / name
-        if source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name)
+# Without debugging information, which would be stripped again and takes a quarter of the time.
+ENVIRONMENT = {"DEB_CXXFLAGS_STRIP": "-g",
+               "DEB_BUILD_OPTIONS": f"nocheck noautodbgsym parallel={os.cpu_count()}"}
 
 
 def extract_before(target):
@@ -82,28 +54,16 @@ def write_changelog(path, suite, commit):
         f" -- {maintainer.group(1)}  {email.utils.formatdate(stamp)}\n", encoding="utf-8")
 
 
-def digest_of_sources(suite):
-    """Of all that has a say in the package; tests have none."""
-    digest = hashlib.sha256(root_fs.key(suite, *BUILD_PACKAGES).encode())
-    for name in source_names():
-        path = REPOSITORY / name
-        if not name.startswith("tests/") and path.is_file():
-            digest.update(f"{name}\0{path.stat().st_mode}\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def root_for_builds(suite):
+    """The one that the .rpm is built in too."""
+    return root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite], "rpm"])
 
 
 def build(suite):
     """Returns the path of the .deb; builds it, unless it was built of the same sources already."""
     results = REPOSITORY / "build/packages" / suite
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{results}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        digest, stamp = digest_of_sources(suite), results / "sources.sha256"
-        if not stamp.exists() or stamp.read_text(encoding="ascii") != digest:
-            _build(suite, results, copy_sources, "HEAD")
-            stamp.write_text(digest, encoding="ascii")
-        return next(results.glob("*.deb"))
+    once(results, lambda: _build(suite, results, copy_sources, "HEAD"), suite, *BUILD_PACKAGES)
+    return next(results.glob("*.deb"))
 
 
 def build_before(suite):
@@ -119,32 +79,12 @@ def build_before(suite):
 
 
 def _build(suite, results, put_sources, commit):
-    with root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite]]) as root:
+    with root_for_builds(suite) as root:
         sources = root / "build/postern"
         put_sources(sources)
         shutil.copytree(sources / "packaging/debian", sources / "debian")
         write_changelog(sources / "debian/changelog", suite, commit)
-        compiled = root_fs.cache() / f"ccache-{suite}"
-        compiled.mkdir(exist_ok=True)
-        (root / "ccache").mkdir()
-        script = (f'mount -t proc proc "{root}/proc" && mount --bind "{compiled}" "{root}/ccache" && '
-                  f'exec chroot "{root}" sh -c "cd /build/postern && dpkg-buildpackage -b -us -uc"')
-        shutil.rmtree(results, ignore_errors=True)
-        results.mkdir(parents=True)
-        # In namespaces of its own: nothing that the build starts or mounts outlives it. Without
-        # debugging information, which would be stripped again and takes a quarter of the time.
-        with open(results / "build.log", "wb") as log:
-            done = subprocess.run(
-                ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", script],
-                check=False, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                     "HOME": "/nonexistent", "CCACHE_DIR": "/ccache", "CCACHE_MAXSIZE": "1G",
-                     "CMAKE_CXX_COMPILER_LAUNCHER": "ccache", "DEB_CXXFLAGS_STRIP": "-g",
-                     "DEB_BUILD_OPTIONS": f"nocheck noautodbgsym parallel={os.cpu_count()}"})
-        if done.returncode != 0:
-            text = (results / "build.log").read_text(errors="replace").splitlines()
-            raise RuntimeError("\n".join(text[-40:]) +
-                               f"\nThe package build failed; all of it is in {results}/build.log")
+        compile_in(root, suite, "dpkg-buildpackage -b -us -uc", results, ENVIRONMENT)
         for file in (root / "build").glob("postern_*"):
             shutil.copy2(file, results)
     return next(results.glob("*.deb"))

@@ -20,7 +20,7 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "dbus-user-sess
 
 def packages(suite, dependencies):
     """All that a host of the suite has, with what the package under test needs."""
-    return [*PACKAGES, *dependencies, *(["python3-varlink"] if suite == "trixie" else [])]
+    return [*PACKAGES, *dependencies, *(["python3-varlink", "rpm"] if suite == "trixie" else [])]
 
 
 def _cgroup_root():
