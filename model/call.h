@@ -154,6 +154,7 @@ enum class Refusal : std::uint8_t {
     job_ended = 8,         // subject: the job
     not_detachable = 9,    // subject: the action
     ambiguous_job = 10,    // subject: the job
+    retryable = 11,        // subject: empty. As unavailable, and a later daemon takes the same call
 };
 
 // Ends any call: it failed.

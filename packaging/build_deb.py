@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """build_deb.py SUITE [--before]: builds the Debian package inside a root file system of that suite.
 
-The result is left in build/packages/SUITE. With --before it is the package of the version before
-this one, which is built once and kept in root_fs.cache(). Needs root, for debootstrap and chroot.
+The result is left in build/packages/SUITE: source package, .deb, its -dbgsym, and what lintian says of
+all of them in lintian.txt. With --before it is the package of the version before this one, which is built
+once and kept in root_fs.cache(). Needs root, for debootstrap and chroot.
 """
 
 import email.utils
@@ -12,11 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
-import time
 
 import root_fs
-from build_in_root import REPOSITORY, compile_in, copy_sources, git, once, version
+from build_in_root import REPOSITORY, compile_in, git, once, source_names, version
 
 BUILD_PACKAGES = (
     "build-essential", "ccache", "cmake", "debhelper", "libcli11-dev", "libre2-dev",
@@ -25,45 +26,94 @@ BUILD_PACKAGES = (
 )
 # Has systemd.pc, which says where units go.
 SYSTEMD_PC = {"bookworm": "systemd", "trixie": "systemd-dev"}
+# What the version in debian/changelog gets, so that the package of each suite replaces that of the one before.
+SUFFIX = {"bookworm": "~deb12u1", "trixie": "~deb13u1"}
 # What upgrades start from.
 VERSION_BEFORE = "0.1.0"
 COMMIT_BEFORE = "f252a7944b209ca2ba7d30e5bcdc194f55090e22"
-# Without debugging information, which would be stripped again and takes a quarter of the time.
-ENVIRONMENT = {"DEB_CXXFLAGS_STRIP": "-g",
-               "DEB_BUILD_OPTIONS": f"nocheck noautodbgsym parallel={os.cpu_count()}"}
+
+BUILD = "dpkg-buildpackage -us -uc"
+LINT = "lintian -EviIL +pedantic --allow-root ../postern_*.changes >../lintian.txt 2>&1 || true"
+# Line numbers for backtraces, and no more: full debug information takes a quarter of the build.
+ENVIRONMENT = {"DEB_CXXFLAGS_STRIP": "-g", "DEB_CXXFLAGS_APPEND": "-g1",
+               "DEB_BUILD_OPTIONS": f"nocheck parallel={os.cpu_count()}"}
 
 
-def extract_before(target):
+def root_for_builds(suite):
+    """The one that everything is built in, with what checks it."""
+    return root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite], "lintian", "rpm"])
+
+
+def changelog():
+    return (REPOSITORY / "packaging/debian/changelog").read_text(encoding="utf-8")
+
+
+def changelog_for(suite):
+    """With the suite and its version in the first line."""
+    return re.sub(r"^postern \((\S+)\) \S+;", rf"postern (\1{SUFFIX[suite]}) {suite};", changelog(), count=1)
+
+
+def package_version(suite):
+    return re.match(r"postern \((\S+)\)", changelog_for(suite)).group(1)
+
+
+def write_orig(path, moment):
+    """The sources as one archive. Nothing of this machine is in it: the same files make the same bytes."""
+    def as_everywhere(member):
+        member.mtime, member.mode = moment, 0o755 if member.mode & 0o100 else 0o644
+        member.uid = member.gid = 0
+        member.uname = member.gname = "root"
+        return member
+
+    with tarfile.open(path, "w:xz", format=tarfile.GNU_FORMAT) as archive:
+        for name in source_names():
+            if (REPOSITORY / name).is_file():
+                archive.add(REPOSITORY / name, f"postern-{version(REPOSITORY)}/{name}", filter=as_everywhere)
+
+
+def put_sources(suite, folder):
+    """As they come out of a source package, with the time of the changelog on every file."""
+    sources = folder / "postern"
+    sources.mkdir(parents=True)
+    moment = email.utils.parsedate_to_datetime(re.search(r"^ -- .*>  (.*)$", changelog(), re.M).group(1))
+    orig = folder / f"postern_{version(REPOSITORY)}.orig.tar.xz"
+    write_orig(orig, int(moment.timestamp()))
+    subprocess.run(["tar", "-C", sources, "--strip-components=1", "--no-same-owner", "-xf", orig], check=True)
+    shutil.copytree(sources / "packaging/debian", sources / "debian")
+    stated = sources / "debian/changelog"
+    stated.write_text(changelog_for(suite), encoding="utf-8")
+    os.utime(stated, (moment.timestamp(),) * 2)
+
+
+def put_sources_before(folder):
     """The sources of the version before, from the history."""
     archive = git("-c", "tar.umask=022", "archive", COMMIT_BEFORE)
     if archive is None:
         raise RuntimeError(
             f"{REPOSITORY} does not have commit {COMMIT_BEFORE}, which is version {VERSION_BEFORE}; "
             "it needs a clone with its history: in a shallow one run git fetch --unshallow")
-    target.mkdir(parents=True)
-    subprocess.run(["tar", "-C", target, "-x"], input=archive, check=True)
+    sources = folder / "postern"
+    sources.mkdir(parents=True)
+    subprocess.run(["tar", "-C", sources, "-x"], input=archive, check=True)
+    shutil.copytree(sources / "packaging/debian", sources / "debian")
+    stated = changelog()
+    (sources / "debian/changelog").write_text(stated[stated.index(f"postern ({VERSION_BEFORE})"):],
+                                              encoding="utf-8")
 
 
-def write_changelog(path, suite, commit):
-    date = git("log", "-1", "--format=%ct", commit)
-    stamp = int(date) if date and date.strip() else int(time.time())
-    maintainer = re.search(r"^Maintainer: (.*)$", (path.parent / "control").read_text("utf-8"), re.M)
-    number = version(path.parents[1])
-    path.write_text(
-        f"postern ({number}) {suite}; urgency=medium\n\n  * Version {number}.\n\n"
-        f" -- {maintainer.group(1)}  {email.utils.formatdate(stamp)}\n", encoding="utf-8")
+def package_in(results):
+    return next(results.glob("postern_*.deb"))
 
 
-def root_for_builds(suite):
-    """The one that the .rpm is built in too."""
-    return root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite], "rpm"])
+def results_of(suite):
+    return REPOSITORY / "build/packages" / suite
 
 
 def build(suite):
     """Returns the path of the .deb; builds it, unless it was built of the same sources already."""
-    results = REPOSITORY / "build/packages" / suite
-    once(results, lambda: _build(suite, results, copy_sources, "HEAD"), suite, *BUILD_PACKAGES)
-    return next(results.glob("*.deb"))
+    results = results_of(suite)
+    once(results, lambda: make(suite, results, f"{BUILD} && {LINT}"), suite, "lintian", *BUILD_PACKAGES)
+    return package_in(results)
 
 
 def build_before(suite):
@@ -72,22 +122,27 @@ def build_before(suite):
     kept = root_fs.cache() / f"postern-{VERSION_BEFORE}-{suite}-{key}.deb"
     if not kept.exists():
         results = REPOSITORY / "build/packages" / f"{suite}-{VERSION_BEFORE}"
-        built = _build(suite, results, extract_before, COMMIT_BEFORE)
+        with root_for_builds(suite) as root:
+            put_sources_before(root / "build")
+            compile_in(root, suite, f"{BUILD} -b", results, ENVIRONMENT)
+            take(root, results)
         with tempfile.TemporaryDirectory(prefix="making-", dir=root_fs.cache()) as folder:
-            pathlib.Path(shutil.copy2(built, folder)).rename(kept)
+            pathlib.Path(shutil.copy2(package_in(results), folder)).rename(kept)
     return kept
 
 
-def _build(suite, results, put_sources, commit):
+def make(suite, results, command, environment=None):
+    """Builds by the shell command; what it leaves in /build is then in `results`."""
     with root_for_builds(suite) as root:
-        sources = root / "build/postern"
-        put_sources(sources)
-        shutil.copytree(sources / "packaging/debian", sources / "debian")
-        write_changelog(sources / "debian/changelog", suite, commit)
-        compile_in(root, suite, "dpkg-buildpackage -b -us -uc", results, ENVIRONMENT)
-        for file in (root / "build").glob("postern_*"):
+        put_sources(suite, root / "build")
+        compile_in(root, suite, command, results, {**ENVIRONMENT, **(environment or {})})
+        take(root, results)
+
+
+def take(root, results):
+    for file in (root / "build").iterdir():
+        if file.is_file():
             shutil.copy2(file, results)
-    return next(results.glob("*.deb"))
 
 
 def dependencies(package):
@@ -104,6 +159,8 @@ def main():
     suite = sys.argv[1]
     if os.geteuid() != 0:
         sys.exit(f"needs root, for debootstrap and chroot: sudo ./dev package {suite}")
+    # The tests are in the source package, but have no say in whether it is built again for them.
+    (results_of(suite) / "sources.sha256").unlink(missing_ok=True)
     try:
         print(build_before(suite) if before else build(suite).relative_to(REPOSITORY))
     except RuntimeError as error:

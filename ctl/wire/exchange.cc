@@ -50,8 +50,8 @@ Result<Message, NoReply> ask_twice(Connection& connection, const Target& target,
                                    const std::string& call) {
     connection.queue(call);
     auto message = connection.wait(answer_patience, -1);
-    if (!message && message.error().why == NoReply::Why::ended) {
-        // Perhaps a daemon that was just leaving: the one that comes after it answers.
+    if (message ? is_retryable(message->reply) : message.error().why == NoReply::Why::ended) {
+        // A daemon that was just leaving: the one that comes after it answers.
         if (auto socket = connect_to(target.socket, connect_patience)) {
             connection = Connection(std::move(*socket), target.socket);
             connection.queue(call);
@@ -88,6 +88,11 @@ Failed report(const Target& target, const protocol::Reply& error) {
     }
     const int printed = finish_json({{"error", error.error}, {"parameters", error.parameters}});
     return printed == exit_code::success ? failed : Failed{printed};
+}
+
+bool is_retryable(const protocol::Reply& reply) {
+    return reply.error == "org.postern.Actions.Unavailable" &&
+           flag_field(reply.parameters, "retryable");
 }
 
 bool is_turned_away(const protocol::Reply& reply) {

@@ -24,8 +24,9 @@ struct Failed {
 
 Result<Connection, Failed> open_connection(const Target& target);
 
-// One call, one reply, which may be an error. Where the connection ends without one it is made
-// again, once: nothing is asked so that may not be asked twice. `call`: with its terminator.
+// One call, one reply, which may be an error. Where the connection ends without one, or the daemon
+// stops, it is made again, once: nothing is asked so that may not be asked twice. `call`: with its
+// terminator.
 Result<Message, NoReply> ask_twice(Connection& connection, const Target& target,
                                    const std::string& call);
 
@@ -39,6 +40,9 @@ Failed report(const NoReply& none);
 
 // Says that the daemon answered with an error: as JSON on standard output, or in words.
 Failed report(const Target& target, const protocol::Reply& error);
+
+// Whether the next daemon takes the same call: this one stops, and has started nothing.
+bool is_retryable(const protocol::Reply& reply);
 
 // Whether a limit of connections or sessions was reached: the reply is to the connection and not to
 // a call, and the connection is over.

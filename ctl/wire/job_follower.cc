@@ -104,9 +104,10 @@ Result<int, NoReply> JobFollower::converse() {
     }
 }
 
-// A daemon that was replaced before it had started the job: the next one starts it.
+// A daemon that stopped or was replaced before it had started the job: the next one starts it.
 bool JobFollower::never_began(const protocol::Reply& reply) const {
-    return was_broken_ && job_.empty() && reply.error == "org.postern.Actions.Unavailable";
+    if (!job_.empty()) return false;
+    return is_retryable(reply) || (was_broken_ && reply.error == "org.postern.Actions.Unavailable");
 }
 
 bool JobFollower::connect_again() {

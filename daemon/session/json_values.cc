@@ -80,6 +80,7 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
     {Refusal::not_detachable, protocol::errors::not_detachable, nullptr},
+    {Refusal::retryable, protocol::errors::unavailable, nullptr},
     {Refusal::unavailable, protocol::errors::unavailable, nullptr},
 });
 
@@ -229,6 +230,7 @@ json refusal_json(const Refused& refused, const std::string& action) {
     if (const char* subject = row_of(refused.refusal).subject)
         parameters[subject] = refused.subject;
     if (refused.refusal == Refusal::invalid_argument) parameters["action"] = action;
+    if (refused.refusal == Refusal::retryable) parameters["retryable"] = true;
     return parameters;
 }
 

@@ -103,7 +103,7 @@ def test_the_guard_stops_meanwhile(start_guard):
         replies = [client.read_reply() for client in clients]
         assert guard.wait() == 0
     refused = replies.count({"error": "org.postern.Actions.Unavailable", "parameters": {
-        "message": "no job can be started at the moment: the daemon is stopping; try again"}})
+        "message": "no job can be started at the moment: the daemon is stopping; try again", "retryable": True}})
     assert 0 < refused <= 7
     assert len(started(guard, ALICE)) == 9 - refused
 

@@ -331,6 +331,43 @@ def test_a_job_that_never_began_is_started_again(folder):
         assert daemon.connections == 4
 
 
+STOPS = error("Unavailable", message="the daemon is stopping; try again", retryable=True)
+
+
+def test_a_daemon_that_stops_is_not_spoken_of(folder):
+    """It says that nothing began: the next one starts the job, and the same key is given to it."""
+    runs = iter([[STOPS], [STOPS], [STARTED, job_end(exitCode=4)]])
+    script = {"Describe": [described()], "Run": [lambda call: next(runs)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (4, "", "")
+        assert daemon.connections == 3
+        assert len({call["parameters"]["key"] for call in daemon.calls if call["method"].endswith("Run")}) == 1
+    with FakeDaemon(folder, run_script(STOPS)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (
+            123, "", "posternctl: the daemon is stopping; try again\n")
+        assert daemon.connections == 4
+    # A job that was named may have begun, whatever is said of it afterwards.
+    with FakeDaemon(folder, run_script(STARTED, STOPS)) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart"))[0] == 123
+        assert daemon.connections == 1
+
+
+@pytest.mark.parametrize("words, method, good, said", [
+    (["check"], "Check", reply({}), "web.restart: would run\n"),
+    (["run", "--detach"], "Run", reply({"job": JOB}), JOB + "\n")])
+def test_a_daemon_that_stops_is_asked_once_more(folder, words, method, good, said):
+    steps = iter([[STOPS], [good]])
+    script = {"Describe": [described()], method: [lambda call: next(steps)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, *words, "web.restart")) == (0, said, "")
+        assert daemon.connections == 2
+    script[method] = [STOPS]
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, *words, "web.restart")) == (
+            123, "", "posternctl: the daemon is stopping; try again\n")
+        assert daemon.connections == 2
+
+
 def test_a_daemon_that_never_gets_further_is_given_up(folder):
     script = run_script(STARTED, CLOSE)
     script["Follow"] = [STARTED, CLOSE]

@@ -18,6 +18,10 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "dbus-user-sess
             "iproute2", "netcat-openbsd")
 
 
+# What tests an installed package as distributions do. It unpacks the source package for that.
+AUTOPKGTEST = ("autopkgtest", "dpkg-dev")
+
+
 def packages(suite, dependencies):
     """All that a host of the suite has, with what the package under test needs."""
     return [*PACKAGES, *dependencies, *(["python3-varlink", "rpm"] if suite == "trixie" else [])]

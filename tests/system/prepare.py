@@ -18,11 +18,13 @@ import root_fs  # noqa: E402
 def prepare(suite):
     try:
         package = build_deb.build(suite)
-        needed = [booted_host.packages]
+        depends = build_deb.dependencies(package)
+        needed = [booted_host.packages(suite, depends),
+                  booted_host.packages(suite, [*depends, *booted_host.AUTOPKGTEST])]
         if os.environ.get("POSTERN_LONG") == "1":
-            needed.append(kernel_host.packages)
+            needed.append(kernel_host.packages(suite, depends))
         for packages in needed:
-            with root_fs.unpacked(suite, packages(suite, build_deb.dependencies(package))):
+            with root_fs.unpacked(suite, packages):
                 pass
         return package
     except RuntimeError as error:

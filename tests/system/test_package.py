@@ -197,7 +197,7 @@ def test_a_reinstallation_restarts_the_guard_and_keeps_the_socket(host, package)
 
 
 @pytest.mark.long
-def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, package):
+def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, suite, package):
     host = host_before
     host.run("dpkg", "-i", "/before.deb")
     assert package_version(host) == build_deb.VERSION_BEFORE
@@ -232,7 +232,7 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, packa
     pids = [host.property(name, "MainPID") for name in (unit, "posternd.service")]
 
     install(host, package)
-    assert package_version(host) == build_deb.version(build_deb.REPOSITORY)
+    assert package_version(host) == build_deb.package_version(suite)
     assert host.property(unit, "MainPID") == pids[0]
     assert host.property("posternd.service", "MainPID") not in (pids[1], "0")
     assert call(host, "Jobs.Get", {"job": job}) == found

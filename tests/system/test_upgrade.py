@@ -82,7 +82,7 @@ def test_a_reinstallation_loses_no_byte_and_ends_one_after_the_other(host, decla
 
 
 @pytest.mark.long
-def test_a_job_of_the_version_before_writes_to_its_end(host_before, package):
+def test_a_job_of_the_version_before_writes_to_its_end(host_before, suite, package):
     """It writes to files itself, and goes on doing so."""
     host = host_before
     host.run("dpkg", "-i", "/before.deb")
@@ -98,8 +98,8 @@ def test_a_job_of_the_version_before_writes_to_its_end(host_before, package):
     other.communicate()
     assert "pipes" not in host.run("sh", "-c", "cat /var/lib/postern/jobs/*/record.json").stdout
     install(host, package)
-    assert host.run("dpkg-query", "-W", "-f", "${Version}", "postern").stdout == build_deb.version(
-        build_deb.REPOSITORY)
+    installed = host.run("dpkg-query", "-W", "-f", "${Version}", "postern").stdout
+    assert installed == build_deb.package_version(suite)
     # The client is of the version before, and so is what it reads.
     assert client.stdout.read() == EXPECTED.removeprefix("1000\n")
     assert (client.stderr.read(), client.wait(60)) == ("end\n", 3)

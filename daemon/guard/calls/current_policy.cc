@@ -37,11 +37,11 @@ CurrentPolicy::CurrentPolicy(sd_event* event, Turns& turns, Bounds bounds, Hooks
 CurrentPolicy::~CurrentPolicy() = default;
 
 void CurrentPolicy::refuse(CallContext& call, const std::string& action, const char* reason,
-                           const char* message) {
+                           const char* message, Refusal refusal) {
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);
     event.reason = reason;
     call.audit(event);
-    call.refuse(Refusal::unavailable, "", message);
+    call.refuse(refusal, "", message);
 }
 
 void CurrentPolicy::wait(const CallPtr& call, const std::string& action, Clock::time_point& until,
@@ -111,7 +111,8 @@ Turns::Step CurrentPolicy::step(Ticket ticket) {
             break;
         case End::closing:
             refuse(*one->call, one->action, "the daemon is stopping",
-                   "nothing can be decided at the moment: the daemon is stopping; try again");
+                   "nothing can be decided at the moment: the daemon is stopping; try again",
+                   Refusal::retryable);
             break;
         case End::pending:
         case End::current:

@@ -73,7 +73,7 @@ class CurrentPolicy {
     void arm();
     void on_time();
     static void refuse(CallContext& call, const std::string& action, const char* reason,
-                       const char* message);
+                       const char* message, Refusal refusal = Refusal::unavailable);
 
     Turns& turns_;
     Bounds bounds_;

@@ -28,7 +28,7 @@ void Following::started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_
 
 void Following::start_failed(const JobId& job, const jobs::StartFailure& failure) {
     if (failure.again) {
-        finish(Refused{Refusal::unavailable, "", action_ + ": " + failure.message + "; try again"});
+        finish(Refused{Refusal::retryable, "", action_ + ": " + failure.message + "; try again"});
     } else {
         finish(Refused{Refusal::start_failed, job.text(), action_ + ": " + failure.message});
     }

@@ -265,7 +265,7 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
                "no job was started: the administrator has cancelled all of your jobs while this "
                "call waited for its turn");
     } else {
-        refuse("the daemon is stopping", "", Refusal::unavailable, "",
+        refuse("the daemon is stopping", "", Refusal::retryable, "",
                "no job can be started at the moment: the daemon is stopping; try again");
     }
     set_state(State::over);

@@ -401,8 +401,9 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode({connection, request, Refused{Refusal::not_detachable, "", ""}});
-    refused[header_size] = 9;
+    Bytes refused = encode({connection, request, Refused{Refusal::retryable, "", ""}});
+    EXPECT_TRUE(decode_to_session(refused).has_value());
+    refused[header_size] = 12;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
     ended[header_size] = 7;

@@ -394,7 +394,7 @@ TEST(JsonValues, RefusalsFitTheText) {
     const auto text = text_of("org.postern.Actions");
     for (const auto refusal :
          {Refusal::not_granted, Refusal::invalid_argument, Refusal::limit_reached,
-          Refusal::unavailable, Refusal::start_failed}) {
+          Refusal::unavailable, Refusal::start_failed, Refusal::retryable}) {
         const auto name = std::string(refusal_error(refusal));
         const std::string prefix = "org.postern.Actions.";
         ASSERT_TRUE(name.starts_with(prefix));
@@ -403,6 +403,13 @@ TEST(JsonValues, RefusalsFitTheText) {
             text.misfit(refusal_json(refused, "x"), text.errors.at(name.substr(prefix.size()))), "")
             << name;
     }
+}
+
+TEST(JsonValues, WhatMayBeCalledAgainSaysSo) {
+    EXPECT_EQ(refusal_error(Refusal::retryable), protocol::errors::unavailable);
+    EXPECT_EQ(refusal_json({Refusal::retryable, "", "m"}, "x"),
+              (json{{"message", "m"}, {"retryable", true}}));
+    EXPECT_EQ(refusal_json({Refusal::unavailable, "", "m"}, "x"), (json{{"message", "m"}}));
 }
 
 }  // namespace

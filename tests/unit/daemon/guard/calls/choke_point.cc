@@ -37,10 +37,10 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 11> names = {
+    constexpr std::array<const char*, 12> names = {
         "not_granted",  "invalid_argument", "limit_reached", "unavailable",
         "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram",
-        "job_ended",    "not_detachable",   "ambiguous_job"};
+        "job_ended",    "not_detachable",   "ambiguous_job", "retryable"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 

@@ -193,7 +193,7 @@ TEST_F(RunFailure, AStartThatCameToNothingIsBegunAnewThreeTimesInAll) {
     jobs_.tell_start_failed("job2", true);
     EXPECT_THAT(since().back(), "start job3");
     jobs_.tell_start_failed("job3", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
     EXPECT_TRUE(kept_.empty());
 }
 
@@ -211,7 +211,7 @@ TEST_F(RunFailure, OnceItRanItIsNotBegunAnew) {
     jobs_.tell_started("job1");
     since();
     jobs_.tell_start_failed("job1", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
 }
 
 TEST_F(RunFailure, TheConnectionIsGoneWhileItStarts) {
@@ -315,7 +315,7 @@ TEST_F(RunReading, TheDaemonStopsMeanwhile) {
     current_->close();
     EXPECT_THAT(since(),
                 ElementsAre("audit call-refused action=hello reason=the daemon is stopping",
-                            "answer Refused unavailable []"));
+                            "answer Refused retryable []"));
 }
 
 TEST_F(RunReading, OneWhoseCallerLeftIsDecided) {
@@ -516,7 +516,7 @@ TEST_F(RunTurn, TheGuardStopsMeanwhile) {
     since();
     starts_->close();
     const Story refused = {"audit call-refused action=hello reason=the daemon is stopping",
-                           "answer Refused unavailable []"};
+                           "answer Refused retryable []"};
     EXPECT_THAT(since(), ElementsAre(refused[0], refused[1], refused[0], refused[1]));
     EXPECT_EQ(kept_.size(), 1U) << "the one that was started";
     EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, 3), refused);
