@@ -18,7 +18,7 @@ package_packages=(python3 debootstrap zstd)
 long_test_packages=()
 # The booted host, and with --long other kernels. What only root can use is only asked of root.
 if ((EUID == 0)); then
-    test_packages+=(systemd systemd-container "${package_packages[@]}")
+    test_packages+=(systemd systemd-container rpm rpmlint "${package_packages[@]}")
     long_test_packages+=(qemu-system-x86 e2fsprogs)
 fi
 

@@ -41,7 +41,7 @@ ENVIRONMENT = {"DEB_CXXFLAGS_STRIP": "-g", "DEB_CXXFLAGS_APPEND": "-g1",
 
 def root_for_builds(suite):
     """The one that everything is built in, with what checks it."""
-    return root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite], "lintian"])
+    return root_fs.unpacked(suite, [*BUILD_PACKAGES, SYSTEMD_PC[suite], "lintian", "rpm"])
 
 
 def changelog():

@@ -24,7 +24,7 @@ AUTOPKGTEST = ("autopkgtest", "dpkg-dev")
 
 def packages(suite, dependencies):
     """All that a host of the suite has, with what the package under test needs."""
-    return [*PACKAGES, *dependencies, *(["python3-varlink"] if suite == "trixie" else [])]
+    return [*PACKAGES, *dependencies, *(["python3-varlink", "rpm"] if suite == "trixie" else [])]
 
 
 def _cgroup_root():
