@@ -22,8 +22,9 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.suite("trixie")]
 TEXT = (REPOSITORY / "docs/rpm.md").read_text(encoding="utf-8")
 SOCKETS = ("posternd.socket", "posternd-admin.socket", "posternd-datagram.socket")
 # What each packaging has of its own.
-DEBIAN_ALONE = r"/usr/share/doc/postern/(changelog|changelog\.Debian|copyright)|/usr/share/lintian/.*"
-RPM_ALONE = r"/usr/share/licenses/postern/LICENSE"
+DEBIAN_ALONE = (r"/usr/share/doc/postern/(changelog|changelog\.Debian|copyright)|/usr/share/lintian/.*"
+                r"|/usr/share/zsh/vendor-completions/_posternctl")
+RPM_ALONE = r"/usr/share/licenses/postern/LICENSE|/usr/share/zsh/site-functions/_posternctl"
 # Fedora's own: without them, preset enables what has [Install].
 PRESETS = ("usr/lib/systemd/system-preset/99-default-disable.preset",
            "usr/lib/systemd/user-preset/99-default-disable.preset")
