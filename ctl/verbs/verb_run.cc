@@ -37,7 +37,7 @@ constexpr Option option_on_interrupt{
     .value = "WHAT",
     .help =
         "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if
-"
+        "
         "not given, what the action declares",
     .completes = Completes::listed,
     .listed = interrupt_words};

@@ -38,10 +38,9 @@ class StorySink final : public AuditSink {
 
 std::string refusal_name(Refusal refusal) {
     constexpr std::array<const char*, 13> names = {
-        "not_granted",  "invalid_argument", "limit_reached", "unavailable",
-        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram",
-        "job_ended",    "not_detachable",   "ambiguous_job", "bad_parameter",
-        "retryable"};
+        "not_granted",   "invalid_argument", "limit_reached",   "unavailable", "start_failed",
+        "no_such_job",   "key_in_use",       "not_by_datagram", "job_ended",   "not_detachable",
+        "ambiguous_job", "bad_parameter",    "retryable"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
