@@ -26,15 +26,14 @@ Unexpected<Error> not_a_duration(std::string_view text) {
     // What systemd and sleep(1) call a minute, and others a month.
     const std::string_view number = text.substr(0, text.find_first_not_of("0123456789"));
     if (!number.empty() && text.substr(number.size()) == "m") {
-        return fail(in_quotes(text) + " is not a span of time; write " + std::string(number) +
-                    "min");
+        return fail(in_quotes(text) + " is not a duration; write " + std::string(number) + "min");
     }
     return fail(in_quotes(text) +
-                " is not a span of time; write for example 30s, 5min, \"1h 30min\" or a number of "
+                " is not a duration; write for example 30s, 5min, \"1h 30min\" or a number of "
                 "seconds");
 }
 Unexpected<Error> too_long(std::string_view text) {
-    return fail(in_quotes(text) + " is too long a span of time");
+    return fail(in_quotes(text) + " is too long a duration");
 }
 
 bool is_letter(char c) {

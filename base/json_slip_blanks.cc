@@ -59,7 +59,7 @@ std::optional<JsonSlip> skip_json_blanks(std::string_view text, std::size_t& at)
                 std::string(name) + " is not a space, but looks like one; write an ordinary space",
                 at};
         } else if (at_line_start && is_conflict_mark(rest)) {
-            return JsonSlip{"a merge conflict is not resolved here; resolve it", at};
+            return JsonSlip{"an unresolved merge conflict begins here; resolve it", at};
         } else {
             break;
         }

@@ -19,7 +19,7 @@ bool is_escape(std::string_view text, std::size_t backslash) {
 
 std::string bad_escape(std::string_view text, std::size_t backslash) {
     const char c = backslash + 1 < text.size() ? text[backslash + 1] : '\n';
-    if (c == 'u') return R"(\u wants four hexadecimal digits; write \u0041)";
+    if (c == 'u') return R"(\u needs four hexadecimal digits; write \u0041)";
     if (c == '\'') return R"(JSON has no \'; write ' without a backslash)";
     if (is_line_end(c)) {
         return "a string can't continue on the next line; write \\n, or put all in one line";

@@ -71,13 +71,13 @@ std::string advice_for_word(std::string_view word) {
         if (word == other) return std::string(word) + " is not JSON; write " + std::string(ours);
     }
     if (std::ranges::find(nothing, word) != nothing.end()) {
-        return std::string(word) + " is not JSON; leave out what has no value";
+        return std::string(word) + " is not JSON; leave it out if there is no value";
     }
     const std::string_view digits =
         word.substr(word.find_first_not_of('0') == std::string::npos ? word.size() - 1
                                                                      : word.find_first_not_of('0'));
     if (word.starts_with('0') && is_json_number(digits)) {
-        return std::string(word) + " begins with 0, which no number in JSON does; write " +
+        return std::string(word) + " begins with 0, which JSON does not allow; write " +
                std::string(digits) + ", or " + json_string_of(word) + " for a string";
     }
     std::string grouped(word);

@@ -60,9 +60,8 @@ class SlipFinder {
     void look_at_end() {
         if (open_.empty()) {
             if (wanted_ == Wanted::value) {
-                found(0, text_.empty()
-                             ? "it is empty; write {...}"
-                             : "there is nothing but white space and comments; write {...}");
+                found(0, text_.empty() ? "it is empty; write {...}"
+                                       : "it contains only white space and comments; write {...}");
             }
             return;
         }
@@ -77,7 +76,7 @@ class SlipFinder {
         if (after_comma_)
             return found(comma_, what + "write \"" + missing + "\" instead of this comma");
         if (wanted_ == Wanted::colon || wanted_ == Wanted::value) {
-            return found(last_end_, what + "is it all there? It ends behind the key " +
+            return found(last_end_, what + "is the file complete? It ends after the key " +
                                         json_string_of(last_text_));
         }
         found(last_end_, what + "add \"" + missing + "\" here");
@@ -147,8 +146,8 @@ class SlipFinder {
     }
     void inner_quote() {
         found(last_end_ - 1,
-              R"(a quotation mark inside a string is written \"; if this one ends the string, )"
-              "something is missing behind it");
+              R"(a quotation mark inside a string is written \"; if this one ends the )"
+              "string, something is missing after it");
     }
     void missing_colon() {
         if (last_end_ == at_ && next() != '"' && next() != '{' && next() != '[') {
@@ -159,7 +158,7 @@ class SlipFinder {
     void no_value() {
         found(last_start_, "the key " + json_string_of(last_text_) + " has no value; write " +
                                json_string_of(last_text_) +
-                               ": ..., or [...] around it if it is one of a list");
+                               ": ..., or [...] around it if it is an element of a list");
     }
 
     // Something follows the end of the value.
@@ -171,17 +170,17 @@ class SlipFinder {
         }
         if (closed && (next() == ',' || next() == '"')) {
             return found(last_end_ - 1, std::string("this \"") + end +
-                                            "\" ends the whole object, and more follows; "
-                                            "remove it, or what follows");
+                                            "\" ends the whole object, but "
+                                            "more text follows; remove this bracket or that text");
         }
         if (next() == '{') {
             return found(at_,
-                         "a second object begins here; one file holds one, so move it to a "
-                         "file of its own");
+                         "a second object begins here; a file holds only one, "
+                         "so move it to a file of its own");
         }
         if (!closed && next() == ':') {
             return found(last_start_,
-                         "the whole is an object; write { before this and } at the end");
+                         "the file must be one object; write { before this and } at the end");
         }
         found(at_, "the file's value ended before this; remove it");
     }
@@ -276,7 +275,7 @@ class SlipFinder {
                 return found(comma_, open_.shown(open_.inner()) + " is not closed; add \"}\" here");
             }
             return found(at_,
-                         "a key in double quotes is wanted here; if this is one more element "
+                         "a key in double quotes is expected here; if this is one more element "
                          "of a list, write [...] around them");
         }
         if (!may_begin()) return;

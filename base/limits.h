@@ -60,6 +60,10 @@ inline constexpr std::size_t session_queue_bytes = 4 * 1024 * 1024;
 inline constexpr std::size_t session_queue_descriptors = 256;
 // The reply that says "started", by which a client gets descriptors.
 inline constexpr std::size_t started_reply_bytes = 1024;
+// Jobs in one answer to List: what is said of each is short, so that all fit into one packet and
+// into one reply. Where the client names no limit, so many:
+inline constexpr std::uint32_t jobs_per_page = 200;
+inline constexpr std::uint32_t jobs_listed = 100;
 // Jobs that one connection may follow at a time. (Ours make one call at a time; what the guard
 // holds for one is to be bounded all the same.)
 inline constexpr std::size_t followed_by_connection = 4;

@@ -116,7 +116,7 @@ class Builder {
                                    std::to_string(limits_.string_bytes));
         }
         if (level.container->contains(name)) {
-            return stop(start, where() + "the key " + in_quotes(name) + " stands twice");
+            return stop(start, where() + "the key " + in_quotes(name) + " appears twice");
         }
         level.key = name;
         if (locate_) result_.key_offsets.emplace(pointer(), start);
@@ -134,7 +134,7 @@ class Builder {
         }
         const std::size_t offset = position == 0 ? 0 : position - 1;
         if (values_ > 0 && levels_.empty()) {
-            return stop(offset, "not JSON: something stands after the end of the value");
+            return stop(offset, "not JSON: more text follows the end of the value");
         }
         // Of this one nlohmann's own words differ between 3.11.2 and 3.11.3.
         if (text_.empty()) return stop(0, "not JSON: it is empty");

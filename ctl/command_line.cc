@@ -93,7 +93,7 @@ std::string take_option(Line& line, const Option* option, const std::string& wor
     if (option == nullptr) {
         const bool could_be_a_word = !line.words.empty();
         return "unknown option " + in_quotes(word) +
-               (could_be_a_word ? " (a word that begins with - goes after --)" : "");
+               (could_be_a_word ? " (write -- before a word that begins with -)" : "");
     }
     if (answer == ':') return dashed(*option) + ": " + std::string(option->value) + " is required";
     if (answer == '?') return dashed(*option) + " takes no value";
@@ -177,7 +177,7 @@ std::optional<Stop> foreign_option(const Verb& verb, const Line& line) {
             return std::ranges::find(table, given.name, &Option::name) != table.end();
         };
         if (has(common_options) || has(verb.options)) continue;
-        return misuse_of(verb, "--" + std::string(given.name) + " has no meaning, it is for " +
+        return misuse_of(verb, "--" + std::string(given.name) + " does not apply here; it is for " +
                                    verbs_with(given.name));
     }
     return std::nullopt;
@@ -211,14 +211,15 @@ std::variant<Task, Stop> task_of(const Verb& verb, Line line,
     }
     if (auto stop = wrong_words(verb, invocation.words)) return std::move(*stop);
     invocation.target.json = invocation.given(option_json);
-    if (verb.asks == Asks::nobody) {
+    const Asks asks = verb.asks_with != nullptr ? verb.asks_with(invocation) : verb.asks;
+    if (asks == Asks::nobody) {
         if (path == nullptr) return Task{&verb, std::move(invocation)};
-        return misuse_of(verb, "--socket has no meaning, it asks no daemon");
+        return misuse_of(verb, "--socket does not apply here; no daemon is asked");
     }
-    invocation.target.datagram = verb.asks == Asks::by_packets || invocation.given(option_datagram);
+    invocation.target.datagram = asks == Asks::by_packets || invocation.given(option_datagram);
     auto socket = socket_path({.path = path == nullptr ? std::nullopt : std::optional(*path),
                                .user = user,
-                               .administrator = verb.asks == Asks::administrator,
+                               .administrator = asks == Asks::administrator,
                                .datagram = invocation.target.datagram},
                               environment);
     if (!socket) {

@@ -1,5 +1,6 @@
 #include "ctl/help.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 #include <vector>
@@ -51,8 +52,9 @@ std::string own_option_tables() {
     std::vector<std::pair<std::string, std::string>> tables;
     for (const auto& option : own_options()) {
         auto who = verbs_with(option.name);
-        if (tables.empty() || tables.back().first != who) tables.emplace_back(std::move(who), "");
-        tables.back().second += lines_of_option(option);
+        auto table = std::ranges::find(tables, who, &std::pair<std::string, std::string>::first);
+        if (table == tables.end()) table = tables.emplace(tables.end(), std::move(who), "");
+        table->second += lines_of_option(option);
     }
     std::string text;
     for (const auto& [who, lines] : tables)

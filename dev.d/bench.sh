@@ -8,8 +8,18 @@ build_bench() {
 bench() {
     build_bench
     run build/bench/bin/postern_bench
+    bench_records
     run /usr/bin/python3 tests/bench/requests.py build/bench
     run /usr/bin/python3 tests/bench/output.py build/bench
+}
+
+# Memory and time of 100,000 records.
+bench_records() {
+    local folder
+    folder=$(mktemp -d /var/tmp/postern-bench-XXXXXX)
+    at_exit+=("rm -rf $folder")
+    run build/bench/bin/bench_records "$folder"
+    rm -rf "$folder"
 }
 
 # What jobs write and read, beside a bare pipe and sudo.

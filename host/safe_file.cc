@@ -85,8 +85,9 @@ class Judge {
         if ((status.st_mode & writable_by_others) != 0) {
             // One like /tmp is meant to be so.
             const bool is_shared = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
-            return "can be written by others than its owner (" + owner_and_mode(status) + "); " +
-                   (is_shared ? "use a directory that nobody else can write"
+            return "can be written by users other than its owner (" + owner_and_mode(status) +
+                   "); " +
+                   (is_shared ? "use a directory that nobody else can write to"
                               : "run: chmod go-w " + path);
         }
         return std::nullopt;
@@ -135,7 +136,7 @@ class Walk {
     // What the path names: an O_PATH descriptor. Folders on the way are judged, itself is not.
     Result<UniqueFd, OpenError> go(const std::string& path) {
         if (path.empty() || path.front() != '/') {
-            return unsafe(path, "is not absolute; write the path from / on");
+            return unsafe(path, "is not an absolute path; start it with /");
         }
         if (path.find('\0') != std::string::npos)
             return unsafe("the path", "contains a NUL byte; remove it");
@@ -390,7 +391,7 @@ Result<std::string> read_unchanged(int file, std::size_t limit) {
     struct stat after{};
     if (fstat(file, &after) != 0 || !same_content(before, after) ||
         static_cast<std::uintmax_t>(after.st_size) != text.size()) {
-        return fail("changed while it was read; reload when it is written");
+        return fail("changed while it was being read; reload once it is completely written");
     }
     return text;
 }

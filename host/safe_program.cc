@@ -82,8 +82,8 @@ Result<std::optional<FirstLine>, OpenError> first_line(const FirstBytes& bytes,
     const std::size_t name_end = line.find_first_of(blanks, name);
     if (name_end == std::string_view::npos && !is_whole) {
         return unusable(path,
-                        "names an interpreter in its first line whose path is too long for Linux; "
-                        "move the interpreter");
+                        "names in its first line an interpreter whose path is too "
+                        "long for Linux; move the interpreter");
     }
     FirstLine found;
     found.interpreter = line.substr(name, name_end - name);
@@ -127,14 +127,14 @@ class ProgramJudge {
         if (line->interpreter.ends_with('\r') ||
             (is_env(line->interpreter) && line->argument.ends_with('\r'))) {
             return unusable(path,
-                            "has lines that end as on Windows (CR LF), so its interpreter is not "
+                            "has Windows line endings (CR LF), so its interpreter is not "
                             "found; run: sed -i 's/\\r$//' " +
                                 path);
         }
         if (before == most_interpreters) {
             return unusable(path,
-                            "is the fifth script in a row, and Linux follows four; name the "
-                            "interpreter of the last one");
+                            "is the fifth script in a chain of interpreters, and Linux "
+                            "follows only four; name the interpreter of the last one");
         }
         const std::string begun = path + " is started by " + line->interpreter;
         if (auto found = open(line->interpreter, before + 1); !found) {
@@ -206,10 +206,11 @@ class ProgramJudge {
             rest.remove_prefix(colon + 1);
         }
         if (is_there) return {};
-        return Unexpected(OpenError{OpenError::Kind::missing,
-                                    "it is in none of its directories; install it, or name the "
-                                    "interpreter by its path in the first line",
-                                    {}});
+        return Unexpected(
+            OpenError{OpenError::Kind::missing,
+                      "it is not in any of those directories; install it, or name the "
+                      "interpreter by its path in the first line",
+                      {}});
     }
 
     uid_t owner_;

@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 #include <variant>
+#include <vector>
 
 #include "model/action.h"
 #include "model/argument.h"
@@ -31,18 +32,48 @@ struct RunCall {
     std::optional<std::string> input = std::nullopt;
     // The client takes descriptors: what the action says goes straight is to go straight.
     bool descriptors = false;
-    static constexpr auto fields = std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key,
-                                              &RunCall::input, &RunCall::descriptors);
+    // Nobody waits for its end: it is answered as a packet's is.
+    bool detach = false;
+    static constexpr auto fields =
+        std::tuple(&RunCall::action, &RunCall::arguments, &RunCall::key, &RunCall::input,
+                   &RunCall::descriptors, &RunCall::detach);
 };
 
 // A job that this caller has started: followed from now on, as if it were Run; or only described.
 struct FollowCall {
     JobId job;
-    static constexpr auto fields = std::tuple(&FollowCall::job);
+    // Only what is stored of its output by now: nothing of a job that runs is waited for.
+    bool stored = false;
+    static constexpr auto fields = std::tuple(&FollowCall::job, &FollowCall::stored);
 };
 struct LookUpCall {
     JobId job;
     static constexpr auto fields = std::tuple(&LookUpCall::job);
+};
+
+// Such a job is to end: `signal` (one of cancel_signals) first, or KILL at once. Answered when it
+// has.
+struct CancelCall {
+    JobId job;
+    std::int32_t signal = 0;
+    bool now = false;
+    static constexpr auto fields =
+        std::tuple(&CancelCall::job, &CancelCall::signal, &CancelCall::now);
+};
+// A page of the caller's own jobs, the newest first; or of everybody's, which is the
+// administrator's to ask.
+struct ListCall {
+    std::string action;             // empty: of any
+    std::optional<JobState> state;  // absent: in any
+    Time since;                     // created then or later
+    std::uint32_t limit = 0;        // at least 1, at most limits::jobs_per_page
+    bool all = false;
+    // Where the page before ended. Absent: this is the first one.
+    std::optional<Time> before;
+    JobId before_job;
+    static constexpr auto fields =
+        std::tuple(&ListCall::action, &ListCall::state, &ListCall::since, &ListCall::limit,
+                   &ListCall::all, &ListCall::before, &ListCall::before_job);
 };
 
 struct CheckCall {
@@ -97,8 +128,17 @@ struct ManageCall {
     static constexpr auto fields = std::tuple(&ManageCall::what, &ManageCall::text);
 };
 
+// The administrator's: the same with all jobs of a user, by name or number.
+struct CancelAllCall {
+    std::string user;
+    std::int32_t signal = 0;
+    bool now = false;
+    static constexpr auto fields =
+        std::tuple(&CancelAllCall::user, &CancelAllCall::signal, &CancelAllCall::now);
+};
+
 using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall, HandOver>;
+                          OutputTaken, ManageCall, HandOver, CancelCall, CancelAllCall, ListCall>;
 
 // ---- What is answered ----
 
@@ -111,6 +151,10 @@ enum class Refusal : std::uint8_t {
     no_such_job = 5,       // subject: the job
     key_in_use = 6,        // subject: the key
     not_by_datagram = 7,   // subject: the action
+    job_ended = 8,         // subject: the job
+    not_detachable = 9,    // subject: the action
+    ambiguous_job = 10,    // subject: the job
+    bad_parameter = 11,    // subject: the name of the parameter
 };
 
 // Ends any call: it failed.
@@ -164,19 +208,44 @@ struct JobEnded {
     static constexpr auto fields = std::tuple(&JobEnded::result);
 };
 
+// To Follow where no more is asked for than what is stored: the job has not ended, and what its
+// files hold now is all that is wanted. Ends the call.
+struct JobStored {
+    static constexpr auto fields = std::tuple<>();
+};
+
 // To LookUp.
 struct JobFound {
     JobView job;
     static constexpr auto fields = std::tuple(&JobFound::job);
 };
 
-// To Run of a packet: the job is recorded, and will be started.
+// To List. With `next`, there may be more, which List gives from there on.
+struct JobsListed {
+    std::vector<JobView> jobs;
+    std::optional<Time> next;
+    JobId next_job;
+    static constexpr auto fields =
+        std::tuple(&JobsListed::jobs, &JobsListed::next, &JobsListed::next_job);
+};
+
+// To Cancel: it has ended.
+struct JobCancelled {
+    JobId job;
+    std::string action;
+    std::optional<JobResult> result;  // absent: it had not begun, and was not started
+    static constexpr auto fields =
+        std::tuple(&JobCancelled::job, &JobCancelled::action, &JobCancelled::result);
+};
+
+// To Run of a packet, or where nobody waits: the job is recorded, and will be started.
 struct Detached {
     JobId job;
     static constexpr auto fields = std::tuple(&Detached::job);
 };
 
-// To Manage: any number of reports, then Managed.
+// To Manage: any number of reports, then Managed. To CancelAll: a JobReport of each job that is
+// cancelled, and Managed when all have ended.
 struct StatusReport {
     std::string guard_version;
     std::int32_t pid = 0;
@@ -247,9 +316,9 @@ struct Managed {
     static constexpr auto fields = std::tuple(&Managed::done, &Managed::message, &Managed::actions);
 };
 
-using CallAnswer =
-    std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded, JobFound,
-                 Detached, StatusReport, SocketReport, CallerReport, BadFileReport, JobReport,
-                 Managed, WarningReport, HandedOver, ProblemReport>;
+using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
+                                JobFound, Detached, StatusReport, SocketReport, CallerReport,
+                                BadFileReport, JobReport, Managed, WarningReport, HandedOver,
+                                ProblemReport, JobCancelled, JobStored, JobsListed>;
 
 }  // namespace postern

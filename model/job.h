@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace postern {
 
@@ -48,9 +49,10 @@ enum class Outcome : std::uint8_t {
     stopped = 4,        // we ended it: the guard stopped
     lost = 5,           // the guard died; what became of the job is not known
     out_of_memory = 6,  // the kernel ended it: its memory was used up
+    other = 7,          // a word of another version: JobResult::other_outcome
 };
 
-// By these words in replies, records and audit.
+// By these words in replies, records and audit; `other` is the word that it is.
 inline constexpr std::array<std::pair<Outcome, std::string_view>, 7> outcome_names = {{
     {Outcome::exited, "exited"},
     {Outcome::signaled, "signaled"},
@@ -67,6 +69,15 @@ constexpr std::string_view outcome_name(Outcome outcome) {
     return "unknown";
 }
 
+// Who has cancelled a job.
+struct Canceller {
+    std::uint32_t uid = 0;
+    // What the user is called. Empty: it has no name, or it is not known.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string user = {};
+    friend auto operator<=>(const Canceller&, const Canceller&) = default;
+};
+
 struct JobResult {
     Outcome outcome = Outcome::lost;
     // Exit code for `exited`, signal for every other outcome whose main process died of one, else
@@ -82,8 +93,18 @@ struct JobResult {
     std::uint32_t ended_processes = 0;
     // Of stdout and stderr, where its end could not be kept: from this byte on it is lost.
     std::array<std::optional<std::uint64_t>, 2> lost_from{};
+    // Beside the outcome, which says what became of its process: somebody asked for its end.
+    std::optional<Canceller> cancelled_by = std::nullopt;
+    // Of Outcome::other.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string other_outcome = {};
     friend bool operator==(const JobResult&, const JobResult&) = default;
 };
+
+inline std::string_view outcome_word(const JobResult& result) {
+    return result.outcome == Outcome::other ? std::string_view(result.other_outcome)
+                                            : outcome_name(result.outcome);
+}
 
 // What a caller may see of a job of its own.
 enum class JobState : std::uint8_t {
@@ -92,6 +113,31 @@ enum class JobState : std::uint8_t {
     ended = 2,   // see `result`
     failed = 3,  // it could not be started, see `message`
 };
+// Of one stream of a job: all that was written, and what is still stored of it.
+struct StreamSizes {
+    std::uint64_t written = 0;
+    std::uint64_t stored = 0;
+    friend bool operator==(const StreamSizes&, const StreamSizes&) = default;
+};
+// One argument of a job, as it is shown: a secret one is hidden.
+struct ShownArgument {
+    std::string name;
+    std::string text;
+    friend bool operator==(const ShownArgument&, const ShownArgument&) = default;
+};
+// Who started it, from where, and with what. What is not known is empty or absent.
+struct JobDetails {
+    std::string user;  // the name of the uid
+    std::uint32_t gid = 0;
+    std::string unit;      // that the caller was in
+    std::string listener;  // the socket that the call came through
+    std::vector<ShownArgument> arguments;
+    std::string rule;        // that allowed it
+    std::string rule_place;  // FILE:LINE of that rule; for the administrator alone
+    // Of stdout and stderr; absent too where it went straight to whoever started the job.
+    std::array<std::optional<StreamSizes>, 2> sizes{};
+    friend bool operator==(const JobDetails&, const JobDetails&) = default;
+};
 struct JobView {
     JobId job;
     std::string action;
@@ -99,6 +145,10 @@ struct JobView {
     Time created;
     std::optional<JobResult> result;
     std::string message;
+    // The process that started it.
+    std::optional<std::uint32_t> uid = std::nullopt;
+    std::int32_t pid = 0;
+    std::optional<JobDetails> details = std::nullopt;
     friend bool operator==(const JobView&, const JobView&) = default;
 };
 

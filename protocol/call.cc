@@ -73,9 +73,9 @@ Result<Call> decode_call(std::string_view message) {
             *flag = value.get<bool>();
         }
     }
-    if (!has_method) return fail("method: is missing");
+    if (!has_method) return fail("method: is required");
     if (call.more && call.oneway) {
-        return fail("oneway: excludes more, since a one-way call has no reply");
+        return fail("oneway: excludes more, because a one-way call has no reply");
     }
     return call;
 }

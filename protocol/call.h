@@ -26,8 +26,12 @@ inline constexpr std::string_view limit_reached = "org.postern.Actions.LimitReac
 inline constexpr std::string_view unavailable = "org.postern.Actions.Unavailable";
 inline constexpr std::string_view start_failed = "org.postern.Actions.StartFailed";
 inline constexpr std::string_view no_such_job = "org.postern.Jobs.NoSuchJob";
+inline constexpr std::string_view job_ended = "org.postern.Jobs.JobEnded";
+inline constexpr std::string_view invalid_signal = "org.postern.Jobs.InvalidSignal";
+inline constexpr std::string_view ambiguous_job = "org.postern.Jobs.AmbiguousJob";
 inline constexpr std::string_view key_in_use = "org.postern.Actions.KeyInUse";
 inline constexpr std::string_view not_by_datagram = "org.postern.Actions.NotByDatagram";
+inline constexpr std::string_view not_detachable = "org.postern.Actions.NotDetachable";
 inline constexpr std::string_view invalid_message = "org.postern.Actions.InvalidMessage";
 }  // namespace errors
 

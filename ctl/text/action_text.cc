@@ -74,12 +74,12 @@ std::string argument_text(const ArgumentSpec& spec) {
         add(each + length + " bytes long");
     }
     if (const auto range = bounds(spec.minimum, spec.maximum); !range.empty()) add(each + range);
-    if (spec.multiline) add("may have several lines");
+    if (spec.multiline) add("can have several lines");
     if (spec.secret) add("secret");
     if (spec.fallback) {
         add("default " + value_text(*spec.fallback));
     } else if (!spec.required) {
-        add("may be left out");
+        add("optional");
     }
     return text;
 }
@@ -166,9 +166,9 @@ std::string describe_action(const ActionDescription& action) {
     text += '\n';
     if (action.timeout.count() > 0) {
         const auto seconds = std::chrono::floor<std::chrono::seconds>(action.timeout).count();
-        text += "Ended after " + duration_text(seconds) + ". ";
+        text += "Times out after " + duration_text(seconds) + ". ";
     }
-    text += action.kill_on_disconnect ? "Ended when its caller disconnects."
+    text += action.kill_on_disconnect ? "Ends when its caller disconnects."
                                       : "Continues when its caller disconnects.";
     if (action.input == Input::direct) text += " Takes standard input.";
     if (action.input == Input::text) {

@@ -49,7 +49,7 @@ const ArgumentSpec* spec_of(const ActionDescription* action, const std::string& 
 
 Result<std::vector<NamedText>> split_arguments(std::span<const std::string> words) {
     if (const auto* const bare = find_bare_word(words)) {
-        return fail(in_quotes(*bare) + ": an argument is written NAME=VALUE");
+        return fail(in_quotes(*bare) + ": write an argument as NAME=VALUE");
     }
     std::vector<NamedText> arguments;
     for (const auto& word : words) {

@@ -18,17 +18,25 @@ constexpr std::array error_rows = {
     ErrorRow{"org.postern.Actions.InvalidArgument", exit_code::invalid},
     ErrorRow{"org.postern.Actions.InvalidMessage", exit_code::invalid},
     ErrorRow{"org.postern.Actions.NotByDatagram", exit_code::invalid},
+    ErrorRow{"org.postern.Actions.NotDetachable", exit_code::invalid},
     ErrorRow{"org.postern.Actions.LimitReached", exit_code::limit},
     ErrorRow{"org.postern.Actions.Unavailable", exit_code::limit},
     ErrorRow{"org.postern.Actions.StartFailed", exit_code::not_started},
     ErrorRow{"org.postern.Actions.KeyInUse", exit_code::invalid},
     ErrorRow{"org.postern.Jobs.NoSuchJob", exit_code::not_granted},
+    ErrorRow{"org.postern.Jobs.JobEnded", exit_code::invalid},
+    ErrorRow{"org.postern.Jobs.InvalidSignal", exit_code::invalid},
+    ErrorRow{"org.postern.Jobs.AmbiguousJob", exit_code::invalid},
     ErrorRow{"org.varlink.service.InvalidParameter", exit_code::invalid},
     ErrorRow{"org.varlink.service.ExpectedMore", exit_code::invalid},
     ErrorRow{"org.varlink.service.PermissionDenied", exit_code::not_granted},
 };
 
 }  // namespace
+
+int exit_code_of_signal(int signal) {
+    return exit_code::signal_base + signal;
+}
 
 int exit_code_of_error(std::string_view error) {
     for (const auto& row : error_rows) {

@@ -19,9 +19,13 @@ inline constexpr int broken = 125;
 inline constexpr int not_granted = 126;  // not permitted, or no such action
 inline constexpr int not_started = 127;  // the program could not be started
 inline constexpr int signal_base = 128;  // + N: signal N ended the job
+inline constexpr int hung_up = 129;      // SIGHUP
 inline constexpr int interrupted = 130;  // Ctrl-C
 inline constexpr int terminated = 143;   // SIGTERM
 }  // namespace exit_code
+
+// For a signal that interrupted posternctl: 129, 130 or 143.
+int exit_code_of_signal(int signal);
 
 // For a reply that is an error, by its full name.
 int exit_code_of_error(std::string_view error);

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/utf8.h"
 #include "ctl/text/json_fields.h"
@@ -25,6 +26,42 @@ Result<std::optional<Number>> number_in(const nlohmann::json& result, const char
 
 constexpr std::int64_t highest_offset = std::numeric_limits<std::int64_t>::max();
 
+Result<std::optional<std::string>> canceller_in(const nlohmann::json& result) {
+    const auto* const who = field(result, "cancelledBy");
+    if (who == nullptr) return std::optional<std::string>{};
+    const auto uid = integer_field(*who, "uid");
+    if (!uid) return fail("cancelledBy of the job's result has no uid");
+    const auto number = "uid " + std::to_string(*uid);
+    const auto name = string_field(*who, "user");
+    return std::optional<std::string>(name ? printable(*name) + " (" + number + ")" : number);
+}
+
+std::string reason_of_end(std::string_view action, std::string_view job, const JobEnd& end,
+                          std::optional<long> time_seconds) {
+    const auto name = printable(action) + ": ";
+    const auto by_signal = end.signal ? " by signal " + signal_text(*end.signal) : std::string{};
+    if (end.outcome == "exited") {
+        if (end.exit_code) return {};
+        return name + "ended; the daemon did not say how";
+    }
+    if (end.outcome == "signaled") return name + "ended" + by_signal;
+    if (end.outcome == "timeout") {
+        const auto after = time_seconds ? " after " + duration_text(*time_seconds) : std::string{};
+        return name + "ended" + by_signal + ": timed out" + after;
+    }
+    if (end.outcome == "disconnected") {
+        return name + "ended" + by_signal + ": the connection that started it was closed";
+    }
+    if (end.outcome == "out-of-memory") {
+        return name + "ended" + by_signal + ": its memory was used up";
+    }
+    if (end.outcome == "stopped") return name + "ended" + by_signal + ": the daemon stopped";
+    if (end.outcome == "lost") {
+        return name + "what became of job " + printable(job) + " is not known: the daemon died";
+    }
+    return name + "ended in a way that this posternctl does not know: " + in_quotes(end.outcome);
+}
+
 }  // namespace
 
 Result<JobEnd> decode_job_end(const nlohmann::json& result) {
@@ -39,7 +76,8 @@ Result<JobEnd> decode_job_end(const nlohmann::json& result) {
                 number_in<std::int64_t>(result, "stderrLostFrom", 0, highest_offset));
     POSTERN_TRY(const auto ended,
                 number_in<std::int64_t>(result, "endedProcesses", 0, highest_offset));
-    return JobEnd{*outcome, code, signal, {out, err}, ended.value_or(0)};
+    POSTERN_TRY(auto cancelled_by, canceller_in(result));
+    return JobEnd{*outcome, code, signal, {out, err}, ended.value_or(0), std::move(cancelled_by)};
 }
 
 std::string signal_text(int signal) {
@@ -56,30 +94,21 @@ std::string describe_ended_processes(std::string_view action, const JobEnd& end)
            " ended with the job";
 }
 
+std::string how_it_ended(const JobEnd& end) {
+    if (end.signal) return "ended by signal " + signal_text(*end.signal);
+    if (end.outcome == "exited" && end.exit_code) {
+        return "exited with code " + std::to_string(*end.exit_code);
+    }
+    return "ended: " + in_quotes(end.outcome);
+}
+
 std::string describe_job_end(std::string_view action, std::string_view job, const JobEnd& end,
                              std::optional<long> time_seconds) {
-    const auto name = printable(action) + ": ";
-    const auto by_signal = end.signal ? " by signal " + signal_text(*end.signal) : std::string{};
-    if (end.outcome == "exited") {
-        if (end.exit_code) return {};
-        return name + "ended; the daemon did not say how";
-    }
-    if (end.outcome == "signaled") return name + "ended" + by_signal;
-    if (end.outcome == "timeout") {
-        const auto time = time_seconds ? " (" + duration_text(*time_seconds) + ")" : std::string{};
-        return name + "ended" + by_signal + ": its time" + time + " was up";
-    }
-    if (end.outcome == "disconnected") {
-        return name + "ended" + by_signal + ": the connection that started it was gone";
-    }
-    if (end.outcome == "out-of-memory") {
-        return name + "ended" + by_signal + ": its memory was used up";
-    }
-    if (end.outcome == "stopped") return name + "ended" + by_signal + ": the daemon stopped";
-    if (end.outcome == "lost") {
-        return name + "what became of job " + printable(job) + " is not known: the daemon died";
-    }
-    return name + "ended in a way that this posternctl does not know: " + in_quotes(end.outcome);
+    auto text = reason_of_end(action, job, end, time_seconds);
+    if (!end.cancelled_by) return text;
+    const bool is_the_reason = end.outcome == "exited" || end.outcome == "signaled";
+    if (is_the_reason) text = printable(action) + ": " + how_it_ended(end);
+    return text + (is_the_reason ? ": cancelled by " : "; cancelled by ") + *end.cancelled_by;
 }
 
 }  // namespace postern::ctl

@@ -14,8 +14,10 @@
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/utf8.h"
+#include "ctl/text/text.h"
 
 namespace postern::ctl {
 namespace {
@@ -30,14 +32,16 @@ std::string stream_name(int fd) {
 struct Writing {
     std::size_t most = PIPE_BUF;
     bool without_waiting = false;  // pwritev2(2) can do that
+    bool terminal = false;
+    bool in_line = false;  // of a terminal: what was written last has not ended its line
 };
 
 Writing writing_to(int fd) {
     struct stat status{};
     if (::fstat(fd, &status) != 0) return {};
     constexpr std::size_t piece = std::size_t{1} << 20;
-    if (S_ISREG(status.st_mode)) return {piece, false};
-    return {PIPE_BUF, S_ISFIFO(status.st_mode)};
+    if (S_ISREG(status.st_mode)) return {.most = piece};
+    return {PIPE_BUF, S_ISFIFO(status.st_mode), ::isatty(fd) == 1};
 }
 
 // By descriptor; that of standard output and standard error does not change.
@@ -46,6 +50,14 @@ Writing& known_writing(int fd) {
     auto& writing = known.at(static_cast<std::size_t>(fd));
     if (!writing) writing = writing_to(fd);
     return *writing;
+}
+
+// The status line stands on the terminal.
+bool status_shown = false;
+
+// As what it is: a terminal that stands still holds us up until a signal comes.
+void write_status(std::string_view text) {
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
 }
 
 ssize_t write_some(int fd, std::string_view bytes) {
@@ -62,6 +74,11 @@ ssize_t write_some(int fd, std::string_view bytes) {
 }  // namespace
 
 Result<Written> write_all(int fd, std::string_view bytes, int interrupt) {
+    if (bytes.empty()) return Written::all;
+    clear_status();
+    if (Writing& writing = known_writing(fd); writing.terminal) {
+        writing.in_line = bytes.back() != '\n';
+    }
     while (!bytes.empty()) {
         std::array<pollfd, 2> watched = {pollfd{.fd = fd, .events = POLLOUT, .revents = 0},
                                          pollfd{.fd = interrupt, .events = POLLIN, .revents = 0}};
@@ -94,6 +111,35 @@ Status print(std::string_view text) {
 void complain(std::string_view message) {
     const auto line = "posternctl: " + printable(message) + "\n";
     (void)write_all(STDERR_FILENO, line, -1);
+}
+
+void show_status(std::string_view line) {
+    const bool in_line =
+        known_writing(STDOUT_FILENO).in_line || known_writing(STDERR_FILENO).in_line;
+    winsize size{};
+    if (!known_writing(STDERR_FILENO).terminal || in_line ||
+        ::tcgetpgrp(STDERR_FILENO) != ::getpgrp() ||
+        ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) {
+        return;
+    }
+    auto text = printable("posternctl: " + std::string(line));
+    // In the last column some terminals begin the next line, which could not be cleared.
+    if (size.ws_col > 0) text = shortened(text, size.ws_col - 1U);
+    write_status("\r" + text + "\033[K");
+    status_shown = true;
+}
+
+void clear_status() {
+    if (std::exchange(status_shown, false)) write_status("\r\033[K");
+}
+
+bool output_leaves_terminal_alone() {
+    struct stat status{};
+    if (known_writing(STDOUT_FILENO).terminal) return true;
+    if (::fstat(STDOUT_FILENO, &status) != 0) return false;
+    struct stat null{};
+    return S_ISREG(status.st_mode) || (S_ISCHR(status.st_mode) && ::stat("/dev/null", &null) == 0 &&
+                                       status.st_rdev == null.st_rdev);
 }
 
 void prepare_standard_streams() {

@@ -29,6 +29,15 @@ Status print(std::string_view text);
 // can't be written there is nobody to tell.
 void complain(std::string_view message);
 
+// One line on the terminal that standard error is, until it is cleared or anything else is written.
+// Not shown where standard error is no terminal or not ours at the moment (posternctl runs in the
+// background), nor in the middle of a line that somebody has begun.
+void show_status(std::string_view line);
+void clear_status();
+// Whether standard output can't be in the way of such a line: it is a terminal, a file, or
+// /dev/null. What reads a pipe may be drawing on the terminal itself.
+bool output_leaves_terminal_alone();
+
 // Makes sure that 0, 1 and 2 are open, so that no socket of ours takes their place, and that
 // SIGPIPE has its default effect, whatever was inherited. To be called first.
 void prepare_standard_streams();

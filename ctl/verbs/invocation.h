@@ -25,4 +25,7 @@ struct Invocation {
     [[nodiscard]] const std::string* value_of(const Option& option) const;
 };
 
+// How posternctl is called to ask the same daemon: "posternctl --user".
+std::string same_daemon(const Invocation& invocation);
+
 }  // namespace postern::ctl

@@ -7,9 +7,14 @@
 #include "ctl/text/json_fields.h"
 #include "ctl/verbs/action_call.h"
 #include "ctl/wire/peer.h"
+#include "host/random_id.h"
 
 namespace postern::ctl {
 namespace {
+
+bool goes_straight(const ActionCall& call) {
+    return call.description && call.description->input == Input::direct;
+}
 
 // The parameters of the reply that names the job. What went wrong was said.
 Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
@@ -26,8 +31,16 @@ Result<nlohmann::json, Failed> start(const Target& target, ActionCall& call) {
         return Unexpected(report(target, *call.refusal));
     }
     POSTERN_TRY(auto parameters, parameters_of(call));
-    POSTERN_TRY(const auto there, put_input(call, parameters, -1));
-    if (!there) return Unexpected(Failed{exit_code::interrupted});
+    if (!target.datagram) {
+        parameters["detach"] = true;
+        // An answer that is lost is asked for a second time.
+        if (auto key = random_id()) parameters["key"] = std::move(*key);
+    }
+    // What would go straight is not read: the daemon refuses to detach it, and says why.
+    if (target.datagram || !goes_straight(call)) {
+        POSTERN_TRY(const auto there, put_input(call, parameters, -1));
+        if (!there) return Unexpected(Failed{exit_code::interrupted});
+    }
     auto message = peer.call("org.postern.Actions.Run", parameters);
     peer.close();
     if (!message) {
@@ -50,6 +63,7 @@ int run_detached(const Invocation& invocation) {
     if (invocation.target.json) return finish_json(*reply);
     const auto job = string_field(*reply, "job");
     if (!job) return nonsense(invocation.target.socket, "it names no job").code;
+    if (!invocation.target.datagram) return finish(printable(*job) + "\n");
     return finish(printable(call->action) + ": started as job " + printable(*job) + "\n");
 }
 

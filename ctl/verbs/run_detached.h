@@ -1,4 +1,4 @@
-// `posternctl run --datagram`: the job is started, and nobody waits for it.
+// `posternctl run --detach` and `--datagram`: the job is started, and nobody waits for it.
 #pragma once
 
 #include "ctl/verbs/invocation.h"

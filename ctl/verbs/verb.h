@@ -34,6 +34,8 @@ struct Verb {
     std::size_t least_words = 0;
     std::size_t most_words = 0;
     Asks asks = Asks::daemon;
+    // Where that depends on what is given: instead of `asks`.
+    Asks (*asks_with)(const Invocation& invocation) = nullptr;
     // What is wrong with these words and options together; empty: nothing. nullptr: nothing can be.
     std::string (*objection)(const Invocation& invocation) = nullptr;
     // Returns the exit code. What it has to say it has said.

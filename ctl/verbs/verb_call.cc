@@ -12,16 +12,19 @@
 namespace postern::ctl {
 namespace {
 
-constexpr Option option_more{
-    .name = "more", .value = "", .help = "ask for all replies of a method that has more than one"};
+constexpr Option option_more{.name = "more",
+                             .value = "",
+                             .help = "ask for all replies of a method that gives more than one"};
 constexpr Option option_lines{
-    .name = "lines", .value = "", .help = "take calls from standard input"};
+    .name = "lines", .value = "", .help = "read calls from standard input"};
 constexpr std::array call_options = {option_more, option_lines};
 
 std::string object_to_call(const Invocation& invocation) {
     const bool beside = !invocation.words.empty() || invocation.given(option_more);
     if (invocation.given(option_lines)) {
-        return beside ? "--lines takes whole calls from standard input, and nothing beside it" : "";
+        return beside ? "--lines reads whole calls from standard input; give no METHOD, JSON or "
+                        "--more with it"
+                      : "";
     }
     return invocation.words.empty() ? "call: METHOD is required" : "";
 }
@@ -35,7 +38,7 @@ Result<nlohmann::json, Failed> parameters_in(const Invocation& invocation) {
         return Unexpected(Failed{exit_code::usage});
     }
     if (!parameters->is_object()) {
-        complain(R"(call: the parameters are a JSON object, e.g. '{"ping": "hello"}')");
+        complain(R"(call: the parameters must be a JSON object, e.g. '{"ping": "hello"}')");
         return Unexpected(Failed{exit_code::usage});
     }
     return std::move(*parameters);
@@ -68,12 +71,12 @@ constinit const Verb verb_call{
     .synopsis = "METHOD [JSON] [--more] | --lines",
     .summary = "call a method of the protocol, JSON in and out",
     .help =
-        R"(Replies are printed as they come, one a line. JSON is an object, the method's parameters.
-With --lines each line of standard input is one whole call, e.g.
+        R"(Replies are printed as they arrive, one per line. JSON is an object with the method's
+parameters. With --lines, each line of standard input is one whole call, e.g.
   {"method": "org.postern.Actions.List"}
-and all go over one connection, some of them ahead of their answers; the exit code is that of the
-first answer that is an error. This is also the way to pass a secret, since the command line of a
-program can be read by others.
+All calls use one connection, and some are sent before earlier ones are answered; the exit code is
+that of the first answer that is an error. This is also the way to pass a secret, because others
+can read the command line of a program.
 
 Examples:
   posternctl call org.postern.Actions.WhoAmI

@@ -40,7 +40,7 @@ constexpr std::array check_options = {option_datagram, option_file};
 constinit const Verb verb_check{
     .name = "check",
     .synopsis = "ACTION [NAME=VALUE ...]",
-    .summary = "say whether an action would run, and start nothing",
+    .summary = "check whether an action would run, without starting it",
     .help =
         R"(Exit code 0: it would run; 122: an argument is not valid; 123: not now, the disk is full;
 126: not permitted, or no such action.

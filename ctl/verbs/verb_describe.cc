@@ -16,7 +16,7 @@ int run_describe(const Invocation& invocation) {
     if (invocation.target.json) return finish_json(*reply);
 
     const auto* action = field(*reply, "action");
-    if (action == nullptr) return nonsense(invocation.target.socket, "no action in it").code;
+    if (action == nullptr) return nonsense(invocation.target.socket, "it contains no action").code;
     const auto description = decode_action(*action);
     if (!description) return nonsense(invocation.target.socket, description.error().message).code;
     return finish(describe_action(*description));
@@ -27,7 +27,7 @@ int run_describe(const Invocation& invocation) {
 constinit const Verb verb_describe{
     .name = "describe",
     .synopsis = "ACTION",
-    .summary = "say what an action is for and what its arguments must be",
+    .summary = "show what an action does and which arguments it takes",
     .help =
         R"(Examples:
   posternctl describe web.restart

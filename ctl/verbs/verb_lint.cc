@@ -52,11 +52,11 @@ constinit const Verb verb_lint{
     .synopsis = "PATH ...",
     .summary = "check action files before they are installed",
     .help =
-        R"(The files are judged by the daemon's own loader, without a daemon, as they would be on this
-machine: its users, groups and programs count. PATH is a file, or a directory: then all of its
-*.json files. Whose the files are, their mode and their directory count only where they are
-installed; posternd --check looks at that. With --user they are judged for a daemon that runs as
-yourself. Exit code 0: all are good; 1: one is not.
+        R"(The files are checked by the daemon's own loader, without a daemon, against this machine:
+its users, groups and programs must exist. PATH is a file, or a directory, which means all of its
+*.json files. Owner, mode and directory of the files matter only once they are installed; posternd
+--check looks at that. With --user, the files are checked for a daemon that runs as yourself. Exit
+code 0: all files are good; 1: one is not.
 
 Examples:
   posternctl lint web.restart.json

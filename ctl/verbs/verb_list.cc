@@ -23,7 +23,7 @@ int run_list(const Invocation& invocation) {
         rows.emplace_back(printable(string_field(action, "name").value_or("?")),
                           printable(string_field(action, "summary").value_or("")));
     }
-    if (rows.empty()) complain("no action is granted to you (see: posternctl whoami)");
+    if (rows.empty()) complain("you may not run any action (see: posternctl whoami)");
     return finish(two_columns(rows, terminal_width()));
 }
 

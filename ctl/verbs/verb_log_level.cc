@@ -1,15 +1,27 @@
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "ctl/text/exit_codes.h"
+#include "ctl/text/json_fields.h"
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 
 namespace postern::ctl {
 namespace {
 
+int show_log_level(Connection& connection, const Invocation& invocation) {
+    const auto reply = ask(connection, invocation.target, "org.postern.Admin.Status", nullptr);
+    if (!reply) return reply.error().code;
+    const auto level = string_field(*reply, "logLevel");
+    if (!level) return nonsense(connection, "it names no log level").code;
+    if (invocation.target.json) return finish_json({{"logLevel", *level}});
+    return finish(printable(*level) + "\n");
+}
+
 int run_log_level(const Invocation& invocation) {
     auto connection = open_connection(invocation.target);
     if (!connection) return connection.error().code;
+    if (invocation.words.empty()) return show_log_level(*connection, invocation);
     const auto reply = ask(*connection, invocation.target, "org.postern.Admin.SetLogLevel",
                            {{"level", invocation.words.front()}});
     if (!reply) return reply.error().code;
@@ -20,15 +32,16 @@ int run_log_level(const Invocation& invocation) {
 
 constinit const Verb verb_log_level{
     .name = "log-level",
-    .synopsis = "LEVEL",
-    .summary = "for the administrator: change what the daemon logs",
+    .synopsis = "[LEVEL]",
+    .summary = "for the administrator: show or change what the daemon logs",
     .help =
-        R"(LEVEL is debug, info, warning, error or critical. It counts until the daemon ends.
+        R"(LEVEL is debug, info, warning, error or critical. It holds until the daemon exits, and the audit
+says who set it. Without LEVEL the current one is printed.
 
 Examples:
+  posternctl log-level
   posternctl log-level debug
 )",
-    .least_words = 1,
     .most_words = 1,
     .asks = Asks::administrator,
     .run = run_log_level,

@@ -27,7 +27,7 @@ Result<nlohmann::json> value_of(const NamedText& argument) {
     if (is_scalar(*value) || (value->is_array() && std::ranges::all_of(*value, is_scalar))) {
         return std::move(*value);
     }
-    return fail("the value is neither text, an integer, true or false, nor a list of these");
+    return fail("the value must be text, an integer, true or false, or a list of these");
 }
 
 // Takes those that were written NAME:=JSON out of the call. Each name once. The error is one line.
@@ -42,18 +42,18 @@ Result<nlohmann::json> take_json_arguments(ActionCall& call) {
         argument.name.pop_back();
         if (argument.name.empty() || !valid_utf8(argument.name)) {
             return fail(in_quotes(argument.name + ":=" + argument.value) +
-                        ": an argument is written NAME=VALUE or NAME:=JSON");
+                        ": write an argument as NAME=VALUE or NAME:=JSON");
         }
         auto value = value_of(argument);
         if (!value) return fail(printable(argument.name) + ": " + value.error().message);
         const bool first = typed.emplace(argument.name, std::move(*value)).second;
         if (!first) {
-            return fail(printable(argument.name) + ": given twice; a list is written NAME:=[1,2]");
+            return fail(printable(argument.name) + ": given twice; write a list as NAME:=[1,2]");
         }
     }
     for (const auto& text : texts) {
         if (typed.contains(text.name)) {
-            return fail(printable(text.name) + ": given twice; a list is written NAME:=[1,2]");
+            return fail(printable(text.name) + ": given twice; write a list as NAME:=[1,2]");
         }
     }
     call.arguments = std::move(texts);
@@ -93,16 +93,17 @@ int run_notify(const Invocation& invocation) {
 constinit const Verb verb_notify{
     .name = "notify",
     .synopsis = "ACTION [NAME=VALUE ...] [NAME:=JSON ...]",
-    .summary = "start an action with one datagram, and do not wait",
+    .summary = "start an action with one datagram, without waiting for it",
     .help =
-        R"(For hooks, udev rules and cron: one packet goes to the daemon's datagram socket, and no answer
-comes. The action must allow it ("datagram": true). What the daemon makes of it stands in its audit.
+        R"(For hooks, udev rules and cron: sends one datagram to the daemon's datagram socket.
+There is no answer. The action must allow it ("datagram": true). The daemon's audit shows what
+became of it.
 
-Nothing can be asked, so the types are yours to give: NAME=VALUE is text, NAME:=JSON an integer,
-true or false, text, or a list of these.
+The daemon can't be asked for the types of arguments, so you give them: NAME=VALUE is text,
+NAME:=JSON an integer, true or false, text, or a list of these.
 
-Exit code 0: the packet is in the daemon's queue; 2: usage; 122: too long for one packet; 123: the
-queue stayed full for 10 seconds; 125: nobody receives there, or you may not send.
+Exit code 0: the datagram is in the daemon's queue; 2: usage; 122: too long for one datagram;
+123: the queue stayed full for 10 seconds; 125: nobody receives there, or you may not send.
 
 The socket: --socket PATH, else $POSTERN_DATAGRAM, else /run/postern/postern.dgram; with --user
 $XDG_RUNTIME_DIR/postern/postern.dgram.

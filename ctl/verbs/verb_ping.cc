@@ -33,7 +33,7 @@ int run_ping(const Invocation& invocation) {
     if (!answer) return answer.error().code;
     auto& [reply, time] = *answer;
     if (string_field(reply, "pong") != word) {
-        return nonsense(invocation.target.socket, "it does not repeat what was sent").code;
+        return nonsense(invocation.target.socket, "it does not echo what was sent").code;
     }
     if (invocation.target.json) {
         reply["roundTripMicroseconds"] =
@@ -44,7 +44,7 @@ int run_ping(const Invocation& invocation) {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): std::format needs g++ 13
     std::snprintf(milliseconds.data(), milliseconds.size(), "%.2f",
                   std::chrono::duration<double, std::milli>(time).count());
-    return finish(printable(invocation.target.socket) + ": answers, in " + milliseconds.data() +
+    return finish(printable(invocation.target.socket) + ": answered in " + milliseconds.data() +
                   " ms\n");
 }
 
@@ -53,7 +53,7 @@ int run_ping(const Invocation& invocation) {
 constinit const Verb verb_ping{
     .name = "ping",
     .synopsis = "",
-    .summary = "see whether the daemon answers, and how fast",
+    .summary = "check whether the daemon answers, and how fast",
     .help =
         R"(Examples:
   posternctl ping

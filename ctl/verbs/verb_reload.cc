@@ -42,10 +42,10 @@ constinit const Verb verb_reload{
     .synopsis = "",
     .summary = "for the administrator: load the action files again",
     .help =
-        R"(Returns when what the files say is in force. A bad file takes its own action away and no other; each
-is named, and the exit code is 1. Opens the audit file again where it was renamed or removed, binds
-sockets whose files were removed, and makes the state directory again; what of these can't be done
-is named as well, with what to do, and the exit code is 1. systemctl reload posternd does the same.
+        R"(Returns when the files are loaded. A bad file disables only its own action; each one is
+named, and the exit code is 1. Also opens the audit file again if it was renamed or removed, binds
+sockets whose files were removed, and creates the state directory again; whatever fails is named as
+well, with what to do, and the exit code is 1. systemctl reload posternd does the same.
 
 Examples:
   posternctl reload

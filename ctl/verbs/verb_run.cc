@@ -1,17 +1,15 @@
-#include <poll.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <chrono>
-#include <csignal>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/utf8.h"
 #include "ctl/text/exit_codes.h"
-#include "ctl/text/job_end.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/action_call.h"
@@ -21,32 +19,23 @@
 #include "ctl/wire/direct_data.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/interrupt.h"
+#include "ctl/wire/job_follower.h"
 #include "host/random_id.h"
 #include "protocol/base64.h"
 
 namespace postern::ctl {
 namespace {
 
-// The fields of a reply that carry one stream of the job.
-struct Stream {
-    const char* text;
-    const char* base64;
-    const char* missed;
-    const char* name;
-    int fd;
-};
-constexpr std::array streams = {
-    Stream{"stdout", "stdoutBase64", "stdoutMissed", "standard output", STDOUT_FILENO},
-    Stream{"stderr", "stderrBase64", "stderrMissed", "standard error", STDERR_FILENO},
-};
-
-// After a daemon that went has not come back for so long, it is given up.
-constexpr std::chrono::seconds return_patience{3};
-constexpr std::chrono::milliseconds between_tries{100};
-// Connections in a row that end soon and bring nothing new: the second may have met a daemon that
-// was just leaving, too.
-constexpr int most_fruitless = 3;
-constexpr std::chrono::seconds soon{1};
+constexpr Option option_detach{
+    .name = "detach",
+    .value = "",
+    .help = "print the job's id once it is recorded, and leave it to itself"};
+constexpr Option option_on_interrupt{
+    .name = "on-interrupt",
+    .value = "WHAT",
+    .help =
+        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if\n"
+        "not given, what the action declares"};
 
 // For the daemon to know the call again, should the connection break before it has named the job.
 std::string new_key() {
@@ -55,284 +44,163 @@ std::string new_key() {
     return key ? std::move(*key) : std::string();
 }
 
-// One run of an action, from the reply that names the job to the one that carries its result. The
-// daemon may go meanwhile and come back: the job does not go with it.
-class Running {
-  public:
-    Running(const Target& target, ActionCall call, Connection connection,
-            const Interrupt& interrupt)
-        : json_(target.json),
-          target_(target),
-          call_(std::move(call)),
-          connection_(std::move(connection)),
-          interrupt_(interrupt) {}
+// What is done with the job where a signal ends posternctl.
+enum class OnInterrupt : std::uint8_t { as_declared, detach, cancel };
 
-    int run();
+// One run of an action.
+class Running final : public JobFollower {
+  public:
+    Running(const Invocation& invocation, ActionCall call, Connection connection,
+            const Interrupt& interrupt)
+        : JobFollower(invocation.target, same_daemon(invocation), std::move(connection), &interrupt,
+                      {.notice = true}),
+          call_(std::move(call)),
+          on_interrupt_(on_interrupt(invocation)) {
+        set_action(call_.action);
+    }
 
   private:
-    // The exit code; or why this connection is over before there is one.
-    Result<int, NoReply> converse();
-    // Whether there is a new connection. None: it is given up, or a signal came.
-    bool connect_again();
-    Failed interrupted() const;
-    Failed without_reply(const NoReply& none) const;
-    [[nodiscard]] std::string name() const { return printable(call_.action); }
+    static OnInterrupt on_interrupt(const Invocation& invocation) {
+        const auto* const what = invocation.value_of(option_on_interrupt);
+        if (what == nullptr) return OnInterrupt::as_declared;
+        return *what == "cancel" ? OnInterrupt::cancel : OnInterrupt::detach;
+    }
 
-    // The exit code, once there is one.
-    std::optional<int> take(const Message& message);
-    std::optional<int> take(const protocol::Reply& reply);
-    [[nodiscard]] bool never_began(const protocol::Reply& reply) const;
-    std::optional<int> pass_on(const nlohmann::json& parameters, std::size_t which);
-    // The bytes of a stream in a reply; none where it has none. The error is one line.
-    static Result<std::string> bytes_of(const nlohmann::json& parameters, const Stream& stream);
-    void say_missing(const std::string& what);
-    std::optional<int> write(int fd, std::string_view bytes);
+    Result<std::optional<int>, NoReply> prepare() override;
+    Result<std::optional<Call>, Failed> first_call() override;
+    [[nodiscard]] bool may_repeat() const override { return !key_.empty(); }
+    std::string left_behind() override;
+    std::string not_named() override;
+    std::string given_up() override;
+    [[nodiscard]] const ActionDescription* description() const override {
+        return call_.description ? &*call_.description : nullptr;
+    }
+    std::optional<int> named(const nlohmann::json& parameters) override;
+    std::optional<int> finish_beside() override;
+    std::optional<int> lost_beside() override;
+
+    std::string cancel();
+    std::string cancel_unnamed();
     Result<bool, Failed> put_data(nlohmann::json& parameters);
-    std::optional<int> take_pipes(const nlohmann::json& parameters);
     std::optional<int> take_pipe(const nlohmann::json& parameters, const char* key, PipeEnd end,
                                  std::vector<UniqueFd>& descriptors, UniqueFd& pipe);
-    std::optional<int> straight_failed();
     int show_direct(std::string_view bytes);
-    int finished(const nlohmann::json& parameters);
 
-    bool json_;
-    const Target& target_;
     ActionCall call_;
-    Connection connection_;
-    const Interrupt& interrupt_;
+    OnInterrupt on_interrupt_;
     std::string key_ = new_key();
-    bool was_broken_ = false;                 // at least one connection was
-    std::optional<protocol::Reply> refusal_;  // the last one of never_began()
-    bool sent_ = false;
-    bool fruitful_ = false;  // this connection was: it brought something new
-    std::string job_;        // empty: not known yet
-    // What goes straight: what was asked for, what has come, and whether it was lost.
+    // What goes straight: what was asked for, whether it has come, and whether it was lost.
     struct Straight {
         bool input = false;
         bool output = false;
         bool asked = false;
         bool lost = false;
-        DirectData data;
     };
-    Straight straight_;
-    // Bytes of each stream that have come, those that were missing counted.
-    std::array<std::uint64_t, streams.size()> offsets_{};
-    bool incomplete_ = false;  // something of them was missing, and that was said
+    Straight direct_;
 };
 
-int Running::run() {
-    std::optional<NoReply> broken;  // by what, since something new came
-    for (int fruitless = 0;;) {
-        const auto begun = std::chrono::steady_clock::now();
-        const auto code = converse();
-        if (code) return *code;
-        const bool short_lived = std::chrono::steady_clock::now() - begun < soon;
-        fruitless = fruitful_ || !short_lived ? 0 : fruitless + 1;
-        was_broken_ = true;
-        const bool ended = code.error().why == NoReply::Why::ended;
-        if (!ended || fruitless == 0 || !broken) broken = code.error();
-        if (!ended || fruitless >= most_fruitless || !connect_again()) {
-            if (Interrupt::signal() != 0) return interrupted().code;
-            return refusal_ ? report(target_, *refusal_).code : without_reply(*broken).code;
-        }
+Result<std::optional<int>, NoReply> Running::prepare() {
+    if (!call_.looked_up && !call_.refusal) {
+        POSTERN_TRY(look_up(call_, connection(), interrupt()));
+        if (!call_.refusal) progressed();
     }
+    if (call_.refusal) return std::optional(report(target(), *call_.refusal).code);
+    if (on_interrupt_ == OnInterrupt::detach && description() != nullptr &&
+        description()->kill_on_disconnect) {
+        complain("--on-interrupt=detach: " + printable(call_.action) +
+                 " can't be detached: its file says \"onDisconnect\": \"kill\", which ends its job "
+                 "when nobody follows it; leave the option out, or give --on-interrupt=cancel");
+        return std::optional(exit_code::invalid);
+    }
+    return std::optional<int>{};
 }
 
-Result<int, NoReply> Running::converse() {
-    fruitful_ = false;
-    if (!call_.looked_up) {
-        POSTERN_TRY(look_up(call_, connection_, interrupt_.fd()));
-        if (call_.refusal) return report(target_, *call_.refusal).code;
-        fruitful_ = true;
-    }
-    if (call_.refusal) return report(target_, *call_.refusal).code;
-    auto parameters = parameters_of(call_);
-    if (!parameters) return parameters.error().code;
-    if (job_.empty()) {
-        const auto there = put_data(*parameters);
-        if (!there) return there.error().code;
-        if (!*there) return Unexpected(NoReply{NoReply::Why::interrupted, {}});
-    }
-    if (!job_.empty()) {
-        *parameters = {{"job", job_}, {"stdoutOffset", offsets_[0]}, {"stderrOffset", offsets_[1]}};
-    } else if (!key_.empty()) {
-        (*parameters)["key"] = key_;
-    }
-    connection_.queue(
-        protocol::encode_call(job_.empty() ? "org.postern.Actions.Run" : "org.postern.Jobs.Follow",
-                              *parameters, {.more = true}));
-    sent_ = true;
-    for (;;) {
-        auto come =
-            connection_.wait(std::chrono::milliseconds::zero(), interrupt_.fd(), &straight_.data);
-        if (const auto code = straight_failed()) return *code;
-        POSTERN_TRY(auto message, std::move(come));
-        // Of a job that is known, or may have been started, it says nothing.
-        if (was_broken_ && is_turned_away(message.reply)) {
-            return Unexpected(NoReply{NoReply::Why::ended,
-                                      target_.socket + ": " + error_text(message.reply, target_)});
-        }
-        if (never_began(message.reply)) {
-            refusal_ = std::move(message.reply);
-            return Unexpected(NoReply{NoReply::Why::ended, {}});
-        }
-        refusal_.reset();
-        if (const auto code = take(message)) return *code;
-    }
+Result<std::optional<JobFollower::Call>, Failed> Running::first_call() {
+    POSTERN_TRY(auto parameters, parameters_of(call_));
+    POSTERN_TRY(const bool there, put_data(parameters));
+    if (!there) return std::optional<Call>{};
+    if (!key_.empty()) parameters["key"] = key_;
+    return std::optional(Call{"org.postern.Actions.Run", std::move(parameters)});
 }
 
-// A daemon that was replaced before it had started the job: the next one starts it.
-bool Running::never_began(const protocol::Reply& reply) const {
-    return was_broken_ && job_.empty() && reply.error == "org.postern.Actions.Unavailable";
+std::string Running::not_named() {
+    const auto name = printable(call_.action);
+    if (!sent()) return name + " was not started";
+    if (on_interrupt_ == OnInterrupt::cancel) return cancel_unnamed();
+    return "whether " + name + " was started is not known, no answer had come";
 }
 
-bool Running::connect_again() {
-    // Without a key the daemon would not know the call again, and might run it twice.
-    if (sent_ && job_.empty() && key_.empty()) return false;
-    if (isatty(STDERR_FILENO) == 1) complain("the daemon broke off; connecting again");
-    const auto end = std::chrono::steady_clock::now() + return_patience;
-    for (;;) {
-        auto socket = connect_to(target_.socket, std::chrono::seconds{1});
-        if (socket) {
-            connection_ = Connection(std::move(*socket), target_.socket);
-            return true;
-        }
-        if (std::chrono::steady_clock::now() >= end) return false;
-        pollfd interrupt{.fd = interrupt_.fd(), .events = POLLIN, .revents = 0};
-        poll(&interrupt, 1, static_cast<int>(between_tries.count()));
-        if (Interrupt::signal() != 0) return false;
-    }
+std::string Running::left_behind() {
+    return on_interrupt_ == OnInterrupt::cancel ? cancel() : JobFollower::left_behind();
 }
 
-Failed Running::interrupted() const {
-    std::string what;
-    if (!sent_) {
-        what = name() + " was not started";
-    } else if (job_.empty()) {
-        what = "whether " + name() + " was started is not known, no answer had come";
-    } else {
-        what = "job " + printable(job_) + " (" + name() + ") ";
-        if (!call_.description) {
-            what += "continues, or ends, as the action declares";
-        } else {
-            what += call_.description->kill_on_disconnect ? "is ended by the daemon" : "continues";
-        }
-    }
-    complain("interrupted: " + what);
-    return {Interrupt::signal() == SIGTERM ? exit_code::terminated : exit_code::interrupted};
+std::string Running::given_up() {
+    return on_interrupt_ == OnInterrupt::as_declared ? JobFollower::given_up() : left_behind();
 }
 
-Failed Running::without_reply(const NoReply& none) const {
-    if (!sent_ || job_.empty()) return report(none);
-    complain(none.message + "; what became of job " + job_ + " (" + call_.action +
-             ") is not known");
-    return {exit_code::broken};
+// Over a connection of its own: this one waits for the job's end. The answer comes with that end.
+std::string Running::cancel() {
+    const auto failed = [this](const std::string& why) {
+        return job_text() + " could not be cancelled: " + why + "; " + attach_command() +
+               " shows it";
+    };
+    complain("cancelling " + job_text());
+    auto socket = connect_to(target().socket, connect_patience);
+    if (!socket) return failed(socket.error().message);
+    Connection other(std::move(*socket), target().socket);
+    other.bear_silence();
+    other.queue(protocol::encode_call("org.postern.Jobs.Cancel", {{"job", job()}}));
+    other.send();
+    Interrupt::let_end();
+    const auto message = other.wait(answer_patience, -1);
+    if (!message && message.error().why == NoReply::Why::late) {
+        return job_text() + " is being cancelled; " + attach_command() + " shows its end";
+    }
+    if (!message) return failed(message.error().message);
+    const auto& error = message->reply.error;
+    if (error.empty()) return job_text() + " is cancelled";
+    if (error == "org.postern.Jobs.JobEnded") {
+        return job_text() + " has ended; " + attach_command() + " shows how";
+    }
+    return failed(error_text(message->reply, target()));
 }
 
-std::optional<int> Running::take(const Message& message) {
-    if (!message.output) return take(message.reply);
-    fruitful_ = true;
-    for (std::size_t which = 0; which < streams.size(); ++which) {
-        const std::string& bytes = message.output->at(which);
-        offsets_.at(which) += bytes.size();
-        if (const auto code = write(streams.at(which).fd, bytes)) return code;
+// The reply that names the job is still to come. Where the connection ends before, the call is not
+// made again by its key: a daemon that does not know it would start the job.
+std::string Running::cancel_unnamed() {
+    const auto name = printable(call_.action);
+    complain("cancelling " + name);
+    connection().send();
+    Interrupt::let_end();
+    const auto message = connection().wait(answer_patience, -1);
+    if (message && !message->reply.error.empty()) {
+        return name + " was not started: " + error_text(message->reply, target());
     }
-    return std::nullopt;
-}
-
-std::optional<int> Running::take(const protocol::Reply& reply) {
-    if (!reply.error.empty()) return report(target_, reply).code;
-    const auto job = string_field(reply.parameters, "job");
-    // A new connection begins with what is known.
-    const bool repeats = job && *job == job_ && reply.parameters.size() == 1;
-    if (job) job_ = *job;
-    // As JSON they are printed as they came.
-    if (job && !json_) connection_.take_output_of(job_);
-    if (!repeats) fruitful_ = true;
-    if (json_ && !repeats) {
-        if (const auto code = write(STDOUT_FILENO, safe_json(reply.parameters) + "\n")) return code;
-    }
-    if (const auto code = take_pipes(reply.parameters)) return code;
-    for (std::size_t which = 0; which < streams.size(); ++which) {
-        if (const auto code = pass_on(reply.parameters, which)) return code;
-    }
-    if (reply.continues) return std::nullopt;
-    return finished(reply.parameters);
-}
-
-std::optional<int> Running::pass_on(const nlohmann::json& parameters, std::size_t which) {
-    const Stream& stream = streams.at(which);
-    std::uint64_t& offset = offsets_.at(which);
-    if (const auto* missed = field(parameters, stream.missed)) {
-        const auto count = integer_field(parameters, stream.missed).value_or(-1);
-        if (count < 0) {
-            return nonsense(connection_, std::string(stream.missed) + " is " + missed->dump()).code;
-        }
-        if (count > 0) {
-            const std::uint64_t end = offset + static_cast<std::uint64_t>(count);
-            say_missing(std::to_string(count) + " bytes of its " + stream.name +
-                        " are missing here, bytes " + std::to_string(offset) + " to " +
-                        std::to_string(end - 1) + ": the daemon no longer had them");
-            offset = end;
-        }
-    }
-    const auto bytes = bytes_of(parameters, stream);
-    if (!bytes) return nonsense(connection_, bytes.error().message).code;
-    offset += bytes->size();
-    return json_ ? std::nullopt : write(stream.fd, *bytes);
-}
-
-Result<std::string> Running::bytes_of(const nlohmann::json& parameters, const Stream& stream) {
-    const auto* const text = field(parameters, stream.text);
-    const auto* const base64 = field(parameters, stream.base64);
-    if (text != nullptr && base64 != nullptr) {
-        return fail(std::string(stream.text) + " comes twice");
-    }
-    if (text != nullptr) {
-        if (!text->is_string()) return fail(std::string(stream.text) + " is not text");
-        return text->get<std::string>();
-    }
-    if (base64 == nullptr) return std::string();
-    auto bytes = protocol::decode_base64(string_field(parameters, stream.base64).value_or("?"));
-    if (!bytes) return fail(std::string(stream.base64) + " is not valid base64");
-    return std::move(*bytes);
-}
-
-// At once, where it is missing, and under --json too: a log of both streams shows the place.
-void Running::say_missing(const std::string& what) {
-    incomplete_ = true;
-    complain(call_.action + ": " + what);
-}
-
-std::optional<int> Running::write(int fd, std::string_view bytes) {
-    const auto written = write_all(fd, bytes, interrupt_.fd());
-    if (!written) {
-        complain(written.error().message + "; posternctl no longer waits for job " + job_ + " (" +
-                 call_.action + ")");
-        return exit_code::broken;
-    }
-    if (*written == Written::interrupted) return interrupted().code;
-    return std::nullopt;
+    const auto job =
+        message ? string_field(message->reply.parameters, "job") : std::optional<std::string>{};
+    if (!job) return "whether " + name + " was started is not known, no answer came";
+    set_job(*job);
+    return cancel();
 }
 
 // What the action gets for its standard input, and what of it goes straight. false: interrupted.
 Result<bool, Failed> Running::put_data(nlohmann::json& parameters) {
-    const ActionDescription* const action = call_.description ? &*call_.description : nullptr;
+    const ActionDescription* const action = description();
     POSTERN_TRY(const bool wanted, call_.input.wanted(action));
-    straight_.input = wanted && action->input == Input::direct;
-    straight_.output = action != nullptr && action->direct_output;
-    if (straight_.input || straight_.output) {
+    direct_.input = wanted && action->input == Input::direct;
+    direct_.output = action != nullptr && action->direct_output;
+    if (direct_.input || direct_.output) {
         parameters["descriptors"] = true;
-        connection_.expect_descriptors();
+        connection().expect_descriptors();
     }
-    if (!wanted || straight_.input) return true;
-    return call_.input.put(parameters, interrupt_.fd());
+    if (!wanted || direct_.input) return true;
+    return call_.input.put(parameters, interrupt());
 }
 
 // Out of the reply that names the job.
-std::optional<int> Running::take_pipes(const nlohmann::json& parameters) {
-    if (std::exchange(straight_.asked, true) || !(straight_.input || straight_.output)) return {};
-    auto descriptors = connection_.take_descriptors();
+std::optional<int> Running::named(const nlohmann::json& parameters) {
+    if (std::exchange(direct_.asked, true) || !(direct_.input || direct_.output)) return {};
+    auto descriptors = connection().take_descriptors();
     UniqueFd output;
     UniqueFd input;
     if (const auto code =
@@ -343,16 +211,16 @@ std::optional<int> Running::take_pipes(const nlohmann::json& parameters) {
             take_pipe(parameters, "inputFileDescriptor", PipeEnd::to_write, descriptors, input)) {
         return code;
     }
-    straight_.lost =
-        (straight_.input && !input) || (!output && flag_field(parameters, "stdoutNotKept"));
-    if (output && json_) {
-        straight_.data.take_output(std::move(output),
-                                   [this](std::string_view bytes) { return show_direct(bytes); });
+    direct_.lost =
+        (direct_.input && !input) || (!output && flag_field(parameters, "stdoutNotKept"));
+    if (output && target().json) {
+        straight().take_output(std::move(output),
+                               [this](std::string_view bytes) { return show_direct(bytes); });
     } else if (output) {
-        straight_.data.take_output(std::move(output));
+        straight().take_output(std::move(output));
     }
-    if (input && straight_.input) {
-        straight_.data.give_input(std::move(input), call_.input.fd(), call_.input.name());
+    if (input && direct_.input) {
+        straight().give_input(std::move(input), call_.input.fd(), call_.input.name());
     }
     return std::nullopt;
 }
@@ -363,73 +231,43 @@ std::optional<int> Running::take_pipe(const nlohmann::json& parameters, const ch
     const auto index = integer_field(parameters, key);
     if (!index) return std::nullopt;
     if (*index < 0 || static_cast<std::size_t>(*index) >= descriptors.size()) {
-        return nonsense(connection_, std::string(key) + ": no such descriptor came with the reply")
+        return nonsense(connection(), std::string(key) + ": no such descriptor came with the reply")
             .code;
     }
     pipe = std::move(descriptors[static_cast<std::size_t>(*index)]);
     if (pipe && is_pipe_end(pipe.get(), end)) return std::nullopt;
-    return nonsense(connection_, std::string(key) + " is not the right end of a pipe").code;
-}
-
-std::optional<int> Running::straight_failed() {
-    const auto& failure = straight_.data.failure();
-    if (failure.empty()) return std::nullopt;
-    complain(failure + "; posternctl no longer waits for job " + job_ + " (" + call_.action + ")");
-    return exit_code::broken;
+    return nonsense(connection(), std::string(key) + " is not the right end of a pipe").code;
 }
 
 // With --json as replies would carry it. 0 or errno.
 int Running::show_direct(std::string_view bytes) {
-    nlohmann::json line = {{"job", job_}};
+    nlohmann::json line = {{"job", job()}};
     if (valid_utf8(bytes)) {
         line["stdout"] = bytes;
     } else {
         line["stdoutBase64"] = protocol::encode_base64(bytes);
     }
-    const auto written = write_all(STDOUT_FILENO, safe_json(line) + "\n", interrupt_.fd());
+    const auto written = write_all(STDOUT_FILENO, safe_json(line) + "\n", interrupt());
     return written ? 0 : EIO;
 }
 
-int Running::finished(const nlohmann::json& parameters) {
-    if (!straight_.data.finish(interrupt_.fd())) {
-        const auto code = straight_failed();
-        return code ? *code : interrupted().code;
-    }
-    const auto* result = field(parameters, "result");
-    if (result == nullptr) return nonsense(connection_, "the last reply has no result").code;
-    const auto end = decode_job_end(*result);
-    if (!end) return nonsense(connection_, end.error().message).code;
-    std::optional<long> seconds;
-    if (call_.description && call_.description->timeout.count() > 0) {
-        seconds = std::chrono::floor<std::chrono::seconds>(call_.description->timeout).count();
-    }
-    for (const auto& line : {describe_job_end(call_.action, job_, *end, seconds),
-                             describe_ended_processes(call_.action, *end)}) {
-        if (!line.empty() && !json_) complain(line);
-    }
-    for (std::size_t which = 0; which < streams.size(); ++which) {
-        const auto& from = end->lost_from.at(which);
-        if (!from) continue;
-        say_missing("its " + std::string(streams.at(which).name) + " is lost from byte " +
-                    std::to_string(*from) + " on: the daemon could not keep it");
-    }
-    for (const Stream& stream : streams) {
-        if (const auto kept = written_out(stream.fd); !kept) say_missing(kept.error().message);
-    }
-    if (straight_.lost) {
-        complain(call_.action + ": the direct input or output of job " + job_ +
-                 " was lost with the connection that started it, and is not stored");
-        return exit_code::broken;
-    }
-    const int code = exit_code_of_job(*end);
-    if (!incomplete_) return code;
-    complain(call_.action + ": not all of its output is there, so the exit code is " +
-             std::to_string(exit_code::broken) + "; the job's own is " + std::to_string(code));
+std::optional<int> Running::finish_beside() {
+    if (straight().finish(interrupt())) return std::nullopt;
+    const auto code = straight_failed();
+    return code ? *code : interrupted();
+}
+
+std::optional<int> Running::lost_beside() {
+    if (!direct_.lost) return std::nullopt;
+    complain(call_.action + ": the direct input or output of job " + job() +
+             " was lost with the connection that started it, and is not stored");
     return exit_code::broken;
 }
 
 int run_action(const Invocation& invocation) {
-    if (invocation.target.datagram) return run_detached(invocation);
+    if (invocation.target.datagram || invocation.given(option_detach)) {
+        return run_detached(invocation);
+    }
     auto call = action_call(invocation);
     if (!call) return call.error().code;
     auto connection = open_connection(invocation.target);
@@ -440,10 +278,30 @@ int run_action(const Invocation& invocation) {
         complain(interrupt.error().message);
         return exit_code::broken;
     }
-    return Running(invocation.target, std::move(*call), std::move(*connection), *interrupt).run();
+    // Somebody is to decide what becomes of the job then.
+    if (invocation.given(option_on_interrupt)) Interrupt::note_closed_pipe();
+    return Running(invocation, std::move(*call), std::move(*connection), *interrupt).run();
 }
 
-constexpr std::array run_options = {option_datagram, option_file, option_input, option_no_input};
+std::string object_to_run(const Invocation& invocation) {
+    const bool detached = invocation.given(option_detach);
+    if (detached && invocation.given(option_datagram)) {
+        return "--detach and --datagram both leave the job to itself; give one of them";
+    }
+    if (const auto* const what = invocation.value_of(option_on_interrupt)) {
+        if (*what != "detach" && *what != "cancel") {
+            return "--on-interrupt: " + in_quotes(*what) +
+                   " is not a valid WHAT; give detach or cancel";
+        }
+        if (detached || invocation.given(option_datagram)) {
+            return "--on-interrupt has no meaning where nobody waits for the job";
+        }
+    }
+    return object_to_input(invocation);
+}
+
+constexpr std::array run_options = {option_detach, option_on_interrupt, option_datagram,
+                                    option_file,   option_input,        option_no_input};
 
 }  // namespace
 
@@ -454,14 +312,23 @@ constinit const Verb verb_run{
     .help =
         R"(The job's standard output and standard error come as it writes them, byte for byte, and
 posternctl exits with the job's exit code. If output is missing, or could not be written, standard
-error says so and the exit code is 125. Ctrl-C ends posternctl; whether the job continues is up to
-the action, and a line says so. A list is given by naming its argument several times.
+error says so and the exit code is 125. A list is given by naming its argument several times.
+
+Ctrl-C, SIGTERM and SIGHUP (a broken ssh) end posternctl. Whether the job continues is up to the
+action; a line says so, with the command that attaches to the job again. --on-interrupt=cancel ends
+the job; --on-interrupt=detach is refused (122) if the action ends it. Both count, too, when the
+output can't be written because its reader has gone.
 
 Standard input is read if the action takes any (see describe), and otherwise left untouched.
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
-With --datagram the job is started and goes on by itself: its id is printed, and the exit code is 0.
+With --detach the job's id is printed once it is recorded, and the exit code is 0: see attach, logs
+and wait. Refused (122) if the action ends its job when its caller disconnects, or has direct input
+or output.
+
+With --datagram the job is started and continues by itself: its id is printed, and the
+exit code is 0.
 The action must allow it ("datagram": true).
 
 Examples:
@@ -469,6 +336,7 @@ Examples:
   posternctl run web.restart service=nginx
   posternctl run files.archive file=a.txt file=b.txt
   posternctl --json run hello name=Ada
+  posternctl run --detach backup.start
   posternctl run --datagram backup.start
   posternctl run cert.install --file cert=site.pem
   posternctl run site.restore --input site.tar.gz
@@ -476,7 +344,7 @@ Examples:
     .options = run_options,
     .least_words = 1,
     .most_words = any_number,
-    .objection = object_to_input,
+    .objection = object_to_run,
     .run = run_action,
 };
 

@@ -43,10 +43,10 @@ int run_status(const Invocation& invocation) {
     if (invocation.target.json) return finish_json(*reply);
     std::vector<std::pair<std::string, std::string>> rows = {
         {"version", text_of(*reply, "version")},
-        {"pid", std::to_string(number_of(*reply, "pid")) + ", for " +
+        {"pid", std::to_string(number_of(*reply, "pid")) + ", running for " +
                     time_since(number_of(*reply, "startedAt"))},
         {"sockets", sockets_text(*reply)},
-        {"jobs", std::to_string(number_of(*reply, "jobs")) + ", held together by " +
+        {"jobs", std::to_string(number_of(*reply, "jobs")) + ", supervised by " +
                      text_of(*reply, "supervision")},
         {"log level", text_of(*reply, "logLevel")},
         {"actions", std::to_string(number_of(*reply, "actions")) + " loaded, " +
@@ -79,13 +79,13 @@ int run_status(const Invocation& invocation) {
 constinit const Verb verb_status{
     .name = "status",
     .synopsis = "",
-    .summary = "for the administrator: what the daemon is, has and does",
+    .summary = "for the administrator: show the state of the daemon",
     .help =
-        R"(Version, sockets, callers with their sessions and connections, jobs, actions in force, and the
-files that are not, with the reason; and problems: that the disk is full, why records of jobs can't
-be written, why the output of jobs is not moved out of their pipes; and what the daemon depends on
-and was taken away from it: the file of a socket, the state directory, the audit file, with what to
-do.
+        R"(Shows the version, the sockets, callers with their sessions and connections, jobs, loaded
+actions, and files that are not loaded, with the reason. Problems are shown as well: that the disk
+is full, why records of jobs can't be written, why the output of jobs is not moved out of their
+pipes, and what the daemon needs that was removed (the file of a socket, the state directory, the
+audit file), with what to do.
 
 Examples:
   posternctl status

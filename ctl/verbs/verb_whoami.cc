@@ -53,8 +53,8 @@ constinit const Verb verb_whoami{
     .synopsis = "",
     .summary = "show how the daemon sees you",
     .help =
-        R"(The ids are those that the kernel told the daemon when the connection was made. The names
-beside them are looked up here.
+        R"(The ids are those that the kernel reported to the daemon when the connection was made.
+The names beside them are looked up by posternctl.
 
 Examples:
   posternctl whoami

@@ -28,7 +28,7 @@ timeval to_timeval(std::chrono::milliseconds time) {
 
 Result<UniqueFd> connect_to(const std::string& path, std::chrono::milliseconds patience) {
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return fail(path + ": no socket can be made: " + std::strerror(errno));
+    if (!socket) return fail(path + ": can't create a socket: " + std::strerror(errno));
 
     const auto address = unix_address(path);
     // A non-blocking connect would fail with EAGAIN where the daemon's queue is full at this very

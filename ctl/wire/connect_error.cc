@@ -107,15 +107,17 @@ std::string restarted_units(const ConnectFailure& f) {
 std::string missing(const ConnectFailure& f) {
     std::string line = "no such socket";
     if (f.where == Where::missing) line += ": there is no directory " + printable(f.place);
-    if (f.where == Where::dangling) return line + ": the symbolic link leads nowhere";
+    if (f.where == Where::dangling) return line + ": the symbolic link points to nothing";
     if (f.system_socket) {
-        return line + "; its file was removed, or the daemon is not set up: systemctl restart " +
+        return line +
+               "; the socket file was removed, or the daemon is not set up: systemctl restart " +
                restarted_units(f) + ", and for each boot systemctl enable " + socket_unit(f) +
                " (another socket: --socket PATH, or --user for a daemon of your own)";
     }
     if (f.user_socket) {
         return line +
-               "; no daemon of your own runs, or its file was removed: systemctl --user restart " +
+               "; your own daemon is not running, or its socket file was removed: systemctl --user "
+               "restart " +
                restarted_units(f) +
                ", or start one with posternd (the system's own: without --user)";
     }
@@ -124,7 +126,8 @@ std::string missing(const ConnectFailure& f) {
 
 std::string refused(const ConnectFailure& f) {
     if (f.where == Where::not_a_socket) return "not a socket but " + f.kind;
-    std::string line = "nobody listens there: the daemon that made this socket has exited";
+    std::string line =
+        "no program is listening there: the daemon that created this socket has exited";
     if (f.system_socket) line += "; systemctl restart " + restarted_units(f);
     if (f.user_socket) line += "; systemctl --user restart " + restarted_units(f);
     return line;
@@ -143,17 +146,17 @@ std::string reason(const ConnectFailure& f, std::chrono::milliseconds patience) 
                    "denies it";
         case EPROTOTYPE:
             if (f.datagram) {
-                return "wrong type of socket: it is one for connections; --datagram and notify "
-                       "need the datagram socket";
+                return "wrong type of socket: it is a stream socket; "
+                       "--datagram and notify need the datagram socket";
             }
-            return "wrong type of socket: it is one for datagrams or packets, posternctl needs a "
+            return "wrong type of socket: it is a datagram or seqpacket socket, posternctl needs a "
                    "stream socket";
         case ENOTDIR:
             if (f.where == Where::not_a_folder) return printable(f.place) + " is not a directory";
             break;
         case EAGAIN:
         case ETIMEDOUT:
-            return std::string("the daemon takes no ") +
+            return std::string("the daemon accepts no ") +
                    (f.datagram ? "datagrams" : "connections") + ": its queue stayed full for " +
                    std::to_string(patience.count() / 1000) + " s";
         default:

@@ -80,7 +80,7 @@ Result<std::optional<Message>, NoReply> Connection::next() {
     if (framer_.too_long()) {
         return Unexpected(
             NoReply{NoReply::Why::nonsense,
-                    path_ + ": a reply that does not end; that is not a Postern daemon"});
+                    path_ + ": the reply does not end; this is not a Postern daemon"});
     }
     if (!frame) return std::optional<Message>{};
     if (!output_of_.empty()) {
@@ -90,8 +90,9 @@ Result<std::optional<Message>, NoReply> Connection::next() {
     }
     auto reply = protocol::decode_reply(frame->text);
     if (!reply) {
-        return Unexpected(NoReply{NoReply::Why::nonsense,
-                                  path_ + ": what came is not a reply: " + reply.error().message});
+        return Unexpected(
+            NoReply{NoReply::Why::nonsense,
+                    path_ + ": the answer is not a valid reply: " + reply.error().message});
     }
     answered_ = true;
     return std::optional<Message>{Message{std::move(*reply), std::string(frame->text)}};
@@ -101,10 +102,11 @@ NoReply Connection::over() const {
     if (!answered_ && !framer_.mid_message()) {
         return {NoReply::Why::ended,
                 path_ +
-                    ": the daemon closed the connection without an answer: it serves other "
-                    "callers, or a limit is reached; the administrator sees why in its audit"};
+                    ": the daemon closed the connection without an answer: it does not "
+                    "serve this caller, or a limit is reached; the administrator finds the reason "
+                    "in its audit"};
     }
-    return {NoReply::Why::ended, path_ + ": the daemon broke off in mid-call"};
+    return {NoReply::Why::ended, path_ + ": the daemon closed the connection during the call"};
 }
 
 Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt,

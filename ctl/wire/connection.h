@@ -96,7 +96,11 @@ class Connection {
 
     // For poll(2) while an answer is waited for: `timeout`, or less, so that a daemon that has not
     // answered at all is told of in time (waiting.h).
-    int bound(int timeout) { return answered_ ? timeout : silence_.bound(timeout, path_); }
+    int bound(int timeout) {
+        return answered_ || !tells_silence_ ? timeout : silence_.bound(timeout, path_);
+    }
+    // The answer to its first call may take its time by itself.
+    void bear_silence() { tells_silence_ = false; }
 
     // Descriptors may come with replies: the call said that they are taken.
     void expect_descriptors() { expects_descriptors_ = true; }
@@ -118,6 +122,7 @@ class Connection {
     bool unsendable_ = false;
     bool over_ = false;
     bool answered_ = false;  // at least one reply came
+    bool tells_silence_ = true;
     Silence silence_;
 };
 

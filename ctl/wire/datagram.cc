@@ -68,7 +68,7 @@ Result<void, NoAnswer> Datagram::connect() {
     socket_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket_) {
         return failed(exit_code::broken,
-                      std::string("no socket can be made: ") + std::strerror(errno));
+                      std::string("can't create a socket: ") + std::strerror(errno));
     }
     const auto address = unix_address(path_);
     if (::connect(fd(), any_address(address), sizeof address) != 0) {
@@ -98,9 +98,10 @@ Result<void, NoAnswer> Datagram::send(std::string_view call, milliseconds patien
         }
         const int error = errno;
         if (error == EMSGSIZE) {
-            return failed(exit_code::invalid, "the call has " + std::to_string(call.size()) +
-                                                  " bytes, which the kernel does not take as one "
-                                                  "datagram (net.core.wmem_default)");
+            return failed(exit_code::invalid,
+                          "the call has " + std::to_string(call.size()) +
+                              " bytes, which the kernel "
+                              "does not accept as one datagram (net.core.wmem_default)");
         }
         if (error != EAGAIN) return unreachable(error, patience);
         switch (wait(POLLOUT, deadline, interrupt)) {
@@ -123,10 +124,11 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
             case Waited::interrupted:
                 return interrupted();
             case Waited::late:
-                return failed(exit_code::broken, "no answer within " + seconds_text(patience) +
-                                                     ": the daemon is gone, has too much to do, or "
-                                                     "does not see the same directory " +
-                                                     printable(address.parent()));
+                return failed(exit_code::broken,
+                              "no answer within " + seconds_text(patience) +
+                                  ": the daemon has exited, is "
+                                  "overloaded, or does not see the same directory " +
+                                  printable(address.parent()));
             case Waited::ready:
                 break;
         }
@@ -135,14 +137,15 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
         if (got < 0) return unreachable(errno, patience);
         if (static_cast<std::size_t>(got) > text.size()) {
-            return failed(exit_code::broken, "an answer of " + std::to_string(got) +
-                                                 " bytes; that is not a Postern "
-                                                 "daemon");
+            return failed(exit_code::broken, "the answer has " + std::to_string(got) +
+                                                 " bytes; this "
+                                                 "is not a Postern daemon");
         }
         text.resize(static_cast<std::size_t>(got));
         auto reply = protocol::decode_reply(text);
         if (!reply) {
-            return failed(exit_code::broken, "what came is not a reply: " + reply.error().message);
+            return failed(exit_code::broken,
+                          "the answer is not a valid reply: " + reply.error().message);
         }
         return Message{std::move(*reply), std::move(text)};
     }
@@ -152,7 +155,7 @@ Result<Message, NoAnswer> Datagram::receive(const ReplyAddress& address, millise
 Result<void, NoAnswer> check_length(const Datagram& datagram, std::string_view call) {
     if (call.size() <= limits::message_bytes) return {};
     return datagram.failed(exit_code::invalid, "the call has " + std::to_string(call.size()) +
-                                                   " bytes, and one datagram at most " +
+                                                   " bytes, but one datagram has at most " +
                                                    std::to_string(limits::message_bytes));
 }
 

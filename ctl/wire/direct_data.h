@@ -29,6 +29,8 @@ class DirectData final : public Beside {
     // file is the job's.
     void give_input(UniqueFd pipe, int source, std::string name);
 
+    [[nodiscard]] bool moves_any() const { return out_ || in_; }
+
     // While the daemon is waited for.
     void watch(std::vector<pollfd>& watched) override;
     [[nodiscard]] bool ready() const override;

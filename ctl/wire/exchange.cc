@@ -15,14 +15,15 @@ namespace {
 
 // What is asked for is a method of the administrator's at another socket.
 std::string wrong_socket(const Target& target) {
-    const std::string here = printable(target.socket) + " is a socket for callers; ";
+    const std::string here = printable(target.socket) + " is the socket for callers; ";
     if (target.administrator_socket.empty()) {
         return here +
-               "only the administrator's answers this: name it with --socket PATH (posternd's "
+               "only the administration socket answers this: name it with --socket PATH "
+               "(posternd's "
                "--admin-socket)";
     }
     return here +
-           "only the administrator's answers this: " + printable(target.administrator_socket);
+           "only the administration socket answers this: " + printable(target.administrator_socket);
 }
 
 void complain_lines(std::string_view text) {
@@ -92,6 +93,11 @@ Failed report(const Target& target, const protocol::Reply& error) {
 bool is_turned_away(const protocol::Reply& reply) {
     return reply.error == "org.postern.Actions.LimitReached" &&
            find_turned_away(string_field(reply.parameters, "limit").value_or("")) != nullptr;
+}
+
+bool needs_new_connection(const protocol::Reply& reply) {
+    return reply.error == "org.postern.Actions.LimitReached" &&
+           string_field(reply.parameters, "limit") == "connection";
 }
 
 std::string error_text(const protocol::Reply& error, const Target& target) {

@@ -44,6 +44,10 @@ Failed report(const Target& target, const protocol::Reply& error);
 // a call, and the connection is over.
 bool is_turned_away(const protocol::Reply& reply);
 
+// Whether a call with direct data was refused because this connection can't carry it, and a new one
+// can: the action's file changed after this one was made. The call has not begun.
+bool needs_new_connection(const protocol::Reply& reply);
+
 // The error in words: one line, or one for each wrong argument.
 std::string error_text(const protocol::Reply& error, const Target& target);
 

@@ -11,13 +11,19 @@
 namespace postern::ctl {
 namespace {
 
-constexpr std::array interrupting = {SIGINT, SIGTERM};
+constexpr const auto& interrupting = Interrupt::signals;
 
 // What the handler may touch. A pipe, and not signalfd(2): a write(2) to a terminal that stands
 // still must return with EINTR when Ctrl-C is pressed, which blocked signals don't do.
 volatile std::sig_atomic_t first_signal = 0;
 volatile std::sig_atomic_t pipe_end = -1;
 std::array<struct sigaction, interrupting.size()> former;
+
+volatile std::sig_atomic_t closed_pipe = 0;
+
+void note_pipe(int /*signal*/) {
+    closed_pipe = 1;
+}
 
 void note(int signal) {
     const int saved = errno;
@@ -59,6 +65,27 @@ Interrupt::~Interrupt() {
 
 int Interrupt::signal() {
     return first_signal;
+}
+
+void Interrupt::let_end() {
+    for (std::size_t i = 0; i < interrupting.size(); ++i) {
+        if (interrupting[i] != SIGHUP) sigaction(interrupting[i], &former[i], nullptr);
+    }
+}
+
+void Interrupt::note_closed_pipe() {
+    struct sigaction action{};
+    action.sa_handler = note_pipe;
+    sigaction(SIGPIPE, &action, nullptr);
+}
+
+bool Interrupt::pipe_was_closed() {
+    return closed_pipe != 0;
+}
+
+void Interrupt::end_by_closed_pipe() {
+    (void)std::signal(SIGPIPE, SIG_DFL);
+    (void)std::raise(SIGPIPE);
 }
 
 }  // namespace postern::ctl

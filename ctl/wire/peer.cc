@@ -36,9 +36,7 @@ Result<Message, NoAnswer> Peer::call(std::string_view method, const nlohmann::js
     auto message = ask_by_datagram(
         target_->socket, text, {.send = connect_patience, .answer = answer_patience}, interrupt);
     if (message || !message.error().message.empty()) return message;
-    const bool terminated = Interrupt::signal() == SIGTERM;
-    return Unexpected(NoAnswer{
-        terminated ? exit_code::terminated : exit_code::interrupted, {}, message.error().sent});
+    return Unexpected(NoAnswer{exit_code_of_signal(Interrupt::signal()), {}, message.error().sent});
 }
 
 Result<nlohmann::json, Failed> Peer::ask(std::string_view method,
@@ -57,8 +55,7 @@ int Peer::close() {
     sigset_t held_back;
     sigset_t before;
     sigemptyset(&held_back);
-    sigaddset(&held_back, SIGINT);
-    sigaddset(&held_back, SIGTERM);
+    for (const int noted : Interrupt::signals) sigaddset(&held_back, noted);
     sigprocmask(SIG_BLOCK, &held_back, &before);
     const int signal = Interrupt::signal();
     interrupt_.reset();

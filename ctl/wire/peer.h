@@ -25,10 +25,10 @@ class Peer {
     // wrong was said. Closes.
     Result<nlohmann::json, Failed> ask(std::string_view method, const nlohmann::json& parameters);
 
-    // By packets, Ctrl-C and SIGTERM are waited for from open() on, so that nothing is left behind.
-    // From here on they have their plain effect again, and nothing can be asked: to be called
-    // before anything is written, which can block. Returns the signal that came, or 0: one that
-    // came when the answer was there already has ended no call.
+    // By packets, Ctrl-C, SIGTERM and SIGHUP are waited for from open() on, so that nothing is left
+    // behind. From here on they have their plain effect again, and nothing can be asked: to be
+    // called before anything is written, which can block. Returns the signal that came, or 0: one
+    // that came when the answer was there already has ended no call.
     int close();
 
   private:

@@ -45,7 +45,7 @@ std::optional<std::string> flaw_of(const std::string& folder) {
     }
     const bool others_write = (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
     if (others_write && (status.st_mode & S_ISVTX) == 0) {
-        return "others may write to it, and it is not sticky";
+        return "others can write to it, and it has no sticky bit";
     }
     return std::nullopt;
 }
@@ -75,10 +75,10 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
     const auto length = folder.size() + std::strlen(socket_name);
     if (length > longest_socket_path) {
         return failed("too long: a socket in it would have a path of " + std::to_string(length) +
-                      " bytes, and it has at most " + std::to_string(longest_socket_path));
+                      " bytes, but the limit is " + std::to_string(longest_socket_path));
     }
     if (mkdtemp(folder.data()) == nullptr) {
-        return failed(std::string("no directory can be made in it: ") + std::strerror(errno));
+        return failed(std::string("can't create a directory in it: ") + std::strerror(errno));
     }
     ReplyAddress made(parent, folder);
     const auto path = folder + socket_name;
@@ -88,7 +88,7 @@ Result<ReplyAddress> ReplyAddress::bind_in(const std::string& parent, int socket
     if (chmod(folder.c_str(), S_IRWXU) != 0 ||
         ::bind(socket, any_address(address), sizeof address) != 0 ||
         chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
-        return failed(std::string("no socket can be made in it: ") + std::strerror(errno));
+        return failed(std::string("can't create a socket in it: ") + std::strerror(errno));
     }
     return made;
 }

@@ -43,8 +43,8 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
     } else if (choice.user) {
         if (environment.xdg_runtime_dir.empty()) {
             return fail(
-                "--user: XDG_RUNTIME_DIR is not set, so where your own daemon listens is "
-                "not known; name its socket with --socket PATH");
+                "--user: XDG_RUNTIME_DIR is not set, so it is not known where "
+                "your own daemon listens; name its socket with --socket PATH");
         }
         path = environment.xdg_runtime_dir + socket.user;
         origin = "--user (XDG_RUNTIME_DIR)";
@@ -59,7 +59,7 @@ Result<std::string> socket_path(const SocketChoice& choice, const SocketEnvironm
     }
     if (path.size() > longest_socket_path) {
         return fail(origin + ": " + printable(path) + ": too long: " + std::to_string(path.size()) +
-                    " bytes, the path of a Unix socket has at most " +
+                    " bytes, but the path of a Unix socket has at most " +
                     std::to_string(longest_socket_path));
     }
     return path;

@@ -44,10 +44,19 @@ void fields(A& archive, T& m) {
     } else if constexpr (std::is_same_v<S, Unsupported>) {
         archive(m.what);
     } else if constexpr (std::is_same_v<S, JobView>) {
-        archive(m.job, m.action, m.state, m.created, m.result, m.message);
+        archive(m.job, m.action, m.state, m.created, m.result, m.message, m.uid, m.pid, m.details);
+    } else if constexpr (std::is_same_v<S, JobDetails>) {
+        archive(m.user, m.gid, m.unit, m.listener, m.arguments, m.rule, m.rule_place, m.sizes[0],
+                m.sizes[1]);
+    } else if constexpr (std::is_same_v<S, ShownArgument>) {
+        archive(m.name, m.text);
+    } else if constexpr (std::is_same_v<S, StreamSizes>) {
+        archive(m.written, m.stored);
     } else if constexpr (std::is_same_v<S, JobResult>) {
         archive(m.outcome, m.by_signal, m.status, m.started, m.ended, m.cpu, m.max_resident_kib,
-                m.ended_processes, m.lost_from[0], m.lost_from[1]);
+                m.ended_processes, m.lost_from[0], m.lost_from[1], m.cancelled_by, m.other_outcome);
+    } else if constexpr (std::is_same_v<S, Canceller>) {
+        archive(m.uid, m.user);
     } else if constexpr (std::is_same_v<S, ArgumentSpec>) {
         archive(m.name, m.summary, m.type, m.items, m.required, m.secret, m.allow_leading_dash,
                 m.multiline, m.fallback, m.values, m.pattern, m.min_length, m.max_length, m.minimum,
@@ -63,7 +72,7 @@ void fields(A& archive, T& m) {
 template <typename E>
 constexpr std::uint8_t last_of() {
     if constexpr (std::is_same_v<E, Refusal>) {
-        return static_cast<std::uint8_t>(Refusal::not_by_datagram);
+        return static_cast<std::uint8_t>(Refusal::bad_parameter);
     } else if constexpr (std::is_same_v<E, Management>) {
         return static_cast<std::uint8_t>(Management::jobs);
     } else if constexpr (std::is_same_v<E, JobState>) {
@@ -80,7 +89,7 @@ constexpr std::uint8_t last_of() {
         return static_cast<std::uint8_t>(Unusable::list);
     } else {
         static_assert(std::is_same_v<E, Outcome>);
-        return static_cast<std::uint8_t>(Outcome::out_of_memory);
+        return static_cast<std::uint8_t>(Outcome::other);
     }
 }
 
@@ -297,8 +306,8 @@ const char* read_body(Envelope<V>& message, std::size_t index, Reader& reader,
 template <typename V>
 Result<Envelope<V>> decode_from(std::span<const std::uint8_t> packet, std::uint8_t first_kind,
                                 std::size_t most_values) {
-    if (packet.size() > limits::packet_bytes) return fail("packet too long");
-    if (packet.size() < header_bytes) return fail("packet too short");
+    if (packet.size() > limits::packet_bytes) return fail("message too long");
+    if (packet.size() < header_bytes) return fail("message too short");
     Header header;
     Reader header_reader(packet.first(header_bytes), 0);
     fields(header_reader, header);

@@ -137,8 +137,8 @@ void KnownCallers::on_answers(
 void KnownCallers::on_timeout() {
     timer_armed_ = false;
     spdlog::warn(
-        "{} callers: whether they have accounts is not answered within {} s; deny rules "
-        "may hold for them",
+        "{} callers: looking up their accounts took longer than {} s; deny "
+        "rules may apply to them",
         waiting_.size(), patience.count());
     std::list<Waiting> late;
     late.swap(waiting_);

@@ -242,8 +242,8 @@ Status Manager::set_up_policy() {
     policy_ = std::move(*store);
     if (!policy_->sees_changes()) {
         spdlog::warn(
-            "changes of action files, users and groups are not seen before the next call: no "
-            "inotify; see fs.inotify.max_user_instances");
+            "changes of action files, users and groups are not noticed before the next call: "
+            "inotify is not available; see fs.inotify.max_user_instances");
     }
     policy_->load();
     return {};
@@ -261,7 +261,7 @@ void Manager::set_up_upkeep(const std::vector<Listener>& listeners) {
 // It says in the log what has become of it.
 void Manager::open_audit() {
     if (std::string_view(audit_->sink_name()) != "file") {
-        spdlog::info("SIGUSR1 opens the audit file again: there is none, the audit goes to {}",
+        spdlog::info("SIGUSR1: there is no audit file to open again, the audit goes to {}",
                      audit_->sink_name());
     }
     static_cast<void>(audit_->ready());
@@ -271,12 +271,12 @@ void Manager::leave_idle() {
     // The next guard would not know of them.
     if (ranges_kept_) {
         spdlog::info(
-            "nothing to do, and not leaving: subordinate ids that were taken away from a user "
-            "count "
-            "as long as the daemon runs; restart it when no process and no file has them any more");
+            "nothing to do, but not exiting: subordinate ids that were taken away from "
+            "a user still count as that user's while the daemon runs; restart it when no process "
+            "and no file has them any more");
         return;
     }
-    spdlog::info("nothing to do: leaving, the next call starts the daemon again");
+    spdlog::info("nothing to do: exiting, the next call starts the daemon again");
     leave();
 }
 
@@ -290,7 +290,7 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
     }
     if (!worked && read.error != unreadable_) {
         spdlog::error(
-            "{}; what was loaded stays loaded, but for what is seen to have changed since",
+            "{}; the loaded actions stay loaded, except those that are seen to have changed",
             read.error);
     }
     unreadable_ = read.error;
@@ -305,8 +305,9 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
         spdlog::info("{}{}", read.same ? "nothing has changed: " : "", loaded_text(*read.snapshot));
     }
     if (state_ == State::starting && !begin_to_serve()) return;
-    activity_->set_policy(worked ? loaded_text(*read.snapshot)
-                                 : "the action files can't be read; what was loaded stays loaded");
+    activity_->set_policy(worked
+                              ? loaded_text(*read.snapshot)
+                              : "the action files can't be read; the loaded actions stay loaded");
     administration_->loaded(worked ? Result<policy::SnapshotPtr>(read.snapshot) : fail(read.error),
                             request);
     current_->loaded(request, worked, read.restless);
@@ -328,7 +329,7 @@ bool Manager::begin_to_serve() {
         upkeep_->look_now_and_then();
     };
     if (started && add_post(event_.get(), turn_, after_turn) < 0) {
-        started = fail("the event loop takes no more sources");
+        started = fail("the event loop accepts no more sources");
     }
     if (started) {
         activity_->look();
@@ -376,12 +377,18 @@ std::uint64_t Manager::reload() {
 
 void Manager::stop() {
     if (state_ == State::stopping) {
-        spdlog::warn("asked to stop a second time: jobs that still run are killed");
+        spdlog::warn("asked to stop a second time: exiting at once; jobs that still run {}",
+                     systemd_socket_.empty() ? "are killed" : "continue");
         sd_event_exit(event_.get(), 0);
         return;
     }
-    spdlog::info("stopping; {} jobs {}", jobs_->active(),
-                 systemd_socket_.empty() ? "are ended" : "go on");
+    const std::size_t running = jobs_->active();
+    if (systemd_socket_.empty()) {
+        spdlog::info("stopping; {} ended", counted_is(running, "job"));
+    } else {
+        spdlog::info("stopping; {} {}", counted(running, "job"),
+                     running == 1 ? "continues" : "continue");
+    }
     leave();
 }
 

@@ -29,7 +29,7 @@ Result<gid_t> group_id(const std::string& name) {
     const group* entry = ::getgrnam(name.c_str());
     if (entry == nullptr) {
         return fail("socket group \"" + printable(name) +
-                    "\" does not exist; make it: groupadd --system " + printable(name));
+                    "\" does not exist; create it: groupadd --system " + printable(name));
     }
     return entry->gr_gid;
 }

@@ -28,7 +28,7 @@ jobs::KeeperLink::Connect connect_to_keeper(std::string socket, std::string unit
         if (!made) return fail(std::string("socket: ") + std::strerror(errno));
         const sockaddr_un address = unix_address(socket);
         if (::connect(made.get(), any_address(address), sizeof address) == 0) return made;
-        return fail("postern-output does not run (" + socket + ": " + std::strerror(errno) +
+        return fail("postern-output is not running (" + socket + ": " + std::strerror(errno) +
                     "); systemctl start " + unit);
     };
 }

@@ -167,7 +167,7 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
             });
             snapshot.bad.push_back(
                 {"", shown,
-                 shown + ": no longer exists, so no action of it is loaded; create it again, or "
+                 shown + ": no longer exists, so no action from it is loaded; create it again, or "
                          "restart the daemon if it was removed on purpose",
                  BadFile::Until::changed});
         }

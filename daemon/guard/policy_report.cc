@@ -56,7 +56,7 @@ void PolicyReport::say(const policy::SnapshotPtr& in_force, const PolicyRead& re
     warn_once(warnings_, now.people.warnings);
     warn_once(passed_over_, messages_of(now.passed_over));
     if (in_force && read.people_changed) {
-        spdlog::info("users, groups or subordinate ids have changed: read again");
+        spdlog::info("users, groups or subordinate ids have changed: reloaded");
     }
     if (in_force && read.change.any()) {
         AuditEvent event;
@@ -75,14 +75,14 @@ void PolicyReport::say(const policy::SnapshotPtr& in_force, const PolicyRead& re
     if (units_are_known()) return;
     if (!now.units.empty() && before.units.empty()) {
         spdlog::warn(
-            "rules name units, and this kernel (before 6.5) can't tell a caller's: allow rules "
-            "that name one never hold, deny rules that name one always do");
+            "rules name units, but this kernel (before 6.5) can't tell a caller's unit: "
+            "allow rules that name a unit never apply, deny rules that name one always do");
     }
     if (denies_people(now) && !denies_people(before)) {
         spdlog::warn(
-            "rules deny users or groups, and this kernel (before 6.5) can't tell a caller's "
-            "user namespace: they hold for every uid that has no account, or lies in a range of "
-            "subordinate ids, and that no rule allows by user or unit");
+            "rules deny users or groups, but this kernel (before 6.5) can't tell a caller's "
+            "user namespace: they apply to every uid that has no account, or is in a "
+            "range of subordinate ids, and that no rule allows by user or unit");
     }
 }
 

@@ -17,13 +17,13 @@ Result<std::pair<uid_t, gid_t>> ids_of_system_user(const char* whose, const char
         return fail(whose + std::string(" user \"") + printable(name) + "\" " +
                     (errno == 0 ? "does not exist"
                                 : std::string("can't be looked up: ") + std::strerror(errno)) +
-                    "; make it: systemd-sysusers, or useradd --system --no-create-home --shell "
+                    "; create it: systemd-sysusers, or useradd --system --no-create-home --shell "
                     "/usr/sbin/nologin " +
                     printable(name) + "; or name another with " + option);
     }
     if (account->pw_uid == 0 || account->pw_gid == 0) {
         return fail(whose + std::string(" user \"") + printable(name) +
-                    "\" is root or has its group; it must have no privilege, name another");
+                    "\" is root or has root's group; name a user without privileges");
     }
     return std::pair{account->pw_uid, account->pw_gid};
 }

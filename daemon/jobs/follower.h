@@ -27,6 +27,9 @@ struct ClientEnds {
 class Follower {
   public:
     virtual ~Follower() = default;
+    // Whether it is the job's owner who follows: others don't keep a job that ends with its caller,
+    // nor end it when they leave.
+    [[nodiscard]] virtual bool is_owners() const { return true; }
     // Of the follower that a job is started for: what is to go straight...
     [[nodiscard]] virtual Straight straight() const { return {}; }
     // ... and, when the job is made, the client's ends of those pipes.

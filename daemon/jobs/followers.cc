@@ -36,6 +36,16 @@ void Followers::remove(FollowerId follower, bool interrupted, Clock::time_point 
     all_.erase(found);
 }
 
+bool Followers::is_owners(FollowerId follower) const {
+    const auto found = all_.find(follower);
+    return found != all_.end() && found->second.follower->is_owners();
+}
+
+bool Followers::any_of_owner() const {
+    return std::ranges::any_of(all_,
+                               [](const auto& item) { return item.second.follower->is_owners(); });
+}
+
 void Followers::add_interrupted(std::size_t stream, std::uint64_t offset, std::uint32_t count,
                                 Clock::time_point since) {
     auto found = std::ranges::find_if(interrupted_, &Interrupted::with_guard);

@@ -46,6 +46,9 @@ class Followers {
     void add_interrupted(std::size_t stream, std::uint64_t offset, std::uint32_t count,
                          Clock::time_point since);
     [[nodiscard]] bool none() const { return all_.empty(); }
+    // Whether this one, or any, is of the job's owner.
+    [[nodiscard]] bool is_owners(FollowerId follower) const;
+    [[nodiscard]] bool any_of_owner() const;
 
     // It has read so far, and is to be told of more.
     void await(FollowerId follower, const Offsets& offsets);

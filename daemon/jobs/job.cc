@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/utf8.h"
 #include "daemon/loop/clock.h"
 
 namespace postern::jobs {
@@ -19,6 +20,10 @@ constexpr int looks_in_a_stall = 8;
 // are looked at.
 constexpr std::chrono::milliseconds look_interval{200};
 
+constexpr std::uint32_t bit_of(int signal) {
+    return std::uint32_t{1} << static_cast<unsigned>(signal);
+}
+
 }  // namespace
 
 Job::Job(JobHost& host, JobParts parts)
@@ -30,6 +35,7 @@ Job::Job(JobHost& host, JobParts parts)
       return_timer_(make_timer([this] { end(Outcome::disconnected); })),
       look_timer_(make_timer([this] { look_at_followers(); })),
       rest_timer_(make_timer([this] { look_at_rest(); })) {
+    if (record_.cancelling) asked_signals_ = bit_of(record_.cancelling->signal);
     if (!parts.follower) return;
     followers_.add(std::move(parts.follower), std::move(parts.readers), Followers::Clock::now());
     output_.set_needs(followers_.needs());
@@ -62,7 +68,17 @@ void Job::fail_later(StartFailure failure) {
     host_.later(*this, [failure = std::move(failure)](Job& job) { job.fail_start(failure); });
 }
 
-void Job::fail_start(const StartFailure& failure) {
+// What kept it from being started is of no interest once it was not to be.
+StartFailure Job::as_cancelled() const {
+    const Canceller& by = record_.cancelling->by;
+    const std::string uid = "uid " + std::to_string(by.uid);
+    return {"the job was cancelled before it began",
+            "cancelled before it began, by " +
+                (by.user.empty() ? uid : in_quotes(by.user) + " (" + uid + ")")};
+}
+
+void Job::fail_start(const StartFailure& why) {
+    const StartFailure failure = is_cancelled() ? as_cancelled() : why;
     clean_up();
     record_.state = RecordState::failed;
     record_.message = failure.detail;
@@ -123,6 +139,34 @@ void Job::complete() {
         host_.notice("the end of job " + id().text() + ": " + written.error().message);
     }
     host_.over(*this, std::nullopt);
+}
+
+// ---- Cancelled ----
+
+void Job::write_record(const char* what) {
+    if (const Status written = host_.records().write(record_); !written) {
+        host_.notice(std::string(what) + " of job " + id().text() + ": " + written.error().message);
+    }
+}
+
+// The record comes first: a guard that dies between both leaves no job that ends for no reason.
+// Each signal is sent once: whoever asks again and again gets nothing written or sent for it.
+std::optional<Cancelled> Job::cancel(const Cancellation& how) {
+    if (finishes_) return std::nullopt;
+    const bool is_new = how.now || (asked_signals_ & bit_of(how.signal)) == 0;
+    const bool is_killed = record_.cancelling && record_.cancelling->now;
+    if (is_killed || !is_new) return Cancelled::already;
+    asked_signals_ |= bit_of(how.signal);
+    if (record_.cancelling) {
+        record_.cancelling->signal = how.signal;
+        record_.cancelling->now = record_.cancelling->now || how.now;
+    } else {
+        record_.cancelling = how;
+        record_.result.cancelled_by = how.by;
+    }
+    write_record("that it is cancelled");
+    carry_out(how);
+    return Cancelled::now;
 }
 
 // ---- Output ----
@@ -209,7 +253,7 @@ Result<FollowerId> Job::follow(std::unique_ptr<Follower> follower) {
     for (std::size_t i = 0; i < stream_count; ++i) {
         POSTERN_TRY(files[i], output_.stream(i).open_reader());
     }
-    return_timer_.disarm();
+    if (follower->is_owners()) return_timer_.disarm();
     if (runs_) host_.later(*this, &Job::tell_started);
     const FollowerId added =
         followers_.add(std::move(follower), std::move(files), Followers::Clock::now());
@@ -222,9 +266,10 @@ void Job::tell_started() {
 }
 
 void Job::leave(FollowerId follower, Leaving leaving) {
+    const bool was_owners = followers_.is_owners(follower);
     followers_.remove(follower, leaving == Leaving::interrupted, Followers::Clock::now());
     sync();
-    if (!record_.kill_on_disconnect || !followers_.none()) return;
+    if (!record_.kill_on_disconnect || !was_owners || followers_.any_of_owner()) return;
     if (leaving == Leaving::interrupted) {
         expect_return();
     } else {

@@ -5,8 +5,10 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "daemon/jobs/followers.h"
 #include "daemon/jobs/job_host.h"
 #include "daemon/jobs/job_output.h"
+#include "daemon/jobs/record/cancellation.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/start_failure.h"
 #include "daemon/jobs/start_queue.h"
@@ -55,6 +58,8 @@ class Job {
     void fail_later(StartFailure failure);
     // As in JobManager. Never calls back.
     virtual void end(Outcome outcome) = 0;
+    // As in JobManager. Never calls back.
+    std::optional<Cancelled> cancel(const Cancellation& how);
     void await_output(FollowerId follower, const Offsets& offsets);
     // As in JobManager.
     bool taken(FollowerId follower, const Offsets& offsets);
@@ -94,7 +99,7 @@ class Job {
     void moved(std::string_view from, std::string_view to);
     void program_runs();
     // Nothing was started, or it came to nothing. Calls JobHost::over().
-    void fail_start(const StartFailure& failure);
+    void fail_start(const StartFailure& why);
     // Nothing of it runs any more; how it ended stands in the record's result, but for when. Calls
     // JobHost::over(), at once or when the rest of its output is in its files.
     void finish();
@@ -105,6 +110,11 @@ class Job {
     static void arm(Timer& timer, std::chrono::microseconds delay) {
         static_cast<void>(timer.arm(delay));
     }
+    // It is cancelled, perhaps once more and in another way, and its record says so. Something of
+    // it runs, or is being started.
+    virtual void carry_out(const Cancellation& how) = 0;
+    [[nodiscard]] bool is_cancelled() const { return record_.cancelling.has_value(); }
+    void write_record(const char* what);
     // What else there is to let go when it is over.
     virtual void clean_up() {}
 
@@ -118,6 +128,7 @@ class Job {
     void look_at_rest();
     void note_lost(const Offsets& from);
     void complete();
+    [[nodiscard]] StartFailure as_cancelled() const;
 
     JobHost& host_;
     Record record_;
@@ -132,6 +143,8 @@ class Job {
     Offsets rest_{};      // the sizes when it was looked at last
     bool in_trouble_ = false;
     Offsets lost_{not_awaited, not_awaited};
+
+    std::uint32_t asked_signals_ = 0;  // by which it was cancelled: a bit for each
 
     bool runs_ = false;      // its followers were told so, and it is not over
     bool finishes_ = false;  // nothing of it runs any more

@@ -37,6 +37,8 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/follower.h"
+#include "daemon/jobs/record/cancellation.h"
+#include "daemon/jobs/record/job_facts.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/requester.h"
 #include "daemon/jobs/start_queue.h"
@@ -57,6 +59,12 @@ struct ActiveJob {
     Requester requester;
     std::string unit;  // of systemd's; empty: the guard started it itself
     Time created;
+};
+
+// Why a job is not found.
+enum class NotFound : std::uint8_t {
+    no_such_job,
+    unreadable,  // there is one, but its record can't be read
 };
 
 class JobManager {
@@ -81,9 +89,14 @@ class JobManager {
                                 std::unique_ptr<Follower> follower,
                                 const std::function<bool(const JobId& job)>& admit) = 0;
 
-    // The job, running or over, for as long as its record is kept. Of one that is over from memory:
-    // without its arguments.
-    [[nodiscard]] virtual std::optional<Record> find(const JobId& job) const = 0;
+    // The job, running or over, for as long as its record is kept. Of one that is over it is read
+    // from its file.
+    [[nodiscard]] virtual Result<Record, NotFound> find(const JobId& job) const = 0;
+    // Those that are asked for, running or over, from memory.
+    [[nodiscard]] virtual JobPage page(const JobQuery& query) const = 0;
+    // Of the job's stdout and stderr. Absent: its file can't be read.
+    [[nodiscard]] virtual std::array<std::optional<StreamSizes>, 2> output_sizes(
+        const JobId& job) const = 0;
     // The jobs that a caller with these ids and groups was given this key for. Error: a record
     // can't be read.
     [[nodiscard]] virtual Result<std::vector<Record>> find_key(const Requester& who) const = 0;
@@ -109,6 +122,12 @@ class JobManager {
     // Ends a job (TERM, after kill_grace KILL, whole cgroup) with this outcome. No effect if it is
     // gone or already being ended. A job that does not run yet is not started: start_failed().
     virtual void end(const JobId& job, Outcome outcome) = 0;
+    // Ends it because somebody asks for that: as end(), but with a signal of choice instead of
+    // TERM, or with KILL at once. Its outcome is what becomes of its process, and its result says
+    // who. May be said again, in another way: who said so first stays, and so does the time until
+    // KILL; each signal is sent once, and none after KILL. One that is being ended for another
+    // reason keeps that for its outcome. Absent: nothing of it runs.
+    virtual std::optional<Cancelled> cancel(const JobId& job, const Cancellation& how) = 0;
 
     // Closes ends of a job's pipes that perhaps nobody but the guard has any more, and does not
     // wait for whoever writes into such a pipe.

@@ -232,12 +232,7 @@ void JobTable::told(const output::Message& message, std::vector<UniqueFd>& descr
     switch (message.kind) {
         case output::Kind::kept:
             if (job != nullptr) return job->output_is_kept(message, descriptors);
-            // One that could not be resumed goes on.
-            if (const Record* const record = records_.find(message.job);
-                record == nullptr || is_over(record->state)) {
-                forget_output(message.job);
-            }
-            return;
+            return forget_output(message.job);
         case output::Kind::all_kept: {
             std::vector<JobId> all;
             all.reserve(jobs_.size());

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "daemon/loop/event_source.h"
 
@@ -35,7 +36,11 @@ struct StartQueue::State : std::enable_shared_from_this<State> {
     StartTurns turns;
     std::function<bool()> may_begin;
     bool held = false;  // as it said last
-    std::map<Ticket, Start> waiting;
+    struct Waiting {
+        uid_t owner;
+        Start start;
+    };
+    std::map<Ticket, Waiting> waiting;
     bool closed = false;
     // A timer also where it is due at once, and no defer source: that one would go before all
     // others. None once the queue is gone.
@@ -80,7 +85,7 @@ void StartQueue::State::refuse_late() {
     for (const StartTurns::TooLate& late : turns.take_late(steady_clock::now())) {
         const auto node = waiting.extract(late.id);
         const Refusal why = late.by_rate ? Refusal::rate : held ? Refusal::held : Refusal::busy;
-        if (node) node.mapped().refuse(why);
+        if (node) node.mapped().start.refuse(why);
     }
 }
 
@@ -90,7 +95,7 @@ void StartQueue::State::turn() {
     if (held) return arm();
     if (const auto next = turns.take(steady_clock::now())) {
         const auto node = waiting.extract(*next);
-        node.mapped().begin(std::make_shared<HeldPlace<State>>(weak_from_this(), *next));
+        node.mapped().start.begin(std::make_shared<HeldPlace<State>>(weak_from_this(), *next));
     }
     arm();
 }
@@ -107,7 +112,7 @@ StartQueue::~StartQueue() {
 StartQueue::Ticket StartQueue::add(uid_t owner, Start start) {
     assert(!state_->closed);
     const Ticket ticket = state_->turns.add(owner, steady_clock::now());
-    state_->waiting.emplace(ticket, std::move(start));
+    state_->waiting.emplace(ticket, State::Waiting{owner, std::move(start)});
     state_->arm();
     return ticket;
 }
@@ -134,12 +139,25 @@ void StartQueue::wake() {
     state_->arm();
 }
 
+void StartQueue::cancel(const std::function<bool(uid_t owner)>& of) {
+    std::vector<Start> refused;
+    for (auto next = state_->waiting.begin(); next != state_->waiting.end();) {
+        const auto one = next++;
+        if (!of(one->second.owner)) continue;
+        state_->turns.remove(one->first);
+        refused.push_back(std::move(one->second.start));
+        state_->waiting.erase(one);
+    }
+    state_->arm();
+    for (const Start& start : refused) start.refuse(Refusal::cancelled);
+}
+
 void StartQueue::close() {
     state_->closed = true;
     const auto refused = std::exchange(state_->waiting, {});
-    for (const auto& [ticket, start] : refused) state_->turns.remove(ticket);
+    for (const auto& [ticket, one] : refused) state_->turns.remove(ticket);
     state_->arm();
-    for (const auto& [ticket, start] : refused) start.refuse(Refusal::closing);
+    for (const auto& [ticket, one] : refused) one.start.refuse(Refusal::closing);
 }
 
 bool StartQueue::closed() const {

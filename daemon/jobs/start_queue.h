@@ -25,10 +25,11 @@ class StartQueue {
   public:
     using Ticket = StartTurns::Id;
     enum class Refusal : std::uint8_t {
-        rate,     // its owner starts too many
-        busy,     // no turn within the time: those of others, or of its owner, take too long
-        held,     // no turn within the time: nothing could be started
-        closing,  // close()
+        rate,       // its owner starts too many
+        busy,       // no turn within the time: those of others, or of its owner, take too long
+        held,       // no turn within the time: nothing could be started
+        closing,    // close()
+        cancelled,  // cancel()
     };
     // What is called, from the loop and one of them once, and then let go.
     struct Start {
@@ -54,6 +55,8 @@ class StartQueue {
     [[nodiscard]] std::size_t waiting() const;
     [[nodiscard]] std::size_t waiting(uid_t owner) const;
     void wake();
+    // Refuses those of these owners, at once.
+    void cancel(const std::function<bool(uid_t owner)>& of);
     // Refuses those that wait, at once; nothing may be added any more.
     void close();
     [[nodiscard]] bool closed() const;

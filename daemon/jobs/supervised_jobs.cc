@@ -1,10 +1,13 @@
 #include "daemon/jobs/supervised_jobs.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "daemon/jobs/job_command.h"
 #include "daemon/loop/clock.h"
+#include "daemon/output/stored_file.h"
+#include "daemon/policy/verdict.h"
 #include "host/boot_id.h"
 #include "host/random_id.h"
 
@@ -47,6 +50,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.file_version = action.version;
     record.arguments = command.shown;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
+    record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();
     const bool one_pipe = error_stream(action) == 0;
     record.pipes = one_pipe ? 1 : stream_count;
@@ -121,10 +125,54 @@ std::string SupervisedJobs::disk_full() {
     return table_->records().disk_full();
 }
 
-std::optional<Record> SupervisedJobs::find(const JobId& job) const {
+Result<Record, NotFound> SupervisedJobs::find(const JobId& job) const {
     if (const Job* active = table_->find(job)) return active->record();
-    const Record* over = records().find(job);
-    return over != nullptr ? std::optional(*over) : std::nullopt;
+    std::optional<JobFacts> over = records().find(job);
+    if (!over) return Unexpected(NotFound::no_such_job);
+    std::optional<Record> record = read_over(job, *over);
+    if (!record) return Unexpected(NotFound::unreadable);
+    return *std::move(record);
+}
+
+// The file may be older than what is known, where the disk was full.
+std::optional<Record> SupervisedJobs::read_over(const JobId& job, const JobFacts& known) const {
+    std::optional<Record> record = records().read(job);
+    if (!record) return std::nullopt;
+    record->state = known.state;
+    record->result = known.result;
+    return record;
+}
+
+// There are fewer active ones than records, within the limits of jobs: all of them are looked at.
+JobPage SupervisedJobs::page(const JobQuery& query) const {
+    JobPage page = records().page(query);
+    for (const auto& [id, job] : table_->jobs()) {
+        if (!id.text().starts_with(query.beginning)) continue;
+        const Record& record = job->record();
+        JobFacts facts = facts_of(record, records().number_of_unit(record.requester));
+        // What is older than where the page ends comes after it.
+        const bool follows = page.next && JobPlace{facts.created, facts.job} < *page.next;
+        if (!follows && query.wants(facts)) page.jobs.push_back(std::move(facts));
+    }
+    const auto place = [](const JobFacts& job) { return JobPlace{job.created, job.job}; };
+    std::ranges::sort(page.jobs, std::ranges::greater(), place);
+    if (page.jobs.size() > query.limit) {
+        page.jobs.resize(query.limit);
+        page.next = place(page.jobs.back());
+    }
+    return page;
+}
+
+std::array<std::optional<StreamSizes>, 2> SupervisedJobs::output_sizes(const JobId& job) const {
+    std::array<std::optional<StreamSizes>, 2> sizes;
+    const auto files = open_output(job);
+    for (std::size_t stream = 0; files && stream < sizes.size(); ++stream) {
+        const int file = files->at(stream).get();
+        const std::uint64_t written = output::size_of(file);
+        const std::uint64_t from = std::min(output::stored_from(file), written);
+        sizes.at(stream) = StreamSizes{written, written - from};
+    }
+    return sizes;
 }
 
 Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const {
@@ -133,8 +181,10 @@ Result<std::vector<Record>> SupervisedJobs::find_key(const Requester& who) const
         if (owner_of(job->record().requester) == owner_of(who)) found.push_back(job->record());
     }
     for (const JobId& id : records().find_key(who)) {
-        std::optional<Record> record = records().read(id);
+        const std::optional<JobFacts> over = records().find(id);
+        std::optional<Record> record = over ? read_over(id, *over) : records().read(id);
         if (!record) return fail("the record of job " + id.text() + " can't be read");
+        if (owner_of(record->requester) != owner_of(who)) continue;
         found.push_back(std::move(*record));
     }
     return found;
@@ -147,7 +197,7 @@ Result<std::array<UniqueFd, 2>> SupervisedJobs::open_output(const JobId& job) co
 
 Result<FollowerId> SupervisedJobs::follow(const JobId& job, std::unique_ptr<Follower> follower) {
     Job* active = table_->find(job);
-    if (active == nullptr) return fail("it is over");
+    if (active == nullptr) return fail("it has ended");
     return active->follow(std::move(follower));
 }
 
@@ -170,6 +220,11 @@ bool SupervisedJobs::taken(const JobId& job, FollowerId follower, std::uint64_t 
 
 void SupervisedJobs::end(const JobId& job, Outcome outcome) {
     if (Job* active = table_->find(job)) active->end(outcome);
+}
+
+std::optional<Cancelled> SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
+    Job* const active = table_->find(job);
+    return active == nullptr ? std::nullopt : active->cancel(how);
 }
 
 std::vector<ActiveJob> SupervisedJobs::list() const {

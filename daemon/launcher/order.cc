@@ -153,7 +153,7 @@ ReportBytes encode(const Report& report) {
 }
 
 Result<Report> decode_report(std::span<const std::uint8_t> bytes) {
-    if (bytes.size() != ReportBytes{}.size()) return fail("a report of a wrong length");
+    if (bytes.size() != ReportBytes{}.size()) return fail("a report of the wrong length");
     if (bytes[0] > static_cast<std::uint8_t>(Stage::exec)) return fail("an unknown stage");
     Reader reader(bytes.subspan(4));
     const auto error = reader.integer<std::uint32_t>();
@@ -171,19 +171,19 @@ std::string_view doing(Stage stage) {
         case Stage::cgroup:
             return "joining its cgroup";
         case Stage::posix_session:
-            return "making a POSIX session of its own";
+            return "creating its own POSIX session";
         case Stage::open_files:
-            return "setting the limit of open files";
+            return "setting the limit on open files";
         case Stage::keyring:
-            return "making a session keyring of its own";
+            return "creating its own session keyring";
         case Stage::program:
-            return "looking at the program";
+            return "checking the program";
         case Stage::groups:
-            return "taking on its groups";
+            return "setting its groups";
         case Stage::gid:
-            return "taking on its group id";
+            return "setting its group id";
         case Stage::uid:
-            return "taking on its user id";
+            return "setting its user id";
         case Stage::capabilities:
             return "dropping capabilities";
         case Stage::working_directory:

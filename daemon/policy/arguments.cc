@@ -83,8 +83,9 @@ class Problems {
     std::optional<ArgumentError> take() && {
         if (error_.message.empty()) return std::nullopt;
         if (unsaid_ > 0) {
-            error_.message += "\nand " + std::to_string(unsaid_) +
-                              (unsaid_ == 1 ? " more is wrong" : " more are wrong");
+            error_.message +=
+                "\nand " + std::to_string(unsaid_) +
+                (unsaid_ == 1 ? " more argument is wrong" : " more arguments are wrong");
         }
         return std::move(error_);
     }
@@ -114,7 +115,7 @@ void find_strangers(const Action& action, const Arguments& arguments, Problems& 
             const std::string_view meant = nearest_word(given->name, names);
             problems.add(given->name,
                          "there is no such argument; " +
-                             (specs.empty()   ? "this action takes none"
+                             (specs.empty()   ? "this action takes no arguments"
                               : meant.empty() ? "this action takes " + names_of(specs)
                                               : "did you mean " + std::string(meant) + "?"));
         }

@@ -110,7 +110,7 @@ struct BadFile {
 // A name in a folder of actions that nothing is read from, though somebody may have meant it to be.
 struct PassedOver {
     std::string file;
-    std::string message;  // FILE: is passed over, because ...; what to do
+    std::string message;  // FILE: is ignored, because ...; what to do
     bool operator==(const PassedOver&) const = default;
 };
 

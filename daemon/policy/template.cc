@@ -41,18 +41,17 @@ Result<Template> parse_template(std::string_view text) {
             continue;
         }
         if (c == '}') {
-            return fail("a } without its {; write }} where a brace is meant");
+            return fail("a } without a {; write }} for a literal brace");
         }
         const std::size_t end = text.find('}', i);
         if (end == std::string_view::npos) {
-            return fail("a { without its }; write {{ where a brace is meant");
+            return fail("a { without a }; write {{ for a literal brace");
         }
         const std::string_view name = text.substr(i + 1, end - i - 1);
         if (!is_argument_name(name)) {
-            return fail(
-                in_quotes(text.substr(i, end - i + 1)) +
-                " is not a placeholder; write {NAME} with an argument's name, or {{ where a "
-                "brace is meant");
+            return fail(in_quotes(text.substr(i, end - i + 1)) +
+                        " is not a placeholder; write {NAME} with an argument's name, or {{ "
+                        "for a literal brace");
         }
         end_literal();
         pieces.push_back({true, std::string(name)});

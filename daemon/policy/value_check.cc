@@ -72,7 +72,7 @@ std::string range(const ArgumentSpec& spec) {
     if (least && spec.maximum) {
         return " from " + std::to_string(*least) + " to " + std::to_string(*spec.maximum);
     }
-    if (least) return " from " + std::to_string(*least) + " on";
+    if (least) return " of at least " + std::to_string(*least);
     if (spec.maximum) return " up to " + std::to_string(*spec.maximum);
     return "";
 }
@@ -178,7 +178,8 @@ std::optional<ValueProblem> string_problem(const ArgumentSpec& spec, const re2::
     const std::string shown = show(spec, text);
     const auto forbidden = forbidden_character(spec.multiline ? in_one_line(text) : text);
     if (forbidden) {
-        return ValueProblem{shown + " contains " + *forbidden + ", which no argument may", {}};
+        return ValueProblem{shown + " contains " + *forbidden + ", which no argument may contain",
+                            {}};
     }
     // What can't be empty must not be (the default); "minLength": 0 allows it.
     const std::size_t least = spec.min_length.value_or(1);
@@ -266,7 +267,7 @@ std::optional<ValueProblem> scalar_problem(const ArgumentSpec& spec, ArgumentTyp
     std::string advice = advice_for(spec, type);
     const auto* const odd = std::get_if<Unsupported>(&value);
     if (odd != nullptr && odd->what == Unusable::fraction && type == ArgumentType::integer) {
-        advice += ", in digits alone";
+        advice += ", in digits only";
     }
     return ValueProblem{show_scalar(spec, value) + " is not " + type_name(type), std::move(advice)};
 }

@@ -84,22 +84,23 @@ Verdict judge(const Action& action, const Asking& asking) {
     }
     const auto stranger = asking.owners.known ? action.deny.end() : denying(true);
     Verdict verdict =
-        denied(asking.caller.uid == overflow_id ? "uid 65534 may be anybody, and no rule names it"
+        denied(asking.caller.uid == overflow_id ? "uid 65534 can be anybody, and no rule names it"
                                                 : "no rule matches",
                {}, action.file);
     for (const Rule& rule : action.allow) {
         const Subject& subject = rule.subject;
         if (!allows(subject, asking)) continue;
         if (stranger != action.deny.end() && !subject.user && !subject.unit) {
-            verdict = denied("denied by a rule, since whose uid this is is not known",
-                             stranger->text, stranger->place);
+            verdict =
+                denied("denied by a rule, because it is not known which user this uid belongs to",
+                       stranger->text, stranger->place);
         } else if (!action.lent.empty() && !subject.user) {
             verdict = denied(
                 "the job has groups that its user does not have, and the rule does "
                 "not name the caller by user",
                 rule.text, rule.place);
         } else if (would_lend_groups(action, asking)) {
-            verdict = denied("the job would lend its caller groups that the caller does not have",
+            verdict = denied("the job would give its caller groups that the caller does not have",
                              rule.text, rule.place);
         } else {
             return {&action, "allowed", rule.text, rule.place};
@@ -121,7 +122,7 @@ Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view 
     const auto bad = std::ranges::find_if(snapshot.bad, [&](const BadFile& file) {
         return !file.action.empty() && file.action == action;
     });
-    if (bad != snapshot.bad.end()) return denied("the action's file is bad", {}, bad->file);
+    if (bad != snapshot.bad.end()) return denied("the action's file is not valid", {}, bad->file);
     return denied("no such action", {}, {});
 }
 

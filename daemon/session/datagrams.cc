@@ -60,7 +60,7 @@ void Datagrams::begin(const channel::Datagram& packet) {
         return no_message("a message may have at most " + std::to_string(limits::message_bytes) +
                           " bytes");
     }
-    if (text.empty()) return no_message("the packet is empty: one packet is one message");
+    if (text.empty()) return no_message("the datagram is empty: one datagram is one message");
     const auto call = protocol::decode_call(text);
     if (!call) return no_message(call.error().message);
     oneway_ = call->oneway;
@@ -88,7 +88,7 @@ void Datagrams::reply(const json& parameters, bool continues) {
         return reject(
             errors::not_by_datagram,
             {{"message",
-              "the reply has " + std::to_string(text.size()) + " bytes, and a packet may have " +
+              "the reply has " + std::to_string(text.size()) + " bytes, and a datagram may have " +
                   std::to_string(limits::datagram_reply_bytes) + "; connect to the stream socket"}},
             PacketFault::not_available);
     }
@@ -110,7 +110,7 @@ void Datagrams::reject(std::string_view error, const json& parameters, PacketFau
         // What is so long is the caller's own text, said back.
         text = protocol::encode_error(errors::not_by_datagram,
                                       {{"message",
-                                        "the error's text is too long for a packet; "
+                                        "the error's text is too long for a datagram; "
                                         "connect to the stream socket"}},
                                       terminator_.value_or('\0'));
     }

@@ -95,6 +95,11 @@ std::array<std::uint64_t, 2> JobStream::read_to() const {
     return {stdout_.output.offset(), stderr_.output.offset()};
 }
 
+void JobStream::stop_here() {
+    stdout_.output.stop_here();
+    stderr_.output.stop_here();
+}
+
 std::array<std::uint64_t, 2> JobStream::given() const {
     return {stdout_.given, stderr_.given};
 }
@@ -145,6 +150,11 @@ void JobSummary::finish(Stream& stream, const char* name, json& reply) {
     const std::uint64_t end = stream.begin + bytes.size();
     put_missed(reply, name, size > end ? size - end : 0);
     put_bytes(reply, name, std::move(bytes));
+}
+
+void JobSummary::stop_here() {
+    stdout_.output.stop_here();
+    stderr_.output.stop_here();
 }
 
 json JobSummary::finish() {

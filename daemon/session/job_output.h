@@ -48,6 +48,8 @@ class JobStream {
     std::optional<Chunk> next(bool last, std::size_t maximum = chunk_bytes);
 
     [[nodiscard]] std::array<std::uint64_t, 2> read_to() const;
+    // What is there by now is all.
+    void stop_here();
     // Up to where each stream has come in replies; no more than there is of it.
     [[nodiscard]] std::array<std::uint64_t, 2> given() const;
     // Where a stream ends, if it was to begin past that.
@@ -79,6 +81,9 @@ class JobSummary {
 
     // Reads what is there, as far as it is wanted.
     void read();
+
+    // What is there by now is all.
+    void stop_here();
 
     // Fields of the only reply, without `job` and `result`; call it when the job has ended.
     nlohmann::json finish();

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "protocol/call.h"
@@ -74,8 +75,12 @@ constexpr auto refusals = std::to_array<RefusalRow>({
     {Refusal::limit_reached, protocol::errors::limit_reached, "limit"},
     {Refusal::start_failed, protocol::errors::start_failed, "job"},
     {Refusal::no_such_job, protocol::errors::no_such_job, "job"},
+    {Refusal::job_ended, protocol::errors::job_ended, "job"},
+    {Refusal::ambiguous_job, protocol::errors::ambiguous_job, "job"},
+    {Refusal::bad_parameter, protocol::errors::invalid_parameter, "parameter"},
     {Refusal::key_in_use, protocol::errors::key_in_use, "key"},
     {Refusal::not_by_datagram, protocol::errors::not_by_datagram, nullptr},
+    {Refusal::not_detachable, protocol::errors::not_detachable, nullptr},
     {Refusal::unavailable, protocol::errors::unavailable, nullptr},
 });
 
@@ -105,6 +110,30 @@ json argument_json(const ArgumentSpec& spec) {
     put("minItems", spec.min_items);
     put("maxItems", spec.max_items);
     return argument;
+}
+
+// What List leaves out.
+void add_details(const JobDetails& details, json& object) {
+    const auto put = [&object](const char* key, const std::string& text) {
+        if (!text.empty()) object[key] = text;
+    };
+    put("user", details.user);
+    object["gid"] = details.gid;
+    put("callerUnit", details.unit);
+    put("listener", details.listener);
+    put("rule", details.rule);
+    put("rulePlace", details.rule_place);
+    object["arguments"] = json::object();
+    for (const ShownArgument& argument : details.arguments) {
+        object["arguments"][argument.name] = argument.text;
+    }
+    constexpr const char* keys[][2] = {{"stdoutBytes", "stdoutStored"},
+                                       {"stderrBytes", "stderrStored"}};
+    for (std::size_t stream = 0; stream < details.sizes.size(); ++stream) {
+        if (!details.sizes.at(stream)) continue;
+        object[keys[stream][0]] = details.sizes.at(stream)->written;
+        object[keys[stream][1]] = details.sizes.at(stream)->stored;
+    }
 }
 
 }  // namespace
@@ -142,7 +171,7 @@ json action_json(const ActionDescription& action) {
 }
 
 json result_json(const JobResult& result) {
-    json object = {{"outcome", outcome_name(result.outcome)},
+    json object = {{"outcome", outcome_word(result)},
                    {"startedAt", usec_of(result.started)},
                    {"endedAt", usec_of(result.ended)},
                    {"cpuMicroseconds", result.cpu.count()},
@@ -156,6 +185,11 @@ json result_json(const JobResult& result) {
         if (from) object[key] = *from;
     };
     if (result.ended_processes > 0) object["endedProcesses"] = result.ended_processes;
+    if (result.cancelled_by) {
+        json who = {{"uid", result.cancelled_by->uid}};
+        if (!result.cancelled_by->user.empty()) who["user"] = result.cancelled_by->user;
+        object["cancelledBy"] = std::move(who);
+    }
     put("stdoutLostFrom", result.lost_from[0]);
     put("stderrLostFrom", result.lost_from[1]);
     return object;
@@ -168,7 +202,23 @@ json job_json(const JobView& job) {
                    {"createdAt", usec_of(job.created)}};
     if (job.result) object["result"] = result_json(*job.result);
     if (!job.message.empty()) object["message"] = job.message;
+    if (job.uid) object["uid"] = *job.uid;
+    if (job.pid != 0) object["pid"] = job.pid;
+    if (job.details) add_details(*job.details, object);
     return object;
+}
+
+json jobs_json(const std::vector<JobView>& jobs) {
+    json list = json::array();
+    for (const JobView& job : jobs) list.push_back(job_json(job));
+    return list;
+}
+
+std::optional<JobState> state_from_json(const json& value) {
+    for (std::size_t state = 0; state < std::size(state_names); ++state) {
+        if (value == state_names[state]) return static_cast<JobState>(state);
+    }
+    return std::nullopt;
 }
 
 std::string_view refusal_error(Refusal refusal) {
@@ -180,6 +230,8 @@ json refusal_json(const Refused& refused, const std::string& action) {
     if (const char* subject = row_of(refused.refusal).subject)
         parameters[subject] = refused.subject;
     if (refused.refusal == Refusal::invalid_argument) parameters["action"] = action;
+    // It is varlink's own, and has no more than that.
+    if (refused.refusal == Refusal::bad_parameter) parameters.erase("message");
     return parameters;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/action.h"
 #include "model/argument.h"
@@ -20,6 +22,10 @@ nlohmann::json summary_json(const ActionDescription& action);  // type Summary
 nlohmann::json action_json(const ActionDescription& action);   // type Action
 nlohmann::json result_json(const JobResult& result);           // type Result
 nlohmann::json job_json(const JobView& job);                   // type Job
+nlohmann::json jobs_json(const std::vector<JobView>& jobs);    // []Job
+
+// Absent: no state is called so.
+std::optional<JobState> state_from_json(const nlohmann::json& value);
 
 // The error that a refusal is to the client, by its full name, and its parameters. `action`: of the
 // call that is refused.

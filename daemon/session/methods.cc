@@ -6,9 +6,12 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "base/version.h"
+#include "daemon/session/job_list.h"
 #include "daemon/session/json_values.h"
 #include "daemon/session/reports.h"
+#include "model/cancel_signals.h"
 #include "protocol/base64.h"
 #include "protocol/call.h"
 #include "protocol/interfaces.h"
@@ -38,13 +41,21 @@ class Fields {
         note(name);
         return {};
     }
-    // A "?bool": absent and null are false.
-    bool flag(const char* name) {
+    // A "?bool": absent and null are the same.
+    bool flag(const char* name, bool absent = false) {
         const json* value = take(name);
-        if (value == nullptr || value->is_null()) return false;
+        if (value == nullptr || value->is_null()) return absent;
         if (value->is_boolean()) return value->get<bool>();
         note(name);
-        return false;
+        return absent;
+    }
+    // A "?string": absent and null are the same.
+    std::optional<std::string> optional_text(const char* name) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return std::nullopt;
+        if (value->is_string()) return value->get<std::string>();
+        note(name);
+        return std::nullopt;
     }
     // A "?string" of text, or another one that is base64; one of them at most.
     std::optional<std::string> bytes(const char* text_name, const char* base64_name) {
@@ -71,18 +82,29 @@ class Fields {
         note(name);
         return {};
     }
-    // A "?int" that is none below 0: absent and null are 0.
-    std::uint64_t offset(const char* name) {
+    // A "?int" that is none below 0: absent and null are the same.
+    std::optional<std::uint64_t> count(const char* name) {
         const json* value = take(name);
-        if (value == nullptr || value->is_null()) return 0;
+        if (value == nullptr || value->is_null()) return std::nullopt;
         // The strict parser has refused integers that are not exact.
         if (value->is_number_integer() && value->get<std::int64_t>() >= 0) {
             return value->get<std::uint64_t>();
         }
         note(name);
-        return 0;
+        return std::nullopt;
     }
-    // The first one that is missing or of the wrong type, or one that was not taken.
+    // One that contradicts another.
+    void refuse(const char* name) { note(name); }
+    // A "?T" that `make` makes something of, or does not: absent and null are the same.
+    template <typename Read>
+    auto read(const char* name, Read make) -> decltype(make(std::declval<const json&>())) {
+        const json* value = take(name);
+        if (value == nullptr || value->is_null()) return std::nullopt;
+        auto made = make(*value);
+        if (!made) note(name);
+        return made;
+    }
+    // The first one that is missing, of the wrong type or refused, or one that was not taken.
     [[nodiscard]] std::optional<std::string> bad() const {
         if (bad_) return bad_;
         for (const auto& [name, value] : object_.items()) {
@@ -123,8 +145,9 @@ constexpr char ping_parameter[] = "ping";
 constexpr char level_parameter[] = "level";
 
 RunCall run_call(Fields& fields) {
-    return {fields.text("action"), fields.arguments("arguments"), fields.key("key"),
-            fields.bytes("input", "inputBase64"), fields.flag("descriptors")};
+    return {fields.text("action"),      fields.arguments("arguments"),
+            fields.key("key"),          fields.bytes("input", "inputBase64"),
+            fields.flag("descriptors"), fields.flag("detach")};
 }
 
 CheckCall check_call(Fields& fields) {
@@ -135,15 +158,54 @@ LookUpCall look_up_call(Fields& fields) {
     return {JobId(fields.text("job"))};
 }
 
-// A job, and where in its stdout and stderr to begin.
+ListCall list_call(Fields& fields) {
+    ListCall call;
+    call.action = fields.read("action", action_from_json).value_or("");
+    call.state = fields.read("state", state_from_json);
+    call.since = time_of(fields.count("since").value_or(0));
+    call.limit = fields.read("limit", limit_from_json).value_or(limits::jobs_listed);
+    call.all = fields.flag("all");
+    if (auto place = fields.read("before", place_from_json)) {
+        call.before = place->created;
+        call.before_job = std::move(place->job);
+    }
+    return call;
+}
+
+// A job, and what of its stdout and stderr is wanted.
 struct Followed {
     FollowCall call;
-    std::array<std::uint64_t, 2> offsets{};
+    OutputRange range;
+    bool output = true;
 };
 Followed follow_call(Fields& fields) {
-    return {{JobId(fields.text("job"))},
-            {fields.offset("stdoutOffset"), fields.offset("stderrOffset")}};
+    const JobId job(fields.text("job"));
+    const auto out = fields.count("stdoutOffset");
+    const auto err = fields.count("stderrOffset");
+    auto tail = fields.count("tail");
+    if (tail && (out || err)) fields.refuse("tail");
+    if (fields.flag("fromNow")) {
+        if (tail || out || err) fields.refuse("fromNow");
+        tail = 0;
+    }
+    const bool stored = fields.flag("stored");
+    return {{job, stored},
+            {{out.value_or(0), err.value_or(0)}, tail, stored},
+            fields.flag("output", true)};
 }
+
+// How jobs are cancelled: by the name of a signal, absent for TERM.
+struct Cancelling {
+    std::string subject;  // a job, or a user
+    std::optional<std::string> signal;
+    bool now = false;
+};
+template <const char* name>
+Cancelling cancelling(Fields& fields) {
+    return {fields.text(name), fields.optional_text("signal"), fields.flag("now")};
+}
+constexpr char job_parameter[] = "job";
+constexpr char user_parameter[] = "user";
 
 // ---- What the guard's answers make of a call ----
 
@@ -164,6 +226,18 @@ Taken described(const Described& described) {
 
 Taken found(const JobFound& found) {
     return Answered{{{"job", job_json(found.job)}}};
+}
+
+Taken cancelled(const JobCancelled& cancelled) {
+    json reply = {{"job", cancelled.job.text()}, {"action", cancelled.action}};
+    if (cancelled.result) reply["result"] = result_json(*cancelled.result);
+    return Answered{std::move(reply)};
+}
+
+Taken listed(const JobsListed& listed) {
+    json reply = {{"jobs", jobs_json(listed.jobs)}};
+    if (listed.next) reply["next"] = place_text({*listed.next, listed.next_job});
+    return Answered{std::move(reply)};
 }
 
 Taken detached(const Detached& detached) {
@@ -222,24 +296,56 @@ Answer describe(const Context& context, std::string action) {
     return Asked{DescribeCall{std::move(action)}, OneReply{one<Described, described>}};
 }
 
-JobReplies job_replies(const Context& context, std::array<std::uint64_t, 2> offsets) {
+JobReplies job_replies(const Context& context, OutputRange range, bool output) {
     using Output = JobReplies::Output;
     const Output waited = context.more ? Output::stream : Output::whole;
-    return {context.oneway ? Output::none : waited, offsets, context.caller.reply_output_bytes};
+    const Output awaited = context.more ? Output::result_more : Output::result;
+    const Output wanted = output ? waited : awaited;
+    return {context.oneway ? Output::none : wanted, range, context.caller.reply_output_bytes};
 }
 
 Answer run(const Context& context, RunCall call) {
     // They come with the reply that says "started".
-    if (call.descriptors && !context.more) {
+    if (call.descriptors && (!context.more || call.detach)) {
         return Rejected{protocol::errors::invalid_parameter, {{"parameter", "descriptors"}}};
     }
     // A packet does not wait for its job.
-    if (context.datagram) return Asked{std::move(call), OneReply{one<Detached, detached>}};
-    return Asked{std::move(call), job_replies(context, {})};
+    if (context.datagram || call.detach)
+        return Asked{std::move(call), OneReply{one<Detached, detached>}};
+    return Asked{std::move(call), job_replies(context, {}, true)};
 }
 
 Answer follow(const Context& context, Followed followed) {
-    return Asked{std::move(followed.call), job_replies(context, followed.offsets)};
+    return Asked{std::move(followed.call), job_replies(context, followed.range, followed.output)};
+}
+
+Rejected not_a_signal(const std::string& signal) {
+    return {protocol::errors::invalid_signal,
+            {{"signal", signal},
+             {"message", "signal: " + in_quotes(signal) +
+                             " is not a signal that a job can be cancelled with; give " +
+                             cancel_signal_names()}}};
+}
+
+Answer cancel(const Context& /*context*/, Cancelling asked) {
+    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
+    if (!signal) return not_a_signal(*asked.signal);
+    return Asked{CancelCall{JobId(std::move(asked.subject)), *signal, asked.now},
+                 OneReply{one<JobCancelled, cancelled>}};
+}
+
+Answer cancel_all(const Context& /*context*/, Cancelling asked) {
+    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
+    if (!signal) return not_a_signal(*asked.signal);
+    return Asked{CancelAllCall{std::move(asked.subject), *signal, asked.now},
+                 OneReply{take_report, empty_report(Management::jobs)}};
+}
+
+Answer list_jobs(const Context& context, ListCall call) {
+    if (call.all && !context.administrator) {
+        return Rejected{protocol::errors::permission_denied, json::object()};
+    }
+    return Asked{std::move(call), OneReply{one<JobsListed, listed>}};
 }
 
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
@@ -295,13 +401,17 @@ constexpr auto table = std::to_array<Method>({
      By::packet},
     {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
     {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
+    {"org.postern.Jobs.List", Access::everyone, serve<list_call, list_jobs>},
     {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
+    {"org.postern.Jobs.Cancel", Access::everyone, serve<cancelling<job_parameter>, cancel>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
     {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},
     {"org.postern.Admin.Reload", Access::administrator, serve<nothing, manage<Management::reload>>},
     {"org.postern.Admin.SetLogLevel", Access::administrator,
      serve<one_text<level_parameter>, set_log_level>},
     {"org.postern.Admin.Jobs", Access::administrator, serve<nothing, manage<Management::jobs>>},
+    {"org.postern.Admin.CancelAllOf", Access::administrator,
+     serve<cancelling<user_parameter>, cancel_all>},
     {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
      By::packet},
 });

@@ -11,7 +11,7 @@ std::uint64_t OutputFile::size() const {
     // Not fstat(2): the C library turns it into a call that also takes paths, which the session's
     // system call list does not have.
     const off_t end = ::lseek(file_.get(), 0, SEEK_END);
-    return end < 0 ? offset_ : static_cast<std::uint64_t>(end);
+    return end < 0 ? offset_ : std::min(static_cast<std::uint64_t>(end), end_);
 }
 
 std::optional<std::uint64_t> OutputFile::beyond_end() const {
@@ -32,8 +32,26 @@ std::uint64_t OutputFile::begin() const {
     return data < 0 ? 0 : static_cast<std::uint64_t>(data);
 }
 
+std::string OutputFile::before(std::uint64_t offset, std::size_t maximum) const {
+    const std::uint64_t from = std::max(begin(), offset - std::min<std::uint64_t>(offset, maximum));
+    std::string bytes;
+    while (from + bytes.size() < offset) {
+        const std::size_t had = bytes.size();
+        const auto left = static_cast<std::size_t>(offset - from) - had;
+        bytes.resize(had + left);
+        const ssize_t count =
+            ::pread(file_.get(), bytes.data() + had, left, static_cast<off_t>(from + had));
+        bytes.resize(had + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return {};
+    }
+    return bytes;
+}
+
 OutputFile::Piece OutputFile::read(std::size_t maximum) {
     Piece piece;
+    if (offset_ >= end_) return piece;
+    maximum = static_cast<std::size_t>(std::min<std::uint64_t>(maximum, end_ - offset_));
     piece.bytes.resize(maximum);
     ssize_t count = 0;
     do {

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/unique_fd.h"
+#include "model/job.h"
 
 namespace postern::session {
 
@@ -33,12 +35,18 @@ class OutputFile {
 
     // What comes next, at most `maximum` bytes. Empty: there is no more at present.
     Piece read(std::size_t maximum);
+    // From now on what is in it by now is all, however it grows.
+    void stop_here() { end_ = size(); }
+    // What is kept before this offset, at most `maximum` bytes. Empty: nothing is, or it can't be
+    // read.
+    [[nodiscard]] std::string before(std::uint64_t offset, std::size_t maximum) const;
 
     // Up to where the file was read.
     [[nodiscard]] std::uint64_t offset() const { return offset_; }
 
     // As it is now.
     [[nodiscard]] std::uint64_t size() const;
+    UniqueFd take_file() { return std::move(file_); }
 
     // The size, where it was told to begin past that.
     [[nodiscard]] std::optional<std::uint64_t> beyond_end() const;
@@ -49,6 +57,7 @@ class OutputFile {
 
     UniqueFd file_;
     std::uint64_t offset_;
+    std::uint64_t end_ = not_awaited;  // nothing past it is read
 };
 
 }  // namespace postern::session

@@ -94,6 +94,7 @@ bool PendingCall::proceed(JobReplies& job) {
             return false;
         }
         if (std::holds_alternative<std::monostate>(next)) return false;
+        if (std::holds_alternative<JobReplies::Looking>(next)) continue;
         if (const auto* chunk = std::get_if<JobStream::Chunk>(&next)) {
             const auto& [out, err] = *chunk;
             to_.output(job.job().text(), {{{out.missed, out.bytes}, {err.missed, err.bytes}}});

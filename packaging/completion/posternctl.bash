@@ -13,18 +13,27 @@ _posternctl_names() {
     grep -oE '"name":"[A-Za-z0-9._-]+"' | cut -d'"' -f4
 }
 
+# In the same way the ids of jobs.
+_posternctl_jobs() {
+    grep -oE '"job":"[0-9a-f]{32}"' | cut -d'"' -f4
+}
+
 _posternctl() {
     # From the tables of ctl/verbs/, by ctl_tests (HACKING.md, "Tests"):
-    local verbs='run notify list describe check whoami ping call lint status reload log-level jobs'
+    local verbs='run attach logs wait jobs show cancel notify list describe check whoami ping call lint status reload log-level'
     local options='--socket --user --json --help --version'
     local -A own=(
-        [run]='--datagram --file --input --no-input'
+        [run]='--detach --on-interrupt --datagram --file --input --no-input'
+        [attach]='--tail --from-now'
+        [logs]='--follow --stdout --stderr --tail'
+        [jobs]='--all --action --state --since --limit'
+        [show]='--all'
+        [cancel]='--signal --now --all-of'
         [describe]='--datagram'
         [check]='--datagram --file'
         [whoami]='--datagram'
         [ping]='--datagram'
         [call]='--more --lines'
-        [jobs]='--all'
     )
     # End of what is from the tables.
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
@@ -47,7 +56,31 @@ _posternctl() {
                 ((i++))
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i += 2))
                 ;;
+            --on-interrupt)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --tail)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --action)
+                ;&
+            --state)
+                ;&
+            --since)
+                ;&
+            --limit)
+                ;&
             --input)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --signal)
+                [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
+                ((i++))
+                ;;
+            --all-of)
                 [[ ${COMP_WORDS[i + 1]} == '=' ]] && ((i++))
                 ((i++))
                 ;;
@@ -69,6 +102,32 @@ _posternctl() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
     fi
+    if [[ $verb == cancel && $previous == --signal ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'HUP INT QUIT ABRT KILL USR1 USR2 TERM' -- "$current")
+        return
+    fi
+    if [[ $verb == cancel && $previous == --all-of ]]; then
+        mapfile -t COMPREPLY < <(compgen -u -- "$current")
+        return
+    fi
+    if [[ $previous == --on-interrupt || $previous == '=' && ${COMP_WORDS[COMP_CWORD - 2]} == --on-interrupt ]]; then
+        [[ $current == '=' ]] || mapfile -t COMPREPLY < <(compgen -W 'detach cancel' -- "$current")
+        return
+    fi
+    case $previous in
+        --action)
+            mapfile -t COMPREPLY < <(
+                compgen -W "$(_posternctl_ask list | _posternctl_names)" -- "$current")
+            return
+            ;;
+        --state)
+            mapfile -t COMPREPLY < <(compgen -W 'starting running ended failed' -- "$current")
+            return
+            ;;
+        --since | --limit)
+            return
+            ;;
+    esac
     if [[ $current == -* ]]; then
         [[ -n $verb ]] && options+=" ${own[$verb]-}"
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -92,6 +151,10 @@ _posternctl() {
                         grep -vxF -e "$action")" -- "$current")
                 compopt -o nospace 2>/dev/null
             fi
+            ;;
+        show)
+            [[ -z $action ]] && mapfile -t COMPREPLY < <(
+                compgen -W "$(_posternctl_ask jobs | _posternctl_jobs)" -- "$current")
             ;;
         lint)
             compopt -o filenames 2>/dev/null

@@ -80,8 +80,8 @@ def test_a_link_that_a_user_could_turn_is_not_followed(guard, folder, home, safe
     assert said_of(guard, shared / "hers/good.json") == foreign(shared / "hers", "0777")
     (shared / "good.json").write_text(json.dumps(GOOD))
     assert said_of(guard, shared / "good.json") == (
-        f"{shared} can be written by others than its owner (owned by uid 0, mode 01777); use a directory that "
-        "nobody else can write")
+        f"{shared} can be written by users other than its owner (owned by uid 0, mode 01777); use a directory "
+        "that nobody else can write to")
     # A file that is hers or her group's, in a place that is not.
     (safe / "hers.json").write_text(EVIL)
     os.chown(safe / "hers.json", ALICE.uid, 0)
@@ -89,7 +89,7 @@ def test_a_link_that_a_user_could_turn_is_not_followed(guard, folder, home, safe
     os.chown(safe / "hers.json", 0, ALICE.gid)
     (safe / "hers.json").chmod(0o664)
     assert said_of(guard, safe / "hers.json") == (
-        f"{safe}/hers.json can be written by others than its owner (owned by uid 0, mode 0664); run: chmod "
+        f"{safe}/hers.json can be written by users other than its owner (owned by uid 0, mode 0664); run: chmod "
         f"go-w {safe}/hers.json")
 
 

@@ -27,7 +27,7 @@ needs_fuse = pytest.mark.skipif(not hung_fuse.available(), reason="needs /dev/fu
 TRUE = {"summary": "True", "exec": ["/bin/true"], "allow": [{"everyone": True}], "datagram": True}
 PING = message("Ping", {"ping": "x"})
 MANY = 100
-REFUSED = "refused for a while: packets of this user carry descriptors"
+REFUSED = "refused for a while: datagrams of this user carry descriptors"
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_packet_sockets_whose_close_waits_where_no_signal_ends_it(start_guard, f
                 send(client.socket)
                 send(sender)
         guard.wait_audit(event="connection-refused", count=8)
-        guard.wait_audit(event="packet-refused", reason="descriptors came along")
+        guard.wait_audit(event="packet-refused", reason="it carries descriptors")
         assert_served(guard, BOB, *newcomers())
         # The channels of those processes, and a few sessions'.
         assert descriptors(guard.pid) < before + 40
@@ -216,7 +216,7 @@ def test_descriptors_of_a_hung_fuse(guard, folder, by_connection):
         if by_connection:
             harness.wait_until(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) > 70, what="it has sent")
         else:
-            guard.wait_audit(event="packet-refused", reason="descriptors came along")
+            guard.wait_audit(event="packet-refused", reason="it carries descriptors")
         assert_served(guard, BOB, *newcomers())
         assert_ends(guard)
         mount.end()

@@ -32,8 +32,8 @@ disk:x:64501:second
 extra:x:64503:20231234
 """
 WHO = 'echo "$(id -u) $(id -g) $(id -G) $HOME $USER $LOGNAME $SHELL"'
-TAKEN = ('user: "20231234" is taken for the user of that name, uid 64001, and not for uid 20231234; if that '
-         'one is meant, write the number without quotes')
+TAKEN = ('user: "20231234" is taken as the user of that name, uid 64001, not as uid 20231234; if '
+         'you mean that id, write the number without quotes')
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_the_owner_of_a_directory_can_not_put_a_socket_in_the_place_of_ours(fold
     assert done.returncode == 1
     assert done.stderr == (
         f'posternd: critical: socket "{own}/s": {own} is not owned by root (owned by uid 64001, mode 0755); '
-        f"run: chown -h root {own}; or give another path, others could take the socket away there\n")
+        f"run: chown -h root {own}; or give another path, because others could remove the socket there\n")
     assert os.listdir(own) == []
 
 

@@ -54,7 +54,7 @@ def detach(guard, action):
 
 
 def check_kept(guard, job, size):
-    """The whole of both files of a job, once it is over; how much is missing of neither."""
+    """The whole of both files of a job, once it has ended; how much is missing of neither."""
     ended(guard, job)
     folder = guard.state_folder / "jobs" / job
     for name in ("stdout", "stderr"):

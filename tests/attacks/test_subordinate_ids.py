@@ -129,7 +129,7 @@ def test_of_an_unknown_owner_every_deny_holds(start):
         assert not runs(client, "deny.other")
     denied = guard.wait_audit(event="call-denied", action="deny.other")[0]
     assert (denied["reason"], denied["rule"], denied["owner"]) == (
-        "denied by a rule, since whose uid this is is not known", 'deny user "other"', 655360)
+        "denied by a rule, because it is not known which user this uid belongs to", 'deny user "other"', 655360)
 
 
 def test_a_namespace_without_a_map_leads_to_nobody(start):
@@ -201,7 +201,7 @@ def test_a_range_that_is_taken_away_counts_until_the_guard_restarts(start, accou
     setuid = Identity(300001, 300001)
     assert "deny.other" not in granted(guard, setuid)
     accounts.write("subuid", "mallory:100000:65536\n200:90000:1\n")
-    harness.wait_until(lambda: "have changed: read again" in guard.stderr())
+    harness.wait_until(lambda: "have changed: reloaded" in guard.stderr())
     guard.reload()
     assert "deny.other" not in granted(guard, setuid)
     guard.stop()
@@ -221,9 +221,8 @@ def test_a_group_that_is_given_later_counts_too(start, accounts):
 def test_ranges_from_elsewhere_are_not_known(start_guard, folder):
     accounts = Accounts(folder, USERS, GROUPS, SUBUID, SUBUID, nsswitch="subid: sss")
     guard = start_guard(ACTIONS, under=accounts.under)
-    assert ('/etc/nsswitch.conf: subordinate ids come from "sss", and only those of files can be read: whose '
-            "a uid without an account is, is not known, and deny rules that name a user or group hold for "
-            "all of them") in guard.stderr()
+    assert ('/etc/nsswitch.conf: subordinate ids come from "sss", and only those from files can be read: '
+            "it is not known which user a uid without an account belongs to, and deny rules that name a user or group apply to all such uids") in guard.stderr()
     assert granted(guard, VICTIM) == ["deny.other", "deny.user", "deny.user.all", "open"]
     assert granted(guard, DROPPED) == ["deny.other", "open"]  # by its map
     assert granted(guard, Identity(100007, 100007)) == ["open"]
@@ -319,9 +318,9 @@ def test_what_lends_groups_is_for_those_whom_a_rule_names(start):
                    "by.user": {**LENT, "allow": [{"user": 100000}, {"user": 5000}]}})
     path = guard.actions_folder / "by.group.json"
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if '"groups"' in text)
-    assert (f'not loaded: {path}:{line}:13: groups: gid 42 is not a group of the user "guest", so that only '
-            'callers that a rule names by user may run this, and "allow group 5555" names none: whoever has '
-            "subordinate ids could take the group from the job; name the users, or remove the group\n"
+    assert (f'not loaded: {path}:{line}:13: groups: gid 42 is not a group of the user "guest", so only '
+            'callers that a rule names by user may run this, but "allow group 5555" names no user: a '
+            "caller with subordinate ids could take the group from the job; name the users, or remove the group\n"
             ) in guard.stderr()
     for who in (GUEST, VICTIM, subordinate(GUEST, 100000)):
         with guard.connect(as_=who) as client:
@@ -349,18 +348,18 @@ def test_lint_and_check_say_what_is_not_safe(folder):
     file = actions / "a.json"
     file.write_text(json.dumps(action))
     said = [
-        '/etc/subuid:1: 4000-4999 of "mallory" covers the account "mallory" (4242), which its owner can so '
-        "become; give other ids",
+        '/etc/subuid:1: 4000-4999 of "mallory" covers the account "mallory" (4242), which its owner '
+        "can then become; assign other ids",
         '/etc/subuid:4: 61000-61999 of "other" covers ids from 61184 to 65519, which systemd gives to '
-        "services with DynamicUser; give other ids",
-        '/etc/subuid:3: 150000-150009 of "mallory" overlaps 100000-165535 of "other" in line 2: a deny rule '
-        "that names one of them holds for both; give other ids",
-        '/etc/subgid:1: 5555-5555 of "mallory" covers the group "barred" (5555), which its owner can so '
-        "become; give other ids",
+        "services with DynamicUser; assign other ids",
+        '/etc/subuid:3: 150000-150009 of "mallory" overlaps 100000-165535 of "other" in line 2: a deny '
+        "rule that names one of them applies to both; assign other ids",
+        '/etc/subgid:1: 5555-5555 of "mallory" covers the group "barred" (5555), which its owner '
+        "can then become; assign other ids",
         '/etc/subgid:2: 600000-600000 of "other" covers ids from 524288 to 1878982655, which systemd gives '
-        "to containers; give other ids",
-        f"{file}:1: deny group 5999: the group database puts nobody in this group, so the rule holds only for "
-        "processes that carry it, and users with subordinate ids can drop it; deny the users instead"]
+        "to containers; assign other ids",
+        f"{file}:1: deny group 5999: the group database lists no members of this group, so the rule "
+        "applies only to processes that have it, and users with subordinate ids can drop it; deny the users instead"]
     warnings = "".join(f"warning: {text}\n" for text in said)
     lint = [*accounts.under, harness.program("posternctl")]
     check = [*accounts.under, harness.program("posternd"), "--check", "--actions", str(actions),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """words.py [--all | --write] [TREE]: holds what the programs say to the table of words in HACKING.md.
 
-Reads the string literals of the sources and the comments of the .varlink files. Texts that were there
+Reads the string literals of the sources, the comments of the .varlink files, and all of what lies in systemd/. Texts that were there
 before this check are in words_kept.txt, with the word and how often. None may be added; one that is gone
 or was corrected leaves the list (--write makes it shorter, never longer). --all shows every place.
 """
@@ -13,7 +13,9 @@ import sys
 
 from sources import REPOSITORY
 
-TOPS = ("base", "ctl", "daemon", "host", "model", "protocol")
+TOPS = ("base", "ctl", "daemon", "host", "model", "protocol", "systemd")
+# Read line by line: their comments are texts for administrators as well.
+PLAIN = (".catalog", ".conf", ".service", ".socket")
 KEPT = "tests/checks/words_kept.txt"
 # The word of HACKING.md that is not said -> how it is recognised in a literal.
 NOT_SAID = {
@@ -66,13 +68,15 @@ def places(root):
     found = collections.defaultdict(list)
     for top in TOPS:
         for path in sorted((root / top).rglob("*")):
-            if path.suffix not in (".cc", ".h", ".varlink"):
+            if path.suffix not in (".cc", ".h", ".varlink", *PLAIN):
                 continue
             source = path.read_text(encoding="utf-8")
             if path.suffix == ".varlink":
                 # Its comments are what callers read.
                 said = [(number, line.lstrip("# ")) for number, line in
                         enumerate(source.splitlines(), 1) if line.lstrip().startswith("#")]
+            elif path.suffix in PLAIN:
+                said = list(enumerate(source.splitlines(), 1))
             else:
                 said = texts(source)
             for line, text in said:

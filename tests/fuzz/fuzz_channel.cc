@@ -1,4 +1,4 @@
-// Channel packets: what decodes, encodes to the same bytes again; nothing else may happen.
+// Channel datagrams: what decodes, encodes to the same bytes again; nothing else may happen.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""Jobs of the tests, and what the guard, and its state folder, say of them."""
+"""Jobs of the tests, and what the guard, and its state directory, say of them."""
 
 import base64
 import contextlib
@@ -63,6 +63,17 @@ def wait_copied(guard):
 
 def get(client, job):
     return client.call("org.postern.Jobs.Get", {"job": job})
+
+
+def as_before(job):
+    """What version 0.1.0 said of a job; its clients read no more."""
+    return {key: job[key] for key in ("job", "action", "state", "createdAt", "result", "message")
+            if key in job}
+
+
+def get_as_before(client, job):
+    reply = get(client, job)
+    return {"parameters": {"job": as_before(reply["parameters"]["job"])}} if "error" not in reply else reply
 
 
 def follow(client, job, stdout=None, stderr=None, more=True):

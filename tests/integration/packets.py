@@ -1,4 +1,4 @@
-"""Senders of packets: a datagram socket that a process of another user made and lives with."""
+"""Senders of datagrams: a datagram socket that a process of another user made and lives with."""
 
 import contextlib
 import errno

@@ -159,14 +159,14 @@ def test_what_is_passed_over_is_told(admin):
     for name in ("a.JSON", "b.conf", "web.jsonc"):
         (actions / name).write_text("not JSON")
     (actions / "more").mkdir()
-    begin = f"{actions}/%s: is passed over, because "
+    begin = f"{actions}/%s: is ignored, because "
     end = "its name does not end in .json; "
     messages = [
         begin % "a.JSON" + end + "rename it to a.json",
         begin % "b.conf" + end + "rename it to b.json",
         begin % "more" + f"it is a directory; move the files in it to {actions}",
-        begin % "web.jsonc" + end + ("web.json is there too: move this one elsewhere, or give it another name "
-                                     "that ends in .json"),
+        begin % "web.jsonc" + end + ("web.json exists too; move this one elsewhere, "
+                                     "or give it another name that ends in .json"),
     ]
     warnings = "".join(f"posternctl: warning: {message}\n" for message in messages)
     # Whoever reloads is told, each time; the journal has it once, as long as it lies there.
@@ -212,7 +212,7 @@ def test_what_editors_and_packagers_leave_is_never_mentioned(admin):
 
 def test_a_directory_that_does_not_exist_is_told(admin, folder):
     gone = folder / "gone"
-    message = (f"{gone}: no action is read from here, because {gone} does not exist; create it or correct the "
+    message = (f"{gone}: no action is loaded from here, because {gone} does not exist; create it or correct the "
                "path")
     ctl = admin({"web": GOOD}, options=["--actions", str(gone)])
     code, out, err = ctl("reload")

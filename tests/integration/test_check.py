@@ -31,21 +31,21 @@ BAD = {
     "quotes": ("{\n  'summary': 's'\n}\n",
                "2:3: ' is not a quotation mark in JSON; write \"summary\""),
     "returns": ({**GOOD, "exec": ["@/crlf.sh"]},
-                "1:31: exec[0]: @/crlf.sh has lines that end as on Windows (CR LF), so its interpreter is not "
+                "1:31: exec[0]: @/crlf.sh has Windows line endings (CR LF), so its interpreter is not "
                 "found; run: sed -i 's/\\r$//' @/crlf.sh"),
     "subjects": ({**GOOD, "allow": [{"user": ["root", "daemon"]}]},
                  "1:70: allow[0].user: takes one value, not a list; write one subject for each: "
                  '{"user": "root"}, {"user": "daemon"}'),
     "trailing": ('{\n  "summary": "s",\n  "allow": [],\n}\n', '3:14: a comma before "}"; remove it'),
     "web service": (GOOD, '"web service" is not a valid name for an action; use letters, digits, ".", "_" and '
-                          '"-", a letter or digit first, at most 64'),
+                          '"-", starting with a letter or digit, at most 64 characters'),
 }
-NOT_JSON = "is passed over, because its name does not end in .json;"
+NOT_JSON = "is ignored, because its name does not end in .json;"
 # Names that nothing is read from, and what is said of them.
 PASSED_OVER = {
-    "good.json.bak": f"{NOT_JSON} good.json is there too: move this one elsewhere, or give it another name "
-                     "that ends in .json",
-    "old": "is passed over, because it is a directory; move the files in it to %",
+    "good.json.bak": f"{NOT_JSON} good.json exists too; move this one elsewhere, or give "
+                     "it another name that ends in .json",
+    "old": "is ignored, because it is a directory; move the files in it to %",
     "other.conf": f"{NOT_JSON} rename it to other.json",
     "web.JSON": f"{NOT_JSON} rename it to web.json",
 }
@@ -102,7 +102,7 @@ def said_of(actions):
 def test_all_slips_at_once(actions):
     bad, passed = said_of(actions)
     nowhere = actions.parent / "nowhere"
-    missing = f"{nowhere}: no action is read from here, because {nowhere} does not exist; create it or correct the path"
+    missing = f"{nowhere}: no action is loaded from here, because {nowhere} does not exist; create it or correct the path"
     done = check("--actions", nowhere, "--actions", actions)
     assert done.stderr.splitlines() == [*bad.values(), *(f"warning: {said}" for said in passed.values()),
                                         f"warning: {missing}"]

@@ -30,13 +30,19 @@ SCRIPTED = {"List": [reply({"actions": [{"name": "web.restart", "summary": 'is "
 
 
 @pytest.mark.parametrize("words, expected", [
-    ([""], ["run", "notify", "list", "describe", "check", "whoami", "ping", "call", "lint",
-           "status", "reload", "log-level", "jobs"]),
+    ([""], ["run", "attach", "logs", "wait", "jobs", "show", "cancel", "notify", "list", "describe", "check",
+           "whoami", "ping", "call", "lint", "status", "reload", "log-level"]),
+    (["cancel", "--n"], ["--now"]),
+    (["cancel", "--signal", "US"], ["USR1", "USR2"]),
     (["--json", "wh"], ["whoami"]),
     (["--v"], ["--version"]),
     (["call", "--l"], ["--lines"]),
     (["run", "--l"], []),
-    (["run", "--d"], ["--datagram"]),
+    (["run", "--d"], ["--detach", "--datagram"]),
+    (["run", "--on-interrupt", ""], ["detach", "cancel"]),
+    (["run", "--on-interrupt", "=", "c"], ["cancel"]),
+    (["attach", "--t"], ["--tail"]),
+    (["attach", "--tail", "3", ""], []),
     (["list", "--d"], []),
     (["notify", "--d"], []),
     (["call", "W"], ["org.postern.Actions.WhoAmI"]),

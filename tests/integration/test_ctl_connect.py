@@ -43,14 +43,14 @@ def test_a_link_that_leads_nowhere(folder):
     path = folder / "s.sock"
     path.symlink_to(folder / "none")
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: no such socket: the symbolic link leads nowhere")
+                f"{path}: no such socket: the symbolic link points to nothing")
 
 
 @pytest.mark.skipif(os.path.exists("/run/postern"), reason="a daemon is set up on this machine")
 def test_no_such_socket_of_the_system():
     assert_line(ctl("ping"),
-                "/run/postern/postern.sock: no such socket: there is no directory /run/postern; its "
-                "file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
+                "/run/postern/postern.sock: no such socket: there is no directory /run/postern; "
+                "the socket file was removed, or the daemon is not set up: systemctl restart posternd.socket, and "
                 "for each boot systemctl enable posternd.socket (another socket: --socket PATH, or "
                 "--user for a daemon of your own)")
 
@@ -59,27 +59,27 @@ def test_no_such_socket_of_the_system():
 def test_no_such_socket_of_the_administrators(folder):
     assert_line(ctl("status"),
                 "/run/postern-admin/admin.sock: no such socket: there is no directory /run/postern-admin; "
-                "its file was removed, or the daemon is not set up: systemctl restart "
+                "the socket file was removed, or the daemon is not set up: systemctl restart "
                 "posternd-admin.socket posternd.service, and for each boot systemctl enable "
                 "posternd-admin.socket (another socket: --socket PATH, or --user for a daemon of your own)")
     (folder / "postern-admin").mkdir()
     assert_line(ctl("--user", "status", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern-admin/admin.sock: no such socket; no daemon of your own runs, or its "
-                "file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
+                f"{folder}/postern-admin/admin.sock: no such socket; your own daemon is not "
+                "running, or its socket file was removed: systemctl --user restart posternd-admin.socket posternd.service, or "
                 "start one with posternd (the system's own: without --user)")
 
 
 def test_no_such_socket_of_the_user(folder):
     (folder / "postern").mkdir()
     assert_line(ctl("--user", "ping", env={"XDG_RUNTIME_DIR": str(folder)}),
-                f"{folder}/postern/postern.sock: no such socket; no daemon of your own runs, or its "
-                "file was removed: systemctl --user restart posternd.socket, or start one with posternd "
+                f"{folder}/postern/postern.sock: no such socket; your own daemon is not "
+                "running, or its socket file was removed: systemctl --user restart posternd.socket, or start one with posternd "
                 "(the system's own: without --user)")
 
 
 def test_user_without_runtime_folder_is_no_fallback():
     assert_line(ctl("--user", "ping"),
-                "--user: XDG_RUNTIME_DIR is not set, so where your own daemon listens is not known; "
+                "--user: XDG_RUNTIME_DIR is not set, so it is not known where your own daemon listens; "
                 "name its socket with --socket PATH")
 
 
@@ -105,13 +105,13 @@ def test_which_socket_counts(folder):
 def test_nobody_listens(bound):
     _, path = bound(listen=False)
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: nobody listens there: the daemon that made this socket has exited")
+                f"{path}: no program is listening there: the daemon that created this socket has exited")
 
 
 def test_a_datagram_socket(bound):
     _, path = bound(kind=socket.SOCK_DGRAM)
     assert_line(ctl("--socket", path, "ping"),
-                f"{path}: wrong type of socket: it is one for datagrams or packets, posternctl needs "
+                f"{path}: wrong type of socket: it is a datagram or seqpacket socket, posternctl needs "
                 "a stream socket")
 
 
@@ -145,7 +145,7 @@ def test_the_longest_path_and_one_longer(folder):
                 f"{path}: no such socket; is the daemon running, and is this the path that it "
                 "listens on?")
     assert_line(ctl("--socket", path + "x", "ping"),
-                f"--socket: {path}x: too long: 108 bytes, the path of a Unix socket has at most 107")
+                f"--socket: {path}x: too long: 108 bytes, but the path of a Unix socket has at most 107")
 
 
 PERMISSIONS = [
@@ -214,8 +214,8 @@ def test_a_folder_that_denies(folder, bound, mode, gid, who, said):
 
 
 def test_closed_without_an_answer(folder):
-    refused = ("the daemon closed the connection without an answer: it serves other callers, or a "
-               "limit is reached; the administrator sees why in its audit")
+    refused = ("the daemon closed the connection without an answer: it does not serve this "
+               "caller, or a limit is reached; the administrator finds the reason in its audit")
     script = {name: [fake_daemon.CLOSE] for name in ("Ping", "List", "Describe", "WhoAmI")}
     with fake_daemon.FakeDaemon(folder, script) as daemon:
         for words in (["ping"], ["list"], ["describe", "a"], ["run", "a"], ["check", "a"],
@@ -240,11 +240,11 @@ def test_refused_at_once(folder):
 
 
 @pytest.mark.parametrize("answer, said", [
-    (b'{"parameters": {"po', "the daemon broke off in mid-call"),
-    (b"hello\0", "what came is not a reply: "),
-    (b"[]\0", "what came is not a reply: "),
+    (b'{"parameters": {"po', "the daemon closed the connection during the call"),
+    (b"hello\0", "the answer is not a valid reply: "),
+    (b"[]\0", "the answer is not a valid reply: "),
     (b'{"parameters": {"pong": "other"}}\0',
-     "the daemon's answer can't be understood: it does not repeat what was sent"),
+     "the daemon's answer can't be understood: it does not echo what was sent"),
 ], ids=["half", "text", "array", "pong"])
 def test_an_answer_that_is_none(folder, answer, said):
     with fake_daemon.FakeDaemon(folder, {"Ping": [answer, fake_daemon.CLOSE]}) as daemon:

@@ -49,7 +49,7 @@ def test_ping(folder, box):
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         code, out, err = outcome(ctl(daemon, box, "ping", "--datagram"))
         assert (code, err) == (0, "")
-        assert re.fullmatch(re.escape(daemon.path) + r": answers, in \d+\.\d\d ms\n", out)
+        assert re.fullmatch(re.escape(daemon.path) + r": answered in \d+\.\d\d ms\n", out)
         done = json.loads(ctl(daemon, box, "--datagram", "--json", "ping").stdout)
         assert done.pop("roundTripMicroseconds") > 0
         assert done == {"pong": "posternctl"}
@@ -121,11 +121,11 @@ def test_without_a_description_values_are_strings(folder, box):
 
 
 @pytest.mark.parametrize("answer, said", [
-    (b"hello", "what came is not a reply: the reply is not JSON"),
-    (b"[]", "what came is not a reply: the reply is not a JSON object"),
-    (b"", "what came is not a reply: the reply is not JSON"),
+    (b"hello", "the answer is not a valid reply: the reply is not JSON"),
+    (b"[]", "the answer is not a valid reply: the reply is not a JSON object"),
+    (b"", "the answer is not a valid reply: the reply is not JSON"),
     (b'{"parameters": {"pong": "other"}}',
-     "the daemon's answer can't be understood: it does not repeat what was sent"),
+     "the daemon's answer can't be understood: it does not echo what was sent"),
 ], ids=["text", "array", "empty", "pong"])
 def test_an_answer_that_is_none(folder, box, answer, said):
     with FakeDatagramDaemon(folder, {"Ping": [answer]}) as daemon:
@@ -150,7 +150,7 @@ def test_the_longest_call_and_one_longer(folder, box):
         assert ctl(daemon, box, "notify", "a", *pieces, fits).returncode == 0
         wait_until(lambda: len(daemon.packets) == 3)
         assert [len(packet) for packet in daemon.packets[1:]] == [65536, 65536]
-        too_long = described_as(daemon.path, "the call has 65537 bytes, and one datagram at most 65536")
+        too_long = described_as(daemon.path, "the call has 65537 bytes, but one datagram has at most 65536")
         assert outcome(ctl(daemon, box, "notify", "a", *pieces, fits + "y")) == (122, "", too_long)
         assert outcome(ctl(daemon, box, "run", "--datagram", "a", *pieces, fits + "y")) == (
             122, "", too_long.replace("\n", "; a was not started\n"))
@@ -228,12 +228,12 @@ def test_a_folder_in_which_no_address_can_be_made(folder, box):
     long.mkdir()
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         for tmpdir, said in (
-                (loose, f"TMPDIR: {loose}: others may write to it, and it is not sticky"),
+                (loose, f"TMPDIR: {loose}: others can write to it, and it has no sticky bit"),
                 (folder / "none", f"TMPDIR: {folder}/none: No such file or directory"),
                 (folder / "file", f"TMPDIR: {folder}/file: not a directory"),
                 ("tmp", "TMPDIR: tmp: not an absolute path"),
-                (long, f"{long}: too long: a socket in it would have a path of 124 bytes, and it has "
-                       "at most 107; name another directory with TMPDIR")):
+                (long, f"{long}: too long: a socket in it would have a path of 124 bytes, "
+                       "but the limit is 107; name another directory with TMPDIR")):
             assert outcome(ctl(daemon, box, "ping", "--datagram", env=environment(tmpdir))) == (
                 125, "", f"posternctl: no answer can be received: {said}\n")
         assert daemon.calls == []
@@ -249,7 +249,7 @@ def test_a_folder_of_somebody_else_or_without_permission(folder, box):
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         for tmpdir, said in (
                 (others, f"TMPDIR: {others}: it belongs to another user"),
-                (closed, f"{closed}: no directory can be made in it: Permission denied; name another directory with TMPDIR")):
+                (closed, f"{closed}: can't create a directory in it: Permission denied; name another directory with TMPDIR")):
             assert outcome(ctl(daemon, box, "ping", "--datagram", as_=ALICE,
                                env=environment(tmpdir))) == (
                 125, "", f"posternctl: no answer can be received: {said}\n")
@@ -377,7 +377,7 @@ def test_nobody_receives(bound, box, words):
     made, path = bound(kind=socket.SOCK_DGRAM)
     made.close()
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
-        path, "nobody listens there: the daemon that made this socket has exited"))
+        path, "no program is listening there: the daemon that created this socket has exited"))
 
 
 @both
@@ -385,7 +385,7 @@ def test_nobody_receives(bound, box, words):
 def test_a_socket_for_connections(bound, box, words, kind):
     _, path = bound(kind=kind)
     assert outcome(ctl(path, box, *words)) == (125, "", described_as(
-        path, "wrong type of socket: it is one for connections; --datagram and notify need the "
+        path, "wrong type of socket: it is a stream socket; --datagram and notify need the "
         "datagram socket"))
 
 
@@ -393,7 +393,7 @@ def test_a_stream_client_at_the_datagram_socket_and_the_reverse(folder, box):
     """Neither has any effect on the daemon."""
     with FakeDaemon(folder, SCRIPT) as stream, FakeDatagramDaemon(folder, SCRIPT) as datagrams:
         assert outcome(ctl(datagrams, box, "ping")) == (125, "", described_as(
-            datagrams.path, "wrong type of socket: it is one for datagrams or packets, posternctl "
+            datagrams.path, "wrong type of socket: it is a datagram or seqpacket socket, posternctl "
             "needs a stream socket"))
         assert ctl(stream, box, "ping", "--datagram").returncode == 125
         assert (stream.connections, datagrams.packets) == (0, [])
@@ -490,7 +490,7 @@ def test_a_queue_that_stays_full(bound, box, words):
     done = ctl(path, box, *words)
     assert outcome(done) == (123, "", (
         f"posternctl: waiting for the daemon at {path}; its log shows why it does not answer\n"
-        + described_as(path, "the daemon takes no datagrams: its queue stayed full for 10 s")))
+        + described_as(path, "the daemon accepts no datagrams: its queue stayed full for 10 s")))
 
 
 def test_interrupted_before_it_could_send(bound, box):
@@ -527,14 +527,14 @@ def test_notify_sends_one_packet_and_does_not_wait(folder, box):
 
 
 @pytest.mark.parametrize("words, said", [
-    (["x:=1.5"], "x: the value is neither text, an integer, true or false, nor a list of these"),
-    (["x:=null"], "x: the value is neither text, an integer, true or false, nor a list of these"),
-    (["x:=[[1]]"], "x: the value is neither text, an integer, true or false, nor a list of these"),
-    (["x:={}"], "x: the value is neither text, an integer, true or false, nor a list of these"),
-    (["x:=1", "x:=2"], "x: given twice; a list is written NAME:=[1,2]"),
-    (["x:=1", "x=2"], "x: given twice; a list is written NAME:=[1,2]"),
-    ([":=1"], '":=1": an argument is written NAME=VALUE or NAME:=JSON'),
-    (["x"], '"x": an argument is written NAME=VALUE'),
+    (["x:=1.5"], "x: the value must be text, an integer, true or false, or a list of these"),
+    (["x:=null"], "x: the value must be text, an integer, true or false, or a list of these"),
+    (["x:=[[1]]"], "x: the value must be text, an integer, true or false, or a list of these"),
+    (["x:={}"], "x: the value must be text, an integer, true or false, or a list of these"),
+    (["x:=1", "x:=2"], "x: given twice; write a list as NAME:=[1,2]"),
+    (["x:=1", "x=2"], "x: given twice; write a list as NAME:=[1,2]"),
+    ([":=1"], '":=1": write an argument as NAME=VALUE or NAME:=JSON'),
+    (["x"], '"x": write an argument as NAME=VALUE'),
 ])
 def test_notify_takes_no_value_that_the_daemon_would_have_to_refuse(folder, box, words, said):
     with FakeDatagramDaemon(folder, {}) as daemon:
@@ -595,12 +595,12 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 
     if not os.path.exists("/run/postern"):
         assert said() == described_as(
-            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; its file "
-            "was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
+            "/run/postern/postern.dgram", "no such socket: there is no directory /run/postern; the "
+            "socket file was removed, or the daemon is not set up: systemctl restart posternd-datagram.socket "
             "posternd.service, and for each boot systemctl enable posternd-datagram.socket (another "
             "socket: --socket PATH, or --user for a daemon of your own)")
     assert said("--user", XDG_RUNTIME_DIR=str(folder)) == described_as(
-        f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; no daemon of your own runs, or its file was removed: systemctl --user restart "
+        f"{folder}/postern/postern.dgram", f"no such socket: there is no directory {folder}/postern; your own daemon is not running, or its socket file was removed: systemctl --user restart "
         "posternd-datagram.socket posternd.service, or start one with posternd (the system's own: without "
         "--user)")
 
@@ -610,7 +610,7 @@ def test_no_daemon_of_the_system_or_of_ones_own(folder, box):
 def test_verbs_that_have_no_datagram(words):
     done = run_as(None, [program("posternctl"), "--datagram", *words])
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"posternctl: {words[0]}: --datagram has no meaning, it is for run, "
+    assert done.stderr.startswith(f"posternctl: {words[0]}: --datagram does not apply here; it is for run, "
                                   f"describe, check, whoami, ping\nUsage: posternctl {words[0]}")
 
 

@@ -112,7 +112,7 @@ def test_a_word_that_is_only_a_value(folder, words, meant):
         for verb in ("run", "check"):
             done = ctl(daemon, verb, "web.restart", *words)
             word = next(word for word in words if "=" not in word)
-            assert outcome(done) == (2, "", f'posternctl: "{word}": an argument is written NAME=VALUE'
+            assert outcome(done) == (2, "", f'posternctl: "{word}": write an argument as NAME=VALUE'
                                      + (f"; did you mean {meant}?\n" if meant else "\n"))
         assert {call["method"] for call in daemon.calls} == {"org.postern.Actions.Describe"}
 
@@ -167,11 +167,11 @@ def test_a_parameter_that_the_daemon_does_not_take(folder, parameter):
     ({"outcome": "signaled", "signal": 15}, 143, "ended by signal 15 (TERM)"),
     ({"outcome": "signaled", "signal": 9}, 137, "ended by signal 9 (KILL)"),
     ({"outcome": "signaled", "signal": 40}, 168, "ended by signal 40"),
-    ({"outcome": "timeout", "signal": 15}, 124, "ended by signal 15 (TERM): its time (30s) was up"),
-    ({"outcome": "timeout"}, 124, "ended: its time (30s) was up"),
+    ({"outcome": "timeout", "signal": 15}, 124, "ended by signal 15 (TERM): timed out after 30s"),
+    ({"outcome": "timeout"}, 124, "ended: timed out after 30s"),
     ({"outcome": "stopped", "signal": 15}, 143, "ended by signal 15 (TERM): the daemon stopped"),
     ({"outcome": "disconnected", "signal": 9}, 137,
-     "ended by signal 9 (KILL): the connection that started it was gone"),
+     "ended by signal 9 (KILL): the connection that started it was closed"),
     ({"outcome": "out-of-memory", "signal": 9}, 137,
      "ended by signal 9 (KILL): its memory was used up"),
     ({"outcome": "lost"}, 125, f"what became of job {JOB} is not known: the daemon died"),
@@ -248,8 +248,8 @@ def test_what_is_missing_in_a_reply_that_has_all(folder):
 
 @pytest.mark.parametrize("steps, said", [
     ([STARTED, chunk(stdout="half"), CLOSE],
-     f": the daemon broke off in mid-call; what became of job {JOB} (web.restart) is not known"),
-    ([CLOSE], ": the daemon broke off in mid-call"),
+     f": the daemon closed the connection during the call; what became of job {JOB} (web.restart) is not known"),
+    ([CLOSE], ": the daemon closed the connection during the call"),
     ([STARTED, reply({"job": JOB})],
      ": the daemon's answer can't be understood: the last reply has no result"),
     ([STARTED, job_end(exitCode=256)],
@@ -337,15 +337,29 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
     with FakeDaemon(folder, script) as daemon:
         done = ctl(daemon, "run", "web.restart")
         assert outcome(done) == (
-            125, "", f"posternctl: {daemon.path}: the daemon broke off in mid-call; what became of job "
+            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; what became of job "
             f"{JOB} (web.restart) is not known\n")
         assert daemon.connections == 4
 
 
+@pytest.mark.parametrize("refusals, code, said", [(1, 7, ""), (2, 123, "posternctl: make a new one\n")])
+def test_direct_data_over_a_connection_that_can_not_carry_it(folder, refusals, code, said):
+    """It was made before the action's file said so. The call is made anew, once."""
+    refused = error("org.postern.Actions.LimitReached", limit="connection", message="make a new one")
+    answers = [[refused]] * refusals + [[STARTED, job_end(exitCode=7)]]
+    script = {"Describe": [described(output="direct")], "Run": [lambda _: answers.pop(0)]}
+    with FakeDaemon(folder, script) as daemon:
+        assert outcome(ctl(daemon, "run", "web.restart")) == (code, "", said)
+        assert daemon.connections == 2
+        runs = [call["parameters"] for call in daemon.calls if call["method"].endswith(".Run")]
+        assert len(runs) == 2 and runs[0] == runs[1]
+
+
 # ---- Being interrupted ----
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("on_disconnect, said", [("keep", "continues"), ("kill", "is ended by the daemon")])
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("on_disconnect, said", [
+    ("keep", "continues; posternctl --socket {path} attach {job} shows it"), ("kill", "is ended by the daemon")])
 def test_interrupted(folder, number, code, on_disconnect, said):
     never = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), never,
@@ -358,7 +372,7 @@ def test_interrupted(folder, number, code, on_disconnect, said):
             out, err = client.communicate(timeout=60)
         never.set()
     assert (client.returncode, out) == (code, b"")
-    assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said}\n"
+    assert err.decode() == f"posternctl: interrupted: job {JOB} (web.restart) {said.format(path=daemon.path, job=JOB)}\n"
 
 
 @pytest.mark.parametrize("script, method, said", [
@@ -385,7 +399,7 @@ def test_interrupted_while_nobody_reads_the_output(folder):
             # The pipe is full once the client waits with bytes in hand.
             wait_until(lambda: unread(client.stdout) >= 60000)
             client.send_signal(signal.SIGINT)
-            assert client.stderr.read().decode().endswith(" continues\n")
+            assert client.stderr.read().decode().endswith(f" attach {JOB} shows it\n")
     assert client.returncode == 130
 
 
@@ -395,16 +409,17 @@ def unread(stream):
     return int.from_bytes(waiting, "little")
 
 
-def test_an_ignored_interrupt_stays_ignored(folder):
-    """A shell starts background jobs so."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_ignored_interrupt_stays_ignored(folder, number):
+    """A shell starts background jobs so, and nohup."""
     go_on = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), go_on, job_end(exitCode=4))
     with FakeDaemon(folder, script) as daemon:
         with subprocess.Popen(command(daemon, "run", "web.restart"), stdout=subprocess.PIPE,
-                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+                              preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)
                               ) as client:
             assert client.stdout.readline() == b"on\n"
-            client.send_signal(signal.SIGINT)
+            client.send_signal(number)
             go_on.set()
             assert client.wait(60) == 4
 

@@ -54,7 +54,7 @@ def test_list_on_a_terminal_is_cut_to_its_width(folder):
 def test_list_of_nothing(folder):
     with FakeDaemon(folder, {"List": [reply({"actions": []})]}) as daemon:
         assert outcome(ctl(daemon, "list")) == (
-            0, "", "posternctl: no action is granted to you (see: posternctl whoami)\n")
+            0, "", "posternctl: you may not run any action (see: posternctl whoami)\n")
         assert outcome(ctl(daemon, "list", "--json")) == (0, '{"actions":[]}\n', "")
 
 
@@ -80,9 +80,9 @@ Arguments:
   count    integer; 1 to 10; default 3
   tags     list of strings; 2 to 3 of them; each must match [a-z]+
   token    string; exactly 8 bytes long; secret
-  force    boolean; may be left out
+  force    boolean; optional
 
-Ended after 1h 30min. Continues when its caller disconnects.
+Times out after 1h 30min. Continues when its caller disconnects.
 """, "")  # no example: which tags match the pattern is not known here
         done = ctl(daemon, "describe", "--json", "web.restart")
         assert json.loads(done.stdout) == action["parameters"]
@@ -97,7 +97,7 @@ stop - Does it
 
 Arguments: none
 
-Ended after 30s. Ended when its caller disconnects.
+Times out after 30s. Ends when its caller disconnects.
 
 Example: posternctl run stop
 """, "")
@@ -106,7 +106,7 @@ Example: posternctl run stop
 def test_describe_an_action_that_a_packet_may_run(folder):
     with FakeDaemon(folder, {"Describe": [described("stop", datagram=True)]}) as daemon:
         assert ctl(daemon, "describe", "stop").stdout.splitlines()[-3] == (
-            "Ended after 30s. Continues when its caller disconnects. Can be run by datagram (notify, run --datagram).")
+            "Times out after 30s. Continues when its caller disconnects. Can be run by datagram (notify, run --datagram).")
 
 
 def test_whoami_names_what_has_a_name(folder):
@@ -140,7 +140,7 @@ def test_ping(folder):
     with FakeDaemon(folder, script) as daemon:
         code, out, err = outcome(ctl(daemon, "ping"))
         assert (code, err) == (0, "")
-        assert re.fullmatch(re.escape(daemon.path) + r": answers, in \d+\.\d\d ms\n", out)
+        assert re.fullmatch(re.escape(daemon.path) + r": answered in \d+\.\d\d ms\n", out)
         done = json.loads(ctl(daemon, "ping", "--json").stdout)
         assert done.pop("roundTripMicroseconds") > 0
         assert done == {"pong": "posternctl"}
@@ -178,7 +178,7 @@ def test_call_of_what_is_not_there(folder):
 @pytest.mark.parametrize("text, said", [
     ('{"a": 1, "a": 2}', "call: the parameters are not JSON: "),
     ("{", "call: the parameters are not JSON: "),
-    ("[]", "call: the parameters are a JSON object, e.g. '{\"ping\": \"hello\"}'\n"),
+    ("[]", "call: the parameters must be a JSON object, e.g. '{\"ping\": \"hello\"}'\n"),
 ])
 def test_call_with_what_is_no_json(folder, text, said):
     with FakeDaemon(folder, {}) as daemon:
@@ -228,8 +228,8 @@ def test_call_lines_goes_ahead_of_the_answers_but_not_far(folder):
         assert ahead.wait(60)
         assert seen == [32]
         assert outcome(done) == (125, "", f"posternctl: {daemon.path}: the daemon closed the "
-                                 "connection without an answer: it serves other callers, or a limit "
-                                 "is reached; the administrator sees why in its audit; 32 calls were "
+                                 "connection without an answer: it does not serve this "
+                                 "caller, or a limit is reached; the administrator finds the reason in its audit; 32 calls were "
                                  "not answered\n")
 
 
@@ -291,7 +291,7 @@ def test_call_lines_broken_off(folder):
         done = ctl(daemon, "call", "--lines", input=pings(4))
         assert done.returncode == 125
         assert done.stdout.count("\n") == 2
-        assert done.stderr == (f"posternctl: {daemon.path}: the daemon broke off in mid-call; 2 calls "
+        assert done.stderr == (f"posternctl: {daemon.path}: the daemon closed the connection during the call; 2 calls "
                                "were not answered\n")
 
 
@@ -307,7 +307,7 @@ def test_no_arguments_is_short_usage():
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
         "Usage: posternctl [--socket PATH | --user] [--json] VERB [...]\nVerbs:\n")
-    assert done.stderr.count("\n") < 18
+    assert done.stderr.count("\n") < 24
     for verb in ("run", "notify", "list", "describe", "check", "whoami", "ping", "call"):
         assert f"\n  {verb} " in done.stderr
 
@@ -327,10 +327,10 @@ USAGE_ERRORS = [
     (["list", "a"], 'list: one word too many: "a"'),
     (["ping", "--", "a"], 'ping: one word too many: "a"'),
     (["call", "m", "{}", "x"], 'call: one word too many: "x"'),
-    (["call", "--lines", "m"], "--lines takes whole calls from standard input, and nothing beside it"),
+    (["call", "--lines", "m"], "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it"),
     (["run", "a", "--nonsense"],
-     'run: unknown option "--nonsense" (a word that begins with - goes after --)'),
-    (["list", "--more"], "list: --more has no meaning, it is for call"),
+     'run: unknown option "--nonsense" (write -- before a word that begins with -)'),
+    (["list", "--more"], "list: --more does not apply here; it is for call"),
     (["lst"], 'unknown verb "lst"; did you mean list?'),
     (["nonsense", "--help"], 'unknown verb "nonsense"'),
     (["--help", "nonsense"], 'unknown verb "nonsense"'),
@@ -354,7 +354,7 @@ def test_usage_errors(words, said):
 @pytest.mark.parametrize("word", ["name", "=x", "", "[", "{}"])
 def test_an_argument_that_is_not_name_and_value(word):
     done = bare("--socket", "/nonexistent", "run", "hello", word)
-    assert outcome(done) == (2, "", f'posternctl: "{word}": an argument is written NAME=VALUE\n')
+    assert outcome(done) == (2, "", f'posternctl: "{word}": write an argument as NAME=VALUE\n')
 
 
 def test_a_word_in_brackets_is_one_word(folder):

@@ -120,7 +120,7 @@ def test_without_a_path_it_is_fire_and_forget(guard, folder, address):
     # What is wrong with a packet is in the audit, where there is nobody to tell.
     with Sender(guard.datagram_path, CALLER, bound=False) as sender:
         sender.send(b"{")
-        refused(guard, "the packet is no message")
+        refused(guard, "the datagram is not a valid message")
 
 
 def test_a_oneway_call_has_no_reply(guard):
@@ -187,7 +187,7 @@ def test_denials_tell_nothing_apart(guard, method):
     assert json.loads(replies[0]) == {
         "error": "org.postern.Actions.NotGranted", "parameters": {
             "action": "ACTION", "message": f'"ACTION" does not exist or is not granted to you '
-            f'(uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid} and no others known)'}}
+            f'(uid {ALICE.uid}, gid {ALICE.gid}, groups {ALICE.gid}, and others that are not known)'}}
     denied = guard.wait_audit(event="call-denied", count=3)
     assert {entry["listener"] for entry in denied} == {str(guard.datagram_path)}
 
@@ -208,12 +208,12 @@ def test_groups_that_are_not_known_fail_closed(guard):
 def test_what_is_no_message(guard):
     with Sender(guard.datagram_path, CALLER) as sender:
         for data, said, reason in (
-                (b"{", "not JSON: unexpected end of input; expected string literal", "the packet is no message"),
-                (b"[]", None, "the packet is no message"),
-                (b"", "the packet is empty: one packet is one message", "the packet is empty"),
-                (b"\n", "the packet is empty: one packet is one message", "the packet is no message"),
-                (b"x" * 65538, "a message may have at most 65536 bytes", "the packet is too long"),
-                (b" " * 65537, "a message may have at most 65536 bytes", "the packet is no message")):
+                (b"{", "not JSON: unexpected end of input; expected string literal", "the datagram is not a valid message"),
+                (b"[]", None, "the datagram is not a valid message"),
+                (b"", "the datagram is empty: one datagram is one message", "the datagram is empty"),
+                (b"\n", "the datagram is empty: one datagram is one message", "the datagram is not a valid message"),
+                (b"x" * 65538, "a message may have at most 65536 bytes", "the datagram is too long"),
+                (b" " * 65537, "a message may have at most 65536 bytes", "the datagram is not a valid message")):
             before = len(guard.audit())
             sender.send(data)
             reply = json.loads(sender.receive().rstrip(b"\n"))
@@ -246,7 +246,7 @@ def test_the_longest_reply_fits_a_packet(guard):
         else:
             assert reply["error"] == "org.postern.Actions.NotByDatagram"
             assert reply["parameters"]["message"].endswith(
-                " bytes, and a packet may have 65536; connect to the stream socket")
+                " bytes, and a datagram may have 65536; connect to the stream socket")
 
 
 def test_a_stream_client_and_a_datagram_client_miss_each_other(guard):
@@ -289,7 +289,7 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
     for identity in (ALICE, ROOT):
         with Sender(guard.datagram_path, identity) as sender:
             sender.send(message("Run", {"action": "true"}))
-            refused(guard, f"this guard serves uid {BOB.uid} alone", identity)
+            refused(guard, f"this daemon serves only uid {BOB.uid}", identity)
             assert sender.nothing()
     assert [e["uid"] for e in guard.audit() if e["event"] == "job-started"] == [BOB.uid]
 
@@ -299,10 +299,10 @@ def test_the_rules_of_paths_hold_for_it_too(guard, folder):
                f"{folder}/audit", "--socket", f"{folder}/stream"]
     if harness.IS_ROOT:
         command += ["--session-user", harness.SESSION_USER]
-    for path, reason in (("postern.dgram", "not an absolute path; write it from / on, for example "
+    for path, reason in (("postern.dgram", "not an absolute path; start it with /, for example "
                           "/run/postern/postern.sock"),
                          (str(guard.datagram_path),
-                          f"another posternd has it (it holds {guard.datagram_path}.lock)")):
+                          f"another posternd uses it (it holds {guard.datagram_path}.lock)")):
         done = run_as(None, [*command, "--datagram", path], timeout=60)
         assert (done.returncode, done.stderr) == (
             1, f'posternd: critical: socket "{path}": {reason}\n')

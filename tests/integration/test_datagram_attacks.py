@@ -202,7 +202,7 @@ def test_descriptors_in_a_packet_are_closed_and_it_is_refused(any_kernel):
     harness.wait_until(lambda: descriptors(guard.pid) == before, what="as many descriptors as before")
     refused = [e for e in guard.audit() if e["event"] == "packet-refused"]
     assert len(refused) == sum(through)
-    assert {e["reason"] for e in refused} <= {"descriptors came along"}
+    assert {e["reason"] for e in refused} <= {"it carries descriptors"}
 
 
 def test_a_lingering_tcp_socket_in_a_packet_holds_up_nobody(any_kernel):

@@ -40,7 +40,7 @@ def ask(start_guard, box):
 def test_every_verb(ask, who):
     code, out, err = ask("ping", "--datagram", as_=who)
     assert (code, err) == (0, "")
-    assert re.fullmatch(re.escape(str(ask.guard.datagram_path)) + r": answers, in \d+\.\d\d ms\n", out)
+    assert re.fullmatch(re.escape(str(ask.guard.datagram_path)) + r": answered in \d+\.\d\d ms\n", out)
     code, out, _ = ask("whoami", "--datagram", "--json", as_=who)
     seen = json.loads(out)
     assert (code, seen["uid"], seen["gid"], seen["groups"]) == (0, who.uid, who.gid, [who.gid])
@@ -98,8 +98,8 @@ def test_notify_of_what_is_refused_is_in_the_audit(ask):
 def test_the_guard_is_gone_and_comes_back(ask):
     assert ask("ping", "--datagram", as_=ALICE)[0] == 0
     ask.guard.kill()
-    gone = f"posternctl: {ask.guard.datagram_path}: nobody listens there: the daemon that made this " \
-           "socket has exited\n"
+    gone = f"posternctl: {ask.guard.datagram_path}: no program is listening there: the daemon that " \
+           "created this socket has exited\n"
     assert ask("ping", "--datagram", as_=ALICE) == (125, "", gone)
     assert ask("notify", "mark", "text=x", as_=ALICE) == (125, "", gone)
     ask.guard.restart()

@@ -1,15 +1,18 @@
 """Data that goes straight between a job and its client, through pipes."""
 
 import array
+import contextlib
 import fcntl
 import json
 import os
 import random
+import select
 import signal
 import socket
 import stat
 import subprocess
 import termios
+import threading
 
 import pytest
 
@@ -35,6 +38,7 @@ ACTIONS = {
                    input="direct", **DIRECT),
     "deaf": script("exit 4", input="direct"),
     "wait": script("echo begun; sleep 1000", onDisconnect="kill", **DIRECT),
+    "on": script("while echo on; do sleep 0.02; done", **DIRECT),
     "stay": script("trap '' PIPE; echo begun; sleep 1; echo more || :; exit 0", **DIRECT),
     "other": script("id -u; cat /dev/stdin > /dev/stdout; echo more > /dev/stdout", input="direct",
                     **DIRECT, **({"user": "nobody"} if harness.IS_ROOT else {})),
@@ -292,6 +296,17 @@ def test_an_output_that_nobody_reads(guard):
     assert b"posternctl: standard output: No space left on device; " in done.stderr
 
 
+@pytest.mark.parametrize("json_too", [[], ["--json"]], ids=["plain", "json"])
+def test_an_output_that_nobody_reads_any_more_cancels_it(guard, json_too):
+    words = command(guard.socket_path, "run", "--on-interrupt=cancel", *json_too, "on")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as client:
+        assert client.stdout.readline()
+        client.stdout.close()
+        assert client.stderr.read().endswith(b" (on) is cancelled\n")
+        assert client.wait(timeout=harness.PATIENCE) == -signal.SIGPIPE
+    guard.wait_audit(event="job-cancelled")
+
+
 def test_moved_in_large_pieces(guard):
     """Wide pipes, and of much data no turn for each write: its waking up interrupts nobody (sched(7))."""
     def run(*before, **kwargs):
@@ -331,6 +346,60 @@ def test_interrupted(guard):
         client.send_signal(signal.SIGINT)
         assert client.wait(timeout=harness.PATIENCE) == 130
         assert b"is ended by the daemon" in client.stderr.read()
+
+
+class Between:
+    """A socket whose first connection reaches the guard before something is done, and the others after it."""
+
+    def __init__(self, guard, folder, do):
+        self.path = str(folder / "between.sock")
+        self.connections = 0
+        self._guard, self._do = guard, do
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(harness.PATIENCE)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                ours, _ = self._listener.accept()
+                self.connections += 1
+                with self._guard.connect() as client, ours:
+                    if self.connections == 1:
+                        client.call("org.postern.Actions.Ping", {"ping": ""})
+                        self._do()
+                    self._pass_on(ours, client.socket)
+
+    @staticmethod
+    def _pass_on(one, other):
+        while True:
+            for end in select.select([one, other], [], [])[0]:
+                data, descriptors, _, _ = socket.recv_fds(end, 65536, 8)
+                if not data:
+                    return
+                socket.send_fds(other if end is one else one, [data], descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+
+def test_an_action_that_came_after_the_connection(start_guard, tmp_path):
+    guard = start_guard({})
+    with Between(guard, tmp_path, lambda: guard.write_action("short", ACTIONS["short"])) as between:
+        done = subprocess.run(command(between, "run", "short"), stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=60, check=False)
+        assert outcome(done) == (0, "no newline", "")
+        assert between.connections == 2
 
 
 def test_as_json(guard):

@@ -73,7 +73,7 @@ def test_every_uid_is_itself_and_gets_what_names_it(start_guard):
             assert [name for name in sorted(ACTIONS) if client.may(name)] == actions
     reasons = [e["reason"] for e in guard.audit() if e.get("uid") == NOBODY.uid
                and e["action"] == "for.all"]
-    assert reasons == ["uid 65534 may be anybody, and no rule names it"]
+    assert reasons == ["uid 65534 can be anybody, and no rule names it"]
 
 
 def test_a_peer_that_is_gone_before_its_call_is_still_who_it_was(start_guard):
@@ -266,9 +266,9 @@ def test_a_users_own_guard_serves_that_user_alone(start_guard):
             "event": "connection-refused", "uid": identity.uid, "gid": identity.gid,
             "groups": sorted({identity.gid, *identity.groups}),
             "listener": str(guard.socket_path),
-            "reason": f"this guard serves uid {ALICE.uid} alone"}
+            "reason": f"this daemon serves only uid {ALICE.uid}"}
     path = guard.actions_folder / "other.json"
     line = path.read_text().splitlines().index('  "user": "bin"') + 1
-    assert (f"not loaded: {path}:{line}:11: user: uid 2 is another user than uid {ALICE.uid}, "
-            "which this daemon runs every job as; remove it\n") in guard.stderr()
+    assert (f"not loaded: {path}:{line}:11: user: uid 2 is not uid {ALICE.uid}, "
+            "as which this daemon runs every job; remove it\n") in guard.stderr()
     assert guard.wait_audit(event="call-denied")[0]["pid"] == pid

@@ -159,10 +159,10 @@ def test_a_text_of_several_lines(guard, folder):
                  "that an argument may have\n")
     done = ctl(guard, "run", "install", "cert=a\x1bb")
     assert outcome(done) == (
-        122, "", 'posternctl: cert: "a\\u001bb" contains U+001B, which no argument may\n')
+        122, "", 'posternctl: cert: "a\\u001bb" contains U+001B, which no argument may contain\n')
     done = ctl(guard, "run", "echo", "--file", f"text={folder}/site.pem")
     assert done.returncode == 122
-    assert b"contains U+000A, which no argument may" in done.stderr
+    assert b"contains U+000A, which no argument may contain" in done.stderr
 
 
 def test_file_options_that_are_wrong(guard, folder):
@@ -178,7 +178,7 @@ def test_file_options_that_are_wrong(guard, folder):
 def test_describe_says_what_is_taken(guard):
     assert b"Takes standard input, at most 32768 bytes." in ctl(guard, "describe", "take").stdout
     assert b"standard input" not in ctl(guard, "describe", "quiet").stdout
-    assert b"may have several lines" in ctl(guard, "describe", "install").stdout
+    assert b"can have several lines" in ctl(guard, "describe", "install").stdout
     with guard.connect() as client:
         assert client.call("Describe", {"action": "take"})["parameters"]["action"]["input"] == "text"
         assert "input" not in client.call("Describe", {"action": "quiet"})["parameters"]["action"]

@@ -13,7 +13,8 @@ import pytest
 import harness
 from actions import EVERYONE, HELLO, script
 from identity import ALICE, BOB, popen_as
-from jobs import POORER, begin, follow, get, no_such_job, record, result_of, text_of
+from jobs import (POORER, begin, follow, get, get_as_before, no_such_job, record, result_of,
+                  text_of)
 from processes import sessions
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -33,11 +34,11 @@ def test_get_says_what_a_job_is_and_was(start_guard, folder):
     with guard.connect(as_=ALICE) as client, guard.connect(as_=ALICE) as other:
         job, _ = begin(client, "steps")
         created = record(guard, job)["createdUsec"]
-        assert get(other, job) == {"parameters": {"job": {
+        assert get_as_before(other, job) == {"parameters": {"job": {
             "job": job, "action": "steps", "state": "running", "createdAt": created}}}
         (folder / "1").touch()
         result_of(client)
-        reply = get(other, job)["parameters"]["job"]
+        reply = get_as_before(other, job)["parameters"]["job"]
         result = reply.pop("result")
         assert reply == {"job": job, "action": "steps", "state": "ended", "createdAt": created}
         assert (result["outcome"], result["exitCode"]) == ("exited", 7)
@@ -61,7 +62,7 @@ def test_a_job_is_followed_by_many_each_from_where_it_wants(start_guard, folder)
             assert reply["parameters"]["stdout"] == "1\n2\n"
         assert result_of(client) == ("1\n2\n", {"outcome": "exited", "exitCode": 7})
         for other in clients:
-            # And when it is over.
+            # And when it has ended.
             replies = follow(other, job, 2)
             assert replies[0] == {"continues": True, "parameters": {"job": job}}
             assert text_of(replies) == "1\n2\n"
@@ -182,7 +183,7 @@ def test_the_same_call_with_the_same_key_starts_one_job(start_guard, folder):
     (folder / "go").touch()
     for client in clients:
         assert result_of(client) == ("done\n", {"outcome": "exited", "exitCode": 0})
-    # When it is over too, and after a restart.
+    # When it has ended too, and after a restart.
     again = clients[0].call("Run", call)["parameters"]
     assert (again["job"], again["stdout"]) == (*jobs, "done\n")
     for client in clients:

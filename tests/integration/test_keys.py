@@ -84,7 +84,7 @@ def test_what_a_guard_says_and_writes(start_guard, folder):
         said[" ".join(words)] = json.loads(guard.ctl("--json", *words).stdout)
     replies = [json.loads(line) for words in (["dashed", "dry-run=no"], ["fails"])
                for line in guard.ctl("--json", "run", *words).stdout.splitlines()]
-    for words in (["status"], ["jobs", "--all"], ["reload"]):
+    for words in (["status"], ["jobs", "--all", "--limit", "1"], ["reload"]):
         said[" ".join(words)] = printed("posternctl", "--socket", admin, "--json", *words)
     assert misspelled(replies, {"result", "maxResidentKiB", "exitCode", "signal"}) == []
     for words, reply in said.items():

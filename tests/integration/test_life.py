@@ -201,7 +201,7 @@ def test_after_kill_9_of_a_guard_that_does_not_come_back_posternctl_says_so(star
         assert process.wait(60) == 125
         [job] = os.listdir(guard.state_folder / "jobs")
         assert process.stderr.read() == (
-            f"posternctl: {guard.socket_path}: the daemon broke off in mid-call; "
+            f"posternctl: {guard.socket_path}: the daemon closed the connection during the call; "
             f"what became of job {job} (wait) is not known\n")
 
 

@@ -145,7 +145,7 @@ def test_one_user_at_the_limit_in_a_flood_keeps_nobody_out(start_guard):
                            what="the flood takes all connections of its user")
         assert keep_up(guard, quiet, (BOB, pings, 200), (CAROL, pings, 200)) == [200, 200]
     assert set(refusals(guard)) == {(ALICE.uid, "limit connectionsPerUser")}
-    harness.wait_until(lambda: not is_refused(guard), what="all of it is over")
+    harness.wait_until(lambda: not is_refused(guard), what="all of it has ended")
 
 
 def test_connections_in_all_the_least_recently_used_session_gives_way(start_guard):
@@ -295,7 +295,7 @@ def set_descriptor_limit(guard, more):
 @pytest.mark.shipped_build
 def test_a_guard_without_descriptors_waits_and_does_not_spin(start_guard):
     guard = start_guard(ACTIONS)
-    line = "accept: Too many open files; tried again every 200 ms, callers wait meanwhile"
+    line = "accept: Too many open files; retrying every 200 ms, callers wait in the meantime"
     with contextlib.ExitStack() as stack:
         bob = connected(guard, stack, BOB)
         assert served(guard, ALICE)
@@ -350,4 +350,4 @@ def test_an_accept_that_fails_is_tried_again(start_guard, folder, error, text):
     with guard.connect(as_=ALICE) as client:
         assert is_open(client)
     assert time.monotonic() - began > 0.6
-    assert guard.stderr().count(f"accept: {text}; tried again every 200 ms") == 1
+    assert guard.stderr().count(f"accept: {text}; retrying every 200 ms") == 1

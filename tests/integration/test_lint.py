@@ -124,7 +124,7 @@ ONLY_THE_LOADER_REFUSES = [
     (good(arguments={"a": {"type": "string"}}), "is not used"),
     (argument(type="string", secret=True), "is secret"),
     (argument(type="string", multiline=True), "is multiline"),
-    (argument(type="string", pattern="["), "is not a valid regular expression"),
+    (argument(type="string", pattern="["), "is not a valid RE2 regular expression"),
     (argument(type="string", minLength=2, maxLength=1), "is less than"),
     (argument(type="string", enum=["x"], default="y"), "is not one of"),
     (good(timeout="31d"), "is out of range"),
@@ -193,7 +193,7 @@ def test_bad_ones_are_named_with_their_place(folder):
 
 @pytest.mark.parametrize("name, error", [
     ("web restart.json", '"web restart" is not a valid name for an action'),
-    ("hello.jsonc", "the name does not end in .json, so it would be passed over; rename it"),
+    ("hello.jsonc", "the name does not end in .json, so it would be ignored; rename it"),
     ("-x.json", '"-x" is not a valid name for an action'),
 ])
 def test_names(folder, name, error):
@@ -223,8 +223,8 @@ def test_a_directory_is_all_of_its_files(folder):
     done = lint("lint", "actions", "one.json", cwd=folder)
     assert done.returncode == 1
     assert done.stdout == "3 files are good, 1 is bad\n"
-    old = "actions/old: is passed over, because it is a directory; move the files in it to actions"
-    other = "actions/web.JSON: is passed over, because its name does not end in .json; rename it to web.json"
+    old = "actions/old: is ignored, because it is a directory; move the files in it to actions"
+    other = "actions/web.JSON: is ignored, because its name does not end in .json; rename it to web.json"
     bad = 'actions/bad.json:1:1: "summary" is required; add "summary": "what it does"'
     assert done.stderr == f"{bad}\nwarning: {old}\nwarning: {other}\n"
     done = lint("--json", "lint", "actions/", cwd=folder)
@@ -257,7 +257,7 @@ def test_usage():
     for words, error in [
         (["lint"], "posternctl: lint: PATH is required"),
         (["--socket", "/x", "lint", "a.json"],
-         "posternctl: lint: --socket has no meaning, it asks no daemon"),
+         "posternctl: lint: --socket does not apply here; no daemon is asked"),
     ]:
         done = lint(*words)
         assert (done.returncode, done.stdout) == (2, "")
@@ -272,7 +272,7 @@ def test_anybody_may_and_user_means_a_guard_of_ones_own(folder):
     assert lint("lint", file, as_=ALICE).returncode == 0
     done = lint("--user", "lint", file, as_=ALICE)
     assert done.returncode == 1
-    assert f"uid 0 is another user than uid {ALICE.uid}" in done.stderr
+    assert f"uid 0 is not uid {ALICE.uid}" in done.stderr
 
 
 def test_the_configuration_is_checked_as_what_it_is(folder):

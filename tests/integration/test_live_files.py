@@ -301,7 +301,7 @@ def test_a_directory_that_is_gone_revokes_and_is_named(administered):
         assert client.may("own")
         guard.actions_folder.rename(guard.folder / "away")
         assert not client.may("own")
-        said = (f"{guard.actions_folder}: no longer exists, so no action of it is loaded; create it again, or "
+        said = (f"{guard.actions_folder}: no longer exists, so no action from it is loaded; create it again, or "
                 "restart the daemon if it was removed on purpose")
         done = ctl("reload")
         assert (done.returncode, done.stderr) == (1, f"posternctl: not loaded: {said}\n")

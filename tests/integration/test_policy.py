@@ -103,7 +103,7 @@ def test_missing_and_not_granted_can_not_be_told_apart(start_guard):
     line = (files / "action-d.json").read_text().splitlines().index('  "deny": [') + 2
     assert reasons == {
         "action-a": ("no rule matches", None, f"{files}/action-a.json"),
-        "action-b": ("the action's file is bad", None, f"{files}/action-b.json"),
+        "action-b": ("the action's file is not valid", None, f"{files}/action-b.json"),
         "action-d": ("denied by a rule", f"deny user {ALICE.uid}", f"{files}/action-d.json:{line}"),
         "action-x": ("no such action", None, None)}
 
@@ -163,7 +163,7 @@ def test_an_unknown_name_takes_its_file_out_of_force(start_guard, rules, error):
 
 BAD_FILES = {
     "unknown key": ({**TRUE, "allow": [], "allows": []}, 'allows: unknown key; did you mean "allow"?'),
-    "wrong type": ({**TRUE, "allow": [], "timeout": []}, "must be a span of time, not"),
+    "wrong type": ({**TRUE, "allow": [], "timeout": []}, "must be a duration, not"),
     "duplicate": ('{"summary": "x",\n "exec": ["/bin/true"],\n "allow": [],\n "allow": []}', "twice"),
     "relative": ({**TRUE, "allow": [], "exec": ["true"]}, '"true" is not absolute'),
     "sandbox": ({**TRUE, "allow": [], "sandbox": {}}, "needs systemd, and this daemon starts its jobs itself"),
@@ -223,4 +223,4 @@ def test_a_set_that_can_not_be_read_leaves_the_old_one(start_guard):
     guard.reload()
     with guard.connect(as_=ALICE) as client:
         assert client.granted() == ["own"]
-    assert "what was loaded stays loaded" in guard.stderr()
+    assert "the loaded actions stay loaded" in guard.stderr()

@@ -26,9 +26,9 @@ SHOW = {"summary": "Show", "allow": EVERYONE,
 @pytest.mark.parametrize("spoil, problem", [
     (lambda p: os.chown(p, ALICE.uid, 0), "is not owned by root (owned by uid 64001, mode 0644); run: "
                                           "chown -h root {path}"),
-    (lambda p: p.chmod(0o664), "can be written by others than its owner (owned by uid 0, mode 0664); "
+    (lambda p: p.chmod(0o664), "can be written by users other than its owner (owned by uid 0, mode 0664); "
                                "run: chmod go-w {path}"),
-    (lambda p: p.chmod(0o646), "can be written by others than its owner (owned by uid 0, mode 0646); "
+    (lambda p: p.chmod(0o646), "can be written by users other than its owner (owned by uid 0, mode 0646); "
                                "run: chmod go-w {path}"),
     (lambda p: (p.unlink(), p.mkdir()), "is a directory; a regular file is needed"),
     (lambda p: (p.unlink(), os.mkfifo(p, 0o644)), "is not a regular file; put a regular file there"),
@@ -47,9 +47,9 @@ def test_an_action_file_that_others_could_have_made_is_off(start_guard, spoil, p
 
 @pytest.mark.parametrize("which", ["itself", "above"])
 @pytest.mark.parametrize("spoil, problem", [
-    (lambda p: p.chmod(0o777), "can be written by others than its owner (owned by uid 0, mode 0777); "
+    (lambda p: p.chmod(0o777), "can be written by users other than its owner (owned by uid 0, mode 0777); "
                                "run: chmod go-w {path}"),
-    (lambda p: p.chmod(0o775), "can be written by others than its owner (owned by uid 0, mode 0775); "
+    (lambda p: p.chmod(0o775), "can be written by users other than its owner (owned by uid 0, mode 0775); "
                                "run: chmod go-w {path}"),
     (lambda p: os.chown(p, ALICE.uid, 0), "is not owned by root (owned by uid 64001, mode 0755); run: "
                                           "chown -h root {path}"),
@@ -63,19 +63,19 @@ def test_a_folder_that_others_can_write_takes_all_its_files_out_of_force(start_g
         spoil(bad)
         guard.reload()
         assert client.granted() == []
-    assert (f"not loaded: {guard.actions_folder}: is not safe, so no action of it is loaded: {bad} "
+    assert (f"not loaded: {guard.actions_folder}: is not safe, so no action from it is loaded: {bad} "
             f"{problem.format(path=bad)}\n") in guard.stderr()
 
 
 @pytest.mark.parametrize("spoil, problem", [
-    (lambda p: p.chmod(0o775), "{path} can be written by others than its owner (owned by uid 0, mode "
+    (lambda p: p.chmod(0o775), "{path} can be written by users other than its owner (owned by uid 0, mode "
                                "0775); run: chmod go-w {path}"),
     (lambda p: os.chown(p, ALICE.uid, 0), "{path} is not owned by root (owned by uid 64001, mode 0755); "
                                           "run: chown -h root {path}"),
     (lambda p: p.chmod(0o644), "{path} is not executable (owned by uid 0, mode 0644); run: chmod +x "
                                "{path}"),
     (lambda p: p.unlink(), "{path} does not exist; create it or correct the path"),
-    (lambda p: p.parent.chmod(0o777), "{folder} can be written by others than its owner (owned by uid "
+    (lambda p: p.parent.chmod(0o777), "{folder} can be written by users other than its owner (owned by uid "
                                       "0, mode 0777); run: chmod go-w {folder}"),
 ])
 def test_a_program_that_others_could_have_made_is_not_run(start_guard, folder, spoil, problem):
@@ -111,7 +111,7 @@ def test_a_program_that_others_could_have_made_is_not_run(start_guard, folder, s
                                           "run: chown -h root {path}"),
     (lambda p: os.chown(p.parent, ALICE.uid, 0), "{folder} is not owned by root (owned by uid 64001, mode "
                                                  "0755); run: chown -h root {folder}"),
-    (lambda p: p.chmod(0o775), "{path} can be written by others than its owner (owned by uid 0, mode "
+    (lambda p: p.chmod(0o775), "{path} can be written by users other than its owner (owned by uid 0, mode "
                                "0775); run: chmod go-w {path}"),
 ])
 def test_an_interpreter_that_others_could_have_made_runs_nothing(start_guard, folder, first_line, led,
@@ -198,13 +198,13 @@ def test_a_value_is_one_literal_element_whatever_stands_in_it(start_guard, text)
     ("-v", 'text: "-v" begins with "-", which this argument does not allow'),
     ("--", 'text: "--" begins with "-", which this argument does not allow'),
     ("", "text: must not be empty; give one"),
-    ("a\0b", 'text: "a\\u0000b" contains U+0000, which no argument may'),
-    ("a\nb", 'text: "a\\u000ab" contains U+000A, which no argument may'),
-    ("\x1b[0m", 'text: "\\u001b[0m" contains U+001B, which no argument may'),
-    ("\x85", 'text: "\\u0085" contains U+0085, which no argument may'),
-    ("a\u2028", 'text: "a\\u2028" contains U+2028, which no argument may'),
-    ("\u202etxt", 'text: "\\u202etxt" contains U+202E, which no argument may'),
-    ("\ufeff", 'text: "\\ufeff" contains U+FEFF, which no argument may'),
+    ("a\0b", 'text: "a\\u0000b" contains U+0000, which no argument may contain'),
+    ("a\nb", 'text: "a\\u000ab" contains U+000A, which no argument may contain'),
+    ("\x1b[0m", 'text: "\\u001b[0m" contains U+001B, which no argument may contain'),
+    ("\x85", 'text: "\\u0085" contains U+0085, which no argument may contain'),
+    ("a\u2028", 'text: "a\\u2028" contains U+2028, which no argument may contain'),
+    ("\u202etxt", 'text: "\\u202etxt" contains U+202E, which no argument may contain'),
+    ("\ufeff", 'text: "\\ufeff" contains U+FEFF, which no argument may contain'),
     (1, "text: 1 is not a string; write it in double quotes"),
     (True, "text: true is not a string; write it in double quotes"),
     (None, "text: null is not a string; give one"),

@@ -167,7 +167,7 @@ def flood(sock):
 # ---- Strict JSON ----
 
 @pytest.mark.parametrize("parameters, text", [
-    ('{"ping":"a","ping":"b"}', 'parameters: the key "ping" stands twice'),
+    ('{"ping":"a","ping":"b"}', 'parameters: the key "ping" appears twice'),
     ('{"ping":NaN}', "not JSON: invalid literal"),
     ('{"ping":Infinity}', "not JSON: invalid literal"),
     ('{"ping":1e999}', "parameters.ping: 1e999 is out of range"),
@@ -176,7 +176,7 @@ def flood(sock):
      "parameters.ping: 9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992"),
     ('{"ping":-9007199254740993}',
      "parameters.ping: -9007199254740993 is beyond 2^53; give one from -9007199254740992 to 9007199254740992"),
-    ('{"ping":"x"}} {', "not JSON: something stands after the end of the value"),
+    ('{"ping":"x"}} {', "not JSON: more text follows the end of the value"),
     ('{"ping":"\\ud800"}', "not JSON: invalid string: surrogate U+D800..U+DBFF must be followed "
                            "by U+DC00..U+DFFF"),
     ('{"ping":"\udcff"}', "not JSON: invalid UTF-8"),

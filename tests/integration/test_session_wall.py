@@ -60,7 +60,7 @@ def assert_only_that_session_ended(guard, reason):
     ("wrong-version", "it sent no valid message: wrong version"),
     ("wrong-kind", "it sent no valid message: unknown kind"),
     ("guards-kind", "it sent no valid message: unknown kind"),
-    ("answered-connection", "it answered a connection as if it were a packet"),
+    ("answered-connection", "it answered a connection as if it were a datagram"),
     ("acknowledge-twice", "it acknowledged a connection that it was not given"),
     ("closed-id", "it named a connection that it does not have"),
     ("call-before-ready", "it spoke before it was ready"),
@@ -122,11 +122,11 @@ def assert_packets_of_others_are_served(guard, count=1):
     ("packet-foreign-id", "it named a connection that it does not have", 1),
     ("packet-future-id", "it named a connection that it does not have", 1),
     ("packet-call-after-reply", "it named a connection that it does not have", 0),
-    ("packet-two-calls", "it made two calls of one packet", 1),
-    ("packet-accepted", "it used a packet as if it were a connection", 1),
-    ("packet-closed", "it used a packet as if it were a connection", 1),
-    ("packet-administration", "it used a packet as if it were a connection", 1),
-    ("packet-long-reply", "its reply to a packet is too long", 1),
+    ("packet-two-calls", "it made two calls of one datagram", 1),
+    ("packet-accepted", "it used a datagram as if it were a connection", 1),
+    ("packet-closed", "it used a datagram as if it were a connection", 1),
+    ("packet-administration", "it used a datagram as if it were a connection", 1),
+    ("packet-long-reply", "its reply to a datagram is too long", 1),
     ("packet-dies", "its process ended with exit code 0", 1),
 ])
 def test_a_session_that_breaks_the_rules_of_packets_ends_alone(hostile, mode, reason, dropped):
@@ -146,7 +146,7 @@ def test_a_session_that_answers_packets_unread_ends_alone(hostile):
             sender.send(message("Ping", {"ping": "x"}) + b" " * 30_000)
     assert_packets_of_others_are_served(guard)  # so those before were received
     (guard.answers.parent / "go").touch()
-    assert_only_that_session_ended(guard, "it used a packet that it was not given")
+    assert_only_that_session_ended(guard, "it used a datagram that it was not given")
 
 
 def test_a_reply_to_a_packet_is_any_bytes(hostile):
@@ -171,7 +171,7 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     # The reason is that of the shorter time: the longer one that a session has for everything ends it
     # by another. How long that was says the guard, which waits for nothing that we do here.
     entries = guard.wait_audit(event="session-failed")
-    assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer packets")]
+    assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer datagrams")]
     # Others were served while it was there.
     assert served < harness.time_of(entries[0]) < sent + 8
     # None is received for this user for a while, so that nobody waits a second time.
@@ -186,7 +186,7 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     reasons = {e["reason"] for e in guard.audit() if e["event"] == "packet-refused"}
     # Of many that are alike it has the first one's.
     assert ("dropped: its session ended" if count == 65 else
-            "too many packets of this user wait to be answered") in reasons
+            "too many datagrams of this user are waiting to be answered") in reasons
     assert len([e for e in guard.audit() if e["event"] == "session-failed"]) == 1
     assert len(sessions(guard)) == 1
 
@@ -247,7 +247,7 @@ def test_a_request_number_under_way_is_not_used_twice(hostile):
     with guard.connect(as_=ALICE) as client:
         assert client.read_to_end() == b""
     entries = guard.wait_audit(event="session-failed")
-    assert [e["reason"] for e in entries] == ["it used the number of a call under way"]
+    assert [e["reason"] for e in entries] == ["it used the number of a pending call"]
     # The first of the two was a call in order: its job goes on without its session.
     started = guard.wait_audit(event="job-started")
     assert [(e["uid"], e["action"]) for e in started] == [(ALICE.uid, "sleep")]

@@ -44,7 +44,7 @@ def posternd(folder, *words, **kwargs):
     return done.returncode, done.stderr
 
 
-NOT_ABSOLUTE = ("not an absolute path; write it from / on, for example /run/postern/postern.sock")
+NOT_ABSOLUTE = ("not an absolute path; start it with /, for example /run/postern/postern.sock")
 
 
 def refusal(path, reason):
@@ -58,7 +58,7 @@ def refusal(path, reason):
     ("/run/postern-none/", "a directory, not a file; name a file in it"),
     ("/run/postern-none/s", "/run/postern-none does not exist; create it or correct the path"),
     ("/etc/passwd/s", "/etc/passwd can't be opened: Not a directory"),
-    ("/run/" + "x" * 103, "the path has 108 bytes; a socket's path may have 107"),
+    ("/run/" + "x" * 103, "the path has 108 bytes; a socket's path may have at most 107"),
 ])
 def test_an_address_that_can_not_be_bound_safely_is_refused(folder, path, reason):
     assert posternd(folder, "--socket", path) == refusal(path, reason)
@@ -88,7 +88,7 @@ def test_the_longest_path_that_fits_is_served(start_guard, folder):
     assert len(path) == 107
 
 
-ELSEWHERE = "; or give another path, others could take the socket away there"
+ELSEWHERE = "; or give another path, because others could remove the socket there"
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
@@ -100,7 +100,7 @@ def test_a_folder_that_others_may_write_is_refused_unless_sticky(folder, start_g
     path = loose / "s"
     words = ["--socket", str(folder / "first"), option, path]
     assert posternd(folder, *words) == refusal(
-        path, f"{loose} can be written by others than its owner (owned by uid {os.geteuid()}, mode "
+        path, f"{loose} can be written by users other than its owner (owned by uid {os.geteuid()}, mode "
               f"0{mode:o}); run: chmod go-w {loose}{ELSEWHERE}")
     loose.chmod(mode | 0o1000)
     guard = start_guard({"hello": HELLO}, options=[option, str(path)])
@@ -137,7 +137,7 @@ def test_no_permission_to_bind(folder):
     path = folder / "s"
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     assert posternd(folder, "--socket", path, as_=ALICE, env=environment) == refusal(
-        path, "no permission to create files in its folder (Permission denied); run as another user, "
+        path, "no permission to create files in its directory (Permission denied); run as another user, "
         "or give another path")
 
 
@@ -152,15 +152,15 @@ def test_what_is_at_the_path_already_is_left_alone(folder, make, what):
     make(path)
     before = path.lstat()
     assert posternd(folder, "--socket", path) == refusal(
-        path, f"there is {what} at that path; it is left alone, remove it yourself")
+        path, f"there is {what} at that path; posternd leaves it alone, so remove it yourself")
     after = path.lstat()
     assert (after.st_ino, after.st_mode, after.st_ctime_ns) == (
         before.st_ino, before.st_mode, before.st_ctime_ns)
 
 
 @pytest.mark.parametrize("kind, reason", [
-    (socket.SOCK_STREAM, "another program listens there"),
-    (socket.SOCK_DGRAM, "another program listens there"),
+    (socket.SOCK_STREAM, "another program is listening there"),
+    (socket.SOCK_DGRAM, "another program is listening there"),
 ])
 def test_a_living_socket_of_somebody_else_is_left_alone(folder, kind, reason):
     path = folder / "s"
@@ -180,7 +180,7 @@ def test_a_stale_socket_of_somebody_else_is_left_alone(folder):
         other.bind(str(path))
     os.chown(path, ALICE.uid, ALICE.gid)
     assert posternd(folder, "--socket", path) == refusal(
-        path, f"there is a stale socket of uid {ALICE.uid}; it is left alone, remove it yourself")
+        path, f"there is a stale socket of uid {ALICE.uid}; posternd leaves it alone, so remove it yourself")
     assert path.lstat().st_uid == ALICE.uid
 
 
@@ -189,7 +189,7 @@ def test_two_guards_never_share_a_path(start_guard, folder):
     path = guard.socket_path
     inode = path.lstat().st_ino
     assert posternd(folder, "--socket", path) == refusal(
-        path, f"another posternd has it (it holds {path}.lock)")
+        path, f"another posternd uses it (it holds {path}.lock)")
     assert path.lstat().st_ino == inode
     with guard.connect() as client:
         assert client.call("Ping", {"ping": "x"}) == {"parameters": {"pong": "x"}}
@@ -372,10 +372,10 @@ def listening_on_ip():
 
 
 @pytest.mark.parametrize("make, reason", [
-    (lambda: open("/etc/passwd", "rb"), "no socket"),
-    (listening_on_ip, "no Unix socket; give ListenStream= an absolute path"),
-    (lambda: unix(socket.SOCK_DGRAM), "no stream socket; use ListenStream="),
-    (lambda: unix(socket.SOCK_SEQPACKET), "no stream socket; use ListenStream="),
+    (lambda: open("/etc/passwd", "rb"), "not a socket"),
+    (listening_on_ip, "not a Unix socket; give ListenStream= an absolute path"),
+    (lambda: unix(socket.SOCK_DGRAM), "not a stream socket; use ListenStream="),
+    (lambda: unix(socket.SOCK_SEQPACKET), "not a stream socket; use ListenStream="),
     (unix, "not listening; use ListenStream= with Accept=no"),
 ])
 def test_a_passed_descriptor_that_does_not_fit_is_refused_by_name(folder, make, reason):

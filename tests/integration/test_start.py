@@ -87,7 +87,7 @@ def test_more_are_promised_than_there_are(start, folder):
 def test_what_is_passed_is_no_socket(start, folder):
     with open(folder / "file", "w", encoding="ascii") as file:
         assert passed(start, file) == refused(
-            'passed descriptor 3 ("unknown") is refused: it is no socket')
+            'passed descriptor 3 ("unknown") is refused: it is not a socket')
 
 
 def test_a_process_id_that_is_none(start):
@@ -98,7 +98,7 @@ def test_a_process_id_that_is_none(start):
 def test_sockets_that_are_meant_for_another_process_are_not_taken(start_guard):
     guard = start_guard({"hello": HELLO}, env={"LISTEN_FDS": "1", "LISTEN_PID": "1"})
     said = serves(guard)
-    assert (f'posternd: warning: LISTEN_FDS="1" is meant for process 1 (LISTEN_PID), and this one is {guard.pid}: '
+    assert (f'posternd: warning: LISTEN_FDS="1" is meant for process 1 (LISTEN_PID), but this is process {guard.pid}: '
             "no socket is taken from it\n") in said
 
 
@@ -167,8 +167,8 @@ def prlimit(*limits):
 
 def test_few_descriptors_are_named_and_serve_a_call(start_guard):
     guard = start_guard({"hello": HELLO}, under=prlimit("--nofile=128:128"))
-    assert ("posternd: warning: it may have 128 descriptors (hard RLIMIT_NOFILE: LimitNOFILE=, ulimit -Hn): some "
-            "tens of callers use them up; allow 65536\n") in serves(guard)
+    assert ("posternd: warning: it may have 128 descriptors (hard RLIMIT_NOFILE: LimitNOFILE=, ulimit -Hn): a "
+            "few dozen callers use them up; allow 65536\n") in serves(guard)
 
 
 def test_a_soft_limit_alone_is_raised(start_guard):
@@ -181,10 +181,10 @@ def test_limits_that_a_service_does_not_expect_are_named(start_guard):
     guard = start_guard({"hello": HELLO}, under=prlimit("--fsize=1000000", "--cpu=1000", "--nproc=63"),
                         session_user="uucp", options=["--output-user", "uucp"])
     said = serves(guard)
-    assert ("posternd: warning: it was started with RLIMIT_FSIZE=1000000 (LimitFSIZE=): no file of a record, of "
-            "output or of the audit gets longer\n") in said
-    assert ("posternd: warning: it was started with RLIMIT_CPU=1000 (LimitCPU=): after so many seconds of "
-            "processor time the kernel ends it\n") in said
+    assert ("posternd: warning: it was started with RLIMIT_FSIZE=1000000 (LimitFSIZE=): no record, "
+            "output or audit file can grow larger\n") in said
+    assert ("posternd: warning: it was started with RLIMIT_CPU=1000 (LimitCPU=): the kernel kills "
+            "it after that many seconds of CPU time\n") in said
     assert ("posternd: warning: it was started with RLIMIT_NPROC=63 (LimitNPROC=): sessions and jobs may not be "
             "started\n") in said
 
@@ -205,14 +205,14 @@ def test_a_file_that_may_not_grow_ends_no_daemon(start_guard):
 def test_variables_that_change_the_daemon_are_named(start_guard):
     guard = start_guard({"hello": HELLO}, env={"MALLOC_ARENA_MAX": "2", "LD_BIND_NOW": "1"})
     assert re.search(r"posternd: warning: its environment has (MALLOC_ARENA_MAX, LD_BIND_NOW|LD_BIND_NOW, "
-                     r"MALLOC_ARENA_MAX), which change what the daemon itself does \(sessions and jobs do not get "
-                     r"them\); unset them unless they are meant\n", serves(guard))
+                     r"MALLOC_ARENA_MAX), which affect the daemon itself \(sessions and jobs do not get "
+                     r"them\); unset them unless they are intended\n", serves(guard))
 
 
 @pytest.mark.parametrize("address, warning", [
-    ("rubbish", 'NOTIFY_SOCKET="rubbish" is not an address of a Unix socket: the service manager is told nothing'),
-    ("/" + "x" * 400, 'NOTIFY_SOCKET="/' + "x" * 199 + '..." is not an address of a Unix socket: the service '
-                      "manager is told nothing"),
+    ("rubbish", 'NOTIFY_SOCKET="rubbish" is not the address of a Unix socket: the service manager is not notified'),
+    ("/" + "x" * 400, 'NOTIFY_SOCKET="/' + "x" * 199 + '..." is not the address of a Unix '
+                      "socket: the service manager is not notified"),
     ("/nonexist/notify", "NOTIFY_SOCKET=/nonexist/notify: No such file or directory; the service manager is not "
                          "told that the daemon is ready"),
 ])
@@ -243,13 +243,13 @@ def without(*names):
 def test_root_without_what_sessions_need(start, lacks, named):
     assert start(under=without(*lacks)) == refused(
         f"it runs as root but lacks {named}: no session can be started, so no call can be served; give it "
-        "CAP_SETUID, CAP_SETGID and CAP_KILL (CapabilityBoundingSet= of a unit, --cap-add of a container), or run it "
-        "as an ordinary user who serves only itself")
+        "CAP_SETUID, CAP_SETGID and CAP_KILL (CapabilityBoundingSet= of a unit, --cap-add of a container), or run "
+        "it as an ordinary user, to serve only that user")
 
 
 def test_root_that_can_not_end_what_it_starts(start_guard):
     guard = start_guard({"hello": HELLO}, under=without("kill"))
-    assert ("posternd: warning: it lacks CAP_KILL: sessions that do not leave by themselves can't be ended, nor can "
+    assert ("posternd: warning: it lacks CAP_KILL: sessions that do not exit by themselves can't be ended, nor can "
             "jobs of other users that have no cgroup\n") in serves(guard)
 
 

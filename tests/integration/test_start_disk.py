@@ -56,11 +56,11 @@ def test_a_directory_that_can_not_be_made(start, disk, why):
     state = disk / "state"
     if why == "ro":
         remount(disk, "ro")
-        reason = f"state folder can't be made: {state}: Read-only file system"
+        reason = f"state directory can't be made: {state}: Read-only file system"
     else:
         # No inode is left.
         remount(disk, "nr_inodes=1")
-        reason = f"state folder can't be made: {state}: No space left on device"
+        reason = f"state directory can't be made: {state}: No space left on device"
     guard = start(state)
     assert f"posternd: warning: jobs: {reason}; no job is started before\n" in guard.stderr()
     answers_all_but_run(guard, reason)
@@ -78,7 +78,7 @@ def test_a_key_that_can_not_be_written(start, disk):
     (state / "jobs").mkdir(mode=0o700)
     fill(disk / "other")
     guard = start(state)
-    answers_all_but_run(guard, f"state folder {state}: groups.key: No space left on device")
+    answers_all_but_run(guard, f"state directory {state}: groups.key: No space left on device")
     (disk / "other").unlink()
     heals(guard)
     assert len((state / "groups.key").read_bytes()) == 16
@@ -105,7 +105,7 @@ def test_something_else_in_its_place(start, folder):
     place = folder / "place"
     place.write_text("")
     guard = start(place / "state")
-    answers_all_but_run(guard, f"state folder can't be made: {place}/state: Not a directory")
+    answers_all_but_run(guard, f"state directory can't be made: {place}/state: Not a directory")
     place.unlink()
     heals(guard)
 

@@ -73,8 +73,8 @@ def watchers(guard):
 
 
 HI = (0, "hi\n")
-UNREACHED = " (its own file was removed or replaced, callers do not reach the daemon there)"
-BOUND_AGAIN = "its file was removed or replaced: bound again; what is connected continues"
+UNREACHED = " (its own file was removed or replaced, so callers can't reach the daemon there)"
+BOUND_AGAIN = "its file was removed or replaced: bound again; open connections continue"
 
 
 # ---- Socket files ----
@@ -110,7 +110,7 @@ def test_a_socket_that_went_is_bound_again(start, how):
     assert problems(guard) == []
     second = harness.Guard({}, options=["--admin-socket", str(guard.admin_path)]).launch()
     assert second.wait() == 1
-    assert "another posternd has it" in second.stderr()
+    assert "another posternd uses it" in second.stderr()
     second.close(check=False)
 
 
@@ -191,10 +191,10 @@ def test_a_directory_that_was_removed_and_made_again(start, folder):
 
 @pytest.mark.parametrize("make, why", [
     (lambda path: path.write_text(""),
-     "there is a regular file at that path; it is left alone, remove it yourself"),
+     "there is a regular file at that path; posternd leaves it alone, so remove it yourself"),
     (lambda path: path.symlink_to("/nowhere"),
-     "there is a symbolic link at that path; it is left alone, remove it yourself"),
-    (lambda path: path.mkdir(), "there is a directory at that path; it is left alone, remove it yourself"),
+     "there is a symbolic link at that path; posternd leaves it alone, so remove it yourself"),
+    (lambda path: path.mkdir(), "there is a directory at that path; posternd leaves it alone, so remove it yourself"),
 ])
 def test_where_something_else_lies_it_is_said_until_that_is_gone(start, make, why):
     guard = start()
@@ -213,7 +213,7 @@ def test_where_something_else_lies_it_is_said_until_that_is_gone(start, make, wh
     assert guard.stderr().count(problem) == 1
     (os.unlink if path.is_symlink() or path.is_file() else os.rmdir)(path)
     said(guard, f"socket {path}: {BOUND_AGAIN}\n")
-    said(guard, f"socket {path}: callers reach the daemon there again\n")
+    said(guard, f"socket {path}: callers can reach the daemon there again\n")
     assert admin(guard, "reload")[0] == 0
     assert run_hello(guard) == HI
 
@@ -225,7 +225,7 @@ def test_another_programs_socket_is_left_alone(start):
         other.bind(f"{path}.other")
         other.listen()
         os.rename(f"{path}.other", path)
-        said(guard, f"socket \"{path}\": another program listens there{UNREACHED}\n")
+        said(guard, f"socket \"{path}\": another program is listening there{UNREACHED}\n")
         assert stat.S_ISSOCK(os.lstat(path).st_mode)
         assert problems(guard)[0][0] == "socket"
         other.settimeout(harness.PATIENCE)
@@ -279,8 +279,8 @@ def test_what_is_systemds_is_said_with_the_command_that_mends_it(folder, how):
             wait_until(lambda: f"Listening on {paths['admin']}" in log.read_text())
             assert ctl(paths["admin"], "reload")[0] == 0
             how(paths["callers"])
-            problem = (f"socket {paths['callers']}: its file was removed or replaced, callers do not "
-                       "reach the daemon there; run: systemctl restart posternd.socket")
+            problem = (f"socket {paths['callers']}: its file was removed or replaced, so "
+                       "callers can't reach the daemon there; run: systemctl restart posternd.socket")
             wait_until(lambda: f"error: {problem}\n" in log.read_text(), what="the problem in the log")
             assert ctl(paths["admin"], "reload") == (1, "0 actions are loaded, 0 files are bad\n",
                                                      f"posternctl: {problem}\n")
@@ -562,8 +562,8 @@ def test_strange_signals_end_nobody_and_are_named_once(start):
     names = [f"SIGRTMIN+{number - signal.SIGRTMIN}" if number >= signal.SIGRTMIN
              else signal.Signals(number).name for number in STRANGERS]
     ignored = re.findall(r"^posternd: warning: (\S+) from pid (\d+) \(uid 0\) is ignored: SIGTERM stops the daemon, "
-                         "SIGHUP loads the action files and opens the audit file again, SIGUSR1 opens "
-                         "the audit file alone$", guard.stderr(), re.M)
+                         "SIGHUP loads the action files and opens the audit file again, SIGUSR1 "
+                         "only opens the audit file again$", guard.stderr(), re.M)
     assert sorted(ignored) == sorted((name, str(os.getpid())) for name in names)
 
 

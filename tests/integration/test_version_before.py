@@ -14,7 +14,8 @@ import pytest
 
 import harness
 from identity import ALICE, BOB, CAROL, ROOT, Identity
-from jobs import POORER, end_of, follow, get, no_such_job, text_of, wait_copied
+from jobs import (POORER, end_of, follow, get, get_as_before, no_such_job, text_of,
+                  wait_copied)
 from packets import Sender
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
@@ -136,7 +137,7 @@ def test_nothing_is_dropped(guard):
 def test_what_had_ended_is_told_as_0_1_0_told_it(guard):
     for name, (result, stdout, stderr) in ENDED.items():
         with guard.connect(as_=owner(name)) as client:
-            found, replies = get(client, job(name)), follow(client, job(name))
+            found, replies = get_as_before(client, job(name)), follow(client, job(name))
         assert found == SAID[name]["get"], name
         assert replies == SAID[name]["follow"], name
         assert found["parameters"]["job"]["state"] == "ended", name
@@ -149,7 +150,7 @@ def test_what_could_not_be_started_says_so(guard):
     failed = {"error": "org.postern.Actions.StartFailed", "parameters": {
         "job": said["job"], "message": "gone: the program could not be started"}}
     with guard.connect(as_=ALICE) as client:
-        assert get(client, said["job"]) == said["get"] == {"parameters": {"job": {
+        assert get_as_before(client, said["job"]) == said["get"] == {"parameters": {"job": {
             "job": said["job"], "action": "gone", "state": "failed",
             "createdAt": said["get"]["parameters"]["job"]["createdAt"],
             "message": "the program could not be started"}}}
@@ -164,7 +165,7 @@ def test_what_was_interrupted_is_lost(guard, name):
     old = json.loads((RECORDS / "state/jobs" / job(name) / "record.json").read_text())
     assert (old["state"], "started_usec" in old) == (name, ran)
     with guard.connect(as_=owner(name)) as client:
-        found = get(client, job(name))["parameters"]["job"]
+        found = get_as_before(client, job(name))["parameters"]["job"]
         result = found["result"]
         ended = result["endedAt"]
         assert time.time() - 60 < ended / 1_000_000 <= time.time()
@@ -254,7 +255,7 @@ def test_records_of_units(start_guard, folder):
     with guard.connect(as_=ALICE) as client:
         for name, expected in UNIT_ENDED.items():
             job_id = said[name]["job"]
-            assert get(client, job_id) == said[name]["get"], name
+            assert get_as_before(client, job_id) == said[name]["get"], name
             replies = follow(client, job_id)
             assert replies == said[name]["follow"], name
             assert (end_of(replies[-1]), all_text(replies, "stdout"),
@@ -269,7 +270,7 @@ def test_records_of_units(start_guard, folder):
             assert (text_of(replies), result) == ("began\n", {
                 "outcome": "lost", "startedAt": old["started_usec"], "endedAt": result["endedAt"],
                 "cpuMicroseconds": old.get("result", {}).get("cpu_usec", 0), "maxResidentKiB": 0}), name
-            assert get(client, job_id)["parameters"]["job"] == {
+            assert get_as_before(client, job_id)["parameters"]["job"] == {
                 "job": job_id, "action": said[name]["run"]["action"], "state": "ended",
                 "createdAt": old["created_usec"], "result": result}, name
             client.send_call("Run", said[name]["run"], more=True)

@@ -183,7 +183,7 @@ def test_its_time_is_up(host, declare):
     declare(slow=shell("echo begun; sleep 1000", timeout="3s"))
     code, out, err = run(host, "slow")
     assert (code, out) == (124, "begun\n")
-    assert "its time" in err
+    assert "timed out after 3s" in err
     assert records(host, "slow")[-1]["result"]["outcome"] == "timeout"
 
 

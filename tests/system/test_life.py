@@ -98,7 +98,7 @@ def test_it_stays_while_subordinate_ids_count_that_were_taken_away(host, configu
         return text in host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
 
     pid = host.property("posternd.service", "MainPID")
-    booted_host.wait_until(lambda: said("nothing to do, and not leaving: subordinate ids"), 60, "it is idle")
+    booted_host.wait_until(lambda: said("nothing to do, but not exiting: subordinate ids"), 60, "it is idle")
     assert host.property("posternd.service", "MainPID") == pid
     host.run("rm", "/etc/subuid")
     host.run("systemctl", "restart", "posternd.service")

@@ -68,7 +68,7 @@ def test_while_the_keeper_is_stopped_jobs_wait_and_it_is_said(host, declare):
     declare(much=shell("head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
     host.run("systemctl", "stop", "postern-output.service")
     booted_host.wait_until(
-        lambda: "postern-output does not run" in output_problem(host), 20, "the daemon has noticed")
+        lambda: "postern-output is not running" in output_problem(host), 20, "the daemon has noticed")
     assert "systemctl start postern-output.service" in host.run("posternctl", "status").stdout
     code, out, err = run(host, "much")
     assert (code, out) == (123, "")

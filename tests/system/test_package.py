@@ -114,7 +114,7 @@ def test_the_journal_explains_and_finds(host):
         return text if "Subject: A call was denied" in text else None
 
     text = booted_host.wait_until(explained, 10, "the denial in the journal")
-    assert 'asked for the action "nowhere" and may not run it, or' in text
+    assert 'asked for the action "nowhere", but may not run it, or' in text
     assert "Documentation: man:posternd(8)" in text
     assert host.property("posternd.service", "LogRateLimitBurst") == "1000000"
 
@@ -151,7 +151,7 @@ def test_a_reload_fails_where_a_file_is_bad_and_names_it(host):
     assert (entry["POSTERN_EVENT"], entry["PRIORITY"]) == ("action-off", "3")
     assert entry["POSTERN_PLACE"] == "/etc/postern/actions.d/misspelt.json"
     explained = host.run("journalctl", "--no-pager", "-x", "POSTERN_ACTION=misspelt").stdout
-    assert "Subject: An action is not in force" in explained
+    assert "Subject: An action is not loaded" in explained
     # It runs on, with everything else in force.
     assert state(host, "posternd.service") == "active"
     assert hello(host).stdout == "Hi, g1\n"

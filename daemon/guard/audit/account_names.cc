@@ -64,6 +64,13 @@ std::string AccountNames::user(uid_t uid) const {
     return name.empty() ? name_in(learned_, uid) : name;
 }
 
+bool AccountNames::is_user(const std::string& name) const {
+    const auto is_called_so = [&name](const auto& user) { return user.second == name; };
+    if (!is_plain_account_name(name)) return false;
+    return (snapshot_ && std::ranges::any_of(snapshot_->people.user_names, is_called_so)) ||
+           std::ranges::any_of(learned_, is_called_so);
+}
+
 std::string AccountNames::uid_text(uid_t uid) const {
     return with_name("uid " + std::to_string(uid), user(uid));
 }

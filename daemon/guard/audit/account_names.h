@@ -28,6 +28,8 @@ class AccountNames {
     // Empty: it has none, it is not known, or it is not is_plain_account_name().
     [[nodiscard]] std::string user(uid_t uid) const;
     [[nodiscard]] std::string group(gid_t gid) const;
+    // Whether any user is called so, as far as user() knows.
+    [[nodiscard]] bool is_user(const std::string& name) const;
 
     // For messages and the log: "uid 1000 (alice)", "uid 1000 (\"al ice\")", "uid 1000".
     [[nodiscard]] std::string uid_text(uid_t uid) const;

@@ -23,7 +23,7 @@ struct KindRow {
     const char* name;
     const char* message_id;
 };
-constexpr std::array<KindRow, 15> kinds = {{
+constexpr std::array<KindRow, 17> kinds = {{
     {"connection-refused", "aa15b49c6ea640088af83ea8898a474a"},
     {"call-denied", "55f44c30b6c44a50b6a8b611d7fc3464"},
     {"call-refused", "592e2ce021e04776965e6034a8add664"},
@@ -39,8 +39,10 @@ constexpr std::array<KindRow, 15> kinds = {{
     {"disk-has-room", "56ea7285cb114fe2994245fe2cd91588"},
     {"action-off", "c7a4f1d2b0a94e1c8f4d6a53be9217f4"},
     {"actions-changed", "8d1f0c6be7a34b6c9f5e2a70d4c3b918"},
+    {"job-cancelled", "b0c049af56fb4e21bd995f9181d110da"},
+    {"log-level-changed", "eabdecec013048d8a875ef8ead0a5a25"},
 }};
-static_assert(static_cast<std::size_t>(AuditEvent::Kind::actions_changed) + 1 == kinds.size());
+static_assert(static_cast<std::size_t>(AuditEvent::Kind::log_level_changed) + 1 == kinds.size());
 constexpr KindRow denials_summed = {"denials-summed", "b73acb796e064f01a07e80bbd189c1a8"};
 constexpr KindRow records_lost = {"records-lost", "0ba7609c584c4ca48bdad568d0802db6"};
 
@@ -58,7 +60,8 @@ bool is_denial(AuditEvent::Kind kind) {
 const char* priority(AuditEvent::Kind kind) {
     using Kind = AuditEvent::Kind;
     if (kind == Kind::action_off || kind == Kind::disk_full) return "3";
-    const bool is_notice = kind == Kind::disk_has_room || kind == Kind::actions_changed;
+    const bool is_notice = kind == Kind::disk_has_room || kind == Kind::actions_changed ||
+                           kind == Kind::job_cancelled || kind == Kind::log_level_changed;
     return is_denial(kind) || is_notice ? "5" : "6";
 }
 
@@ -98,7 +101,7 @@ std::string escaped(const std::string& text) {
 
 OrderedJson to_json(const JobResult& result) {
     OrderedJson json;
-    json["outcome"] = outcome_name(result.outcome);
+    json["outcome"] = outcome_word(result);
     if (result.by_signal) {
         json["signal"] = result.status;
     } else if (result.outcome != Outcome::lost) {
@@ -145,12 +148,16 @@ void put_groups(OrderedJson& json, const policy::Caller& caller, const AccountNa
     if (!all) json["groupCount"] = caller.groups.size();
 }
 
+std::string signal_name(int signal) {
+    const char* const name = ::sigabbrev_np(signal);
+    return name != nullptr ? name : std::to_string(signal);
+}
+
 // Of POSTERN_STATUS alone nobody could tell which of both it is.
 template <typename Put>
 void put_status(Put put, const JobResult& result) {
     if (result.by_signal) {
-        const char* const name = ::sigabbrev_np(result.status);
-        put("POSTERN_SIGNAL", name != nullptr ? name : std::to_string(result.status));
+        put("POSTERN_SIGNAL", signal_name(result.status));
     } else if (result.outcome == Outcome::exited) {
         put("POSTERN_EXIT_CODE", std::to_string(result.status));
     }
@@ -196,6 +203,14 @@ std::string audit_json(const AuditEvent& event, std::chrono::system_clock::time_
     put("job", event.job);
     if (event.kind == AuditEvent::Kind::job_started) {
         json["arguments"] = to_json(event.arguments);
+    }
+    if (event.signal > 0) json["signal"] = event.signal;
+    put("level", event.level);
+    if (event.cancelled_by) {
+        json["cancelledBy"]["uid"] = event.cancelled_by->uid;
+        if (const std::string& user = event.cancelled_by->user; !user.empty()) {
+            json["cancelledBy"]["user"] = user;
+        }
     }
     if (event.result) json["result"] = to_json(*event.result);
     for (const ChangeRow& row : change_rows) {
@@ -244,9 +259,15 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count, const Acc
     put("POSTERN_REASON", event.reason);
     put("POSTERN_JOB", event.job);
     if (event.result) {
-        put("POSTERN_OUTCOME", std::string(outcome_name(event.result->outcome)));
+        put("POSTERN_OUTCOME", std::string(outcome_word(*event.result)));
         put("POSTERN_STATUS", std::to_string(event.result->status));
         put_status(put, *event.result);
+    }
+    if (event.signal > 0) put("POSTERN_SIGNAL", signal_name(event.signal));
+    put("POSTERN_LEVEL", event.level);
+    if (event.cancelled_by) {
+        put("POSTERN_CANCELLED_BY", std::to_string(event.cancelled_by->uid));
+        put("POSTERN_CANCELLED_BY_USER", event.cancelled_by->user);
     }
     for (const ChangeRow& row : change_rows) {
         if (event.change != nullptr) put(row.field, field_of(event.change->*row.names));

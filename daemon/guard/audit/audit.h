@@ -46,6 +46,8 @@ struct AuditEvent {
         disk_has_room,       // no caller: place
         action_off,          // no caller: action (none: a whole folder's), place (its file), reason
         actions_changed,     // no caller: change
+        job_cancelled,       // action, job, signal; reason: whose it is, if not the caller's
+        log_level_changed,   // level
     };
     Kind kind = Kind::connection_refused;
     const policy::Caller* caller = nullptr;  // absent where the kernel did not say
@@ -59,6 +61,9 @@ struct AuditEvent {
     std::string job;
     std::vector<AuditArgument> arguments;
     std::optional<JobResult> result;
+    std::optional<Canceller> cancelled_by;
+    int signal = 0;
+    std::string level;
     const policy::Change* change = nullptr;  // of each of its lists the first 32
 };
 

@@ -64,10 +64,13 @@ std::string arguments_of(const AuditEvent& event) {
     return text;
 }
 
-std::string user_text(uid_t uid, const AccountNames& names) {
+std::string user_text(uid_t uid, const std::string& name) {
     const std::string number = "uid " + std::to_string(uid);
-    const std::string name = names.user(uid);
     return name.empty() ? number : shown_word(name, "._-@$+\\") + " (" + number + ")";
+}
+
+std::string user_text(uid_t uid, const AccountNames& names) {
+    return user_text(uid, names.user(uid));
 }
 
 std::string caller_text(const AuditEvent& event, const AccountNames& names) {
@@ -90,7 +93,7 @@ std::string signal_text(int signal) {
 std::string describe(const JobResult& result) {
     if (result.outcome == Outcome::exited) return "exit code " + std::to_string(result.status);
     if (result.outcome == Outcome::signaled) return signal_text(result.status);
-    std::string text(outcome_name(result.outcome));
+    std::string text(outcome_word(result));
     if (result.by_signal) text += ", " + signal_text(result.status);
     return text;
 }
@@ -110,6 +113,11 @@ std::string audit_message(std::string_view kind, const AuditEvent& event, std::u
                     (ended == 1 ? " background process was" : " background processes were") +
                     " ended with it";
         }
+    }
+    if (event.signal > 0) text += ": " + signal_text(event.signal);
+    if (!event.level.empty()) text += ": " + event.level;
+    if (const auto& who = event.cancelled_by; who && event.reason.empty()) {
+        text += "; cancelled by " + user_text(who->uid, who->user);
     }
     if (event.change != nullptr) text += ": " + in_words(*event.change);
     // The reason has the file with its line.

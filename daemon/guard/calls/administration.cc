@@ -29,7 +29,12 @@ void Administration::handle(const CallPtr& call, const ManageCall& asked) {
             break;
         case Management::log_level: {
             const Status set = hooks_.set_log_level(asked.text);
-            if (set) spdlog::info("log level {}, set by pid {}", asked.text, pid);
+            if (set) {
+                spdlog::info("log level {}, set by pid {}", asked.text, pid);
+                AuditEvent event = call->event(AuditEvent::Kind::log_level_changed, "");
+                event.level = asked.text;
+                call->audit(event);
+            }
             finish(*call, set);
             break;
         }

@@ -10,9 +10,12 @@
 
 #include "base/limits.h"
 #include "daemon/guard/calls/admission.h"
+#include "daemon/guard/calls/cancelling.h"
 #include "daemon/guard/calls/decision.h"
 #include "daemon/guard/calls/following.h"
+#include "daemon/guard/calls/job_view.h"
 #include "daemon/guard/calls/own_jobs.h"
+#include "daemon/jobs/record/job_key.h"
 
 namespace postern {
 namespace {
@@ -60,6 +63,7 @@ bool could_be_a_callers(const Call& asked) {
         [&](const auto& call) {
             bool fits = true;
             if constexpr (requires { call.action; }) fits = fits && is_text(call.action);
+            if constexpr (requires { call.user; }) fits = fits && is_text(call.user);
             if constexpr (requires { call.job; }) fits = fits && is_text(call.job.text());
             if constexpr (requires { call.arguments; }) {
                 fits = fits && text_bytes(call.arguments) <= limits::message_bytes;
@@ -83,7 +87,13 @@ template <typename Asked, auto handler>
 void Calls::serve_owner(Calls& calls, const CallPtr& call, const Call& asked) {
     const auto job = own_job_or_refuse(*call, calls.environment_.jobs, std::get<Asked>(asked).job,
                                        *calls.environment_.snapshot);
-    if (job) (calls.*handler)(call, *job);
+    if (!job) return;
+    if constexpr (std::is_invocable_v<decltype(handler), Calls&, const CallPtr&,
+                                      const jobs::Record&, const Asked&>) {
+        (calls.*handler)(call, *job, std::get<Asked>(asked));
+    } else {
+        (calls.*handler)(call, *job);
+    }
 }
 
 template <typename Asked, Calls::Who who, auto handler>
@@ -107,6 +117,10 @@ struct Calls::Table {
         row<OutputTaken, Who::caller, &Calls::output_taken>("OutputTaken", by_connection),
         row<ManageCall, Who::administrator, &Calls::manage>("Manage", by(Way::administrator)),
         row<HandOver, Who::caller, &Calls::hand_over>("HandOver", by_connection),
+        row<CancelCall, Who::owner, &Calls::cancel>("Cancel", by_connection),
+        row<CancelAllCall, Who::administrator, &Calls::cancel_all>("CancelAll",
+                                                                   by(Way::administrator)),
+        row<ListCall, Who::caller, &Calls::list_jobs>("List", by_connection),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -127,7 +141,7 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
     const Row& row = Table::rows.at(asked.index());
     if (!row.allows(call->origin().way)) {
         return call->link().violated(call->is_packet()
-                                         ? "it used a packet as if it were a connection"
+                                         ? "it used a datagram as if it were a connection"
                                          : "it asked for administration on a caller's connection");
     }
     if (!could_be_a_callers(asked)) {
@@ -137,7 +151,7 @@ void Calls::handle(const CallPtr& call, const Call& asked) {
                          std::holds_alternative<OutputTaken>(asked) ||
                          std::holds_alternative<HandOver>(asked);
     if (!goes_on && call->link().kept() != nullptr) {
-        return call->link().violated("it used the number of a call under way");
+        return call->link().violated("it used the number of a pending call");
     }
     row.serve_(*this, call, asked);
 }
@@ -149,13 +163,31 @@ void Calls::run(const CallPtr& call, const RunCall& asked) {
     std::make_shared<Run>(call, asked, environment_)->begin();
 }
 
-void Calls::follow(const CallPtr& call, const jobs::Record& job) {
-    answer_with(call, environment_.jobs, job);
+void Calls::follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked) {
+    answer_with(call, environment_.jobs, job, asked.stored);
 }
 
-// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
 void Calls::look_up(const CallPtr& call, const jobs::Record& job) {
-    call->answer(JobFound{view_of(job)});
+    call->answer(JobFound{view_of(*call, environment_.jobs, job)});
+}
+
+void Calls::list_jobs(const CallPtr& call, const ListCall& asked) {
+    if (asked.all && call->origin().way != Way::administrator) {
+        return call->link().violated("it asked for everybody's jobs on a caller's connection");
+    }
+    const bool is_place = !asked.before || jobs::JobKey::of(asked.before_job.text());
+    if (asked.limit == 0 || asked.limit > limits::jobs_per_page || !is_place) {
+        return call->link().violated("it asked for a list of jobs that there is not");
+    }
+    answer_with_page(*call, environment_.jobs, *environment_.snapshot, asked);
+}
+
+void Calls::cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked) {
+    cancel_job(call, environment_, job, asked);
+}
+
+void Calls::cancel_all(const CallPtr& call, const CancelAllCall& asked) {
+    cancel_all_of(call, environment_, asked);
 }
 
 // At once where the action files are what they were when they were read.

@@ -27,7 +27,8 @@ class Calls final : public CallHandler {
     // Whose call it may be.
     enum class Who : std::uint8_t {
         caller,         // anybody's; what it may do is decided by the action's rules
-        owner,          // the owner's of the job that it names; for others there is no such job
+        owner,          // the owner's of the job that it names, or the administrator's; for others
+                        // there is no such job
         administrator,  // on a connection of the administrator's socket
     };
 
@@ -69,10 +70,13 @@ class Calls final : public CallHandler {
     static std::span<const Row> rows();
 
   private:
-    // The handlers of the rows; those of `owner` get the job.
+    // The handlers of the rows; those of `owner` get the job, and what is asked if they take it.
     void run(const CallPtr& call, const RunCall& asked);
-    void follow(const CallPtr& call, const jobs::Record& job);
+    void follow(const CallPtr& call, const jobs::Record& job, const FollowCall& asked);
     void look_up(const CallPtr& call, const jobs::Record& job);
+    void cancel(const CallPtr& call, const jobs::Record& job, const CancelCall& asked);
+    void cancel_all(const CallPtr& call, const CancelAllCall& asked);
+    void list_jobs(const CallPtr& call, const ListCall& asked);
     void check(const CallPtr& call, const CheckCall& asked);
     void describe_action(const CallPtr& call, const DescribeCall& asked);
     void await_output(const CallPtr& call, const AwaitOutput& asked);

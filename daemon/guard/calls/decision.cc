@@ -52,6 +52,30 @@ bool reachable_or_refuse(CallContext& call, const policy::Action& action) {
     return false;
 }
 
+bool detachable_or_refuse(CallContext& call, const policy::Action& action, bool detach) {
+    const ActionDescription& about = action.description;
+    std::string says;
+    std::string means;
+    if (about.kill_on_disconnect) {
+        says = R"("onDisconnect": "kill")";
+        means = "ends its job when nobody follows it";
+    } else if (about.direct_output) {
+        says = R"("output": "direct")";
+        means = "writes straight to the client that starts it";
+    } else if (about.input == Input::direct) {
+        says = R"("input": "direct")";
+        means = "reads straight from the client that starts it";
+    }
+    if (!detach || says.empty()) return true;
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, about.name);
+    event.reason = "the action says " + says + ", so it can't be detached";
+    call.audit(event);
+    call.refuse(Refusal::not_detachable, about.name,
+                '"' + about.name + "\" can't be detached: its file says " + says + ", which " +
+                    means + "; run it without detaching it");
+    return false;
+}
+
 std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,
                                               const Arguments& arguments,
                                               const std::optional<std::string>& input) {

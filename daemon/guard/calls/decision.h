@@ -19,6 +19,9 @@ policy::Verdict decide_or_refuse(CallContext& call, const policy::Snapshot& snap
 // Whether it may be run by the way that the call came: a packet needs the action's own word.
 bool reachable_or_refuse(CallContext& call, const policy::Action& action);
 
+// Whether it may be run though nobody waits for it, where that is what the call asks for.
+bool detachable_or_refuse(CallContext& call, const policy::Action& action, bool detach);
+
 // Absent: the arguments are not what they must be, or there is input (absent: none) which the
 // action does not take, and it is refused.
 std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::Action& action,

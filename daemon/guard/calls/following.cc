@@ -59,7 +59,8 @@ void Followed::left(jobs::Leaving leaving) {
     jobs_.leave(job_, follower_, leaving);
 }
 
-void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record) {
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record,
+                 bool stored) {
     if (record.state == jobs::RecordState::failed) {
         return call->refuse(Refusal::start_failed, record.job.text(),
                             record.action + ": " + record.told);
@@ -71,9 +72,13 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                                 std::to_string(limits::followed_by_connection) +
                                 " jobs already; connect once more for another");
     }
-    if (!is_over(record.state)) {
+    if (!is_over(record.state) && !stored) {
+        // The administrator may follow any job.
+        const bool is_owners =
+            call->origin().way != Way::administrator || call->caller().uid == record.requester.uid;
         auto follower = jobs.follow(
-            record.job, std::make_unique<Following>(call, record.action, record.stdout_not_kept));
+            record.job,
+            std::make_unique<Following>(call, record.action, record.stdout_not_kept, is_owners));
         if (follower) {
             return call->link().keep(std::make_unique<Followed>(jobs, record.job, *follower));
         }
@@ -81,7 +86,8 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
     } else if (auto output = jobs.open_output(record.job)) {
         answer_started(*call, {.job = record.job, .stdout_not_kept = record.stdout_not_kept},
                        std::move((*output)[0]), std::move((*output)[1]));
-        return call->answer(JobEnded{record.result});
+        return is_over(record.state) ? call->answer(JobEnded{record.result})
+                                     : call->answer(JobStored{});
     } else {
         spdlog::error("the output of job {} can't be read: {}", record.job.text(),
                       output.error().message);
@@ -90,30 +96,6 @@ void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record
                  "the output of job " + record.job.text() +
                      " can't be read at the moment; try again later, the "
                      "administrator finds more in the log");
-}
-
-JobView view_of(const jobs::Record& record) {
-    JobView view;
-    view.job = record.job;
-    view.action = record.action;
-    view.created = record.created;
-    switch (record.state) {
-        case jobs::RecordState::starting:
-            break;
-        case jobs::RecordState::running:
-            view.state = JobState::running;
-            break;
-        case jobs::RecordState::ended:
-        case jobs::RecordState::lost:
-            view.state = JobState::ended;
-            view.result = record.result;
-            break;
-        case jobs::RecordState::failed:
-            view.state = JobState::failed;
-            view.message = record.told;
-            break;
-    }
-    return view;
 }
 
 }  // namespace postern

@@ -16,9 +16,13 @@ namespace postern {
 class Following : public jobs::Follower {
   public:
     // `stdout_not_kept`: as JobStarted has it.
-    Following(CallPtr call, std::string action, bool stdout_not_kept)
-        : call_(std::move(call)), action_(std::move(action)), stdout_not_kept_(stdout_not_kept) {}
+    Following(CallPtr call, std::string action, bool stdout_not_kept, bool is_owners = true)
+        : call_(std::move(call)),
+          action_(std::move(action)),
+          stdout_not_kept_(stdout_not_kept),
+          is_owners_(is_owners) {}
 
+    [[nodiscard]] bool is_owners() const override { return is_owners_; }
     void started(const JobId& job, UniqueFd stdout_file, UniqueFd stderr_file) override;
     void start_failed(const JobId& job, const jobs::StartFailure& failure) override;
     void output(const JobId& job) override;
@@ -34,6 +38,7 @@ class Following : public jobs::Follower {
     CallPtr call_;
     std::string action_;
     bool stdout_not_kept_;
+    bool is_owners_;
     JobStarted announced_;
 };
 
@@ -54,9 +59,8 @@ class Followed final : public OngoingCall {
 };
 
 // Answers the call with this job, from its beginning: follows it, or gives what is kept of it.
-void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record);
-
-// What a caller may see of a job of its own.
-JobView view_of(const jobs::Record& record);
+// `stored`: does not follow it, but gives what is stored by now.
+void answer_with(const CallPtr& call, jobs::JobManager& jobs, const jobs::Record& record,
+                 bool stored = false);
 
 }  // namespace postern

@@ -49,6 +49,7 @@ void JobAudit::lost(const jobs::Record& job) {
     caller.paid_by = job.requester.paid_by;
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_lost;
+    event.cancelled_by = job.result.cancelled_by;
     event.caller = &caller;
     event.action = job.action;
     event.job = job.job.text();
@@ -61,9 +62,11 @@ void JobAudit::start_failed(const jobs::Record& job, const jobs::StartFailure& f
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_not_started;
     event.reason = failure.detail;
+    event.cancelled_by = job.result.cancelled_by;
     const bool recorded = write(std::move(event), job);
     tell(recorded,
          "job " + job.job.text() + " of " + job.action + " was not started: " + failure.detail);
+    ends_.tell(job);
 }
 
 void JobAudit::ended(const jobs::Record& job) {
@@ -71,12 +74,14 @@ void JobAudit::ended(const jobs::Record& job) {
     AuditEvent event;
     event.kind = lost ? AuditEvent::Kind::job_lost : AuditEvent::Kind::job_ended;
     if (!lost) event.result = job.result;
+    event.cancelled_by = job.result.cancelled_by;
     const bool recorded = write(std::move(event), job);
     // Once is enough.
     if (!recorded) {
         spdlog::error("job {} of {} ended: {}; this can't be recorded in the audit", job.job.text(),
                       job.action, describe(job.result));
     }
+    ends_.tell(job);
 }
 
 // Newer jobs of the same user take the place of older ones all the time.

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "daemon/guard/audit/audit.h"
+#include "daemon/guard/calls/job_ends.h"
 #include "daemon/jobs/observer.h"
 #include "daemon/policy/verdict.h"
 
@@ -31,6 +32,8 @@ class JobAudit final : public jobs::Observer {
     // What the service manager is to show of the disk; empty: nothing.
     [[nodiscard]] const std::string& trouble() const { return trouble_; }
     void moved(const JobId& job, std::string_view from, std::string_view to) override;
+    // They are told when it is written down.
+    [[nodiscard]] JobEnds& ends() { return ends_; }
 
   private:
     // What is the same in all that is written of how it ended. Forgets its caller.
@@ -40,6 +43,7 @@ class JobAudit final : public jobs::Observer {
 
     Audit& audit_;
     std::string trouble_;
+    JobEnds ends_;
     std::unordered_map<JobId, std::shared_ptr<const policy::Caller>> callers_;
 };
 

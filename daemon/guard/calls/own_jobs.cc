@@ -1,9 +1,41 @@
 #include "daemon/guard/calls/own_jobs.h"
 
+#include <spdlog/spdlog.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
 #include "base/utf8.h"
+#include "daemon/jobs/record/job_key.h"
 #include "daemon/policy/verdict.h"
 
 namespace postern {
+namespace {
+
+// Whether it may name a job: by the whole of its id, or by the beginning.
+bool is_beginning(const JobId& job) {
+    constexpr std::size_t least_digits = 4;
+    return job.text().size() >= least_digits && jobs::JobKey::least_with(job.text());
+}
+
+// Those that the caller may know of.
+std::vector<JobId> jobs_beginning(const CallContext& call, const jobs::JobManager& jobs,
+                                  const JobId& beginning, const policy::Snapshot& snapshot) {
+    jobs::JobQuery query;
+    if (call.origin().way != Way::administrator) {
+        query.caller = caller_of_jobs(call, jobs, snapshot);
+    }
+    query.beginning = beginning.text();
+    query.limit = std::numeric_limits<std::size_t>::max();
+    std::vector<JobId> found;
+    for (const jobs::JobFacts& facts : jobs.page(query).jobs) found.push_back(facts.job);
+    return found;
+}
+
+}  // namespace
 
 jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jobs,
                              const std::string& key) {
@@ -17,6 +49,7 @@ jobs::Requester requester_of(const CallContext& call, const jobs::JobManager& jo
                               key};
     requester.paid_by = caller.paid_by;
     requester.user = call.names().user(caller.uid);
+    requester.listener = call.origin().listener;
     return requester;
 }
 
@@ -29,8 +62,8 @@ bool is_own(const CallContext& call, const jobs::JobManager& jobs, const jobs::R
                             (caller.groups_known && jobs.digest(caller.groups) == requester.groups);
     if (caller.uid != requester.uid || caller.gid != requester.gid || !groups_fit) return false;
     const auto action = snapshot.actions.find(record.action);
-    const bool unit_counts =
-        action != snapshot.actions.end() && policy::names_a_unit(action->second);
+    const bool unit_counts = record.unit_counts || (action != snapshot.actions.end() &&
+                                                    policy::names_a_unit(action->second));
     return !unit_counts || call.origin().unit == requester.unit;
 }
 
@@ -46,20 +79,62 @@ Result<std::optional<jobs::Record>> find_own(const CallContext& call, const jobs
     return std::optional<jobs::Record>();
 }
 
+jobs::JobQuery::Caller caller_of_jobs(const CallContext& call, const jobs::JobManager& jobs,
+                                      const policy::Snapshot& snapshot) {
+    const policy::Caller& caller = call.caller();
+    const std::uint64_t unit =
+        jobs::unit_number(call.origin().unit, [&](auto bytes) { return jobs.digest(bytes); });
+    return {caller.uid,
+            caller.gid,
+            jobs.digest(caller.groups),
+            caller.groups_known,
+            unit,
+            [&snapshot](const std::string& name) {
+                const auto action = snapshot.actions.find(name);
+                return action != snapshot.actions.end() && policy::names_a_unit(action->second);
+            }};
+}
+
 std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::JobManager& jobs,
                                               const JobId& job, const policy::Snapshot& snapshot) {
-    std::optional<jobs::Record> record = jobs.find(job);
-    if (record && is_own(call, jobs, *record, snapshot)) return record;
+    const bool is_everybodys = call.origin().way == Way::administrator;
+    const bool is_whole = jobs::JobKey::of(job.text()).has_value();
+    std::vector<JobId> own = !is_whole && is_beginning(job)
+                                 ? jobs_beginning(call, jobs, job, snapshot)
+                                 : std::vector<JobId>();
+    if (own.size() > 1) {
+        call.refuse(Refusal::ambiguous_job, job.text(),
+                    std::to_string(own.size()) + " jobs" + (is_everybodys ? "" : " of yours") +
+                        " begin with \"" + job.text() + "\"; give more digits of the one you mean");
+        return std::nullopt;
+    }
+    Result<jobs::Record, jobs::NotFound> record = jobs.find(own.empty() ? job : own.front());
+    if (record && (is_everybodys || is_own(call, jobs, *record, snapshot))) {
+        return std::move(*record);
+    }
+    const bool is_unreadable = !record && record.error() == jobs::NotFound::unreadable;
+    // Whose it is can't be read from its record.
+    if (is_unreadable && is_whole) own = jobs_beginning(call, jobs, job, snapshot);
+    if (is_unreadable && !own.empty()) {
+        spdlog::error("the record of job {} can't be read", own.front().text());
+        call.refuse(Refusal::unavailable, "",
+                    "the record of job " + own.front().text() +
+                        " can't be read at the moment; try again later, the administrator finds "
+                        "more in the log");
+        return std::nullopt;
+    }
     AuditEvent event =
         call.event(AuditEvent::Kind::call_denied, record ? record->action : std::string());
     event.job = job.text();
     event.reason = record ? "the job is another caller's" : "no such job";
     call.audit(event);
     // The same words whether it exists or not.
-    call.refuse(
-        Refusal::no_such_job, job.text(),
-        "there is no job \"" + printable(job.text()) +
-            "\" of yours: it never was, it is another caller's, or its record is no longer kept");
+    call.refuse(Refusal::no_such_job, job.text(),
+                "there is no job \"" + printable(job.text()) +
+                    (is_everybodys
+                         ? "\": it never was, or its record is no longer kept"
+                         : "\" of yours: it never was, it is another caller's, or its record is no "
+                           "longer kept"));
     return std::nullopt;
 }
 

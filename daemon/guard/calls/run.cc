@@ -175,7 +175,8 @@ std::optional<Run::Decided> Run::decide() {
     decided.snapshot = environment_.snapshot;
     decided.verdict = decide_or_refuse(*call_, *decided.snapshot, asked_.action);
     const policy::Action* const action = decided.verdict.action;
-    if (action == nullptr || !reachable_or_refuse(*call_, *action)) {
+    if (action == nullptr || !reachable_or_refuse(*call_, *action) ||
+        !detachable_or_refuse(*call_, *action, asked_.detach)) {
         set_state(State::over);
         return std::nullopt;
     }
@@ -259,6 +260,10 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
                   "posternctl status"
                 : "no job can be started at the moment: room is being made on the disk; try "
                   "again later");
+    } else if (why == Why::cancelled) {
+        refuse("the administrator has cancelled the jobs of its user", "", Refusal::unavailable, "",
+               "no job was started: the administrator has cancelled all of your jobs while this "
+               "call waited for its turn");
     } else {
         refuse("the daemon is stopping", "", Refusal::unavailable, "",
                "no job can be started at the moment: the daemon is stopping; try again");
@@ -277,12 +282,19 @@ void Run::left() {
     environment_.starts.remove(ticket_);
 }
 
+void Run::answer_known(const jobs::Record& record) {
+    spdlog::debug("job {}: found again by its key", record.job.text());
+    if (is_detached() && record.state != jobs::RecordState::failed) {
+        return call_->answer(Detached{record.job});
+    }
+    answer_with(call_, environment_.jobs, record);
+}
+
 bool Run::answered_as_before(const Known& found) {
     if (!found) return false;
     const std::optional<jobs::Record>& known = *found;
     if (!known || known->requester.call != digest_) return false;
-    spdlog::debug("job {}: found again by its key", known->job.text());
-    answer_with(call_, environment_.jobs, *known);
+    answer_known(*known);
     return true;
 }
 
@@ -300,8 +312,7 @@ bool Run::answered_by_key(const Known& found, const policy::Command& command) {
     const bool as_shown =
         known->action == asked_.action && same_arguments(known->arguments, command.shown);
     if (!known->requester.call && as_shown) {
-        spdlog::debug("job {}: found again by its key", known->job.text());
-        answer_with(call_, environment_.jobs, *known);
+        answer_known(*known);
         return true;
     }
     refuse("the key is in use", known->job.text(), Refusal::key_in_use, asked_.key,
@@ -320,8 +331,7 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
             direct = std::make_shared<DirectRun>(environment_.jobs, straight);
         }
     }
-    // Nobody waits for the end of a job that a packet has started.
-    if (!call_->is_packet()) {
+    if (!is_detached()) {
         follower = std::make_unique<Starter>(call_, asked_.action, shared_from_this(), direct);
     }
     const auto admit = [&](const JobId& job) {
@@ -337,6 +347,8 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     };
     jobs::Requester requester = requester_of(*call_, environment_.jobs, asked_.key);
     requester.call = digest_;
+    requester.rule = verdict.rule;
+    requester.rule_place = verdict.place;
     const auto job = environment_.jobs.start(*verdict.action, decided.command, requester,
                                              std::move(place), std::move(follower), admit);
     if (!job && waits_for_room()) return;
@@ -351,7 +363,7 @@ void Run::start(const Decided& decided, jobs::StartPlace place) {
     }
     set_state(State::starting);
     ++starts_;
-    if (call_->is_packet()) {
+    if (is_detached()) {
         call_->answer(Detached{*job});
     } else if (direct) {
         call_->link().keep(std::make_unique<DirectlyFollowed>(environment_.jobs, *job, direct));

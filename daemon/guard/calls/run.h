@@ -86,6 +86,9 @@ class Run : public std::enable_shared_from_this<Run> {
     // Absent: it is over, and answered.
     std::optional<Decided> decide();
     bool key_fits();
+    // Nobody waits for the end of its job.
+    [[nodiscard]] bool is_detached() const { return asked_.detach || call_->is_packet(); }
+    void answer_known(const jobs::Record& record);
     bool may_go_straight(const Decided& decided);
     void wait(bool needs_its_caller);
     void take_turn(jobs::StartPlace place);

@@ -38,7 +38,7 @@ std::string user_folder(const char* variable, const char* below_home) {
 void take_text(Document& file, const Node& node, std::string& target) {
     const auto text = file.text(node);
     if (!text) return;
-    if (text->empty()) return file.report(node, "is empty; give a text, or remove it");
+    if (text->empty()) return file.report(node, "is empty; give a value, or remove it");
     target = *text;
 }
 
@@ -46,7 +46,7 @@ void take_path(Document& file, const Node& node, std::string& target) {
     const auto path = file.text(node);
     if (!path) return;
     if (!path->starts_with('/')) {
-        return file.report(node, in_quotes(*path) + " is not an absolute path; write it from / on");
+        return file.report(node, in_quotes(*path) + " is not an absolute path; start it with /");
     }
     target = *path;
 }
@@ -150,9 +150,9 @@ constexpr auto other_words = std::to_array<policy::OtherWord>({
     {"listen", R"(write "sockets": ["/path"])"},
     {"socketpath", R"(write "sockets": ["/path"])"},
     {"bind", R"(write "sockets": ["/path"])"},
-    {"port", "remove it: the daemon has Unix sockets only"},
-    {"host", "remove it: the daemon has Unix sockets only"},
-    {"address", "remove it: the daemon has Unix sockets only"},
+    {"port", "remove it: the daemon uses only Unix sockets"},
+    {"host", "remove it: the daemon uses only Unix sockets"},
+    {"address", "remove it: the daemon uses only Unix sockets"},
     {"datagram", R"(write "datagramSockets": ["/path"])"},
     {"mode", R"(write "socketMode": "0660")"},
     {"group", R"(write "socketGroup": "NAME")"},
@@ -166,8 +166,8 @@ constexpr auto other_words = std::to_array<policy::OtherWord>({
     {"verbose", R"(write "logLevel": "debug")"},
     {"debug", R"(write "logLevel": "debug")"},
     {"user", R"(write "sessionUser": "NAME")"},
-    {"exec", "this is the file of the daemon, and an action has a file of its own in actions.d"},
-    {"allow", "this is the file of the daemon, and an action has a file of its own in actions.d"},
+    {"exec", "this is the daemon's own file; each action has a file of its own in actions.d"},
+    {"allow", "this is the daemon's own file; each action has a file of its own in actions.d"},
 });
 
 Status read_text(std::string_view path, std::string_view text, Configuration& configuration) {

@@ -71,7 +71,7 @@ constexpr auto rows = std::to_array<Row>({
            "half of storedOutputTotal"},
      "stored-output-per-uid"},
     {"storedOutputTotal", Bytes{&Limits::stored_output_total, 4 * kib, kib* kib* kib* kib,
-                                "1 GiB, or 10 % of the file system if that is less"}},
+                                "1 GiB, or 10% of the file system if that is less"}},
     {"timeout", Span{&Limits::timeout, milliseconds(1), days(30)}},
 });
 
@@ -119,7 +119,7 @@ Status set(Limits& limits, const Kind& kind, std::string_view value) {
     const auto parsed = parse(kind, value);
     if (!parsed) return Unexpected(parsed.error());
     if (*parsed < kind.least || *parsed > kind.most) {
-        return fail(in_quotes(value) + " is out of bounds; take a value " + bounds(kind));
+        return fail(in_quotes(value) + " is out of range; give a value " + bounds(kind));
     }
     limits.*kind.value = *parsed;
     return {};
@@ -136,7 +136,7 @@ Result<const Row*> find_row(std::string_view name) {
     }
     const std::string_view meant = nearest_word(name, words);
     return fail("limit " + in_quotes(name) + ": no such limit; " +
-                (meant.empty() ? "there are " + names : "did you mean " + in_quotes(meant) + '?'));
+                (meant.empty() ? "use one of " + names : "did you mean " + in_quotes(meant) + '?'));
 }
 
 Status set_row(Limits& limits, const Row& row, std::string_view value) {

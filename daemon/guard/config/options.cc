@@ -33,7 +33,7 @@ std::string object_to_paths(const Configuration& configuration) {
     const auto not_absolute = [](const std::string& option, const std::string& path,
                                  const std::string& example) {
         return option + ": " + in_quotes(path) +
-               " is not an absolute path; write it from / on, for example " + example;
+               " is not an absolute path; start it with /, for example " + example;
     };
     for (const auto& path : configuration.actions) {
         if (!path.starts_with('/')) {
@@ -84,26 +84,29 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_option("--datagram", datagrams,
                    "Bind this Unix socket for datagrams, one call each (repeatable)")
         ->type_name("PATH");
-    app.add_option("--admin-socket", admin_socket, "Bind this one for the administrator, mode 0600")
+    app.add_option("--admin-socket", admin_socket,
+                   "Bind this Unix socket for the administrator, mode 0600")
         ->type_name("PATH");
     app.add_option("--socket-mode", mode, "Mode of the sockets that are bound [0660]")
         ->type_name("MODE");
-    app.add_option("--socket-group", group, "Their group")->type_name("GROUP");
-    app.add_option("--actions", actions, "Folder of action files (repeatable, later wins)")
+    app.add_option("--socket-group", group, "Group of the sockets that are bound")
+        ->type_name("GROUP");
+    app.add_option("--actions", actions,
+                   "Directory of action files (repeatable; later ones take precedence)")
         ->type_name("DIR");
-    app.add_option("--state", state, "Folder for jobs and their records")->type_name("DIR");
-    app.add_option("--audit", audit, "Audit to this file instead of the journal")
+    app.add_option("--state", state, "Directory for jobs and their records")->type_name("DIR");
+    app.add_option("--audit", audit, "Write the audit to this file instead of the journal")
         ->type_name("FILE");
     app.add_option("--log-level", log_level, "debug, info, warning, error or critical [info]")
         ->type_name("LEVEL");
     app.add_option("--session-user", session_user, "System user of the sessions [postern-session]")
         ->type_name("NAME");
     app.add_option("--output-user", output_user,
-                   "System user of postern-output, where the daemon starts it [postern-output, or "
+                   "System user of postern-output, if the daemon starts it [postern-output, or "
                    "that of the sessions]")
         ->type_name("NAME");
     app.add_option("--jobs", jobs,
-                   "Who supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
+                   "What supervises jobs: systemd, direct (the daemon itself), or auto [auto]")
         ->type_name("HOW");
     app.add_option("--config", config,
                    "Configuration file [" + default_configuration_file(uid) + "]")
@@ -111,19 +114,19 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     app.add_option("--limit", limits, "Set a limit (repeatable), e.g. sessions=64 or timeout=10min")
         ->type_name("NAME=VALUE");
     app.add_flag("--check", options.check,
-                 "Load everything, print what is loaded, exit 1 where a file is bad");
-    app.add_option(
-           "--lint", options.lint,
-           "Check files that are not installed yet, or directories of them, and exit 1 where "
-           "one is bad")
+                 "Load everything, print what is loaded, exit 1 if a file is bad");
+    app.add_option("--lint", options.lint,
+                   "Check files that are not installed yet, or directories of them; "
+                   "exit 1 if one is bad")
         ->type_name("PATH ...");
     app.add_flag("--own", options.own,
-                 "With --lint: for a daemon that runs as yourself, not as root");
+                 "With --lint: check for a daemon that runs as you, not as root");
     app.add_flag("--json", options.json, "With --check and --lint: print JSON");
     app.add_flag("--version", show_version, "Print the version");
     app.footer(
-        "SIGHUP loads the action files and opens the audit file again, SIGUSR1 opens the audit "
-        "file alone; SIGTERM ends jobs and daemon.\n\n"
+        "SIGHUP loads the action files and opens the audit file again, SIGUSR1 only opens the "
+        "audit file again. SIGTERM stops the daemon: jobs that systemd supervises continue, jobs "
+        "that the daemon supervises itself are ended.\n\n"
         "Examples:\n"
         "  posternd --check\n"
         "  posternd --lint web.restart.json\n"
@@ -142,9 +145,9 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
     }
     if (show_version) return Print{std::string("posternd ") + version + "\n", 0};
     if (options.json && !options.check && options.lint.empty()) {
-        return usage("--json goes with --check or --lint");
+        return usage("--json needs --check or --lint");
     }
-    if (options.own && options.lint.empty()) return usage("--own goes with --lint");
+    if (options.own && options.lint.empty()) return usage("--own needs --lint");
     // Needs neither a configuration nor a place for the state.
     if (!options.lint.empty()) return options;
 
@@ -199,7 +202,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         configuration.audit = path.string();
     }
     if (configuration.state.empty()) {
-        return usage("no place for the state: give --state DIR, or set HOME");
+        return usage("no directory for the state; give --state DIR, or set HOME");
     }
     return options;
 }

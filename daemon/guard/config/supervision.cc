@@ -30,15 +30,14 @@ Result<std::string> systemd_socket(Supervision wanted, uid_t uid) {
     const bool runs = !socket.empty() && ::sd_booted() > 0 && ::access(socket.c_str(), F_OK) == 0;
     if (wanted != Supervision::direct && runs) return socket;
     if (wanted == Supervision::systemd) {
-        return fail("jobs are to be supervised by systemd, but there is none" +
+        return fail("jobs are to be supervised by systemd, but systemd was not found" +
                     (socket.empty() ? "; set XDG_RUNTIME_DIR" : " at " + printable(socket)) +
                     "; use --jobs direct where there is no systemd");
     }
     if (uid == 0 && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
         return fail(
-            "jobs that the daemon starts itself would inherit its sandbox (NoNewPrivileges= is "
-            "set); "
-            "let systemd supervise them: --jobs systemd");
+            "jobs that the daemon starts itself would inherit its sandbox "
+            "(NoNewPrivileges= is set); let systemd supervise them with --jobs systemd");
     }
     return std::string();
 }

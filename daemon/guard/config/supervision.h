@@ -1,4 +1,4 @@
-// Who supervises jobs: systemd, or the guard itself.
+// What supervises jobs: systemd, or the guard itself.
 #pragma once
 
 #include <sys/types.h>

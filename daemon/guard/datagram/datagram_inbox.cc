@@ -30,7 +30,7 @@ Result<std::unique_ptr<DatagramInbox>> DatagramInbox::create(const std::vector<i
                                                              Dropper::Source source) {
     std::unique_ptr<DatagramInbox> inbox(new DatagramInbox(sockets, source));
     if (const Status begun = inbox->begin(); !begun) {
-        return fail("receiving packets: " + begun.error().message);
+        return fail("receiving datagrams: " + begun.error().message);
     }
     return inbox;
 }
@@ -44,7 +44,7 @@ Status DatagramInbox::begin() {
     try {
         thread_ = std::thread(&DatagramInbox::run, this);
     } catch (const std::system_error& error) {
-        return fail(std::string("no thread: ") + error.what());
+        return fail(std::string("can't start a thread: ") + error.what());
     }
     return {};
 }

@@ -28,8 +28,8 @@ constexpr std::size_t most_failures = 32;  // kept, until somebody asks
 using Ids = std::pair<uid_t, gid_t>;
 
 std::string text_of(int error) {
-    if (error == ENOLINK) return "to look it up could take long";
-    if (error == EREMOTE) return "it is not on a file system of this machine's own";
+    if (error == ENOLINK) return "looking it up could take too long";
+    if (error == EREMOTE) return "it is not on a local file system";
     return std::strerror(error);
 }
 
@@ -153,7 +153,7 @@ Result<std::unique_ptr<DatagramReplier>> DatagramReplier::create(const std::vect
         state->sockets.push_back(std::move(copy));
     }
     if (const Status begun = state->begin(); !begun) {
-        return fail("replies to packets: " + begun.error().message);
+        return fail("replies to datagrams: " + begun.error().message);
     }
     return std::unique_ptr<DatagramReplier>(new DatagramReplier(std::move(state)));
 }

@@ -71,7 +71,7 @@ Result<DatagramSender> DatagramSender::create(bool own) {
     const UniqueFd tried(root);
     if (!tried) {
         return fail(std::string("openat2: ") + std::strerror(-root) +
-                    "; does a SystemCallFilter= or RestrictSUIDSGID= forbid it?");
+                    "; check whether SystemCallFilter= or RestrictSUIDSGID= forbids it");
     }
     return DatagramSender(own, std::move(mounts));
 }
@@ -90,8 +90,8 @@ Status DatagramSender::become(uid_t uid, gid_t gid) {
     if (static_cast<gid_t>(::setfsgid(no_gid)) != gid ||
         static_cast<uid_t>(::setfsuid(no_uid)) != uid) {
         return fail(
-            "the ids of their receivers can't be taken on (setfsuid, setfsgid); does a "
-            "SystemCallFilter= forbid it?");
+            "the ids of their receivers can't be set (setfsuid, setfsgid); check "
+            "whether SystemCallFilter= forbids it");
     }
     uid_ = uid;
     gid_ = gid;

@@ -27,7 +27,7 @@ constexpr milliseconds time_in_turn{1};
 // How long all wait for the room of one user's packet: what a session in order needs to answer
 // many, and a fraction of what nobody notices.
 constexpr milliseconds patience_of_others{20};
-constexpr const char* too_many = "too many packets of this user wait to be answered";
+constexpr const char* too_many = "too many datagrams of this user are waiting to be answered";
 // How long the guard's end waits for answers, and for replies to be sent.
 constexpr milliseconds stop_time{2000};
 constexpr milliseconds stop_poll_time{2};
@@ -83,14 +83,14 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& tur
 
 Status Datagrams::start() {
     if (const int r = add_defer(event_, again_, [this] { try_held_again(); }); r < 0) {
-        return fail(std::string("packets: ") + std::strerror(-r));
+        return fail(std::string("datagrams: ") + std::strerror(-r));
     }
     sd_event_source_set_enabled(again_.get(), SD_EVENT_OFF);
     if (!inbox_) return {};
     if (const int r = add_io(event_, packets_, inbox_->descriptor(), EPOLLIN,
                              [this](std::uint32_t) { on_packets(); });
         r < 0) {
-        return fail(std::string("packets: ") + std::strerror(-r));
+        return fail(std::string("datagrams: ") + std::strerror(-r));
     }
     inbox_->start();
     return {};
@@ -117,7 +117,7 @@ void Datagrams::on_packets() {
             receive_failed(item->received.error);
             continue;
         }
-        if (std::exchange(failing_, 0) != 0) spdlog::info("receiving packets: works again");
+        if (std::exchange(failing_, 0) != 0) spdlog::info("receiving datagrams: works again");
         take(item->socket, std::move(item->received.packet));
     }
 }
@@ -125,7 +125,7 @@ void Datagrams::on_packets() {
 void Datagrams::receive_failed(int error) {
     // Once, however long it lasts.
     if (std::exchange(failing_, error) == error) return;
-    spdlog::error("receiving packets: {}; tried again all the time, senders wait meanwhile",
+    spdlog::error("receiving datagrams: {}; retrying continuously, senders wait in the meantime",
                   std::strerror(error));
 }
 
@@ -137,7 +137,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     if (only_uid_) {
         if (peer.caller.uid != *only_uid_) {
             return refuse(listener, &peer,
-                          "this guard serves uid " + std::to_string(*only_uid_) + " alone");
+                          "this daemon serves only uid " + std::to_string(*only_uid_));
         }
         // Jobs have the groups of the guard, and its user, who writes the action files, is taken to
         // have them too, since nobody's would else be allowed.
@@ -161,9 +161,9 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     const char* const put_aside = put_aside_.reason(payer, origin.received);
     if (packet.descriptors) put_aside_.for_descriptors(payer, origin.received);
     if (put_aside != nullptr) return refuse(one, put_aside);
-    const char* const fault = packet.descriptors       ? "descriptors came along"
-                              : packet.too_long        ? "the packet is too long"
-                              : packet.payload.empty() ? "the packet is empty"
+    const char* const fault = packet.descriptors       ? "it carries descriptors"
+                              : packet.too_long        ? "the datagram is too long"
+                              : packet.payload.empty() ? "the datagram is empty"
                                                        : nullptr;
     one.packet.payload = std::move(packet.payload);
     if (fault != nullptr) {
@@ -273,13 +273,14 @@ void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, chann
         refuse(origin.listener, &peer, reason);
     };
     if (reply.fault != channel::PacketFault::none && !packet.recorded) {
-        refuse_it(reply.fault == channel::PacketFault::no_message ? "the packet is no message"
-                                                                  : "the call needs a connection");
+        refuse_it(reply.fault == channel::PacketFault::no_message
+                      ? "the datagram is not a valid message"
+                      : "the call needs a connection");
     }
     if (!packet.reply_path.empty() && !reply.bytes.empty()) {
         const bool sent = replier_->send({packet.socket, origin.caller->uid, origin.caller->gid,
                                           std::move(packet.reply_path), std::move(reply.bytes)});
-        if (!sent) refuse_it("its reply was dropped: too many wait to be sent");
+        if (!sent) refuse_it("its reply was dropped: too many replies are waiting to be sent");
         for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
     }
     resume(origin.caller->payer());

@@ -24,7 +24,7 @@ void PutAside::for_its_session(uid_t payer, MonotonicTime now) {
     forget_old(now);
     constexpr microseconds span = limits::datagram_penalty;
     aside_[payer] = {now + span, span,
-                     "refused for a while: a session of this user ended with packets unanswered"};
+                     "refused for a while: a session of this user ended with datagrams unanswered"};
 }
 
 void PutAside::for_descriptors(uid_t payer, MonotonicTime now) {
@@ -33,7 +33,7 @@ void PutAside::for_descriptors(uid_t payer, MonotonicTime now) {
     const microseconds last = found == aside_.end() ? microseconds(0) : found->second.span;
     const microseconds span = std::clamp(last * 2, first_time_aside, longest_time_aside);
     aside_[payer] = {now + span, span,
-                     "refused for a while: packets of this user carry descriptors"};
+                     "refused for a while: datagrams of this user carry descriptors"};
 }
 
 void PutAside::forget_old(MonotonicTime now) {

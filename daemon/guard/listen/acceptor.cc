@@ -134,13 +134,13 @@ void Acceptor::pass_on(Waiting& one) {
     taker_.charge(peer->caller);
     if (only_uid_ && peer->caller.uid != *only_uid_) {
         return taker_.refuse(std::move(one.connection), &*peer, listener.name,
-                             {"this guard serves uid " + std::to_string(*only_uid_) + " alone"});
+                             {"this daemon serves only uid " + std::to_string(*only_uid_)});
     }
     // Its file's mode says so already; a mode can be changed.
     if (listener.administrator && peer->caller.uid != only_uid_.value_or(0)) {
-        return taker_.refuse(std::move(one.connection), &*peer, listener.name,
-                             {"the administrator's socket serves uid " +
-                              std::to_string(only_uid_.value_or(0)) + " alone"});
+        return taker_.refuse(
+            std::move(one.connection), &*peer, listener.name,
+            {"the administration socket serves only uid " + std::to_string(only_uid_.value_or(0))});
     }
     taker_.admit(std::move(one.connection), *peer, listener);
 }
@@ -148,7 +148,7 @@ void Acceptor::pass_on(Waiting& one) {
 void Acceptor::pause(int error) {
     // Once, however long it lasts.
     if (failing_ != error) {
-        spdlog::error("accept: {}; tried again every {} ms, callers wait meanwhile",
+        spdlog::error("accept: {}; retrying every {} ms, callers wait in the meantime",
                       std::strerror(error), pause_time.count());
     }
     failing_ = error;

@@ -241,7 +241,7 @@ std::string describe(const policy::Caller& caller, const std::optional<std::stri
     if (caller.groups.size() > most_named) {
         text += " and " + std::to_string(caller.groups.size() - most_named) + " more";
     }
-    if (!caller.groups_known) text += " and no others known";
+    if (!caller.groups_known) text += ", and others that are not known";
     if (unit) text += ", unit " + *unit;
     return text;
 }

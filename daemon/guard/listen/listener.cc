@@ -39,7 +39,7 @@ constexpr std::string_view datagram_name = "postern-datagram";
 // Empty: it is one. Else what it is.
 std::string not_datagram(int fd) {
     if (socket_option(fd, SO_TYPE) != SOCK_DGRAM) {
-        return "no datagram socket; use ListenDatagram=";
+        return "not a datagram socket; use ListenDatagram=";
     }
     if (!ask_for_senders(fd)) return std::strerror(errno);
     return {};
@@ -47,7 +47,7 @@ std::string not_datagram(int fd) {
 
 std::string not_stream(int fd) {
     if (socket_option(fd, SO_TYPE) != SOCK_STREAM) {
-        return "no stream socket; use ListenStream=";
+        return "not a stream socket; use ListenStream=";
     }
     if (socket_option(fd, SO_ACCEPTCONN) != 1) {
         return "not listening; use ListenStream= with Accept=no";
@@ -65,10 +65,10 @@ Result<Listener> check_listener(UniqueFd socket, std::string_view name) {
     const bool datagram = name == datagram_name;
     const auto domain = socket_option(fd, SO_DOMAIN);
     if (!domain) {
-        return fail(who + (errno == ENOTSOCK ? "no socket" : std::strerror(errno)));
+        return fail(who + (errno == ENOTSOCK ? "not a socket" : std::strerror(errno)));
     }
     if (*domain != AF_UNIX) {
-        return fail(who + "no Unix socket; give " +
+        return fail(who + "not a Unix socket; give " +
                     (datagram ? "ListenDatagram=" : "ListenStream=") + " an absolute path");
     }
     const std::string misfit = datagram ? not_datagram(fd) : not_stream(fd);

@@ -33,13 +33,14 @@ Status check_path(const std::string& path) {
     }
     if (path.front() != '/') {
         return fail(who +
-                    "not an absolute path; write it from / on, for example "
+                    "not an absolute path; start it with /, for example "
                     "/run/postern/postern.sock");
     }
     if (path.back() == '/') return fail(who + "a directory, not a file; name a file in it");
     if (path.size() > longest_socket_path) {
         return fail(who + "the path has " + std::to_string(path.size()) +
-                    " bytes; a socket's path may have " + std::to_string(longest_socket_path));
+                    " bytes; a socket's path may have at most " +
+                    std::to_string(longest_socket_path));
     }
     return {};
 }
@@ -54,8 +55,9 @@ Status check_folder(const BindOptions& options) {
     const auto safe = check_safe_place(folder, ::geteuid());
     if (safe) return {};
     const bool unsafe = safe.error().kind == OpenError::Kind::unsafe;
-    return fail("socket \"" + printable(path) + "\": " + safe.error().message +
-                (unsafe ? "; or give another path, others could take the socket away there" : ""));
+    return fail(
+        "socket \"" + printable(path) + "\": " + safe.error().message +
+        (unsafe ? "; or give another path, because others could remove the socket there" : ""));
 }
 
 std::string lock_name(const std::string& path) {
@@ -71,7 +73,7 @@ Result<UniqueFd> take_lock(const std::string& path) {
         UniqueFd lock(
             ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
         if (!lock && (errno == EACCES || errno == EROFS)) {
-            return fail(who + "no permission to create files in its folder (" +
+            return fail(who + "no permission to create files in its directory (" +
                         std::strerror(errno) + "); run as another user, or give another path");
         }
         if (!lock) return fail(who + "lock file " + printable(name) + ": " + std::strerror(errno));
@@ -79,10 +81,10 @@ Result<UniqueFd> take_lock(const std::string& path) {
         if (::fstat(lock.get(), &opened) != 0 || !S_ISREG(opened.st_mode) ||
             opened.st_uid != ::geteuid()) {
             return fail(who + "lock file " + printable(name) +
-                        " is not a file of ours; remove it if nothing uses it");
+                        " does not belong to this daemon; remove it if nothing uses it");
         }
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-            return fail(who + "another posternd has it (it holds " + printable(name) + ")");
+            return fail(who + "another posternd uses it (it holds " + printable(name) + ")");
         }
         // The last holder may have unlinked it between our open and our lock.
         if (lies_at(lock.get(), name)) return lock;
@@ -103,18 +105,18 @@ Status remove_stale(const std::string& path, const sockaddr_un& address) {
                            : S_ISREG(status.st_mode) ? "a regular file"
                                                      : "a file that is not a socket";
         return fail(who + "there is " + what +
-                    " at that path; it is left alone, remove it yourself");
+                    " at that path; posternd leaves it alone, so remove it yourself");
     }
     // At a live datagram socket it fails with EPROTOTYPE; a stale one refuses whatever its type.
     UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) return fail(who + std::strerror(errno));
     if (::connect(probe.get(), any_address(address), sizeof address) == 0 ||
         errno != ECONNREFUSED) {
-        return fail(who + "another program listens there");
+        return fail(who + "another program is listening there");
     }
     if (status.st_uid != ::geteuid()) {
         return fail(who + "there is a stale socket of uid " + std::to_string(status.st_uid) +
-                    "; it is left alone, remove it yourself");
+                    "; posternd leaves it alone, so remove it yourself");
     }
     if (::unlink(path.c_str()) != 0) return fail(who + "stale socket: " + std::strerror(errno));
     return {};
@@ -167,11 +169,12 @@ Result<UniqueFd> SocketFile::bind() {
     const int bind_error = errno;
     ::umask(old_mask);
     if (bound != 0) {
-        return fail(who + "bind: " + std::strerror(bind_error) +
-                    (bind_error == EACCES ? "; no permission to create files in that folder" : ""));
+        return fail(
+            who + "bind: " + std::strerror(bind_error) +
+            (bind_error == EACCES ? "; no permission to create files in that directory" : ""));
     }
     const auto number = number_at(path);
-    if (!number) return fail(who + "it was taken away at once");
+    if (!number) return fail(who + "its file was removed immediately");
     numbers_.push_back(*number);
     // A group that is wrong until here can only be the guard's own, which may do this anyway. For a
     // stream socket it is before listen(2), so nobody has connected yet.

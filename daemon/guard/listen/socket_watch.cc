@@ -61,7 +61,7 @@ void SocketWatch::look() {
         if (problem == one.problem) continue;
         one.problem = std::move(problem);
         if (one.problem.empty()) {
-            spdlog::warn("socket {}: callers reach the daemon there again",
+            spdlog::warn("socket {}: callers can reach the daemon there again",
                          printable(one.file->path()));
         } else {
             spdlog::error("{}", one.problem);
@@ -77,13 +77,13 @@ std::string SocketWatch::mend(Watched& one) {
     const std::string who = "socket " + printable(one.file->path()) + ": ";
     if (!one.file->is_own()) {
         return who +
-               "its file was removed or replaced, callers do not reach the daemon there; run: " +
+               "its file was removed or replaced, so callers can't reach the daemon there; run: " +
                command_for(one);
     }
     auto bound = one.file->bind_again();
     if (!bound) {
         return bound.error().message +
-               " (its own file was removed or replaced, callers do not reach the daemon there)";
+               " (its own file was removed or replaced, so callers can't reach the daemon there)";
     }
     bound_again_ = true;
     Listener listener;
@@ -94,12 +94,10 @@ std::string SocketWatch::mend(Watched& one) {
     listener.datagram = one.datagram;
     if (const Status served = serve_(std::move(listener)); !served) {
         one.unserved = true;
-        return who +
-               "its file was removed or replaced, and what was bound again can't be served: " +
+        return who + "its file was removed or replaced, and the new one can't be served: " +
                served.error().message;
     }
-    spdlog::warn("{}its file was removed or replaced: bound again; what is connected continues",
-                 who);
+    spdlog::warn("{}its file was removed or replaced: bound again; open connections continue", who);
     return {};
 }
 

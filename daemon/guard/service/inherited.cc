@@ -67,7 +67,7 @@ Result<int> passed_descriptors(std::vector<std::string>& warnings) {
     if (!pid) return fail("LISTEN_PID=" + in_quotes(process) + " is not a process id");
     if (*pid != ::getpid()) {
         warnings.push_back("LISTEN_FDS=" + in_quotes(count) + " is meant for process " +
-                           std::to_string(*pid) + " (LISTEN_PID), and this one is " +
+                           std::to_string(*pid) + " (LISTEN_PID), but this is process " +
                            std::to_string(::getpid()) + ": no socket is taken from it");
         return 0;
     }
@@ -123,7 +123,7 @@ Status raise_descriptor_limit(Inherited& inherited) {
                     std::to_string(least_descriptors) + ", better 65536");
     }
     if (limit.rlim_max < few_descriptors) {
-        inherited.warnings.push_back(now + ": some tens of callers use them up; allow 65536");
+        inherited.warnings.push_back(now + ": a few dozen callers use them up; allow 65536");
     }
     return {};
 }
@@ -138,12 +138,11 @@ void name_limits(std::vector<std::string>& warnings) {
     };
     constexpr rlim_t few_processes = 64;
     constexpr std::array<Row, 5> rows = {{
-        {RLIMIT_FSIZE, "FSIZE", RLIM_INFINITY,
-         "no file of a record, of output or of the audit gets longer"},
+        {RLIMIT_FSIZE, "FSIZE", RLIM_INFINITY, "no record, output or audit file can grow larger"},
         {RLIMIT_CPU, "CPU", RLIM_INFINITY,
-         "after so many seconds of processor time the kernel ends it"},
-        {RLIMIT_AS, "AS", RLIM_INFINITY, "it ends where it needs more address space"},
-        {RLIMIT_DATA, "DATA", RLIM_INFINITY, "it ends where it needs more memory"},
+         "the kernel kills it after that many seconds of CPU time"},
+        {RLIMIT_AS, "AS", RLIM_INFINITY, "it ends if it needs more address space"},
+        {RLIMIT_DATA, "DATA", RLIM_INFINITY, "it ends if it needs more memory"},
         {RLIMIT_NPROC, "NPROC", few_processes, "sessions and jobs may not be started"},
     }};
     for (const Row& row : rows) {
@@ -167,8 +166,8 @@ void name_variables(std::vector<std::string>& warnings) {
     }
     if (names.empty()) return;
     warnings.push_back("its environment has " + names +
-                       ", which change what the daemon itself does (sessions and jobs do not get "
-                       "them); unset them unless they are meant");
+                       ", which affect the daemon itself (sessions and jobs do "
+                       "not get them); unset them unless they are intended");
 }
 
 }  // namespace
@@ -205,7 +204,7 @@ Result<std::vector<std::string>> judge_capabilities(std::uint64_t effective) {
         {CAP_SETUID, "CAP_SETUID", true, "no session can be started"},
         {CAP_SETGID, "CAP_SETGID", true, "no session can be started"},
         {CAP_KILL, "CAP_KILL", false,
-         "sessions that do not leave by themselves can't be ended, nor can jobs of other users "
+         "sessions that do not exit by themselves can't be ended, nor can jobs of other users "
          "that have no cgroup"},
     }};
     std::string needed;
@@ -222,7 +221,7 @@ Result<std::vector<std::string>> judge_capabilities(std::uint64_t effective) {
     return fail("it runs as root but lacks " + needed +
                 ": no session can be started, so no call can be served; give it "
                 "CAP_SETUID, CAP_SETGID and CAP_KILL (CapabilityBoundingSet= of a unit, --cap-add "
-                "of a container), or run it as an ordinary user who serves only itself");
+                "of a container), or run it as an ordinary user, to serve only that user");
 }
 
 Result<std::vector<std::string>> judge_capabilities() {

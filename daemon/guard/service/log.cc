@@ -52,7 +52,7 @@ class NonBlockingStderr final : public spdlog::sinks::base_sink<std::mutex> {
         }
         line += printable(payload.substr(0, longest_line));
         if (missing_ > 0)
-            line += " (" + std::to_string(missing_) + " lines before this are missing)";
+            line += " (" + std::to_string(missing_) + " lines before this were not written)";
         line += '\n';
         missing_ = put(line) ? 0 : missing_ + 1;
     }
@@ -113,7 +113,7 @@ Status set_log_level(const std::string& level) {
         names += names.empty() ? "" : ", ";
         names += known.name;
     }
-    return fail("log level \"" + printable(level) + "\": no such level; there are " + names);
+    return fail("log level \"" + printable(level) + "\": no such level; use one of " + names);
 }
 
 }  // namespace postern

@@ -32,8 +32,8 @@ ServiceNotice::ServiceNotice(sd_event* event)
         (path.front() != '/' && path.front() != '@')) {
         if (variable != nullptr) {
             spdlog::warn(
-                "NOTIFY_SOCKET={} is not an address of a Unix socket: the service manager is told "
-                "nothing",
+                "NOTIFY_SOCKET={} is not the address of a Unix socket: the service "
+                "manager is not notified",
                 in_quotes(path));
         }
         return;

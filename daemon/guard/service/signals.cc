@@ -72,7 +72,7 @@ void Signals::name_stranger(const signalfd_siginfo& info) {
             : "pid " + std::to_string(info.ssi_pid) + " (uid " + std::to_string(info.ssi_uid) + ")";
     spdlog::warn(
         "{} from {} is ignored: SIGTERM stops the daemon, SIGHUP loads the action files and opens "
-        "the audit file again, SIGUSR1 opens the audit file alone",
+        "the audit file again, SIGUSR1 only opens the audit file again",
         signal_name(number), sender);
 }
 

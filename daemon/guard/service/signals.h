@@ -1,6 +1,6 @@
 // What signals do to the guard. SIGTERM and SIGINT stop it, SIGHUP loads the action files and opens
-// the audit file again, SIGUSR1 opens the audit file alone, since that is what programs that rotate
-// logs send. All others that could end it are named in the log and do nothing more.
+// the audit file again, SIGUSR1 only opens the audit file again, since that is what programs that
+// rotate logs send. All others that could end it are named in the log and do nothing more.
 #pragma once
 
 #include <systemd/sd-event.h>

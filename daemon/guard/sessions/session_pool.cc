@@ -141,7 +141,7 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
 void SessionPool::end_those_with_packets_since(MonotonicTime since) {
     for (const auto& [key, session] : by_key_) {
         if (session->oldest_packet().value_or(since) < since) {
-            session->end("it does not answer packets");
+            session->end("it does not answer datagrams");
         }
     }
 }

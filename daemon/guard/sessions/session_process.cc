@@ -318,15 +318,15 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     // What it has not got it can't be done with: the answer to a packet that still waits would make
     // room for another one, without end.
     if (info->packet && !was_handed_over(message.connection, *info)) {
-        return end("it used a packet that it was not given");
+        return end("it used a datagram that it was not given");
     }
     if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
-        if (!info->packet) return end("it answered a connection as if it were a packet");
-        if (!info->ongoing.empty()) return end("it answered a packet whose call waits");
+        if (!info->packet) return end("it answered a connection as if it were a datagram");
+        if (!info->ongoing.empty()) return end("it answered a datagram whose call is pending");
         return handle_reply(message.connection, *info->packet, *reply);
     }
     std::optional<Call> asked = call_in(message.body);
-    if (!asked && info->packet) return end("it used a packet as if it were a connection");
+    if (!asked && info->packet) return end("it used a datagram as if it were a connection");
     if (std::holds_alternative<channel::Accepted>(message.body)) {
         return handle_accepted(message.connection, *info);
     }
@@ -338,7 +338,7 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
         return handle_closed(message.connection, std::get<channel::Closed>(message.body).cause);
     }
     if (info->packet && std::exchange(info->packet->called, true)) {
-        return end("it made two calls of one packet");
+        return end("it made two calls of one datagram");
     }
     auto link =
         std::make_unique<SessionCall>(weak_from_this(), message.connection, message.request);
@@ -393,7 +393,7 @@ void SessionProcess::audit_dropped(const Origin& origin, channel::CloseCause cau
 void SessionProcess::handle_reply(channel::ConnectionId id, PacketOrigin& packet,
                                   channel::Reply& reply) {
     if (reply.bytes.size() > limits::datagram_reply_bytes) {
-        return end("its reply to a packet is too long");
+        return end("its reply to a datagram is too long");
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.

@@ -230,12 +230,12 @@ Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupPlace& jobs, const JobI
     return std::make_unique<Cgroup>(std::move(place));
 }
 
-void Cgroup::terminate() {
-    const bool had_main = signal_all(place_, place_.folder, main_, {SIGTERM, SIGCONT});
+void Cgroup::terminate(int signal) {
+    const bool had_main = signal_all(place_, place_.folder, main_, {signal, SIGCONT});
     // A main process that runs as root may have moved itself elsewhere. It is ours: not reaped yet,
     // or (then the number is no longer set) gone.
     if (!had_main && main_ > 1) {
-        ::kill(main_, SIGTERM);
+        ::kill(main_, signal);
         ::kill(main_, SIGCONT);
     }
 }

@@ -53,7 +53,7 @@ class Cgroup final : public Processes {
 
     void set_main(pid_t pid) override { main_ = pid; }
     [[nodiscard]] bool can_reap_main() const override { return true; }
-    void terminate() override;
+    void terminate(int signal) override;
     bool kill() override;
     [[nodiscard]] bool empty() const override;
     [[nodiscard]] std::size_t count() const override;

@@ -50,7 +50,8 @@ DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> p
     : Job(host, std::move(parts)),
       processes_(std::move(processes)),
       timer_(make_timer([this] { time_is_up(); })),
-      poll_timer_(make_timer([this] { poll(); })) {}
+      poll_timer_(make_timer([this] { poll(); })),
+      again_timer_(make_timer([this] { terminate_rest(); })) {}
 
 DirectJob::~DirectJob() {
     if (cgroup_watch_ >= 0) host().unwatch(cgroup_watch_);
@@ -159,7 +160,7 @@ void DirectJob::run() {
     }
     program_runs();
     // Asked to end between the word and the exec.
-    if (cause_ && state_ == State::running) terminate();
+    if (state_ == State::running && (cause_ || is_cancelled())) begin_to_end();
 }
 
 void DirectJob::give_up(StartFailure failure) {
@@ -184,6 +185,10 @@ void DirectJob::main_gone() {
         return;
     }
     if (processes_->can_reap_main()) reap();
+    if (state_ == State::terminating) {
+        terminate_rest();
+        arm(again_timer_, lingering_time);
+    }
     look_at_processes();
 }
 
@@ -223,23 +228,46 @@ void DirectJob::watch_processes() {
     arm(poll_timer_, std::chrono::microseconds(0));
 }
 
-void DirectJob::terminate() {
+void DirectJob::terminate(int signal) {
     set_state(State::terminating);
     arm(timer_, host().settings().kill_grace);
-    processes_->terminate();
+    processes_->terminate(signal);
     watch_processes();
+    if (main_gone_) arm(again_timer_, lingering_time);
+}
+
+void DirectJob::terminate_rest() {
+    if (state_ != State::terminating) return;
+    processes_->terminate(is_cancelled() ? record().cancelling->signal : SIGTERM);
+}
+
+void DirectJob::begin_to_end() {
+    if (!is_cancelled()) return terminate(SIGTERM);
+    const Cancellation& how = *record().cancelling;
+    if (!how.now) return terminate(how.signal);
+    watch_processes();
+    kill_all();
 }
 
 // Its main process ended by itself, and these did not.
-void DirectJob::end_left_behind() {
+void DirectJob::count_left_behind() {
     own_record().result.ended_processes = static_cast<std::uint32_t>(processes_->count());
-    terminate();
+}
+
+void DirectJob::end_left_behind() {
+    count_left_behind();
+    terminate(SIGTERM);
 }
 
 void DirectJob::kill_all() {
     set_state(State::killing);
     const bool all = processes_->kill();
-    if (!processes_->kill_is_certain()) arm(timer_, kill_patience);
+    // Whatever it was armed for before, nothing but the end of all processes concludes the job now.
+    if (processes_->kill_is_certain()) {
+        timer_.disarm();
+    } else {
+        arm(timer_, kill_patience);
+    }
     if (!all || cgroup_watch_ < 0) arm(poll_timer_, std::chrono::microseconds(0));
 }
 
@@ -252,7 +280,7 @@ void DirectJob::time_is_up() {
             break;
         case State::running:
             cause_ = Outcome::timeout;
-            terminate();
+            terminate(SIGTERM);
             break;
         case State::lingering:
             end_left_behind();
@@ -276,8 +304,32 @@ void DirectJob::poll() {
     look_at_processes();
 }
 
+// As far as its program has come; what is only being started comes to nothing.
+void DirectJob::carry_out(const Cancellation& how) {
+    switch (state_) {
+        case State::starting:
+            give_up({"the job was cancelled before it began", "cancelled before it began"});
+            break;
+        case State::lingering:
+            count_left_behind();
+            begin_to_end();
+            break;
+        case State::running:
+            begin_to_end();
+            break;
+        case State::terminating:
+            if (how.now) return kill_all();
+            processes_->terminate(how.signal);
+            break;
+        case State::released:
+        case State::killing:
+        case State::ended:
+            break;
+    }
+}
+
 void DirectJob::end(Outcome outcome) {
-    if (cause_) return;
+    if (cause_ || is_cancelled()) return;
     switch (state_) {
         case State::starting:
             cause_ = outcome;
@@ -288,7 +340,7 @@ void DirectJob::end(Outcome outcome) {
             break;
         case State::running:
             cause_ = outcome;
-            terminate();
+            terminate(SIGTERM);
             break;
         case State::lingering:
         case State::terminating:

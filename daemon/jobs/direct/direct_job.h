@@ -50,6 +50,9 @@ class DirectJob final : public Job {
     // Its launcher stands. False: the event loop takes no more (it is killed and reaped then).
     bool watch(Launched launched);
     void clean_up() override;
+    void carry_out(const Cancellation& how) override;
+    // Somebody ends it: by what it was cancelled with, if it was, else by TERM.
+    void begin_to_end();
     void set_state(State state);
     void read_control();
     void release();
@@ -59,7 +62,10 @@ class DirectJob final : public Job {
     void main_gone();
     void reap();
     void watch_processes();
-    void terminate();
+    void terminate(int signal);
+    // To what is left, once more: what forks has lost a signal that came before its exec.
+    void terminate_rest();
+    void count_left_behind();
     void end_left_behind();
     void kill_all();
     void time_is_up();
@@ -81,6 +87,7 @@ class DirectJob final : public Job {
     EventSource exit_source_;
     Timer timer_;
     Timer poll_timer_;
+    Timer again_timer_;  // the rest gets its signal once more
     int cgroup_watch_ = -1;
 };
 

@@ -13,9 +13,9 @@ namespace postern::jobs {
 
 // kill(-1) would be everyone and kill(0) our own group; set_main() comes first, but nothing may
 // hang on that.
-void ProcessGroup::terminate() {
+void ProcessGroup::terminate(int signal) {
     if (main_ <= 1) return;
-    ::kill(-main_, SIGTERM);
+    ::kill(-main_, signal);
     ::kill(-main_, SIGCONT);
 }
 

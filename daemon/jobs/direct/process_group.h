@@ -11,7 +11,7 @@ class ProcessGroup final : public Processes {
     void set_main(pid_t pid) override { main_ = pid; }
     // As long as the main process is a zombie, its number is nobody else's, as process or as group.
     [[nodiscard]] bool can_reap_main() const override { return false; }
-    void terminate() override;
+    void terminate(int signal) override;
     bool kill() override;
     [[nodiscard]] bool empty() const override;
     [[nodiscard]] std::size_t count() const override;

@@ -22,8 +22,8 @@ class Processes {
     virtual void set_main(pid_t pid) = 0;
     [[nodiscard]] virtual bool can_reap_main() const = 0;
 
-    // TERM, and CONT so that stopped ones get it.
-    virtual void terminate() = 0;
+    // TERM or another signal, and CONT so that stopped ones get it.
+    virtual void terminate(int signal) = 0;
     // False: some may be left (made meanwhile): call it again.
     virtual bool kill() = 0;
     // Precondition: the main process has exited. Whether none is left besides it.

@@ -52,8 +52,18 @@ Result<JobId> LateJobs::start(const policy::Action& action, const policy::Comman
     return jobs_->start(action, command, requester, std::move(place), std::move(follower), admit);
 }
 
-std::optional<Record> LateJobs::find(const JobId& job) const {
-    return jobs_ ? jobs_->find(job) : std::nullopt;
+Result<Record, NotFound> LateJobs::find(const JobId& job) const {
+    if (!jobs_) return Unexpected(NotFound::no_such_job);
+    return jobs_->find(job);
+}
+
+JobPage LateJobs::page(const JobQuery& query) const {
+    return jobs_ ? jobs_->page(query) : JobPage();
+}
+
+std::array<std::optional<StreamSizes>, 2> LateJobs::output_sizes(const JobId& job) const {
+    if (!jobs_) return {};
+    return jobs_->output_sizes(job);
 }
 
 // Whoever had given it is told why nothing is started.
@@ -88,6 +98,10 @@ bool LateJobs::taken(const JobId& job, FollowerId follower, std::uint64_t stdout
 
 void LateJobs::end(const JobId& job, Outcome outcome) {
     if (jobs_) jobs_->end(job, outcome);
+}
+
+std::optional<Cancelled> LateJobs::cancel(const JobId& job, const Cancellation& how) {
+    return jobs_ ? jobs_->cancel(job, how) : std::nullopt;
 }
 
 void LateJobs::close_pipes(std::vector<UniqueFd> ends) {

@@ -32,7 +32,10 @@ class LateJobs final : public JobManager {
                         const Requester& requester, StartPlace place,
                         std::unique_ptr<Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
-    [[nodiscard]] std::optional<Record> find(const JobId& job) const override;
+    [[nodiscard]] Result<Record, NotFound> find(const JobId& job) const override;
+    [[nodiscard]] JobPage page(const JobQuery& query) const override;
+    [[nodiscard]] std::array<std::optional<StreamSizes>, 2> output_sizes(
+        const JobId& job) const override;
     [[nodiscard]] Result<std::vector<Record>> find_key(const Requester& who) const override;
     [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(const JobId& job) const override;
     Result<FollowerId> follow(const JobId& job, std::unique_ptr<Follower> follower) override;
@@ -42,6 +45,7 @@ class LateJobs final : public JobManager {
     bool taken(const JobId& job, FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
+    std::optional<Cancelled> cancel(const JobId& job, const Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> ends) override;
     bool has_room_for_key(uid_t payer) override;
     bool makes_room() override;

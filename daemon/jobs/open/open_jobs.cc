@@ -49,7 +49,7 @@ std::optional<CgroupPlace> find_place(const JobTable& table) {
     Result<CgroupPlace> made = make_jobs_cgroup(table.records().state_folder());
     if (made) return *made;
     table.notice("jobs get no cgroup of their own (" + made.error().message +
-                 "): when one is ended, processes that left its process group go on");
+                 "): when one is ended, processes that left its process group continue");
     return std::nullopt;
 }
 

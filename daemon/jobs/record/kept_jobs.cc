@@ -1,7 +1,6 @@
 #include "daemon/jobs/record/kept_jobs.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/limits.h"
@@ -26,24 +25,40 @@ std::uint64_t KeptJobs::freed_by_all(const Over& over) {
     return over.has_key ? over.occupied.output : over.occupied.all();
 }
 
+std::optional<KeptJobs::Number> KeptJobs::number_of(const Age& age) const {
+    const std::pair wanted(age.first, JobKey::of(age.second.text()).value_or(JobKey()));
+    const auto found = all_.first_not([&](Number one) { return end_of(one) < wanted; });
+    if (found == all_.end() || end_of(all_.at(found)) != wanted) return std::nullopt;
+    return all_.at(found);
+}
+
 void KeptJobs::add(const Age& age, uid_t payer, bool has_key, const Occupied& occupied) {
-    const auto [entry, is_new] = over_.emplace(age, Over{payer, has_key, occupied});
-    if (!is_new) return;
+    if (number_of(age)) return;
+    const Over over{age.first, JobKey::of(age.second.text()).value_or(JobKey()), occupied, payer,
+                    has_key};
+    const Number number = over_.add(over);
+    all_.insert(number, older());
     OfPayer& own = of_payer_[payer];
-    own.whole.insert(age);
-    whole_.insert(age);
+    own.whole.insert(number, older());
     own.bytes += occupied.all();
     stored_ += occupied.all();
-    freeable_ += freed_by_all(entry->second);
+    freeable_ += freed_by_all(over);
+}
+
+bool KeptJobs::has_key(const Age& age) const {
+    const auto number = number_of(age);
+    return number && over_[*number].has_key;
 }
 
 std::uint64_t KeptJobs::reduce(const Age& age) {
-    Over& over = over_.at(age);
+    const auto number = number_of(age);
+    if (!number || !over_[*number].whole) return 0;
+    Over& over = over_[*number];
     OfPayer& own = of_payer_.at(over.payer);
-    own.whole.erase(age);
-    whole_.erase(age);
+    own.whole.erase(*number, older());
+    over.whole = false;
     ++own.keys;
-    keys_.insert(age);
+    keys_.insert(*number, older());
     freeable_ -= freed_by_all(over);
     const std::uint64_t freed = std::exchange(over.occupied.output, 0);
     own.key_bytes += over.occupied.rest;
@@ -53,22 +68,31 @@ std::uint64_t KeptJobs::reduce(const Age& age) {
 }
 
 std::uint64_t KeptJobs::forget(const Age& age) {
-    const auto found = over_.find(age);
-    const Over over = found->second;
+    const auto number = number_of(age);
+    if (!number) return 0;
+    const Over over = over_[*number];
     OfPayer& own = of_payer_.at(over.payer);
-    if (keys_.erase(age) > 0) {
+    if (over.whole) {
+        own.whole.erase(*number, older());
+        freeable_ -= freed_by_all(over);
+    } else {
+        keys_.erase(*number, older());
         --own.keys;
         own.key_bytes -= over.occupied.rest;
-    } else {
-        own.whole.erase(age);
-        whole_.erase(age);
-        freeable_ -= freed_by_all(over);
     }
     own.bytes -= over.occupied.all();
     stored_ -= over.occupied.all();
-    over_.erase(found);
+    all_.erase(*number, older());
+    over_.remove(*number);
     drop_if_none(over.payer);
     return over.occupied.all();
+}
+
+void KeptJobs::clear() {
+    KeptJobs fresh;
+    fresh.bounds_ = bounds_;
+    fresh.is_read_ = std::move(is_read_);
+    *this = std::move(fresh);
 }
 
 void KeptJobs::drop_if_none(uid_t payer) {
@@ -77,7 +101,7 @@ void KeptJobs::drop_if_none(uid_t payer) {
 }
 
 std::optional<KeptJobs::Age> KeptJobs::oldest_key() const {
-    return keys_.empty() ? std::nullopt : std::optional(*keys_.begin());
+    return keys_.empty() ? std::nullopt : std::optional(age_of(keys_.front()));
 }
 
 bool KeptJobs::has_room_for_key(uid_t payer) const {
@@ -130,29 +154,38 @@ void KeptJobs::forget_running(const JobId& job) {
 
 // ---- Which goes next ----
 
-const KeptJobs::Age& KeptJobs::first_to_go(const OfPayer& own) const {
+KeptJobs::Number KeptJobs::first_to_go(const OfPayer& own) const {
     // Whoever reads more of his own jobs than that loses the oldest of them.
     constexpr std::size_t most_looked_at = 16;
-    const auto newest = std::prev(own.whole.end());
     std::size_t looked_at = 0;
-    for (auto age = own.whole.begin(); is_read_ && age != newest; ++age) {
-        if (!is_read_(age->second)) return *age;
+    for (auto at = own.whole.begin(); is_read_ && own.whole.at(at) != own.whole.back();
+         at = own.whole.next(at)) {
+        if (!is_read_(over_[own.whole.at(at)].job.id())) return own.whole.at(at);
         if (++looked_at == most_looked_at) break;
     }
-    return *own.whole.begin();
+    return own.whole.front();
 }
 
 template <typename Most>
-std::optional<KeptJobs::Age> KeptJobs::first_of_greatest(Most most) const {
+std::optional<KeptJobs::Number> KeptJobs::first_of_greatest(Most most) const {
     const OfPayer* greatest = nullptr;
     for (const auto& [payer, own] : of_payer_) {
         if (own.whole.empty()) continue;
         if (greatest == nullptr || most(*greatest) < most(own) ||
-            (most(*greatest) == most(own) && *own.whole.begin() < *greatest->whole.begin())) {
+            (most(*greatest) == most(own) && older()(own.whole.front(), greatest->whole.front()))) {
             greatest = &own;
         }
     }
     return greatest == nullptr ? std::nullopt : std::optional(first_to_go(*greatest));
+}
+
+std::optional<KeptJobs::Number> KeptJobs::newest() const {
+    std::optional<Number> found;
+    for (const auto& [payer, own] : of_payer_) {
+        if (own.whole.empty()) continue;
+        if (!found || older()(*found, own.whole.back())) found = own.whole.back();
+    }
+    return found;
 }
 
 std::optional<std::pair<KeptJobs::Age, KeptJobs::Bound>> KeptJobs::beyond_bounds(
@@ -160,31 +193,31 @@ std::optional<std::pair<KeptJobs::Age, KeptJobs::Bound>> KeptJobs::beyond_bounds
     const auto own = of_payer_.find(payer);
     if (own != of_payer_.end() && own->second.whole.size() > 1) {
         if (own->second.whole.size() > bounds_.records_per_payer) {
-            return std::pair(first_to_go(own->second), Bound::records);
+            return std::pair(age_of(first_to_go(own->second)), Bound::records);
         }
         if (own->second.bytes > bounds_.output_bytes_per_payer) {
-            return std::pair(first_to_go(own->second), Bound::stored_of_payer);
+            return std::pair(age_of(first_to_go(own->second)), Bound::stored_of_payer);
         }
     }
-    if (whole_.size() > bounds_.records) {
+    if (whole() > bounds_.records) {
         const auto oldest = first_of_greatest([](const OfPayer& one) { return one.whole.size(); });
-        if (oldest) return std::pair(*oldest, Bound::records);
+        if (oldest) return std::pair(age_of(*oldest), Bound::records);
     }
     if (stored_ <= bounds_.output_bytes) return std::nullopt;
     const auto oldest = next_for_room(false);
     return oldest ? std::optional(std::pair(*oldest, Bound::stored)) : std::nullopt;
 }
 
-std::optional<KeptJobs::Age> KeptJobs::next_for_room(bool newest) const {
-    auto next = first_of_greatest([](const OfPayer& one) { return one.bytes; });
+std::optional<KeptJobs::Age> KeptJobs::next_for_room(bool newest_too) const {
+    const auto next = first_of_greatest([](const OfPayer& one) { return one.bytes; });
     // Nobody else's goes in its place.
-    if (next && !newest && *next == *whole_.rbegin()) next.reset();
-    return next;
+    if (!next || (!newest_too && next == newest())) return std::nullopt;
+    return age_of(*next);
 }
 
-std::uint64_t KeptJobs::freeable(bool newest) const {
-    if (newest || whole_.empty()) return freeable_;
-    return freeable_ - freed_by_all(over_.at(*whole_.rbegin()));
+std::uint64_t KeptJobs::freeable(bool newest_too) const {
+    const auto last = newest_too ? std::nullopt : newest();
+    return last ? freeable_ - freed_by_all(over_[*last]) : freeable_;
 }
 
 std::uint64_t KeptJobs::stored_of(uid_t payer) const {

@@ -33,6 +33,14 @@ constexpr std::array<std::pair<RecordState, std::string_view>, 5> states = {{
     {RecordState::lost, "lost"},
 }};
 
+// Of the requester, where they are known.
+constexpr std::array<std::pair<const char*, std::string Requester::*>, 4> optional_texts = {{
+    {"user", &Requester::user},
+    {"listener", &Requester::listener},
+    {"rule", &Requester::rule},
+    {"rulePlace", &Requester::rule_place},
+}};
+
 // Where the end of stdout and of stderr is lost.
 constexpr std::array lost_from_names = {"stdoutLostFrom", "stderrLostFrom"};
 
@@ -49,7 +57,7 @@ std::string_view name_in(const std::array<std::pair<Enum, std::string_view>, siz
 class Fields {
   public:
     Fields(const json& object, std::string& error) : object_(object), error_(error) {
-        if (!object.is_object()) fails("it", "is no object");
+        if (!object.is_object()) fails("it", "is not an object");
     }
 
     const json* member(const char* name) {
@@ -57,14 +65,14 @@ class Fields {
         auto found = object_.find(name);
         if (found == object_.end()) found = object_.find(spelling_before(name));
         if (found == object_.end()) {
-            fails(name, "is missing");
+            fails(name, "is required");
             return nullptr;
         }
         return &*found;
     }
     std::string text(const char* name) {
         const json* value = member(name);
-        if (value != nullptr && !value->is_string()) fails(name, "is no string");
+        if (value != nullptr && !value->is_string()) fails(name, "is not a string");
         return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
     }
     template <typename Integer>
@@ -74,7 +82,7 @@ class Fields {
         if (!value->is_number_unsigned() ||
             value->get<std::uint64_t>() >
                 static_cast<std::uint64_t>(std::numeric_limits<Integer>::max())) {
-            fails(name, "is no number of its kind");
+            fails(name, "is not a number of its kind");
             return 0;
         }
         return static_cast<Integer>(value->get<std::uint64_t>());
@@ -95,6 +103,20 @@ class Fields {
         fails(name, "has an unknown value");
         return Enum{};
     }
+    // A word that a later version may have, whose meaning is not known here, is kept.
+    Outcome outcome(const char* name, std::string& other) {
+        const std::string word = text(name);
+        for (const auto& [value, known] : outcome_names) {
+            if (known == word) return value;
+        }
+        other = word;
+        return Outcome::other;
+    }
+    Canceller canceller() {
+        Canceller who{number<std::uint32_t>("uid")};
+        if (object_.contains("user")) who.user = text("user");
+        return who;
+    }
     void fails(const char* name, const char* why) {
         if (error_.empty()) error_ = std::string("\"") + name + "\" " + why;
     }
@@ -103,6 +125,12 @@ class Fields {
     const json& object_;
     std::string& error_;
 };
+
+json canceller_json(const Canceller& who) {
+    json object = {{"uid", who.uid}};
+    if (!who.user.empty()) object["user"] = who.user;
+    return object;
+}
 
 }  // namespace
 
@@ -152,20 +180,32 @@ std::string to_json(const Record& record) {
         {"again", record.again},
     };
     if (record.requester.unit) object["requester"]["unit"] = *record.requester.unit;
-    if (!record.requester.user.empty()) object["requester"]["user"] = record.requester.user;
+    for (const auto& [name, member] : optional_texts) {
+        const std::string& value = record.requester.*member;
+        if (!value.empty()) object["requester"][name] = value;
+    }
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
     if (record.pipes > 0) object["pipes"] = record.pipes;
     if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.stdout_not_kept) object["stdoutNotKept"] = true;
-    if (record.ending) object["ending"] = name_of(*record.ending);
+    if (record.unit_counts) object["unitCounts"] = true;
+    if (record.ending) {
+        object["ending"] = *record.ending == Outcome::other ? record.result.other_outcome
+                                                            : std::string(name_of(*record.ending));
+    }
+    if (record.cancelling) {
+        object["cancelling"] = canceller_json(record.cancelling->by);
+        object["cancelling"]["signal"] = static_cast<std::uint32_t>(record.cancelling->signal);
+        object["cancelling"]["now"] = record.cancelling->now;
+    }
     if (record.state != RecordState::starting) {
         object["startedUsec"] = usec_of(record.result.started);
     }
     if (is_over(record.state) || record.result_known) {
         object["result"] = {
-            {"outcome", name_of(record.result.outcome)},
+            {"outcome", outcome_word(record.result)},
             {"bySignal", record.result.by_signal},
             {"status", static_cast<std::uint32_t>(record.result.status)},
             {"endedUsec", usec_of(record.result.ended)},
@@ -174,6 +214,9 @@ std::string to_json(const Record& record) {
         };
         if (record.result.ended_processes > 0) {
             object["result"]["endedProcesses"] = record.result.ended_processes;
+        }
+        if (record.result.cancelled_by) {
+            object["result"]["cancelledBy"] = canceller_json(*record.result.cancelled_by);
         }
         for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
             const auto& from = record.result.lost_from[stream];
@@ -187,7 +230,7 @@ std::string to_json(const Record& record) {
 
 Result<Record> from_json(std::string_view text) {
     const json object = json::parse(text, nullptr, false);
-    if (object.is_discarded()) return fail("it is no JSON");
+    if (object.is_discarded()) return fail("it is not valid JSON");
     std::string error;
     Fields fields(object, error);
     const auto written_by = fields.number<std::uint64_t>("version");
@@ -212,7 +255,16 @@ Result<Record> from_json(std::string_view text) {
         record.stored_output = fields.number<std::uint64_t>("storedOutput");
     }
     if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
-    if (object.contains("ending")) record.ending = fields.one_of("ending", outcome_names);
+    if (object.contains("unitCounts")) record.unit_counts = fields.boolean("unitCounts");
+    if (object.contains("ending")) {
+        record.ending = fields.outcome("ending", record.result.other_outcome);
+    }
+    if (object.contains("cancelling")) {
+        Fields how(object["cancelling"], error);
+        record.cancelling =
+            Cancellation{how.canceller(), how.number<int>("signal"), how.boolean("now")};
+        record.result.cancelled_by = record.cancelling->by;
+    }
     record.kill_on_disconnect = fields.boolean("killOnDisconnect");
     record.message = fields.text("message");
     record.told = fields.text("told");
@@ -226,7 +278,9 @@ Result<Record> from_json(std::string_view text) {
         record.requester.groups_known = who.boolean("groupsKnown");
         record.requester.key = who.text("key");
         if (requester->contains("unit")) record.requester.unit = who.text("unit");
-        if (requester->contains("user")) record.requester.user = who.text("user");
+        for (const auto& [name, member] : optional_texts) {
+            if (requester->contains(name)) record.requester.*member = who.text(name);
+        }
         if (requester->contains("call")) {
             record.requester.call = who.number<std::uint64_t>("call");
         }
@@ -235,11 +289,11 @@ Result<Record> from_json(std::string_view text) {
     const json* arguments = fields.member("arguments");
     if (arguments != nullptr && arguments->is_object()) {
         for (const auto& [name, value] : arguments->items()) {
-            if (!value.is_string()) return fail("an argument is no string");
+            if (!value.is_string()) return fail("an argument is not a string");
             record.arguments.emplace_back(name, value.get<std::string>());
         }
     } else if (arguments != nullptr) {
-        fields.fails("arguments", "is no object");
+        fields.fails("arguments", "is not an object");
     }
     if (record.state != RecordState::starting && error.empty()) {
         record.result.started = fields.time("startedUsec");
@@ -248,7 +302,7 @@ Result<Record> from_json(std::string_view text) {
     if ((is_over(record.state) || record.result_known) && error.empty()) {
         if (const json* result = fields.member("result")) {
             Fields how(*result, error);
-            record.result.outcome = how.one_of("outcome", outcome_names);
+            record.result.outcome = how.outcome("outcome", record.result.other_outcome);
             record.result.by_signal = how.boolean("bySignal");
             record.result.status = how.number<std::int32_t>("status");
             record.result.ended = how.time("endedUsec");
@@ -256,6 +310,9 @@ Result<Record> from_json(std::string_view text) {
             record.result.max_resident_kib = how.number<std::uint64_t>("maxResidentKib");
             if (result->contains("endedProcesses")) {
                 record.result.ended_processes = how.number<std::uint32_t>("endedProcesses");
+            }
+            if (result->contains("cancelledBy")) {
+                record.result.cancelled_by = Fields((*result)["cancelledBy"], error).canceller();
             }
             for (std::size_t stream = 0; stream < lost_from_names.size(); ++stream) {
                 const char* const name = lost_from_names[stream];

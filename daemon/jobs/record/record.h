@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/jobs/record/cancellation.h"
 #include "daemon/jobs/record/requester.h"
 #include "model/job.h"
 
@@ -48,8 +49,14 @@ struct Record {
     std::uint64_t stored_output = 0;  // bytes to be kept of each stream, where it has pipes
     bool kill_on_disconnect = false;
     bool stdout_not_kept = false;  // its pipe goes straight to whoever started it
+    // When it was started a rule of its action named a unit: it is of callers of its requester's
+    // alone, whatever becomes of the action. False where a version before this one wrote the
+    // record.
+    bool unit_counts = false;
     // Why we are ending it, if we are.
     std::optional<Outcome> ending;
+    // Who has cancelled it first, and the last word of how.
+    std::optional<Cancellation> cancelling;
     JobResult result;
     // While it is `running`: its main process has ended and `result` says how, but what else it
     // started may not have.

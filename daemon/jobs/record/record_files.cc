@@ -24,7 +24,6 @@
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/record_thread.h"
 #include "host/directory.h"
-#include "host/random_id.h"
 #include "host/safe_file.h"
 
 namespace postern::jobs {
@@ -36,11 +35,6 @@ constexpr std::chrono::seconds drain_patience{5};
 
 std::string failed(const std::string& what) {
     return what + ": " + std::strerror(errno);
-}
-
-bool is_job_id(std::string_view name) {
-    return name.size() == random_id_length &&
-           name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 Directory open_directory(int folder) {
@@ -113,7 +107,7 @@ void RecordFiles::take_up() {
     while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
         const std::string name(static_cast<const char*>(entry->d_name));
         const JobId job(name.substr(0, name.find('.')));
-        if (!is_job_id(job.text())) continue;
+        if (!JobKey::of(job.text())) continue;
         if (name != original_name(job)) {  // what it was about to write
             unlinkat(state.runtime.get(), name.c_str(), 0);
             continue;
@@ -174,19 +168,19 @@ Result<void, int> RecordFiles::move_to(int jobs) {
     return {};
 }
 
-std::vector<JobId> RecordFiles::jobs() const {
-    std::vector<JobId> found;
+std::vector<JobKey> RecordFiles::jobs() const {
+    std::vector<JobKey> found;
     const Directory folder = open_directory(state_->jobs.get());
     while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
         const std::string_view name(static_cast<const char*>(entry->d_name));
-        if (is_job_id(name)) found.emplace_back(std::string(name));
+        if (const auto job = JobKey::of(name)) found.push_back(*job);
     }
     return found;
 }
 
 Result<std::string, int> RecordFiles::read(const JobId& job) const {
     // The name comes from a caller: nothing else is a path.
-    if (!is_job_id(job.text())) return Unexpected(ENOENT);
+    if (!JobKey::of(job.text())) return Unexpected(ENOENT);
     if (state_->runtime) {
         auto original = read_file(
             "/proc/self/fd/" + std::to_string(state_->runtime.get()) + "/" + original_name(job),

@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/jobs/record/job_key.h"
 #include "model/job.h"
 
 namespace postern::jobs {
@@ -46,7 +47,7 @@ class RecordFiles {
     Result<void, int> move_to(int jobs);
 
     // All that have a folder.
-    [[nodiscard]] std::vector<JobId> jobs() const;
+    [[nodiscard]] std::vector<JobKey> jobs() const;
     // The newest record of a job. Error: errno; ENOENT also where the name is none of ours.
     [[nodiscard]] Result<std::string, int> read(const JobId& job) const;
     // Whether so many records wait to be copied that no more may come. Error: why.

@@ -15,6 +15,7 @@
 #include "daemon/jobs/record/disk_room.h"
 #include "daemon/jobs/record/job_folder.h"
 #include "daemon/jobs/record/state_folder.h"
+#include "host/same_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -23,12 +24,18 @@ std::string why(const std::string& what) {
     return std::string(what).append(": ").append(std::strerror(errno));
 }
 
-// Some hundred bytes, where the arguments alone may be 64 KiB: there are thousands.
-Record for_memory(Record record) {
-    decltype(record.arguments)().swap(record.arguments);
-    for (std::string* text : {&record.boot, &record.cgroup, &record.unit, &record.message}) {
-        std::string().swap(*text);
-    }
+// For the log and the audit, where the record can't be read.
+Record record_of(const JobFacts& facts) {
+    Record record;
+    record.job = facts.job;
+    record.action = facts.action;
+    record.state = facts.state;
+    record.requester.uid = facts.owner.uid;
+    record.requester.gid = facts.owner.gid;
+    record.requester.pid = facts.pid;
+    record.requester.paid_by = facts.owner.paid_by;
+    record.created = facts.created;
+    record.result = facts.result;
     return record;
 }
 
@@ -90,8 +97,13 @@ Status RecordStore::open_again(const StateFolder::Held& held) {
     auto again = StateFolder::open_again(held);
     if (!again) return fail(again.error().message);
     StateFolder fresh = *std::move(again);
+    const bool is_another = !lies_at(jobs_.get(), state_folder_ + "/jobs");
     // The numbers of the descriptors stay: others have them.
     if (dup3(fresh.jobs.get(), jobs_.get(), O_CLOEXEC) < 0) return fail(std::strerror(errno));
+    if (is_another) {
+        index_ = JobIndex();
+        kept_.clear();
+    }
     if (const auto moved = files_->move_to(jobs_.get()); !moved) {
         return fail(std::strerror(moved.error()));
     }
@@ -180,7 +192,12 @@ void RecordStore::reduce(const JobId& job) {
 }
 
 std::uint64_t RecordStore::evict(const Age& age, const std::string& why, bool for_room) {
-    if (hooks_.evicted) hooks_.evicted(in_memory_.at(age.second), why, for_room);
+    if (const auto facts = index_.find(age.second); facts && hooks_.evicted) {
+        // The audit says of each that goes for others from which unit it had come; for newer ones
+        // of the same user they go all the time, and no file is read for that.
+        auto record = for_room ? read(age.second) : std::nullopt;
+        hooks_.evicted(record ? *record : record_of(*facts), why, for_room);
+    }
     if (!kept_.has_key(age) || !is_young(age.first)) return forget(age);
     reduce(age.second);
     return kept_.reduce(age);
@@ -189,12 +206,7 @@ std::uint64_t RecordStore::evict(const Age& age, const std::string& why, bool fo
 std::uint64_t RecordStore::forget(const Age& age) {
     const JobId job = age.second;
     files_->remove(job);
-    const auto found = in_memory_.find(job);
-    const auto [first, last] = by_key_.equal_range(owner_of(found->second.requester));
-    const auto keyed =
-        std::find_if(first, last, [&](const auto& entry) { return entry.second == job; });
-    if (keyed != last) by_key_.erase(keyed);
-    in_memory_.erase(found);
+    index_.remove(job);
     return kept_.forget(age);
 }
 
@@ -216,8 +228,7 @@ void RecordStore::add(const Record& record, std::uint64_t record_bytes) {
     const bool has_key = !record.requester.key.empty() && !record.again;
     kept_.add(Age(record.result.ended, record.job), record.requester.payer(), has_key,
               occupied_by(jobs_.get(), record.job, record_bytes));
-    in_memory_.insert_or_assign(record.job, for_memory(record));
-    remember_key(record);
+    index_.add(record, number_of_unit(record.requester), number_of_key(record.requester));
 }
 
 void RecordStore::keep_bounds(uid_t payer) {
@@ -237,7 +248,7 @@ void RecordStore::set_aside(const JobId& job, const std::string& reason) const {
     notice_("record " + state_folder_ + "/jobs/" + job.text() + "/" + record_name +
             " is not believed: " + reason +
             (renamed ? std::string("; it is now ") + bad_record_name : "") +
-            "; look at it, then remove its folder");
+            "; look at it, then remove its directory");
 }
 
 std::optional<Record> RecordStore::read(const JobId& job) const {
@@ -248,26 +259,41 @@ std::optional<Record> RecordStore::read(const JobId& job) const {
     return std::move(*record);
 }
 
-const Record* RecordStore::find(const JobId& job) const {
-    const auto found = in_memory_.find(job);
-    return found == in_memory_.end() ? nullptr : &found->second;
+std::uint64_t RecordStore::number_of_unit(const Requester& who) const {
+    return unit_number(who.unit, [this](auto bytes) { return digest_.of_bytes(bytes); });
+}
+
+// Keys are long and callers choose them: so they are known by a digest, under a key that no caller
+// knows. 0: there is none.
+std::uint64_t RecordStore::number_of_key(const Requester& who) const {
+    if (who.key.empty()) return 0;
+    const auto& [uid, gid, groups, groups_known, key] = owner_of(who);
+    const std::string text = std::to_string(uid) + ' ' + std::to_string(gid) + ' ' +
+                             std::to_string(groups) + (groups_known ? " all " : " some ") + key;
+    const std::vector<std::uint8_t> bytes(text.begin(), text.end());
+    return std::max<std::uint64_t>(digest_.of_bytes(bytes), 1);
 }
 
 std::vector<JobId> RecordStore::find_key(const Requester& who) const {
-    std::vector<JobId> jobs;
-    const auto [first, last] = by_key_.equal_range(owner_of(who));
+    const std::uint64_t number = number_of_key(who);
+    if (number == 0) return {};
+    std::vector<JobId> jobs = index_.with_key(number);
+    const auto [first, last] = remembered_.equal_range(number);
     for (auto entry = first; entry != last; ++entry) jobs.push_back(entry->second);
     return jobs;
 }
 
 void RecordStore::remember_key(const Record& record) {
-    if (!record.requester.key.empty()) by_key_.emplace(owner_of(record.requester), record.job);
+    if (const std::uint64_t key = number_of_key(record.requester); key != 0) {
+        remembered_.emplace(key, record.job);
+    }
 }
 
 std::vector<Record> RecordStore::load() {
     std::vector<Record> unfinished;
     std::set<uid_t> payers;
-    for (const JobId& job : files_->jobs()) {
+    for (const JobKey& key : files_->jobs()) {
+        const JobId job = key.id();
         const auto text = files_->read(job);
         if (!text && text.error() == ENOENT) {
             const UniqueFd folder = open_folder(job);
@@ -350,14 +376,6 @@ std::uint64_t RecordStore::set_size(const JobId& job, uid_t payer, std::uint64_t
     const std::uint64_t may = kept_.set_running(job, payer, bytes);
     keep_bounds(payer);
     return may;
-}
-
-std::vector<JobId> RecordStore::unstored() const {
-    std::vector<JobId> jobs;
-    for (const auto& [id, record] : in_memory_) {
-        if (keeps_nothing(record)) jobs.push_back(id);
-    }
-    return jobs;
 }
 
 void RecordStore::set_full(const std::string& why) {

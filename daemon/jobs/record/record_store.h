@@ -15,13 +15,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/record/group_digest.h"
+#include "daemon/jobs/record/job_facts.h"
+#include "daemon/jobs/record/job_index.h"
 #include "daemon/jobs/record/kept_jobs.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/record/record_files.h"
@@ -63,8 +64,9 @@ class RecordStore {
     // ---- Its place ----
     enum class Place : std::uint8_t {
         there,
-        made_again,  // it had been removed, renamed or replaced; what was in it is lost
-        lost,        // it can't be made again, or not be written to: place_problem()
+        // It had been removed, renamed or replaced; what was in it is lost, and no longer known.
+        made_again,
+        lost,  // it can't be made again, or not be written to: place_problem()
     };
     // Whether the state directory is there, and can be written to.
     Place look();
@@ -105,7 +107,7 @@ class RecordStore {
     // For one more job.
     Room room_for_start();
     // The ended jobs whose output was not to be stored at all.
-    [[nodiscard]] std::vector<JobId> unstored() const;
+    [[nodiscard]] std::vector<JobId> unstored() const { return index_.unstored(); }
     // The output of an ended job is no longer to be stored.
     void empty_output(const JobId& job) { files_->reduce(job, {}); }
     // A byte of a running job's output could not be written for want of room (ENOSPC, EDQUOT), or a
@@ -129,10 +131,15 @@ class RecordStore {
     std::vector<Record> load();
     // The record of a job. Absent: there is none, or it can't be believed.
     [[nodiscard]] std::optional<Record> read(const JobId& job) const;
-    // The record of a job that is over, from memory: without its arguments, and without what it
-    // ran in. Null: it is not over, or its record is no longer kept. Until something gives way.
-    [[nodiscard]] const Record* find(const JobId& job) const;
-    // The jobs that are over, or remembered, which this owner had given this key.
+    // What is known in memory of a job that is over. Absent: it is not over, or its record is no
+    // longer kept.
+    [[nodiscard]] std::optional<JobFacts> find(const JobId& job) const { return index_.find(job); }
+    // Of those that are over.
+    [[nodiscard]] JobPage page(const JobQuery& query) const { return index_.page(query); }
+    // As facts have it.
+    [[nodiscard]] std::uint64_t number_of_unit(const Requester& who) const;
+    // The jobs that are over, or remembered, which this owner had given this key; perhaps, though
+    // hardly ever, another one's too.
     [[nodiscard]] std::vector<JobId> find_key(const Requester& who) const;
     void remember_key(const Record& record);
     // For tests.
@@ -175,9 +182,11 @@ class RecordStore {
     void reduce(const JobId& job);
     std::uint64_t forget(const Age& age);
     void forget_old_keys();
+    [[nodiscard]] std::uint64_t number_of_key(const Requester& who) const;
     KeptJobs kept_;
-    std::unordered_map<JobId, Record> in_memory_;  // the same jobs
-    std::multimap<Owner, JobId> by_key_;           // of those that have a key
+    JobIndex index_;  // of the same jobs
+    // Jobs that are not over, by number_of_key().
+    std::multimap<std::uint64_t, JobId> remembered_;
 };
 
 }  // namespace postern::jobs

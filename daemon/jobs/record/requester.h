@@ -27,6 +27,13 @@ struct Requester {
     // What its user is called, for the job itself. Empty: it has no name, or it is not known.
     // NOLINTNEXTLINE(readability-redundant-member-init): as above
     std::string user = {};
+    // The socket that the call came through, by its path; the rule that allowed it, and where that
+    // rule stands. Empty where a version before this one wrote the record.
+    // NOLINTBEGIN(readability-redundant-member-init): as above
+    std::string listener = {};
+    std::string rule = {};
+    std::string rule_place = {};
+    // NOLINTEND(readability-redundant-member-init)
     [[nodiscard]] uid_t payer() const { return paid_by.value_or(uid); }
 };
 

@@ -38,13 +38,13 @@ Unexpected<StateError> failed_for_good(const std::string& message) {
 
 Result<void, StateError> make_folders(const std::string& path) {
     if (path.empty() || path.front() != '/') {
-        return failed_for_good("state folder \"" + path + "\": give an absolute path");
+        return failed_for_good("state directory \"" + path + "\": give an absolute path");
     }
     for (std::size_t end = path.find('/', 1); true; end = path.find('/', end + 1)) {
         const std::string part = path.substr(0, end);
         // What is there is no error, on a read-only file system either.
         if (mkdir(part.c_str(), 0700) < 0 && errno != EEXIST) {
-            return failed_for_now("state folder can't be made: " + part);
+            return failed_for_now("state directory can't be made: " + part);
         }
         if (end == std::string::npos) return {};
     }
@@ -104,8 +104,9 @@ Result<StateFolder, StateError> open_state(const std::string& state_folder,
     POSTERN_TRY(make_folders(state_folder));
     const auto state = open_safe_folder(state_folder, geteuid());
     if (!state) {
-        return Unexpected(StateError{"state folder " + state_folder + ": " + state.error().message,
-                                     state.error().kind != OpenError::Kind::unsafe});
+        return Unexpected(
+            StateError{"state directory " + state_folder + ": " + state.error().message,
+                       state.error().kind != OpenError::Kind::unsafe});
     }
     auto path = true_path(state->get());
     if (!path) return failed_for_good(path.error().message);
@@ -115,17 +116,17 @@ Result<StateFolder, StateError> open_state(const std::string& state_folder,
     // The lock of this very process is not another's.
     if (held == nullptr || !lies_at(held->lock, folder.path + "/" + lock_name)) {
         folder.lock = open_lock(state->get());
-        if (!folder.lock) return failed_for_now("state folder " + state_folder + ": lock");
+        if (!folder.lock) return failed_for_now("state directory " + state_folder + ": lock");
         if (flock(folder.lock.get(), LOCK_EX | LOCK_NB) < 0) {
             return failed_for_good(
-                "state folder " + state_folder +
-                ": another guard uses it; stop that one, or choose another folder with --state");
+                "state directory " + state_folder +
+                ": another guard uses it; stop that one, or choose another directory with --state");
         }
     }
     const Result<GroupDigest::Key> key = key_of(state->get(), held);
     if (!key) {
         return Unexpected(
-            StateError{"state folder " + state_folder + ": " + key.error().message, true});
+            StateError{"state directory " + state_folder + ": " + key.error().message, true});
     }
     folder.key = *key;
     if (mkdirat(state->get(), "jobs", 0700) < 0 && errno != EEXIST) {

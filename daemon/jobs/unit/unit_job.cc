@@ -76,13 +76,6 @@ void UnitJob::clean_up() {
     set_state(State::ended);
 }
 
-void UnitJob::write_record(const char* what) {
-    if (const Status written = host().records().write(record()); !written) {
-        host().notice(std::string(what) + " of job " + id().text() + ": " +
-                      written.error().message);
-    }
-}
-
 // ---- Start ----
 
 void UnitJob::start(const policy::Action& action, const policy::Command& command) {
@@ -109,11 +102,12 @@ void UnitJob::resume() {
     } else if (record().result_known) {
         set_state(State::stopping);
         services_.stop(record().unit);
+        if (is_cancelled() && record().cancelling->now) kill();
         look();
     } else {
         set_state(State::watching);
         look();
-        if (cause_) terminate();
+        if (is_being_ended()) terminate();
     }
 }
 
@@ -148,7 +142,7 @@ void UnitJob::accepted() {
     // Where that fails the old record says that it was being started, and that is found out later.
     write_record("the start");
     look();
-    if (cause_) terminate();
+    if (is_being_ended()) terminate();
 }
 
 void UnitJob::fence() {
@@ -221,7 +215,7 @@ void UnitJob::reconnected() {
     // What was said last may not have been heard.
     if (state_ == State::stopping) services_.stop(record().unit);
     // The time that it has goes on, however often a connection breaks.
-    if (state_ == State::watching && cause_) killed_ ? kill() : ask_to_end();
+    if (state_ == State::watching && is_being_ended()) killed_ ? kill() : ask_to_end();
     changed({});
 }
 
@@ -256,14 +250,14 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
         told_ = true;
         program_runs();
         // A signal finds nobody before.
-        if (cause_) terminate();
+        if (is_being_ended()) terminate();
     }
     if (state_ == State::watching && is_final(*state)) {
         kill_timer_.disarm();
         const bool failed = state->active == "failed";
         // What else it started continues until the unit is stopped; nothing runs in one that has
         // failed.
-        if (!lingers_ && !cause_ && !failed && left_behind() > 0) {
+        if (!lingers_ && !is_being_ended() && !failed && left_behind() > 0) {
             lingers_ = true;
             arm(linger_timer_, unit_lingering_time);
         }
@@ -307,11 +301,13 @@ void UnitJob::gone() {
 }
 
 void UnitJob::take_result() {
-    const Time started = record().result.started;
-    const std::uint32_t ended_processes = record().result.ended_processes;
-    own_record().result = result_of(last_, cause_);
-    own_record().result.ended_processes = ended_processes;
-    if (record().result.started == Time{}) own_record().result.started = started;
+    const JobResult before = record().result;
+    JobResult& result = own_record().result;
+    result = result_of(last_, cause_);
+    result.ended_processes = before.ended_processes;
+    result.cancelled_by = before.cancelled_by;
+    result.other_outcome = before.other_outcome;
+    if (result.started == Time{}) result.started = before.started;
 }
 
 void UnitJob::conclude() {
@@ -334,21 +330,39 @@ void UnitJob::conclude() {
 // ---- Its end, if it is ours ----
 
 void UnitJob::end(Outcome outcome) {
-    if (cause_ || lingers_ || state_ >= State::stopping) return;
+    if (is_being_ended() || lingers_ || state_ >= State::stopping) return;
     cause_ = outcome;
     own_record().ending = outcome;
     write_record("that it is ended");
     if (state_ == State::watching) terminate();
 }
 
+// One whose start is not accepted yet is ended when that is. What is left of one whose main process
+// has ended is ended by systemd, and perhaps sooner by this.
+void UnitJob::carry_out(const Cancellation& how) {
+    if (state_ != State::watching && state_ != State::stopping) return;
+    if (how.now) {
+        kill_timer_.disarm();
+        kill();
+    } else if (killed_) {
+        return;
+    } else if (state_ == State::watching && !lingers_ && !ends_) {
+        terminate();
+    } else {
+        ask_to_end();
+    }
+}
+
 // By signals and not by stopping the unit: so it keeps its result until we have read it.
 void UnitJob::terminate() {
+    ends_ = true;
+    if (is_cancelled() && record().cancelling->now) return kill();
     ask_to_end();
     arm(kill_timer_, host().settings().kill_grace);
 }
 
 void UnitJob::ask_to_end() {
-    services_.kill(record().unit, SIGTERM);
+    services_.kill(record().unit, is_cancelled() ? record().cancelling->signal : SIGTERM);
     services_.kill(record().unit, SIGCONT);
 }
 

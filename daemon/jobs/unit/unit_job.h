@@ -69,10 +69,12 @@ class UnitJob final : public Job {
     void gone();
     void conclude();
     void take_result();
+    // Whether it is ended, for whatever reason.
+    [[nodiscard]] bool is_being_ended() const { return cause_ || is_cancelled(); }
+    void carry_out(const Cancellation& how) override;
     void terminate();
     void ask_to_end();
     void kill();
-    void write_record(const char* what);
     void ask_again();
     // A callback that does nothing once this job is no more.
     template <typename Argument>
@@ -86,6 +88,7 @@ class UnitJob final : public Job {
     std::optional<Outcome> cause_;
     UnitState last_;
     bool told_ = false;    // that the program runs
+    bool ends_ = false;    // it was asked to end, and has its time until KILL
     bool killed_ = false;  // KILL was said: the time after TERM is over
     bool missed_ = false;  // what systemd said for a while
     // Its process has ended by itself, and others of the unit have a moment to do so too.

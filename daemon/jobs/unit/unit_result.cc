@@ -28,7 +28,7 @@ constexpr std::array<SetUpStep, 22> set_up_steps = {{
     {206, "OOM_ADJUST", "its OOMScoreAdjust can't be set"},
     {208, "STDIN", "its standard input can't be set up"},
     {209, "STDOUT", "its standard output can't be set up"},
-    {210, "CHROOT", "its root folder can't be entered"},
+    {210, "CHROOT", "its root directory can't be entered"},
     {214, "SETSCHEDULER", "its CPU scheduling can't be set"},
     {215, "CPUAFFINITY", "its CPU affinity can't be set"},
     {216, "GROUP", "its group or groups can't be set"},
@@ -39,7 +39,7 @@ constexpr std::array<SetUpStep, 22> set_up_steps = {{
     {226, "NAMESPACE", "its file system namespace can't be set up"},
     {227, "NO_NEW_PRIVILEGES", "NoNewPrivileges can't be set"},
     {228, "SECCOMP", "its system call filter can't be set"},
-    {238, "STATE_DIRECTORY", "its state folder can't be set up"},
+    {238, "STATE_DIRECTORY", "its state directory can't be set up"},
     {243, "CREDENTIALS", "its credentials can't be set up"},
 }};
 

@@ -50,8 +50,8 @@ void take_stored(Keeper::Parts& parts, std::vector<postern::output::Stored> stor
             parts.stored.emplace_back(*name, std::move(descriptor));
         } else {
             std::fprintf(stderr,
-                         "postern-output: \"%s\" in the descriptor store is not a stream "
-                         "of a job; it is closed\n",
+                         "postern-output: \"%s\" in the descriptor store is not an "
+                         "output stream of a job; closing it\n",
                          text.c_str());
         }
     }
@@ -76,7 +76,7 @@ Status become_service(Keeper::Parts& parts) {
     const char* const directory = std::getenv("RUNTIME_DIRECTORY");
     if (directory == nullptr || *directory != '/') {
         return postern::fail(
-            "RUNTIME_DIRECTORY is not set: --service is for the unit "
+            "RUNTIME_DIRECTORY is not set; --service is only for the unit "
             "postern-output.service");
     }
     POSTERN_TRY(auto listener,

@@ -105,7 +105,8 @@ class Parser {
         if (const auto schema = member("$schema")) static_cast<void>(document_.text(*schema));
         if (const auto node = required("summary", R"("summary": "what it does")")) {
             if (const auto text = document_.text(*node)) {
-                if (text->empty()) document_.report(*node, "is empty; say what the action does");
+                if (text->empty())
+                    document_.report(*node, "is empty; describe what the action does");
                 if (text->size() > limits::action_summary_bytes) {
                     document_.report(*node, "is longer than " +
                                                 std::to_string(limits::action_summary_bytes) +
@@ -174,8 +175,8 @@ class Parser {
         if (!text) return;
         if (member("stdin")) {
             document_.report_key(*node,
-                                 "contradicts \"stdin\", which says what standard input is; remove "
-                                 "one of them");
+                                 "conflicts with \"stdin\", which already defines "
+                                 "standard input; remove one of them");
         }
         action_.description.input = *text == "direct" ? Input::direct : Input::text;
     }
@@ -194,8 +195,8 @@ class Parser {
         const auto node = member("stderr");
         if (!node) return;
         const auto text = choice(*node, {"stdout"},
-                                 R"(use "stdout" to put both into one stream in their order, or )"
-                                 "remove it");
+                                 R"(use "stdout" to merge both into one stream in )"
+                                 "the order of writing, or remove it");
         if (!text) return;
         action_.merge_stderr = true;
     }
@@ -239,15 +240,15 @@ class Parser {
         for (const char* const key : {"user", "group"}) {
             const auto named = dynamic_user_ ? member(key) : std::nullopt;
             if (named) {
-                document_.report_key(*named,
-                                     "contradicts DynamicUser of the sandbox; remove one of them");
+                document_.report_key(
+                    *named, "conflicts with DynamicUser in the sandbox; remove one of them");
             }
         }
     }
 
     void read_rules_and_user() {
         if (const auto node = member("group"); node && node->value->is_array()) {
-            document_.report_key(*node, R"(is one group; write more of them in "groups")");
+            document_.report_key(*node, R"(takes one group; list the others in "groups")");
         }
         if (const auto node = required("allow", R"("allow": [{"group": "NAME"}])")) {
             action_.allow = read_rules(document_, *node, "allow");
@@ -300,7 +301,8 @@ class Parser {
         if (!text) return;
         if (!text->starts_with('/')) {
             document_.report(
-                *node, in_quotes(*text) + " is not absolute; write the directory's path from / on");
+                *node, in_quotes(*text) +
+                           " is not an absolute path; write the directory's path starting with /");
         }
         action_.working_directory = *text;
     }
@@ -313,7 +315,7 @@ class Parser {
                 std::clamp(node.value->get<std::int64_t>(), -enough, enough));
         }
         if (!node.value->is_string()) {
-            document_.report(node, "must be a span of time, not " + kind_of(*node.value) +
+            document_.report(node, "must be a duration, not " + kind_of(*node.value) +
                                        "; write for example \"30s\" or a number of seconds");
             return std::nullopt;
         }
@@ -353,7 +355,7 @@ class Parser {
         if (action_.description.datagram && action_.description.kill_on_disconnect) {
             document_.report_key(
                 *node,
-                "contradicts \"onDisconnect\": \"kill\", because a datagram has no "
+                "conflicts with \"onDisconnect\": \"kill\", because a datagram has no "
                 "connection that could end; remove one of them");
         }
     }

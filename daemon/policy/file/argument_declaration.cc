@@ -75,7 +75,7 @@ class Reader {
             document_.report_key(
                 node_,
                 "is not a valid name for an argument; use letters, digits, \"_\" and \"-\", "
-                "a letter first, at most 64");
+                "starting with a letter, at most 64 characters");
         }
         if (!node_.value->is_object()) {
             report_type_alone();
@@ -126,15 +126,14 @@ class Reader {
         const auto items = document_.member(node_, "items");
         if (!items) {
             document_.report_required(node_, "items",
-                                      R"("items": "string" (or integer, boolean), which the )"
-                                      "elements of the list are");
+                                      R"("items": "string" (or integer, boolean), the )"
+                                      "type of its elements");
             return false;
         }
         const auto item = read_type(*items);
         if (!item) return false;
         if (*item == ArgumentType::list) {
-            document_.report(*items,
-                             "a list of lists is not possible; use string, integer or boolean");
+            document_.report(*items, "a list can't contain lists; use string, integer or boolean");
             return false;
         }
         spec_.items = *item;
@@ -162,7 +161,7 @@ class Reader {
         const bool string = scalar == ArgumentType::string;
         const bool integer = scalar == ArgumentType::integer;
         const std::string_view plural = string ? "strings" : integer ? "integers" : "booleans";
-        no_meaning_ = "has no meaning for " +
+        no_meaning_ = "does not apply to " +
                       (list ? "a list of " + std::string(plural) : type_name(scalar)) +
                       "; remove it";
         std::vector<Key> these(every_key.begin(), every_key.end());
@@ -199,13 +198,13 @@ class Reader {
         const auto elements = document_.elements(*choices);
         if (!elements) return;
         if (elements->empty()) {
-            document_.report(*choices, "is empty, so no value would do; name at least one");
+            document_.report(*choices, "is empty, so no value is valid; list at least one");
         }
         for (const Node& element : *elements) {
             const auto text = document_.text(element);
             if (!text) continue;
             if (std::ranges::find(spec_.values, *text) != spec_.values.end()) {
-                document_.report(element, in_quotes(*text) + " stands twice; remove one");
+                document_.report(element, in_quotes(*text) + " is listed twice; remove one");
             }
             spec_.values.push_back(*text);
         }
@@ -251,17 +250,17 @@ class Reader {
         check_order("minimum", spec_.minimum, "maximum", spec_.maximum);
         if (spec_.max_length == 0U && spec_.min_length != 0U) {
             report_at("maxLength",
-                      "0 lets no value pass, because a value must not be empty; use at least "
+                      "0 allows no value, because a value must not be empty; use at least "
                       "1, or add \"minLength\": 0");
         }
         if (spec_.max_items == 0U && spec_.min_items != 0U) {
             report_at("maxItems",
-                      "0 lets no value pass, because a list must not be empty; use at least 1, "
+                      "0 allows no value, because a list must not be empty; use at least 1, "
                       "or add \"minItems\": 0");
         }
         if (spec_.maximum && *spec_.maximum < 0 && !document_.member(node_, "minimum")) {
             report_at("maximum", std::to_string(*spec_.maximum) +
-                                     " lets no value pass, because a negative number needs a "
+                                     " allows no value, because a negative number needs a "
                                      "\"minimum\"; add one");
         }
     }
@@ -282,12 +281,13 @@ class Reader {
         if (!document_.member(node_, "default")) return;
         if (spec_.required) {
             report_at("required",
-                      "what has a default is never missing; remove \"required\" or "
+                      "an argument with a default is never required; remove \"required\" or "
                       "\"default\"");
         }
         if (spec_.secret) {
-            report_at("default",
-                      "a secret can't have a default, which every caller may read; remove it");
+            report_at(
+                "default",
+                "a secret can't have a default, because every caller can read defaults; remove it");
         }
     }
 
@@ -300,7 +300,7 @@ class Reader {
             pattern_ = std::move(compiled);
             return;
         }
-        report_at("pattern", in_quotes(pattern) + " is not a valid regular expression of RE2 (" +
+        report_at("pattern", in_quotes(pattern) + " is not a valid RE2 regular expression (" +
                                  printable(compiled->error()) + "); correct it");
     }
 

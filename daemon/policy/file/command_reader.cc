@@ -69,21 +69,20 @@ void CommandReader::read_exec() {
 // A command as a shell has it.
 void CommandReader::report_line(const Node& node) {
     const auto words = command_words(node.value->get<std::string>(), default_search_path);
-    document_.report(node,
-                     "must be a list of words, not a string; " +
-                         (words ? "write [" + *words + ']'
-                                : std::string("no shell reads it, so make a script of it and write "
-                                              "[\"/path/to/script\"]")));
+    document_.report(
+        node, "must be a list of words, not a string; " +
+                  (words ? "write [" + *words + ']'
+                         : std::string("no shell interprets it, so put it into a script and write "
+                                       "[\"/path/to/script\"]")));
 }
 
 void CommandReader::read_program(const Node& node) {
     const auto pieces = read_template(node);
     if (!pieces) return;
     if (pieces->size() != 1 || pieces->front().placeholder) {
-        document_.report(node, pieces->empty()
-                                   ? "is empty; write the program's path from / on"
-                                   : "the program can't depend on an argument; write its path "
-                                     "from / on");
+        document_.report(node, pieces->empty() ? "is empty; write the program's absolute path"
+                                               : "the program can't depend on an "
+                                                 "argument; write its absolute path");
         return;
     }
     action_.program = pieces->front().text;
@@ -91,7 +90,7 @@ void CommandReader::read_program(const Node& node) {
         const auto words = command_words(action_.program, default_search_path);
         const bool found = words && words->starts_with("\"/");
         document_.report(node, in_quotes(action_.program) + " is not absolute; write " +
-                                   (found ? *words : std::string("the program's path from / on")));
+                                   (found ? *words : std::string("the program's absolute path")));
         return;
     }
     program_node_ = node;
@@ -110,7 +109,7 @@ void CommandReader::check_program(uid_t owner, std::string_view search_path) {
     const auto words = command_words(action_.program, default_search_path);
     if (first.size() < action_.program.size() && words && find_program(first, {})) {
         document_.report(*program_node_, "there is a program " + first +
-                                             ", and each word is an element of its own; write " +
+                                             ", but each word must be a separate element; write " +
                                              *words);
         return;
     }
@@ -123,25 +122,25 @@ void CommandReader::read_element(const Node& node) {
     for (std::size_t i = 1; i < pieces->size(); ++i) {
         if (!pieces->at(i).placeholder || !pieces->at(i - 1).text.ends_with('$')) continue;
         document_.warn(node, "the \"$\" before {" + pieces->at(i).text +
-                                 "} is given to the program too; remove it where a variable "
-                                 "of a shell was meant");
+                                 "} is passed to the program as well; "
+                                 "remove it if you meant shell syntax");
     }
     for (const Piece& piece : *pieces) {
         const ArgumentSpec* const spec = piece.placeholder ? argument(piece.text) : nullptr;
         if (spec == nullptr) continue;
         if (spec->type == ArgumentType::list && pieces->size() > 1) {
             document_.report(
-                node, "a list fills elements of its own; write \"{" + piece.text + "}\" alone");
+                node, "a list must be an element by itself; write \"{" + piece.text + "}\" alone");
         }
         if (spec->multiline) {
             document_.report(node, "the argument " + in_quotes(piece.text) +
-                                       " is multiline and can't stand on a command line; use "
-                                       "it in \"stdin\"");
+                                       " is multiline and can't be used "
+                                       "on a command line; use it in \"stdin\"");
         }
         if (spec->secret) {
             document_.report(node, "the argument " + in_quotes(piece.text) +
-                                       " is secret, and a command line can be read by "
-                                       "everyone; hand it over in \"stdin\"");
+                                       " is secret, and "
+                                       "everyone can read a command line; pass it in \"stdin\"");
         }
     }
     action_.command.push_back(*std::move(pieces));

@@ -34,8 +34,8 @@ void read_environment(Document& document, bool sudo_compatible, Environment& env
     for (const auto& [name, value] : *members) {
         if (!is_environment_name(name)) {
             document.report_key(value,
-                                "is not a valid name for a variable; use letters, digits and "
-                                "\"_\", not a digit first");
+                                "is not a valid name for a variable; use letters, "
+                                "digits and \"_\", not starting with a digit");
         } else if (name.starts_with("POSTERN_")) {
             document.report_key(value,
                                 "POSTERN_ variables are set by the daemon; use "

@@ -102,8 +102,7 @@ std::string how_it_would_count(std::string_view file_name,
     if (!is_action_name(name)) return "give it a name that ends in .json";
     std::string right = std::string(name) + std::string(action_suffix);
     if (all.contains(right)) {
-        return right +
-               " is there too: move this one elsewhere, or give it another name that ends " +
+        return right + " exists too; move this one elsewhere, or give it another name that ends " +
                "in .json";
     }
     return "rename it to " + right;

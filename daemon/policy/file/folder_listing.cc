@@ -39,7 +39,7 @@ std::vector<PassedOver> tell_passed_over(const std::string& path,
             told.push_back({printable(path),
                             printable(path) + ": " +
                                 counted_is(others.size() - most_told, "more file") +
-                                " passed over; move " +
+                                " ignored; move " +
                                 (others.size() == most_told + 1 ? "it" : "them") + " elsewhere"});
             break;
         }
@@ -47,7 +47,7 @@ std::vector<PassedOver> tell_passed_over(const std::string& path,
         const std::string why =
             is_folder ? "it is a directory; move the files in it to " + path
                       : "its name does not end in .json; " + how_it_would_count(name, all);
-        told.push_back({file, file + ": is passed over, because " + printable(why)});
+        told.push_back({file, file + ": is ignored, because " + printable(why)});
     }
     return told;
 }

@@ -30,7 +30,7 @@ namespace {
 std::string name_problem(std::string_view name) {
     return in_quotes(name) +
            " is not a valid name for an action; use letters, digits, \".\", \"_\" and "
-           "\"-\", a letter or digit first, at most 64";
+           "\"-\", starting with a letter or digit, at most 64 characters";
 }
 
 // A lease for reading is given only where nobody has the file open for writing (fcntl(2)). It is
@@ -90,7 +90,7 @@ class Loader {
             }
             snapshot_.bad.push_back(
                 {"", path,
-                 path + ": is not safe, so no action of it is loaded: " + folder.error().message,
+                 path + ": is not safe, so no action from it is loaded: " + folder.error().message,
                  BadFile::Until::changed});
             return {};
         }
@@ -109,7 +109,7 @@ class Loader {
     void add_missing(const std::string& path, const std::string& what) {
         MissingFolder missing{path, {}};
         if (path != vendor_folder) {
-            missing.message = printable(path) + ": no action is read from here, because " + what;
+            missing.message = printable(path) + ": no action is loaded from here, because " + what;
         }
         snapshot_.missing.push_back(std::move(missing));
     }
@@ -128,7 +128,7 @@ class Loader {
         if (!source.unsafe_folder.empty()) {
             return add_bad(name, source,
                            shown + ": is disabled, because " + source.unsafe_folder +
-                               " could mask it and is not safe; correct that directory");
+                               " is not safe and could mask it; correct that directory");
         }
         const Result<UniqueFd, OpenError> file =
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);
@@ -138,8 +138,8 @@ class Loader {
         if (is_open_for_writing(file->get())) {
             return add_bad(name, source,
                            shown +
-                               ": is open for writing, so it may be half written; it is read "
-                               "when it was closed",
+                               ": is open for writing, so it may be half written; it "
+                               "will be read once it is closed",
                            BadFile::Until::closed);
         }
         const Result<std::string> text = read_unchanged(file->get(), limits::action_file_bytes);
@@ -192,8 +192,7 @@ Result<std::optional<Action>> lint(const std::string& path, const LoadOptions& o
     const std::string shown = printable(path);
     const std::string_view file_name = std::string_view(path).substr(path.rfind('/') + 1);
     if (!file_name.ends_with(action_suffix)) {
-        return fail(shown +
-                    ": the name does not end in .json, so it would be passed over; rename it");
+        return fail(shown + ": the name does not end in .json, so it would be ignored; rename it");
     }
     const std::string_view name = file_name.substr(0, file_name.size() - action_suffix.size());
     if (!is_action_name(name)) return fail(shown + ": " + name_problem(name));

@@ -72,7 +72,7 @@ class PeopleReader {
         if (text.error() != ENOENT) {
             people_.ranges_known = false;
             warn(path + ": can't be read: " + std::generic_category().message(text.error()) +
-                 "; whose a uid without an account is, is not known");
+                 "; it is not known which user a uid without an account belongs to");
         }
         return {};
     }
@@ -121,8 +121,9 @@ class PeopleReader {
         if (sources != "files") {
             people_.ranges_known = false;
             warn(folder_ + "/nsswitch.conf: subordinate ids come from " + in_quotes(sources) +
-                 ", and only those of files can be read: whose a uid without an account is, is "
-                 "not known, and deny rules that name a user or group hold for all of them");
+                 ", and only those from files can be read: it is not known which user a uid "
+                 "without an account belongs to, and deny rules that name a user or group apply to "
+                 "all such uids");
             return;
         }
         uid_lines_ = parse_subordinate_ids(text_of("subuid"));
@@ -189,7 +190,7 @@ class PeopleReader {
         if (group) add(*group);
         if (!found) {
             warn("the members of gid " + std::to_string(gid) + " can't be looked up (" +
-                 found.error().message + "); reload when they can");
+                 found.error().message + "); reload once that works");
         }
         return names;
     }
@@ -222,8 +223,9 @@ class PeopleReader {
                     continue;
                 }
                 warn(rule.place + ": " + rule.text +
-                     ": the group database puts nobody in this group, so the rule holds only for "
-                     "processes that carry it, and users with subordinate ids can drop it; deny "
+                     ": the group database lists no members of this group, so the "
+                     "rule applies only to processes that have it, and users with subordinate ids "
+                     "can drop it; deny "
                      "the users instead");
             }
         }

@@ -41,7 +41,7 @@ std::vector<std::string> range_warnings(const std::string& file,
             std::string warning = file + ':' + std::to_string(ids.line) + ": ";
             warning += shown_range(ids);
             warning += what;
-            warning += "; give other ids";
+            warning += "; assign other ids";
             warnings.push_back(std::move(warning));
         };
         const auto covered = std::ranges::lower_bound(
@@ -53,12 +53,12 @@ std::vector<std::string> range_warnings(const std::string& file,
                      .append(in_quotes(covered->second))
                      .append(" (")
                      .append(std::to_string(covered->first))
-                     .append("), which its owner can so become"));
+                     .append("), which its owner can then become"));
         }
         if (highest != nullptr && highest->last >= ids.first && highest->owner != ids.owner) {
             warn(" overlaps " + shown_range(*highest) + " in line " +
                  std::to_string(highest->line) +
-                 ": a deny rule that names one of them holds for both");
+                 ": a deny rule that names one of them applies to both");
         }
         for (const ReservedIds& other : reserved) {
             if (ids.first > other.last || ids.last < other.first) continue;

@@ -18,7 +18,7 @@ constexpr std::array<Key, 4> subject_keys = {
 
 std::string not_known(std::string_view what, const std::string& name, const Error& error) {
     return "the " + std::string(what) + ' ' + in_quotes(name) + " can't be looked up (" +
-           error.message + "); reload when it can";
+           error.message + "); reload once that works";
 }
 
 bool is_group(const std::string& name) {
@@ -64,8 +64,8 @@ std::string unknown(const Node& node, std::string_view what, const std::string& 
 std::optional<id_t> read_id(Document& document, const Node& node) {
     const auto number = node.value->get<std::int64_t>();
     if (number >= 0 && number < std::numeric_limits<id_t>::max()) return static_cast<id_t>(number);
-    document.report(node, std::to_string(number) +
-                              " is not an id that anybody can have; use one from 0 to 4294967294");
+    document.report(node,
+                    std::to_string(number) + " is not a valid id; use one from 0 to 4294967294");
     return std::nullopt;
 }
 
@@ -73,8 +73,8 @@ std::optional<id_t> read_id(Document& document, const Node& node) {
 std::optional<id_t> read_number_of(Document& document, const Node& node, const std::string& text,
                                    std::string_view what, std::string_view id_name) {
     if (const auto id = parse_id(text)) {
-        document.warn(node, "no " + std::string(what) + " has the name " + in_quotes(text) +
-                                ", so it is taken for a " + std::string(id_name) +
+        document.warn(node, "no " + std::string(what) + " is named " + in_quotes(text) +
+                                ", so it is taken as a " + std::string(id_name) +
                                 "; write the number without quotes");
         return id;
     }
@@ -93,10 +93,10 @@ void warn_of_number(Document& document, const Node& node, const std::string& tex
                     std::string_view what, const std::string& id_name) {
     const auto number = parse_id(text);
     if (!number || *number == id) return;
-    document.warn(node, in_quotes(text) + " is taken for the " + std::string(what) +
-                            " of that name, " + id_name + ' ' + std::to_string(id) +
-                            ", and not for " + id_name + ' ' + text +
-                            "; if that one is meant, write the number without quotes");
+    document.warn(node, in_quotes(text) + " is taken as the " + std::string(what) +
+                            " of that name, " + id_name + ' ' + std::to_string(id) + ", not as " +
+                            id_name + ' ' + text +
+                            "; if you mean that id, write the number without quotes");
 }
 
 // As the administrator wrote it: "deploy" or 1000.
@@ -147,7 +147,7 @@ void warn_of_shared_uid(Document& document, const Node& node, const Account& acc
     if (!first || first->name == account.name) return;
     document.warn(node, in_quotes(account.name) + " and " + in_quotes(first->name) +
                             " are both uid " + std::to_string(account.uid) +
-                            ", so the rule holds for both of them");
+                            ", so the rule applies to both of them");
 }
 
 // "group": ["deploy", "ops"]: in a subject all conditions must hold, so one that has two groups is
@@ -211,11 +211,11 @@ std::optional<Rule> read_rule(Document& document, const Node& node, std::string_
     }
     if (everyone) {
         if (!document.boolean(*everyone).value_or(true)) {
-            document.report(*everyone, "must be true; remove the subject if nobody is meant");
+            document.report(*everyone, "must be true; remove the subject if you mean nobody");
         }
         if (user || group || unit) {
-            document.report_key(*everyone,
-                                "stands alone; remove it, or the other conditions of the subject");
+            document.report_key(
+                *everyone, "can't be combined with other conditions; remove it, or the others");
         }
         rule.subject.everyone = true;
         rule.text += " everyone";

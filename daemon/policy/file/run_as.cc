@@ -51,25 +51,23 @@ std::optional<RunAs> read_own(Document& document, const LoadOptions& options) {
         const auto user = read_user(document, *node);
         if (user) named = user->account;
         if (user && user->uid != options.owner) {
-            document.report(*node, "uid " + std::to_string(user->uid) +
-                                       " is another user than uid " + uid +
-                                       ", which this daemon runs every job as; remove it");
+            document.report(*node, "uid " + std::to_string(user->uid) + " is not uid " + uid +
+                                       ", as which this daemon runs every job; remove it");
         }
     }
     if (const auto node = document.member(root, "group")) {
         const auto group = read_group(document, *node);
         if (group && *group != run_as.gid) {
-            document.report(*node, "gid " + std::to_string(*group) + " is another group than gid " +
+            document.report(*node, "gid " + std::to_string(*group) + " is not gid " +
                                        std::to_string(run_as.gid) +
-                                       ", which this daemon runs every job with; remove it");
+                                       ", with which this daemon runs every job; remove it");
         }
     }
     if (const auto node = document.member(root, "groups")) {
         if (read_groups(document, run_as.gid, {}) != run_as.groups) {
-            document.report(
-                *node,
-                "these are not the groups that this daemon has and runs every job with; "
-                "remove it");
+            document.report(*node,
+                            "these are not the daemon's own groups, with which it "
+                            "runs every job; remove it");
         }
     }
 
@@ -87,10 +85,12 @@ std::optional<Account> account_of(Document& document, const Node& node, uid_t ui
     const Result<std::optional<Account>> account = find_user(uid);
     if (account && account->has_value()) return *account;
     document.report_unknown(
-        node, "uid " + std::to_string(uid) +
-                  (account ? " has no account; create one, its groups and home are needed"
-                           : " can't be looked up (" + account.error().message +
-                                 "); reload when it can"));
+        node,
+        "uid " + std::to_string(uid) +
+            (account
+                 ? " has no account; create one, because its groups and home directory are needed"
+                 : " can't be looked up (" + account.error().message +
+                       "); reload once that works"));
     return std::nullopt;
 }
 
@@ -113,18 +113,21 @@ bool needs_name(Document& document, const Account& account, gid_t gid,
     if (!node || !node->value->is_string() || account.uid == 0) return false;
     const auto first = account_of(document, *node, account.uid);
     if (!first || first->name == account.name) return false;
-    const std::string both = "is uid " + std::to_string(account.uid) + " like " +
+    const std::string both = "has uid " + std::to_string(account.uid) + ", like " +
                              in_quotes(first->name) + ", which is found first";
     if (account.name.find_first_not_of("0123456789") == std::string::npos) {
-        document.report(*node, both +
-                                   ", and systemd takes its name for a number; give it a uid of "
-                                   "its own");
+        document.report(*node,
+                        both +
+                            ", and systemd would take its name as a number; give it a uid of "
+                            "its own");
     }
     const std::vector<gid_t> own = groups_of(account.name, account.gid);
     if (!contains(own, gid) || !std::ranges::includes(own, groups)) {
-        document.report(*node, both +
-                                   "; systemd can then give its jobs no group that it does not "
-                                   "have, so remove those, or give it a uid of its own");
+        document.report(
+            *node,
+            both +
+                "; systemd then can't give its jobs any group "
+                "that it does not have, so remove those groups, or give it a uid of its own");
     }
     return true;
 }
@@ -186,11 +189,12 @@ std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
         const Subject& subject = rule.subject;
         if (!subject.user) {
             report(lent.front(),
-                   "so that only callers that a rule names by user may run this, and "
+                   "so only callers that a rule names by user may run this, but "
                    "\"" +
                        rule.text +
-                       "\" names none: whoever has subordinate ids "
-                       "could take the group from the job; name the users, or remove the "
+                       "\" names no user: a caller with "
+                       "subordinate ids could take the group from the job; name the users, or "
+                       "remove the "
                        "group");
             return lent;
         }
@@ -199,7 +203,7 @@ std::vector<gid_t> read_lent_groups(Document& document, const RunAs& run_as,
             std::ranges::find_if(lent, [&](gid_t gid) { return subject.group != gid; });
         if (more == lent.end()) continue;
         report(*more, "whom \"" + rule.text +
-                          "\" lets in and who could take it from the job; "
+                          "\" allows to run this and who could then take the group from the job; "
                           "remove the group or that rule");
         return lent;
     }

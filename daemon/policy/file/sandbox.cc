@@ -32,7 +32,7 @@ Parsed one_of(std::string_view name, std::string_view text) {
         if (text == choice) return parse_text(name, text);
         all.append(all.empty() ? "" : ", ").append(choice);
     }
-    return fail(in_quotes(text) + " is none of " + all);
+    return fail(in_quotes(text) + " is not one of " + all);
 }
 
 // A boolean, or a text that travels under a name of its own since systemd learned it.
@@ -65,7 +65,7 @@ Parsed mount_flags(std::string_view name, std::string_view text) {
     for (const auto& [word, flags] : known) {
         if (text == word) return std::vector<NamedProperty>{{std::string(name), flags}};
     }
-    return fail(in_quotes(text) + " is none of shared, slave, private");
+    return fail(in_quotes(text) + " is not one of shared, slave, private");
 }
 
 constexpr std::array<std::string_view, 4> protect_system = {"yes", "no", "full", "strict"};
@@ -260,17 +260,17 @@ struct Instead {
     std::string_view what;
 };
 constexpr std::array<Instead, 16> instead = {{
-    {"User", R"(is "user" of the action; write it there)"},
-    {"Group", R"(is "group" of the action; write it there)"},
-    {"SupplementaryGroups", R"(is "groups" of the action; write it there)"},
-    {"Environment", R"(is "environment" of the action; write it there)"},
-    {"PassEnvironment", R"(has no effect that is wanted; declare the variables in "environment")"},
-    {"UnsetEnvironment", R"(has no effect that is wanted; declare the variables in "environment")"},
+    {"User", R"(belongs in "user" of the action; write it there)"},
+    {"Group", R"(belongs in "group" of the action; write it there)"},
+    {"SupplementaryGroups", R"(belongs in "groups" of the action; write it there)"},
+    {"Environment", R"(belongs in "environment" of the action; write it there)"},
+    {"PassEnvironment", R"(has no useful effect; declare the variables in "environment")"},
+    {"UnsetEnvironment", R"(has no useful effect; declare the variables in "environment")"},
     {"SetLoginEnvironment", R"(is set by the daemon; declare variables in "environment")"},
-    {"WorkingDirectory", R"(is "workingDirectory" of the action; write it there)"},
-    {"StandardInput", R"(is "stdin" of the action; write it there)"},
-    {"StandardOutput", "goes into a file of the job; remove it"},
-    {"StandardError", R"(is "stderr" of the action; write it there)"},
+    {"WorkingDirectory", R"(belongs in "workingDirectory" of the action; write it there)"},
+    {"StandardInput", R"(belongs in "stdin" of the action; write it there)"},
+    {"StandardOutput", "always goes to a file of the job; remove it"},
+    {"StandardError", R"(belongs in "stderr" of the action; write it there)"},
     {"TTY", "has no effect: a job has no terminal; remove it"},
     {"Syslog", "has no effect: a job's output goes into files of its own; remove it"},
     {"Log", "has no effect: a job's output goes into files of its own; remove it"},
@@ -324,8 +324,8 @@ class SandboxReader {
         if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
         if (value.is_number_integer()) return value.dump();
         if (!value.is_string()) {
-            document_.report(node, "must be a text, a whole number or a boolean, not " +
-                                       kind_of(value) + "; write it as a unit file has it");
+            document_.report(node, "must be a string, an integer or a boolean, not " +
+                                       kind_of(value) + "; write it as in a unit file");
             return std::nullopt;
         }
         auto text = document_.text(node);
@@ -365,7 +365,7 @@ class SandboxReader {
 
     void add(const std::string& name, const Node& node, Parsed parsed) {
         if (!parsed) {
-            document_.report(node, parsed.error().message + "; see systemd's manual of " + name);
+            document_.report(node, parsed.error().message + "; see the systemd manual on " + name);
             return;
         }
         const std::string place = document_.file() + ':' + std::to_string(document_.line(node));

@@ -166,7 +166,7 @@ Parsed parse_error_number(std::string_view name, std::string_view text) {
         const char* known = ::strerrorname_np(number);
         if (known != nullptr && text == known) return one(name, std::int32_t{number});
     }
-    return no(text, "is not an error; write for example EPERM, or kill");
+    return no(text, "is not an error name or number; write for example EPERM, or kill");
 }
 
 Status CapabilitySet::assign(std::string_view text) {

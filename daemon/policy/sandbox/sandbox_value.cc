@@ -126,7 +126,7 @@ Result<std::vector<std::string>> split_words(std::string_view text) {
             in_word = true;
         }
     }
-    if (quote != 0) return no(text, "has a quotation mark without its second one");
+    if (quote != 0) return no(text, "has an unmatched quotation mark");
     if (in_word) words.push_back(std::move(word));
     if (words.empty()) return fail("is empty");
     return words;
@@ -170,10 +170,10 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
     for (const std::string& word : words) {
         const std::string within = '/' + word + '/';
         if (is_absolute(word) || within.find("/../") != std::string::npos) {
-            return no(word, "is not a path below systemd's own directory");
+            return no(word, "is not a relative path without ..");
         }
         if (word.find(':') != std::string::npos) {
-            return no(word, "asks for a link, which a job's unit can't have");
+            return no(word, "asks for a symbolic link, which is not supported in a job's unit");
         }
     }
     return one(name, std::move(words));
@@ -182,7 +182,7 @@ Parsed parse_folders(std::string_view name, std::string_view text) {
 Parsed parse_mode_bits(std::string_view name, std::string_view text) {
     constexpr std::uint32_t most = 07777;
     const auto mode = number_of<std::uint32_t>(text, 8);
-    if (!mode || *mode > most) return no(text, "is not a mode in octal digits");
+    if (!mode || *mode > most) return no(text, "is not an octal mode");
     return one(name, *mode);
 }
 
@@ -216,14 +216,14 @@ Parsed parse_weight(std::string_view name, std::string_view text) {
 
 Parsed parse_cpu_quota(std::string_view /*name*/, std::string_view text) {
     const auto share = permyriad_of(text);
-    if (!share || *share == 0) return no(text, "is not a share of a CPU; write for example 20%");
+    if (!share || *share == 0) return no(text, "is not a CPU quota; write for example 20%");
     return one("CPUQuotaPerSecUSec", *share * 100);
 }
 
 Parsed parse_pressure_limit(std::string_view name, std::string_view text) {
     constexpr std::uint64_t whole = 10'000;
     const auto share = permyriad_of(text);
-    if (!share || *share > whole) return no(text, "is not a share; write for example 60%");
+    if (!share || *share > whole) return no(text, "is not a percentage; write for example 60%");
     return one(name, scaled(*share));
 }
 

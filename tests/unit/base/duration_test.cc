@@ -50,21 +50,20 @@ TEST(Duration, RefusedWithTheReason) {
         ASSERT_FALSE(duration) << text;
         EXPECT_EQ(duration.error().message,
                   '"' + std::string(text) +
-                      "\" is not a span of time; write for example 30s, 5min, \"1h 30min\" or a "
+                      "\" is not a duration; write for example 30s, 5min, \"1h 30min\" or a "
                       "number of seconds");
     }
     for (const std::string number : {"1", "05", "90"}) {
         const auto duration = parse_duration(number + "m");
         ASSERT_FALSE(duration);
         EXPECT_EQ(duration.error().message,
-                  '"' + number + "m\" is not a span of time; write " + number + "min");
+                  '"' + number + "m\" is not a duration; write " + number + "min");
     }
     for (const char* text : {"9223372036854775808us", "9223372036855s", "99999999999999999999",
                              "106751991167300d 5h"}) {
         const auto duration = parse_duration(text);
         ASSERT_FALSE(duration) << text;
-        EXPECT_EQ(duration.error().message,
-                  '"' + std::string(text) + "\" is too long a span of time");
+        EXPECT_EQ(duration.error().message, '"' + std::string(text) + "\" is too long a duration");
     }
 }
 

@@ -54,14 +54,14 @@ TEST(JsonSlips, CommasAndColons) {
         {"{\"a\":: 1}", "1:6: a second colon; remove it"},
         {"{: 1}", "1:2: a key is missing before this colon; write \"KEY\":"},
         {"{\"a\", \"b\": 1}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"{\"a\": , \"b\": 1}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"{\"a\":\n}",
-         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:2: the key \"a\" has no value; write \"a\": ..., or [...] around it if it is an "
+         "element of a list"},
         {"[\"a\": 1]", "1:2: a list has no keys; write {\"a\": ...}"},
         {"{\"a\": \"b\": 1}", "1:6: a \"{\" is missing here, before the key \"b\"; add it"},
     });
@@ -76,11 +76,11 @@ TEST(JsonSlips, QuotationMarks) {
         {"{“a”: 1}", "1:2: “ is not a quotation mark in JSON; write \"a\""},
         {"{\"a\": `date`}", "1:7: ` is not a quotation mark in JSON; write \"date\""},
         {"{\"a\": \"echo \"hi\"\"}",
-         "1:13: a quotation mark inside a string is written \\\"; if this one ends the string, "
-         "something is missing behind it"},
+         "1:13: a quotation mark inside a string is written \\\"; if this one ends the "
+         "string, something is missing after it"},
         {"{\"a\": [\"/bin/x, \"a\"]}",
-         "1:17: a quotation mark inside a string is written \\\"; if this one ends the string, "
-         "something is missing behind it"},
+         "1:17: a quotation mark inside a string is written \\\"; if this one ends the "
+         "string, something is missing after it"},
         {"{\"a: 1}",
          "1:2: this string has no closing quotation mark on its line; add it (a new line inside a "
          "string is written \\n)"},
@@ -103,7 +103,7 @@ TEST(JsonSlips, QuotationMarks) {
         {"{\"a\": [$HOME]}", "1:8: strings are written in double quotes; write \"$HOME\""},
         {"{\"a\": \"\\d+\"}", "1:8: a backslash inside a string is written \\\\; write \\\\d"},
         {"{\"a\": \"it\\'s\"}", "1:10: JSON has no \\'; write ' without a backslash"},
-        {"{\"a\": \"\\u12\"}", "1:8: \\u wants four hexadecimal digits; write \\u0041"},
+        {"{\"a\": \"\\u12\"}", "1:8: \\u needs four hexadecimal digits; write \\u0041"},
         {"{\"a\": \"one \\\n two\"}",
          "1:12: a string can't continue on the next line; write \\n, or put all in one line"},
         {"{\"a\": \"\tx\"}", "1:8: a tab inside a string is written \\t; write that"},
@@ -116,12 +116,12 @@ TEST(JsonSlips, WordsAndNumbers) {
         {"{\"a\": False}", "1:7: False is not JSON; write false"},
         {"{\"a\": yes}", "1:7: yes is not JSON; write true"},
         {"{\"a\": off}", "1:7: off is not JSON; write false"},
-        {"{\"a\": None}", "1:7: None is not JSON; leave out what has no value"},
+        {"{\"a\": None}", "1:7: None is not JSON; leave it out if there is no value"},
         {"{\"a\": 0660}",
-         "1:7: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
+         "1:7: 0660 begins with 0, which JSON does not allow; write 660, or \"0660\" for a "
          "string"},
         {"{\"a\": 007}",
-         "1:7: 007 begins with 0, which no number in JSON does; write 7, or \"007\" for a string"},
+         "1:7: 007 begins with 0, which JSON does not allow; write 7, or \"007\" for a string"},
         {"{\"a\": +5}", "1:7: a number has no + in JSON; write 5"},
         {"{\"a\": .5}", "1:7: a number begins with a digit in JSON; write 0.5"},
         {"{\"a\": 30s}", "1:7: strings are written in double quotes; write \"30s\""},
@@ -132,7 +132,7 @@ TEST(JsonSlips, WordsAndNumbers) {
         {"{\"a\": (1)}", "1:7: strings are written in double quotes; write \"(1)\""},
         {"{\"a\": 5.}", "1:7: 5. is not a number in JSON; write 5"},
         {"{\"a\": 00}",
-         "1:7: 00 begins with 0, which no number in JSON does; write 0, or \"00\" for a string"},
+         "1:7: 00 begins with 0, which JSON does not allow; write 0, or \"00\" for a string"},
     });
 }
 
@@ -156,20 +156,22 @@ TEST(JsonSlips, Brackets) {
          "2:9: the file ends before the \"{\" of line 1 is closed; write \"}\" instead of this "
          "comma"},
         {"{\n  \"a\":",
-         "2:6: the file ends before the \"{\" of line 1 is closed; is it all there? It ends behind "
-         "the key \"a\""},
+         "2:6: the file ends before the \"{\" of line 1 is closed; is the file complete? It "
+         "ends after the key \"a\""},
         {"{\"a\": 1}}", "1:9: one \"}\" too many; remove it"},
         {"{\n  \"a\": {\"b\": 1}},\n  \"c\": 2\n}",
-         "2:16: this \"}\" ends the whole object, and more follows; remove it, or what follows"},
+         "2:16: this \"}\" ends the whole object, but more text follows; remove this bracket or "
+         "that text"},
         {"{\"a\": 1}\n{\"b\": 2}",
-         "2:1: a second object begins here; one file holds one, so move it to a file of its own"},
+         "2:1: a second object begins here; a file holds only one, so move it to a file of its "
+         "own"},
         {"{\"a\": 1} x", "1:10: the file's value ended before this; remove it"},
-        {"\"a\": 1", "1:1: the whole is an object; write { before this and } at the end"},
+        {"\"a\": 1", "1:1: the file must be one object; write { before this and } at the end"},
         {"{{ name }}", "1:2: this looks like a template; fill it in first"},
         {"{% if x %}", "1:1: this looks like a template; fill it in first"},
         {"{\"a\": {\"b\"}}",
-         "1:8: the key \"b\" has no value; write \"b\": ..., or [...] around it if it is one of a "
-         "list"},
+         "1:8: the key \"b\" has no value; write \"b\": ..., or [...] around it if it is an "
+         "element of a list"},
     });
 }
 
@@ -193,9 +195,9 @@ TEST(JsonSlips, CommentsBlanksAndOtherLanguages) {
         {"<action/>", "1:1: this looks like XML; write JSON: {\"KEY\": ..., ...}"},
         {"#!/bin/sh\necho\n", "1:1: this is a script, not JSON; write {...}"},
         {"{\n<<<<<<< HEAD\n\"a\": 1\n=======\n",
-         "2:1: a merge conflict is not resolved here; resolve it"},
+         "2:1: an unresolved merge conflict begins here; resolve it"},
         {"", "1:1: it is empty; write {...}"},
-        {"\n// nothing\n", "1:1: there is nothing but white space and comments; write {...}"},
+        {"\n// nothing\n", "1:1: it contains only white space and comments; write {...}"},
         {"\xEF\xBB\xBF{}", "1:1: a byte order mark (U+FEFF); save the file as UTF-8 without one"},
         {std::string("\xFF\xFE{\0}\0", 6), "1:1: the file is UTF-16; save it as UTF-8"},
         {std::string("{}\0", 3), "1:3: a NUL byte; remove it"},
@@ -262,7 +264,8 @@ TEST(JsonSlips, NamesTheLineOfWhatWasForgotten) {
         }
         // The first and the last line have nothing else.
         if (i == 0) {
-            EXPECT_EQ(said, "2:3: the whole is an object; write { before this and } at the end");
+            EXPECT_EQ(said,
+                      "2:3: the file must be one object; write { before this and } at the end");
             continue;
         }
         if (i == file.size() - 2) {

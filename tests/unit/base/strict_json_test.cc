@@ -50,8 +50,8 @@ TEST(StrictJson, WhatTwoReadersCouldUnderstandDifferently) {
         std::string error;
     };
     const Row rows[] = {
-        {R"({"a":1,"a":2})", "7: the key \"a\" stands twice"},
-        {R"({"p":{"b":1,"\u0062":2}})", "12: p: the key \"b\" stands twice"},
+        {R"({"a":1,"a":2})", "7: the key \"a\" appears twice"},
+        {R"({"p":{"b":1,"\u0062":2}})", "12: p: the key \"b\" appears twice"},
         {R"({"a":NaN})", "5: not JSON: invalid literal"},
         {R"([Infinity])", "1: not JSON: invalid literal"},
         {R"({"x":1e999,"y":2})", "5: x: 1e999 is out of range"},
@@ -65,9 +65,9 @@ TEST(StrictJson, WhatTwoReadersCouldUnderstandDifferently) {
         {R"([18446744073709551616])",
          "1: [0]: 18446744073709551616 is beyond 2^53; give one from -9007199254740992 to "
          "9007199254740992"},
-        {"{} {}", "3: not JSON: something stands after the end of the value"},
-        {"1 2", "2: not JSON: something stands after the end of the value"},
-        {"[1]]", "3: not JSON: something stands after the end of the value"},
+        {"{} {}", "3: not JSON: more text follows the end of the value"},
+        {"1 2", "2: not JSON: more text follows the end of the value"},
+        {"[1]]", "3: not JSON: more text follows the end of the value"},
         {"\xEF\xBB\xBF{}", "0: not JSON: a byte order mark (U+FEFF) at the beginning"},
         {std::string("{}\0", 3), "2: not JSON: a NUL byte"},
         {std::string("{\"a\":\"\0\"}", 9), "6: not JSON: a NUL byte"},
@@ -145,7 +145,7 @@ TEST(StrictJson, MessagesArePrintable) {
     EXPECT_EQ(error_of("{\"\\u001b[31m\":9007199254740993}"),
               "14: \\u001b[31m: 9007199254740993 is beyond 2^53; give one from -9007199254740992 "
               "to 9007199254740992");
-    EXPECT_EQ(error_of("{\"\\u202e\":1,\"\\u202e\":1}"), "12: the key \"\\u202e\" stands twice");
+    EXPECT_EQ(error_of("{\"\\u202e\":1,\"\\u202e\":1}"), "12: the key \"\\u202e\" appears twice");
 }
 
 TEST(LocatedJson, EveryPartHasItsPlace) {

@@ -90,6 +90,14 @@ const std::vector<Right> rights = {
     {{"call", "--lines"}, "call", {}, system_socket, {"lines"}},
     {{"jobs", "--all"}, "jobs", {}, system_admin_socket, {"all"}},
     {{"--all", "jobs"}, "jobs", {}, system_admin_socket, {"all"}},
+    {{"jobs"}, "jobs", {}},
+    {{"jobs", "--state", "running", "--limit=5", "--since", "2h", "--action", "a"},
+     "jobs",
+     {},
+     system_socket,
+     {"state", "limit", "since", "action"}},
+    {{"show", "3f1c"}, "show", {"3f1c"}},
+    {{"show", "--all", "3f1c"}, "show", {"3f1c"}, system_admin_socket, {"all"}},
     // Values of options.
     {{"--socket", "/s", "list"}, "list", {}, "/s", {"socket"}},
     {{"--socket=/s", "list"}, "list", {}, "/s", {"socket"}},
@@ -185,7 +193,7 @@ struct Wrong {
     std::string verb = {};  // whose usage is shown; empty: the general one
 };
 
-const std::string after_dashes = " (a word that begins with - goes after --)";
+const std::string after_dashes = " (write -- before a word that begins with -)";
 
 const std::vector<Wrong> wrongs = {
     // Verbs.
@@ -233,22 +241,37 @@ const std::vector<Wrong> wrongs = {
     {{"--user", "--socket", "/s", "list"},
      "--user and --socket name two different sockets",
      "list"},
-    {{"lint", "--socket", "/s", "a"}, "lint: --socket has no meaning, it asks no daemon", "lint"},
+    {{"lint", "--socket", "/s", "a"},
+     "lint: --socket does not apply here; no daemon is asked",
+     "lint"},
     // Options of other verbs.
-    {{"list", "--more"}, "list: --more has no meaning, it is for call", "list"},
-    {{"--all", "status"}, "status: --all has no meaning, it is for jobs", "status"},
+    {{"list", "--more"}, "list: --more does not apply here; it is for call", "list"},
+    {{"--all", "status"}, "status: --all does not apply here; it is for jobs, show", "status"},
     {{"notify", "a", "--datagram"},
-     "notify: --datagram has no meaning, it is for run, describe, check, whoami, ping",
+     "notify: --datagram does not apply here; it is for run, describe, check, whoami, ping",
      "notify"},
     // Words, and options that do not go with them.
     {{"call", "--lines", "a.b"},
-     "--lines takes whole calls from standard input, and nothing beside it",
+     "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it",
      "call"},
     {{"call", "--lines", "--more"},
-     "--lines takes whole calls from standard input, and nothing beside it",
+     "--lines reads whole calls from standard input; give no METHOD, JSON or --more with it",
      "call"},
     {{"call", "--more"}, "call: METHOD is required", "call"},
-    {{"jobs"}, "jobs: --all is required: the jobs of all users", "jobs"},
+    {{"jobs", "--limit", "-1"},
+     "jobs: --limit: \"-1\" is not a number of jobs; give 1 or more, or 0 for all",
+     "jobs"},
+    {{"jobs", "--limit", "10x"},
+     "jobs: --limit: \"10x\" is not a number of jobs; give 1 or more, or 0 for all",
+     "jobs"},
+    {{"jobs", "--state", "lost"},
+     "jobs: --state: \"lost\" is not a state; give starting, running, ended or failed",
+     "jobs"},
+    {{"jobs", "--since", "yesterday"},
+     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (so "
+     "long "
+     "ago), 2026-11-01 or \"2026-11-01 12:00\"",
+     "jobs"},
     {{"ping", "--", "--json"}, "ping: one word too many: \"--json\"", "ping"},
     {{"list", ""}, "list: one word too many: \"\"", "list"},
 };
@@ -275,12 +298,11 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
         const std::string name(verb->name);
         const auto line = [&](std::size_t count) {
             Words words = {name};
-            if (name == "jobs") words.emplace_back("--all");
             for (std::size_t i = 0; i < count; ++i) words.emplace_back("w" + std::to_string(i));
             return words;
         };
-        // What `call` wants depends on its options.
-        const std::size_t least = name == "call" ? 1 : verb->least_words;
+        // What these want depends on their options.
+        const std::size_t least = name == "call" || name == "cancel" ? 1 : verb->least_words;
         if (least > 0) {
             const auto what = std::string(verb->synopsis.substr(0, verb->synopsis.find(' ')));
             expect_misuse(line(least - 1), name + ": " + what + " is required", name);
@@ -371,13 +393,15 @@ TEST(CtlHelp, ShowsEveryOptionWhereItBelongs) {
         }
         EXPECT_EQ(help.find("\nOptions:\n") == std::string::npos, verb->options.empty());
         for (const auto& option : verb->options) {
-            const auto line = "\n  --" + std::string(option.name) + " ";
+            auto line = std::string("\n  ");
+            if (option.letter != 0) line += std::string{'-', option.letter} + ", ";
+            line += "--" + std::string(option.name) + " ";
             EXPECT_THAT(help, HasSubstr(line));
             EXPECT_THAT(general_help(), HasSubstr(line));
         }
     }
-    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\n"
-                                          "Of run, describe, check, whoami, ping:\n"
+    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\nOf run:\n"));
+    EXPECT_THAT(general_help(), HasSubstr("\nOf run, describe, check, whoami, ping:\n"
                                           "  --datagram     one datagram each way instead of a "
                                           "connection, at the datagram socket:\n"
                                           "                 --socket PATH, else "));

@@ -71,8 +71,8 @@ TEST_F(SafeFile, MissingAndNotAbsolute) {
     EXPECT_EQ(read_error(folder_ / "a/b"), "T/a does not exist; create it or correct the path");
     EXPECT_EQ(read_error(folder_ / "a\x1b[2J"),
               "T/a\\u001b[2J does not exist; create it or correct the path");
-    EXPECT_EQ(read_error("etc/passwd"), "etc/passwd is not absolute; write the path from / on");
-    EXPECT_EQ(read_error(""), " is not absolute; write the path from / on");
+    EXPECT_EQ(read_error("etc/passwd"), "etc/passwd is not an absolute path; start it with /");
+    EXPECT_EQ(read_error(""), " is not an absolute path; start it with /");
     folder_.write("a", "x");
     EXPECT_EQ(read_error(folder_ / "a/b"), "T/a can't be opened: Not a directory");
     EXPECT_EQ(last_kind_, Kind::failed);
@@ -87,8 +87,9 @@ TEST_F(SafeFile, WritableByOthers) {
         const std::string path = folder_.write("a", "x", mode);
         char text[8];
         std::snprintf(text, sizeof(text), "0%03o", mode);
-        const std::string error = "T/a can be written by others than its owner (owned by uid " +
-                                  me_ + ", mode " + text + "); run: chmod go-w T/a";
+        const std::string error =
+            "T/a can be written by users other than its owner (owned by uid " + me_ + ", mode " +
+            text + "); run: chmod go-w T/a";
         EXPECT_EQ(read_error(path), error);
         EXPECT_EQ(execute_error(path), error);
         EXPECT_EQ(last_kind_, Kind::unsafe);
@@ -168,7 +169,7 @@ TEST_F(SafeFile, ALinkDoesNotLeadAroundTheChecks) {
     ASSERT_EQ(symlink("open/program", (folder_ / "link").c_str()), 0);
     ASSERT_EQ(symlink("open/../real", (folder_ / "dots").c_str()), 0);
     folder_.write("real", "x", 0755);
-    const std::string error = "T/open can be written by others than its owner (owned by uid " +
+    const std::string error = "T/open can be written by users other than its owner (owned by uid " +
                               me_ + ", mode 0777); run: chmod go-w T/open";
     EXPECT_EQ(execute_error(folder_ / "link"), error);
     EXPECT_EQ(execute_error(folder_ / "dots"), error);
@@ -190,8 +191,8 @@ TEST_F(SafeFile, ParentFolders) {
         char text[8];
         std::snprintf(text, sizeof(text), "0%03o", row.mode);
         const std::string error = "T/" + std::string(row.folder) +
-                                  " can be written by others than its owner (owned by uid " + me_ +
-                                  ", mode " + text + "); run: chmod go-w T/" + row.folder;
+                                  " can be written by users other than its owner (owned by uid " +
+                                  me_ + ", mode " + text + "); run: chmod go-w T/" + row.folder;
         EXPECT_EQ(read_error(folder_ / "a/b/file"), error);
         EXPECT_EQ(execute_error(folder_ / "a/b/file"), error);
         EXPECT_EQ(folder_error(folder_ / "a/b"), error);
@@ -208,8 +209,8 @@ TEST_F(SafeFileAsRoot, StickyIsEnoughAboveAndNotDirectly) {
     EXPECT_EQ(read_error(folder_ / "sticky/mine/file"), "");
     EXPECT_EQ(folder_error(folder_ / "sticky/mine"), "");
     const std::string error =
-        "T/sticky can be written by others than its owner (owned by uid 0, mode 01777); use a "
-        "directory that nobody else can write";
+        "T/sticky can be written by users other than its owner (owned by uid 0, mode 01777); use "
+        "a directory that nobody else can write to";
     EXPECT_EQ(read_error(folder_ / "sticky/file"), error);
     EXPECT_EQ(folder_error(folder_ / "sticky"), error);
     ASSERT_EQ(chown((folder_ / "sticky").c_str(), 1234, 0), 0);
@@ -255,9 +256,9 @@ TEST_F(SafeFile, APlaceMayBeStickyAndNobodyElses) {
     EXPECT_EQ(place_error(folder_.path()), "");
     for (const mode_t mode : {0775U, 0757U}) {
         const std::string path = folder_.make_folder(std::to_string(mode), mode);
-        EXPECT_NE(place_error(path).find("can be written by others than its owner"),
+        EXPECT_NE(place_error(path).find("can be written by users other than its owner"),
                   std::string::npos);
-        EXPECT_NE(place_error(path + "/none").find("can be written by others than its owner"),
+        EXPECT_NE(place_error(path + "/none").find("can be written by users other than its owner"),
                   std::string::npos);
         ASSERT_EQ(chmod(path.c_str(), mode | S_ISVTX), 0);
         EXPECT_EQ(place_error(path), "");
@@ -320,7 +321,7 @@ TEST_F(SafeFile, AFileThatChangesWhileItIsReadIsNotBelieved) {
     const UniqueFd file(open("/proc/self/status", O_RDONLY | O_CLOEXEC));
     ASSERT_TRUE(file);
     EXPECT_EQ(read_unchanged(file.get(), 100000).error().message,
-              "changed while it was read; reload when it is written");
+              "changed while it was being read; reload once it is completely written");
     EXPECT_EQ(read_unchanged(-1, 100).error().message, "can't be read: Bad file descriptor");
 }
 

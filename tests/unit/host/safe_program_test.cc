@@ -62,14 +62,14 @@ TEST_F(SafeProgram, WhatIsNoScriptIsJudgedByItself) {
     EXPECT_EQ(error_of(script("empty", "")), "");
     EXPECT_EQ(error_of(script("other", "# !/nowhere\n")), "");
     EXPECT_EQ(error_of(script("loose", "#!/bin/sh\n", 0775)),
-              "T/loose can be written by others than its owner " + owned(0775) +
+              "T/loose can be written by users other than its owner " + owned(0775) +
                   "; run: chmod go-w T/loose");
 }
 
 TEST_F(SafeProgram, WindowsLineEndsAreNamed) {
     const auto said = [](const std::string& name) {
         return "T/" + name +
-               " has lines that end as on Windows (CR LF), so its interpreter is not found; run: "
+               " has Windows line endings (CR LF), so its interpreter is not found; run: "
                "sed "
                "-i 's/\\r$//' T/" +
                name;
@@ -105,26 +105,27 @@ TEST_F(SafeProgram, AnInterpreterIsJudgedLikeTheProgram) {
     EXPECT_EQ(error_of(script("good", "#!/bin/sh")), "");
 
     folder_.write("loose", "x", 0757);
-    EXPECT_EQ(error_of(script("a", "#!" + folder_ / "loose" + "\n")),
-              "T/a is started by T/loose, as its first line says: T/loose can be written by others "
-              "than its owner " +
-                  owned(0757) + "; run: chmod go-w T/loose");
+    EXPECT_EQ(
+        error_of(script("a", "#!" + folder_ / "loose" + "\n")),
+        "T/a is started by T/loose, as its first line says: T/loose can be written by users other "
+        "than its owner " +
+            owned(0757) + "; run: chmod go-w T/loose");
     folder_.make_folder("open", 0777);
     folder_.write("open/sh", "x", 0755);
     EXPECT_EQ(error_of(script("a", "#!" + folder_ / "open/sh" + " -e\n")),
               "T/a is started by T/open/sh, as its first line says: T/open can be written by "
-              "others than its owner " +
+              "users other than its owner " +
                   owned(0777) + "; run: chmod go-w T/open");
     EXPECT_EQ(error_of(script("a", "#!/no/such\n")),
               "T/a is started by /no/such, as its first line says: /no does not exist; create it "
               "or correct the path");
     EXPECT_EQ(error_of(script("a", "#!/bin/sh\r\n")),
-              "T/a has lines that end as on Windows (CR LF), so its interpreter is not found; run: "
+              "T/a has Windows line endings (CR LF), so its interpreter is not found; run: "
               "sed -i "
               "'s/\\r$//' T/a");
     EXPECT_EQ(error_of(script("a", "#!sh\n")),
-              "T/a is started by sh, as its first line says: sh is not absolute; write the path "
-              "from / on");
+              "T/a is started by sh, as its first line says: sh is not an absolute "
+              "path; start it with /");
     EXPECT_EQ(error_of(script("a", "#!" + folder_.make_folder("bin") + "\n")),
               "T/a is started by T/bin, as its first line says: T/bin is a directory; a regular "
               "file is needed");
@@ -140,8 +141,8 @@ TEST_F(SafeProgram, AnInterpreterIsJudgedLikeTheProgram) {
 TEST_F(SafeProgram, TheFirstLineIsReadAsTheKernelReadsIt) {
     const std::string none = "T/a names no interpreter in its first line; write one after \"#!\"";
     const std::string cut =
-        "T/a names an interpreter in its first line whose path is too long for Linux; move the "
-        "interpreter";
+        "T/a names in its first line an interpreter whose path is too long for Linux; "
+        "move the interpreter";
     const std::string slashes(246, '/');  // with "#!" and "bin/true" 256 bytes
     const std::vector<std::pair<std::string, std::string>> rows = {
         {"#!/bin/true", ""},
@@ -177,15 +178,16 @@ TEST_F(SafeProgram, FourInterpretersAndNoMoreAreFollowed) {
     EXPECT_EQ(error_of(folder_ / "5"),
               "T/5 is started by T/4, as its first line says: T/4 is started by T/3, as its first "
               "line says: T/3 is started by T/2, as its first line says: T/2 is started by T/1, as "
-              "its first line says: T/1 is the fifth script in a row, and Linux follows four; name "
-              "the interpreter of the last one");
+              "its first line says: T/1 is the fifth script in a chain of interpreters, and Linux "
+              "follows only four; name the interpreter of the last one");
     ASSERT_EQ(chmod((folder_ / "1").c_str(), 0775), 0);
     EXPECT_EQ(error_of(folder_ / "3"),
               "T/3 is started by T/2, as its first line says: T/2 is started by T/1, as its first "
-              "line says: T/1 can be written by others than its owner " +
+              "line says: T/1 can be written by users other than its owner " +
                   owned(0775) + "; run: chmod go-w T/1");
     script("circle", "#!" + folder_ / "circle" + "\n");
-    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a row"), std::string::npos);
+    EXPECT_NE(error_of(folder_ / "circle").find("is the fifth script in a chain"),
+              std::string::npos);
 }
 
 TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
@@ -197,12 +199,12 @@ TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
     const std::string found = "T/a is started by /usr/bin/env, which looks for \"";
     EXPECT_EQ(error_of(script("a", "#!/usr/bin/env no-such-program\n")),
               found +
-                  "no-such-program\" in PATH: it is in none of its directories; install it, "
-                  "or name the interpreter by its path in the first line");
+                  "no-such-program\" in PATH: it is not in any of those "
+                  "directories; install it, or name the interpreter by its path in the first line");
     // One word, whatever blanks are in it.
     EXPECT_EQ(error_of(script("a", "#!/usr/bin/env true -x\n")),
               found +
-                  "true -x\" in PATH: it is in none of its directories; install it, or name "
+                  "true -x\" in PATH: it is not in any of those directories; install it, or name "
                   "the interpreter by its path in the first line");
 
     folder_.write("bin/tool", "#!/bin/sh\n", 0755);
@@ -214,16 +216,17 @@ TEST_F(SafeProgram, WhatEnvFindsIsJudgedToo) {
                   "does not exist; create it or correct the path");
     folder_.write("bin/tool", "x", 0775);
     EXPECT_EQ(error_of(folder_ / "a"),
-              found + "tool\" in PATH: T/bin/tool can be written by others than its owner " +
+              found + "tool\" in PATH: T/bin/tool can be written by users other than its owner " +
                   owned(0775) + "; run: chmod go-w T/bin/tool");
     folder_.write("bin/circle", "#!/usr/bin/env circle\n", 0755);
-    EXPECT_NE(error_of(folder_ / "bin/circle").find("is the fifth script in a row"),
+    EXPECT_NE(error_of(folder_ / "bin/circle").find("is the fifth script in a chain"),
               std::string::npos);
     // A second one counts where the first can't be executed by the job's user.
     folder_.make_folder("second");
     folder_.write("second/true", "x", 0757);
     EXPECT_EQ(error_of(script("a", "#!/usr/bin/env true\n"), "/usr/bin:" + folder_ / "second"),
-              found + "true\" in PATH: T/second/true can be written by others than its owner " +
+              found +
+                  "true\" in PATH: T/second/true can be written by users other than its owner " +
                   owned(0757) + "; run: chmod go-w T/second/true");
 }
 
@@ -237,23 +240,24 @@ TEST_F(SafeProgram, TheDirectoriesOfPathAreJudged) {
     };
     EXPECT_EQ(with("/no/such/directory"), "");
     EXPECT_EQ(with(folder_ / "none"), "");
-    EXPECT_EQ(with("bin"), found + "bin/true is not absolute; write the path from / on");
-    EXPECT_EQ(with(""), found + "true is not absolute; write the path from / on");
+    EXPECT_EQ(with("bin"), found + "bin/true is not an absolute path; start it with /");
+    EXPECT_EQ(with(""), found + "true is not an absolute path; start it with /");
     folder_.make_folder("open", 0777);
-    const std::string open = found + "T/open can be written by others than its owner " +
+    const std::string open = found + "T/open can be written by users other than its owner " +
                              owned(0777) + "; run: chmod go-w T/open";
     EXPECT_EQ(with(folder_ / "open"), open);
     EXPECT_EQ(with(folder_ / "open/none"), open);
     ASSERT_EQ(symlink((folder_ / "open/none").c_str(), (folder_ / "link").c_str()), 0);
     EXPECT_EQ(with(folder_ / "link"), open);
     // In /tmp nobody can replace what is there, but everybody can make what is not.
-    EXPECT_EQ(with("/tmp"), found +
-                                "/tmp can be written by others than its owner (owned by uid 0, "
-                                "mode 01777); use a directory that nobody else can write");
+    EXPECT_EQ(with("/tmp"),
+              found +
+                  "/tmp can be written by users other than its owner (owned by uid 0, "
+                  "mode 01777); use a directory that nobody else can write to");
     EXPECT_EQ(with("/tmp/postern-none"),
               found +
-                  "/tmp can be written by others than its owner (owned by uid 0, mode 01777); "
-                  "use a directory that nobody else can write");
+                  "/tmp can be written by users other than its owner (owned by uid 0, mode 01777); "
+                  "use a directory that nobody else can write to");
 }
 
 TEST_F(SafeProgram, EnvThatCanNotBeFollowedIsRefused) {

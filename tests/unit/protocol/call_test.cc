@@ -40,7 +40,7 @@ TEST(DecodeCall, ParametersMayBeMissingOrNull) {
 }
 
 TEST(DecodeCall, NamesTheKeyThatIsWrong) {
-    EXPECT_EQ(error_of(R"({})"), "method: is missing");
+    EXPECT_EQ(error_of(R"({})"), "method: is required");
     EXPECT_EQ(error_of(R"({"method":7})"), "method: must be a string");
     EXPECT_EQ(error_of(R"({"method":null})"), "method: must be a string");
     EXPECT_EQ(error_of(R"({"method":"a.B","parameters":[]})"), "parameters: must be an object");
@@ -48,7 +48,7 @@ TEST(DecodeCall, NamesTheKeyThatIsWrong) {
     EXPECT_EQ(error_of(R"({"method":"a.B","oneway":"yes"})"), "oneway: must be true or false");
     EXPECT_EQ(error_of(R"({"method":"a.B","upgrade":null})"), "upgrade: must be true or false");
     EXPECT_EQ(error_of(R"({"method":"a.B","more":true,"oneway":true})"),
-              "oneway: excludes more, since a one-way call has no reply");
+              "oneway: excludes more, because a one-way call has no reply");
     EXPECT_EQ(error_of(R"({"method":"a.B","paramters":{}})"),
               "\"paramters\": no such key in a call; there are method, parameters, more, oneway, "
               "upgrade");

@@ -56,7 +56,7 @@ TEST(CtlArguments, ThatAreNotNameAndValueAreNamed) {
     for (const std::string word : {"a", "=b", "", "="}) {
         const auto arguments = split_arguments(std::vector<std::string>{"x=1", word});
         ASSERT_FALSE(arguments.has_value()) << word;
-        EXPECT_EQ(arguments.error().message, "\"" + word + "\": an argument is written NAME=VALUE");
+        EXPECT_EQ(arguments.error().message, "\"" + word + "\": write an argument as NAME=VALUE");
     }
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "ctl/text/exit_codes.h"
@@ -13,16 +14,27 @@ using nlohmann::json;
 TEST(CtlExitCode, OfErrors) {
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotGranted"), 126);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotByDatagram"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Actions.NotDetachable"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidArgument"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.InvalidMessage"), 122);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.LimitReached"), 123);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.Unavailable"), 123);
     EXPECT_EQ(exit_code_of_error("org.postern.Actions.StartFailed"), 127);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.JobEnded"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.InvalidSignal"), 122);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.NoSuchJob"), 126);
+    EXPECT_EQ(exit_code_of_error("org.postern.Jobs.AmbiguousJob"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.InvalidParameter"), 122);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.PermissionDenied"), 126);
     EXPECT_EQ(exit_code_of_error("org.varlink.service.MethodNotFound"), 125);
     EXPECT_EQ(exit_code_of_error("NotGranted"), 125);
     EXPECT_EQ(exit_code_of_error(""), 125);
+}
+
+TEST(CtlExitCode, OfSignals) {
+    EXPECT_EQ(exit_code_of_signal(SIGHUP), exit_code::hung_up);
+    EXPECT_EQ(exit_code_of_signal(SIGINT), exit_code::interrupted);
+    EXPECT_EQ(exit_code_of_signal(SIGTERM), exit_code::terminated);
 }
 
 TEST(CtlExitCode, OfJobs) {
@@ -63,8 +75,30 @@ TEST(CtlJobEnd, IsRefusedWhereItIsNotWhatTheInterfaceSays) {
 TEST(CtlJobEnd, SaysTheTimeOnlyWhereItIsKnown) {
     const JobEnd end{"timeout", {}, 9};
     EXPECT_EQ(describe_job_end("a", "j", end, 90),
-              "a: ended by signal 9 (KILL): its time (1min 30s) was up");
-    EXPECT_EQ(describe_job_end("a", "j", end, {}), "a: ended by signal 9 (KILL): its time was up");
+              "a: ended by signal 9 (KILL): timed out after 1min 30s");
+    EXPECT_EQ(describe_job_end("a", "j", end, {}), "a: ended by signal 9 (KILL): timed out");
+}
+
+TEST(CtlJobEnd, SaysWhoHasCancelledIt) {
+    const auto said = [](json result, std::optional<long> seconds = {}) {
+        result["cancelledBy"] = {{"uid", 1000}, {"user", "alice"}};
+        const auto end = decode_job_end(result);
+        return end ? describe_job_end("a", "j", *end, seconds) : end.error().message;
+    };
+    EXPECT_EQ(said({{"outcome", "signaled"}, {"signal", 15}}),
+              "a: ended by signal 15 (TERM): cancelled by alice (uid 1000)");
+    EXPECT_EQ(said({{"outcome", "exited"}, {"exitCode", 0}}),
+              "a: exited with code 0: cancelled by alice (uid 1000)");
+    EXPECT_EQ(said({{"outcome", "timeout"}, {"signal", 9}}, 30),
+              "a: ended by signal 9 (KILL): timed out after 30s; cancelled by alice (uid 1000)");
+    EXPECT_EQ(
+        said({{"outcome", "lost"}}),
+        "a: what became of job j is not known: the daemon died; cancelled by alice (uid 1000)");
+    const auto nameless =
+        decode_job_end({{"outcome", "exited"}, {"exitCode", 1}, {"cancelledBy", {{"uid", 7}}}});
+    ASSERT_TRUE(nameless.has_value());
+    EXPECT_EQ(nameless->cancelled_by, "uid 7");
+    EXPECT_FALSE(decode_job_end({{"outcome", "exited"}, {"cancelledBy", {{"user", "x"}}}}));
 }
 
 }  // namespace

@@ -97,8 +97,8 @@ TEST(CtlConnectError, ASystemSocketThatNobodyServes) {
     f.where = ConnectFailure::Where::socket;
     f.system_socket = true;
     EXPECT_EQ(line(f),
-              "/run/postern/postern.sock: nobody listens there: the daemon that made this socket "
-              "has exited; systemctl restart posternd.socket");
+              "/run/postern/postern.sock: no program is listening there: the daemon that "
+              "created this socket has exited; systemctl restart posternd.socket");
 }
 
 TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
@@ -109,8 +109,9 @@ TEST(CtlConnectError, TheSystemSocketForPacketsHasAUnitOfItsOwn) {
     f.system_socket = true;
     f.datagram = true;
     EXPECT_EQ(line(f),
-              "/run/postern/postern.dgram: nobody listens there: the daemon that made this socket "
-              "has exited; systemctl restart posternd-datagram.socket posternd.service");
+              "/run/postern/postern.dgram: no program is listening there: the daemon that "
+              "created this socket has exited; systemctl restart posternd-datagram.socket "
+              "posternd.service");
 }
 
 // A listening socket whose queue is full, at a path of its own.
@@ -139,7 +140,7 @@ TEST_F(FullQueue, IsWaitedForAndNotForEver) {
     const auto time = std::chrono::steady_clock::now() - begin;
     ASSERT_FALSE(connected.has_value());
     EXPECT_EQ(connected.error().message,
-              path_ + ": the daemon takes no connections: its queue stayed full for 1 s");
+              path_ + ": the daemon accepts no connections: its queue stayed full for 1 s");
     EXPECT_GE(time, 900ms);
 }
 
@@ -198,7 +199,8 @@ TEST_F(CtlConnection, TakesAnAnswerThatCameBeforeTheEnd) {
     daemon_.reset();
     connection_->queue("call\0"sv);
     ASSERT_TRUE(connection_->wait(50s, -1).has_value());
-    EXPECT_EQ(connection_->wait(50s, -1).error().message, "/s: the daemon broke off in mid-call");
+    EXPECT_EQ(connection_->wait(50s, -1).error().message,
+              "/s: the daemon closed the connection during the call");
 }
 
 }  // namespace

@@ -73,11 +73,10 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAnAnswer) {
     const auto none = ask_by_datagram(path_, "call", {.send = 20s, .answer = 1s}, -1);
     const auto time = std::chrono::steady_clock::now() - begin;
     ASSERT_FALSE(none.has_value());
-    EXPECT_EQ(none.error().message,
-              path_ +
-                  ": no answer within 1 s: the daemon is gone, has too much to "
-                  "do, or does not see the same directory " +
-                  box_);
+    EXPECT_EQ(none.error().message, path_ +
+                                        ": no answer within 1 s: the daemon has exited, is "
+                                        "overloaded, or does not see the same directory " +
+                                        box_);
     EXPECT_EQ(none.error().code, exit_code::broken);
     EXPECT_TRUE(none.error().sent);
     EXPECT_GE(time, 900ms);
@@ -88,7 +87,7 @@ TEST_F(CtlDatagram, DoesNotWaitForEverForAPlaceInTheQueue) {
     const auto none = ask_by_datagram(path_, "call", {.send = 1s, .answer = 20s}, -1);
     ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
-              path_ + ": the daemon takes no datagrams: its queue stayed full for 1 s");
+              path_ + ": the daemon accepts no datagrams: its queue stayed full for 1 s");
     EXPECT_EQ(none.error().code, exit_code::limit);
     EXPECT_FALSE(none.error().sent);
     const auto unsent = send_datagram(path_, "call", 1s);
@@ -106,8 +105,9 @@ TEST_F(CtlDatagram, SaysThatTheDaemonDiedWhileItWaitedForAPlaceInTheQueue) {
     const auto none = ask_by_datagram(path_, "call", patient, -1);
     death.join();
     ASSERT_FALSE(none.has_value());
-    EXPECT_EQ(none.error().message,
-              path_ + ": nobody listens there: the daemon that made this socket has exited");
+    EXPECT_EQ(
+        none.error().message,
+        path_ + ": no program is listening there: the daemon that created this socket has exited");
     EXPECT_EQ(none.error().code, exit_code::broken);
 }
 
@@ -120,7 +120,7 @@ TEST_F(CtlDatagram, TakesNoAnswerThatIsLongerThanAny) {
     daemon.join();
     ASSERT_FALSE(none.has_value());
     EXPECT_EQ(none.error().message,
-              path_ + ": an answer of 262145 bytes; that is not a Postern daemon");
+              path_ + ": the answer has 262145 bytes; this is not a Postern daemon");
 }
 
 TEST_F(CtlDatagram, AnInterruptEndsItAndIsNoMessage) {

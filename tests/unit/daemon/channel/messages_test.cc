@@ -44,7 +44,10 @@ JobResult some_result() {
             time_of(0xfedcba9876543210),
             std::chrono::microseconds(3),
             4,
-            5};
+            5,
+            {std::uint64_t{7}, std::nullopt},
+            Canceller{4294967294, "alice"},
+            "word"};
 }
 
 ActionDescription some_action() {
@@ -78,9 +81,22 @@ ActionDescription some_action() {
     return action;
 }
 
+JobView some_view(JobState state) {
+    JobDetails details;
+    details.user = "alice";
+    details.gid = 1001;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}};
+    details.rule = "allow user alice";
+    details.rule_place = "/a.json:1";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 2}};
+    return {JobId("j"), "a", state, time_of(5), some_result(), "why", 1000, 42, details};
+}
+
 // One of each kind, with nothing left at its default.
 std::vector<Envelope<ToSession>> all_to_session() {
-    const JobView view{JobId("j"), "a", JobState::ended, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::ended);
     return {
         {{}, {}, Welcome{"0.1", 4294967294, 5, 2, 32768}},
         {{}, {}, Groups{{1, 2147483648, 4294967294}}},
@@ -106,7 +122,10 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, Managed{true, "why", 5}},
         {connection, request, WarningReport{"a", "/a.json:1:1: what; do"}},
         {connection, request, HandedOver{}},
-        {connection, request, ProblemReport{"socket", "/run/s: gone"}}};
+        {connection, request, ProblemReport{"socket", "/run/s: gone"}},
+        {connection, request, JobCancelled{job, "a", some_result()}},
+        {connection, request, JobStored{}},
+        {connection, request, JobsListed{{view, view}, time_of(7), job}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -118,15 +137,19 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, {}, Accepted{}},
             {connection, {}, Closed{}},
             {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
-            {connection, request, RunCall{"hello", arguments, "key", "input", true}},
-            {connection, request, FollowCall{job}},
+            {connection, request, RunCall{"hello", arguments, "key", "input", true, true}},
+            {connection, request, FollowCall{job, true}},
             {connection, request, LookUpCall{}},
             {connection, request, CheckCall{"", arguments}},
             {connection, request, DescribeCall{"x"}},
             {connection, request, AwaitOutput{not_awaited, 4}},
             {connection, request, OutputTaken{4, not_awaited}},
             {connection, request, ManageCall{Management::jobs, "text"}},
-            {connection, request, HandOver{"{}"}}};
+            {connection, request, HandOver{"{}"}},
+            {connection, request, CancelCall{job, 15, true}},
+            {connection, request, CancelAllCall{"alice", 9, false}},
+            {connection, request,
+             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.
@@ -208,7 +231,7 @@ TEST(ChannelMessages, FieldsComeBack) {
     };
     EXPECT_EQ(std::get<Described>(to_session(Described{some_action()})).action, some_action());
     EXPECT_EQ(std::get<JobEnded>(to_session(JobEnded{some_result()})).result, some_result());
-    const JobView view{JobId("j"), "a", JobState::failed, time_of(5), some_result(), "why"};
+    const JobView view = some_view(JobState::failed);
     EXPECT_EQ(std::get<JobFound>(to_session(JobFound{view})).job, view);
     EXPECT_EQ(std::get<JobStarted>(to_session(JobStarted{job})).job, job);
 
@@ -238,7 +261,7 @@ TEST(ChannelMessages, TheWireIsWrittenDown) {
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{3,    68,   0,    0,    36,   0,    0,    0,                      //
+        (Bytes{3,    68,   0,    0,    37,   0,    0,    0,                      //
                0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
                0x98, 0xba, 0xdc, 0xfe,                                           //
                1,    0,    0,    0,    'r',                                      // action
@@ -247,7 +270,7 @@ TEST(ChannelMessages, TheWireIsWrittenDown) {
                4,    2,    0,    0,    0,                                        // a list of two
                3,    1,                                                          // true
                2,    0xfe, 255,  255,  255,  255,  255,  255,  255, 0, 0, 0, 0,  // no key
-               0,    0}));  // no input, no descriptors
+               0,    0,    0}));  // no input, no descriptors, not detached
 }
 
 // The numbers are the wire's: a kind that is put between others changes those behind it.
@@ -264,7 +287,7 @@ TEST(ChannelMessages, EveryTruncatedPrefixIsRefused) {
         for (std::size_t size = 0; size < packet.size(); ++size) {
             const Bytes cut(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size));
             EXPECT_EQ(error_of(decode(cut)),
-                      size < header_size ? "packet too short" : "wrong length")
+                      size < header_size ? "message too short" : "wrong length")
                 << "kind " << int{packet[1]} << ", " << size << " bytes";
             if (size < header_size) continue;
             // ... and where the length in the header agrees with it.
@@ -327,9 +350,10 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
         EXPECT_FALSE(decode_to_session(encode(message)).has_value());
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
-        // Those without fields: SnapshotEnd, CheckPassed, JobOutput; Accepted.
+        // Those without fields: SnapshotEnd, CheckPassed, JobOutput, HandedOver, JobStored;
+        // Accepted.
         EXPECT_EQ(decode_to_session(empty_body).has_value(),
-                  kind == 5 || kind == 9 || kind == 12 || kind == 23)
+                  kind == 5 || kind == 9 || kind == 12 || kind == 23 || kind == 26)
             << kind;
         EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
     }
@@ -378,19 +402,19 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
-    Bytes refused = encode({connection, request, Refused{Refusal::not_by_datagram, "", ""}});
-    refused[header_size] = 8;
+    Bytes refused = encode({connection, request, Refused{Refusal::bad_parameter, "", ""}});
+    refused[header_size] = 12;
     EXPECT_FALSE(decode_to_session(refused).has_value()) << "a refusal that there is not";
     Bytes ended = encode({connection, request, JobEnded{JobResult{}}});
-    ended[header_size] = 7;
+    ended[header_size] = 8;
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "an outcome that there is not";
     ended[header_size] = 5;
     ended[header_size + 1] = 2;
     EXPECT_FALSE(decode_to_session(ended).has_value()) << "a flag that is neither 0 nor 1";
     Bytes run = encode({connection, request, RunCall{"", {{"", Value(Unsupported{})}}, ""}});
     Bytes& value = run;
-    // Behind it: what it is, the key's length, no input, no descriptors.
-    const std::size_t at = run.size() - 8;
+    // Behind it: what it is, the key's length, no input, no descriptors, not detached.
+    const std::size_t at = run.size() - 9;
     ASSERT_EQ(value[at], 0);
     value[at] = 5;
     EXPECT_FALSE(decode_to_guard(run).has_value()) << "a value that there is not";
@@ -411,7 +435,7 @@ TEST(ChannelMessages, TooLongPacketsAreRefused) {
     ASSERT_EQ(packet.size(), limits::packet_bytes);
     EXPECT_TRUE(decode_to_guard(packet).has_value());
     EXPECT_EQ(error_of(decode_to_guard(encode({{}, {}, Ready{std::string(most + 1, 'x')}}))),
-              "packet too long");
+              "message too long");
 }
 
 // More values than a caller can have sent: read no further than to their number.

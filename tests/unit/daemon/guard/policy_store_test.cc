@@ -361,7 +361,7 @@ TEST_F(PolicyStoreTest, WhatIsOpenForWritingIsNotRead) {
     wait_for(reads_.size() + 1);
     EXPECT_EQ(in_force(), "two=old");
     EXPECT_THAT(bad(), ElementsAre("T/local/one.json: is open for writing, so it may be half "
-                                   "written; it is read when it was closed"));
+                                   "written; it will be read once it is closed"));
     writer.reset();
     while (in_force() != "one=half two=old") {
         ASSERT_GT(sd_event_run(event_.get(), patience_usec), 0);
@@ -397,7 +397,7 @@ TEST_F(PolicyStoreTest, ADirectoryThatIsGoneRevokesAndIsNamed) {
     std::filesystem::remove_all(local_);
     EXPECT_EQ(decided("two"), "one=s");
     EXPECT_THAT(bad(),
-                ElementsAre("T/local: no longer exists, so no action of it is loaded; create it "
+                ElementsAre("T/local: no longer exists, so no action from it is loaded; create it "
                             "again, or restart the daemon if it was removed on purpose"));
     EXPECT_THAT(in_force_->missing, IsEmpty());
     store_->load();

@@ -356,8 +356,8 @@ TEST_F(JobsEndGroup, AnOrdinaryUsersGuardRunsJobsAsThatUserAlone) {
         const StoryPtr other = run(action("/bin/cat", berta), command({"/bin/cat"}));
         ASSERT_TRUE(other->failure);
         EXPECT_EQ(other->failure->message,
-                  "the program could not be started: Operation not permitted while taking on its "
-                  "user id");
+                  "the program could not be started: Operation not permitted while setting "
+                  "its user id");
         EXPECT_TRUE(run(action("/bin/cat", 0), command({"/bin/cat"}))->failure);
         manager_.reset();
     }));

@@ -24,6 +24,8 @@ class Recorder final : public Follower {
   public:
     explicit Recorder(StoryPtr story) : story_(std::move(story)) {}
 
+    [[nodiscard]] bool is_owners() const override { return story_->is_owners; }
+
     void started(const JobId& job, UniqueFd out, UniqueFd err) override {
         EXPECT_EQ(job, story_->job);
         EXPECT_FALSE(story_->started);

@@ -33,6 +33,7 @@ inline constexpr uid_t keeper_user = 64009;
 // What a job's follower was told.
 struct Story {
     JobId job;
+    bool is_owners = true;  // who hears it
     bool started = false;
     int outputs = 0;
     std::optional<StartFailure> failure;
@@ -83,7 +84,7 @@ class JobsTest : public testing::Test {
     void SetUp() override;
     void TearDown() override;
 
-    // With settings_, whose state folder is folder_/state. What was lost goes into book_.
+    // With settings_, whose state directory is folder_/state. What was lost goes into book_.
     void create();
     // Runs the loop until it is so; false after that time, which is for what does not come at all.
     bool loop_until(const std::function<bool()>& so, int seconds = 50);

@@ -21,9 +21,10 @@ class JobsFollowers : public JobsTest {
         JobsTest::SetUp();
         if (!IsSkipped()) create();
     }
-    std::pair<StoryPtr, FollowerId> follow(const StoryPtr& of) {
+    std::pair<StoryPtr, FollowerId> follow(const StoryPtr& of, bool is_owners = true) {
         auto story = std::make_shared<Story>();
         story->job = of->job;
+        story->is_owners = is_owners;
         const auto id = manager_->follow(of->job, follower(story));
         EXPECT_TRUE(id) << (id ? "" : id.error().message);
         EXPECT_FALSE(story->started) << "called from inside follow()";
@@ -126,6 +127,24 @@ TEST_F(JobsFollowers, OneThatEndsWithItsCallerWaitsForWhoWasInterrupted) {
     EXPECT_EQ(record_of(first).result.outcome, Outcome::disconnected);
 }
 
+// An administrator who looks on, while the owner is on its way back and afterwards.
+TEST_F(JobsFollowers, WhoIsNotItsOwnerNeitherEndsNorKeepsIt) {
+    manager_.reset();
+    settings_.return_patience = std::chrono::milliseconds{500};
+    create();
+    const StoryPtr first = start(ends_with_its_caller(), shell(wait_for("end") + "exit 6"));
+    ASSERT_TRUE(loop_until([&] { return first->started; }));
+    manager_->leave(first->job, first_follower, Leaving::interrupted);
+    const auto [looker, looks] = follow(first, false);
+    manager_->leave(first->job, looks, Leaving::gone);
+    const auto [second, id] = follow(first);
+    EXPECT_FALSE(loop_until([&] { return manager_->active() == 0; }, 1));
+    const auto [another, looks_too] = follow(first, false);
+    manager_->leave(first->job, id, Leaving::gone);
+    ASSERT_TRUE(loop_until([&] { return manager_->active() == 0; }));
+    EXPECT_EQ(record_of(first).result.outcome, Outcome::disconnected);
+}
+
 TEST_F(JobsFollowers, WhatIsOverIsReadFromItsRecord) {
     const StoryPtr story = run_shell("echo out; echo err >&2; exit 7");
     const auto found = manager_->find(story->job);
@@ -188,6 +207,17 @@ TEST_F(JobsFollowers, AKeyFindsItsJobWhileItRunsAndForAsLongAsItsRecordIsKept) {
     std::filesystem::rename(file, file + ".away");
     EXPECT_FALSE(manager_->find_key(requester));
     std::filesystem::rename(file + ".away", file);
+    // Its file may be older than what is known of it, where the disk was full.
+    const std::string text = read_path(file);
+    Record stale = *record;
+    stale.state = RecordState::running;
+    write_path(file, to_json(stale), 0600);
+    for (const Record& known :
+         {manager_->find_key(requester)->at(0), *manager_->find(story->job)}) {
+        EXPECT_EQ(known.state, RecordState::ended);
+        EXPECT_EQ(known.result, record->result);
+    }
+    write_path(file, text, 0600);
     // Above the limit it is kept for its key, which is young.
     EXPECT_THAT(run_shell("exit 0"), Exited(0));
     EXPECT_THAT(jobs_of(anna, "deploy-1"), testing::ElementsAre(story->job));

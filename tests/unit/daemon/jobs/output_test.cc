@@ -185,7 +185,7 @@ TEST_F(JobsOutput, WhatNobodyCanHaveIsNotBelieved) {
     EXPECT_TRUE(manager_->taken(story->job, first_follower + 1, 1, 0)) << "it has left";
     let("end");
     ASSERT_TRUE(loop_until([&] { return story->over(); }));
-    EXPECT_TRUE(taken(100, 100)) << "it is over";
+    EXPECT_TRUE(taken(100, 100)) << "it has ended";
 }
 
 constexpr std::uint64_t many = 20'000'000;

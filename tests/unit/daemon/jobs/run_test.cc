@@ -214,7 +214,7 @@ TEST_F(JobsRun, AnInterpreterThatIsNotSafeStartsNothing) {
                 HasSubstr(script +
                           " is started by /usr/bin/env, which looks for \"interpreter\" in "
                           "PATH: " +
-                          interpreter + " can be written by others than its owner"));
+                          interpreter + " can be written by users other than its owner"));
 }
 
 TEST_F(JobsRun, AProgramThatCantBeExecutedIsAFailedStart) {

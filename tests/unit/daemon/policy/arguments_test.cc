@@ -146,9 +146,9 @@ TEST(Arguments, UnknownMissingAndDoubled) {
               "n: is required; give an integer from 1 to 10");
     EXPECT_EQ(error_of(action, {service}), "n: is required; give an integer from 1 to 10");
     const std::vector<std::pair<std::string, std::string>> expected = {
-        {R"("type": "integer", "minimum": 3)", "an integer from 3 on"},
+        {R"("type": "integer", "minimum": 3)", "an integer of at least 3"},
         {R"("type": "integer", "maximum": 3)", "an integer from 0 to 3"},
-        {R"("type": "integer")", "an integer from 0 on"},
+        {R"("type": "integer")", "an integer of at least 0"},
         {R"("type": "integer", "allowLeadingDash": true)", "an integer"},
         {R"("type": "integer", "allowLeadingDash": true, "maximum": 3)", "an integer up to 3"},
         {R"("type": "string", "minLength": 2)", "a string of at least 2 bytes"},
@@ -172,7 +172,7 @@ TEST(Arguments, UnknownMissingAndDoubled) {
     EXPECT_EQ(error_of(action, {service, n, {"a\x1b\xff", true}}),
               "a\\u001b\\xff: there is no such argument; this action takes service, n");
     EXPECT_EQ(error_of(action_with("", ""), {service}),
-              "service: there is no such argument; this action takes none");
+              "service: there is no such argument; this action takes no arguments");
 }
 
 struct ArgumentRow {
@@ -260,7 +260,7 @@ TEST(Arguments, LeadingDash) {
          "\"--help\" begins with \"-\", which this argument does not allow"},
         {R"({"type": "string", "allowLeadingDash": true})", std::string("-rf"), "accepted"},
         {R"({"type": "integer"})", std::int64_t{-1},
-         "-1 begins with \"-\", which this argument does not allow; give one from 0 on"},
+         "-1 begins with \"-\", which this argument does not allow; give one of at least 0"},
         {R"({"type": "integer", "maximum": 5})", std::int64_t{-1},
          "-1 begins with \"-\", which this argument does not allow; give one from 0 to 5"},
         {R"({"type": "integer", "minimum": -5})", std::int64_t{-5}, "accepted"},
@@ -273,38 +273,42 @@ TEST(Arguments, LeadingDash) {
 TEST(Arguments, ForbiddenCharacters) {
     const char* const any = R"({"type": "string", "pattern": "(?s).*", "minLength": 0})";
     expect_rows({
-        {any, std::string("a\0b", 3), "\"a\\u0000b\" contains U+0000, which no argument may"},
-        {any, std::string("a\nb"), "\"a\\u000ab\" contains U+000A, which no argument may"},
-        {any, std::string("\x1b[0m"), "\"\\u001b[0m\" contains U+001B, which no argument may"},
-        {any, std::string("\u0085"), "\"\\u0085\" contains U+0085, which no argument may"},
-        {any, std::string("\u2028"), "\"\\u2028\" contains U+2028, which no argument may"},
-        {any, std::string("a\u202eb"), "\"a\\u202eb\" contains U+202E, which no argument may"},
-        {any, std::string("\u2066"), "\"\\u2066\" contains U+2066, which no argument may"},
-        {any, std::string("a\xff"), "\"a\\xff\" contains invalid UTF-8, which no argument may"},
+        {any, std::string("a\0b", 3),
+         "\"a\\u0000b\" contains U+0000, which no argument may contain"},
+        {any, std::string("a\nb"), "\"a\\u000ab\" contains U+000A, which no argument may contain"},
+        {any, std::string("\x1b[0m"),
+         "\"\\u001b[0m\" contains U+001B, which no argument may contain"},
+        {any, std::string("\u0085"), "\"\\u0085\" contains U+0085, which no argument may contain"},
+        {any, std::string("\u2028"), "\"\\u2028\" contains U+2028, which no argument may contain"},
+        {any, std::string("a\u202eb"),
+         "\"a\\u202eb\" contains U+202E, which no argument may contain"},
+        {any, std::string("\u2066"), "\"\\u2066\" contains U+2066, which no argument may contain"},
+        {any, std::string("a\xff"),
+         "\"a\\xff\" contains invalid UTF-8, which no argument may contain"},
         {any, std::string("\xed\xa0\x80"),
-         "\"\\xed\\xa0\\x80\" contains invalid UTF-8, which no argument may"},
+         "\"\\xed\\xa0\\x80\" contains invalid UTF-8, which no argument may contain"},
     });
 }
 
 TEST(Arguments, IntegersAndBooleans) {
     expect_rows({
         {R"({"type": "integer", "minimum": 1})", std::int64_t{0},
-         "0 is less than 1; give one from 1 on"},
+         "0 is less than 1; give one of at least 1"},
         {R"({"type": "integer", "maximum": 9})", std::int64_t{10},
          "10 is more than 9; give one from 0 to 9"},
         {R"({"type": "integer", "minimum": 1, "maximum": 1})", std::int64_t{1}, "accepted"},
-        {R"({"type": "integer"})", true, "true is not an integer; give one from 0 on"},
+        {R"({"type": "integer"})", true, "true is not an integer; give one of at least 0"},
         {R"({"type": "integer", "allowLeadingDash": true})", true,
          "true is not an integer; give one, such as 7"},
         {R"({"type": "integer", "required": false})", Unsupported{Unusable::null},
-         "null is not an integer; give one from 0 on, or leave it out"},
+         "null is not an integer; give one of at least 0, or leave it out"},
         {R"({"type": "integer"})", Unsupported{Unusable::null},
-         "null is not an integer; give one from 0 on"},
+         "null is not an integer; give one of at least 0"},
         {R"({"type": "integer", "maximum": 9})", Unsupported{Unusable::fraction},
-         "a number with a fraction or an exponent is not an integer; give one from 0 to 9, in "
-         "digits alone"},
+         "a number with a fraction or an exponent is not an integer; give one from 0 to 9, "
+         "in digits only"},
         {R"({"type": "integer"})", Unsupported{Unusable::object},
-         "an object is not an integer; give one from 0 on"},
+         "an object is not an integer; give one of at least 0"},
         {R"({"type": "boolean"})", false, "accepted"},
         {R"({"type": "boolean"})", std::string("yes"),
          "\"yes\" is not a boolean; give true or false"},
@@ -317,7 +321,7 @@ TEST(Arguments, IntegersAndBooleans) {
          "a number with a fraction or an exponent is not a boolean; give true or false"},
         {R"({"type": "list", "items": "integer"})",
          std::vector<Scalar>{std::string("a"), std::int64_t{1}, Unsupported{Unusable::list}},
-         "element 1: \"a\" is not an integer; give one from 0 on; element 3 is wrong too"},
+         "element 1: \"a\" is not an integer; give one of at least 0; element 3 is wrong too"},
     });
 }
 
@@ -403,7 +407,7 @@ TEST(Arguments, WhatIsSaidHasABound) {
     const std::string error = error_of(action_with(elements, declared), arguments);
     EXPECT_LT(error.size(), 6000U);
     EXPECT_TRUE(error.starts_with("argument0: ")) << error;
-    EXPECT_TRUE(error.ends_with(" more are wrong")) << error;
+    EXPECT_TRUE(error.ends_with(" more arguments are wrong")) << error;
 }
 
 // A secret reaches the job's standard input and nothing else: no command line, no record, no error.
@@ -433,7 +437,7 @@ TEST(Arguments, SecretsStayHidden) {
     EXPECT_EQ(with(std::string("-abc")),
               "password: the value begins with \"-\", which this argument does not allow");
     EXPECT_EQ(with(std::string("ab\ncd")),
-              "password: the value contains U+000A, which no argument may");
+              "password: the value contains U+000A, which no argument may contain");
     EXPECT_EQ(
         error_of(action, {user, {"password", std::string("hunter")}, {"pin", std::int64_t{1234}}}),
         "pin: the value is more than 9; give one from 0 to 9");
@@ -486,9 +490,8 @@ TEST(Arguments, SeveralLinesAreNoCommandLine) {
     const auto action = parse_action("a", "/a.json", text, own_options());
     ASSERT_FALSE(action);
     EXPECT_EQ(action.error().message,
-              "/a.json:1:57: exec[1]: the argument \"t\" is multiline and can't stand on a command "
-              "line; use "
-              "it in \"stdin\"");
+              "/a.json:1:57: exec[1]: the argument \"t\" is multiline and can't be "
+              "used on a command line; use it in \"stdin\"");
 }
 
 TEST(Arguments, Input) {

@@ -278,7 +278,8 @@ TEST(OwnersInRules, OfAnUnknownOwnerEveryDenyHolds) {
     for (const Caller& caller : {caller_of(700003, {700000}), caller_of(700003, {}, false)}) {
         const Verdict verdict = verdict_on({everybody()}, {of_user(1001)}, caller, "x.service");
         EXPECT_EQ(verdict.action, nullptr);
-        EXPECT_EQ(verdict.reason, "denied by a rule, since whose uid this is is not known");
+        EXPECT_EQ(verdict.reason,
+                  "denied by a rule, because it is not known which user this uid belongs to");
         EXPECT_EQ(verdict.rule, "user 1001");
         EXPECT_FALSE(is_allowed({everybody()}, {of_group(6666)}, caller));
         EXPECT_FALSE(is_allowed({of_group(700003)}, {of_user(1001)}, caller));

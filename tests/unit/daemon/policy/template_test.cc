@@ -30,19 +30,18 @@ TEST(Template, Pieces) {
 }
 
 TEST(Template, Mistakes) {
-    const std::string open = "a { without its }; write {{ where a brace is meant";
-    const std::string close = "a } without its {; write }} where a brace is meant";
+    const std::string open = "a { without a }; write {{ for a literal brace";
+    const std::string close = "a } without a {; write }} for a literal brace";
     EXPECT_EQ(shown("{"), open);
     EXPECT_EQ(shown("x{a"), open);
     EXPECT_EQ(shown("{{{"), open);
     EXPECT_EQ(shown("}"), close);
     EXPECT_EQ(shown("{a}}"), close);
     for (const std::string name : {"", " ", "1a", "a b", "a.b", "-a", "a{b", "\u00e9"}) {
-        EXPECT_EQ(
-            shown('{' + name + '}'),
-            "\"{" + name +
-                "}\" is not a placeholder; write {NAME} with an argument's name, or {{ where a "
-                "brace is meant");
+        EXPECT_EQ(shown('{' + name + '}'),
+                  "\"{" + name +
+                      "}\" is not a placeholder; write {NAME} with an argument's name, or {{ "
+                      "for a literal brace");
     }
 }
 

@@ -166,13 +166,13 @@ TEST(Verdict, SaysWhyAndWhere) {
         {"allowed", alice, "allowed", "group 27", "/a.json:group 27"},
         {"denied", alice, "denied by a rule", "group 27", "/a.json:group 27"},
         {"unmatched", alice, "no rule matches", "", "/unmatched.json"},
-        {"bad", alice, "the action's file is bad", "", "/bad.json"},
+        {"bad", alice, "the action's file is not valid", "", "/bad.json"},
         {"missing", alice, "no such action", "", ""},
         {"", alice, "no such action", "", ""},
         {"allowed", {no_id, no_id, {}}, "the caller is not known", "", ""},
         {"allowed",
          {65534, 65534, {27}},
-         "uid 65534 may be anybody, and no rule names it",
+         "uid 65534 can be anybody, and no rule names it",
          "",
          "/allowed.json"},
     };
@@ -194,7 +194,7 @@ TEST(Verdict, AJobNeverLendsItsCallerGroups) {
 
     const Verdict poorer = decide(snapshot, {1000, 1000, {1000}}, "a");
     EXPECT_EQ(poorer.action, nullptr);
-    EXPECT_EQ(poorer.reason, "the job would lend its caller groups that the caller does not have");
+    EXPECT_EQ(poorer.reason, "the job would give its caller groups that the caller does not have");
     EXPECT_EQ(poorer.rule, "everyone");
     EXPECT_TRUE(granted(snapshot, {1000, 1000, {1000}}).empty());
 

@@ -151,9 +151,26 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                 return "taken #" + number + " " + std::to_string(m.stdout_offset) + " " +
                        std::to_string(m.stderr_offset);
             } else if constexpr (std::is_same_v<M, FollowCall>) {
-                return "follow #" + number + " " + json(m.job.text()).dump();
+                return "follow #" + number + " " + json(m.job.text()).dump() +
+                       (m.stored ? " stored" : "");
             } else if constexpr (std::is_same_v<M, LookUpCall>) {
                 return "look up #" + number + " " + json(m.job.text()).dump();
+            } else if constexpr (std::is_same_v<M, CancelCall>) {
+                return "cancel #" + number + " " + json(m.job.text()).dump() + " " +
+                       std::to_string(m.signal) + (m.now ? " now" : "");
+            } else if constexpr (std::is_same_v<M, CancelAllCall>) {
+                return "cancel all #" + number + " " + json(m.user).dump() + " " +
+                       std::to_string(m.signal) + (m.now ? " now" : "");
+            } else if constexpr (std::is_same_v<M, ListCall>) {
+                std::string text = "list #" + number + " " + std::to_string(m.limit);
+                if (!m.action.empty()) text += " of " + m.action;
+                if (m.state) text += " in state " + std::to_string(static_cast<int>(*m.state));
+                if (m.since != Time()) text += " since " + std::to_string(usec_of(m.since));
+                if (m.before) {
+                    text +=
+                        " before " + std::to_string(usec_of(*m.before)) + " " + m.before_job.text();
+                }
+                return text + (m.all ? " of all" : "");
             } else {
                 std::string text = std::is_same_v<M, RunCall> ? "run #" : "check #";
                 text += number + " " + json(m.action).dump();
@@ -161,6 +178,7 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                     text += " " + name + "=" + show(value);
                 if constexpr (std::is_same_v<M, RunCall>) {
                     if (!m.key.empty()) text += " key " + m.key;
+                    if (m.detach) text += " detach";
                 }
                 return text;
             }
@@ -240,6 +258,8 @@ class Conversation {
             started.stdout_not_kept = !rest.empty();
             started.hands_output = started.hands_input = rest == "direct";
             say(started, {out.get(), err.get()});
+        } else if (verb == "stored") {
+            say(JobStored{});
         } else if (verb == "handed") {
             say(HandedOver{});
         } else if (verb == "stdout") {  // the job writes
@@ -261,6 +281,35 @@ class Conversation {
             view.state = static_cast<JobState>(state);
             if (view.state == JobState::ended) view.result = some_result();
             say(JobFound{view});
+        } else if (verb == "listed") {  // [more]
+            JobView view{job_,         "hello", JobState::running, time_of(1'700'000'000'000'000),
+                         std::nullopt, ""};
+            view.uid = 1000;
+            view.pid = 4711;
+            JobView ended = view;
+            ended.state = JobState::ended;
+            ended.result = some_result();
+            JobsListed listed{{view, ended}, std::nullopt, {}};
+            if (!rest.empty()) {
+                listed.next = view.created;
+                listed.next_job = job_;
+            }
+            say(std::move(listed));
+        } else if (verb == "shown") {
+            JobView view{job_,         "hello", JobState::running, time_of(1'700'000'000'000'000),
+                         std::nullopt, ""};
+            view.uid = 1000;
+            view.pid = 4711;
+            JobDetails details;
+            details.user = "alice";
+            details.gid = 1000;
+            details.unit = "ci-runner.service";
+            details.listener = "/run/postern/postern.sock";
+            details.arguments = {{"password", "(secret)"}, {"service", "nginx"}};
+            details.rule = "allow user alice";
+            details.sizes = {StreamSizes{70'000, 65'536}, StreamSizes{0, 0}};
+            view.details = details;
+            say(JobFound{view});
         } else if (verb == "end") {  // OUTCOME BY_SIGNAL STATUS [ENDED_PROCESSES]
             int outcome = 0;
             int by_signal = 0;
@@ -269,6 +318,20 @@ class Conversation {
             result.outcome = static_cast<Outcome>(outcome);
             result.by_signal = by_signal != 0;
             say(JobEnded{result});
+        } else if (verb == "cancelled") {  // [OUTCOME BY_SIGNAL STATUS UID [USER]]
+            JobCancelled cancelled{job_, "hello", std::nullopt};
+            int outcome = 0;
+            int by_signal = 0;
+            JobResult result = some_result();
+            Canceller who;
+            if (arguments >> outcome >> by_signal >> result.status >> who.uid) {
+                arguments >> who.user;
+                result.outcome = static_cast<Outcome>(outcome);
+                result.by_signal = by_signal != 0;
+                result.cancelled_by = who;
+                cancelled.result = result;
+            }
+            say(cancelled);
         } else {
             ADD_FAILURE() << "the guard does not know how to say " << words;
         }
@@ -380,12 +443,21 @@ std::string without_cut_back(const std::string& conversation) {
 }
 // Two things were said otherwise: that callers' sockets have the administrator's interface, all of
 // whose methods they refuse; and to send large integers as strings, which no integer argument may
-// be.
+// be. Others are the same in other words.
 std::string as_it_is_said_now(std::string conversation) {
-    const std::array<std::pair<std::string_view, std::string_view>, 2> changes = {
+    const std::array<std::pair<std::string_view, std::string_view>, 8> changes = {
         {{R"("org.postern.Actions","org.postern.Admin",)", R"("org.postern.Actions",)"},
          {"send numbers of that size as strings",
-          "give one from -9007199254740992 to 9007199254740992"}}};
+          "give one from -9007199254740992 to 9007199254740992"},
+         {"the packet is empty: one packet is one message",
+          "the datagram is empty: one datagram is one message"},
+         {"excludes more, since a", "excludes more, because a"},
+         {"method: is missing", "method: is required"},
+         {"A parameter is missing, unknown, or not what it must be.",
+          "A parameter is unknown, not valid, or required and not given."},
+         {"\" stands twice", "\" appears twice"},
+         {"something stands after the end of the value",
+          "more text follows the end of the value"}}};
     for (const auto& [before, now] : changes) {
         for (auto at = conversation.find(before); at != std::string::npos;
              at = conversation.find(before, at + now.size())) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <set>
@@ -56,15 +57,20 @@ json right_value(const std::string& type) {
     return json::object();
 }
 
-// Of one thing in two spellings a call has one.
-constexpr const char* instead_of_input = "inputBase64";
+const std::string some_place = "1700000000000000-0123456789abcdef0123456789abcdef";
+
+// Of one thing in several spellings a call has one: these stand for another.
+constexpr std::array instead_of_another = {"inputBase64", "tail", "fromNow"};
 
 json right_parameters(const test::VarlinkMethod& method, bool with_optional = true) {
     json parameters = json::object();
     for (const auto& field : method.in) {
-        if (field.name == instead_of_input) continue;
+        if (std::ranges::count(instead_of_another, field.name) != 0) continue;
         if (!field.optional || with_optional) parameters[field.name] = right_value(field.type);
     }
+    // Not any text is one of these.
+    if (parameters.contains("state")) parameters["state"] = "running";
+    if (parameters.contains("before")) parameters["before"] = some_place;
     return parameters;
 }
 
@@ -117,7 +123,7 @@ TEST(MethodTable, TakesExactlyTheParametersOfTheTexts) {
             for (const json& value : {json(7), json(true), json::array({"x"}), json(1.5)}) {
                 if (field.type == "int" && value == 7) continue;
                 if (field.type == "bool" && value == true) continue;
-                if (field.name == instead_of_input) wrong.erase("input");
+                if (field.name == "inputBase64") wrong.erase("input");
                 wrong[field.name] = value;
                 EXPECT_EQ(bad_parameter(call(name, wrong)), field.name) << name << " " << value;
             }
@@ -250,6 +256,101 @@ TEST(Dispatch, AsksTheGuardWhatItMustDecide) {
     EXPECT_EQ(asked<DescribeCall>(describe).action, "nothing");
 }
 
+TEST(Dispatch, AListIsAskedForWithinItsBounds) {
+    Called call;
+    const auto list = [&](const json& parameters) {
+        return call("org.postern.Jobs.List", parameters);
+    };
+    const auto plain = asked<ListCall>(list(json::object()));
+    EXPECT_EQ(plain.action, "");
+    EXPECT_FALSE(plain.state || plain.before || plain.all);
+    EXPECT_EQ(plain.since, Time());
+    EXPECT_EQ(plain.limit, 100U);
+    const auto full = asked<ListCall>(list({{"action", "hello"},
+                                            {"state", "failed"},
+                                            {"since", 5},
+                                            {"limit", 1000},
+                                            {"before", some_place}}));
+    EXPECT_EQ(full.action, "hello");
+    EXPECT_EQ(full.state, JobState::failed);
+    EXPECT_EQ(full.since, time_of(5));
+    EXPECT_EQ(full.limit, 200U);
+    EXPECT_EQ(full.before, time_of(1'700'000'000'000'000));
+    EXPECT_EQ(full.before_job, JobId("0123456789abcdef0123456789abcdef"));
+    for (const auto& [name, value] : {std::pair{"limit", json(0)},
+                                      {"limit", json(-1)},
+                                      {"since", json(-1)},
+                                      {"action", json("")},
+                                      {"state", json("Running")},
+                                      {"state", json("lost")},
+                                      {"before", json("")},
+                                      {"before", json("5")},
+                                      {"before", json("-5-" + some_place)},
+                                      {"before", json("x-0123456789abcdef0123456789abcdef")},
+                                      {"before", json("5-0123456789abcdef0123456789abcdeF")},
+                                      {"before", json(some_place + "0")}}) {
+        EXPECT_EQ(bad_parameter(list({{name, value}})), name) << value;
+    }
+}
+
+TEST(Dispatch, EverybodysJobsAreTheAdministrators) {
+    Called call;
+    const Answer refused = call("org.postern.Jobs.List", {{"all", true}});
+    ASSERT_TRUE(std::holds_alternative<Rejected>(refused));
+    EXPECT_EQ(std::get<Rejected>(refused).error, "org.varlink.service.PermissionDenied");
+    call.administrator = true;
+    EXPECT_TRUE(asked<ListCall>(call("org.postern.Jobs.List", {{"all", true}})).all);
+}
+
+TEST(JsonValues, JobsFitTheText) {
+    const auto text = text_of("org.postern.Jobs");
+    JobView view;
+    view.job = JobId("0123456789abcdef0123456789abcdef");
+    view.action = "hello";
+    EXPECT_EQ(text.misfit(job_json(view), text.types.at("Job")), "");
+    view.uid = 1000;
+    view.pid = 42;
+    JobDetails details;
+    details.user = "alice";
+    details.gid = 1001;
+    details.unit = "a.service";
+    details.listener = "/run/s";
+    details.arguments = {{"n", "5"}, {"password", "(secret)"}};
+    details.rule = "allow user alice";
+    details.rule_place = "/a.json:1";
+    details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 3}};
+    view.details = details;
+    const json all = job_json(view);
+    EXPECT_EQ(text.misfit(all, text.types.at("Job")), "");
+    EXPECT_EQ(all, json({{"job", view.job.text()},
+                         {"action", "hello"},
+                         {"state", "starting"},
+                         {"createdAt", 0},
+                         {"uid", 1000},
+                         {"pid", 42},
+                         {"user", "alice"},
+                         {"gid", 1001},
+                         {"callerUnit", "a.service"},
+                         {"listener", "/run/s"},
+                         {"rule", "allow user alice"},
+                         {"rulePlace", "/a.json:1"},
+                         {"arguments", {{"n", "5"}, {"password", "(secret)"}}},
+                         {"stdoutBytes", 10},
+                         {"stdoutStored", 4},
+                         {"stderrBytes", 3},
+                         {"stderrStored", 3}}));
+    // What is not known is left out.
+    view.details = JobDetails{};
+    EXPECT_EQ(job_json(view), json({{"job", view.job.text()},
+                                    {"action", "hello"},
+                                    {"state", "starting"},
+                                    {"createdAt", 0},
+                                    {"uid", 1000},
+                                    {"pid", 42},
+                                    {"gid", 0},
+                                    {"arguments", json::object()}}));
+}
+
 TEST(JsonValues, ResultsFitTheText) {
     const auto text = text_of("org.postern.Actions");
     const auto& fields = text.types.at("Result");
@@ -273,6 +374,15 @@ TEST(JsonValues, ResultsFitTheText) {
     EXPECT_EQ(made(Outcome::lost, false, 0), json({{"outcome", "lost"}}));
     EXPECT_EQ(made(Outcome::out_of_memory, true, 9),
               json({{"outcome", "out-of-memory"}, {"signal", 9}}));
+    JobResult cancelled{Outcome::other, false, 0, {}, {}, {}, 4};
+    cancelled.other_outcome = "evaporated";
+    cancelled.cancelled_by = Canceller{1000, "alice"};
+    const json object = result_json(cancelled);
+    EXPECT_EQ(text.misfit(object, fields), "");
+    EXPECT_EQ(object["outcome"], "evaporated");
+    EXPECT_EQ(object["cancelledBy"], json({{"uid", 1000}, {"user", "alice"}}));
+    cancelled.cancelled_by->user.clear();
+    EXPECT_EQ(result_json(cancelled)["cancelledBy"], json({{"uid", 1000}}));
     const json full = result_json(
         {Outcome::exited, false, 0, time_of(1), time_of(2), std::chrono::microseconds(3), 4});
     EXPECT_EQ(full["startedAt"], 1);

@@ -1,4 +1,4 @@
-// Calls that the guard has been asked, over connections and by packets: every kind of answer to
+// Calls that the guard has been asked, over connections and by datagrams: every kind of answer to
 // every kind of call.
 #include "daemon/session/pending_call.h"
 
@@ -23,10 +23,13 @@ enum class Through : std::uint8_t { connection, administrator, packet };
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
     const JobId job("0123456789abcdef0123456789abcdef");
-    return {Refused{},      CheckPassed{},   Described{},   JobStarted{job},      JobOutput{},
-            JobEnded{},     JobFound{},      Detached{job}, StatusReport{},       SocketReport{},
-            CallerReport{}, BadFileReport{}, JobReport{},   Managed{true, "", 1}, WarningReport{},
-            HandedOver{},   ProblemReport{}};
+    return {Refused{},       CheckPassed{},        Described{},
+            JobStarted{job}, JobOutput{},          JobEnded{},
+            JobFound{},      Detached{job},        StatusReport{},
+            SocketReport{},  CallerReport{},       BadFileReport{},
+            JobReport{},     Managed{true, "", 1}, WarningReport{},
+            HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt},
+            JobStored{},     JobsListed{}};
 }
 
 template <typename... Answers>
@@ -47,8 +50,18 @@ std::vector<Asking> all_calls() {
     const json none = json::object();
     return {
         {"Actions.Run", action, Through::connection, kinds<JobStarted>()},
+        {"Actions.Run",
+         {{"action", "nothing"}, {"detach", true}},
+         Through::connection,
+         kinds<Detached>()},
         {"Jobs.Follow", job, Through::connection, kinds<JobStarted>()},
+        {"Jobs.Follow",
+         {{"job", "0123"}, {"output", false}},
+         Through::connection,
+         kinds<JobStarted>()},
         {"Jobs.Get", job, Through::connection, kinds<JobFound>()},
+        {"Jobs.Cancel", job, Through::connection, kinds<JobCancelled>()},
+        {"Jobs.List", none, Through::connection, kinds<JobsListed>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},
@@ -61,6 +74,7 @@ std::vector<Asking> all_calls() {
          kinds<BadFileReport, WarningReport, ProblemReport, Managed>()},
         {"Admin.SetLogLevel", {{"level", "info"}}, Through::administrator, kinds<Managed>()},
         {"Admin.Jobs", none, Through::administrator, kinds<JobReport, Managed>()},
+        {"Admin.CancelAllOf", {{"user", "0"}}, Through::administrator, kinds<JobReport, Managed>()},
     };
 }
 

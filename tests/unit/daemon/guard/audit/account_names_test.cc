@@ -31,6 +31,18 @@ TEST(AccountNames, AreThoseOfTheSnapshotAndWhatWasLearned) {
     EXPECT_EQ(AccountNames().user(0), "");
 }
 
+TEST(AccountNames, AreKnownOrNot) {
+    AccountNames names = some_names();
+    names.learn(4242, "bob");
+    for (const char* name : {"root", "alice", "DOM\\al bo", "bob"}) {
+        EXPECT_TRUE(names.is_user(name)) << name;
+    }
+    for (const char* name : {"", "1000", "sudo", "typo", "ali"}) {
+        EXPECT_FALSE(names.is_user(name)) << name;
+    }
+    EXPECT_FALSE(AccountNames().is_user("root"));
+}
+
 TEST(AccountNames, StandBesideTheNumber) {
     const AccountNames names = some_names();
     EXPECT_EQ(names.uid_text(1000), "uid 1000 (alice)");

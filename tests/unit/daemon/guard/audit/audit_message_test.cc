@@ -10,6 +10,7 @@
 namespace postern {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -104,6 +105,37 @@ TEST_F(AuditMessage, OfHowAJobEnded) {
               "exit code 0; 1 background process was ended with it");
     EXPECT_EQ(ended(Outcome::exited, false, 0, 2),
               "exit code 0; 2 background processes were ended with it");
+}
+
+TEST_F(AuditMessage, OfWhatIsCancelledAndOfALogLevel) {
+    event_.rule = event_.place = "";
+    event_.unit.reset();
+    event_.signal = 1;
+    EXPECT_EQ(audit_message("job-cancelled", event_, 0, names_),
+              "job-cancelled: web.restart service=nginx, job 5fab, by alice (uid 4242), pid 1557: "
+              "signal 1 (HUP)");
+    event_.reason = "a job of uid 1000 (ada)";
+    EXPECT_EQ(audit_message("job-cancelled", event_, 0, names_),
+              "job-cancelled: web.restart service=nginx, job 5fab, by alice (uid 4242), pid 1557: "
+              "signal 1 (HUP): "
+              "a job of uid 1000 (ada)");
+    event_.reason.clear();
+    event_.signal = 0;
+    event_.kind = AuditEvent::Kind::job_ended;
+    event_.result = JobResult{};
+    event_.result->outcome = Outcome::exited;
+    event_.cancelled_by = Canceller{1000, "ada"};
+    EXPECT_THAT(audit_message("job-ended", event_, 0, names_),
+                EndsWith("pid 1557: exit code 0; cancelled by ada (uid 1000)"));
+    event_.cancelled_by = Canceller{7, "se ven"};
+    EXPECT_THAT(audit_message("job-ended", event_, 0, names_),
+                EndsWith("exit code 0; cancelled by \"se ven\" (uid 7)"));
+    AuditEvent level;
+    level.caller = &caller_;
+    level.pid = 3;
+    level.level = "debug";
+    EXPECT_EQ(audit_message("log-level-changed", level, 0, names_),
+              "log-level-changed, by alice (uid 4242), pid 3: debug");
 }
 
 // Each could be taken for what the guard says itself, if it stood there as it is.

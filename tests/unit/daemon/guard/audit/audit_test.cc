@@ -27,6 +27,7 @@ namespace postern {
 namespace {
 
 using testing::HasSubstr;
+using testing::IsSupersetOf;
 using Json = nlohmann::json;
 
 class AuditTest : public testing::Test {
@@ -106,6 +107,41 @@ TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
     EXPECT_THAT(audit_json(event, at(0), 0),
                 HasSubstr(R"("result":{"outcome":"timeout","signal":15,"startedAt":1,"endedAt":2,)"
                           R"("cpuMicroseconds":3,"maxResidentKiB":4})"));
+    event.cancelled_by = Canceller{1000, "alice"};
+    event.result->outcome = Outcome::other;
+    event.result->other_outcome = "evaporated";
+    EXPECT_THAT(audit_json(event, at(0), 0),
+                HasSubstr(R"("job":"00ff","cancelledBy":{"uid":1000,"user":"alice"},)"
+                          R"("result":{"outcome":"evaporated",)"));
+    AuditFields fields = audit_fields(event, 0);
+    EXPECT_THAT(fields, IsSupersetOf(AuditFields{{"POSTERN_CANCELLED_BY", "1000"},
+                                                 {"POSTERN_CANCELLED_BY_USER", "alice"},
+                                                 {"POSTERN_OUTCOME", "evaporated"}}));
+    event.cancelled_by->user.clear();
+    EXPECT_THAT(audit_json(event, at(0), 0), HasSubstr(R"("cancelledBy":{"uid":1000},)"));
+}
+
+TEST_F(AuditTest, ACancelNamesItsSignalAndALogLevelItself) {
+    AuditEvent event;
+    event.kind = AuditEvent::Kind::job_cancelled;
+    event.caller = &caller_;
+    event.action = "a";
+    event.job = "00ff";
+    event.signal = 15;
+    event.reason = "a job of uid 1000";
+    EXPECT_THAT(audit_json(event, at(0), 0), HasSubstr(R"("event":"job-cancelled")"));
+    EXPECT_THAT(audit_json(event, at(0), 0),
+                HasSubstr(R"("reason":"a job of uid 1000","job":"00ff","signal":15})"));
+    EXPECT_THAT(audit_fields(event, 0),
+                IsSupersetOf(AuditFields{
+                    {"POSTERN_SIGNAL", "TERM"}, {"POSTERN_JOB", "00ff"}, {"PRIORITY", "5"}}));
+    AuditEvent level;
+    level.kind = AuditEvent::Kind::log_level_changed;
+    level.caller = &caller_;
+    level.level = "debug";
+    EXPECT_THAT(audit_json(level, at(0), 0), HasSubstr(R"("event":"log-level-changed")"));
+    EXPECT_THAT(audit_json(level, at(0), 0), HasSubstr(R"("level":"debug"})"));
+    EXPECT_THAT(audit_fields(level, 0), IsSupersetOf(AuditFields{{"POSTERN_LEVEL", "debug"}}));
 }
 
 // Escape, carriage return, newline, C1, bidi, line separator, invalid UTF-8: in every field.
@@ -140,13 +176,16 @@ TEST_F(AuditTest, KeysAreInCamelCase) {
         names->assign(40, "a");
     }
     event.change = &change;
-    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::actions_changed); ++kind) {
+    event.signal = 15;
+    event.level = "debug";
+    event.cancelled_by = Canceller{1000, "alice"};
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::log_level_changed); ++kind) {
         event.kind = static_cast<AuditEvent::Kind>(kind);
         for (const bool by_signal : {false, true}) {
             event.result = JobResult{Outcome::exited, by_signal, 1, {}, {}, {}, 1};
             const Json json = Json::parse(audit_json(event, at(0), 7));
             EXPECT_THAT(misspelled_keys(json), testing::IsEmpty()) << json;
-            EXPECT_GE(json.size(), 15U) << "all that there can be: " << json;
+            EXPECT_GE(json.size(), 18U) << "all that there can be: " << json;
         }
     }
 }
@@ -160,7 +199,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
         }
     };
     AuditEvent event;
-    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::actions_changed); ++kind) {
+    for (int kind = 0; kind <= static_cast<int>(AuditEvent::Kind::log_level_changed); ++kind) {
         event.kind = static_cast<AuditEvent::Kind>(kind);
         add(event, 0);
     }
@@ -170,7 +209,7 @@ TEST_F(AuditTest, EveryKindHasItsEntryInTheCatalogue) {
         if (line.starts_with("-- ")) described.insert(line.substr(3));
     }
     EXPECT_EQ(sent, described);
-    EXPECT_EQ(sent.size(), 17U);
+    EXPECT_EQ(sent.size(), 19U);
 }
 
 TEST_F(AuditTest, NamesAtMostSixtyFourGroups) {

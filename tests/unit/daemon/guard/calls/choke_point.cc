@@ -37,9 +37,10 @@ class StorySink final : public AuditSink {
 };
 
 std::string refusal_name(Refusal refusal) {
-    constexpr std::array<const char*, 8> names = {
+    constexpr std::array<const char*, 12> names = {
         "not_granted",  "invalid_argument", "limit_reached", "unavailable",
-        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram"};
+        "start_failed", "no_such_job",      "key_in_use",    "not_by_datagram",
+        "job_ended",    "not_detachable",   "ambiguous_job", "bad_parameter"};
     return names.at(static_cast<std::size_t>(refusal));
 }
 
@@ -63,6 +64,14 @@ std::string say(const JobEnded& answer) {
 }
 std::string say(const JobFound& answer) {
     return "JobFound " + answer.job.job.text();
+}
+std::string say(const JobStored& /*answer*/) {
+    return "JobStored";
+}
+std::string say(const JobsListed& answer) {
+    std::string text = "JobsListed";
+    for (const JobView& job : answer.jobs) text += " " + job.job.text();
+    return answer.next ? text + " and more after " + answer.next_job.text() : text;
 }
 std::string say(const Detached& answer) {
     return "Detached " + answer.job.text();
@@ -91,6 +100,10 @@ std::string say(const BadFileReport& answer) {
 std::string say(const JobReport& answer) {
     return "JobReport " + answer.job.text();
 }
+std::string say(const JobCancelled& answer) {
+    return "JobCancelled " + answer.job.text() + " " +
+           (answer.result ? std::to_string(answer.result->status) : "not started");
+}
 std::string say(const Managed& answer) {
     return answer.done ? "Managed" : "Managed: " + answer.message;
 }
@@ -107,6 +120,7 @@ void FakeLink::answer(CallAnswer answer, std::vector<UniqueFd> files) {
     // A job comes with its two files, and nothing else does.
     EXPECT_EQ(files.size(), std::holds_alternative<JobStarted>(answer) ? 2U : 0U);
     story_.push_back((gone_ ? "to nobody: " : "answer ") + in_words(answer));
+    last_answer = std::move(answer);
 }
 
 void FakeLink::keep(std::unique_ptr<OngoingCall> call) {
@@ -163,9 +177,34 @@ Result<JobId> FakeJobs::start(const policy::Action& action, const policy::Comman
     return job;
 }
 
-std::optional<jobs::Record> FakeJobs::find(const JobId& job) const {
+Result<jobs::Record, jobs::NotFound> FakeJobs::find(const JobId& job) const {
     const auto found = records.find(job);
-    return found == records.end() ? std::nullopt : std::optional(found->second);
+    if (found == records.end()) return Unexpected(jobs::NotFound::no_such_job);
+    if (!records_error.empty()) return Unexpected(jobs::NotFound::unreadable);
+    return found->second;
+}
+
+jobs::JobPage FakeJobs::page(const jobs::JobQuery& query) const {
+    ++pages;
+    jobs::JobPage page;
+    for (const auto& [job, record] : records) {
+        const auto unit =
+            jobs::unit_number(record.requester.unit, [this](auto bytes) { return digest(bytes); });
+        jobs::JobFacts facts = jobs::facts_of(record, unit);
+        if (query.wants(facts)) page.jobs.push_back(std::move(facts));
+    }
+    std::ranges::sort(page.jobs, std::ranges::greater(), [](const jobs::JobFacts& facts) {
+        return jobs::JobPlace{facts.created, facts.job};
+    });
+    if (page.jobs.size() > query.limit) {
+        page.jobs.resize(query.limit);
+        page.next = jobs::JobPlace{page.jobs.back().created, page.jobs.back().job};
+    }
+    return page;
+}
+
+std::array<std::optional<StreamSizes>, 2> FakeJobs::output_sizes(const JobId& /*job*/) const {
+    return {StreamSizes{10, 4}, StreamSizes{0, 0}};
 }
 
 Result<std::vector<jobs::Record>> FakeJobs::find_key(const jobs::Requester& who) const {
@@ -211,6 +250,17 @@ bool FakeJobs::taken(const JobId& job, jobs::FollowerId follower, std::uint64_t 
 
 void FakeJobs::end(const JobId& job, Outcome /*outcome*/) {
     story_.push_back("end " + job.text());
+}
+
+std::optional<jobs::Cancelled> FakeJobs::cancel(const JobId& job, const jobs::Cancellation& how) {
+    jobs::Record& record = records.at(job);
+    if (is_over(record.state)) return std::nullopt;
+    const bool already = record.cancelling && record.cancelling->signal == how.signal;
+    record.cancelling = how;
+    record.result.cancelled_by = how.by;
+    story_.push_back("cancel " + job.text() + " by " + std::to_string(how.by.uid) + " " +
+                     std::to_string(how.signal) + (how.now ? " now" : ""));
+    return already ? jobs::Cancelled::already : jobs::Cancelled::now;
 }
 
 std::size_t FakeJobs::active(uid_t payer) const {
@@ -355,8 +405,7 @@ Story ChokePoint::call(const Origin& origin, Call asked, std::uint32_t request) 
     story_.clear();
     auto link = std::make_unique<FakeLink>(story_, kept_, request, gone_);
     calls_.handle(std::make_shared<CallContext>(origin, std::move(link), *audit_), asked);
-    give_turns();
-    return story_;
+    return since();
 }
 
 void ChokePoint::give_turns() {

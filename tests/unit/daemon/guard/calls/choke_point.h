@@ -47,6 +47,8 @@ class FakeLink final : public CallLink {
     // How the connection is, of all links alike.
     inline static bool can_hand_over = true;
     inline static bool takes_descriptors = true;
+    // What any of them was answered last.
+    inline static CallAnswer last_answer;
 
     bool take_hand_over() override { return can_hand_over; }
     bool hand_over(const std::string& bytes, const std::vector<UniqueFd>& descriptors) override {
@@ -73,6 +75,7 @@ class FakeJobs final : public jobs::JobManager {
     std::string state;  // what is wrong with its directory
     std::map<JobId, jobs::Record> records;
     std::string records_error;  // not empty: they can't be read
+    mutable int pages = 0;      // how many were asked for
     bool outputs_readable = true;
     bool room_for_keys = true;
     bool believes_taken = true;
@@ -87,7 +90,10 @@ class FakeJobs final : public jobs::JobManager {
                         const jobs::Requester& requester, jobs::StartPlace place,
                         std::unique_ptr<jobs::Follower> follower,
                         const std::function<bool(const JobId& job)>& admit) override;
-    [[nodiscard]] std::optional<jobs::Record> find(const JobId& job) const override;
+    [[nodiscard]] Result<jobs::Record, jobs::NotFound> find(const JobId& job) const override;
+    [[nodiscard]] jobs::JobPage page(const jobs::JobQuery& query) const override;
+    [[nodiscard]] std::array<std::optional<StreamSizes>, 2> output_sizes(
+        const JobId& job) const override;
     [[nodiscard]] Result<std::vector<jobs::Record>> find_key(
         const jobs::Requester& who) const override;
     [[nodiscard]] Result<std::array<UniqueFd, 2>> open_output(const JobId& job) const override;
@@ -99,6 +105,7 @@ class FakeJobs final : public jobs::JobManager {
     bool taken(const JobId& job, jobs::FollowerId follower, std::uint64_t stdout_offset,
                std::uint64_t stderr_offset) override;
     void end(const JobId& job, Outcome outcome) override;
+    std::optional<jobs::Cancelled> cancel(const JobId& job, const jobs::Cancellation& how) override;
     void close_pipes(std::vector<UniqueFd> /*ends*/) override {}
     bool has_room_for_key(uid_t /*payer*/) override { return room_for_keys; }
     bool makes_room() override {

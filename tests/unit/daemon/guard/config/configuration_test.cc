@@ -70,10 +70,10 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
          "2:3: log_level: unknown key; did you mean \"logLevel\"?"},
         {"{\n  \"verbose\": true\n}", "2:3: verbose: unknown key; write \"logLevel\": \"debug\""},
         {"{\n  \"port\": 80\n}",
-         "2:3: port: unknown key; remove it: the daemon has Unix sockets only"},
+         "2:3: port: unknown key; remove it: the daemon uses only Unix sockets"},
         {"{\n  \"exec\": []\n}",
-         "2:3: exec: unknown key; this is the file of the daemon, and an action has a file of its "
-         "own in actions.d"},
+         "2:3: exec: unknown key; this is the daemon's own file; each action has a file "
+         "of its own in actions.d"},
         {"{\n  \"nonsense\": 1\n}",
          "2:3: nonsense: unknown key; remove it, or use one of sockets, datagramSockets, "
          "adminSocket, socketMode, socketGroup, actions, state, audit, logLevel, jobs, outputUser, "
@@ -86,28 +86,27 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
          "2:14: sockets: must be a list, not a string; write [\"/run/a/s\"]"},
         {"{\n  \"sockets\": []\n}", "2:14: sockets: is empty; give a path, or remove it"},
         {"{\n  \"sockets\": [\"run/a/s\"]\n}",
-         "2:15: sockets[0]: \"run/a/s\" is not an absolute path; write it from / on"},
-        {"{\n  \"state\": \"x\"\n}",
-         "2:12: state: \"x\" is not an absolute path; write it from / on"},
+         "2:15: sockets[0]: \"run/a/s\" is not an absolute path; start it with /"},
+        {"{\n  \"state\": \"x\"\n}", "2:12: state: \"x\" is not an absolute path; start it with /"},
         {"{\n  \"state\": [\"/x\"]\n}", "2:12: state: must be a string, not a list; write \"/x\""},
         {"{ \"socketMode\": \"0888\" }",
          "1:17: socketMode: \"0888\" is not a mode; give an octal one of at most 0777, for "
          "example 0660"},
         {"{ \"socketMode\": 0660 }",
-         "1:17: 0660 begins with 0, which no number in JSON does; write 660, or \"0660\" for a "
+         "1:17: 0660 begins with 0, which JSON does not allow; write 660, or \"0660\" for a "
          "string"},
         {"{ \"socketMode\": 660 }",
          "1:17: socketMode: must be a string, not an integer; write \"660\""},
         {"{ \"jobs\": \"docker\" }",
          "1:11: jobs: \"docker\" is not known; use auto, systemd or direct"},
-        {"{ \"socketGroup\": \"\" }", "1:18: socketGroup: is empty; give a text, or remove it"},
+        {"{ \"socketGroup\": \"\" }", "1:18: socketGroup: is empty; give a value, or remove it"},
         {"{ \"limits\": 5 }", "1:13: limits: must be an object, not an integer; write {...}"},
         {"{ \"limits\": { \"sessions\": 0 } }",
-         "1:27: limits.sessions: \"0\" is out of bounds; take a value from 1 to 16384"},
+         "1:27: limits.sessions: \"0\" is out of range; give a value from 1 to 16384"},
         {"{ \"limits\": { \"sessions\": true } }",
          "1:27: limits.sessions: \"true\" is not a whole number; give one from 1 to 16384"},
         {"{ \"limits\": { \"timeout\": \"5m\" } }",
-         "1:26: limits.timeout: \"5m\" is not a span of time; write 5min, from 1ms to 30d"},
+         "1:26: limits.timeout: \"5m\" is not a duration; write 5min, from 1ms to 30d"},
         {"{ \"limits\": { \"storedOutput\": \"1 gig\" } }",
          "1:31: limits.storedOutput: \"1 gig\" is not a size; write for example 64MiB, 32K or a "
          "number of bytes, from 4 KiB to 1 TiB"},
@@ -211,16 +210,16 @@ TEST_F(ConfigurationTest, UsageErrorsExitWithTwo) {
         {{"--limit", "sessions"},
          "--limit: \"sessions\" is not NAME=VALUE; write for example sessions=64 or timeout=10min"},
         {{"--actions", "x"},
-         "--actions: \"x\" is not an absolute path; write it from / on, for example "
+         "--actions: \"x\" is not an absolute path; start it with /, for example "
          "/etc/postern/actions.d"},
         {{"--state", "x"},
-         "--state: \"x\" is not an absolute path; write it from / on, for example "
+         "--state: \"x\" is not an absolute path; start it with /, for example "
          "/var/lib/postern"},
         {{"--socket", "/run/a", "--socket", "/run/./a"},
          "--socket: \"/run/./a\" is given twice; give each path once"},
         {{"--socket", "/run/a", "--datagram", "/run/a"},
          "\"/run/a\" is given for --socket and for --datagram; give each its own path"},
-        {{"--json"}, "--json goes with --check or --lint"},
+        {{"--json"}, "--json needs --check or --lint"},
     };
     for (const auto& [arguments, message] : rows) {
         auto parsed = parse(arguments);

@@ -26,7 +26,7 @@ TEST(Limits, HaveTheirDefaults) {
         {"replyOutput", "32 KiB"},
         {"storedOutput", "64 MiB"},
         {"storedOutputPerUser", "half of storedOutputTotal"},
-        {"storedOutputTotal", "1 GiB, or 10 % of the file system if that is less"},
+        {"storedOutputTotal", "1 GiB, or 10% of the file system if that is less"},
         {"timeout", "1h"}};
     EXPECT_EQ(show_limits(Limits{}), expected);
 }
@@ -57,7 +57,7 @@ TEST(Limits, AFollowersPatienceIsBounded) {
     for (const char* value : {"0", "999ms", "61min"}) {
         EXPECT_EQ(set_limit(limits, "followerStall", value).error().message,
                   "limit followerStall: \"" + std::string(value) +
-                      "\" is out of bounds; take a value from 1s to 1h");
+                      "\" is out of range; give a value from 1s to 1h");
     }
     EXPECT_FALSE(set_limit(limits, "follower-stall", "1s")) << "no version spelled it so";
 }
@@ -94,10 +94,9 @@ TEST(Limits, OlderSpellingsAreStillRead) {
 
 TEST(Limits, AreNamedAsTheyWereGivenToo) {
     Limits limits;
-    EXPECT_EQ(
-        set_limit(limits, "jobs-per-uid", "0").error().message,
-        "limit jobsPerUser (given as jobs-per-uid): \"0\" is out of bounds; take a value from "
-        "1 to 4096");
+    EXPECT_EQ(set_limit(limits, "jobs-per-uid", "0").error().message,
+              "limit jobsPerUser (given as jobs-per-uid): \"0\" is out of range; give a value from "
+              "1 to 4096");
 }
 
 // What no version has ever read.
@@ -111,7 +110,7 @@ TEST(Limits, AreNotReadInEverySpelling) {
 TEST(Limits, SayWhatIsWrong) {
     Limits limits;
     EXPECT_EQ(set_limit(limits, "sessions", "0").error().message,
-              "limit sessions: \"0\" is out of bounds; take a value from 1 to 16384");
+              "limit sessions: \"0\" is out of range; give a value from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "sessions", "many").error().message,
               "limit sessions: \"many\" is not a whole number; give one from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "sessions", "-1").error().message,
@@ -119,12 +118,12 @@ TEST(Limits, SayWhatIsWrong) {
     EXPECT_EQ(set_limit(limits, "session", "1").error().message,
               "limit \"session\": no such limit; did you mean \"sessions\"?");
     EXPECT_EQ(set_limit(limits, "nonsense", "1").error().message,
-              "limit \"nonsense\": no such limit; there are connectionsPerUser, connections, "
+              "limit \"nonsense\": no such limit; use one of connectionsPerUser, connections, "
               "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
               "recordsPerUser, records, killGrace, followerStall, replyOutput, storedOutput, "
               "storedOutputPerUser, storedOutputTotal, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
-              "limit timeout: \"soon\" is not a span of time; write for example 30s, 5min, "
+              "limit timeout: \"soon\" is not a duration; write for example 30s, 5min, "
               "\"1h 30min\" or a number of seconds, from 1ms to 30d");
     EXPECT_EQ(
         set_limit(limits, "storedOutput", "much").error().message,
@@ -155,9 +154,9 @@ TEST(Limits, SayWhatIsValidWhateverIsGiven) {
     }
     Limits limits;
     EXPECT_EQ(set_limit(limits, "timeout", "5m").error().message,
-              "limit timeout: \"5m\" is not a span of time; write 5min, from 1ms to 30d");
+              "limit timeout: \"5m\" is not a duration; write 5min, from 1ms to 30d");
     EXPECT_EQ(set_limit(limits, "sessions", "99999999999999999999").error().message,
-              "limit sessions: \"99999999999999999999\" is out of bounds; take a value from 1 to "
+              "limit sessions: \"99999999999999999999\" is out of range; give a value from 1 to "
               "16384");
 }
 

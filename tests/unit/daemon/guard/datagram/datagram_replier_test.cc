@@ -1,4 +1,4 @@
-// Replies to packets: to whom they go, and to whom they never do.
+// Replies to datagrams: to whom they go, and to whom they never do.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
@@ -69,10 +69,10 @@ TEST_F(DatagramReplierTest, GoesToTheSendersOwnSocket) {
     EXPECT_EQ(receive(socket), "reply");
     EXPECT_EQ(send(::geteuid(), folder_ / "none"),
               "no reply to uid " + std::to_string(::geteuid()) + " at " + folder_ / "none" +
-                  ": to look it up could take long");
+                  ": looking it up could take too long");
     EXPECT_EQ(send(::geteuid(), "/proc/self/none"),
               "no reply to uid " + std::to_string(::geteuid()) +
-                  " at /proc/self/none: to look it up could take long");
+                  " at /proc/self/none: looking it up could take too long");
 }
 
 TEST_F(DatagramReplierTest, IsSentAsNobodyButTheSender) {
@@ -224,7 +224,7 @@ TEST(DatagramSender, SendsNothingWithoutTheIds) {
         const auto became = sender->become(stranger, stranger);
         ASSERT_FALSE(became);
         EXPECT_THAT(became.error().message,
-                    testing::StartsWith("the ids of their receivers can't be taken on"));
+                    testing::StartsWith("the ids of their receivers can't be set"));
     }).join();
 }
 

@@ -131,7 +131,7 @@ TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
     EXPECT_EQ(peer->pid, 4242);
     EXPECT_EQ(peer->unit, "ci.service");
     EXPECT_EQ(describe(peer->caller, peer->unit),
-              "uid 1000, gid 1000, groups 1000 and no others known, unit ci.service");
+              "uid 1000, gid 1000, groups 1000, and others that are not known, unit ci.service");
 }
 
 TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {

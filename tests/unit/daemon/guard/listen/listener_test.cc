@@ -123,7 +123,7 @@ TEST_F(ListenerTest, IsNotBoundAgainWhereAnotherGuardHasThePath) {
     ASSERT_TRUE(another);
     auto again = listener->file->bind_again();
     ASSERT_FALSE(again);
-    EXPECT_THAT(again.error().message, testing::HasSubstr("another posternd has it"));
+    EXPECT_THAT(again.error().message, testing::HasSubstr("another posternd uses it"));
     listener->file.reset();
     EXPECT_TRUE(std::filesystem::exists(path_ + ".lock"));
     EXPECT_EQ(connect_to(path_), 0);
@@ -157,40 +157,40 @@ TEST_F(ListenerTest, LeavesALiveSocketAlone) {
     const UniqueFd other = socket_at(path_, SOCK_STREAM);
     ASSERT_EQ(::listen(other.get(), 8), 0);
     const ino_t inode = status_of(path_).st_ino;
-    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program is listening there");
     EXPECT_EQ(status_of(path_).st_ino, inode);
     EXPECT_EQ(connect_to(path_), 0);
 }
 
 TEST_F(ListenerTest, LeavesADatagramSocketAlone) {
     const UniqueFd other = socket_at(path_, SOCK_DGRAM);
-    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program listens there");
+    EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": another program is listening there");
 }
 
 TEST_F(ListenerTest, TheSecondAtOnePathIsRefused) {
     auto first = bind_listener({path_, 0600, std::nullopt, false});
     ASSERT_TRUE(first);
     EXPECT_EQ(error_of(path_),
-              "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
+              "socket \"" + path_ + "\": another posternd uses it (it holds " + path_ + ".lock)");
     EXPECT_EQ(connect_to(path_), 0);
 }
 
 TEST_F(ListenerTest, LeavesWhateverIsNoSocketAlone) {
     std::ofstream(path_) << "text";
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
-                                   "\": there is a regular file at that path; it is left alone, "
-                                   "remove it yourself");
+                                   "\": there is a regular file at that path; posternd "
+                                   "leaves it alone, so remove it yourself");
     ASSERT_EQ(::unlink(path_.c_str()), 0);
     ASSERT_EQ(::symlink("/tmp/nowhere-at-all", path_.c_str()), 0);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
-                                   "\": there is a symbolic link at that path; it is left alone, "
-                                   "remove it yourself");
+                                   "\": there is a symbolic link at that path; posternd "
+                                   "leaves it alone, so remove it yourself");
     EXPECT_TRUE(S_ISLNK(status_of(path_).st_mode));
     ASSERT_EQ(::unlink(path_.c_str()), 0);
     ASSERT_EQ(::mkdir(path_.c_str(), 0700), 0);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
-                                   "\": there is a directory at that path; it is left alone, "
-                                   "remove it yourself");
+                                   "\": there is a directory at that path; posternd "
+                                   "leaves it alone, so remove it yourself");
 }
 
 TEST_F(ListenerTest, LeavesAForeignStaleSocketAlone) {
@@ -200,14 +200,14 @@ TEST_F(ListenerTest, LeavesAForeignStaleSocketAlone) {
     }
     ASSERT_EQ(::chown(path_.c_str(), 64001, 64001), 0);
     EXPECT_EQ(error_of(path_), "socket \"" + path_ +
-                                   "\": there is a stale socket of uid 64001; it is left alone, "
-                                   "remove it yourself");
+                                   "\": there is a stale socket of uid 64001; posternd "
+                                   "leaves it alone, so remove it yourself");
     EXPECT_TRUE(S_ISSOCK(status_of(path_).st_mode));
 }
 
 TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
     EXPECT_EQ(error_of("run/s"),
-              "socket \"run/s\": not an absolute path; write it from / on, for example "
+              "socket \"run/s\": not an absolute path; start it with /, for example "
               "/run/postern/postern.sock");
     EXPECT_EQ(error_of("@abstract"),
               "socket \"@abstract\": abstract addresses have no owner and no mode; give an "
@@ -217,18 +217,20 @@ TEST_F(ListenerTest, SaysWhatIsWrongWithAPath) {
     const std::string longest = folder_ / std::string(107 - folder_.path().size() - 1, 'x');
     EXPECT_TRUE(bind_listener({longest, 0600, std::nullopt, false}));
     EXPECT_EQ(error_of(longest + "x"),
-              "socket \"" + longest + "x\": the path has 108 bytes; a socket's path may have 107");
+              "socket \"" + longest +
+                  "x\": the path has 108 bytes; a socket's path may have at most 107");
     const std::string none = folder_ / "none";
     EXPECT_EQ(error_of(none + "/s"), "socket \"" + none + "/s\": " + none +
                                          " does not exist; create it or correct the path");
     for (const auto& [mode, shown] : {std::pair(0777, "0777"), {0775, "0775"}, {0757, "0757"}}) {
         ASSERT_EQ(::chmod(folder_.path().c_str(), static_cast<mode_t>(mode)), 0);
-        EXPECT_EQ(error_of(path_), "socket \"" + path_ + "\": " + folder_.path() +
-                                       " can be written by others than its owner (owned by uid " +
-                                       std::to_string(::geteuid()) + ", mode " + shown +
-                                       "); run: chmod go-w " + folder_.path() +
-                                       "; or give another path, others could take the socket away "
-                                       "there");
+        EXPECT_EQ(error_of(path_),
+                  "socket \"" + path_ + "\": " + folder_.path() +
+                      " can be written by users other than its owner (owned by uid " +
+                      std::to_string(::geteuid()) + ", mode " + shown + "); run: chmod go-w " +
+                      folder_.path() +
+                      "; or give another path, because "
+                      "others could remove the socket there");
         ASSERT_EQ(::chmod(folder_.path().c_str(), static_cast<mode_t>(mode | S_ISVTX)), 0);
         EXPECT_TRUE(bind_listener({path_, 0600, std::nullopt, false}));
     }
@@ -252,7 +254,7 @@ TEST_F(ListenerTest, ADatagramSocketIsMadeByTheSameRules) {
         EXPECT_EQ(on, 1);
         EXPECT_EQ(
             error_of(options),
-            "socket \"" + path_ + "\": another posternd has it (it holds " + path_ + ".lock)");
+            "socket \"" + path_ + "\": another posternd uses it (it holds " + path_ + ".lock)");
     }
     EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
@@ -269,9 +271,10 @@ TEST(PassedListener, ForPacketsMustBeADatagramSocket) {
         return listener.error().message.substr(who.size());
     };
     EXPECT_EQ(check(AF_UNIX, SOCK_DGRAM), "datagram");
-    EXPECT_EQ(check(AF_UNIX, SOCK_STREAM), "no datagram socket; use ListenDatagram=");
-    EXPECT_EQ(check(AF_UNIX, SOCK_SEQPACKET), "no datagram socket; use ListenDatagram=");
-    EXPECT_EQ(check(AF_INET, SOCK_DGRAM), "no Unix socket; give ListenDatagram= an absolute path");
+    EXPECT_EQ(check(AF_UNIX, SOCK_STREAM), "not a datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_UNIX, SOCK_SEQPACKET), "not a datagram socket; use ListenDatagram=");
+    EXPECT_EQ(check(AF_INET, SOCK_DGRAM),
+              "not a Unix socket; give ListenDatagram= an absolute path");
 }
 
 TEST(PassedListener, MustBeAListeningUnixStreamSocket) {
@@ -284,11 +287,11 @@ TEST(PassedListener, MustBeAListeningUnixStreamSocket) {
         EXPECT_TRUE(listener.error().message.starts_with(who)) << listener.error().message;
         return listener.error().message.substr(who.size());
     };
-    EXPECT_EQ(refused(UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC))), "no socket");
+    EXPECT_EQ(refused(UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC))), "not a socket");
     EXPECT_EQ(refused(UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))),
-              "no Unix socket; give ListenStream= an absolute path");
+              "not a Unix socket; give ListenStream= an absolute path");
     EXPECT_EQ(refused(UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))),
-              "no stream socket; use ListenStream=");
+              "not a stream socket; use ListenStream=");
     EXPECT_EQ(refused(UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))),
               "not listening; use ListenStream= with Accept=no");
 }

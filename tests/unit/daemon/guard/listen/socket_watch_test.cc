@@ -102,9 +102,9 @@ TEST_F(SocketWatchTest, LooksWithoutBeingToldAsWell) {
     EXPECT_THAT(
         watch_->problems(),
         ElementsAre("socket \"" + path +
-                    "\": there is a regular file at that path; it is left "
-                    "alone, remove it yourself (its own file was removed or replaced, callers do "
-                    "not reach the daemon there)"));
+                    "\": there is a regular file at that path; posternd "
+                    "leaves it alone, so remove it yourself (its own file was removed or replaced, "
+                    "so callers can't reach the daemon there)"));
     fs::remove(path);
     watch_->look();
     EXPECT_THAT(served_, ElementsAre("stream " + path));
@@ -114,7 +114,7 @@ TEST_F(SocketWatchTest, LooksWithoutBeingToldAsWell) {
 TEST_F(SocketWatchTest, NamesTheCommandThatMendsWhatIsSystemds) {
     const auto problem = [&](const char* name, const std::string& command) {
         return "socket " + folder_ / name +
-               ": its file was removed or replaced, callers do not reach the daemon there; run: "
+               ": its file was removed or replaced, so callers can't reach the daemon there; run: "
                "systemctl " +
                command;
     };

@@ -29,9 +29,10 @@ TEST(Capabilities, ThreeAreEnough) {
 TEST(Capabilities, WithoutKillItServesAndSaysWhatDoesNotWork) {
     const auto judged = judge_capabilities(enough & ~bit(CAP_KILL));
     ASSERT_TRUE(judged);
-    EXPECT_THAT(*judged,
-                ElementsAre("it lacks CAP_KILL: sessions that do not leave by themselves can't be "
-                            "ended, nor can jobs of other users that have no cgroup"));
+    EXPECT_THAT(
+        *judged,
+        ElementsAre("it lacks CAP_KILL: sessions that do not exit by "
+                    "themselves can't be ended, nor can jobs of other users that have no cgroup"));
 }
 
 TEST(Capabilities, WithoutWhatSessionsNeedItIsRefused) {

@@ -68,19 +68,30 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->cgroup, "/sys/fs/cgroup/x");
     EXPECT_EQ(back->message, "why");
     EXPECT_EQ(back->result, example().result);
+    EXPECT_FALSE(back->unit_counts);
+    Record of_a_unit = example();
+    of_a_unit.unit_counts = true;
+    EXPECT_TRUE(from_json(to_json(of_a_unit))->unit_counts);
 }
 
 TEST(Records, HaveKeysInCamelCase) {
     Record record = example();
     record.requester.unit = "a.service";
     record.ending = Outcome::timeout;
+    record.cancelling = Cancellation{{1000, "alice"}, 15, false};
+    record.result.cancelled_by = record.cancelling->by;
     record.unit = "postern-job.service";
     record.arguments = {{"dry-run", "yes"}};  // as the action file names it
     record.requester.user = "alice";
+    record.requester.listener = "/run/postern/postern.sock";
+    record.requester.rule = "allow user alice";
+    record.requester.rule_place = "/etc/postern/actions/web.json:7";
     record.result.ended_processes = 2;
+    record.unit_counts = true;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
-    for (const char* key : {"fileVersion", "ending", "startedUsec", "result"}) {
+    for (const char* key :
+         {"fileVersion", "ending", "cancelling", "startedUsec", "result", "unitCounts"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
 }
@@ -97,6 +108,61 @@ TEST(Records, TheCallersNameAndWhatItLeftBehindComeBack) {
     ASSERT_TRUE(back) << back.error().message;
     EXPECT_EQ(back->requester.user, "DOM\\alice");
     EXPECT_EQ(back->result.ended_processes, 3U);
+}
+
+TEST(Records, WhoHasCancelledItComesBackInEveryState) {
+    EXPECT_EQ(to_json(example()).find("cancel"), std::string::npos);
+    for (const RecordState state : {RecordState::starting, RecordState::running, RecordState::ended,
+                                    RecordState::failed, RecordState::lost}) {
+        for (const std::string user : {"", "alice"}) {
+            Record record = example();
+            record.state = state;
+            record.cancelling = Cancellation{{1000, user}, 1, true};
+            record.result.cancelled_by = record.cancelling->by;
+            const auto back = from_json(to_json(record));
+            ASSERT_TRUE(back) << back.error().message;
+            EXPECT_EQ(back->cancelling, record.cancelling);
+            EXPECT_EQ(back->result.cancelled_by, record.result.cancelled_by);
+        }
+    }
+    // Version 0.1.0 knows the outcome, which is one of its own.
+    Record record = example();
+    record.result.cancelled_by = Canceller{1000, "alice"};
+    const auto written = nlohmann::json::parse(to_json(record));
+    EXPECT_EQ(written["result"]["outcome"], "signaled");
+    EXPECT_EQ(written["result"]["cancelledBy"], (nlohmann::json{{"uid", 1000}, {"user", "alice"}}));
+}
+
+TEST(Records, WordsOfALaterVersionAreKeptAsTheyAre) {
+    Record record = example();
+    record.ending = Outcome::timeout;
+    std::string text = to_json(record);
+    for (const auto& [from, to] :
+         {std::pair<std::string, std::string>{"\"signaled\"", "\"evaporated\""},
+          {"\"timeout\"", "\"evaporated\""}}) {
+        text.replace(text.find(from), from.size(), to);
+    }
+    const auto back = from_json(text);
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->result.outcome, Outcome::other);
+    EXPECT_EQ(back->ending, Outcome::other);
+    EXPECT_EQ(outcome_word(back->result), "evaporated");
+    EXPECT_EQ(to_json(*back), text);
+}
+
+TEST(Records, TheSocketAndTheRuleComeBack) {
+    Record record = example();
+    for (const char* key : {"listener", "rule", "rulePlace"}) {
+        EXPECT_EQ(to_json(record).find(key), std::string::npos) << key;
+    }
+    record.requester.listener = "/run/postern/postern.sock";
+    record.requester.rule = "allow user alice";
+    record.requester.rule_place = "/etc/postern/actions/web.json:7";
+    const auto back = from_json(to_json(record));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(back->requester.listener, "/run/postern/postern.sock");
+    EXPECT_EQ(back->requester.rule, "allow user alice");
+    EXPECT_EQ(back->requester.rule_place, "/etc/postern/actions/web.json:7");
 }
 
 TEST(Records, WhoPaysComesBackWhereItIsNotTheRequester) {
@@ -163,7 +229,7 @@ TEST(Records, WhatIsNotRightIsNotBelieved) {
     EXPECT_FALSE(from_json("{}"));
     EXPECT_THAT(from_json(changed("\"version\": 2", "\"version\": 3")).error().message,
                 HasSubstr("another version"));
-    EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is missing");
+    EXPECT_EQ(from_json(changed("\"pid\": 12,", "")).error().message, "\"pid\" is required");
     for (const char* value : {"-1", "1.5", "\"12\"", "2147483648", "null", "[]"}) {
         EXPECT_FALSE(from_json(changed("\"pid\": 12", std::string("\"pid\": ") + value))) << value;
     }
@@ -256,17 +322,18 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     auto store = open(2, 3);
     ASSERT_TRUE(store);
     add(*store, 1, anna, 100);
-    const auto expect_known = [](const Record* record) {
-        ASSERT_NE(record, nullptr);
-        EXPECT_EQ(record->action, "web.restart");
-        EXPECT_EQ(record->state, RecordState::ended);
-        EXPECT_EQ(record->requester.uid, anna);
-        EXPECT_EQ(record->created, example().created);
-        EXPECT_EQ(record->result.status, example().result.status);
-        EXPECT_TRUE(record->arguments.empty());
+    const auto expect_known = [](const std::optional<JobFacts>& facts) {
+        ASSERT_TRUE(facts);
+        EXPECT_EQ(facts->action, "web.restart");
+        EXPECT_EQ(facts->state, RecordState::ended);
+        EXPECT_EQ(facts->owner.uid, anna);
+        EXPECT_EQ(facts->created, example().created);
+        JobResult result = example().result;
+        result.ended = time_of(100);
+        EXPECT_EQ(facts->result, result);
     };
     expect_known(store->find(id(1)));
-    EXPECT_EQ(store->find(id(2)), nullptr);
+    EXPECT_FALSE(store->find(id(2)));
     // The next guard knows it as well.
     store = Unexpected(StateError{"the lock is free"});
     store = open(2, 3);
@@ -277,8 +344,8 @@ TEST_F(Store, WhatIsOverIsKnownWithoutItsFile) {
     // It goes with its record.
     add(*store, 2, anna, 200);
     add(*store, 3, anna, 300);
-    EXPECT_EQ(store->find(id(1)), nullptr);
-    EXPECT_NE(store->find(id(2)), nullptr);
+    EXPECT_FALSE(store->find(id(1)));
+    EXPECT_TRUE(store->find(id(2)));
 }
 
 TEST_F(Store, InAllTheOldestOfThePayerThatHasMostGoes) {
@@ -486,9 +553,9 @@ TEST_F(Store, ASecondGuardIsRefused) {
     ASSERT_TRUE(store);
     const auto second = open(2, 3);
     ASSERT_FALSE(second);
-    EXPECT_EQ(second.error().message, "state folder " + folder_ / "state" +
+    EXPECT_EQ(second.error().message, "state directory " + folder_ / "state" +
                                           ": another guard uses it; stop that one, or choose "
-                                          "another folder with --state");
+                                          "another directory with --state");
 }
 
 TEST_F(Store, AFolderThatOthersMayChangeIsRefused) {

@@ -122,8 +122,8 @@ TEST_P(DiskRoomTest, WhatIsOverGivesWayToAStart) {
     EXPECT_EQ(store_->room_for_start(), Room::there);
     EXPECT_FALSE(std::filesystem::exists(output(1)));
     EXPECT_EQ(store_->disk_full(), "");
-    EXPECT_EQ(store_->find(numbered(1)), nullptr);
-    EXPECT_NE(store_->find(numbered(2)), nullptr);
+    EXPECT_FALSE(store_->find(numbered(1)));
+    EXPECT_TRUE(store_->find(numbered(2)));
 }
 
 TEST_P(DiskRoomTest, SomeRoomIsMadeBeforeItIsNeeded) {
@@ -205,8 +205,8 @@ TEST_P(DiskRoomTest, AYoungKeyStays) {
     struct stat status{};
     ASSERT_EQ(stat(output(1).c_str(), &status), 0);
     EXPECT_EQ(std::pair(status.st_size, status.st_blocks), std::pair(off_t{3000 * kib}, 0L));
-    ASSERT_NE(store_->find(numbered(1)), nullptr);
-    EXPECT_THAT(store_->find_key(store_->find(numbered(1))->requester), ElementsAre(numbered(1)));
+    ASSERT_TRUE(store_->find(numbered(1)));
+    EXPECT_THAT(store_->find_key(store_->read(numbered(1))->requester), ElementsAre(numbered(1)));
     // There is nothing more to be had of it.
     std::filesystem::remove(state_ / "foreign");
     fill(0);

@@ -104,6 +104,37 @@ TEST_P(StateFolderTest, WhatWasTakenAwayIsMadeAgain) {
     expect_anew();
 }
 
+TEST_P(StateFolderTest, WhatWasLostIsNotKnownAnyMore) {
+    const auto add_ended = [&](int number) {
+        ASSERT_TRUE(store_->make_folder(job_of(number)));
+        Record record = starting(number);
+        record.state = RecordState::ended;
+        record.result.outcome = Outcome::exited;
+        record.requester.key = "key";
+        ASSERT_TRUE(store_->write_last(record));
+        while (!fs::exists(record_file(number))) std::this_thread::yield();
+    };
+    const auto known = [&] {
+        JobQuery query;
+        query.limit = 10;
+        return store_->page(query).jobs.size();
+    };
+    Requester who = starting(1).requester;
+    who.key = "key";
+    add_ended(1);
+    fs::remove(state() + "/lock");
+    ASSERT_EQ(store_->look(), Place::made_again);
+    EXPECT_EQ(known(), 1U) << "its directory is there";
+    fs::remove_all(state() + "/jobs");
+    ASSERT_EQ(store_->look(), Place::made_again);
+    EXPECT_EQ(known(), 0U);
+    EXPECT_FALSE(store_->find(job_of(1)));
+    EXPECT_THAT(store_->find_key(who), testing::IsEmpty());
+    add_ended(2);
+    EXPECT_EQ(known(), 1U);
+    EXPECT_THAT(store_->find_key(who), ElementsAre(job_of(2)));
+}
+
 TEST_P(StateFolderTest, AJobThatRunsIsRecordedAnew) {
     expect_to_work(1);
     fs::remove_all(state());

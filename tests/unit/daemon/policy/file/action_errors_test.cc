@@ -28,10 +28,10 @@ TEST(ActionErrors, NoJson) {
         {"\xEF\xBB\xBF{}",
          "/f.json:1:1: a byte order mark (U+FEFF); save the file as UTF-8 without one"},
         {"{}\n{}",
-         "/f.json:2:1: a second object begins here; one file holds one, so move it to a file of "
-         "its own"},
+         "/f.json:2:1: a second object begins here; a file holds only one, so move it to "
+         "a file of its own"},
         {"// caf\u00e9 \xff",
-         "/f.json:1:1: there is nothing but white space and comments; write {...}"},
+         "/f.json:1:1: it contains only white space and comments; write {...}"},
         {"[]", "/f.json:1:1: must be an object, not a list; write {...}"},
         {"5", "/f.json:1:1: must be an object, not an integer; write {...}"},
     });
@@ -51,7 +51,7 @@ TEST(ActionErrors, Keys) {
         {with("/* \u20ac */ \"Timeout\": 5"),
          "/f.json:2:9: Timeout: unknown key; did you mean \"timeout\"?"},
         {with("\"deny\": [],\n\"deny\": []"),
-         "/f.json:3:1: the key \"deny\" stands twice; correct the file here"},
+         "/f.json:3:1: the key \"deny\" appears twice; correct the file here"},
         {with("\"sandbox\": {}"),
          "/f.json:2:1: sandbox: needs systemd, and this daemon starts its jobs itself; remove it, "
          "or "
@@ -87,7 +87,7 @@ TEST(ActionErrors, Texts) {
     };
     expect_errors({
         {summary("5"), "/f.json:1:13: summary: must be a string, not an integer; write \"5\""},
-        {summary("\"\""), "/f.json:1:13: summary: is empty; say what the action does"},
+        {summary("\"\""), "/f.json:1:13: summary: is empty; describe what the action does"},
         {summary("\"a\\nb\""), "/f.json:1:13: summary: contains U+000A; remove it"},
         {summary("\"a\\u0000\""),
          "/f.json:1:13: summary: contains a NUL character (U+0000); remove it"},
@@ -111,13 +111,13 @@ TEST(ActionErrors, Exec) {
          "/f.json:2:1: exec: must be a list of words, not a string; write [\"/usr/bin/true\"]"},
         {with_exec("[]"), "/f.json:2:1: exec: is empty; name the program as the first element"},
         {with_exec("[5]"), "/f.json:2:2: exec[0]: must be a string, not an integer; write \"5\""},
-        {with_exec("[\"\"]"), "/f.json:2:2: exec[0]: is empty; write the program's path from / on"},
+        {with_exec("[\"\"]"), "/f.json:2:2: exec[0]: is empty; write the program's absolute path"},
         {with_exec("[\"true\"]"),
          "/f.json:2:2: exec[0]: \"true\" is not absolute; write \"/usr/bin/true\""},
         {with_exec("[\"./true\"]"),
-         "/f.json:2:2: exec[0]: \"./true\" is not absolute; write the program's path from / on"},
+         "/f.json:2:2: exec[0]: \"./true\" is not absolute; write the program's absolute path"},
         {with_exec("[\"/usr/bin/{v}\"]", string),
-         "/f.json:2:2: exec[0]: the program can't depend on an argument; write its path from / on"},
+         "/f.json:2:2: exec[0]: the program can't depend on an argument; write its absolute path"},
         {with_exec("[\"/usr/bin/no-such-program\"]"),
          "/f.json:2:2: exec[0]: /usr/bin/no-such-program does not exist; create it or correct the "
          "path"},
@@ -136,14 +136,14 @@ TEST(ActionErrors, Exec) {
          "/f.json:3:2: exec[1]: there is no argument \"w\"; declare it in \"arguments\" or correct "
          "the name"},
         {with_exec("[\"/usr/bin/true\", \"{\"]"),
-         "/f.json:2:19: exec[1]: a { without its }; write {{ where a brace is meant"},
+         "/f.json:2:19: exec[1]: a { without a }; write {{ for a literal brace"},
         {with_exec("[\"/usr/bin/true\", \"a\\u0000\"]"),
          "/f.json:2:19: exec[1]: contains a NUL character (U+0000); remove it"},
         {with_exec("[\"/usr/bin/true\", \"x{v}\"]", list),
-         "/f.json:2:19: exec[1]: a list fills elements of its own; write \"{v}\" alone"},
+         "/f.json:2:19: exec[1]: a list must be an element by itself; write \"{v}\" alone"},
         {with_exec("[\"/usr/bin/true\", \"{v}\"]", secret),
-         "/f.json:2:19: exec[1]: the argument \"v\" is secret, and a command line can be read by "
-         "everyone; hand it over in \"stdin\""},
+         "/f.json:2:19: exec[1]: the argument \"v\" is secret, and everyone can "
+         "read a command line; pass it in \"stdin\""},
         {with_exec("[\"/usr/bin/true\"], \"stdin\": \"{v}\"", list),
          "/f.json:2:29: stdin: a list can only fill elements of \"exec\"; use \"v\" there"},
         {with_exec("[\"/usr/bin/true\"], \"stdin\": \"{w}\""),
@@ -186,11 +186,10 @@ TEST(ActionErrors, Rules) {
          "/f.json:3:12: deny[1].group: there is no group \"no-such-group\"; correct the name or "
          "create the group"},
         {allow("[{\"user\": 4294967295}]"),
-         "/f.json:2:20: allow[0].user: 4294967295 is not an id that anybody can have" + range},
-        {allow("[{\"user\": -1}]"),
-         "/f.json:2:20: allow[0].user: -1 is not an id that anybody can have" + range},
+         "/f.json:2:20: allow[0].user: 4294967295 is not a valid id" + range},
+        {allow("[{\"user\": -1}]"), "/f.json:2:20: allow[0].user: -1 is not a valid id" + range},
         {allow("[{\"group\": 4294967296}]"),
-         "/f.json:2:21: allow[0].group: 4294967296 is not an id that anybody can have" + range},
+         "/f.json:2:21: allow[0].group: 4294967296 is not a valid id" + range},
         {allow("[{\"user\": \"4294967295\"}]"),
          "/f.json:2:20: allow[0].user: \"4294967295\" is neither a name nor an id from 0 to "
          "4294967294"},
@@ -204,12 +203,12 @@ TEST(ActionErrors, Rules) {
          "/f.json:2:20: allow[0].user: must be a string, not a number with a fraction; write "
          "\"1.5\""},
         {allow("[{\"everyone\": false}]"),
-         "/f.json:2:24: allow[0].everyone: must be true; remove the subject if nobody is meant"},
+         "/f.json:2:24: allow[0].everyone: must be true; remove the subject if you mean nobody"},
         {allow("[{\"everyone\": 1}]"),
          "/f.json:2:24: allow[0].everyone: must be a boolean, not an integer; write true"},
         {allow("[{\"user\": 0, \"everyone\": true}]"),
-         "/f.json:2:23: allow[0].everyone: stands alone; remove it, or the other conditions of the "
-         "subject"},
+         "/f.json:2:23: allow[0].everyone: can't be combined with other conditions; remove "
+         "it, or the others"},
         {allow(R"([{"unit": "x"}])"),
          "/f.json:2:20: allow[0].unit: \"x\" is not a unit that callers can run in; write "
          "\"x.service\""},
@@ -220,8 +219,8 @@ TEST(ActionErrors, Rules) {
          "/f.json:2:20: allow[0].unit: \"x@.service\" is a template; name an instance, such as "
          "\"x@1.service\""},
         {allow(R"([{"unit": "x.service", "everyone": true}])"),
-         "/f.json:2:33: allow[0].everyone: stands alone; remove it, or the other conditions of the "
-         "subject"},
+         "/f.json:2:33: allow[0].everyone: can't be combined with other conditions; remove "
+         "it, or the others"},
         {allow("[{\"host\": \"x\"}]"),
          "/f.json:2:12: allow[0].host: unknown key; remove it, or use one of user, group, "
          "everyone, unit"},
@@ -236,18 +235,14 @@ TEST(ActionErrors, TheRest) {
         {with("\"environment\": []"),
          "/f.json:2:16: environment: must be an object, not a list; write {\"NAME\": \"value\"}"},
         {with("\"environment\": {\"1A\": \"x\"}"),
-         "/f.json:2:17: environment.1A: is not a valid name for a variable; use letters, digits "
-         "and \"_\", "
-         "not a digit first"},
+         "/f.json:2:17: environment.1A: is not a valid name for a variable; use letters, "
+         "digits and \"_\", not starting with a digit"},
         {with("\"environment\": {\"\": \"x\"}"),
-         "/f.json:2:17: environment.: is not a valid name for a variable; use letters, digits and "
-         "\"_\", "
-         "not "
-         "a digit first"},
+         "/f.json:2:17: environment.: is not a valid name for a variable; use letters, "
+         "digits and \"_\", not starting with a digit"},
         {with("\"environment\": {\"A=B\": \"x\"}"),
-         "/f.json:2:17: environment.A=B: is not a valid name for a variable; use letters, digits "
-         "and \"_\", "
-         "not a digit first"},
+         "/f.json:2:17: environment.A=B: is not a valid name for a variable; use letters, "
+         "digits and \"_\", not starting with a digit"},
         {with("\"environment\": {\"POSTERN_UID\": \"0\"}"),
          "/f.json:2:17: environment.POSTERN_UID: POSTERN_ variables are set by the daemon; use "
          "another name"},
@@ -262,14 +257,13 @@ TEST(ActionErrors, TheRest) {
         {with("\"environment\": {\"A\": \"\\u0000\"}"),
          "/f.json:2:22: environment.A: contains a NUL character (U+0000); remove it"},
         {with("\"workingDirectory\": \"tmp\""),
-         "/f.json:2:21: workingDirectory: \"tmp\" is not absolute; write the directory's path from "
-         "/ "
-         "on"},
+         "/f.json:2:21: workingDirectory: \"tmp\" is not an absolute path; write the "
+         "directory's path starting with /"},
         {with("\"timeout\": \"soon\""),
-         "/f.json:2:12: timeout: \"soon\" is not a span of time; write for example 30s, 5min, \"1h "
+         "/f.json:2:12: timeout: \"soon\" is not a duration; write for example 30s, 5min, \"1h "
          "30min\" or a number of seconds"},
         {with("\"timeout\": true"),
-         "/f.json:2:12: timeout: must be a span of time, not a boolean; write for example \"30s\" "
+         "/f.json:2:12: timeout: must be a duration, not a boolean; write for example \"30s\" "
          "or a number of seconds"},
         {with("\"timeout\": 0"),
          "/f.json:2:12: timeout: is out of range; use more than 0 and at most 30d"},
@@ -285,16 +279,16 @@ TEST(ActionErrors, TheRest) {
         {with("\"datagram\": \"yes\""),
          "/f.json:2:13: datagram: must be a boolean, not a string; write true without quotes"},
         {with("\"datagram\": true, \"onDisconnect\": \"kill\""),
-         "/f.json:2:1: datagram: contradicts \"onDisconnect\": \"kill\", because a datagram has no "
+         "/f.json:2:1: datagram: conflicts with \"onDisconnect\": \"kill\", because a datagram has "
+         "no "
          "connection that could end; remove one of them"},
         {with("\"datagram\": false, \"onDisconnect\": \"kill\""), "accepted"},
         {with("\"datagram\": true, \"onDisconnect\": \"keep\""), "accepted"},
         {with("\"onDisconnect\": \"stop\""),
          "/f.json:2:17: onDisconnect: \"stop\" is not known; use \"keep\" or \"kill\""},
         {with("\"stderr\": \"null\""),
-         "/f.json:2:11: stderr: \"null\" is not known; use \"stdout\" to put both into one stream "
-         "in "
-         "their order, or remove it"},
+         "/f.json:2:11: stderr: \"null\" is not known; use \"stdout\" to merge both into one "
+         "stream in the order of writing, or remove it"},
         {with("\"input\": \"text\""), "accepted"},
         {with("\"input\": \"direct\", \"output\": \"direct\", \"stderr\": \"stdout\""), "accepted"},
         {with("\"input\": \"file\""),
@@ -302,14 +296,14 @@ TEST(ActionErrors, TheRest) {
         {with("\"input\": true"),
          "/f.json:2:10: input: must be a string, not a boolean; use \"text\" or \"direct\""},
         {with("\"stdin\": \"x\",\n\"input\": \"text\""),
-         "/f.json:3:1: input: contradicts \"stdin\", which says what standard input is; remove one "
-         "of them"},
+         "/f.json:3:1: input: conflicts with \"stdin\", which already defines standard input; "
+         "remove one of them"},
         {with("\"output\": \"stored\""),
          "/f.json:2:11: output: \"stored\" is not known; use \"direct\" to have standard output go "
          "straight to the caller, or remove it"},
         {with("\"stderr\": true"),
-         "/f.json:2:11: stderr: must be a string, not a boolean; use \"stdout\" to put both into "
-         "one stream in their order, or remove it"},
+         "/f.json:2:11: stderr: must be a string, not a boolean; use \"stdout\" to merge both "
+         "into one stream in the order of writing, or remove it"},
     });
 }
 

@@ -26,37 +26,37 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:10: arguments.v.type: \"path\" is not a type; write \"string\" with a "
          "\"pattern\""},
         {with_argument(R"({"type": "list"})"),
-         p + "\"items\" is required; add \"items\": \"string\" (or integer, boolean), which the "
-             "elements of the list are"},
+         p + "\"items\" is required; add \"items\": \"string\" (or integer, boolean), the "
+             "type of its elements"},
         {with_argument(R"({"type": "list", "items": "list"})"),
-         "/f.json:2:27: arguments.v.items: a list of lists is not possible; use string, integer or "
+         "/f.json:2:27: arguments.v.items: a list can't contain lists; use string, integer or "
          "boolean"},
         {with_argument(R"({"type": "string", "minimum": 1})"),
-         "/f.json:2:20: arguments.v.minimum: has no meaning for a string; remove it"},
+         "/f.json:2:20: arguments.v.minimum: does not apply to a string; remove it"},
         {with_argument(R"({"type": "integer", "pattern": "x"})"),
-         "/f.json:2:21: arguments.v.pattern: has no meaning for an integer; remove it"},
+         "/f.json:2:21: arguments.v.pattern: does not apply to an integer; remove it"},
         {with_argument(R"({"type": "integer", "multiline": true})"),
-         "/f.json:2:21: arguments.v.multiline: has no meaning for an integer; remove it"},
+         "/f.json:2:21: arguments.v.multiline: does not apply to an integer; remove it"},
         {with_argument(R"({"type": "list", "items": "string", "multiline": true})"),
-         "/f.json:2:37: arguments.v.multiline: has no meaning for a list of strings; remove it"},
+         "/f.json:2:37: arguments.v.multiline: does not apply to a list of strings; remove it"},
         {with_argument(R"({"type": "boolean", "allowLeadingDash": true})"),
-         "/f.json:2:21: arguments.v.allowLeadingDash: has no meaning for a boolean; remove it"},
+         "/f.json:2:21: arguments.v.allowLeadingDash: does not apply to a boolean; remove it"},
         {with_argument(R"({"type": "list", "items": "integer", "enum": ["a"]})"),
-         "/f.json:2:38: arguments.v.enum: has no meaning for a list of integers; remove it"},
+         "/f.json:2:38: arguments.v.enum: does not apply to a list of integers; remove it"},
         {with_argument(R"({"type": "string", "optional": true})"),
          "/f.json:2:20: arguments.v.optional: unknown key; write \"required\": false"},
         {with_argument(R"({"type": "string", "summary": "a\u001b"})"),
          "/f.json:2:31: arguments.v.summary: contains U+001B; remove it"},
         {with_argument(R"({"type": "string", "pattern": "[a"})"),
-         "/f.json:2:31: arguments.v.pattern: \"[a\" is not a valid regular expression of RE2 "
-         "(missing ]: [a); correct it"},
+         "/f.json:2:31: arguments.v.pattern: \"[a\" is not a valid RE2 regular "
+         "expression (missing ]: [a); correct it"},
         {with_argument(R"-({"type": "string", "pattern": "(?=a)"})-"),
-         "/f.json:2:31: arguments.v.pattern: \"(?=a)\" is not a valid regular expression of RE2 "
-         "(invalid perl operator: (?=); correct it"},
+         "/f.json:2:31: arguments.v.pattern: \"(?=a)\" is not a valid RE2 regular "
+         "expression (invalid perl operator: (?=); correct it"},
         {with_argument(R"({"type": "string", "enum": []})"),
-         "/f.json:2:28: arguments.v.enum: is empty, so no value would do; name at least one"},
+         "/f.json:2:28: arguments.v.enum: is empty, so no value is valid; list at least one"},
         {with_argument(R"({"type": "string", "enum": ["a", "a"]})"),
-         "/f.json:2:34: arguments.v.enum[1]: \"a\" stands twice; remove one"},
+         "/f.json:2:34: arguments.v.enum[1]: \"a\" is listed twice; remove one"},
         {with_argument(R"({"type": "string", "enum": ["a", 5]})"),
          "/f.json:2:34: arguments.v.enum[1]: must be a string, not an integer; write \"5\""},
         {with_argument(R"({"type": "string", "enum": ["a", "B"], "pattern": "[a-z]"})"),
@@ -76,7 +76,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:33: arguments.v.maxLength: must be an integer, not a number with a fraction; "
          "write a whole number"},
         {with_argument(R"({"type": "string", "maxLength": 0})"),
-         "/f.json:2:33: arguments.v.maxLength: 0 lets no value pass, because a value must not be "
+         "/f.json:2:33: arguments.v.maxLength: 0 allows no value, because a value must not be "
          "empty; use at least 1, or add \"minLength\": 0"},
         {with_argument(R"({"type": "string", "minLength": 3, "maxLength": 2})"),
          "/f.json:2:49: arguments.v.maxLength: 2 is less than \"minLength\" (3); correct one of "
@@ -87,7 +87,7 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:64: arguments.v.maxItems: 2 is less than \"minItems\" (3); correct one of "
          "them"},
         {with_argument(R"({"type": "list", "items": "string", "maxItems": 0})"),
-         "/f.json:2:49: arguments.v.maxItems: 0 lets no value pass, because a list must not be "
+         "/f.json:2:49: arguments.v.maxItems: 0 allows no value, because a list must not be "
          "empty; "
          "use at least 1, or add \"minItems\": 0"},
         {with_argument(R"({"type": "integer", "minimum": 3, "maximum": 2})"),
@@ -96,14 +96,14 @@ TEST(ArgumentErrors, EverySpecification) {
          "/f.json:2:32: arguments.v.minimum: must be an integer, not a string; write 3 without "
          "quotes"},
         {with_argument(R"({"type": "integer", "maximum": -1})"),
-         "/f.json:2:32: arguments.v.maximum: -1 lets no value pass, because a negative number "
+         "/f.json:2:32: arguments.v.maximum: -1 allows no value, because a negative number "
          "needs "
          "a \"minimum\"; add one"},
         {with_argument(R"({"type": "string", "required": "no"})"),
          "/f.json:2:32: arguments.v.required: must be a boolean, not a string; write false without "
          "quotes"},
         {with_argument(R"({"type": "string", "required": true, "default": "x"})"),
-         "/f.json:2:32: arguments.v.required: what has a default is never missing; remove "
+         "/f.json:2:32: arguments.v.required: an argument with a default is never required; remove "
          "\"required\" or \"default\""},
         {with_argument(R"({"type": "string", "required": false, "default": "x"})"), "accepted"},
         {with_argument(R"({"type": "string", "default": 5})"),
@@ -124,17 +124,15 @@ TEST(ArgumentErrors, EverySpecification) {
     });
     EXPECT_EQ(error_of(R"({"summary": "s", "allow": [], "arguments": {"v":
 {"type": "list", "items": "string", "secret": true}}, "exec": ["/usr/bin/true", "{v}"]})"),
-              "/f.json:2:37: arguments.v.secret: has no meaning for a list of strings; remove it");
+              "/f.json:2:37: arguments.v.secret: does not apply to a list of strings; remove it");
     EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [], "arguments":
 {"a=b": {"type": "string"}}})"),
-              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use letters, "
-              "digits, \"_\" "
-              "and \"-\", a letter first, at most 64");
-    EXPECT_EQ(
-        error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],
+              "/f.json:2:2: arguments.a=b: is not a valid name for an argument; use "
+              "letters, digits, \"_\" and \"-\", starting with a letter, at most 64 characters");
+    EXPECT_EQ(error_of(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": [],
 "stdin": "{v}", "arguments": {"v": {"type": "string", "secret": true, "default": "x"}}})"),
-        "/f.json:2:82: arguments.v.default: a secret can't have a default, which every caller "
-        "may read; remove it");
+              "/f.json:2:82: arguments.v.default: a secret can't have a default, because every "
+              "caller can read defaults; remove it");
 }
 
 }  // namespace

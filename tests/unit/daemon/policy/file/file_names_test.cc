@@ -100,8 +100,8 @@ TEST(FileNames, WhatIsPassedOverIsToldWithWhatToDo) {
              Row{"web restart.conf", "give it a name that ends in .json"},
              Row{"~web", "give it a name that ends in .json"},
              Row{"there",
-                 "there.json is there too: move this one elsewhere, or give it another "
-                 "name that ends in .json"},
+                 "there.json exists too; move this one elsewhere, or "
+                 "give it another name that ends in .json"},
          }) {
         EXPECT_EQ(kind_of_name(row.name), NameKind::passed_over) << row.name;
         EXPECT_EQ(how_it_would_count(row.name, all), row.advice) << row.name;

@@ -181,8 +181,8 @@ TEST_F(Layouts, ALinkIsFollowedWhereNobodyElseCanChangeItsWay) {
     EXPECT_EQ(said_of_link(root_ / "safe/../safe/a"), "a=s");
     const std::string begin = "a> T/actions/a.json: is a symbolic link, and ";
     const auto mode = [&](const char* octal) {
-        return " can be written by others than its owner (owned by uid " + me_ + ", mode " + octal +
-               "); run: chmod go-w ";
+        return " can be written by users other than its owner (owned by uid " + me_ + ", mode " +
+               octal + "); run: chmod go-w ";
     };
     root_.write("safe/writable", text("s"), 0664);
     EXPECT_EQ(said_of_link("../safe/writable"),
@@ -242,14 +242,15 @@ TEST_F(Layouts, LinksOfProc) {
     const int file = ::open((root_ / "open/a").c_str(), O_RDONLY | O_CLOEXEC);
     ASSERT_GE(file, 0);
     const std::string way = "/proc/self/fd/" + std::to_string(file);
-    EXPECT_NE(said_of_link(way).find("T/open can be written by others than its owner"),
+    EXPECT_NE(said_of_link(way).find("T/open can be written by users other than its owner"),
               std::string::npos);
     ASSERT_EQ(unlink((root_ / "open/a").c_str()), 0);
     EXPECT_NE(said_of_link(way).find("is a symbolic link, and T/open "), std::string::npos);
     EXPECT_NE(said_of_link("/proc/self/root" + root_.path() + "/open/a").find("T/open can be "),
               std::string::npos);
     EXPECT_EQ(said_of_link("/proc/self/status"),
-              "a> T/actions/a.json: changed while it was read; reload when it is written");
+              "a> T/actions/a.json: changed while it was being read; reload once it is completely "
+              "written");
     close(file);
 }
 
@@ -284,8 +285,9 @@ TEST_F(Layouts, OthersLinksAndFilesAreOff) {
     EXPECT_EQ(said_of_link("../sticky/way/a"), begun("T/sticky/way", "0777"));
     root_.write("sticky/a", text("s"));
     EXPECT_EQ(said_of_link("../sticky/a"),
-              "a> T/actions/a.json: is a symbolic link, and T/sticky can be written by others than "
-              "its owner (owned by uid 0, mode 01777); use a directory that nobody else can write");
+              "a> T/actions/a.json: is a symbolic link, and T/sticky can be written by users "
+              "other than its owner (owned by uid 0, mode 01777); use a directory that nobody else "
+              "can write to");
     // Of a user's own daemon they are.
     LoadOptions options = user_options();
     options.owner = 1234;
@@ -327,14 +329,14 @@ TEST_F(Layouts, WhatSomebodyMayHaveMeantIsTold) {
     const Snapshot snapshot = load_all();
     EXPECT_EQ(in_force(snapshot), "b=s");
     EXPECT_EQ(bad(snapshot), "");
-    const std::string name = ": is passed over, because its name does not end in .json; ";
+    const std::string name = ": is ignored, because its name does not end in .json; ";
     const std::string folder =
-        ": is passed over, because it is a directory; move the files in it to T/actions";
+        ": is ignored, because it is a directory; move the files in it to T/actions";
     EXPECT_EQ(passed_over(snapshot),
               "T/actions/\\u001b" + name + "give it a name that ends in .json\n" +  //
                   "T/actions/a.JSON" + name + "rename it to a.json\n" +             //
                   "T/actions/b.conf" + name +
-                  "b.json is there too: move this one elsewhere, or give it another name that ends "
+                  "b.json exists too; move this one elsewhere, or give it another name that ends "
                   "in .json\n" +
                   "T/actions/more" + folder + "\n" +  //
                   "T/actions/sub" + folder + "\n" +   //
@@ -350,7 +352,7 @@ TEST_F(Layouts, NotAllThatIsPassedOverIsTold) {
     const Snapshot snapshot = load_all();
     ASSERT_EQ(snapshot.passed_over.size(), 21U);
     EXPECT_EQ(shorten(snapshot.passed_over[0].message),
-              "T/actions: 30 more files are passed over; move them elsewhere");
+              "T/actions: 30 more files are ignored; move them elsewhere");
     EXPECT_EQ(snapshot.passed_over[20].file, actions_ + "/119");
 }
 

@@ -76,7 +76,7 @@ TEST_F(Loader, AMissingFolderIsEmptyAndTold) {
     EXPECT_EQ(in_force(snapshot), "a=vendor");
     ASSERT_EQ(snapshot.missing.size(), 1U);
     EXPECT_EQ(snapshot.missing[0].path, local_);
-    EXPECT_EQ(snapshot.missing[0].message, local_ + ": no action is read from here, because " +
+    EXPECT_EQ(snapshot.missing[0].message, local_ + ": no action is loaded from here, because " +
                                                local_ +
                                                " does not exist; create it or correct the path");
     ASSERT_EQ(unlink((vendor_ + "/a.json").c_str()), 0);
@@ -156,7 +156,7 @@ TEST_F(Loader, Names) {
     for (const BadFile& file : snapshot.bad) {
         EXPECT_NE(file.message.find(
                       "is not a valid name for an action; use letters, digits, \".\", \"_\" and "
-                      "\"-\", a letter or digit first, at most 64"),
+                      "\"-\", starting with a letter or digit, at most 64 characters"),
                   std::string::npos)
             << file.message;
         EXPECT_EQ(file.message.find('\n'), std::string::npos);
@@ -177,9 +177,9 @@ TEST_F(Loader, UnsafeFilesAreOff) {
     EXPECT_EQ(in_force(snapshot), "good=s");
     const auto writable = [&me](const std::string& name) {
         return name + "> T/local/" + name +
-               ".json: can be written by others than its owner (owned by uid " + me + ", mode " +
-               (name == "empty" ? "0666" : "0664") + "); run: chmod go-w T/local/" + name +
-               ".json\n";
+               ".json: can be written by users other than its owner (owned by uid " + me +
+               ", mode " + (name == "empty" ? "0666" : "0664") + "); run: chmod go-w T/local/" +
+               name + ".json\n";
     };
     EXPECT_EQ(bad(snapshot),
               writable("empty") +
@@ -210,14 +210,13 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
     const std::string me = std::to_string(geteuid());
     Snapshot snapshot = load_both();
     EXPECT_EQ(in_force(snapshot), "");
-    EXPECT_EQ(
-        bad(snapshot),
-        "> T/local: is not safe, so no action of it is loaded: T/local can be written by others "
-        "than its owner (owned by uid " +
-            me +
-            ", mode 0777); run: chmod go-w T/local\n"
-            "a> T/vendor/a.json: is disabled, because T/local could mask it and is not safe; "
-            "correct that directory");
+    EXPECT_EQ(bad(snapshot),
+              "> T/local: is not safe, so no action from it is loaded: T/local can be written by "
+              "users other than its owner (owned by uid " +
+                  me +
+                  ", mode 0777); run: chmod go-w T/local\n"
+                  "a> T/vendor/a.json: is disabled, because T/local is not safe and could "
+                  "mask it; correct that directory");
 
     // The other way round nothing can be masked.
     ASSERT_EQ(chmod(local_.c_str(), 0755), 0);
@@ -277,7 +276,7 @@ TEST_F(Loader, LintIsAboutTheTextAndTheNameAlone) {
     EXPECT_EQ(said("mask.json"), "masks");
     EXPECT_EQ(said("bad.json").find("/bad.json:1:2: the file ends before"), 0U) << said("bad.json");
     EXPECT_EQ(said("good.jsonc"),
-              "/good.jsonc: the name does not end in .json, so it would be passed over; rename it");
+              "/good.jsonc: the name does not end in .json, so it would be ignored; rename it");
     EXPECT_EQ(said("a b.json").find("/a b.json: \"a b\" is not a valid name for an action"), 0U);
     EXPECT_EQ(said("missing.json"), "/missing.json: can't be read: No such file or directory");
     EXPECT_EQ(said("folder.json"), "/folder.json: is not a regular file; name a file");

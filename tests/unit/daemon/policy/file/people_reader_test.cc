@@ -93,8 +93,9 @@ TEST_F(PeopleReaderTest, SaysWhatADenyByGroupCannotDo) {
     deny("a", {{.everyone = false, .user = {}, .group = 2000},
                {.everyone = false, .user = {}, .group = 4444}});
     const Strings expected = {
-        "/a.json:3: deny it: the group database puts nobody in this group, so the rule holds only "
-        "for processes that carry it, and users with subordinate ids can drop it; deny the users "
+        "/a.json:3: deny it: the group database lists no members of this group, so the rule "
+        "applies only to processes that have it, and users with subordinate ids can drop it; deny "
+        "the users "
         "instead"};
     etc_.write("subgid", "member:100000:10\n");
     EXPECT_EQ(read().warnings, expected);
@@ -108,9 +109,9 @@ TEST_F(PeopleReaderTest, RangesFromElsewhereAreNotKnown) {
     EXPECT_TRUE(people.ranges.all().empty());
     EXPECT_EQ(people.warnings,
               Strings{etc_ / "nsswitch.conf" +
-                      ": subordinate ids come from \"sss\", and only those of files can be read: "
-                      "whose a uid without an account is, is not known, and deny rules that name a "
-                      "user or group hold for all of them"});
+                      ": subordinate ids come from \"sss\", and only those from files can "
+                      "be read: it is not known which user a uid without an account belongs to, "
+                      "and deny rules that name a user or group apply to all such uids"});
 }
 
 TEST_F(PeopleReaderTest, AFileThatCannotBeReadMakesRangesUnknown) {
@@ -118,8 +119,8 @@ TEST_F(PeopleReaderTest, AFileThatCannotBeReadMakesRangesUnknown) {
     const People people = read();
     EXPECT_FALSE(people.ranges_known);
     EXPECT_EQ(people.warnings,
-              Strings{etc_ / "subuid" + ": can't be read: Is a directory; whose a uid without an "
-                                        "account is, is not known"});
+              Strings{etc_ / "subuid" + ": can't be read: Is a directory; it is not "
+                                        "known which user a uid without an account belongs to"});
 }
 
 TEST_F(PeopleReaderTest, SystemAccountsEndWhereLoginDefsSays) {
@@ -129,14 +130,16 @@ TEST_F(PeopleReaderTest, SystemAccountsEndWhereLoginDefsSays) {
 
 TEST_F(PeopleReaderTest, WarnsOfRangesAndNotWithoutEnd) {
     etc_.write("subuid", "member:1000:3\n");
-    EXPECT_EQ(read().warnings,
-              Strings{etc_ / "subuid" + ":1: 1000-1002 of \"member\" covers the account \"member\" "
-                                        "(1001), which its owner can so become; give other ids"});
+    EXPECT_EQ(
+        read().warnings,
+        Strings{etc_ / "subuid" + ":1: 1000-1002 of \"member\" covers the account \"member\" "
+                                  "(1001), which its owner can then become; assign other ids"});
     etc_.write("subuid", "");
     etc_.write("subgid", "member:1999:3\n");
-    EXPECT_EQ(read().warnings,
-              Strings{etc_ / "subgid" + ":1: 1999-2001 of \"member\" covers the group \"extra\" "
-                                        "(2000), which its owner can so become; give other ids"});
+    EXPECT_EQ(
+        read().warnings,
+        Strings{etc_ / "subgid" + ":1: 1999-2001 of \"member\" covers the group \"extra\" "
+                                  "(2000), which its owner can then become; assign other ids"});
     std::string many;
     for (int i = 0; i < 100; ++i) many += "member:1001:1\n";
     etc_.write("subgid", "");
@@ -170,27 +173,27 @@ TEST(RangeWarnings, NameWhatIsNotSafe) {
         {"alice:100000:65536\nalice:100000:65536\n", {}},
         {"alice:1:999\n", {}},
         {"alice:0:1\n",
-         {"f:1: 0-0 of \"alice\" covers the account \"root\" (0), which its owner can so become; "
-          "give other ids"}},
+         {"f:1: 0-0 of \"alice\" covers the account \"root\" (0), which its owner can then become; "
+          "assign other ids"}},
         {"alice:999:5\n",
-         {"f:1: 999-1003 of \"alice\" covers the account \"alice\" (1000), which its owner can so "
-          "become; give other ids"}},
+         {"f:1: 999-1003 of \"alice\" covers the account \"alice\" (1000), which its owner "
+          "can then become; assign other ids"}},
         {"bob:120000:1\nalice:100000:65536\nbob:165535:1\n",
-         {"f:1: 120000-120000 of \"bob\" overlaps 100000-165535 of \"alice\" in line 2: a deny "
-          "rule that names one of them holds for both; give other ids",
-          "f:3: 165535-165535 of \"bob\" overlaps 100000-165535 of \"alice\" in line 2: a deny "
-          "rule that names one of them holds for both; give other ids"}},
+         {"f:1: 120000-120000 of \"bob\" overlaps 100000-165535 of \"alice\" in line 2: a "
+          "deny rule that names one of them applies to both; assign other ids",
+          "f:3: 165535-165535 of \"bob\" overlaps 100000-165535 of \"alice\" in line 2: a "
+          "deny rule that names one of them applies to both; assign other ids"}},
         {"a:61183:1\nb:65520:10\n", {}},
         {"a:60000:1185\n",
          {"f:1: 60000-61184 of \"a\" covers ids from 61184 to 65519, which systemd gives to "
-          "services with DynamicUser; give other ids"}},
+          "services with DynamicUser; assign other ids"}},
         {"a:65519:1\n",
          {"f:1: 65519-65519 of \"a\" covers ids from 61184 to 65519, which systemd gives to "
-          "services with DynamicUser; give other ids"}},
+          "services with DynamicUser; assign other ids"}},
         {"a:524287:1\n", {}},
         {"a:524288:1\n",
          {"f:1: 524288-524288 of \"a\" covers ids from 524288 to 1878982655, which systemd gives "
-          "to containers; give other ids"}},
+          "to containers; assign other ids"}},
         {"a:1878982656:1\n", {}},
     };
     for (const Row& row : rows) {

@@ -106,9 +106,9 @@ TEST(RunAs, ATextIsANameFirst) {
     EXPECT_EQ(variable_of(named, "USER"), "20231234");
     EXPECT_THAT(named.warnings,
                 testing::ElementsAre(
-                    "/f.json:2:9: user: \"20231234\" is taken for the user of that name, uid 5001, "
-                    "and not for uid 20231234; if that one is meant, write the number without "
-                    "quotes"));
+                    "/f.json:2:9: user: \"20231234\" is taken as the user of that name, uid 5001, "
+                    "not as uid 20231234; if you mean that id, write the "
+                    "number without quotes"));
     const Action numbered = user("20231234");
     EXPECT_EQ(numbered.uid, 20231234U);
     EXPECT_EQ(variable_of(numbered, "USER"), "other");
@@ -122,21 +122,20 @@ TEST(RunAs, ATextIsANameFirst) {
     EXPECT_EQ(nobody.uid, 5001U);
     EXPECT_EQ(variable_of(nobody, "USER"), "20231234");
     EXPECT_THAT(nobody.warnings,
-                testing::ElementsAre("/f.json:2:9: user: no user has the name \"5001\", so it is "
-                                     "taken for a uid; write the number without quotes"));
+                testing::ElementsAre("/f.json:2:9: user: no user is named \"5001\", "
+                                     "so it is taken as a uid; write the number without quotes"));
 
     const RunAsOutcome groups =
         parse_among(R"("group": "77", "groups": [77, "6001", "78"])", root_options());
     ASSERT_EQ(groups.error, "");
     EXPECT_EQ(groups.action.gid, 7001U);
     EXPECT_EQ(groups.action.groups, (Groups{77, 78, 6001, 7001}));
-    EXPECT_THAT(
-        groups.action.warnings,
-        testing::ElementsAre(
-            "/f.json:2:10: group: \"77\" is taken for the group of that name, gid 7001, and not "
-            "for gid 77; if that one is meant, write the number without quotes",
-            "/f.json:2:39: groups[2]: no group has the name \"78\", so it is taken for a gid; "
-            "write the number without quotes"));
+    EXPECT_THAT(groups.action.warnings,
+                testing::ElementsAre(
+                    "/f.json:2:10: group: \"77\" is taken as the group of that name, gid 7001, "
+                    "not as gid 77; if you mean that id, write the number without quotes",
+                    "/f.json:2:39: groups[2]: no group is named \"78\", so it is taken as a gid; "
+                    "write the number without quotes"));
 
     const RunAsOutcome rules = parse_among(
         "\"deny\": [{\"group\": \"77\"}]", root_options(),
@@ -186,17 +185,18 @@ TEST(RunAs, AnAccountIsItselfAndNotTheFirstOfItsUid) {
         EXPECT_EQ(toor.action.account, "");  // nothing is looked up for uid 0
         // What systemd can't be told.
         const std::string both =
-            "/f.json:2:9: user: is uid 34 like \"backup\", which is found first";
+            "/f.json:2:9: user: has uid 34, like \"backup\", which is found first";
         EXPECT_EQ(parse_among(R"("user": "4711")", options).error,
-                  systemd ? both +
-                                ", and systemd takes its name for a number; give it a uid of its "
-                                "own"
-                          : "");
+                  systemd
+                      ? both +
+                            ", and systemd would take its name as a number; give it a uid of its "
+                            "own"
+                      : "");
         EXPECT_EQ(
             parse_among(R"("user": "backup2", "groups": ["tape", "disk", 35])", options).error,
             systemd ? both +
-                          "; systemd can then give its jobs no group that it does not have, so "
-                          "remove those, or give it a uid of its own"
+                          "; systemd then can't give its jobs any group that it "
+                          "does not have, so remove those groups, or give it a uid of its own"
                     : "");
         EXPECT_EQ(parse_among(R"("user": "backup2", "group": "tape", "groups": [])", options).error,
                   "");
@@ -207,7 +207,7 @@ TEST(RunAs, AnAccountIsItselfAndNotTheFirstOfItsUid) {
     EXPECT_EQ(rule.action.allow[0].subject.user, 34U);
     EXPECT_THAT(rule.action.warnings,
                 testing::ElementsAre("/f.json:1:64: allow[0].user: \"backup2\" and \"backup\" are "
-                                     "both uid 34, so the rule holds for both of them"));
+                                     "both uid 34, so the rule applies to both of them"));
     LoadOptions own = root_options();
     own.owner = 34;
     own.gid = 34;
@@ -227,10 +227,10 @@ TEST(RunAs, Mistakes) {
         "user");
     EXPECT_EQ(
         error("\"user\": 4123456789"),
-        "/f.json:2:9: user: uid 4123456789 has no account; create one, its groups and home are "
-        "needed");
+        "/f.json:2:9: user: uid 4123456789 has no account; create one, because its groups and home "
+        "directory are needed");
     EXPECT_EQ(error("\"user\": 4294967295"),
-              "/f.json:2:9: user: 4294967295 is not an id that anybody can have; use one from 0 to "
+              "/f.json:2:9: user: 4294967295 is not a valid id; use one from 0 to "
               "4294967294");
     EXPECT_EQ(
         error("\"group\": \"no-such-group\""),
@@ -270,16 +270,15 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
     EXPECT_EQ(
         parse_run_as(R"("user": 1000, "group": "1000", "groups": [27])", user_options()).error, "");
     EXPECT_EQ(parse_run_as(R"("user": "root")", user_options()).error,
-              "/f.json:2:9: user: uid 0 is another user than uid 1000, which this daemon runs "
-              "every job as; remove it");
+              "/f.json:2:9: user: uid 0 is not uid 1000, as which this "
+              "daemon runs every job; remove it");
     EXPECT_EQ(parse_run_as(R"("group": 27)", user_options()).error,
-              "/f.json:2:10: group: gid 27 is another group than gid 1000, which this daemon runs "
-              "every job with; remove it");
+              "/f.json:2:10: group: gid 27 is not gid 1000, with which this "
+              "daemon runs every job; remove it");
     for (const char* groups : {"[]", "[27, 28]", "[1000]", "[0]"}) {
-        EXPECT_EQ(
-            parse_run_as("\"groups\": " + std::string(groups), user_options()).error,
-            "/f.json:2:11: groups: these are not the groups that this daemon has and runs every "
-            "job with; remove it");
+        EXPECT_EQ(parse_run_as("\"groups\": " + std::string(groups), user_options()).error,
+                  "/f.json:2:11: groups: these are not the daemon's own groups, with which "
+                  "it runs every job; remove it");
     }
 }
 
@@ -288,15 +287,17 @@ TEST(RunAs, AnOrdinaryUsersGuard) {
 TEST(RunAs, GroupsAreLentOnlyToWhomARuleNamesByUser) {
     const std::string bin = R"("user": "daemon", "groups": ["bin"])";
     const auto nobody_named = [](const std::string& rule, const std::string& place) {
-        return "/f.json:2:" + place +
-               ": gid 2 is not a group of the user \"daemon\", so that only " +
-               "callers that a rule names by user may run this, and \"" + rule +
-               "\" names none: whoever has subordinate ids could take the group from the job; name "
+        return "/f.json:2:" + place + ": gid 2 is not a group of the user \"daemon\", so only " +
+               "callers that a rule names by user may run this, but \"" + rule +
+               "\" names no user: a caller with subordinate ids could take the group from the job; "
+               "name "
                "the users, or remove the group";
     };
     const auto itself = [](const std::string& rule) {
         return "/f.json:2:29: groups: gid 2 is not a group of the user \"daemon\", whom \"" + rule +
-               "\" lets in and who could take it from the job; remove the group or that rule";
+               "\" allows to run this and who could then take the group from the job; remove the "
+               "group or "
+               "that rule";
     };
     struct Row {
         std::string allow;

@@ -164,25 +164,25 @@ TEST(Sandbox, WhatIsRefused) {
     const std::vector<std::pair<std::string, std::string>> rows = {
         {R"("Nope": 1)",
          "/f.json:2:13: sandbox.Nope: is not a property that a job's unit can have"},
-        {R"("User": "x")", "sandbox.User: is \"user\" of the action; write it there"},
-        {R"("EnvironmentFile": "/x")", "is \"environment\" of the action"},
+        {R"("User": "x")", "sandbox.User: belongs in \"user\" of the action; write it there"},
+        {R"("EnvironmentFile": "/x")", "belongs in \"environment\" of the action"},
         {R"("TTYPath": "/x")", "a job has no terminal"},
-        {R"("PrivateTmp": "maybe")", "\"maybe\" is none of disconnected, true, false"},
-        {R"("ProtectSystem": "stricter")", "\"stricter\" is none of yes, no, full, strict"},
+        {R"("PrivateTmp": "maybe")", "\"maybe\" is not one of disconnected, true, false"},
+        {R"("ProtectSystem": "stricter")", "\"stricter\" is not one of yes, no, full, strict"},
         {R"("ProtectSystem": ["full"])", "takes one value; write it without [...]"},
         {R"("ReadOnlyPaths": [])", "is empty; remove it"},
         {R"("ReadOnlyPaths": "etc")", "\"etc\" is not absolute"},
-        {R"("ReadOnlyPaths": "/a 'b")", "quotation mark without its second one"},
+        {R"("ReadOnlyPaths": "/a 'b")", "has an unmatched quotation mark"},
         {R"("ReadOnlyPaths": "/%h/x")", "specifiers like %h are not expanded here"},
-        {R"("StateDirectory": "../x")", "is not a path below systemd's own directory"},
+        {R"("StateDirectory": "../x")", "is not a relative path without .."},
         {R"("MemoryMax": "64Q")", "\"64Q\" is not a size; write for example 64M, 50% or infinity"},
         {R"("MemoryMax": "101%")", "is not a size"},
-        {R"("MemoryMax": null)", "must be a text, a whole number or a boolean, not null"},
+        {R"("MemoryMax": null)", "must be a string, an integer or a boolean, not null"},
         {R"("TasksMax": 0)", "is not a number of tasks"},
         {R"("CPUWeight": 10001)", "write a number from 1 to 10000"},
-        {R"("CPUQuota": "20")", "is not a share of a CPU"},
+        {R"("CPUQuota": "20")", "is not a CPU quota"},
         {R"("Nice": 20)", "is not a number from -20 to 19"},
-        {R"("UMask": "0888")", "is not a mode in octal digits"},
+        {R"("UMask": "0888")", "is not an octal mode"},
         {R"("LimitNOFILE": "200:100")", "is not a limit; write one value, SOFT:HARD, or infinity"},
         {R"("CapabilityBoundingSet": "CAP_ALL")", "\"CAP_ALL\" is not a capability"},
         {R"("RestrictNamespaces": "nets")", "\"nets\" is not a kind of namespace"},
@@ -194,13 +194,15 @@ TEST(Sandbox, WhatIsRefused) {
         {R"("SocketBindAllow": "tcp:0")", "is not [ipv4|ipv6:][tcp|udp:]PORTS"},
         {R"("AllowedCPUs": "3-1")", "is not a number or range of numbers"},
         {R"("SystemCallErrorNumber": "EWHAT")", "is not an error"},
-        {R"("SystemCallErrorNumber": 4096)", "is not an error; write for example EPERM, or kill"},
-        {R"("SystemCallArchitectures": "'x")", "quotation mark without its second one"},
+        {R"("SystemCallErrorNumber": 4096)",
+         "is not an error name or number; write for example EPERM, or kill"},
+        {R"("SystemCallArchitectures": "'x")", "has an unmatched quotation mark"},
         {R"("RootDirectory": "srv")", "\"srv\" is not absolute"},
-        {R"("StateDirectory": "a:b")", "asks for a link, which a job's unit can't have"},
+        {R"("StateDirectory": "a:b")",
+         "asks for a symbolic link, which is not supported in a job's unit"},
         {R"("IOReadBandwidthMax": "/dev/sda fast")", "is not a path and rate"},
         {R"("IODeviceWeight": "/dev/sda")", "is not a path and weight"},
-        {R"("MountFlags": "rshared")", "\"rshared\" is none of shared, slave, private"},
+        {R"("MountFlags": "rshared")", "\"rshared\" is not one of shared, slave, private"},
         {R"("SetCredential": "a")", "is not NAME:TEXT"},
         {R"("AppArmorProfile": "a\u001b")", "contains U+001B; remove it"},
     };
@@ -230,7 +232,7 @@ TEST(Sandbox, ADynamicUserIsNobodyElse) {
         options);
     ASSERT_FALSE(both);
     EXPECT_EQ(both.error().message,
-              "/f.json:3:1: user: contradicts DynamicUser of the sandbox; remove one of them");
+              "/f.json:3:1: user: conflicts with DynamicUser in the sandbox; remove one of them");
 }
 
 // Editors complete what the loader takes.

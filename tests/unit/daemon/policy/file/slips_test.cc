@@ -40,14 +40,14 @@ TEST(Slips, Text) {
          "/f.json:2:3: “ is not a quotation mark in JSON; write \"summary\""},
         {"{\n  \"datagram\": True\n}", "/f.json:2:15: True is not JSON; write true"},
         {"{\n  \"description\": None\n}",
-         "/f.json:2:18: None is not JSON; leave out what has no value"},
+         "/f.json:2:18: None is not JSON; leave it out if there is no value"},
         {"{\n  \"timeout\": 30s\n}",
          "/f.json:2:14: strings are written in double quotes; write \"30s\""},
         {"{\n  \"summary\": \"s\"\n",
          "/f.json:2:17: the file ends before the \"{\" of line 1 is closed; add \"}\" here"},
         {"{\"summary\": \"s\"}\n{\"summary\": \"t\"}\n",
-         "/f.json:2:1: a second object begins here; one file holds one, so move it to a file of "
-         "its own"},
+         "/f.json:2:1: a second object begins here; a file holds only one, so move it to "
+         "a file of its own"},
         {"summary: Restart a service\nexec: [/usr/bin/true]\n",
          "/f.json:1:1: this looks like YAML; write JSON: {\"summary\": ..., ...}"},
         {"[action]\nsummary = \"s\"\n",
@@ -116,7 +116,7 @@ TEST(Slips, KeysOfOtherTools) {
          "/f.json:2:3: env: unknown key; write \"environment\": {\"NAME\": \"value\"}"},
         {file("\"keepenv\": true"),
          "/f.json:2:3: keepenv: unknown key; write \"environment\": {\"NAME\": \"value\"}; nothing "
-         "of the caller's is kept"},
+         "of the caller's environment is kept"},
         {file("\"ProtectSystem\": \"strict\""),
          "/f.json:2:3: ProtectSystem: belongs in \"sandbox\"; write \"sandbox\": "
          "{\"ProtectSystem\": ...}"},
@@ -147,25 +147,25 @@ TEST(Slips, Commands) {
          "/f.json:2:11: exec: must be a list of words, not a string; write [\"/usr/bin/env\", "
          "\"echo\", \"two words\", \"x y\"]"},
         {exec("\"echo hi > /tmp/x\""),
-         "/f.json:2:11: exec: must be a list of words, not a string; no shell reads it, so make a "
-         "script of it and write [\"/path/to/script\"]"},
+         "/f.json:2:11: exec: must be a list of words, not a string; no shell interprets it, "
+         "so put it into a script and write [\"/path/to/script\"]"},
         {exec("\"\""),
-         "/f.json:2:11: exec: must be a list of words, not a string; no shell reads it, so make a "
-         "script of it and write [\"/path/to/script\"]"},
+         "/f.json:2:11: exec: must be a list of words, not a string; no shell interprets it, "
+         "so put it into a script and write [\"/path/to/script\"]"},
         {exec("[\"/usr/bin/systemctl restart nginx\"]"),
-         "/f.json:2:12: exec[0]: there is a program /usr/bin/systemctl, and each word is an "
-         "element of its own; write \"/usr/bin/systemctl\", \"restart\", \"nginx\""},
+         "/f.json:2:12: exec[0]: there is a program /usr/bin/systemctl, but each word "
+         "must be a separate element; write \"/usr/bin/systemctl\", \"restart\", \"nginx\""},
         {exec("[\"systemctl\", \"restart\"]"),
          "/f.json:2:12: exec[0]: \"systemctl\" is not absolute; write \"/usr/bin/systemctl\""},
         {exec("[\"systemctl restart nginx\"]"),
          "/f.json:2:12: exec[0]: \"systemctl restart nginx\" is not absolute; write "
          "\"/usr/bin/systemctl\", \"restart\", \"nginx\""},
         {exec("[\"./restart.sh\"]"),
-         "/f.json:2:12: exec[0]: \"./restart.sh\" is not absolute; write the program's path from / "
-         "on"},
+         "/f.json:2:12: exec[0]: \"./restart.sh\" is not absolute; write the program's "
+         "absolute path"},
         {exec("[\"~/restart.sh\"]"),
-         "/f.json:2:12: exec[0]: \"~/restart.sh\" is not absolute; write the program's path from / "
-         "on"},
+         "/f.json:2:12: exec[0]: \"~/restart.sh\" is not absolute; write the program's "
+         "absolute path"},
         {exec("[\"/usr/bin/sleep\", 5]"),
          "/f.json:2:30: exec[1]: must be a string, not an integer; write \"5\""},
         {exec("[\"/usr/bin/env\", true]"),
@@ -242,7 +242,7 @@ TEST(Slips, Subjects) {
         {allow("[{\"users\": \"root\"}]"),
          "/f.json:2:14: allow[0].users: unknown key; did you mean \"user\"?"},
         {allow("[{\"uid\": 0}]"),
-         "/f.json:2:14: allow[0].uid: unknown key; write \"user\", with the number as it is"},
+         "/f.json:2:14: allow[0].uid: unknown key; write \"user\" and keep the number"},
         {allow("[{\"name\": \"root\"}]"),
          "/f.json:2:14: allow[0].name: unknown key; write \"user\" or \"group\""},
         {allow("[{\"all\": true}]"),
@@ -267,8 +267,8 @@ TEST(Slips, Arguments) {
         {argument("{\"type\": \"int\"}"),
          "/f.json:2:31: arguments.v.type: \"int\" is not a type; write \"integer\""},
         {argument("{\"type\": \"number\"}"),
-         "/f.json:2:31: arguments.v.type: \"number\" is not a type; write \"integer\"; there are "
-         "no fractions"},
+         "/f.json:2:31: arguments.v.type: \"number\" is not a type; write \"integer\"; fractions "
+         "are not supported"},
         {argument("{\"type\": \"bool\"}"),
          "/f.json:2:31: arguments.v.type: \"bool\" is not a type; write \"boolean\""},
         {argument("{\"type\": \"array\"}"),
@@ -279,7 +279,7 @@ TEST(Slips, Arguments) {
          "\"pattern\""},
         {argument("{\"type\": \"list\"}"),
          "/f.json:2:22: arguments.v: \"items\" is required; add \"items\": \"string\" (or integer, "
-         "boolean), which the elements of the list are"},
+         "boolean), the type of its elements"},
         {argument("{\"type\": \"string\", \"choices\": [\"a\"]}"),
          "/f.json:2:41: arguments.v.choices: unknown key; write \"enum\": [\"one\", \"other\"]"},
         {argument("{\"type\": \"string\", \"regex\": \"a\"}"),
@@ -319,7 +319,7 @@ TEST(Slips, TheRest) {
         {file("\"user\": [\"root\"]"),
          "/f.json:2:11: user: must be a string, not a list; write \"root\""},
         {file("\"group\": [\"bin\", \"daemon\"]"),
-         "/f.json:2:3: group: is one group; write more of them in \"groups\""},
+         "/f.json:2:3: group: takes one group; list the others in \"groups\""},
         {file("\"groups\": \"bin\""),
          "/f.json:2:13: groups: must be a list, not a string; write [\"bin\"]"},
         {file("\"environment\": [\"A=b\"]"),
@@ -329,9 +329,9 @@ TEST(Slips, TheRest) {
         {file("\"environment\": {\"DEBUG\": true}"),
          "/f.json:2:28: environment.DEBUG: must be a string, not a boolean; write \"true\""},
         {file("\"timeout\": \"5m\""),
-         "/f.json:2:14: timeout: \"5m\" is not a span of time; write 5min"},
+         "/f.json:2:14: timeout: \"5m\" is not a duration; write 5min"},
         {file("\"timeout\": 1.5"),
-         "/f.json:2:14: timeout: must be a span of time, not a number with a fraction; write for "
+         "/f.json:2:14: timeout: must be a duration, not a number with a fraction; write for "
          "example \"30s\" or a number of seconds"},
         {file("\"input\": true"),
          "/f.json:2:12: input: must be a string, not a boolean; use \"text\" or \"direct\""},
