@@ -61,4 +61,4 @@ def test_everybodys_jobs_are_the_administrators(host, declare):
     assert (code, out) == (126, "") and "there is no job" in err
     code, out, err = ctl(host, "show", "--all", jobs[1]["job"][:12], user="root")
     assert (code, err) == (0, "")
-    assert re.search(rf"^rule +allow group "postern" \({guard.ACTIONS}/mine\.json:\d+\)$", out, re.M)
+    assert re.search(rf'^rule +allow group "postern" \({guard.ACTIONS}/mine\.json:\d+\)$', out, re.M)
