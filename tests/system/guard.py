@@ -32,4 +32,4 @@ def until_it_left(host, script, calls):
 def times_it_left(host):
     """How often it has ended because there was nothing to do."""
     said = host.run("journalctl", "--no-pager", "-o", "cat", "-u", "posternd.service").stdout
-    return said.count("nothing to do: leaving")
+    return said.count("nothing to do: exiting")

@@ -7,6 +7,10 @@ import json
 
 import booted_host
 
+# What posternctl says on standard error once a daemon has not answered for three seconds: on a busy
+# machine that may be each call which finds it starting, stopping or stopped by the test.
+WAITS = "posternctl: waiting for the daemon; systemctl status posternd.service shows why\n"
+
 
 def run(host, *words, user="member"):
     done = host.run("posternctl", "run", *words, user=user, check=False)

@@ -2,12 +2,13 @@
 lost, and posternctl does not notice."""
 
 import json
+import shlex
 
 import pytest
 
 import booted_host
 from conftest import install
-from jobs import UNTIL_LET, all_records, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import UNTIL_LET, WAITS, all_records, job_units, records, run, shell, spawn, wait_for_unit
 from traced import calls_of, ended, guard_pid, killed_at, recorded, some_of_each_kind, traced
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
@@ -185,8 +186,7 @@ def test_the_package_is_replaced_under_load(host, declare, package, users):
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
     host.run("rm", "-f", "/run/quick", "/run/enough")
     long_one = spawn(host, "ticks")
-    script = ("waits=$'posternctl: waiting for the daemon; systemctl status posternd.service shows why\\n'; "
-              "i=0; until [ -e /run/enough ]; do i=$((i+1)); "
+    script = (f"waits={shlex.quote(WAITS)}; i=0; until [ -e /run/enough ]; do i=$((i+1)); "
               "posternctl ping >/dev/null || echo ping $i; "
               "said=$(posternctl run replaced 2>&1) && [ \"${said#$waits}\" = done ] "
               "|| echo \"run $i: $said\"; done; echo $i >&2")
