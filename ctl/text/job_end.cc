@@ -26,16 +26,6 @@ Result<std::optional<Number>> number_in(const nlohmann::json& result, const char
 
 constexpr std::int64_t highest_offset = std::numeric_limits<std::int64_t>::max();
 
-Result<std::optional<std::string>> canceller_in(const nlohmann::json& result) {
-    const auto* const who = field(result, "cancelledBy");
-    if (who == nullptr) return std::optional<std::string>{};
-    const auto uid = integer_field(*who, "uid");
-    if (!uid) return fail("cancelledBy of the job's result has no uid");
-    const auto number = "uid " + std::to_string(*uid);
-    const auto name = string_field(*who, "user");
-    return std::optional<std::string>(name ? printable(*name) + " (" + number + ")" : number);
-}
-
 std::string reason_of_end(std::string_view action, std::string_view job, const JobEnd& end,
                           std::optional<long> time_seconds) {
     const auto name = printable(action) + ": ";
@@ -63,6 +53,16 @@ std::string reason_of_end(std::string_view action, std::string_view job, const J
 }
 
 }  // namespace
+
+Result<std::optional<std::string>> canceller_in(const nlohmann::json& result) {
+    const auto* const who = field(result, "cancelledBy");
+    if (who == nullptr) return std::optional<std::string>{};
+    const auto uid = integer_field(*who, "uid");
+    if (!uid) return fail("cancelledBy of the job's result has no uid");
+    const auto number = "uid " + std::to_string(*uid);
+    const auto name = string_field(*who, "user");
+    return std::optional<std::string>(name ? printable(*name) + " (" + number + ")" : number);
+}
 
 Result<JobEnd> decode_job_end(const nlohmann::json& result) {
     if (!result.is_object()) return fail("the job's result is not an object");

@@ -21,9 +21,12 @@ struct JobEnd {
     std::array<std::optional<std::int64_t>, 2> lost_from{};
     // Processes that it left in the background, and that were ended with it.
     std::int64_t ended_processes = 0;
-    // Who has cancelled it, in words: "alice (uid 1000)".
+    // "alice (uid 1000)"
     std::optional<std::string> cancelled_by = std::nullopt;
 };
+
+// Who has cancelled it, in words; absent: nobody.
+Result<std::optional<std::string>> canceller_in(const nlohmann::json& result);
 
 // The error says which field is not what the interface promises.
 Result<JobEnd> decode_job_end(const nlohmann::json& result);

@@ -136,6 +136,11 @@ Rows job_rows(const nlohmann::json& job) {
     std::string state = job_state_text(job);
     if (string_field(job, "message")) state += ": " + text_of(job, "message");
     rows.emplace_back("state", state);
+    // One that was cancelled before it began has failed, and nothing else in its result.
+    if (const auto* result = field(job, "result")) {
+        const auto who = canceller_in(*result);
+        if (who && *who) rows.emplace_back("cancelled by", **who);
+    }
     if (const auto* arguments = field(job, "arguments"); arguments && arguments->is_object()) {
         for (const auto& [name, value] : arguments->items()) {
             const std::string text = value.is_string() ? value.get<std::string>() : "?";

@@ -11,7 +11,9 @@ namespace postern::ctl {
 namespace {
 
 using nlohmann::json;
+using testing::Contains;
 using testing::ElementsAre;
+using testing::Not;
 using testing::Pair;
 
 json some_job() {
@@ -66,6 +68,16 @@ TEST_F(CtlJobText, AllThatIsKnownIsShown) {
                     Pair("processor time", "1s 250ms"), Pair("peak memory", "3072 KiB"),
                     Pair("stdout", "70000 bytes, 65536 of them still stored"),
                     Pair("stderr", "1 byte, lost from byte 1 on")));
+}
+
+TEST_F(CtlJobText, WhoHasCancelledItIsShownWhetherItBeganOrNot) {
+    for (const char* state : {"ended", "failed"}) {
+        auto job = some_job();
+        job["state"] = state;
+        job["result"]["cancelledBy"] = {{"uid", 1000}, {"user", "anna"}};
+        EXPECT_THAT(job_rows(job), Contains(Pair("cancelled by", "anna (uid 1000)"))) << state;
+    }
+    EXPECT_THAT(job_rows(some_job()), Not(Contains(Pair("cancelled by", testing::_))));
 }
 
 TEST_F(CtlJobText, WhatIsNotKnownIsLeftOut) {
