@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/duration.h"
 #include "base/utf8.h"
@@ -40,7 +41,7 @@ std::string exact_text(std::int64_t usec) {
 
 // How it ended, in one or two words; several where they are the daemon's own.
 std::string result_text(const nlohmann::json& result) {
-    const std::string outcome = text_of(result, "outcome");
+    std::string outcome = text_of(result, "outcome");
     const auto exit_code = integer_field(result, "exitCode");
     const auto signal = integer_field(result, "signal");
     if (outcome == "exited" && exit_code) return "exit " + std::to_string(*exit_code);
@@ -138,8 +139,9 @@ Rows job_rows(const nlohmann::json& job) {
     rows.emplace_back("state", state);
     // One that was cancelled before it began has failed, and nothing else in its result.
     if (const auto* result = field(job, "result")) {
-        const auto who = canceller_in(*result);
-        if (who && *who) rows.emplace_back("cancelled by", **who);
+        std::optional<std::string> who;
+        if (auto found = canceller_in(*result)) who = std::move(*found);
+        if (who) rows.emplace_back("cancelled by", *who);
     }
     if (const auto* arguments = field(job, "arguments"); arguments && arguments->is_object()) {
         for (const auto& [name, value] : arguments->items()) {

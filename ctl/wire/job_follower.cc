@@ -90,8 +90,9 @@ Result<int, NoReply> JobFollower::converse() {
     if (nothing) return *nothing;
     const auto call = next_call();
     if (!call) return call.error().code;
-    if (!*call) return Unexpected(NoReply{NoReply::Why::interrupted, {}});
-    connection_.queue(protocol::encode_call((*call)->method, (*call)->parameters, {.more = true}));
+    const auto& wanted = *call;
+    if (!wanted) return Unexpected(NoReply{NoReply::Why::interrupted, {}});
+    connection_.queue(protocol::encode_call(wanted->method, wanted->parameters, {.more = true}));
     sent_ = true;
     for (;;) {
         auto come = connection_.wait(std::chrono::milliseconds::zero(), interrupt(), &notice_);

@@ -12,6 +12,14 @@
 namespace postern::jobs {
 namespace {
 
+// What kept it from being started is of no interest once it was not to be.
+StartFailure cancelled_before_it_began(const Canceller& by) {
+    const std::string uid = "uid " + std::to_string(by.uid);
+    return {"the job was cancelled before it began",
+            "cancelled before it began, by " +
+                (by.user.empty() ? uid : in_quotes(by.user) + " (" + uid + ")")};
+}
+
 // Finer than sd-event's own 250 ms: callers wait for the end of their jobs.
 constexpr std::chrono::milliseconds timer_accuracy{1};
 // One that stands still is seen at most an eighth of that time late.
@@ -68,17 +76,9 @@ void Job::fail_later(StartFailure failure) {
     host_.later(*this, [failure = std::move(failure)](Job& job) { job.fail_start(failure); });
 }
 
-// What kept it from being started is of no interest once it was not to be.
-StartFailure Job::as_cancelled() const {
-    const Canceller& by = record_.cancelling->by;
-    const std::string uid = "uid " + std::to_string(by.uid);
-    return {"the job was cancelled before it began",
-            "cancelled before it began, by " +
-                (by.user.empty() ? uid : in_quotes(by.user) + " (" + uid + ")")};
-}
-
 void Job::fail_start(const StartFailure& why) {
-    const StartFailure failure = is_cancelled() ? as_cancelled() : why;
+    const StartFailure failure =
+        record_.cancelling ? cancelled_before_it_began(record_.cancelling->by) : why;
     clean_up();
     record_.state = RecordState::failed;
     record_.message = failure.detail;

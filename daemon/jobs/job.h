@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -114,6 +115,16 @@ class Job {
     // it runs, or is being started.
     virtual void carry_out(const Cancellation& how) = 0;
     [[nodiscard]] bool is_cancelled() const { return record_.cancelling.has_value(); }
+    // By KILL.
+    [[nodiscard]] bool ends_at_once() const {
+        const auto& how = record_.cancelling;
+        return how && how->now;
+    }
+    // What it is asked to end by.
+    [[nodiscard]] int ending_signal() const {
+        const auto& how = record_.cancelling;
+        return how ? how->signal : SIGTERM;
+    }
     void write_record(const char* what);
     // What else there is to let go when it is over.
     virtual void clean_up() {}
@@ -128,7 +139,6 @@ class Job {
     void look_at_rest();
     void note_lost(const Offsets& from);
     void complete();
-    [[nodiscard]] StartFailure as_cancelled() const;
 
     JobHost& host_;
     Record record_;

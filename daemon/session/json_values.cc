@@ -131,9 +131,10 @@ void add_details(const JobDetails& details, json& object) {
     constexpr const char* keys[][2] = {{"stdoutBytes", "stdoutStored"},
                                        {"stderrBytes", "stderrStored"}};
     for (std::size_t stream = 0; stream < details.sizes.size(); ++stream) {
-        if (!details.sizes.at(stream)) continue;
-        object[keys[stream][0]] = details.sizes.at(stream)->written;
-        object[keys[stream][1]] = details.sizes.at(stream)->stored;
+        const auto& sizes = details.sizes.at(stream);
+        if (!sizes) continue;
+        object[keys[stream][0]] = sizes->written;
+        object[keys[stream][1]] = sizes->stored;
     }
 }
 

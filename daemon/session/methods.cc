@@ -328,15 +328,17 @@ Rejected not_a_signal(const std::string& signal) {
 }
 
 Answer cancel(const Context& /*context*/, Cancelling asked) {
-    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
-    if (!signal) return not_a_signal(*asked.signal);
+    const std::string name = asked.signal.value_or("TERM");
+    const auto signal = cancel_signal_of(name);
+    if (!signal) return not_a_signal(name);
     return Asked{CancelCall{JobId(std::move(asked.subject)), *signal, asked.now},
                  OneReply{one<JobCancelled, cancelled>}};
 }
 
 Answer cancel_all(const Context& /*context*/, Cancelling asked) {
-    const auto signal = cancel_signal_of(asked.signal.value_or("TERM"));
-    if (!signal) return not_a_signal(*asked.signal);
+    const std::string name = asked.signal.value_or("TERM");
+    const auto signal = cancel_signal_of(name);
+    if (!signal) return not_a_signal(name);
     return Asked{CancelAllCall{std::move(asked.subject), *signal, asked.now},
                  OneReply{take_report, empty_report(Management::jobs)}};
 }

@@ -18,7 +18,7 @@ std::vector<int> watched_signals() {
     return stray_signals({SIGPIPE, SIGIO});
 }
 
-std::string signal_name(int number) {
+std::string name_of_signal(int number) {
     if (number >= SIGRTMIN) return "SIGRTMIN+" + std::to_string(number - SIGRTMIN);
     const char* name = ::sigabbrev_np(number);  // glibc 2.32
     return name == nullptr ? std::to_string(number) : std::string("SIG") + name;
@@ -73,7 +73,7 @@ void Signals::name_stranger(const signalfd_siginfo& info) {
     spdlog::warn(
         "{} from {} is ignored: SIGTERM stops the daemon, SIGHUP loads the action files and opens "
         "the audit file again, SIGUSR1 only opens the audit file again",
-        signal_name(number), sender);
+        name_of_signal(number), sender);
 }
 
 }  // namespace postern

@@ -238,13 +238,11 @@ void DirectJob::terminate(int signal) {
 
 void DirectJob::terminate_rest() {
     if (state_ != State::terminating) return;
-    processes_->terminate(is_cancelled() ? record().cancelling->signal : SIGTERM);
+    processes_->terminate(ending_signal());
 }
 
 void DirectJob::begin_to_end() {
-    if (!is_cancelled()) return terminate(SIGTERM);
-    const Cancellation& how = *record().cancelling;
-    if (!how.now) return terminate(how.signal);
+    if (!ends_at_once()) return terminate(ending_signal());
     watch_processes();
     kill_all();
 }

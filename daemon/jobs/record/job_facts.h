@@ -81,6 +81,7 @@ struct JobQuery {
     // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     std::string action = {};  // empty: any
     std::optional<JobState> state = std::nullopt;
+    // NOLINTNEXTLINE(readability-redundant-member-init): as above
     Time since = {};                                // created then or later
     std::optional<JobPlace> before = std::nullopt;  // after this one in the list
     // NOLINTNEXTLINE(readability-redundant-member-init): as above

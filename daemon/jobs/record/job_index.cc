@@ -144,7 +144,8 @@ class JobIndex::Filter {
   private:
     bool unit_counts(Number action) {
         const auto [known, is_new] = unit_counts_.try_emplace(action, false);
-        if (is_new) known->second = query_.caller->unit_counts(index_.actions_[action]);
+        const auto& caller = query_.caller;
+        if (is_new && caller) known->second = caller->unit_counts(index_.actions_[action]);
         return known->second;
     }
 

@@ -102,7 +102,7 @@ void UnitJob::resume() {
     } else if (record().result_known) {
         set_state(State::stopping);
         services_.stop(record().unit);
-        if (is_cancelled() && record().cancelling->now) kill();
+        if (ends_at_once()) kill();
         look();
     } else {
         set_state(State::watching);
@@ -356,13 +356,13 @@ void UnitJob::carry_out(const Cancellation& how) {
 // By signals and not by stopping the unit: so it keeps its result until we have read it.
 void UnitJob::terminate() {
     ends_ = true;
-    if (is_cancelled() && record().cancelling->now) return kill();
+    if (ends_at_once()) return kill();
     ask_to_end();
     arm(kill_timer_, host().settings().kill_grace);
 }
 
 void UnitJob::ask_to_end() {
-    services_.kill(record().unit, is_cancelled() ? record().cancelling->signal : SIGTERM);
+    services_.kill(record().unit, ending_signal());
     services_.kill(record().unit, SIGCONT);
 }
 

@@ -15,6 +15,8 @@ using testing::Not;
 
 class UnitCancel : public UnitJobsTest {
   protected:
+    // On a slow machine KILL would come before what TERM does is seen.
+    UnitCancel() { settings_.kill_grace = std::chrono::minutes(10); }
     static std::vector<Event> runs_on() {
         return {Event::answer, Event::forked, Event::executed, Event::job_removed};
     }
@@ -73,6 +75,7 @@ TEST_F(UnitCancel, AtAnyPoint) {
 }
 
 TEST_F(UnitCancel, OneThatIgnoresItsSignalIsKilled) {
+    settings_.kill_grace = std::chrono::milliseconds(20);
     const StoryPtr story = begin_running();
     systemd_->ignore_signal(SIGINT);
     EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(anna, SIGINT)));
@@ -83,7 +86,6 @@ TEST_F(UnitCancel, OneThatIgnoresItsSignalIsKilled) {
 }
 
 TEST_F(UnitCancel, NowIsKillAlone) {
-    settings_.kill_grace = std::chrono::minutes(10);
     const StoryPtr story = begin_running();
     EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(anna, SIGKILL, true)));
     to_the_end(story);
@@ -92,7 +94,6 @@ TEST_F(UnitCancel, NowIsKillAlone) {
 }
 
 TEST_F(UnitCancel, ASecondTimeAnotherSignalAndThenNow) {
-    settings_.kill_grace = std::chrono::minutes(10);
     const StoryPtr story = begin_running();
     systemd_->ignore_signal(SIGTERM);
     EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna)), Cancelled::now);
@@ -109,7 +110,6 @@ TEST_F(UnitCancel, ASecondTimeAnotherSignalAndThenNow) {
 
 // systemd is told of each signal once, and of none after KILL.
 TEST_F(UnitCancel, AgainAndAgainChangesNothing) {
-    settings_.kill_grace = std::chrono::minutes(10);
     const StoryPtr story = begin_running();
     EXPECT_EQ(manager_->cancel(story->job, cancelled_by(anna)), Cancelled::now);
     for (int again = 0; again < 100; ++again) {
@@ -180,7 +180,6 @@ TEST_F(UnitCancel, AGuardThatIsKilledBeforeTheSignalGoes) {
 }
 
 TEST_F(UnitCancel, WhatABrokenConnectionSwallowedIsSaidAgain) {
-    settings_.kill_grace = std::chrono::minutes(10);
     const StoryPtr story = begin_running();
     EXPECT_TRUE(manager_->cancel(story->job, cancelled_by(anna, SIGUSR2)));
     systemd_->end_connection(FakeSystemd::Unread::lost);
