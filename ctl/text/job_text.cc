@@ -137,7 +137,6 @@ Rows job_rows(const nlohmann::json& job) {
     std::string state = job_state_text(job);
     if (string_field(job, "message")) state += ": " + text_of(job, "message");
     rows.emplace_back("state", state);
-    // One that was cancelled before it began has failed, and nothing else in its result.
     if (const auto* result = field(job, "result")) {
         std::optional<std::string> who;
         if (auto found = canceller_in(*result)) who = std::move(*found);

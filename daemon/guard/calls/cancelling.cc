@@ -1,17 +1,16 @@
 #include "daemon/guard/calls/cancelling.h"
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <memory>
 #include <set>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/limits.h"
 #include "daemon/guard/calls/job_ends.h"
+#include "host/accounts.h"
 #include "model/cancel_signals.h"
 
 namespace postern {
@@ -50,22 +49,19 @@ bool has_room_or_refuse(CallContext& call) {
     return false;
 }
 
-void audit_cancelled(CallContext& call, const JobId& job, const std::string& action,
-                     uid_t requester, int signal) {
-    AuditEvent event = call.event(AuditEvent::Kind::job_cancelled, action);
-    event.job = job.text();
-    event.signal = signal;
-    if (requester != call.caller().uid)
-        event.reason = "a job of " + call.names().uid_text(requester);
+// False: nothing of it runs any more. `job`: a jobs::Record or a jobs::ActiveJob.
+bool cancel_and_audit(CallContext& call, jobs::JobManager& jobs, const auto& job,
+                      const jobs::Cancellation& how) {
+    const auto cancelled = jobs.cancel(job.job, how);
+    if (cancelled != jobs::Cancelled::now) return cancelled.has_value();
+    AuditEvent event = call.event(AuditEvent::Kind::job_cancelled, job.action);
+    event.job = job.job.text();
+    event.signal = how.signal;
+    if (job.requester.uid != call.caller().uid) {
+        event.reason = "a job of " + call.names().uid_text(job.requester.uid);
+    }
     call.audit(event);
-}
-
-bool is_uid(const std::string& text) {
-    uid_t uid = 0;
-    const char* const end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data(), end, uid);
-    return error == std::errc() && at == end && uid != static_cast<uid_t>(-1) &&
-           text == std::to_string(uid);
+    return true;
 }
 
 // What a command line calls a user: by number, or by a name that is known of it.
@@ -77,7 +73,9 @@ class NamedUser {
         return text_ == std::to_string(uid) || (!text_.empty() && names_.user(uid) == text_);
     }
     // A number is a uid, whoever has it.
-    [[nodiscard]] bool is_known() const { return is_uid(text_) || names_.is_user(text_); }
+    [[nodiscard]] bool is_known() const {
+        return parse_id(text_).has_value() || names_.is_user(text_);
+    }
     // Whether the job counts as this user's, the user's own name as of its start included.
     [[nodiscard]] bool owns(const jobs::Requester& requester) const {
         return is(requester.payer()) ||
@@ -96,14 +94,10 @@ void cancel_job(const CallPtr& call, CallEnvironment& environment, const jobs::R
     const auto how = cancellation_of(*call, asked.signal, asked.now);
     if (!how) return call->link().violated(how.error().message);
     if (!has_room_or_refuse(*call)) return;
-    const auto cancelled = environment.jobs.cancel(job.job, *how);
-    if (!cancelled) {
+    if (!cancel_and_audit(*call, environment.jobs, job, *how)) {
         return call->refuse(Refusal::job_ended, job.job.text(),
                             "job " + job.job.text() + " of " + job.action +
                                 " has ended; there is nothing left to cancel");
-    }
-    if (*cancelled == jobs::Cancelled::now) {
-        audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
     }
     JobEnds& ends = environment.job_audit.ends();
     auto ticket = ends.add(job.job, [call](const jobs::Record& ended) {
@@ -136,12 +130,7 @@ void cancel_all_of(const CallPtr& call, CallEnvironment& environment, const Canc
         call->answer(Managed{true, "", 0});
     };
     for (const jobs::ActiveJob& job : active) {
-        if (!is_theirs(job)) continue;
-        const auto cancelled = environment.jobs.cancel(job.job, *how);
-        if (!cancelled) continue;
-        if (*cancelled == jobs::Cancelled::now) {
-            audit_cancelled(*call, job.job, job.action, job.requester.uid, how->signal);
-        }
+        if (!is_theirs(job) || !cancel_and_audit(*call, environment.jobs, job, *how)) continue;
         call->answer(JobReport{job.job, job.action, job.requester.uid, job.requester.pid, job.unit,
                                job.created});
         owners.insert(job.requester.payer());

@@ -15,8 +15,11 @@ using testing::Not;
 
 class UnitCancel : public UnitJobsTest {
   protected:
-    // On a slow machine KILL would come before what TERM does is seen.
-    UnitCancel() { settings_.kill_grace = std::chrono::minutes(10); }
+    void SetUp() override {
+        UnitJobsTest::SetUp();
+        // On a slow machine KILL would come before what TERM does is seen.
+        settings_.kill_grace = std::chrono::minutes(10);
+    }
     static std::vector<Event> runs_on() {
         return {Event::answer, Event::forked, Event::executed, Event::job_removed};
     }
