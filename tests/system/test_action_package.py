@@ -46,10 +46,10 @@ def install(host, package):
 
 
 @pytest.fixture
-def operator(host):
-    host.run("useradd", "--groups", "adm,postern", "operator")
-    yield "operator"
-    host.run("userdel", "operator")
+def auditor(host):
+    host.run("useradd", "--groups", "adm,postern", "auditor")
+    yield "auditor"
+    host.run("userdel", "auditor")
 
 
 def test_the_package_has_no_scripts_and_no_triggers(tmp_path, package):
@@ -60,7 +60,7 @@ def test_the_package_has_no_scripts_and_no_triggers(tmp_path, package):
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_it_is_there_changed_and_gone_with_its_package(host, operator, tmp_path, running):
+def test_it_is_there_changed_and_gone_with_its_package(host, auditor, tmp_path, running):
     """Whether the daemon runs meanwhile or is started by the first call."""
     def begin():
         if running:
@@ -69,35 +69,35 @@ def test_it_is_there_changed_and_gone_with_its_package(host, operator, tmp_path,
             guard.stop(host)
 
     begin()
-    assert run(host, "webtool.status", user=operator)[0] == 126
+    assert run(host, "webtool.status", user=auditor)[0] == 126
     begin()
     install(host, built(tmp_path / "1", "1.0", ACTION))
-    assert run(host, "webtool.status", user=operator) == (0, "webtool works\n", "")
+    assert run(host, "webtool.status", user=auditor) == (0, "webtool works\n", "")
     # Its own rule decides.
     assert run(host, "webtool.status", user="member")[0] == 126
     begin()
     install(host, built(tmp_path / "2", "2.0", ACTION.replace('status"]', 'status", ", all of it"]')))
-    assert run(host, "webtool.status", user=operator) == (0, "webtool works, all of it\n", "")
+    assert run(host, "webtool.status", user=auditor) == (0, "webtool works, all of it\n", "")
     begin()
     install(host, built(tmp_path / "3", "3.0", None))
-    assert run(host, "webtool.status", user=operator)[0] == 126
+    assert run(host, "webtool.status", user=auditor)[0] == 126
     begin()
     install(host, built(tmp_path / "4", "4.0", ACTION))
-    assert run(host, "webtool.status", user=operator) == (0, "webtool works\n", "")
+    assert run(host, "webtool.status", user=auditor) == (0, "webtool works\n", "")
     begin()
     host.run("dpkg", "--remove", "webtool")
-    assert run(host, "webtool.status", user=operator)[0] == 126
+    assert run(host, "webtool.status", user=auditor)[0] == 126
     assert not host.exists("/usr/lib/postern/actions.d/webtool.status.json")
     assert host.exists("/usr/lib/postern/actions.d")
 
 
-def test_the_administrator_has_the_last_word(host, operator, tmp_path):
+def test_the_administrator_has_the_last_word(host, auditor, tmp_path):
     install(host, built(tmp_path / "1", "1.0", ACTION))
     own = "/etc/postern/actions.d/webtool.status.json"
     host.write(own, "")
-    assert run(host, "webtool.status", user=operator)[0] == 126
+    assert run(host, "webtool.status", user=auditor)[0] == 126
     host.write(own, json.dumps({**json.loads(ACTION), "exec": ["/usr/bin/echo", "mine"]}))
-    assert run(host, "webtool.status", user=operator) == (0, "mine\n", "")
+    assert run(host, "webtool.status", user=auditor) == (0, "mine\n", "")
     host.run("rm", own)
-    assert run(host, "webtool.status", user=operator) == (0, "webtool works\n", "")
+    assert run(host, "webtool.status", user=auditor) == (0, "webtool works\n", "")
     host.run("dpkg", "--remove", "webtool")

@@ -33,7 +33,7 @@ def machine(root, package):
     with conftest.booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as host:
         conftest.install(host, package)
         host.run("systemctl", "enable", "--now", "posternd.socket")
-        host.run("useradd", "--groups", "adm,postern", "operator")
+        host.run("useradd", "--groups", "adm,postern", "auditor")
         for name, text in (("smartctl", SMARTCTL), ("nginx", NGINX)):
             host.write(f"/usr/sbin/{name}", text, mode=0o755)
         host.write("/usr/bin/openssl", OPENSSL, mode=0o755)
@@ -48,10 +48,10 @@ def machine(root, package):
 
 @pytest.fixture
 def run(machine):
-    """run(ACTION, NAME=VALUE ...) as the operator: exit code, standard output, standard error."""
+    """run(ACTION, NAME=VALUE ...) as the auditor: exit code, standard output, standard error."""
     def call(*words, redirected=""):
         command = f'posternctl run "$@" {redirected}'
-        done = machine.run("sh", "-c", command, "sh", *words, user="operator", check=False)
+        done = machine.run("sh", "-c", command, "sh", *words, user="auditor", check=False)
         return done.returncode, done.stdout, done.stderr
 
     return call
