@@ -58,6 +58,12 @@ def test_the_readme_is_short_and_leads_to_every_guide():
         assert f"]({guide})" in readme, guide
 
 
+def test_the_readme_names_every_manual_page():
+    pages = {f"{path.stem}({path.suffix[1:]})" for path in (TOP / "packaging/man").iterdir()}
+    assert len(pages) > 5
+    assert set(re.findall(r"\bpostern[a-z.-]*\(\d\)", text_of("README.md"))) == pages
+
+
 @pytest.mark.parametrize("drawing", DRAWINGS)
 def test_a_drawing_is_whole_and_shown(drawing):
     root = xml.etree.ElementTree.parse(TOP / "docs" / drawing).getroot()
