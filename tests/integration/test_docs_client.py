@@ -97,13 +97,17 @@ def test_the_call_that_survives(start_guard, folder, tmp_path, monkeypatch, afte
 
 
 def test_it_names_every_error():
-    named = []
+    named, optional = [], []
     for path in sorted((harness.REPOSITORY / "protocol").glob("*.varlink")):
         text = path.read_text(encoding="utf-8")
         interface = re.search(r"^interface (\S+)", text, re.M).group(1)
-        named += [f"{interface}.{error}" for error in re.findall(r"^error (\w+)", text, re.M)]
+        for error, parameters in re.findall(r"^error (\w+) \((.*)\)$", text, re.M):
+            named.append(f"{interface}.{error}")
+            optional += re.findall(r"(\w+): \?", parameters)
     assert len(named) > 15
     assert sorted(re.findall(r"^\| `(org[\w.]+)` \| \S.* \| \S", TEXT, re.M)) == sorted(named)
+    # What an error has at times only, a client would not find by looking at one.
+    assert optional == ["retryable"] and "`retryable`" in TEXT and '`"retryable": true`' in TEXT
 
 
 def test_the_limits_are_those_of_the_source():
