@@ -56,14 +56,62 @@ def test_the_words_are_those_of_administrators(page):
     assert not said
 
 
+def broken_references(text, page=None):
+    """Pages, sections, options and keys that the text names and that do not exist. page: of which it is the text."""
+    broken = []
+
+    def hold(found, said):
+        if not found:
+            broken.append(said)
+
+    pages = "|".join(f"{re.escape(name[:-2])}\\({name[-1]}\\)" for name in PAGES)
+
+    def of(named):
+        return named[:-3] + "." + named[-2]
+
+    for named in re.findall(r"\bpostern[\w.-]*\(\d\)", text):
+        hold(of(named) in PAGES, named)
+    for named, heading in re.findall(rf"({pages}), ([A-Z][A-Z-]+(?: [A-Z]+)*)\b(?!\()", text):
+        hold(heading in sections(of(named)), f"{named}, {heading}")
+    for heading, named in re.findall(rf"\b([A-Z][A-Z-]+(?: [A-Z]+)*) in ({pages})", text):
+        hold(heading in sections(of(named)), f"{heading} in {named}")
+    for option, named in re.findall(rf"(?<![\w-])(--[a-z-]+)`? (?:in|of) ({pages})", text):
+        hold(option in rendered(of(named)), f"{option} in {named}")
+    for named, key in re.findall(rf"({pages}), `(\w+)`", text):
+        hold(key in items(source(of(named))), f"{named}, {key}")
+    for heading in re.findall(r"\bsee ([A-Z][A-Z-]+(?: [A-Z]+)*)\b(?! in )", text) if page else ():
+        hold(heading in sections(page), f"see {heading}")
+    return broken
+
+
 @every_page
-def test_a_page_or_section_that_is_named_exists(page):
-    text = rendered(page)
-    for name, number, named in re.findall(r"\b(postern[a-z.-]*)\((\d)\)(?:, ([A-Z][A-Z -]*[A-Z]))?", text):
-        assert f"{name}.{number}" in PAGES
-        assert not named or named in sections(f"{name}.{number}"), named
-    for named, of in re.findall(r"\bsee ([A-Z][A-Z-]+(?: [A-Z]+)*)(?: in ([\w.-]+\(\d\)))?", text):
-        assert named in sections(of[:-3] + "." + of[-2] if of else page), named
+def test_a_page_or_section_that_a_page_names_exists(page):
+    assert broken_references(re.sub(r"\s+", " ", rendered(page)), page) == []
+
+
+def test_a_page_or_section_that_another_text_names_exists():
+    """In documents, messages, helps, units, and the comments of the source."""
+    tops = [top for top in harness.REPOSITORY.iterdir()
+            if top.name not in ("build", "tests") and not top.name.startswith(".")]
+    paths = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*"))
+             if path.is_file() and path.parent != FOLDER and "__pycache__" not in path.parts]
+    broken, naming = {}, 0
+    for path in paths:
+        # One line, without what comments and literals begin and end their lines with.
+        text = re.sub(r'"\s*\n\s*"|\n\s*(?://|#) ?', " ", path.read_text(encoding="utf-8"))
+        text = re.sub(r"\s+", " ", text)
+        naming += bool(re.search(r"\bpostern[\w.-]*\(\d\)", text))
+        if found := broken_references(text):
+            broken[str(path.relative_to(harness.REPOSITORY))] = found
+    assert broken == {}
+    assert naming > 15
+
+
+def test_a_reference_that_leads_nowhere_is_found():
+    for text in ("posternd(8), LIMIT", "PACKETS in posternd(8)", "postern-session(8)", "`--none` of posternctl(1)",
+                 "postern-action(5), `none`"):
+        assert broken_references(text) == [text.replace("`", "").replace(" of ", " in ")], text
+    assert broken_references("see PACKETS", "posternd.8") == ["see PACKETS"]
 
 
 @every_page

@@ -151,7 +151,7 @@ std::variant<Options, Print> parse_options(int argc, char** argv, uid_t uid) {
         "  posternd --check\n"
         "  posternd --lint web.restart.json\n"
         "  posternd --socket /run/postern/postern.sock --socket-group postern\n"
-        "See posternd(8) and postern-action(5).");
+        "See posternd(8), posternd.json(5) and postern-action(5).");
     for (CLI::Option* option : app.get_options()) {
         if (option->get_items_expected_max() > 1 && option->get_name() != "--lint")
             option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
