@@ -94,7 +94,8 @@ def test_every_program_is_among_them(unpacked):
 def test_documents_and_examples_are_in_it(unpacked):
     folder = unpacked / "usr/share/doc/postern"
     names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
-    assert {"README.md", "changelog", "changelog.Debian", "copyright", "examples"} <= names
+    assert {"README.md", "SECURITY.md", "CONTRIBUTING.md", "changelog", "changelog.Debian", "copyright",
+            "examples"} <= names
     assert {path.name for path in (REPOSITORY / "docs").iterdir()} <= names
     assert {path.name for path in (REPOSITORY / "examples/actions").iterdir()} <= {
         path.name for path in (folder / "examples").iterdir()}

@@ -9,6 +9,7 @@ import pytest
 import booted_host
 import build_deb
 import guard
+import removal
 from conftest import HELLO, install
 
 pytestmark = pytest.mark.needs_root
@@ -318,31 +319,8 @@ def test_removal_names_the_jobs_that_run(fresh_host, package):
     host = fresh_host
     install(host, package)
     host.run("useradd", "-G", "postern", "member")
-    scripts = {"quiet": "sleep 1000", "writes": "while sleep 0.1; do echo x; done"}
-    for name, script in scripts.items():
-        host.write(f"/etc/postern/actions.d/{name}.json", json.dumps(
-            {"summary": name, "exec": ["/bin/sh", "-c", script], "allow": [{"group": "postern"}]}))
-    jobs = {name: host.run("posternctl", "run", "--detach", name, user="member").stdout.strip()
-            for name in scripts}
-    for job in jobs.values():
-        booted_host.wait_until(lambda job=job: unit_state(host, job) == "running", 20, "the job runs")
-    removed = host.run("dpkg", "--remove", "postern")
-    said = removed.stderr.splitlines()
-    begin = said.index(
-        "postern: these jobs continue without Postern. Nothing takes what they write any more, which usually ends "
-        "them (SIGPIPE); to end one, run: systemctl stop postern-job-JOB.service")
-    uid = host.run("id", "-u", "member").stdout.strip()
-    named = {line.split()[0]: line.split()[1:4] for line in said[begin + 1:begin + 3]}
-    assert named == {jobs[name]: [name, uid, "(member)"] for name in scripts}
-    # As it was said.
-    booted_host.wait_until(lambda: unit_state(host, jobs["writes"]) != "running", 20, "it was ended")
-    assert unit_state(host, jobs["quiet"]) == "running"
-    host.run("systemctl", "stop", *(f"postern-job-{job}.service" for job in jobs.values()))
-    host.run("systemctl", "reset-failed")
-
-
-def unit_state(host, job):
-    return host.property(f"postern-job-{job}.service", "SubState")
+    jobs = removal.start_jobs(host)
+    removal.check(host, jobs, host.run("dpkg", "--remove", "postern").stderr)
 
 
 def test_removal_without_jobs_names_none(fresh_host, package):

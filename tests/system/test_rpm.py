@@ -12,8 +12,9 @@ import pytest
 import booted_host
 import build_rpm
 import conftest
+import removal
 from build_in_root import REPOSITORY, version
-from jobs import records, run, shell, spawn
+from jobs import job_units, records, run, shell, spawn
 from test_action_package import ACTION, block
 from test_upgrade import EXPECTED, NUMBERS, process, seen, watched
 
@@ -88,7 +89,8 @@ def test_what_is_in_the_deb_is_in_the_rpm(package, rpm):
 
     documents = {path for path in files(ours, RPM_ALONE) if path.startswith("/usr/share/doc/postern/")}
     assert {path for path in files(deb, DEBIAN_ALONE) if path.startswith("/usr/share/doc/")} <= documents
-    assert {"/usr/share/doc/postern/rpm.md", "/usr/share/doc/postern/CHANGELOG.md"} <= documents
+    assert {f"/usr/share/doc/postern/{name}.md" for name in ("README", "CHANGELOG", "SECURITY", "CONTRIBUTING", "rpm")
+            } <= documents
     assert files({path: mode for path, mode in ours.items() if path not in documents}, RPM_ALONE) == files(
         {path: mode for path, mode in deb.items() if not path.startswith("/usr/share/doc/")}, DEBIAN_ALONE)
     for folder in ("/etc/postern/actions.d", "/usr/lib/postern/actions.d"):
@@ -209,11 +211,15 @@ def test_erased_it_leaves_what_the_document_names(machine):
     [command] = root_commands("Erase")
     named = re.findall(r"`(/[^`]+)`", TEXT.split("\n## Erase\n")[1].split("\n## ")[0])
     assert named == ["/etc/postern", "/var/lib/postern", "/var/log/postern", "/run/posternd"]
+    jobs = removal.start_jobs(machine)
     done = machine.run(*command.split())
+    removal.check(machine, jobs, done.stderr)
+    booted_host.wait_until(lambda: job_units(machine) == [], 20, "no unit of a job is left")
     assert "warning: /etc/logrotate.d/postern saved as /etc/logrotate.d/postern.rpmsave\n" in done.stderr
     assert machine.run("rpm", "-q", "postern", check=False).stdout == "package postern is not installed\n"
     assert sorted(machine.run("find", "/etc/postern", "-type", "f").stdout.split()) == [
-        "/etc/postern/actions.d/hello.json", "/etc/postern/actions.d/numbers.json", "/etc/postern/posternd.json"]
+        "/etc/postern/actions.d/hello.json", "/etc/postern/actions.d/numbers.json",
+        "/etc/postern/actions.d/quiet.json", "/etc/postern/actions.d/writes.json", "/etc/postern/posternd.json"]
     assert machine.run("ls", "/var/lib/postern/jobs").stdout != ""
     assert machine.run("pgrep", "-a", "postern", check=False).stdout == ""
     assert machine.failed_units() == ""

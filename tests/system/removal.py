@@ -1,0 +1,42 @@
+"""Running jobs when the package is removed, the .deb as the .rpm: how they are named, and what becomes of them."""
+
+import json
+
+import booted_host
+
+SAID = ("postern: these jobs continue without Postern. Nothing takes what they write any more, which usually ends "
+        "them (SIGPIPE); to end one, run: systemctl stop postern-job-JOB.service")
+SCRIPTS = {"quiet": "sleep 1000", "writes": "while sleep 0.1; do echo x; done"}
+
+
+def unit(job):
+    return f"postern-job-{job}.service"
+
+
+def state(host, job):
+    return host.property(unit(job), "SubState")
+
+
+def start_jobs(host):
+    """Of the user "member", one of each script. The action -> its job."""
+    for name, script in SCRIPTS.items():
+        host.write(f"/etc/postern/actions.d/{name}.json", json.dumps(
+            {"summary": name, "exec": ["/bin/sh", "-c", script], "allow": [{"group": "postern"}]}))
+    jobs = {name: host.run("posternctl", "run", "--detach", name, user="member").stdout.strip()
+            for name in SCRIPTS}
+    for job in jobs.values():
+        booted_host.wait_until(lambda job=job: state(host, job) == "running", 20, "the job runs")
+    return jobs
+
+
+def check(host, jobs, said):
+    """That the removal has named them on standard error, and that what it said of them is so. They are over then."""
+    lines = said.splitlines()
+    begin = lines.index(SAID)
+    uid = host.run("id", "-u", "member").stdout.strip()
+    named = {line.split()[0]: line.split()[1:4] for line in lines[begin + 1:begin + 1 + len(jobs)]}
+    assert named == {job: [name, uid, "(member)"] for name, job in jobs.items()}
+    booted_host.wait_until(lambda: state(host, jobs["writes"]) != "running", 20, "it was ended")
+    assert state(host, jobs["quiet"]) == "running"
+    host.run("systemctl", "stop", *map(unit, jobs.values()))
+    host.run("systemctl", "reset-failed")
