@@ -22,14 +22,14 @@ INTRODUCTION = TEXT.partition("\n## ")[0]
 def machine(programs):
     with scratch_machine.machine(users=("alice",)) as made:
         made.follow(INTRODUCTION)
-        made.follow(SECTIONS["By shell"])  # alice becomes a member of the group
+        made.follow(SECTIONS["From the shell"])  # alice becomes a member of the group
         yield made
 
 
 @ROOT_ONLY
-@pytest.mark.parametrize("heading", [heading for heading in SECTIONS if heading != "By shell"])
+@pytest.mark.parametrize("heading", [heading for heading in SECTIONS if heading != "From the shell"])
 def test_what_a_section_shows(machine, heading):
-    for step in guide.steps(SECTIONS["By Python"]):  # postern.py, which others import
+    for step in guide.steps(SECTIONS["In Python"]):  # postern.py, which others import
         if isinstance(step, guide.File):
             machine.write(step.path, step.text)
     machine.follow(SECTIONS[heading])
@@ -73,7 +73,7 @@ def test_the_call_that_survives(start_guard, folder, tmp_path, monkeypatch, afte
     """No byte is missing or doubled, and the job ran once, wherever the connection breaks."""
     guard = start_guard({"count": {"summary": "Count", "allow": [{"everyone": True}],
                                    "exec": ["/bin/sh", "-c", "seq 20000; printf '\\377'; exit 3"]}})
-    for section in ("By Python", "Keys and offsets: a call that survives"):
+    for section in ("In Python", "Keys and offsets: a call that survives"):
         for step in guide.steps(SECTIONS[section]):
             if isinstance(step, guide.File):
                 (tmp_path / step.path.rpartition("/")[2]).write_text(step.text)
