@@ -48,9 +48,8 @@ def test_the_package_has_all_of_them():
 
 @every_page
 def test_the_words_are_those_of_administrators(page):
-    text = re.sub(r"\s+", " ", rendered(page))
-    for fine in ("packet-refused", "hundreds of packet sockets"):
-        text = text.replace(fine, "")
+    # An entry of the audit, and a kind of socket.
+    text = re.sub(r"packet-refused|AF_PACKET", "", re.sub(r"\s+", " ", rendered(page)))
     said = {word: match.group() for word, pattern in (NOT_SAID | {"guard": r"\bguards?\b"}).items()
             if (match := re.search(rf".{{0,40}}(?:{pattern}).{{0,40}}", text, re.IGNORECASE))}
     assert not said
