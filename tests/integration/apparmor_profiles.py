@@ -64,7 +64,8 @@ class Profiles:
         rule = Rule(text, own, reason)
         self.rules[profile].append(rule)
         if found := _FILE_RULE.fullmatch(re.sub(r"\s+", " ", text)):
-            path, rule.how, target = found.groups()
+            path, how, target = found.groups()
+            rule.how = re.sub("[pi]", "", how)  # which belong to the x
             rule.paths = re.compile("|".join(map(regex, self._expanded(path))))
             if target:
                 assert target.startswith("&"), text
@@ -79,14 +80,13 @@ class Profiles:
         return [one for value in self._variables[found.group(1)]
                 for one in self._expanded(path[:found.start()] + value + path[found.end():])]
 
-    def for_file(self, profile, path, how):
-        """Rules that together allow a use of a file; None if they do not."""
+    def allow(self, profile, what, how):
+        """The rules that together allow this use of a file, or this capability; none if it is not allowed."""
+        if not what.startswith("/"):
+            return [rule for rule in self.rules[profile] if rule.capability == what]
         found = [rule for rule in self.rules[profile]
-                 if rule.paths and set(rule.how) & set(how) and rule.paths.fullmatch(path)]
-        return found if set(how) <= {letter for rule in found for letter in rule.how} else None
-
-    def for_capability(self, profile, name):
-        return [rule for rule in self.rules[profile] if rule.capability == name] or None
+                 if rule.paths and set(rule.how) & set(how) and rule.paths.fullmatch(what)]
+        return found if set(how) <= {letter for rule in found for letter in rule.how} else []
 
 
 def regex(glob):

@@ -24,18 +24,15 @@ PROFILES = TOP / "packaging/apparmor/postern"
 PARSE = ["/sbin/apparmor_parser", "-Q", "-K", "--skip-kernel-load"]
 SERVICES = ("posternd", "postern-output")
 CONFINED = (*SERVICES, "postern-session", "postern-dropper", "posternctl")
-# What a guard does besides that has no systemd; under these profiles there is none.
+# What a guard does besides that has no systemd; under the profiles there is none.
+# It makes its sockets, follows jobs by their cgroups, and starts two more programs, which become other users.
 ALONE = """
 profile posternd {
-  # It makes its sockets,
   /run/postern{,-admin}/* rwk,
-  # follows jobs by their cgroups,
   /sys/fs/cgroup/** rw,
-  # and starts two more programs,
   /usr/libexec/postern/postern-{launcher,output} x,
 }
 profile postern-output {
-  # which become other users.
   capability setuid,
   capability setgid,
 }
@@ -99,9 +96,12 @@ def test_each_service_has_a_profile_of_its_name_and_its_capabilities(profiles):
 # ---- What programs do ----
 
 @pytest.fixture(scope="module")
+def alone():
+    return apparmor_profiles.Profiles(ALONE)
+
+
+@pytest.fixture(scope="module")
 def seen(programs, tmp_path_factory):
-    if not harness.IS_ROOT:
-        pytest.skip("needs root: the guard of all users, and another user's calls")
     found = accesses.Accesses()
     for made, at in (trace_guard(tmp_path_factory.mktemp("guard")), trace_keeper(tmp_path_factory.mktemp("keeper"))):
         for (program, path), how in made.files.items():
@@ -175,8 +175,8 @@ def trace_keeper(folder):
         os.chmod(f"{runtime}/notify", 0o666)
         notified.settimeout(harness.PATIENCE)
         keeper = subprocess.Popen(
-            [*accesses.strace(folder), "/usr/bin/setpriv", "--reuid", str(ALICE.uid), "--regid", str(ALICE.gid), "--clear-groups",
-             *("--inh-caps=-all,+sys_chroot", "--ambient-caps=-all,+sys_chroot", "--bounding-set=-all,+sys_chroot"),
+            [*accesses.strace(folder), *bounded("sys_chroot"), "--inh-caps", "-all,+sys_chroot", "--ambient-caps",
+             "-all,+sys_chroot", "--reuid", str(ALICE.uid), "--regid", str(ALICE.gid), "--clear-groups", "--",
              harness.program("postern-output"), "--service"],
             env={"RUNTIME_DIRECTORY": str(runtime), "NOTIFY_SOCKET": f"{runtime}/notify"})
         with keeper:
@@ -192,39 +192,36 @@ def trace_keeper(folder):
                                             str(runtime): "/run/postern-output", **programs_at()}
 
 
-def asked(profiles, program):
-    """The profiles that a program has."""
-    under = {"postern-output": "postern-output"}.get(program, "posternd")
-    return [under, profiles.stacked[program]] if program in profiles.stacked else [under]
+def asked(profiles, seen):
+    """(program, one of its profiles, file or capability, how it is used) of all that was seen."""
+    uses = [(program, path, how) for (program, path), how in seen.files.items()]
+    for program, what, how in uses + [(program, name, {""}) for program, name in seen.capabilities]:
+        under = "postern-output" if program == "postern-output" else "posternd"
+        if program in CONFINED:
+            for profile in (under, profiles.stacked.get(program)):
+                if profile:
+                    yield program, profile, what, how
 
 
+@pytest.mark.needs_root
+@pytest.mark.shipped_build
 def test_what_programs_do_is_allowed(seen, profiles, alone):
-    denied = {(program, profile, path, "".join(how)) for (program, path), how in seen.files.items()
-              for profile in asked(profiles, program) if program in CONFINED
-              if profiles.for_file(profile, path, how) is None and alone.for_file(profile, path, how) is None}
-    denied |= {(program, profile, name) for program, name in seen.capabilities
-               for profile in asked(profiles, program) if program in CONFINED
-               if not profiles.for_capability(profile, name) and not alone.for_capability(profile, name)}
+    denied = {(program, profile, what, "".join(sorted(how))) for program, profile, what, how in asked(profiles, seen)
+              if not profiles.allow(profile, what, how) and not alone.allow(profile, what, how)}
     assert denied == set()
 
 
-@pytest.fixture(scope="module")
-def alone():
-    return apparmor_profiles.Profiles(ALONE)
-
-
+@pytest.mark.needs_root
+@pytest.mark.shipped_build
 def test_what_is_allowed_is_used_or_says_what_it_is_for(seen, profiles, alone):
     used = set()
     for which in (profiles, alone):
-        for (program, path), how in seen.files.items():
-            used |= {id(rule) for profile in asked(profiles, program) if program in CONFINED
-                     for rule in which.for_file(profile, path, how) or ()}
-        for program, name in seen.capabilities:
-            used |= {id(rule) for profile in asked(profiles, program) if program in CONFINED
-                     for rule in which.for_capability(profile, name) or ()}
-    own = [rule for rules in profiles.rules.values() for rule in rules if rule.own]
-    assert [rule.text for rule in own if id(rule) not in used and not rule.reason] == []
-    assert [rule.text for rules in alone.rules.values() for rule in rules if id(rule) not in used] == []
+        for _, profile, what, how in asked(profiles, seen):
+            used |= {(id(rule), letter) for rule in which.allow(profile, what, how) for letter in how}
+    unused = [(profile, rule.text, letter) for which in (profiles, alone) for profile, rules in which.rules.items()
+              for rule in rules for letter in rule.how or [""]
+              if rule.own and not rule.reason and (id(rule), letter) not in used]
+    assert unused == [], unused
 
 
 # ---- SELinux ----
