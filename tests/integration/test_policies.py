@@ -249,7 +249,8 @@ def test_the_module_compiles(tmp_path):
 
 def test_the_module_knows_each_program_and_each_capability():
     text = (MODULE / "postern.te").read_text(encoding="utf-8")
-    contexts = dict(re.findall(r"^(\S+)\t(?:--\t)?system_u:object_r:(\w+):s0$", (MODULE / "postern.fc").read_text(), re.M))
+    files = (MODULE / "postern.fc").read_text(encoding="utf-8")
+    contexts = dict(re.findall(r"^(\S+)\t(?:--\t)?system_u:object_r:(\w+):s0$", files, re.M))
     assert set(contexts.values()) == set(re.findall(r"^type (\w+), file_type", text, re.M))
     names = {"posternd": "postern_t", "postern-output": "postern_output_t"}
     for service in SERVICES:

@@ -23,7 +23,8 @@ LOAD_PATIENCE = 300
 def load():
     """Does what the document shows."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    (block,) = [block for block in re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S) if "apparmor_parser" in block]
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S)
+    (block,) = [block for block in blocks if "apparmor_parser" in block]
     machine.run("sh", "-ec", re.sub("^root# ", "", block, flags=re.M), check=True, timeout=LOAD_PATIENCE)
 
 
@@ -72,7 +73,7 @@ def denied(probe=False):
     log = machine.run("journalctl", "--no-pager", "-b", "-o", "cat", "_TRANSPORT=kernel", "+", "_TRANSPORT=audit",
                       check=True).stdout
     entries = [line[line.index("apparmor="):] for line in log.splitlines() if 'apparmor="DENIED"' in line]
-    ours = [entry for entry in entries if (found := re.search(r'profile="([^"]*)"', entry)) and found.group(1) in PROGRAMS]
+    ours = [entry for entry in entries if re.search(r'profile="([^"]*)"', entry).group(1) in PROGRAMS]
     return [entry for entry in ours if (f'comm="{PROBE}"' in entry) is probe]
 
 
