@@ -11,6 +11,7 @@ test_packages=(
     clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
     python3 python3-pytest python3-jsonschema strace iproute2 procps
     logrotate bubblewrap mandoc bash-completion zsh fish
+    apparmor checkpolicy semodule-utils
 )
 bench_packages=(libbenchmark-dev python3)
 coverage_packages=(llvm-19)

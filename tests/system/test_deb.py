@@ -97,6 +97,9 @@ def test_documents_and_examples_are_in_it(unpacked):
     assert {"README.md", "SECURITY.md", "CONTRIBUTING.md", "changelog", "changelog.Debian", "copyright",
             "examples"} <= names
     assert {path.name for path in (REPOSITORY / "docs").iterdir()} <= names
+    for policies in ("apparmor", "selinux"):  # uncompressed: they are loaded from there
+        assert {path.name for path in (REPOSITORY / "packaging" / policies).iterdir()} == {
+            path.name for path in (folder / policies).iterdir()}
     assert {path.name for path in (REPOSITORY / "examples/actions").iterdir()} <= {
         path.name for path in (folder / "examples").iterdir()}
     copyright_text = (folder / "copyright").read_text(encoding="utf-8")

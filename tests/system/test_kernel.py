@@ -118,6 +118,29 @@ def test_a_profile_of_apparmor_is_enforced(report):
         "unknown": 127}
 
 
+# ---- The services under their own profiles ----
+
+def test_they_do_all_that_they_do_without(report):
+    seen = report.saw("confined")
+    assert seen["codes"] == {"reload": 0, "status": 0, "datagram": 0, "another keeper": 0}
+    assert seen["direct"] == "straight\n"
+    assert seen["again"] == {name: report.saw(name) for name in seen["again"]}
+    assert len(seen["again"]) == 5
+
+
+def test_each_program_is_confined_and_no_job_is(report):
+    seen = report.saw("confined")
+    assert seen["job"] == "unconfined\n"
+    assert seen["labels"].pop("postern-dropper") in ([], [[["postern-dropper", "posternd"], ["enforce"]]])
+    assert seen["labels"] == {"posternd": [[["posternd"], ["enforce"]]],
+                              "postern-session": [[["postern-session", "posternd"], ["enforce"]]],
+                              "postern-output": [[["postern-output"], ["enforce"]]]}
+
+
+def test_the_kernel_denied_them_nothing(report):
+    assert report.saw("denials") == []
+
+
 # ---- Descriptors of strangers ----
 
 @pytest.mark.parametrize("way", ["datagram", "stream"])

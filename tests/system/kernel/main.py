@@ -15,11 +15,13 @@ import tty
 import apparmor
 import basics
 import callers
+import confined
 import sandbox
 import strangers
 
-# The last ones may leave a machine on which nothing works.
-CHECKS = {**basics.CHECKS, **callers.CHECKS, **sandbox.CHECKS, **apparmor.CHECKS, **strangers.CHECKS}
+# From `confined` on the services run under their profiles. `strangers` may leave a machine on which nothing works.
+CHECKS = {**basics.CHECKS, **callers.CHECKS, **sandbox.CHECKS, **apparmor.CHECKS, **confined.CHECKS, **strangers.CHECKS,
+          **confined.LAST}
 MOST_SECONDS = 600
 
 

@@ -1,0 +1,89 @@
+"""The services under their own AppArmor profiles, loaded as docs/security.md shows it.
+
+What comes after this check runs under them too.
+"""
+
+import contextlib
+import pathlib
+import re
+
+import basics
+import callers
+import machine
+import sandbox
+
+DOCUMENT = pathlib.Path("/usr/share/doc/postern/security.md")
+PROGRAMS = ("posternd", "postern-session", "postern-dropper", "postern-output")
+AGAIN = {name: check for part in (basics, callers, sandbox) for name, check in part.CHECKS.items()
+         if name in ("exit-codes", "much-output", "whoami", "sandbox", "session")}
+# Compiling takes its time on an emulated machine.
+LOAD_PATIENCE = 300
+
+
+def load():
+    """Does what the document shows."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S)
+    (block,) = [block for block in blocks if "apparmor_parser" in block]
+    machine.run("sh", "-ec", re.sub("^root# ", "", block, flags=re.M), check=True, timeout=LOAD_PATIENCE)
+
+
+def labels_of(name):
+    """What all processes of that name are confined by: [[profiles, modes]], each once."""
+    found = []
+    for pid in machine.processes(name):
+        with contextlib.suppress(OSError):  # it has just ended
+            text = pathlib.Path(f"/proc/{pid}/attr/current").read_text(encoding="ascii").strip()
+            label = [sorted(re.sub(r" \(\w+\)", "", text).split("//&")), sorted(set(re.findall(r"\((\w+)\)", text)))]
+            found += [label] * (label not in found)
+    return found
+
+
+def labels():
+    """While a session has a connection."""
+    client = machine.spawn(*machine.program("hold.py"), user="member")
+    try:
+        client.stdout.readline()
+        return {name: labels_of(name) for name in PROGRAMS}
+    finally:
+        client.kill()
+        client.wait()
+
+
+def confined():
+    load()
+    machine.declare(label={"exec": ["/bin/cat", "/proc/self/attr/current"]},
+                    direct={"exec": ["/bin/echo", "straight"], "output": "direct"})
+    codes = {"reload": machine.run("systemctl", "reload", "posternd.service").returncode,
+             "status": machine.run("posternctl", "status").returncode,
+             "datagram": machine.call("ping", "--datagram")["code"],
+             "another keeper": machine.run("systemctl", "restart", "postern-output.service").returncode}
+    return {"codes": codes, "job": machine.call("run", "label")["out"], "direct": machine.call("run", "direct")["out"],
+            "labels": labels(), "again": {name: check() for name, check in AGAIN.items()}}
+
+
+# ---- What the kernel has denied ----
+
+# A program that no profile of ours knows.
+PROBE = "true"
+
+
+def denied(probe=False):
+    """The kernel's entries about our profiles: those of the probe, or all others."""
+    log = machine.run("journalctl", "--no-pager", "-b", "-o", "cat", "_TRANSPORT=kernel", "+", "_TRANSPORT=audit",
+                      check=True).stdout
+    entries = [line[line.index("apparmor="):] for line in log.splitlines() if 'apparmor="DENIED"' in line]
+    ours = [entry for entry in entries if re.search(r'profile="([^"]*)"', entry).group(1) in PROGRAMS]
+    return [entry for entry in ours if (f'comm="{PROBE}"' in entry) is probe]
+
+
+def denials():
+    """All of this boot, once the one is heard of that is meant."""
+    before = len(denied(probe=True))
+    machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-output", PROBE)
+    machine.wait_until(lambda: len(denied(probe=True)) > before, "an entry about a denial")
+    return sorted(set(denied()))
+
+
+CHECKS = {"confined": confined}
+LAST = {"denials": denials}
