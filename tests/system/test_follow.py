@@ -6,7 +6,7 @@ import pytest
 
 import booted_host
 import guard
-from jobs import WAITS, UNTIL_LET, job_units, shell
+from jobs import UNTIL_LET, WAITS, job_units, shell
 
 pytestmark = pytest.mark.needs_root
 
