@@ -5,6 +5,7 @@ import json
 import harness
 from actions import EVERYONE, TRUE, script
 
+UNAVAILABLE = "org.postern.Actions.Unavailable"
 GOOD = {**TRUE, "allow": EVERYONE}
 
 
@@ -12,9 +13,16 @@ def says(text):
     return script(f"echo {text}")
 
 
+def run_at_last(client, action):
+    """The reply; asked again where a busy machine takes too long to read what has changed."""
+    return harness.wait_until(
+        lambda: (reply := client.call("Run", {"action": action})).get("error") != UNAVAILABLE and reply,
+        what="the action files are read")
+
+
 def output(client, action):
     """What the action writes; None where it is not granted."""
-    reply = client.call("Run", {"action": action})
+    reply = run_at_last(client, action)
     if reply.get("error") == "org.postern.Actions.NotGranted":
         return None
     return reply["parameters"]["stdout"].strip()

@@ -19,7 +19,8 @@ from posternctl import command, outcome
 
 FOR_EVER = "while :; do sleep 1000 & wait $!; done"
 WAIT = script(f"echo began; {FOR_EVER}")
-POLITE = script(f"trap 'exit 3' TERM; trap 'exit 4' USR1; echo began; {FOR_EVER}")
+# Without standard error: its shell may say there that what it waited for was terminated.
+POLITE = script(f"exec 2>/dev/null; trap 'exit 3' TERM; trap 'exit 4' USR1; echo began; {FOR_EVER}")
 STUBBORN = script(f"trap '' TERM; (trap '' TERM; echo began; {FOR_EVER}) & {FOR_EVER}")
 BY_ALICE = {"uid": ALICE.uid}
 

@@ -11,6 +11,7 @@ import pytest
 import harness
 from actions import EVERYONE, TRUE
 from identity import ALICE
+from live_files import output
 
 pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers of other uids")
 
@@ -162,8 +163,7 @@ def test_a_file_replaced_again_and_again_is_old_or_new_and_never_mixed(start_gua
         seen = set()
         with guard.connect(as_=ALICE) as client:
             for _ in range(60):
-                reply = client.call("Run", {"action": "own"})
-                first, second = reply["parameters"]["stdout"].split()
+                first, second = output(client, "own").split()
                 assert first == second
                 seen.add(first)
                 summary = client.call("List")["parameters"]["actions"][0]["summary"]
