@@ -36,8 +36,7 @@ constexpr Option option_on_interrupt{
     .name = "on-interrupt",
     .value = "WHAT",
     .help =
-        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if
-        "
+        "detach or cancel: what Ctrl-C, SIGTERM and SIGHUP do with the job; if\n"
         "not given, what the action declares",
     .completes = Completes::listed,
     .listed = interrupt_words};
