@@ -91,7 +91,7 @@ def test_the_daemon_reads_them_and_says_what_it_ignores(start_guard, folder):
     put(folder / "conf/posternd.json.d/b.jsonc", "{}")
     guard = start_guard({}, options=["--config", folder / "conf/posternd.json"])
     assert guard.stderr().count("b.jsonc: is ignored, because its name does not end in .json; rename it to b.json\n") == 1
-    assert "debug: guard: starting -> serving" in guard.stderr()
+    assert "guard: starting -> serving" in guard.stderr()
 
 
 def test_lint_knows_them_by_their_directory(folder):
@@ -238,7 +238,7 @@ def test_reload_says_it_and_its_exit_code_stays(start_guard, folder, machine):
     accounts, _ = machine
     admin = folder / "admin.sock"
     guard = start_guard({"deploy": DEPLOY}, under=accounts.under, options=["--admin-socket", admin])
-    place = f"{guard.actions_folder}/deploy.json:1"
+    place = f"{guard.actions_folder}/deploy.json:7"
     ctl = [program("posternctl"), "--socket", admin, "reload"]
     assert run(*ctl).stderr == ""
     os.chown(guard.socket_path, 0, 5201)
