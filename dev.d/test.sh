@@ -69,7 +69,7 @@ run_tests() {
     if ((status != 0)); then
         # ctest names its entries alone; which case it was, and why, stands far above.
         say "What failed"
-        grep -ahE '^(FAILED|ERROR) |^\[  FAILED  \]|^E  |: error: ' build/{tests,booted}/Testing/Temporary/LastTest.log |
+        grep -ahE '^(FAILED|ERROR) |^\[  FAILED  \]|^E   [A-Za-z.]*(Error|Exit|Timeout)|: error: ' build/{tests,booted}/junit.xml |
             sort -u >&2 || true
         exit "$status"
     fi

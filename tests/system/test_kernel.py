@@ -6,6 +6,7 @@ import os
 import pytest
 
 import kernel_host
+from jobs import WAITS
 
 pytestmark = [
     pytest.mark.needs_root, pytest.mark.long,
@@ -35,7 +36,10 @@ def test_it_is_the_kernel_that_is_meant(report, suite):
 # ---- The product's own way ----
 
 def test_the_first_call_wakes_the_guard(report):
-    assert report.saw("start") == {
+    seen = report.saw("start")
+    # The first start takes an emulated processor longer than posternctl waits without a word.
+    seen["hello"]["err"] = seen["hello"]["err"].replace(WAITS, "")
+    assert seen == {
         "before": "inactive", "hello": {"code": 0, "out": "Hi, g1\n", "err": ""}, "after": "active",
         "failed": ""}
 
