@@ -212,6 +212,15 @@ def test_a_reinstallation_restarts_the_guard_and_keeps_socket_and_configuration(
     assert hello(host).stdout == "Hi, g1\n"
 
 
+def assert_still_said(host, job, before):
+    """What the version before said of a job this one says as well, and more."""
+    [reply] = call(host, "Jobs.Get", {"job": job})
+    [earlier] = before
+    now, then = reply["parameters"]["job"], earlier["parameters"]["job"]
+    assert then == {name: now[name] for name in then}
+    assert now["uid"] == 1000
+
+
 @pytest.mark.long
 def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, suite, package):
     host = host_before
@@ -251,9 +260,9 @@ def test_an_upgrade_keeps_jobs_and_what_the_administrator_set(host_before, suite
     assert package_version(host) == build_deb.package_version(suite)
     assert host.property(unit, "MainPID") == pids[0]
     assert host.property("posternd.service", "MainPID") not in (pids[1], "0")
-    assert call(host, "Jobs.Get", {"job": job}) == found
+    assert_still_said(host, job, found)
     assert call(host, "Jobs.Follow", {"job": job}) == call(host, "Actions.Run", once) == said
-    assert call(host, "Jobs.Get", {"job": long_job}) == running
+    assert_still_said(host, long_job, running)
     # The limit that the file sets holds: the long job is the one that the user may have.
     [full] = call(host, "Actions.Run", {"action": "long"}, code=123)
     assert full["parameters"]["limit"] == "jobsPerUser"
