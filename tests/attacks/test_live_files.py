@@ -362,13 +362,17 @@ def test_a_storm_never_shows_the_file_of_the_package(absent):
     with TwoFolders({"own": says("local")}, {"own": says("vendor")}) as guard:
         path = guard.actions_folder / "own.json"
         enough = threading.Event()
+        longest = 0
 
         def storm():
+            nonlocal longest
             while not enough.is_set():
+                began = time.monotonic()
                 if absent:
                     path.unlink()
                     time.sleep(absent)
                 guard.write_action("own", says("local"))
+                longest = max(longest, time.monotonic() - began)
                 time.sleep(0.005)
 
         thread = threading.Thread(target=storm)
@@ -382,7 +386,9 @@ def test_a_storm_never_shows_the_file_of_the_package(absent):
                 enough.set()
                 thread.join()
             assert output(client, "own") == "local"
-        assert caller.seen <= {"local", "Unavailable"}
+        # A busy machine may have kept the storm itself from writing for so long that the file was gone for good.
+        shown = {"local", "vendor"} if absent and longest >= 0.2 else {"local"}
+        assert {"local"} <= caller.seen - {"Unavailable"} <= shown
 
 
 # ---- File systems of others ----
@@ -448,6 +454,7 @@ def test_what_changes_on_another_file_system_is_found_by_itself(far):
         looks = gone = calls = 0
         # Until it is gone, and so often that it would show if each call asked there.
         while not gone or calls < 100 * looks:
+            assert time.monotonic() < began + harness.PATIENCE
             gone = client.call("Check", {"action": "far"}).get("error") == "org.postern.Actions.NotGranted"
             calls += 1
             looks = (time.monotonic() - began) // 5 + 2

@@ -163,6 +163,7 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     """Not when it has as many as it may have, nor when as many again wait for it as its user may have."""
     guard = hostile("packet-silent", datagrams=True)
     with Sender(guard.datagram_path, ALICE, bound=False) as attacker:
+        sent = time.time()
         attacker.send(message("Ping", {"ping": "x"}), times=count)
         assert_packets_of_others_are_served(guard, 2)
         served = time.time()
@@ -171,8 +172,13 @@ def test_a_session_that_answers_no_packets_holds_up_nobody_else(hostile, count):
     # by another. How long that was says the guard, which waits for nothing that we do here.
     entries = guard.wait_audit(event="session-failed")
     assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, "it does not answer datagrams")]
-    # Others were served while it was there. (2,000 take a busy machine longer to send than it has.)
-    assert count > 65 or served < harness.time_of(entries[0])
+    ended = harness.time_of(entries[0])
+    if count == 65:
+        # Others were served while it was there.
+        assert served < ended < sent + 8
+    else:
+        # So many take a busy machine longer to send than the session has.
+        assert ended < served + 8
     # None is received for this user for a while, so that nobody waits a second time.
     with Sender(guard.datagram_path, ALICE, bound=False) as attacker:
         attacker.send(message("Ping", {"ping": "x"}), times=200)
@@ -317,7 +323,7 @@ def test_a_session_that_stands_still_is_dropped_after_a_bound(hostile, mode, rea
     assert [(e["uid"], e["reason"]) for e in entries] == [(ALICE.uid, reason)]
     # By the guard's own account, so that what else is done here takes no part in it.
     ended = harness.time_of(entries[0])
-    assert ended - began > 9 and ended - connected < 60
+    assert ended - began > 9 and ended - connected < 25
 
 
 def test_a_session_that_never_reads_its_answers_blocks_nobody(hostile):

@@ -14,7 +14,7 @@ WAITS = "posternctl: waiting for the daemon; systemctl status posternd.service s
 
 def run(host, *words, user="member"):
     done = host.run("posternctl", "run", *words, user=user, check=False)
-    return done.returncode, done.stdout, done.stderr.replace(WAITS, "")
+    return done.returncode, done.stdout, done.stderr
 
 
 def shell(script, **more):

@@ -6,14 +6,14 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_LET, WAITS, job_units, shell
+from jobs import UNTIL_LET, job_units, shell
 
 pytestmark = pytest.mark.needs_root
 
 
 def ctl(host, *words, user="member"):
     done = host.run("posternctl", *words, user=user, check=False)
-    return done.returncode, done.stdout, done.stderr.replace(WAITS, "")
+    return done.returncode, done.stdout, done.stderr
 
 
 def detach(host, action):
