@@ -5,6 +5,7 @@ import fcntl
 import itertools
 import mmap
 import os
+import select
 import signal
 import threading
 
@@ -214,6 +215,10 @@ def test_whoever_still_writes_after_the_end_is_no_part_of_the_job(folder):
         os.close(read)
         os.write(write, b"of the job\n")
         assert keeper.finish() == (11, 0)
+        # The pipe is closed by a thread, which may come to it after that was said.
+        closed = select.poll()
+        closed.register(write, 0)
+        assert closed.poll(harness.PATIENCE * 1000) == [(write, select.POLLERR)]
         with pytest.raises(BrokenPipeError):
             os.write(write, b"of its daemon\n")
         assert os.pread(file, 100, 0) == b"of the job\n"
