@@ -19,6 +19,8 @@ SCRIPT = """
 set -e
 eval "$(DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --export=sh)"
 export CXXFLAGS="$CXXFLAGS $CPPFLAGS"
+# rpm's own strip leaves the table of symbols. On Fedora find-debuginfo removes it as well.
+export LDFLAGS="$LDFLAGS -s"
 build() {
     rpmbuild -bb --nodeps --build-in-place --load packaging/rpm/macros.debian \\
         --define "_vpath_builddir obj-$(dpkg-architecture -qDEB_HOST_GNU_TYPE)" "$@" packaging/rpm/postern.spec

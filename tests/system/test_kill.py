@@ -186,10 +186,10 @@ def test_the_package_is_replaced_under_load(host, declare, package, users):
             ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
     host.run("rm", "-f", "/run/quick", "/run/enough")
     long_one = spawn(host, "ticks")
-    script = (f"waits={shlex.quote(WAITS)}; i=0; until [ -e /run/enough ]; do i=$((i+1)); "
+    script = (f"waits={shlex.quote(WAITS.strip())}; err=$(mktemp); i=0; until [ -e /run/enough ]; do i=$((i+1)); "
               "posternctl ping >/dev/null || echo ping $i; "
-              "said=$(posternctl run replaced 2>&1) && [ \"${said#$waits}\" = done ] "
-              "|| echo \"run $i: $said\"; done; echo $i >&2")
+              "said=$(posternctl run replaced 2>$err) && [ \"$said\" = done ] && ! grep -qvxF \"$waits\" $err "
+              "|| echo \"run $i: $said; $(cat $err)\"; done; rm $err; echo $i >&2")
     callers = [host.spawn("bash", "-c", script, user=user) for user in users for _ in range(2)]
     for number in range(3):
         # All of them are at it.

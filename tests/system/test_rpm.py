@@ -134,7 +134,9 @@ def test_enabled_it_serves(machine):
     [_, command] = root_commands("Install")
     machine.run(*command.split())
     assert enabled(machine)["posternd.socket"] == "enabled"
-    machine.run("cp", "/usr/share/doc/postern/examples/hello.json", "/etc/postern/actions.d/")
+    machine.write("/etc/postern/actions.d/hello.json", json.dumps(
+        {"summary": "hello", "exec": ["/usr/bin/echo", "Hi, {name}"], "arguments": {"name": {"type": "string"}},
+         "allow": [{"group": "postern"}]}))
     done = machine.run("posternctl", "run", "hello", "name=g1", user="member")
     assert (done.stdout, done.stderr) == ("Hi, g1\n", "")
     assert machine.failed_units() == ""
