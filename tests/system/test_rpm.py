@@ -134,9 +134,7 @@ def test_enabled_it_serves(machine):
     [_, command] = root_commands("Install")
     machine.run(*command.split())
     assert enabled(machine)["posternd.socket"] == "enabled"
-    machine.write("/etc/postern/actions.d/hello.json", json.dumps(
-        {"summary": "hello", "exec": ["/usr/bin/echo", "Hi, {name}"], "arguments": {"name": {"type": "string"}},
-         "allow": [{"group": "postern"}]}))
+    machine.write("/etc/postern/actions.d/hello.json", conftest.HELLO)
     done = machine.run("posternctl", "run", "hello", "name=g1", user="member")
     assert (done.stdout, done.stderr) == ("Hi, g1\n", "")
     assert machine.failed_units() == ""

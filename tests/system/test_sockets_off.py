@@ -27,7 +27,7 @@ def machine(root, package):
     """A host of its own, as the package leaves it, with an action for a member of the group."""
     with conftest.booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as host:
         conftest.install(host, package)
-        host.run("cp", "/usr/share/doc/postern/examples/hello.json", guard.ACTIONS)
+        host.write(f"{guard.ACTIONS}/hello.json", conftest.HELLO)
         host.write(f"{guard.ACTIONS}/mine.json", json.dumps(
             {"summary": "Mine", "exec": ["/bin/echo", "mine"], "allow": [{"user": "member"}]}))
         host.run("useradd", "-G", "postern", "member")
