@@ -13,19 +13,19 @@ namespace {
 
 constexpr const char* word = "posternctl";
 
-struct Answer {
+struct TimedReply {
     nlohmann::json reply;  // its parameters
     std::chrono::steady_clock::duration time{};
 };
 
 // What went wrong was said.
-Result<Answer, Failed> ping(const Target& target) {
+Result<TimedReply, Failed> ping(const Target& target) {
     POSTERN_TRY(auto peer, Peer::open(target));
     const auto begin = std::chrono::steady_clock::now();
     auto reply = peer.ask("org.postern.Actions.Ping", {{"ping", word}});
     const auto time = std::chrono::steady_clock::now() - begin;
     if (!reply) return Unexpected(reply.error());
-    return Answer{std::move(*reply), time};
+    return TimedReply{std::move(*reply), time};
 }
 
 int run_ping(const Invocation& invocation) {
