@@ -51,8 +51,8 @@ constinit const Verb verb_attach{
     .help =
         R"(Everything that the job has written so far comes first, then what it writes, each stream to its
 own, and posternctl exits with the job's exit code. It makes no difference whether the job still
-runs. If the daemon no longer stores all of it, a message on standard error says which bytes are
-missing, and the exit code is 125. Ctrl-C, SIGTERM and SIGHUP end posternctl as they do with run.
+runs. If the daemon no longer stores all of it, a message on standard error says which bytes it no
+longer has, and the exit code is 125. Ctrl-C, SIGTERM and SIGHUP end posternctl as they do with run.
 Root attaches to a job of any user with --all.
 
 Examples:

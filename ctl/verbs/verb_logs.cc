@@ -52,7 +52,7 @@ constinit const Verb verb_logs{
     .help =
         R"(Standard output goes to standard output and standard error to standard error. The exit code is 0
 once all of it is printed, however the job ended. If the daemon no longer stores the beginning, a
-message on standard error says which bytes are missing. Root prints that of any user's job with
+message on standard error says which bytes it no longer has. Root prints that of any user's job with
 --all.
 
 Examples:

@@ -127,12 +127,12 @@ def test_a_beginning_that_two_jobs_have_is_ambiguous(guard):
     with guard.connect(as_=ALICE) as alice:
         assert get(alice, job[:8]) == {"error": "org.postern.Jobs.AmbiguousJob", "parameters": {
             "job": job[:8],
-            "message": f'2 jobs of yours begin with "{job[:8]}"; give more digits of the one you mean'}}
+            "message": f'2 of your jobs begin with "{job[:8]}"; give more digits of the one you mean'}}
         assert get(alice, job[:9])["parameters"]["job"]["job"] == job
         assert get(alice, twin[:9])["parameters"]["job"]["job"] == twin
     done = guard.ctl("show", job[:8], as_=ALICE)
     assert (done.returncode, done.stdout, done.stderr) == (
-        122, "", f'posternctl: 2 jobs of yours begin with "{job[:8]}"; give more digits of the one '
+        122, "", f'posternctl: 2 of your jobs begin with "{job[:8]}"; give more digits of the one '
         "you mean\n")
 
 

@@ -80,7 +80,7 @@ RecordStore::Place RecordStore::look() {
     }
     if (const Status opened = open_again(held); !opened) {
         set_place_problem("state directory " + state_folder_ +
-                          " was removed, renamed or replaced, and can't be made again (" +
+                          " was removed, renamed or replaced, and can't be re-created (" +
                           opened.error().message +
                           "); restart the daemon: systemctl restart posternd.service");
         return Place::lost;
