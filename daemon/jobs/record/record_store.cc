@@ -187,7 +187,10 @@ bool RecordStore::is_young(Time ended) const {
 void RecordStore::reduce(const JobId& job) {
     std::optional<Record> record = read(job);
     // Without a digest the arguments are what another call with its key is compared with.
-    if (record && record->requester.call) record->arguments.clear();
+    if (record && record->requester.call) {
+        record->arguments.clear();
+        record->lists.clear();
+    }
     files_->reduce(job, record ? to_json(*record) : std::string());
 }
 

@@ -397,7 +397,8 @@ TEST_F(JobNames, AllIsToldOfOneAndWhereItsRuleStandsToTheAdministrator) {
     job.requester.listener = "/run/s";
     job.requester.rule = "allow user 1000";
     job.requester.rule_place = "/hello.json:1";
-    job.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    job.arguments = {{"n", "5"}, {"secret", "(secret)"}, {"l", "[\"5\"]"}};
+    job.lists = {"l"};
     call(owner(), LookUpCall{JobId(first)});
     EXPECT_EQ(found().uid, anna);
     EXPECT_EQ(found().pid, 42);
@@ -407,7 +408,7 @@ TEST_F(JobNames, AllIsToldOfOneAndWhereItsRuleStandsToTheAdministrator) {
     details.gid = anna;
     details.unit = "a.service";
     details.listener = "/run/s";
-    details.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    details.arguments = {{"n", "5"}, {"secret", "(secret)"}, {"l", "[\"5\"]", true}};
     details.rule = "allow user 1000";
     details.sizes = {StreamSizes{10, 4}, StreamSizes{0, 0}};
     EXPECT_EQ(found().details, details);
