@@ -151,7 +151,7 @@ def test_a_list_is_told_as_one(start_guard):
     shown = json.loads(done.stdout)
     assert (done.returncode, shown["arguments"]) == (0, given)
     assert shown["result"].get("maxResidentKiB") != 0
-    assert re.search(r'^argument +what=\["srv","a, \\\\"b"\]$', guard.ctl("show", job, as_=ALICE).stdout, re.M)
+    assert re.search(r'^argument +what=\["srv","a, \\"b"\]$', guard.ctl("show", job, as_=ALICE).stdout, re.M)
 
 
 def test_failed_are_those_that_did_not_end_with_0(start_guard, folder):
