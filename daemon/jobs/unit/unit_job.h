@@ -41,6 +41,10 @@ class UnitJob final : public Job {
     void start(const policy::Action& action, const policy::Command& command) override;
     void end(Outcome outcome) override;
     [[nodiscard]] bool outlives_the_guard() const override { return true; }
+    [[nodiscard]] bool is_unproven() const override { return unseen_; }
+    [[nodiscard]] bool is_found_out() const override {
+        return !unseen_ || state_ >= State::stopping;
+    }
 
     // systemd says something new of the unit.
     void changed(const UnitChanges& changes);
