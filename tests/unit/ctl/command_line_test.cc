@@ -297,9 +297,8 @@ const std::vector<Wrong> wrongs = {
      "log-level"},
     {{"cancel", "--all"}, "cancel: JOB is required", "cancel"},
     {{"jobs", "--since", "yesterday"},
-     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (so "
-     "long "
-     "ago), 2026-11-01 or \"2026-11-01 12:00\"",
+     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (an "
+     "age), 2026-11-01 or \"2026-11-01 12:00\"",
      "jobs"},
     {{"ping", "--", "--json"}, "ping: one word too many: \"--json\"", "ping"},
     {{"list", ""}, "list: one word too many: \"\"", "list"},
