@@ -49,6 +49,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.gid = action.gid;
     record.file_version = action.version;
     record.arguments = command.shown;
+    record.lists = command.lists;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();
@@ -225,6 +226,26 @@ void SupervisedJobs::end(const JobId& job, Outcome outcome) {
 std::optional<Cancelled> SupervisedJobs::cancel(const JobId& job, const Cancellation& how) {
     Job* const active = table_->find(job);
     return active == nullptr ? std::nullopt : active->cancel(how);
+}
+
+std::size_t SupervisedJobs::unproven(std::optional<uid_t> payer) const {
+    std::size_t all = 0;
+    std::size_t of_payer = 0;
+    if (all_proven_) return 0;
+    for (const auto& [id, job] : table_->jobs()) {
+        if (!job->is_unproven()) continue;
+        ++all;
+        if (job->record().requester.payer() == payer) ++of_payer;
+    }
+    all_proven_ = all == 0;
+    return payer ? of_payer : all;
+}
+
+bool SupervisedJobs::settled() const {
+    settled_ = settled_ || std::ranges::all_of(table_->jobs(), [](const auto& entry) {
+                   return entry.second->is_found_out();
+               });
+    return settled_;
 }
 
 std::vector<ActiveJob> SupervisedJobs::list() const {

@@ -235,7 +235,9 @@ void Run::take_turn(jobs::StartPlace place) {
     const auto decided = decide();
     if (!decided) return;
     // Others may have taken the room meanwhile.
-    if (!key_fits()) return set_state(State::over);
+    if (!admit_or_refuse(*call_, environment_, asked_.action, true) || !key_fits()) {
+        return set_state(State::over);
+    }
     set_state(State::admitted);
     start(*decided, std::move(place));
 }
@@ -256,7 +258,7 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
             Refusal::unavailable, "",
             no_keeper
                 ? "no job can be started at the moment: postern-output, which stores what jobs "
-                  "write, does not run or serves another daemon; the administrator finds more in "
+                  "write, is not running or serves another daemon; the administrator finds more in "
                   "posternctl status"
                 : "no job can be started at the moment: room is being made on the disk; try "
                   "again later");
