@@ -226,11 +226,11 @@ def test_every_limit_with_its_default_and_its_bounds(tmp_path):
 def test_every_key_of_an_action_file():
     schema = json.loads(read("daemon/policy/file/action.schema.json"))
     definitions = schema["definitions"]
-    expected = {"What it is": {"summary", "description"}, "Who may run it": {"allow", "deny"},
-                "Whom it runs as": {"user", "group", "groups"}, "What it is kept from": {"sandbox"},
+    expected = {"Description": {"summary", "description"}, "Who may run it": {"allow", "deny"},
+                "User and groups": {"user", "group", "groups"}, "Sandbox": {"sandbox"},
                 "Arguments": {"arguments"}}
     placed = set().union(*expected.values()) | {"$schema"}
-    expected["What runs"] = set(schema["properties"]) - placed | {'"text"', '"direct"'}
+    expected["Program"] = set(schema["properties"]) - placed | {'"text"', '"direct"'}
     expected["Who may run it"] |= set(definitions["subject"]["properties"])
     expected["Arguments"] |= set(definitions["argument"]["properties"])
     shown = {name: set(items(section("postern-action.5", name))) for name in expected}
