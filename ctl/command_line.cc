@@ -3,7 +3,9 @@
 #include <getopt.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -160,14 +162,29 @@ Stop misuse_of(const Verb& verb, const std::string& what) {
     return misuse(std::string(verb.name) + ": " + what, &verb);
 }
 
+// What other programs call it.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> called_elsewhere = {
+    {{"start", "run"}, {"exec", "run"}, {"stop", "cancel"}, {"kill", "cancel"}}};
+
 Stop unknown_verb(const std::string& word) {
     std::vector<std::string_view> names;
     for (const auto* verb : verbs()) names.push_back(verb->name);
-    const auto nearest = nearest_word(word, names);
+    const auto* const elsewhere = std::ranges::find(
+        called_elsewhere, word, &std::pair<std::string_view, std::string_view>::first);
+    const auto nearest =
+        elsewhere == called_elsewhere.end() ? nearest_word(word, names) : elsewhere->second;
     const bool suggests = !nearest.empty() && nearest != word;
     return misuse("unknown verb " + in_quotes(word) +
                       (suggests ? "; did you mean " + std::string(nearest) + "?" : ""),
                   nullptr);
+}
+
+// "help [VERB]", as many other programs have it.
+Stop help_on(std::span<const std::string> words) {
+    if (words.empty()) return Stop{exit_code::success, general_help(), {}};
+    const auto* const verb = verb_named(words.front());
+    if (verb == nullptr) return unknown_verb(words.front());
+    return Stop{exit_code::success, verb_help(*verb), {}};
 }
 
 // An option that other verbs take.
@@ -244,7 +261,10 @@ std::variant<Task, Stop> parse_command_line(std::span<const std::string> words,
     const bool helps = line.has(option_help);
     const bool tells = helps || line.has(option_version);
     if (!line.wrong.empty() && !line.wrong_after_verb && !tells) return misuse(line.wrong, verb);
-    if (verb == nullptr && !line.words.empty()) return unknown_verb(line.words.front());
+    if (verb == nullptr && !line.words.empty()) {
+        if (line.words.front() == "help") return help_on(std::span(line.words).subspan(1));
+        return unknown_verb(line.words.front());
+    }
     if (verb == nullptr && !line.rest.empty()) return unknown_verb(line.rest.front());
     if (helps) {
         return Stop{exit_code::success, verb == nullptr ? general_help() : verb_help(*verb), {}};

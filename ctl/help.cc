@@ -18,16 +18,16 @@ Examples:
   posternctl describe web.restart
   posternctl run web.restart service=nginx
 
-Exit codes: the job's own; 128+N: signal N ended the job; 2: usage; 122: arguments not valid;
-123: a limit is reached or the disk is full, try later; 124: timed out; 125: the daemon can't be
-reached, the connection broke, or output is missing; 126: not permitted, or no such action;
-127: the program could not be started; 130: Ctrl-C.
+Exit codes: the job's own; 128+N: signal N ended the job; 1: lint or reload found a problem;
+2: usage; 122: arguments not valid; 123: a limit is reached or the disk is full, try later;
+124: timed out; 125: the daemon can't be reached, the connection broke, or output is missing;
+126: not permitted, or no such action or job; 127: the program could not be started; 130: Ctrl-C.
 )";
 
 // Where the second column begins, in all tables of options alike.
 constexpr std::size_t option_column = 17;
 
-// "  -h, --help     this text, or with a verb more of it"
+// "  -h, --help     show this help, or the help of a verb"
 std::string lines_of_option(const Option& option) {
     std::string text = "  ";
     if (option.letter != 0) text += std::string{'-', option.letter} + ", ";
@@ -58,7 +58,7 @@ std::string own_option_tables() {
     }
     std::string text;
     for (const auto& [who, lines] : tables)
-        text.append("Of ").append(who).append(":\n").append(lines);
+        text.append("Options of ").append(who).append(":\n").append(lines);
     return text;
 }
 

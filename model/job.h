@@ -123,6 +123,7 @@ struct StreamSizes {
 struct ShownArgument {
     std::string name;
     std::string text;
+    bool is_list = false;  // `text` is one, as policy::Command::lists says
     friend bool operator==(const ShownArgument&, const ShownArgument&) = default;
 };
 // Who started it, from where, and with what. What is not known is empty or absent.

@@ -39,6 +39,11 @@ std::string exact_text(std::int64_t usec) {
     return show_duration(std::chrono::microseconds(usec > 0 ? usec : 0));
 }
 
+// It ended while no daemon was there, and was found to have ended: when is not known.
+bool is_lost(const nlohmann::json& result) {
+    return string_field(result, "outcome") == "lost";
+}
+
 // How it ended, in one or two words; several where they are the daemon's own.
 std::string result_text(const nlohmann::json& result) {
     std::string outcome = text_of(result, "outcome");
@@ -49,6 +54,12 @@ std::string result_text(const nlohmann::json& result) {
         return "signal " + signal_text(static_cast<int>(*signal));
     }
     return outcome;
+}
+
+// A list as JSON.
+std::string argument_text(const nlohmann::json& value) {
+    if (value.is_string()) return printable(value.get_ref<const std::string&>());
+    return value.is_array() ? safe_json(value) : "?";
 }
 
 void add_who(const nlohmann::json& job, Rows& rows) {
@@ -78,8 +89,10 @@ void add_result(const nlohmann::json& result, Rows& rows) {
     const std::int64_t ended = number_of(result, "endedAt");
     // One that is lost may never have run.
     if (started > 0) rows.emplace_back("started", point_in_time_text(started));
-    std::string end = point_in_time_text(ended);
-    if (started > 0 && ended >= started) end += ", after " + exact_text(ended - started);
+    std::string end = (is_lost(result) ? "at the latest " : "") + point_in_time_text(ended);
+    if (started > 0 && ended >= started && !is_lost(result)) {
+        end += ", after " + exact_text(ended - started);
+    }
     rows.emplace_back("ended", end);
     if (const auto count = integer_field(result, "endedProcesses"); count && *count > 0) {
         rows.emplace_back("left behind",
@@ -122,10 +135,26 @@ std::string job_state_text(const nlohmann::json& job) {
     return result == nullptr ? text_of(job, "state") : result_text(*result);
 }
 
+bool job_has_failed(const nlohmann::json& job) {
+    const auto state = string_field(job, "state");
+    if (state == "failed") return true;
+    const auto* const result = field(job, "result");
+    if (state != "ended" || result == nullptr) return false;
+    return string_field(*result, "outcome") != "exited" || integer_field(*result, "exitCode") != 0;
+}
+
+nlohmann::json known_of_job(nlohmann::json job) {
+    if (!job.is_object() || !job.contains("result") || !job["result"].is_object()) return job;
+    auto& result = job["result"];
+    if (number_of(result, "maxResidentKiB") == 0) result.erase("maxResidentKiB");
+    if (number_of(result, "startedAt") == 0) result.erase("startedAt");
+    return job;
+}
+
 std::string job_time_text(const nlohmann::json& job) {
     if (const auto* result = result_in(job)) {
         const std::int64_t started = number_of(*result, "startedAt");
-        if (started == 0) return "-";
+        if (started == 0 || is_lost(*result)) return "-";
         return seconds_text(number_of(*result, "endedAt") - started);
     }
     const auto state = string_field(job, "state");
@@ -144,8 +173,7 @@ Rows job_rows(const nlohmann::json& job) {
     }
     if (const auto* arguments = field(job, "arguments"); arguments && arguments->is_object()) {
         for (const auto& [name, value] : arguments->items()) {
-            const std::string text = value.is_string() ? value.get<std::string>() : "?";
-            rows.emplace_back("argument", printable(name) + "=" + printable(text));
+            rows.emplace_back("argument", printable(name) + "=" + argument_text(value));
         }
     }
     add_who(job, rows);

@@ -19,12 +19,14 @@ std::vector<Option> own_options() {
 
 std::string verbs_with(std::string_view own_option) {
     std::string names;
+    std::string last;
     for (const auto* verb : verbs()) {
         const auto& options = verb->options;
         if (std::ranges::find(options, own_option, &Option::name) == options.end()) continue;
-        names += (names.empty() ? "" : ", ") + std::string(verb->name);
+        if (!last.empty()) names += (names.empty() ? "" : ", ") + last;
+        last = verb->name;
     }
-    return names;
+    return names.empty() ? last : names + " and " + last;
 }
 
 }  // namespace postern::ctl

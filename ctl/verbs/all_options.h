@@ -12,7 +12,7 @@ namespace postern::ctl {
 // Those in the tables of verbs, each once.
 std::vector<Option> own_options();
 
-// The verbs that take such an option: "run, describe, check".
+// The verbs that take such an option: "run, describe and check".
 std::string verbs_with(std::string_view own_option);
 
 }  // namespace postern::ctl

@@ -47,6 +47,8 @@ Result<FoundJob, Failed> find_job(Connection& connection, const Target& target,
     const auto action = view == nullptr ? std::nullopt : string_field(*view, "action");
     if (!id || !action) return Unexpected(nonsense(connection, "it does not say which job"));
     FoundJob found{*id, *action};
+    const auto state = string_field(*view, "state");
+    found.over = state == "ended" || state == "failed";
     const auto now = std::chrono::floor<std::chrono::microseconds>(
                          std::chrono::system_clock::now().time_since_epoch())
                          .count();
@@ -61,6 +63,7 @@ Attached::Attached(const Invocation& invocation, FoundJob found, nlohmann::json 
     : JobFollower(invocation.target, same_daemon(invocation), std::move(connection), interrupt,
                   wish),
       action_name_(found.action),
+      over_(found.over),
       parameters_(std::move(parameters)),
       tells_(wish.output) {
     parameters_["job"] = found.job;
@@ -86,6 +89,11 @@ Result<void, Failed> Attached::describe() {
 
 Result<std::optional<JobFollower::Call>, Failed> Attached::first_call() {
     return std::optional(Call{"org.postern.Jobs.Follow", parameters_});
+}
+
+// Of wait and logs it is not asked what the action declares: nobody who waits is all that they do.
+std::string Attached::given_up() {
+    return over_ || !description_ ? JobFollower::given_up() : left_behind();
 }
 
 // In what has gone straight to somebody else nothing is missing.

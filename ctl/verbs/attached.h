@@ -13,9 +13,7 @@
 namespace postern::ctl {
 
 inline constexpr Option option_tail{
-    .name = "tail",
-    .value = "N",
-    .help = "begin N lines before the end of what each stream has by now"};
+    .name = "tail", .value = "N", .help = "start with the last N lines of each stream"};
 
 // What is wrong with --tail; empty: nothing.
 std::string object_to_tail(const Invocation& invocation);
@@ -27,6 +25,7 @@ struct FoundJob {
     std::string job;  // the whole id
     std::string action;
     std::chrono::seconds age{0};
+    bool over = false;  // it has ended, or never began
 };
 // By its id, or what the daemon takes for one. What went wrong was said.
 Result<FoundJob, Failed> find_job(Connection& connection, const Target& target,
@@ -48,8 +47,10 @@ class Attached final : public JobFollower {
         return description_ ? &*description_ : nullptr;
     }
     std::optional<int> named(const nlohmann::json& parameters) override;
+    std::string given_up() override;
 
     std::string action_name_;
+    bool over_ = false;
     nlohmann::json parameters_;
     bool tells_ = false;  // of output that is not stored
     std::optional<ActionDescription> description_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ctl/text/text.h"
+#include "ctl/verbs/job_options.h"
 
 namespace postern::ctl {
 
@@ -16,6 +17,7 @@ std::string same_daemon(const Invocation& invocation) {
     if (invocation.given(option_user)) command += " --user";
     const auto* const path = invocation.value_of(option_socket);
     if (path != nullptr) command += " --socket " + shell_word(*path);
+    if (invocation.given(option_all)) command += " --all";
     return command;
 }
 

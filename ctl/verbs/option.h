@@ -35,7 +35,7 @@ inline constexpr Option option_user{
 inline constexpr Option option_json{
     .name = "json", .value = "", .help = "JSON out, one object a line"};
 inline constexpr Option option_help{
-    .name = "help", .letter = 'h', .value = "", .help = "this text, or with a verb more of it"};
+    .name = "help", .letter = 'h', .value = "", .help = "show this help, or the help of a verb"};
 inline constexpr Option option_version{.name = "version", .value = "", .help = "the version"};
 
 inline constexpr std::array common_options = {option_socket, option_user, option_json, option_help,

@@ -63,8 +63,7 @@ int run_detached(const Invocation& invocation) {
     if (invocation.target.json) return finish_json(*reply);
     const auto job = string_field(*reply, "job");
     if (!job) return nonsense(invocation.target.socket, "it names no job").code;
-    if (!invocation.target.datagram) return finish(printable(*job) + "\n");
-    return finish(printable(call->action) + ": started as job " + printable(*job) + "\n");
+    return finish(printable(*job) + "\n");
 }
 
 }  // namespace postern::ctl

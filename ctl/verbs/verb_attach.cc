@@ -4,6 +4,7 @@
 #include "ctl/text/exit_codes.h"
 #include "ctl/text/output.h"
 #include "ctl/verbs/attached.h"
+#include "ctl/verbs/job_options.h"
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/interrupt.h"
 
@@ -11,8 +12,8 @@ namespace postern::ctl {
 namespace {
 
 constexpr Option option_from_now{
-    .name = "from-now", .value = "", .help = "begin with what the job writes from now on"};
-constexpr std::array attach_options = {option_tail, option_from_now};
+    .name = "from-now", .value = "", .help = "start with what the job writes from now on"};
+constexpr std::array attach_options = {option_all, option_tail, option_from_now};
 
 std::string object_to_attach(const Invocation& invocation) {
     if (invocation.given(option_tail) && invocation.given(option_from_now)) {
@@ -46,12 +47,13 @@ int run_attach(const Invocation& invocation) {
 constinit const Verb verb_attach{
     .name = "attach",
     .synopsis = "JOB",
-    .summary = "follow a job of yours to its end, as run does",
+    .summary = "follow one of your jobs to its end, as run does",
     .help =
         R"(Everything that the job has written so far comes first, then what it writes, each stream to its
 own, and posternctl exits with the job's exit code. It makes no difference whether the job still
-runs. If the daemon no longer stores all of it, standard error says which bytes it lacks, and the
-exit code is 125. Ctrl-C, SIGTERM and SIGHUP end posternctl as they do with run.
+runs. If the daemon no longer stores all of it, a message on standard error says which bytes it no
+longer has, and the exit code is 125. Ctrl-C, SIGTERM and SIGHUP end posternctl as they do with run.
+Root attaches to a job of any user with --all.
 
 Examples:
   posternctl attach 5fab0c1d2e3f405162738495a6b7c8d9
@@ -62,6 +64,7 @@ Examples:
     .least_words = 1,
     .most_words = 1,
     .completes = Completes::jobs,
+    .asks_with = whom_jobs_ask,
     .objection = object_to_attach,
     .run = run_attach,
 };

@@ -17,6 +17,7 @@
 #include "ctl/text/job_end.h"
 #include "ctl/text/json_fields.h"
 #include "ctl/text/output.h"
+#include "ctl/verbs/job_options.h"
 #include "ctl/verbs/verbs.h"
 #include "ctl/wire/exchange.h"
 #include "ctl/wire/socket_path.h"
@@ -36,13 +37,13 @@ constexpr Option option_signal{.name = "signal",
                                .help = "instead of TERM: HUP, INT, QUIT, ABRT, USR1, ...",
                                .completes = Completes::listed,
                                .listed = signal_names};
-constexpr Option option_now{.name = "now", .value = "", .help = "end it by KILL at once"};
+constexpr Option option_now{.name = "now", .value = "", .help = "send SIGKILL immediately"};
 constexpr Option option_all_of{
     .name = "all-of",
     .value = "USER",
     .help = "for the administrator: all jobs of this user, a name or a uid",
     .completes = Completes::users};
-constexpr std::array cancel_options = {option_signal, option_now, option_all_of};
+constexpr std::array cancel_options = {option_signal, option_now, option_all, option_all_of};
 
 std::string object_to_cancel(const Invocation& invocation) {
     const std::string* const signal = invocation.value_of(option_signal);
@@ -62,7 +63,9 @@ std::string object_to_cancel(const Invocation& invocation) {
 // Root is the administrator, who may cancel every job: on that one's socket, where no other is
 // named.
 Asks whom_cancel_asks(const Invocation& invocation) {
-    if (invocation.given(option_all_of)) return Asks::administrator;
+    if (invocation.given(option_all_of) || invocation.given(option_all)) {
+        return Asks::administrator;
+    }
     const bool is_named = invocation.given(option_socket) || invocation.given(option_user) ||
                           !socket_environment().postern_socket.empty();
     const bool administers = !is_named && geteuid() == 0 && access(system_admin_socket, F_OK) == 0;
@@ -162,7 +165,7 @@ int cancel_all(const Invocation& invocation) {
     for (const auto& job : array_field(message->reply.parameters, "jobs")) {
         text += text_of(job, "action") + ": job " + text_of(job, "job") + " was cancelled\n";
     }
-    if (text.empty()) complain("no job of " + printable(user) + " runs");
+    if (text.empty()) complain(printable(user) + " has no running jobs");
     return finish(text);
 }
 
@@ -185,8 +188,9 @@ once.
 
 Signals are HUP, INT, QUIT, ABRT, KILL, USR1, USR2 and TERM, with or without SIG.
 
-You may cancel your own jobs, and root those of all users: unless a socket is named, root asks the
-administrator's, if there is one. A job that has ended already is exit code 122.
+You may cancel your own jobs, and root those of all users: with --all, or unless a socket is named,
+root asks the administration socket, if there is one. If the job has already ended, the exit code is
+122.
 
 Examples:
   posternctl cancel 5faba0c2d1e84f0aa2f6b7c8d9e0f1a2

@@ -43,7 +43,7 @@ constinit const Verb verb_check{
     .summary = "check whether an action would run, without starting it",
     .help =
         R"(Exit code 0: it would run; 122: an argument is not valid; 123: not now, the disk is full;
-126: not permitted, or no such action.
+126: not permitted, or no such action; 127: the program could not be started.
 
 Examples:
   posternctl check web.restart service=nginx

@@ -32,19 +32,28 @@ constexpr Option option_action{.name = "action",
                                .value = "ACTION",
                                .help = "jobs of this action",
                                .completes = Completes::actions};
-constexpr Option option_state{.name = "state",
-                              .value = "STATE",
-                              .help = "jobs that are starting, running, ended or failed",
-                              .completes = Completes::listed,
-                              .listed = job_states};
+constexpr Option option_state{
+    .name = "state",
+    .value = "STATE",
+    .help =
+        "jobs that are starting, running, ended, or failed (could not be\n"
+        "started)",
+    .completes = Completes::listed,
+    .listed = job_states};
+constexpr Option option_failed{
+    .name = "failed",
+    .value = "",
+    .help = "jobs that could not be started, or did not end with exit code 0"};
 constexpr Option option_since{
     .name = "since",
     .value = "TIME",
-    .help = "jobs created since then: 10m, 2h or 1d ago, 2026-11-01, \"2026-11-01 12:00\""};
+    .help =
+        "jobs created since then: an age (10m, 2h, 1d), or a local date and time\n"
+        "(2026-11-01, \"2026-11-01 12:00\")"};
 constexpr Option option_limit{
     .name = "limit", .value = "N", .help = "not more than the N newest; if not given, 100; 0: all"};
-constexpr std::array jobs_options = {option_all, option_action, option_state, option_since,
-                                     option_limit};
+constexpr std::array jobs_options = {option_all,    option_action, option_state,
+                                     option_failed, option_since,  option_limit};
 
 std::int64_t now_in_usec() {
     return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -72,6 +81,9 @@ std::string object_to_jobs(const Invocation& invocation) {
     if (state != nullptr && std::ranges::find(job_states, *state) == job_states.end()) {
         return "jobs: --state: " + in_quotes(*state) +
                " is not a state; give starting, running, ended or failed";
+    }
+    if (state != nullptr && invocation.given(option_failed)) {
+        return "jobs: --state and --failed can't be combined; give one of them";
     }
     const std::string* since = invocation.value_of(option_since);
     if (since == nullptr) return {};
@@ -111,7 +123,7 @@ std::vector<std::string> heading(bool all) {
 int print_jobs(const Invocation& invocation, const std::vector<nlohmann::json>& jobs) {
     if (invocation.target.json) {
         std::string lines;
-        for (const auto& job : jobs) lines += safe_json(job) + "\n";
+        for (const auto& job : jobs) lines += safe_json(known_of_job(job)) + "\n";
         return finish(lines);
     }
     if (jobs.empty()) return finish("");
@@ -132,26 +144,38 @@ int run_jobs(const Invocation& invocation) {
     nlohmann::json question = question_of(invocation);
     std::vector<nlohmann::json> jobs;
     bool more = true;
+    const bool failed = invocation.given(option_failed);
     while (more && jobs.size() < limit) {
-        question["limit"] = std::min<std::uint64_t>(limit - jobs.size(), limits::jobs_per_page);
+        // How many of a page have failed is not known before.
+        question["limit"] =
+            failed ? limits::jobs_per_page
+                   : std::min<std::uint64_t>(limit - jobs.size(), limits::jobs_per_page);
         const auto reply = ask(*connection, invocation.target, "org.postern.Jobs.List", question);
         if (!reply) return reply.error().code;
-        for (const auto& job : array_field(*reply, "jobs")) jobs.push_back(job);
+        for (const auto& job : array_field(*reply, "jobs")) {
+            if (!failed || job_has_failed(job)) jobs.push_back(job);
+        }
         const auto next = string_field(*reply, "next");
         more = next && question.value("before", "") != *next;
         if (more) question["before"] = *next;
     }
+    if (jobs.size() > limit) {
+        jobs.resize(limit);
+        more = true;
+    }
     const int code = print_jobs(invocation, jobs);
     if (code != exit_code::success || invocation.target.json) return code;
-    if (jobs.empty()) complain("there are no such jobs on record");
+    if (jobs.empty()) {
+        const auto* const state = invocation.value_of(option_state);
+        complain(state != nullptr && *state == "failed"
+                     ? "there are no jobs on record that could not be started; --failed also lists "
+                       "those that did not end with exit code 0"
+                     : "there are no such jobs on record");
+    }
     if (more && !invocation.given(option_limit)) {
         complain("there may be more jobs; --limit N lists more of them");
     }
     return code;
-}
-
-Asks whom_jobs_asks(const Invocation& invocation) {
-    return invocation.given(option_all) ? Asks::administrator : Asks::daemon;
 }
 
 }  // namespace
@@ -168,11 +192,12 @@ if it is narrow, without CREATED.
 Examples:
   posternctl jobs
   posternctl jobs --state running
+  posternctl jobs --failed --since 1d
   posternctl jobs --action web.restart --since 2h
   sudo posternctl jobs --all --json
 )",
     .options = jobs_options,
-    .asks_with = whom_jobs_asks,
+    .asks_with = whom_jobs_ask,
     .objection = object_to_jobs,
     .run = run_jobs,
 };

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 #include "base/utf8.h"
@@ -13,6 +15,14 @@ namespace {
 
 constexpr std::array<std::string_view, 5> log_levels = {"debug", "info", "warning", "error",
                                                         "critical"};
+
+std::string object_to_level(const Invocation& invocation) {
+    if (invocation.words.empty()) return {};
+    const std::string& level = invocation.words.front();
+    if (std::ranges::find(log_levels, level) != log_levels.end()) return {};
+    return "log-level: " + in_quotes(level) +
+           " is not a log level; give debug, info, warning, error or critical";
+}
 
 int show_log_level(Connection& connection, const Invocation& invocation) {
     const auto reply = ask(connection, invocation.target, "org.postern.Admin.Status", nullptr);
@@ -51,6 +61,7 @@ Examples:
     .completes = Completes::listed,
     .listed = log_levels,
     .asks = Asks::administrator,
+    .objection = object_to_level,
     .run = run_log_level,
 };
 

@@ -4,21 +4,25 @@
 #include <nlohmann/json.hpp>
 
 #include "ctl/verbs/attached.h"
+#include "ctl/verbs/job_options.h"
 #include "ctl/verbs/verbs.h"
 
 namespace postern::ctl {
 namespace {
 
-constexpr Option option_follow{
-    .name = "follow", .letter = 'f', .value = "", .help = "and what the job writes, until it ends"};
-constexpr Option option_stdout{.name = "stdout", .value = "", .help = "standard output alone"};
+constexpr Option option_follow{.name = "follow",
+                               .letter = 'f',
+                               .value = "",
+                               .help = "keep printing new output until the job ends"};
+constexpr Option option_stdout{.name = "stdout", .value = "", .help = "only standard output"};
 constexpr Option option_stderr{
-    .name = "stderr", .value = "", .help = "standard error alone, to standard output"};
-constexpr std::array logs_options = {option_follow, option_stdout, option_stderr, option_tail};
+    .name = "stderr", .value = "", .help = "only standard error, to standard output"};
+constexpr std::array logs_options = {option_all, option_follow, option_stdout, option_stderr,
+                                     option_tail};
 
 std::string object_to_logs(const Invocation& invocation) {
     if (invocation.given(option_stdout) && invocation.given(option_stderr)) {
-        return "--stdout and --stderr contradict each other; without them both streams come";
+        return "--stdout and --stderr contradict each other; without them both streams are printed";
     }
     return object_to_tail(invocation);
 }
@@ -44,21 +48,24 @@ int run_logs(const Invocation& invocation) {
 constinit const Verb verb_logs{
     .name = "logs",
     .synopsis = "JOB",
-    .summary = "print what is stored of the output of a job of yours",
+    .summary = "print the stored output of one of your jobs",
     .help =
         R"(Standard output goes to standard output and standard error to standard error. The exit code is 0
-once all of it is printed, however the job ended. If the daemon no longer stores the beginning,
-standard error says which bytes it lacks.
+once all of it is printed, however the job ended. If the daemon no longer stores the beginning, a
+message on standard error says which bytes it no longer has. Root prints that of any user's job with
+--all.
 
 Examples:
   posternctl logs 5fab0c1d2e3f405162738495a6b7c8d9
   posternctl logs -f 5fab0c1d2e3f405162738495a6b7c8d9 --tail 20
   posternctl logs 5fab0c1d2e3f405162738495a6b7c8d9 --stderr
+  sudo posternctl logs --all 5fab0c1d2e3f405162738495a6b7c8d9
 )",
     .options = logs_options,
     .least_words = 1,
     .most_words = 1,
     .completes = Completes::jobs,
+    .asks_with = whom_jobs_ask,
     .objection = object_to_logs,
     .run = run_logs,
 };

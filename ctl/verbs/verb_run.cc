@@ -30,7 +30,7 @@ namespace {
 constexpr Option option_detach{
     .name = "detach",
     .value = "",
-    .help = "print the job's id once it is recorded, and leave it to itself"};
+    .help = "print the job's id once it is recorded, and exit; the job keeps running"};
 constexpr std::array<std::string_view, 2> interrupt_words = {"detach", "cancel"};
 constexpr Option option_on_interrupt{
     .name = "on-interrupt",
@@ -139,7 +139,7 @@ std::string Running::left_behind() {
 }
 
 std::string Running::given_up() {
-    return on_interrupt_ == OnInterrupt::as_declared ? JobFollower::given_up() : left_behind();
+    return left_behind();
 }
 
 // Over a connection of its own: this one waits for the job's end. The answer comes with that end.
@@ -290,7 +290,7 @@ int run_action(const Invocation& invocation) {
 std::string object_to_run(const Invocation& invocation) {
     const bool detached = invocation.given(option_detach);
     if (detached && invocation.given(option_datagram)) {
-        return "--detach and --datagram both leave the job to itself; give one of them";
+        return "--detach and --datagram both exit while the job keeps running; give one of them";
     }
     if (const auto* const what = invocation.value_of(option_on_interrupt)) {
         if (*what != "detach" && *what != "cancel") {
@@ -314,9 +314,10 @@ constinit const Verb verb_run{
     .synopsis = "ACTION [NAME=VALUE ...]",
     .summary = "run an action and pass on its output",
     .help =
-        R"(The job's standard output and standard error come as it writes them, byte for byte, and
-posternctl exits with the job's exit code. If output is missing, or could not be written, standard
-error says so and the exit code is 125. A list is given by naming its argument several times.
+        R"(The job's standard output and standard error are passed on as it writes them, byte for byte, and
+posternctl exits with the job's exit code. If output is missing, or could not be written, a message
+on standard error says so and the exit code is 125. A list is given by naming its argument several
+times.
 
 Ctrl-C, SIGTERM and SIGHUP (a broken ssh) end posternctl. Whether the job continues is up to the
 action; a line says so, with the command that attaches to the job again. --on-interrupt=cancel ends
@@ -327,13 +328,12 @@ Standard input is read if the action takes any (see describe), and otherwise lef
 
 With --json each reply is one line: first the job's id, then what it writes, last its result.
 
-With --detach the job's id is printed once it is recorded, and the exit code is 0: see attach, logs
-and wait. Refused (122) if the action ends its job when its caller disconnects, or has direct input
-or output.
+With --detach the job's id is printed, alone on a line, once the job is recorded, and the exit code
+is 0, whether its program can be started or not: see wait, attach, logs and show. Refused (122) if
+the action ends its job when its caller disconnects, or has direct input or output.
 
-With --datagram the job is started and continues by itself: its id is printed, and the
-exit code is 0.
-The action must allow it ("datagram": true).
+With --datagram it is the same, with one datagram each way instead of a connection. The action must
+allow it ("datagram": true).
 
 Examples:
   posternctl run hello name=Ada

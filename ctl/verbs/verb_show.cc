@@ -21,12 +21,8 @@ int run_show(const Invocation& invocation) {
     if (!reply) return reply.error().code;
     const auto* job = field(*reply, "job");
     if (job == nullptr) return nonsense(*connection, "no job in it").code;
-    if (invocation.target.json) return finish_json(*job);
+    if (invocation.target.json) return finish_json(known_of_job(*job));
     return finish(two_columns(job_rows(*job), 0));
-}
-
-Asks whom_show_asks(const Invocation& invocation) {
-    return invocation.given(option_all) ? Asks::administrator : Asks::daemon;
 }
 
 }  // namespace
@@ -34,10 +30,10 @@ Asks whom_show_asks(const Invocation& invocation) {
 constinit const Verb verb_show{
     .name = "show",
     .synopsis = "JOB",
-    .summary = "show all that is recorded of a job",
+    .summary = "show everything that is recorded about a job",
     .help =
-        R"(JOB is the id of a job, or its beginning: at least four digits, as many as no other job has.
-Without --all it is one of your own.
+        R"(JOB is the id of a job, or its beginning: at least four digits, enough to identify one job. So it
+is with every verb that takes a JOB. Without --all it is one of your jobs.
 
 Examples:
   posternctl show 3f1c
@@ -48,7 +44,7 @@ Examples:
     .least_words = 1,
     .most_words = 1,
     .completes = Completes::jobs,
-    .asks_with = whom_show_asks,
+    .asks_with = whom_jobs_ask,
     .run = run_show,
 };
 

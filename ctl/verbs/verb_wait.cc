@@ -1,13 +1,17 @@
+#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "ctl/text/exit_codes.h"
 #include "ctl/verbs/attached.h"
+#include "ctl/verbs/job_options.h"
 #include "ctl/verbs/verbs.h"
 
 namespace postern::ctl {
 namespace {
+
+constexpr std::array wait_options = {option_all};
 
 int run_wait(const Invocation& invocation) {
     auto connection = open_connection(invocation.target);
@@ -35,18 +39,21 @@ int run_wait(const Invocation& invocation) {
 constinit const Verb verb_wait{
     .name = "wait",
     .synopsis = "JOB ...",
-    .summary = "wait until jobs of yours have ended",
+    .summary = "wait until your jobs have ended",
     .help =
-        R"(None of their output comes. The exit code is that of the job that is named last, as run would
-have it. With --json each job is one line, with its result.
+        R"(Their output is not printed. The exit code is that of the job that is named last, as run would
+have it. With --json each job is one line, with its result. Root waits for jobs of any user with
+--all.
 
 Examples:
   posternctl wait 5fab0c1d2e3f405162738495a6b7c8d9
   job=$(posternctl run --detach backup.start) && posternctl wait "$job"
 )",
+    .options = wait_options,
     .least_words = 1,
     .most_words = any_number,
     .completes = Completes::jobs,
+    .asks_with = whom_jobs_ask,
     .run = run_wait,
 };
 

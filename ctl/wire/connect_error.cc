@@ -90,6 +90,8 @@ std::string denied(const ConnectFailure& f) {
     // A mode like 0755 looks open, and is not.
     const bool looks_open = !folder && (f.mode & (S_IROTH | S_IXOTH)) != 0;
     if (looks_open) line += std::string(": ") + door.verb + "ing needs write permission";
+    if (f.administrator && f.owner == 0)
+        return line + "); it is for the administrator: run it as root";
     return line + ")" + what_helps(f, door);
 }
 

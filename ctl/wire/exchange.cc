@@ -1,5 +1,7 @@
 #include "ctl/wire/exchange.h"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
@@ -24,6 +26,12 @@ std::string wrong_socket(const Target& target) {
     }
     return here +
            "only the administration socket answers this: " + printable(target.administrator_socket);
+}
+
+// Root has copied the id of somebody else's job, from the journal perhaps.
+std::string way_to_all_jobs(const Target& target) {
+    if (geteuid() != 0 || target.administrator_socket.empty()) return {};
+    return "; --all finds jobs of all users";
 }
 
 void complain_lines(std::string_view text) {
@@ -107,6 +115,7 @@ bool needs_new_connection(const protocol::Reply& reply) {
 
 std::string error_text(const protocol::Reply& error, const Target& target) {
     if (const auto message = string_field(error.parameters, "message")) {
+        if (error.error == "org.postern.Jobs.NoSuchJob") return *message + way_to_all_jobs(target);
         return error.error == "org.postern.Actions.NotGranted" ? with_names(*message) : *message;
     }
     if (error.error == "org.varlink.service.PermissionDenied") return wrong_socket(target);

@@ -162,7 +162,7 @@ std::string JobFollower::left_behind() {
         return job_text() + " continues, or is ended, as the action declares; " + attach_command() +
                " shows which";
     }
-    if (action->kill_on_disconnect) return job_text() + " is ended by the daemon";
+    if (action->kill_on_disconnect) return job_text() + " is being ended";
     return job_text() + " continues; " + attach_command() + " shows it";
 }
 
@@ -189,7 +189,9 @@ int JobFollower::unwritable(const std::string& why) {
 
 int JobFollower::without_reply(const NoReply& none) const {
     if (!sent_ || job_.empty()) return report(none).code;
-    complain(none.message + "; what became of " + job_text() + " is not known");
+    complain(none.message + "; " + job_text() +
+             " may still be running: when the daemon runs again, " + attach_command() +
+             " shows it");
     return exit_code::broken;
 }
 

@@ -9,18 +9,18 @@ namespace postern::ctl {
 
 std::string waiting_text(const std::string& path, const SocketEnvironment& environment) {
     const std::string& runtime = environment.xdg_runtime_dir;
-    std::string manager;
     if (path == system_socket || path == system_datagram_socket || path == system_admin_socket) {
-        manager = "systemctl";
-    } else if (!runtime.empty() &&
-               (path == runtime + user_socket || path == runtime + user_datagram_socket ||
-                path == runtime + user_admin_socket)) {
-        manager = "systemctl --user";
-    } else {
-        return "waiting for the daemon at " + printable(path) +
-               "; its log shows why it does not answer";
+        return "waiting for the daemon; the administrator sees why it does not answer with: "
+               "journalctl -u posternd.service";
     }
-    return "waiting for the daemon; " + manager + " status posternd.service shows why";
+    if (!runtime.empty() &&
+        (path == runtime + user_socket || path == runtime + user_datagram_socket ||
+         path == runtime + user_admin_socket)) {
+        return "waiting for the daemon; journalctl --user -u posternd.service shows why it does "
+               "not answer";
+    }
+    return "waiting for the daemon at " + printable(path) +
+           "; its log shows why it does not answer";
 }
 
 int Silence::bound(int timeout, const std::string& path) {

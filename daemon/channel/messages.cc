@@ -49,7 +49,7 @@ void fields(A& archive, T& m) {
         archive(m.user, m.gid, m.unit, m.listener, m.arguments, m.rule, m.rule_place, m.sizes[0],
                 m.sizes[1]);
     } else if constexpr (std::is_same_v<S, ShownArgument>) {
-        archive(m.name, m.text);
+        archive(m.name, m.text, m.is_list);
     } else if constexpr (std::is_same_v<S, StreamSizes>) {
         archive(m.written, m.stored);
     } else if constexpr (std::is_same_v<S, JobResult>) {

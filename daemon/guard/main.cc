@@ -13,15 +13,19 @@
 #include "daemon/guard/config/check.h"
 #include "daemon/guard/config/options.h"
 #include "daemon/guard/manager.h"
+#include "daemon/guard/open_sockets.h"
 #include "daemon/guard/service/inherited.h"
 #include "daemon/guard/service/log.h"
 #include "daemon/guard/service/signals.h"
 
 namespace {
 
+// With this its unit is not started again by itself (RestartPreventExitStatus=).
+constexpr int has_no_socket = 3;
+
 int cant_start(const postern::Error& why) {
     spdlog::critical("{}", why.message);
-    return 1;
+    return postern::says_that_there_is_none(why) ? has_no_socket : 1;
 }
 
 // What keeps it from starting, once there is a log to say the rest.

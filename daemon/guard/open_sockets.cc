@@ -6,12 +6,15 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/utf8.h"
 
 namespace postern {
 namespace {
+
+constexpr std::string_view there_is_none = "no socket to listen on";
 
 // What is to be bound.
 struct ToBind {
@@ -87,7 +90,7 @@ Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid
     POSTERN_TRY(bind_all(wanted.datagrams, options, listeners));
     // The administrator's alone is enough where systemd passed it: the others were stopped.
     if (listeners.empty()) {
-        return fail("no socket to listen on: start it through its socket unit (" +
+        return fail(std::string(there_is_none) + ": start it through its socket unit (" +
                     std::string(uid == 0 ? "systemctl" : "systemctl --user") +
                     " start posternd.socket), or give --socket PATH");
     }
@@ -98,6 +101,10 @@ Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid
         listeners.push_back(std::move(listener));
     }
     return opened;
+}
+
+bool says_that_there_is_none(const Error& error) {
+    return error.message.starts_with(there_is_none);
 }
 
 }  // namespace postern

@@ -23,4 +23,7 @@ struct OpenedSockets {
 // will do if it was passed.
 Result<OpenedSockets> open_sockets(const Configuration& configuration, uid_t uid);
 
+// Whether that there is none is what it says. To start again changes nothing of that.
+bool says_that_there_is_none(const Error& error);
+
 }  // namespace postern

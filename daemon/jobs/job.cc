@@ -95,7 +95,8 @@ void Job::finish() {
     if (finishes_) return;
     finishes_ = true;
     clean_up();
-    record_.result.ended = wall_clock();
+    // It may be known of one that ended when no guard was there.
+    if (record_.result.ended == Time{}) record_.result.ended = wall_clock();
     // What its processes wrote last may still be in its pipes. A process that is not of the job and
     // was given such a descriptor may go on writing: what is there now is all that counts.
     if (output_.is_drained()) return complete();

@@ -49,6 +49,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.gid = action.gid;
     record.file_version = action.version;
     record.arguments = command.shown;
+    record.lists = command.lists;
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();

@@ -202,7 +202,9 @@ Result<Command, ArgumentError> bind_arguments(const Action& action, const Argume
     if (input) command.stdin_text = input;
     for (const ArgumentSpec& spec : action.description.arguments) {
         const auto found = bound.find(spec.name);
-        if (found != bound.end()) command.shown.emplace_back(spec.name, show(spec, found->second));
+        if (found == bound.end()) continue;
+        command.shown.emplace_back(spec.name, show(spec, found->second));
+        if (spec.type == ArgumentType::list && !spec.secret) command.lists.push_back(spec.name);
     }
     return command;
 }

@@ -20,6 +20,9 @@ struct Command {
     // Name and text of every argument for records and audit, defaults included; a secret one's text
     // is "(secret)".
     std::vector<std::pair<std::string, std::string>> shown;
+    // Names of those of them whose text is a list: ["a", "b\"c"], where \ stands before " and \.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::vector<std::string> lists = {};
 };
 
 // For the caller, who may run the action: all that is wrong, one line for each argument, without a

@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "protocol/call.h"
 
@@ -113,6 +116,27 @@ json argument_json(const ArgumentSpec& spec) {
     return argument;
 }
 
+// Of ["a", "b\"c"], as it is shown.
+json json_of_list(std::string_view shown) {
+    json list = json::array();
+    std::string item;
+    bool is_inside = false;
+    for (std::size_t at = 0; at < shown.size(); ++at) {
+        const char c = shown[at];
+        if (!is_inside) {
+            is_inside = c == '"';
+        } else if (c == '\\' && at + 1 < shown.size()) {
+            item += shown[++at];
+        } else if (c == '"') {
+            list.push_back(std::exchange(item, {}));
+            is_inside = false;
+        } else {
+            item += c;
+        }
+    }
+    return list;
+}
+
 // What List leaves out.
 void add_details(const JobDetails& details, json& object) {
     const auto put = [&object](const char* key, const std::string& text) {
@@ -126,7 +150,8 @@ void add_details(const JobDetails& details, json& object) {
     put("rulePlace", details.rule_place);
     object["arguments"] = json::object();
     for (const ShownArgument& argument : details.arguments) {
-        object["arguments"][argument.name] = argument.text;
+        object["arguments"][argument.name] =
+            argument.is_list ? json_of_list(argument.text) : json(argument.text);
     }
     constexpr const char* keys[][2] = {{"stdoutBytes", "stdoutStored"},
                                        {"stderrBytes", "stderrStored"}};

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 
 import harness
 from identity import ALICE, Identity
@@ -88,6 +89,7 @@ def follow(client, job, stdout=None, stderr=None, more=True):
 
 
 def no_such_job(job):
-    return {"error": "org.postern.Jobs.NoSuchJob", "parameters": {
-        "job": job, "message": f'there is no job "{job}" of yours: it never was, it is another '
-        "caller's, or its record is no longer kept"}}
+    said = (f'you have no job "{job}": it may not exist, may belong to somebody else, or may have been removed'
+            if re.fullmatch("[0-9a-f]{4,32}", job) else
+            f'"{job}" is not the id of a job, or its beginning; give at least four of its digits (0 to 9, a to f)')
+    return {"error": "org.postern.Jobs.NoSuchJob", "parameters": {"job": job, "message": said}}

@@ -191,7 +191,7 @@ def test_all_of_a_user(admin):
         for client in (one, two):
             assert end_of(client.read_replies()[-1]) == {"outcome": "signaled", "signal": 15}
         assert ctl_as_root(admin.path, "cancel", "--all-of", str(ALICE.uid)) == (
-            0, "", f"posternctl: no job of {ALICE.uid} runs\n")
+            0, "", f"posternctl: {ALICE.uid} has no running jobs\n")
         assert ctl_as_root(admin.path, "cancel", "--all-of", "typo") == (
             122, "", 'posternctl: cancel: --all-of: "typo" is not a user that the daemon knows; give a '
             "user's name, or a uid\n")

@@ -73,6 +73,7 @@ def test_paths(shell):
     (shell.directory / "one file.json").touch()
     typed = "one file.json"
     assert shell.type("posternctl lint o\t") == ["lint", typed]
+    assert "no matches" not in shell.said and "eval" not in shell.said
     assert shell.type("posternctl run a --input on\t") == ["run", "a", "--input", typed]
     assert shell.type("posternctl run a --input=on\t") == ["run", "a", f"--input={typed}"]
     assert shell.type("posternctl run a --file cert=on\t") == ["run", "a", "--file", f"cert={typed}"]

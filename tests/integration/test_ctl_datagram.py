@@ -62,7 +62,7 @@ def test_run_starts_the_job_and_names_it(folder, box):
     with FakeDatagramDaemon(folder, SCRIPT) as daemon:
         done = ctl(daemon, box, "run", "--datagram", "web.restart", "service=nginx", "count=-12",
                    "force=true", "ports=80", "ports=x")
-        assert outcome(done) == (0, f"web.restart: started as job {JOB}\n", "")
+        assert outcome(done) == (0, f"{JOB}\n", "")
         assert daemon.calls == [
             {"method": "org.postern.Actions.Describe", "parameters": {"action": "web.restart"}},
             {"method": "org.postern.Actions.Run",
@@ -612,7 +612,7 @@ def test_verbs_that_have_no_datagram(words):
     done = run_as(None, [program("posternctl"), "--datagram", *words])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"posternctl: {words[0]}: --datagram does not apply here; it is for run, "
-                                  f"describe, check, whoami, ping\nUsage: posternctl {words[0]}")
+                                  f"describe, check, whoami and ping\nUsage: posternctl {words[0]}")
 
 
 def test_the_help_names_the_option_where_it_is_one(box):
@@ -621,4 +621,4 @@ def test_the_help_names_the_option_where_it_is_one(box):
         assert ("\n  --datagram  " in text) == (verb in VERBS), verb
         assert ("$POSTERN_DATAGRAM" in text) == (verb in VERBS or verb == "notify"), verb
     general = run_as(None, [program("posternctl"), "--help"]).stdout
-    assert "\nOf run, describe, check, whoami, ping:\n  --datagram  " in general
+    assert "\nOptions of run, describe, check, whoami and ping:\n  --datagram  " in general

@@ -74,7 +74,8 @@ def test_detach_is_refused_by_the_daemon(folder):
 
 
 @pytest.mark.parametrize("words, said", [
-    (["run", "--detach", "--datagram", "a"], "--detach and --datagram both leave the job to itself; give one of them"),
+    (["run", "--detach", "--datagram", "a"],
+     "--detach and --datagram both exit while the job keeps running; give one of them"),
     (["run", "--on-interrupt=stop", "a"], '--on-interrupt: "stop" is not a valid WHAT; give detach or cancel'),
     (["run", "--on-interrupt=cancel", "--detach", "a"], "--on-interrupt has no meaning where nobody waits for the job"),
     (["attach"], "attach: JOB is required"),
@@ -82,7 +83,7 @@ def test_detach_is_refused_by_the_daemon(folder):
     (["logs", "--tail", "-1", "a"], '--tail: "-1" is not a valid number of lines; give an integer from 0 on'),
     (["attach", "--tail", "1", "--from-now", "a"], "--tail and --from-now contradict each other"),
     (["logs", "--stdout", "--stderr", "a"],
-     "--stdout and --stderr contradict each other; without them both streams come"),
+     "--stdout and --stderr contradict each other; without them both streams are printed"),
     (["wait"], "wait: JOB is required"),
 ])
 def test_misuse(folder, words, said):
@@ -131,8 +132,9 @@ def test_attach_where_the_first_answer_was_lost(folder):
 def test_attach_to_a_daemon_that_does_not_come_back(folder):
     with FakeDaemon(folder, scripted(STARTED, CLOSE)) as daemon:
         assert outcome(ctl(daemon, "attach", JOB)) == (
-            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; what "
-            f"became of job {JOB} (web.restart) is not known\n")
+            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; job {JOB} "
+            f"(web.restart) may still be running: when the daemon runs again, posternctl --socket {daemon.path} "
+            f"attach {JOB} shows it\n")
 
 
 @pytest.mark.parametrize("verb", ["attach", "logs", "wait"])

@@ -248,7 +248,8 @@ def test_what_is_missing_in_a_reply_that_has_all(folder):
 
 @pytest.mark.parametrize("steps, said", [
     ([STARTED, chunk(stdout="half"), CLOSE],
-     f": the daemon closed the connection during the call; what became of job {JOB} (web.restart) is not known"),
+     f": the daemon closed the connection during the call; job {JOB} (web.restart) may still be running: when the "
+     f"daemon runs again, posternctl --socket {{path}} attach {JOB} shows it"),
     ([CLOSE], ": the daemon closed the connection during the call"),
     ([STARTED, reply({"job": JOB})],
      ": the daemon's answer can't be understood: the last reply has no result"),
@@ -274,7 +275,7 @@ def test_the_daemon_breaks_off(folder, steps, said):
     with FakeDaemon(folder, run_script(*steps)) as daemon:
         done = ctl(daemon, "run", "web.restart")
         assert done.returncode == 125
-        assert done.stderr.decode() == f"posternctl: {daemon.path}{said}\n"
+        assert done.stderr.decode() == f"posternctl: {daemon.path}{said.replace('{path}', str(daemon.path))}\n"
 
 
 def test_it_goes_on_where_it_was_when_the_daemon_is_back(folder):
@@ -374,8 +375,9 @@ def test_a_daemon_that_never_gets_further_is_given_up(folder):
     with FakeDaemon(folder, script) as daemon:
         done = ctl(daemon, "run", "web.restart")
         assert outcome(done) == (
-            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; what became of job "
-            f"{JOB} (web.restart) is not known\n")
+            125, "", f"posternctl: {daemon.path}: the daemon closed the connection during the call; job {JOB} "
+            f"(web.restart) may still be running: when the daemon runs again, posternctl --socket {daemon.path} "
+            f"attach {JOB} shows it\n")
         assert daemon.connections == 4
 
 
@@ -396,7 +398,7 @@ def test_direct_data_over_a_connection_that_can_not_carry_it(folder, refusals, c
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("on_disconnect, said", [
-    ("keep", "continues; posternctl --socket {path} attach {job} shows it"), ("kill", "is ended by the daemon")])
+    ("keep", "continues; posternctl --socket {path} attach {job} shows it"), ("kill", "is being ended")])
 def test_interrupted(folder, number, code, on_disconnect, said):
     never = threading.Event()
     script = run_script(STARTED, chunk(stdout="on\n"), never,
@@ -500,17 +502,22 @@ def test_stdout_is_closed_from_the_start(folder):
                                *command(daemon, "run", "web.restart")], stderr=subprocess.PIPE,
                               timeout=60, check=False)
     assert (done.returncode, done.stderr.decode()) == (
-        125, "posternctl: standard output: Bad file descriptor; posternctl no longer waits for job "
-        f"{JOB} (web.restart)\n")
+        125, f"posternctl: standard output: Bad file descriptor; job {JOB} (web.restart) continues; posternctl "
+        f"--socket {daemon.path} attach {JOB} shows it\n")
 
 
-def test_a_full_disk(folder):
-    with FakeDaemon(folder, run_script(STARTED, chunk(stdout="x"), job_end(exitCode=0))) as daemon:
+@pytest.mark.parametrize("on_disconnect, said", [
+    ("keep", "continues; posternctl --socket {path} attach {job} shows it"), ("kill", "is being ended")])
+def test_a_full_disk(folder, on_disconnect, said):
+    script = run_script(STARTED, chunk(stdout="x"), job_end(exitCode=0),
+                        description=described(onDisconnect=on_disconnect))
+    with FakeDaemon(folder, script) as daemon:
         with open("/dev/full", "wb") as full:
             done = subprocess.run(command(daemon, "run", "web.restart"), stdout=full,
                                   stderr=subprocess.PIPE, timeout=60, check=False)
-    assert done.returncode == 125
-    assert done.stderr.startswith(b"posternctl: standard output: No space left on device; ")
+    assert (done.returncode, done.stderr.decode()) == (
+        125, f"posternctl: standard output: No space left on device; job {JOB} (web.restart) "
+        f"{said.format(path=daemon.path, job=JOB)}\n")
 
 
 # ---- check ----

@@ -53,7 +53,7 @@ def test_every_verb(ask, who):
     code, out, err = ask("run", "--datagram", "mark", "text=x", "count=3", "ports=80", "ports=443",
                          as_=who)
     assert (code, err) == (0, "")
-    job = re.fullmatch(r"mark: started as job ([0-9a-f]{32})\n", out).group(1)
+    job = re.fullmatch(r"([0-9a-f]{32})\n", out).group(1)
     (started,) = ask.guard.wait_audit(event="job-started", job=job, uid=who.uid)
     assert started["arguments"] == {"text": "x", "count": "3", "ports": '["80", "443"]'}
     (ended,) = ask.guard.wait_audit(event="job-ended", job=job)

@@ -345,7 +345,7 @@ def test_interrupted(guard):
         assert client.stdout.readline() == b"begun\n"
         client.send_signal(signal.SIGINT)
         assert client.wait(timeout=harness.PATIENCE) == 130
-        assert b"is ended by the daemon" in client.stderr.read()
+        assert b"is being ended" in client.stderr.read()
 
 
 class Between:

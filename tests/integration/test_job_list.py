@@ -127,13 +127,66 @@ def test_a_beginning_that_two_jobs_have_is_ambiguous(guard):
     with guard.connect(as_=ALICE) as alice:
         assert get(alice, job[:8]) == {"error": "org.postern.Jobs.AmbiguousJob", "parameters": {
             "job": job[:8],
-            "message": f'2 jobs of yours begin with "{job[:8]}"; give more digits of the one you mean'}}
+            "message": f'2 of your jobs begin with "{job[:8]}"; give more digits of the one you mean'}}
         assert get(alice, job[:9])["parameters"]["job"]["job"] == job
         assert get(alice, twin[:9])["parameters"]["job"]["job"] == twin
     done = guard.ctl("show", job[:8], as_=ALICE)
     assert (done.returncode, done.stdout, done.stderr) == (
-        122, "", f'posternctl: 2 jobs of yours begin with "{job[:8]}"; give more digits of the one '
+        122, "", f'posternctl: 2 of your jobs begin with "{job[:8]}"; give more digits of the one '
         "you mean\n")
+
+
+def test_a_list_is_told_as_one(start_guard):
+    action = {"summary": "s", "exec": ["/bin/echo", "{what}", "{text}"], "allow": EVERYONE,
+              "arguments": {"what": {"type": "list", "items": "string"}, "text": {"type": "string"}}}
+    guard = start_guard({"listed": action})
+    given = {"what": ["srv", 'a, "b'], "text": '["a"]'}
+    with guard.connect(as_=ALICE) as alice:
+        job = alice.run("listed", given)[0]["parameters"]["job"]
+        assert get(alice, job)["parameters"]["job"]["arguments"] == given
+    # The next guard has it from the record.
+    guard.stop()
+    guard.restart()
+    done = guard.ctl("show", job, "--json", as_=ALICE)
+    shown = json.loads(done.stdout)
+    assert (done.returncode, shown["arguments"]) == (0, given)
+    assert shown["result"].get("maxResidentKiB") != 0
+    assert re.search(r'^argument +what=\["srv","a, \\"b"\]$', guard.ctl("show", job, as_=ALICE).stdout, re.M)
+
+
+def test_failed_are_those_that_did_not_end_with_0(start_guard, folder):
+    program = folder / "gone"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    guard = start_guard({"code3": script("exit 3"), "gone": {
+        "summary": "s", "exec": [str(program)], "allow": EVERYONE}, "hello": HELLO})
+    program.unlink()
+    with guard.connect(as_=ALICE) as alice:
+        ok = run(alice)
+        bad = run(alice, "code3")
+        gone = alice.call("Run", {"action": "gone"})["parameters"]["job"]
+        # The check says what Run says.
+        assert alice.call("Check", {"action": "gone"}) == {
+            "error": "org.postern.Actions.StartFailed",
+            "parameters": {"job": "", "message": "the program could not be started: it does not exist"}}
+
+    def listed(*words):
+        done = guard.ctl("jobs", *words, as_=ALICE)
+        return [line.split()[0] for line in done.stdout.splitlines()], done.stderr
+
+    assert listed() == ([gone, bad, ok], "")
+    assert listed("--failed") == ([gone, bad], "")
+    assert listed("--failed", "--limit", "1") == ([gone], "")
+    assert listed("--state", "failed") == ([gone], "")
+    assert listed("--failed", "--action", "hello") == ([], "posternctl: there are no such jobs on record\n")
+    assert listed("--state", "failed", "--action", "code3") == (
+        [], "posternctl: there are no jobs on record that could not be started; --failed also lists those that did "
+        "not end with exit code 0\n")
+    done = guard.ctl("check", "gone", as_=ALICE)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        127, "", "posternctl: the program could not be started: it does not exist\n")
+    (refused,) = [e for e in guard.audit() if e["event"] == "call-refused" and e["action"] == "gone"][:1]
+    assert str(program) in refused["reason"]
 
 
 def test_get_tells_all_of_a_job(guard, admin_path):

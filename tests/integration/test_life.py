@@ -201,8 +201,9 @@ def test_after_kill_9_of_a_guard_that_does_not_come_back_posternctl_says_so(star
         assert process.wait(60) == 125
         [job] = os.listdir(guard.state_folder / "jobs")
         assert process.stderr.read() == (
-            f"posternctl: {guard.socket_path}: the daemon closed the connection during the call; "
-            f"what became of job {job} (wait) is not known\n")
+            f"posternctl: {guard.socket_path}: the daemon closed the connection during the call; job {job} (wait) may "
+            f"still be running: when the daemon runs again, posternctl --socket {guard.socket_path} attach {job} "
+            "shows it\n")
 
 
 def test_after_kill_9_of_the_guard_posternctl_hears_from_the_next_that_its_job_is_lost(start_guard):

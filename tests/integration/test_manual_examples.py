@@ -93,7 +93,8 @@ def shell(start_guard, programs, folder, tmp_path):
         guard = start_guard(actions, datagrams=True, options=["--admin-socket", str(admin)])
 
         def run(line):
-            for shown, real in (("/run/postern-admin/admin.sock", str(admin)), ("/run/postern/", f"{guard.folder}/"),
+            for shown, real in (("posternctl logs --all", f"posternctl --socket {admin} logs --all"),
+                                ("/run/postern/", f"{guard.folder}/"),
                                 ("/etc/postern/actions.d/", f"{guard.actions_folder}/"),
                                 ("posternctl status", f"posternctl --socket {admin} status"),
                                 ("posternctl reload", f"posternctl --socket {admin} reload"),

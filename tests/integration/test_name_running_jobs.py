@@ -24,9 +24,9 @@ printf "$JOBS"
 exit "$ENDS_WITH"
 """
 UNITS, DAEMON = "postern-job-*.service", "posternd.service"
-CONTINUE = ("postern: these jobs continue without Postern. Nothing takes what they write any more, which usually ends "
-            "them (SIGPIPE); to end one, run: systemctl stop postern-job-JOB.service\n")
-ENDED = "postern: these jobs are ended, because the daemon itself runs them\n"
+CONTINUE = ("postern: these jobs are still running; they will probably end at their next output, because nothing reads "
+            "it (SIGPIPE); to end one and remove its unit, run: systemctl stop postern-job-JOB.service\n")
+ENDED = "postern: these jobs are being ended, because the daemon itself runs them\n"
 TWO = "5fab web.restart 1000 (alice)\n6fab backup 1001 (bob)\n"
 
 

@@ -14,6 +14,7 @@ import pytest
 import harness
 import taken_over
 from identity import ALICE, BOB
+from jobs import no_such_job
 from packets import Sender, message
 from processes import sessions
 
@@ -283,8 +284,7 @@ def test_what_a_session_claims_is_judged_by_the_guard(hostile):
         assert lines[4].startswith("1 name: ")
         assert lines[5].startswith("1 name: ")
         assert lines[6] == f'0 "he\\u0000llo" does not exist or is not granted to you {ALICE.shown()}'
-        none = [f'5 there is no job "{job}" of yours: it never was, it is another caller\'s, or its '
-                "record is no longer kept" for job in (bobs, bobs, f"../jobs/{bobs}")]
+        none = [f"5 {no_such_job(job)['parameters']['message']}" for job in (bobs, bobs, f"../jobs/{bobs}")]
         assert lines[7:] == [*none, "done"]
     assert [e["uid"] for e in guard.audit() if e["event"] == "job-started"] == [BOB.uid]
     denied = [(e.get("action"), e.get("job"), e["reason"]) for e in guard.audit()

@@ -420,7 +420,7 @@ def test_without_any_socket_it_says_what_to_do(folder):
     if not harness.IS_ROOT:
         pytest.skip("an ordinary user's guard has a socket by default")
     assert posternd(folder, env=environment) == (
-        1, "posternd: critical: no socket to listen on: start it through its socket unit "
+        3, "posternd: critical: no socket to listen on: start it through its socket unit "
         "(systemctl start posternd.socket), or give --socket PATH\n")
 
 
@@ -434,7 +434,7 @@ def test_a_user_service_without_its_sockets_opens_none(folder):
     done = run_as(ALICE, service, timeout=60,
                   env={"PATH": "/usr/bin:/bin", "HOME": str(runtime), "XDG_RUNTIME_DIR": str(runtime)})
     assert (done.returncode, done.stdout, done.stderr) == (
-        1, "", "posternd: critical: no socket to listen on: start it through its socket unit "
+        3, "", "posternd: critical: no socket to listen on: start it through its socket unit "
         "(systemctl --user start posternd.socket), or give --socket PATH\n")
     assert not list(runtime.rglob("*.sock")) and not list(runtime.rglob("*.dgram"))
 

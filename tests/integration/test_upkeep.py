@@ -357,7 +357,7 @@ def test_what_can_not_be_made_again_is_said_and_heals(start):
     [(about, message)] = problems(guard)
     assert about == "state"
     assert message.startswith(f"state directory {guard.state_folder} was removed, renamed or replaced, "
-                              "and can't be made again (")
+                              "and can't be re-created (")
     assert message.endswith("; restart the daemon: systemctl restart posternd.service")
     assert guard.stderr().count(f"{message}; no job is started before\n") == 1
     assert guard.wait_audit(event="call-refused")[0]["reason"] == message

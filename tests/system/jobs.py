@@ -9,7 +9,8 @@ import booted_host
 
 # What posternctl says on standard error once a daemon has not answered for three seconds: on a busy
 # machine that may be each call which finds it starting, stopping or stopped by the test.
-WAITS = "posternctl: waiting for the daemon; systemctl status posternd.service shows why\n"
+WAITS = ("posternctl: waiting for the daemon; the administrator sees why it does not answer with: "
+         "journalctl -u posternd.service\n")
 
 
 def run(host, *words, user="member"):

@@ -103,7 +103,7 @@ def test_all_of_a_user_by_name(host, declare):
         0, f"wait: job {job} was cancelled\n", "")
     end(host, client, job, ("root", 0), 15)
     assert cancel(host, "--all-of", "member", user="root") == (
-        0, "", "posternctl: no job of member runs\n")
+        0, "", "posternctl: member has no running jobs\n")
     assert cancel(host, "--all-of", "member")[0] == 125
 
 

@@ -154,7 +154,7 @@ def test_a_second_daemon_is_refused_and_told(host, declare, let):
         booted_host.wait_until(lambda: refused in second_problem(host), 20, "it is told")
         done = host.run("posternctl", "--socket", "/run/second/socket", "run", "numbers", check=False)
         assert (done.returncode, done.stdout) == (123, "")
-        assert "postern-output, which stores what jobs write, does not run or serves another daemon" in done.stderr
+        assert "postern-output, which stores what jobs write, is not running or serves another daemon" in done.stderr
         # It does not get between two of the first one's either.
         for _ in range(3):
             guard.restart(host)

@@ -332,6 +332,31 @@ def test_removal_names_the_jobs_that_run(fresh_host, package):
     removal.check(host, jobs, host.run("dpkg", "--remove", "postern").stderr)
 
 
+def test_removal_takes_the_units_of_jobs_that_have_ended_along(fresh_host, package):
+    """They ended when no daemon was there to see it."""
+    host = fresh_host
+    install(host, package)
+    host.run("useradd", "-G", "postern", "member")
+    host.write("/etc/postern/actions.d/lasts.json", json.dumps(
+        {"summary": "s", "exec": ["/bin/sh", "-c", "until [ -e /run/let ]; do sleep 0.1; done; exit $1", "sh", "{code}"],
+         "arguments": {"code": {"type": "integer"}}, "allow": [{"user": "member"}]}))
+    jobs = [host.run("posternctl", "run", "--detach", "lasts", f"code={code}", user="member").stdout.strip()
+            for code in (0, 3)]
+    units = [f"postern-job-{job}.service" for job in jobs]
+    for unit in units:
+        booted_host.wait_until(lambda unit=unit: host.property(unit, "SubState") == "running", 20, "the job runs")
+    host.run("systemctl", "disable", "--now", "posternd.socket")
+    booted_host.wait_until(lambda: state(host, "posternd.service") == "inactive", 20, "it is off")
+    host.run("touch", "/run/let")
+    for unit, sub in zip(units, ("exited", "failed")):
+        booted_host.wait_until(lambda unit=unit, sub=sub: host.property(unit, "SubState") == sub, 20, "it has ended")
+    assert state(host, "postern.slice") == "active"
+    host.run("dpkg", "--purge", "postern")
+    assert [host.property(unit, "LoadState") for unit in units] == ["not-found"] * 2
+    assert state(host, "postern.slice") == "inactive"
+    assert host.failed_units() == ""
+
+
 def test_removal_without_jobs_names_none(fresh_host, package):
     install(fresh_host, package)
     assert fresh_host.run("posternctl", "status").returncode == 0

@@ -114,9 +114,13 @@ def test_without_a_socket_the_daemon_opens_none(opened):
     booted_host.wait_until(lambda: said in opened.run(
         "journalctl", "--no-pager", "-u", DAEMON, "-n", "20", "-o", "cat").stdout, 20, said)
     assert active(opened) == [] and not opened.exists(f"{FOLDER}/postern.sock")
-    # It is tried again, with what is open then.
+    # Once, and not every ten seconds.
+    booted_host.wait_until(lambda: opened.property(DAEMON, "ActiveState") == "failed", 20, "it is given up")
+    assert (opened.property(DAEMON, "ExecMainStatus"), opened.property(DAEMON, "NRestarts")) == ("3", "0")
+    # What is open then starts it.
     opened.run(*OPEN)
     assert hello(opened) == "Hi, g1\n"
+    assert opened.failed_units() == ""
 
 
 def test_asking_for_the_status_does_not_let_callers_in(opened):

@@ -44,7 +44,7 @@ std::string why_not_opened(const std::string& path, int error) {
             return reason + "; make its directory: mkdir -p -m 0700 " + folder;
         case EROFS:
             return reason +
-                   "; the unit of the daemon lets it write to /var/log/postern alone "
+                   "; the unit of the daemon lets it write only to /var/log/postern "
                    "(ProtectSystem=strict, LogsDirectory=postern): give a path there, or add "
                    "ReadWritePaths=" +
                    folder + " (systemctl edit posternd.service)";

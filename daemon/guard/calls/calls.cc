@@ -206,6 +206,7 @@ void Calls::check(const CallPtr& call, const CheckCall& asked) {
         if (verdict.action == nullptr) return;
         if (!reachable_or_refuse(*call, *verdict.action)) return;
         if (!bind_or_refuse(*call, *verdict.action, asked.arguments)) return;
+        if (!startable_or_refuse(*call, *verdict.action)) return;
         if (room_or_refuse(*call, environment_, asked.action)) call->answer(CheckPassed{});
     });
 }

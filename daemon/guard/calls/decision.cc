@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "daemon/guard/listen/identity.h"
+#include "daemon/jobs/job_command.h"
 
 namespace postern {
 namespace {
@@ -73,6 +74,17 @@ bool detachable_or_refuse(CallContext& call, const policy::Action& action, bool 
     call.refuse(Refusal::not_detachable, about.name,
                 '"' + about.name + "\" can't be detached: its file says " + says + ", which " +
                     means + "; run it without detaching it");
+    return false;
+}
+
+bool startable_or_refuse(CallContext& call, const policy::Action& action) {
+    const auto program = jobs::program_of(action);
+    if (program) return true;
+    AuditEvent event = call.event(AuditEvent::Kind::call_refused, action.description.name);
+    event.reason = program.error().detail;
+    call.audit(event);
+    // There is no job.
+    call.refuse(Refusal::start_failed, "", program.error().message);
     return false;
 }
 

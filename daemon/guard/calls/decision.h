@@ -28,4 +28,7 @@ std::optional<policy::Command> bind_or_refuse(CallContext& call, const policy::A
                                               const Arguments& arguments,
                                               const std::optional<std::string>& input = {});
 
+// Whether the program can be started as it is now. For Check: a Run finds out when it starts it.
+bool startable_or_refuse(CallContext& call, const policy::Action& action);
+
 }  // namespace postern

@@ -30,7 +30,8 @@ std::vector<ShownArgument> shown_arguments(const jobs::Record& record) {
     std::size_t room = limits::message_bytes;
     for (const auto& [name, text] : record.arguments) {
         const bool fits = text.size() <= room;
-        shown.push_back({name, fits ? text : text.substr(0, room) + "..."});
+        const bool is_list = std::ranges::find(record.lists, name) != record.lists.end();
+        shown.push_back({name, fits ? text : text.substr(0, room) + "...", fits && is_list});
         room -= std::min(text.size(), room);
     }
     return shown;

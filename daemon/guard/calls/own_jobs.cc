@@ -21,6 +21,21 @@ bool is_beginning(const JobId& job) {
     return job.text().size() >= least_digits && jobs::JobKey::least_with(job.text());
 }
 
+// The same words whether it exists or not.
+std::string told_of_no_job(const JobId& job, bool is_everybodys) {
+    const std::string name = '"' + printable(job.text()) + '"';
+    if (!is_beginning(job)) {
+        return name +
+               " is not the id of a job, or its beginning; give at least four of its digits (0 to "
+               "9, a to f)";
+    }
+    if (is_everybodys) {
+        return "there is no job " + name + ": it may not exist, or may have been removed";
+    }
+    return "you have no job " + name +
+           ": it may not exist, may belong to somebody else, or may have been removed";
+}
+
 // Those that the caller may know of.
 std::vector<JobId> jobs_beginning(const CallContext& call, const jobs::JobManager& jobs,
                                   const JobId& beginning, const policy::Snapshot& snapshot) {
@@ -104,8 +119,9 @@ std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::Job
                                  : std::vector<JobId>();
     if (own.size() > 1) {
         call.refuse(Refusal::ambiguous_job, job.text(),
-                    std::to_string(own.size()) + " jobs" + (is_everybodys ? "" : " of yours") +
-                        " begin with \"" + job.text() + "\"; give more digits of the one you mean");
+                    std::to_string(own.size()) + (is_everybodys ? "" : " of your") +
+                        " jobs begin with \"" + job.text() +
+                        "\"; give more digits of the one you mean");
         return std::nullopt;
     }
     Result<jobs::Record, jobs::NotFound> record = jobs.find(own.empty() ? job : own.front());
@@ -128,13 +144,7 @@ std::optional<jobs::Record> own_job_or_refuse(CallContext& call, const jobs::Job
     event.job = job.text();
     event.reason = record ? "the job is another caller's" : "no such job";
     call.audit(event);
-    // The same words whether it exists or not.
-    call.refuse(Refusal::no_such_job, job.text(),
-                "there is no job \"" + printable(job.text()) +
-                    (is_everybodys
-                         ? "\": it never was, or its record is no longer kept"
-                         : "\" of yours: it never was, it is another caller's, or its record is no "
-                           "longer kept"));
+    call.refuse(Refusal::no_such_job, job.text(), told_of_no_job(job, is_everybodys));
     return std::nullopt;
 }
 

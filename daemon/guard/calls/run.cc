@@ -256,7 +256,7 @@ void Run::refuse_turn(jobs::StartQueue::Refusal why) {
             Refusal::unavailable, "",
             no_keeper
                 ? "no job can be started at the moment: postern-output, which stores what jobs "
-                  "write, does not run or serves another daemon; the administrator finds more in "
+                  "write, is not running or serves another daemon; the administrator finds more in "
                   "posternctl status"
                 : "no job can be started at the moment: room is being made on the disk; try "
                   "again later");

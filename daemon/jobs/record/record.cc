@@ -187,6 +187,7 @@ std::string to_json(const Record& record) {
     if (record.requester.call) object["requester"]["call"] = *record.requester.call;
     if (record.requester.paid_by) object["requester"]["payer"] = *record.requester.paid_by;
     if (!record.file_version.empty()) object["fileVersion"] = record.file_version;
+    if (!record.lists.empty()) object["lists"] = record.lists;
     if (record.pipes > 0) object["pipes"] = record.pipes;
     if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.stdout_not_kept) object["stdoutNotKept"] = true;
@@ -294,6 +295,14 @@ Result<Record> from_json(std::string_view text) {
         }
     } else if (arguments != nullptr) {
         fields.fails("arguments", "is not an object");
+    }
+    if (object.contains("lists")) {
+        const json& lists = object["lists"];
+        if (!lists.is_array()) fields.fails("lists", "is not a list");
+        for (const json& name : lists) {
+            if (!name.is_string()) return fail("the name of a list is not a string");
+            record.lists.push_back(name.get<std::string>());
+        }
     }
     if (record.state != RecordState::starting && error.empty()) {
         record.result.started = fields.time("startedUsec");

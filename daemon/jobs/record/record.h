@@ -35,8 +35,10 @@ struct Record {
     uid_t uid = 0;  // whom it runs as
     gid_t gid = 0;
     std::string file_version;  // policy::Action::version, of the start; empty: not known
-    // As policy::Command::shown: without secrets.
+    // As policy::Command::shown: without secrets; and its lists. Versions before this one wrote
+    // none.
     std::vector<std::pair<std::string, std::string>> arguments;
+    std::vector<std::string> lists;
     Time created;
     // Of the main process, from state `running` on; start in clock ticks after boot.
     pid_t pid = 0;

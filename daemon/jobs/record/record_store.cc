@@ -80,7 +80,7 @@ RecordStore::Place RecordStore::look() {
     }
     if (const Status opened = open_again(held); !opened) {
         set_place_problem("state directory " + state_folder_ +
-                          " was removed, renamed or replaced, and can't be made again (" +
+                          " was removed, renamed or replaced, and can't be re-created (" +
                           opened.error().message +
                           "); restart the daemon: systemctl restart posternd.service");
         return Place::lost;
@@ -187,7 +187,10 @@ bool RecordStore::is_young(Time ended) const {
 void RecordStore::reduce(const JobId& job) {
     std::optional<Record> record = read(job);
     // Without a digest the arguments are what another call with its key is compared with.
-    if (record && record->requester.call) record->arguments.clear();
+    if (record && record->requester.call) {
+        record->arguments.clear();
+        record->lists.clear();
+    }
     files_->reduce(job, record ? to_json(*record) : std::string());
 }
 

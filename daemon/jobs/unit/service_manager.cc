@@ -352,7 +352,7 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         return count([&target](std::uint64_t usec) { target = time_of(usec).time_since_epoch(); });
     };
     // The states first: what is read after a final one can't change any more.
-    const std::array<Wanted, 14> wanted = {{
+    const std::array<Wanted, 15> wanted = {{
         {unit_interface, "Description", text(state.description)},
         {unit_interface, "LoadState", text(state.load)},
         {unit_interface, "ActiveState", text(state.active)},
@@ -364,6 +364,8 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         {service_interface, "ExecMainStatus", number(state.main_status)},
         {service_interface, "ExecMainStartTimestamp",
          count([&state](std::uint64_t usec) { state.main_started = time_of(usec); })},
+        {service_interface, "ExecMainExitTimestamp",
+         count([&state](std::uint64_t usec) { state.main_exited = time_of(usec); })},
         {service_interface, "ExecMainHandoffTimestampMonotonic", span(state.executed)},
         {service_interface, "CPUUsageNSec", count([&state](std::uint64_t nsec) {
              state.cpu = std::chrono::nanoseconds(static_cast<std::int64_t>(nsec));

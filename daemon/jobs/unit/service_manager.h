@@ -44,6 +44,7 @@ struct UnitState {
     std::chrono::microseconds executed{};  // 0 also where systemd does not know (before 256)
     std::optional<std::chrono::nanoseconds> cpu;
     std::optional<std::uint64_t> memory_peak_bytes;  // unknown before systemd 255
+    Time main_exited;                                // the epoch: it has not
 };
 
 // What a signal told of a unit: may come when the unit itself can't be asked any more.

@@ -106,6 +106,7 @@ void UnitJob::resume() {
         look();
     } else {
         set_state(State::watching);
+        unseen_ = true;
         look();
         if (is_being_ended()) terminate();
     }
@@ -261,8 +262,11 @@ void UnitJob::seen(const std::optional<UnitState>& state) {
             lingers_ = true;
             arm(linger_timer_, unit_lingering_time);
         }
+        // It ended when no guard was there, and nothing of it ran on.
+        if (unseen_ && !lingers_) own_record().result.ended = last_.main_exited;
         if (!lingers_ || failed) return process_ended();
     }
+    unseen_ = false;
     if (again_) look();
 }
 
@@ -304,6 +308,7 @@ void UnitJob::take_result() {
     const JobResult before = record().result;
     JobResult& result = own_record().result;
     result = result_of(last_, cause_);
+    result.ended = before.ended;
     result.ended_processes = before.ended_processes;
     result.cancelled_by = before.cancelled_by;
     result.other_outcome = before.other_outcome;

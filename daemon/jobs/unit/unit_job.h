@@ -93,6 +93,7 @@ class UnitJob final : public Job {
     bool missed_ = false;  // what systemd said for a while
     // Its process has ended by itself, and others of the unit have a moment to do so too.
     bool lingers_ = false;
+    bool unseen_ = false;   // this guard has not looked at it yet, and has not started it
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since
     Timer retry_timer_;

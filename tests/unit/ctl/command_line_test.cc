@@ -98,6 +98,16 @@ const std::vector<Right> rights = {
      {"state", "limit", "since", "action"}},
     {{"show", "3f1c"}, "show", {"3f1c"}},
     {{"show", "--all", "3f1c"}, "show", {"3f1c"}, system_admin_socket, {"all"}},
+    {{"logs", "--all", "3f1c"}, "logs", {"3f1c"}, system_admin_socket, {"all"}},
+    {{"attach", "3f1c", "--all"}, "attach", {"3f1c"}, system_admin_socket, {"all"}},
+    {{"--all", "wait", "3f1c", "3f1d"}, "wait", {"3f1c", "3f1d"}, system_admin_socket, {"all"}},
+    {{"cancel", "3f1c", "--all"}, "cancel", {"3f1c"}, system_admin_socket, {"all"}},
+    {{"attach", "3f1c", "--all", "--user"},
+     "attach",
+     {"3f1c"},
+     "/run/user/7/postern-admin/admin.sock",
+     {"all", "user"}},
+    {{"attach", "3f1c", "--all", "--socket", "/s"}, "attach", {"3f1c"}, "/s", {"all", "socket"}},
     // Values of options.
     {{"--socket", "/s", "list"}, "list", {}, "/s", {"socket"}},
     {{"--socket=/s", "list"}, "list", {}, "/s", {"socket"}},
@@ -204,6 +214,13 @@ const std::vector<Wrong> wrongs = {
     {{"statsu", "--json"}, "unknown verb \"statsu\"; did you mean status?"},
     {{"loglevel", "info"}, "unknown verb \"loglevel\"; did you mean log-level?"},
     {{"List"}, "unknown verb \"List\"; did you mean list?"},
+    {{"start", "hello"}, "unknown verb \"start\"; did you mean run?"},
+    {{"exec"}, "unknown verb \"exec\"; did you mean run?"},
+    {{"stop", "5fab"}, "unknown verb \"stop\"; did you mean cancel?"},
+    {{"kill"}, "unknown verb \"kill\"; did you mean cancel?"},
+    {{"help", "nonsense"}, "unknown verb \"nonsense\""},
+    {{"help", "lst"}, "unknown verb \"lst\"; did you mean list?"},
+    {{"--", "help"}, "unknown verb \"help\""},
     {{""}, "unknown verb \"\""},
     {{"-"}, "unknown verb \"-\""},
     {{"--", "list"}, "unknown verb \"list\""},
@@ -246,9 +263,11 @@ const std::vector<Wrong> wrongs = {
      "lint"},
     // Options of other verbs.
     {{"list", "--more"}, "list: --more does not apply here; it is for call", "list"},
-    {{"--all", "status"}, "status: --all does not apply here; it is for jobs, show", "status"},
+    {{"--all", "status"},
+     "status: --all does not apply here; it is for attach, logs, wait, cancel, jobs and show",
+     "status"},
     {{"notify", "a", "--datagram"},
-     "notify: --datagram does not apply here; it is for run, describe, check, whoami, ping",
+     "notify: --datagram does not apply here; it is for run, describe, check, whoami and ping",
      "notify"},
     // Words, and options that do not go with them.
     {{"call", "--lines", "a.b"},
@@ -267,6 +286,16 @@ const std::vector<Wrong> wrongs = {
     {{"jobs", "--state", "lost"},
      "jobs: --state: \"lost\" is not a state; give starting, running, ended or failed",
      "jobs"},
+    {{"jobs", "--failed", "--state", "running"},
+     "jobs: --state and --failed can't be combined; give one of them",
+     "jobs"},
+    {{"log-level", "verbose"},
+     "log-level: \"verbose\" is not a log level; give debug, info, warning, error or critical",
+     "log-level"},
+    {{"log-level", "warn"},
+     "log-level: \"warn\" is not a log level; give debug, info, warning, error or critical",
+     "log-level"},
+    {{"cancel", "--all"}, "cancel: JOB is required", "cancel"},
     {{"jobs", "--since", "yesterday"},
      "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (so "
      "long "
@@ -296,9 +325,14 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
     for (const auto* verb : verbs()) {
         SCOPED_TRACE(verb->name);
         const std::string name(verb->name);
+        // What is of a list is held against it.
+        const auto word = [&](std::size_t i) {
+            return verb->listed.empty() ? "w" + std::to_string(i)
+                                        : std::string(verb->listed.front());
+        };
         const auto line = [&](std::size_t count) {
             Words words = {name};
-            for (std::size_t i = 0; i < count; ++i) words.emplace_back("w" + std::to_string(i));
+            for (std::size_t i = 0; i < count; ++i) words.emplace_back(word(i));
             return words;
         };
         // What these want depends on their options.
@@ -312,8 +346,7 @@ TEST(CtlCommandLine, CountsTheWordsOfEveryVerb) {
         const std::size_t most = verb->most_words == any_number ? 50 : verb->most_words;
         EXPECT_TRUE(std::holds_alternative<Task>(parse(line(most)))) << what_of(parse(line(most)));
         if (verb->most_words == any_number) continue;
-        expect_misuse(line(most + 1),
-                      name + ": one word too many: \"w" + std::to_string(most) + "\"", name);
+        expect_misuse(line(most + 1), name + ": one word too many: \"" + word(most) + "\"", name);
     }
 }
 
@@ -343,6 +376,12 @@ TEST(CtlCommandLine, HelpsWhateverElseIsWrong) {
              {{"--all", "run", "--help"}, run},
              {{"run", "--version", "--help"}, run},
              {{"jobs", "--help"}, verb_help(*verb_named("jobs"))},
+             {{"help"}, general_help()},
+             {{"--json", "help"}, general_help()},
+             {{"help", "--help"}, general_help()},
+             {{"help", "run"}, run},
+             {{"help", "run", "a"}, run},
+             {{"help", "run", "--json"}, run},
          }) {
         SCOPED_TRACE(shown(words));
         const auto parsed = parse(words);

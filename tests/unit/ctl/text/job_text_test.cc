@@ -70,6 +70,52 @@ TEST_F(CtlJobText, AllThatIsKnownIsShown) {
                     Pair("stderr", "1 byte, lost from byte 1 on")));
 }
 
+TEST_F(CtlJobText, AListIsShownAsJson) {
+    auto job = some_job();
+    job["arguments"] = {{"what", {"srv", "a\"\nb"}}, {"none", json::array()}, {"odd", 7}};
+    EXPECT_THAT(job_rows(job), Contains(Pair("argument", R"(what=["srv","a\"\nb"])")));
+    EXPECT_THAT(job_rows(job), Contains(Pair("argument", "none=[]")));
+    EXPECT_THAT(job_rows(job), Contains(Pair("argument", "odd=?")));
+}
+
+TEST_F(CtlJobText, WhenALostJobEndedIsNotKnown) {
+    auto job = some_job();
+    job["result"]["outcome"] = "lost";
+    EXPECT_THAT(job_rows(job), Contains(Pair("ended", "at the latest 2026-11-01 12:00:03")));
+    EXPECT_EQ(job_time_text(job), "-");
+}
+
+TEST_F(CtlJobText, WhatHasFailedIsTold) {
+    auto job = some_job();
+    EXPECT_TRUE(job_has_failed(job));
+    job["result"]["exitCode"] = 0;
+    EXPECT_FALSE(job_has_failed(job));
+    for (const char* outcome : {"signaled", "timeout", "disconnected", "stopped", "lost",
+                                "out-of-memory", "something newer"}) {
+        job["result"]["outcome"] = outcome;
+        EXPECT_TRUE(job_has_failed(job)) << outcome;
+    }
+    // One that was cancelled before it began has a result too.
+    EXPECT_TRUE(job_has_failed({{"state", "failed"}, {"result", {{"endedAt", 1}}}}));
+    EXPECT_TRUE(job_has_failed({{"state", "failed"}}));
+    EXPECT_FALSE(job_has_failed({{"state", "running"}}));
+    EXPECT_FALSE(job_has_failed({{"state", "starting"}}));
+    EXPECT_FALSE(job_has_failed(json::object()));
+}
+
+TEST_F(CtlJobText, WhatIsNotKnownIsLeftOutForPrograms) {
+    EXPECT_EQ(known_of_job(some_job()), some_job());
+    auto job = some_job();
+    job["result"]["maxResidentKiB"] = 0;
+    job["result"]["startedAt"] = 0;
+    auto known = some_job();
+    known["result"].erase("maxResidentKiB");
+    known["result"].erase("startedAt");
+    EXPECT_EQ(known_of_job(job), known);
+    EXPECT_EQ(known_of_job(7), 7);
+    EXPECT_EQ(known_of_job({{"result", 7}}), (json{{"result", 7}}));
+}
+
 TEST_F(CtlJobText, WhoHasCancelledItIsShownWhetherItBeganOrNot) {
     for (const char* state : {"ended", "failed"}) {
         auto job = some_job();

@@ -87,7 +87,7 @@ JobView some_view(JobState state) {
     details.gid = 1001;
     details.unit = "a.service";
     details.listener = "/run/s";
-    details.arguments = {{"n", "5"}};
+    details.arguments = {{"n", "5"}, {"l", "[\"5\"]", true}};
     details.rule = "allow user alice";
     details.rule_place = "/a.json:1";
     details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 2}};

@@ -87,6 +87,7 @@ TEST(Arguments, ListsFillAsManyElementsAsTheyHave) {
         bind_arguments(action, {files({std::string("a\"b"), std::string("c, d\\")})});
     ASSERT_TRUE(command);
     EXPECT_EQ(command->shown.at(0).second, R"(["a\"b", "c, d\\"])");
+    EXPECT_EQ(command->lists, std::vector<std::string>{command->shown.at(0).first});
 
     const std::string x = "x";
     EXPECT_EQ(error_of(action, {files({x, x, x, x})}),

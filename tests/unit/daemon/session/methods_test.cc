@@ -315,7 +315,11 @@ TEST(JsonValues, JobsFitTheText) {
     details.gid = 1001;
     details.unit = "a.service";
     details.listener = "/run/s";
-    details.arguments = {{"n", "5"}, {"password", "(secret)"}};
+    details.arguments = {{"n", "5"},
+                         {"password", "(secret)"},
+                         {"text", R"(["a"])"},
+                         {"list", R"(["srv", "a, \"b\\", ""])", true},
+                         {"none", "[]", true}};
     details.rule = "allow user alice";
     details.rule_place = "/a.json:1";
     details.sizes = {StreamSizes{10, 4}, StreamSizes{3, 3}};
@@ -334,7 +338,12 @@ TEST(JsonValues, JobsFitTheText) {
                          {"listener", "/run/s"},
                          {"rule", "allow user alice"},
                          {"rulePlace", "/a.json:1"},
-                         {"arguments", {{"n", "5"}, {"password", "(secret)"}}},
+                         {"arguments",
+                          {{"n", "5"},
+                           {"password", "(secret)"},
+                           {"text", R"(["a"])"},
+                           {"list", json::array({"srv", R"(a, "b\)", ""})},
+                           {"none", json::array()}}},
                          {"stdoutBytes", 10},
                          {"stdoutStored", 4},
                          {"stderrBytes", 3},

@@ -297,7 +297,7 @@ TEST_F(JobNames, ABeginningThatSeveralHaveNamesNone) {
     EXPECT_THAT(call(owner(), LookUpCall{JobId("abcd")}),
                 ElementsAre("answer Refused ambiguous_job [abcd]"));
     EXPECT_EQ(told().message,
-              "2 jobs of yours begin with \"abcd\"; give more digits of the one you "
+              "2 of your jobs begin with \"abcd\"; give more digits of the one you "
               "mean");
 }
 
@@ -313,6 +313,25 @@ TEST_F(JobNames, OnlyTheCallersOwnCount) {
     EXPECT_THAT(call(administrator(), LookUpCall{JobId("abcd")}),
                 ElementsAre("answer Refused ambiguous_job [abcd]"));
     EXPECT_EQ(told().message, "2 jobs begin with \"abcd\"; give more digits of the one you mean");
+}
+
+TEST_F(JobNames, WhatIsNoIdIsSaidToBeNone) {
+    for (const std::string name : {"", "abc", "ABCD", "abcg", "hello", "abcd/", "abcd "}) {
+        EXPECT_THAT(call(owner(), LookUpCall{JobId(name)}).back(),
+                    "answer Refused no_such_job [" + name + "]");
+        EXPECT_EQ(told().message,
+                  '"' + name +
+                      "\" is not the id of a job, or its beginning; give at least four of its "
+                      "digits (0 to 9, a to f)");
+    }
+    call(owner(), LookUpCall{JobId("0000")});
+    EXPECT_EQ(
+        told().message,
+        "you have no job \"0000\": it may not exist, may belong to somebody else, or may have "
+        "been removed");
+    call(administrator(), LookUpCall{JobId("0000")});
+    EXPECT_EQ(told().message,
+              "there is no job \"0000\": it may not exist, or may have been removed");
 }
 
 // Whatever has become of its action since.
@@ -378,7 +397,8 @@ TEST_F(JobNames, AllIsToldOfOneAndWhereItsRuleStandsToTheAdministrator) {
     job.requester.listener = "/run/s";
     job.requester.rule = "allow user 1000";
     job.requester.rule_place = "/hello.json:1";
-    job.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    job.arguments = {{"n", "5"}, {"secret", "(secret)"}, {"l", "[\"5\"]"}};
+    job.lists = {"l"};
     call(owner(), LookUpCall{JobId(first)});
     EXPECT_EQ(found().uid, anna);
     EXPECT_EQ(found().pid, 42);
@@ -388,7 +408,7 @@ TEST_F(JobNames, AllIsToldOfOneAndWhereItsRuleStandsToTheAdministrator) {
     details.gid = anna;
     details.unit = "a.service";
     details.listener = "/run/s";
-    details.arguments = {{"n", "5"}, {"secret", "(secret)"}};
+    details.arguments = {{"n", "5"}, {"secret", "(secret)"}, {"l", "[\"5\"]", true}};
     details.rule = "allow user 1000";
     details.sizes = {StreamSizes{10, 4}, StreamSizes{0, 0}};
     EXPECT_EQ(found().details, details);

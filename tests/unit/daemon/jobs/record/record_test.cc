@@ -31,6 +31,7 @@ Record example() {
     record.uid = 33;
     record.gid = 34;
     record.arguments = {{"list", "a b"}, {"password", "(secret)"}, {"service", "\"\\\n\x1b"}};
+    record.lists = {"list"};
     record.created = time_of(1'700'000'000'000'000);
     record.pid = 12;
     record.pid_start = 1ULL << 40;
@@ -62,6 +63,7 @@ TEST(Records, ComeBackAsTheyWere) {
     EXPECT_EQ(back->uid, 33U);
     EXPECT_EQ(back->gid, 34U);
     EXPECT_EQ(back->arguments, example().arguments);
+    EXPECT_EQ(back->lists, std::vector<std::string>{"list"});
     EXPECT_EQ(back->created, example().created);
     EXPECT_EQ(back->pid, 12);
     EXPECT_EQ(back->pid_start, 1ULL << 40);
@@ -91,7 +93,7 @@ TEST(Records, HaveKeysInCamelCase) {
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
     for (const char* key :
-         {"fileVersion", "ending", "cancelling", "startedUsec", "result", "unitCounts"}) {
+         {"fileVersion", "lists", "ending", "cancelling", "startedUsec", "result", "unitCounts"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
 }

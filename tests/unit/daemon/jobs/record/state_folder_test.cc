@@ -161,7 +161,7 @@ TEST_P(StateFolderTest, WhatCanNotBeMadeAgainIsSaidOnce) {
                 testing::AllOf(HasSubstr("state directory " + state() + " was removed"),
                                HasSubstr("systemctl restart posternd.service"),
                                HasSubstr("no job is started before")));
-    EXPECT_THAT(store_->place_problem(), HasSubstr("can't be made again"));
+    EXPECT_THAT(store_->place_problem(), HasSubstr("can't be re-created"));
     fs::remove(state());
     told_.clear();
     EXPECT_EQ(store_->look(), Place::made_again);

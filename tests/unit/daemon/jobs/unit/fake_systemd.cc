@@ -224,6 +224,7 @@ void FakeSystemd::get_of_unit(sd_bus_message* call, const std::string& property,
     std::map<std::string, std::uint64_t> counts = {
         {"ActiveEnterTimestampMonotonic", unit.active_since},
         {"ExecMainStartTimestamp", unit.main_started},
+        {"ExecMainExitTimestamp", unit.main_exited},
         {"CPUUsageNSec", known != nullptr ? 5'000'000 : UINT64_MAX},
     };
     if (version_ == Version::v257) {
@@ -403,6 +404,7 @@ void FakeSystemd::happen_to(const Due& due) {
 void FakeSystemd::end_main(const std::string& name, Unit& unit) {
     unit.main_code = unit.life.code;
     unit.main_status = unit.life.status;
+    unit.main_exited = some_time + 4'000'000;
     unit.result = unit.life.result;
     if (unit.life.leaves_others && unit.waits_for_all) return tell_service(name, unit);
     if (unit.result != "success" || unit.life.stopped) {

@@ -107,6 +107,7 @@ class FakeSystemd {
         std::int32_t main_code = 0;
         std::int32_t main_status = 0;
         std::uint64_t main_started = 0;
+        std::uint64_t main_exited = 0;
         std::uint64_t active_since = 0;
         bool forgets_failed = false;  // CollectMode=inactive-or-failed
         bool waits_for_all = false;   // ExitType=cgroup

@@ -556,5 +556,24 @@ TEST_F(GuardKilled, TheNextOneResumesAndTheObserverHearsIt) {
     EXPECT_EQ(book_.states[story->job], "submitting watching stopping ended");
 }
 
+// By what systemd says, where nobody else was there to see it; else when it was seen.
+TEST_F(GuardKilled, OfAJobThatEndedMeanwhileTheRealEndIsTold) {
+    constexpr std::uint64_t exited = 1'700'000'004'000'000;
+    for (const bool meanwhile : {true, false}) {
+        begin(Version::v257);
+        const Expected& expected = executed_lives[1];
+        const StoryPtr story = begin_job(expected, events_of(expected.life));
+        ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
+        kill_guard(Unread::lost);
+        while (meanwhile && systemd_->happen()) {
+        }
+        open();
+        ASSERT_TRUE(go_on([&] { return idle(); }, Pace::calm));
+        ASSERT_EQ(book_.ended_jobs.size(), 1U);
+        EXPECT_EQ(book_.ended_jobs[0].result.ended == time_of(exited), meanwhile);
+        expect_nothing_left();
+    }
+}
+
 }  // namespace
 }  // namespace postern::jobs
