@@ -53,11 +53,28 @@ Settling::Sources sources_of(const Result<policy::Snapshot>& loaded,
     return sources;
 }
 
+// What was just changed may be newer than what was read: it counts as another one, once.
+policy::ProgramMarks programs_of(const policy::Snapshot& snapshot,
+                                 std::chrono::system_clock::time_point began) {
+    const auto since = (began - Settling::ready_time).time_since_epoch();
+    policy::ProgramMarks programs;
+    for (const BadFile& bad : snapshot.bad) {
+        if (bad.program.empty() || bad.action.empty()) continue;
+        auto mark = policy::local_mark_of(bad.program);
+        if (!mark) continue;
+        const auto changed =
+            std::chrono::seconds(mark->changed.seconds) + nanoseconds(mark->changed.nanoseconds);
+        if (mark->is_there() && changed >= since) mark = policy::Mark();
+        programs.emplace(bad.action, policy::ProgramMark{bad.program, *mark});
+    }
+    return programs;
+}
+
 }  // namespace
 
 PolicyRead PolicyReader::read(ReadWhy why) {
     if (why == ReadWhy::look && last_ && look_at_people() == people_ &&
-        policy::look_at(options_.folders) == *last_read_.marks) {
+        policy::look_at(options_.folders) == *last_read_.marks && programs_are_same()) {
         PolicyRead looked = last_read_;
         looked.looked = true;
         looked.same = true;
@@ -76,6 +93,7 @@ PolicyRead PolicyReader::read(ReadWhy why) {
 // Marked before and after: what is the same in both is what was read.
 PolicyReader::Attempt PolicyReader::attempt(nanoseconds quiet) {
     watch_.add(options_.folders);
+    const auto began = std::chrono::system_clock::now();
     std::vector<policy::Mark> people = look_at_people();
     policy::Marks before = policy::look_at(options_.folders);
     Result<policy::Snapshot> loaded = load_guarded(options_);
@@ -83,7 +101,9 @@ PolicyReader::Attempt PolicyReader::attempt(nanoseconds quiet) {
     const Settling::Now now{steady_clock::now(), std::chrono::system_clock::now()};
     Settling::Found found = settling_.take(before, after, open_in(loaded), now, quiet,
                                            sources_of(loaded, options_.folders));
-    return {std::move(loaded), std::move(before), std::move(people), std::move(found)};
+    policy::ProgramMarks programs = loaded ? programs_of(*loaded, began) : policy::ProgramMarks();
+    return {std::move(loaded), std::move(before), std::move(people), std::move(programs),
+            std::move(found)};
 }
 
 PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
@@ -113,13 +133,14 @@ PolicyRead PolicyReader::finish(Attempt attempt, ReadWhy why) {
     const policy::Snapshot nothing;
     const policy::Snapshot& before = last_ ? *last_ : nothing;
     read.change = policy::change_between(before, snapshot);
-    read.people_changed = snapshot.people != before.people;
-    read.same = last_ && !read.change.any() && !read.people_changed && snapshot.bad == before.bad &&
-                snapshot.units == before.units && snapshot.passed_over == before.passed_over &&
-                snapshot.missing == before.missing;
+    read.people_changed = snapshot.people.are_others_than(before.people);
+    read.same = last_ && !read.change.any() && snapshot.people == before.people &&
+                snapshot.bad == before.bad && snapshot.units == before.units &&
+                snapshot.passed_over == before.passed_over && snapshot.missing == before.missing;
     if (!read.same) last_ = std::make_shared<const policy::Snapshot>(std::move(snapshot));
     read.snapshot = last_;
     read.marks = std::make_shared<const policy::Marks>(std::move(attempt.before));
+    read.programs = std::make_shared<const policy::ProgramMarks>(std::move(attempt.programs));
     people_ = std::move(attempt.people);
     last_read_ = read;
     return read;
@@ -178,6 +199,12 @@ void PolicyReader::add_what_is_gone(policy::Snapshot& snapshot, const policy::Ma
         {"", printable(options_.folders.back()),
          "no action is loaded any more: there is no action file in " + all + "; put one there",
          BadFile::Until::changed});
+}
+
+bool PolicyReader::programs_are_same() const {
+    return std::ranges::all_of(*last_read_.programs, [](const auto& entry) {
+        return policy::mark_of(entry.second.path) == entry.second.mark;
+    });
 }
 
 std::vector<policy::Mark> PolicyReader::look_at_people() const {

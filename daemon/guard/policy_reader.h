@@ -36,6 +36,8 @@ struct PolicyRead {
     std::string error;             // what makes the whole set unknown; all stays as it was
     // What stood there; null: nothing was ever read.
     std::shared_ptr<const policy::Marks> marks;
+    // Of bad files whose programs may be what is wrong; null: nothing was ever read.
+    std::shared_ptr<const policy::ProgramMarks> programs;
     policy::Settling::Names restless;  // actions by which nothing is to be decided yet
     // To be read again after this; absent: no need.
     std::optional<std::chrono::nanoseconds> again;
@@ -47,8 +49,8 @@ struct PolicyRead {
 
 class PolicyReader {
   public:
-    // A file that is bad for a name that is not known, or that somebody has open for writing, is
-    // read again after this.
+    // A file that is bad for a name that is not known or for its program, or that somebody has open
+    // for writing, is read again after this.
     static constexpr std::chrono::seconds retry_time{60};
 
     PolicyReader(policy::LoadOptions options, PolicyWatch watch,
@@ -65,6 +67,7 @@ class PolicyReader {
         Result<policy::Snapshot> loaded;
         policy::Marks before;
         std::vector<policy::Mark> people;
+        policy::ProgramMarks programs;
         policy::Settling::Found found;
     };
 
@@ -73,6 +76,7 @@ class PolicyReader {
     void keep_as_loaded(policy::Snapshot& snapshot, const policy::Settling::Names& names) const;
     void add_what_is_gone(policy::Snapshot& snapshot, const policy::Marks& marks);
     [[nodiscard]] std::vector<policy::Mark> look_at_people() const;
+    [[nodiscard]] bool programs_are_same() const;
 
     policy::LoadOptions options_;
     PolicyWatch watch_;

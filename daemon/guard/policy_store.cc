@@ -77,7 +77,10 @@ bool PolicyStore::is_current(const std::string& action) {
         order(ReadWhy::look, true);
     }
     const bool rests = action.empty() ? restless_.empty() : !restless_.contains(action);
-    return rests && policy::are_same(*marks_, action);
+    if (!rests || !policy::are_same(*marks_, action)) return false;
+    const auto program = programs_->find(action);
+    return program == programs_->end() ||
+           policy::mark_of(program->second.path, true) == program->second.mark;
 }
 
 void PolicyStore::on_read(std::vector<Outcome> outcomes) {
@@ -88,6 +91,7 @@ void PolicyStore::take(Outcome& outcome) {
     PolicyRead& read = outcome.read;
     if (read.snapshot) {
         marks_ = read.marks;
+        programs_ = read.programs;
         restless_ = read.restless;
         remote_ = policy::any_remote(*marks_);
         looked_ = outcome.asked.at;

@@ -54,7 +54,8 @@ class PolicyStore {
     std::uint64_t look();
 
     // Whether what was loaded last stands there now, as far as this action goes; of all actions
-    // where it is empty. Two statx(2) for each directory, by the loop.
+    // where it is empty. Two statx(2) for each directory, by the loop; and one of the program, if
+    // the action's file is bad and that may be why.
     bool is_current(const std::string& action);
 
     // Whether changes are seen by themselves. Not where the kernel gives no inotify instance, or
@@ -85,6 +86,7 @@ class PolicyStore {
     Loaded loaded_;
     std::uint64_t requested_ = 0;
     std::shared_ptr<const policy::Marks> marks_;
+    std::shared_ptr<const policy::ProgramMarks> programs_;
     policy::Settling::Names restless_;
     bool remote_ = false;
     Clock::time_point looked_;        // began the last load or look that came to an end

@@ -13,7 +13,8 @@ struct Change {
     std::vector<std::string> added;
     std::vector<std::string> changed;  // its text, or what its names of users and groups stand for
     std::vector<std::string> removed;
-    std::vector<std::string> off;  // whose file is bad, and was not so before
+    // Whose file is bad, and was not so before, or lies in a folder that is not safe any more.
+    std::vector<std::string> off;
 
     [[nodiscard]] bool any() const {
         return !added.empty() || !changed.empty() || !removed.empty() || !off.empty();

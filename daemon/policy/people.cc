@@ -30,6 +30,18 @@ bool People::has_account(uid_t uid) const {
     return std::ranges::binary_search(accounts, uid);
 }
 
+bool People::are_others_than(const People& before) const {
+    // Of which groups the members are known depends on the rules.
+    const auto has_others = [&before](const auto& group) {
+        const auto known = before.members.find(group.first);
+        return known != before.members.end() && known->second != group.second;
+    };
+    return accounts != before.accounts || ranges != before.ranges ||
+           ranges_known != before.ranges_known || last_system_uid != before.last_system_uid ||
+           user_names != before.user_names || group_names != before.group_names ||
+           std::ranges::any_of(members, has_others);
+}
+
 void People::keep_ranges_of(const People& before) {
     std::vector<UidRange> both = ranges.all();
     // One whose owner could not be told then is told now, or is nobody's.

@@ -54,13 +54,15 @@ struct People {
     std::map<gid_t, std::string> group_names;
     // For the administrator: ranges that are not safe, and what a deny rule can't do.
     std::vector<std::string> warnings;
-    // The same, of rules that allow a group whose members can't all connect.
+    // The same, of rules that allow whom the socket keeps out.
     std::vector<std::string> kept_out;
 
     [[nodiscard]] bool has_account(uid_t uid) const;
     // Ranges that were somebody's before stay: processes and setuid files of them do, too.
     // `ranges_kept`: there is such a one.
     void keep_ranges_of(const People& before);
+    // Whether users, groups or ranges are other ones, whatever the rules ask of them.
+    [[nodiscard]] bool are_others_than(const People& before) const;
     bool operator==(const People&) const = default;
 };
 

@@ -104,6 +104,9 @@ struct BadFile {
     // After what it may be another file without having been changed itself.
     enum class Until : std::uint8_t { changed, looked_up, closed };
     Until until = Until::changed;
+    // With Until::looked_up: the program that it names, which may be what is wrong.
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
+    std::string program = {};
     bool operator==(const BadFile&) const = default;
 };
 
@@ -112,6 +115,14 @@ struct PassedOver {
     std::string file;
     std::string message;  // FILE: is ignored, because ...; what to do
     bool operator==(const PassedOver&) const = default;
+};
+
+// An empty file, or a link to /dev/null: there is no action of its name, whatever other folders
+// have.
+struct DisabledAction {
+    std::string action;
+    std::string file;
+    bool operator==(const DisabledAction&) const = default;
 };
 
 // A folder of actions that does not exist: it counts as empty.
@@ -125,7 +136,9 @@ struct Snapshot {
     std::map<std::string, Action, std::less<>> actions;
     std::vector<BadFile> bad;                  // by file
     std::vector<PassedOver> passed_over;       // by file, some of each folder
+    std::vector<DisabledAction> disabled;      // by action
     std::vector<MissingFolder> missing;        // in the order of LoadOptions::folders
+    std::vector<std::string> unsafe;           // folders from which nothing is loaded therefore
     std::set<std::string, std::less<>> units;  // those that some rule names
     People people;
 };

@@ -123,7 +123,9 @@ Verdict decide(const Snapshot& snapshot, const Caller& caller, std::string_view 
         return !file.action.empty() && file.action == action;
     });
     if (bad != snapshot.bad.end()) return denied("the action's file is not valid", {}, bad->file);
-    return denied("no such action", {}, {});
+    if (snapshot.unsafe.empty()) return denied("no such action", {}, {});
+    return denied("no such action, but none is loaded from a directory that is not safe", {},
+                  snapshot.unsafe.front());
 }
 
 std::vector<const Action*> granted(const Snapshot& snapshot, const Caller& caller,

@@ -111,7 +111,8 @@ def test_all_slips_at_once(actions):
         f"  actions: {nowhere}, {actions} (--actions)\n  jobs: direct (--jobs)\n"
         "  all other settings have their defaults\n"
         f"good: Greet\n  file {actions}/good.json\n  runs /bin/echo Hi\n  as root, at most 5s\n"
-        f'  allow user "root" ({actions}/good.json:1)\n1 action is loaded, {len(BAD)} files are bad\n')
+        f'  allow user "root" ({actions}/good.json:1)\nmasked: disabled by {actions}/masked.json, which is empty\n'
+        f'1 action is loaded, {len(BAD)} files are bad\n')
     assert done.returncode == 1
 
 
@@ -127,6 +128,7 @@ def test_the_same_for_programs(actions):
     assert said["passedOver"] == [{"file": f"{actions}/{name}", "message": message}
                                   for name, message in passed.items()]
     assert said["missing"] == [str(nowhere)]
+    assert said["disabled"] == [{"action": "masked", "file": f"{actions}/masked.json"}]
     assert said["configuration"] == {"files": [], "values": [
         {"key": "actions", "value": [str(nowhere), str(actions)], "from": "--actions"},
         {"key": "jobs", "value": "direct", "from": "--jobs"}]}

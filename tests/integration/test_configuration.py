@@ -103,6 +103,56 @@ def test_lint_knows_them_by_their_directory(folder):
     assert done.stderr.startswith(f"{beside}/bad.json:1:2: exec: unknown key; ")
 
 
+# ---- What the packaged units allow ----
+
+IN_VAIN = {"audit": "/var/log/audit-postern.log", "socketMode": "0666", "socketGroup": "adm"}
+
+
+def in_vain(file):
+    return [f"{file}:1: audit: posternd.service does not let the daemon write to /var/log (ProtectSystem=strict); give a "
+            "path in /var/log/postern, or add ReadWritePaths=/var/log (systemctl edit posternd.service)",
+            *(f"{file}:1: {key}: has no effect on the sockets that systemd passes; set {of_unit} instead (systemctl edit "
+              "posternd.socket)" for key, of_unit in (("socketMode", "SocketMode="), ("socketGroup", "SocketGroup=")))]
+
+
+def test_lint_says_what_the_packaged_units_do_not_allow(folder):
+    file = put(folder / "posternd.json", IN_VAIN)
+    done = run(program("posternctl"), "lint", file)
+    assert (done.returncode, done.stdout) == (0, "1 file is good\n")
+    assert done.stderr == "".join(f"warning: {said}\n" for said in in_vain(file))
+    said = json.loads(run(program("posternctl"), "--json", "lint", file).stdout)
+    assert said["good"] == [{"file": str(file), "configuration": True, "warnings": in_vain(file)}]
+    # A user's own daemon has no such unit.
+    done = run_as(ALICE, [program("posternctl"), "--user", "lint", str(file)], env={"LANG": "C.UTF-8"}, cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+    put(file, {"audit": "/var/log/postern/audit.log", "sockets": ["/run/posternd/s"], "socketMode": "0666"})
+    assert run(program("posternctl"), "lint", file).stderr == ""
+
+
+def test_check_says_it_of_the_file_that_the_unit_reads(place):
+    etc = place / "etc"
+    (etc / "postern/actions.d").mkdir(parents=True)
+    for name in ("passwd", "group", "nsswitch.conf"):
+        put(etc / name, open(f"/etc/{name}", encoding="utf-8").read())
+    file = put(etc / "postern/posternd.json", IN_VAIN)
+    under = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(etc)]
+    done = run(program("posternd"), "--check", "--jobs", "direct", under=under)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[:3] == [f"warning: {said}" for said in in_vain("/etc/postern/posternd.json")]
+    # Another file is another daemon's.
+    done = run(program("posternd"), "--check", "--jobs", "direct", "--config", file)
+    assert "ProtectSystem" not in done.stderr
+
+
+def test_a_level_that_there_is_not_has_its_place(place):
+    file = put(place / "posternd.json", '{\n  "logLevel": "warn"\n}\n')
+    error = f'{file}:2:15: logLevel: "warn" is not a log level; use one of debug, info, warning, error, critical\n'
+    done = check(place)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"posternd: {error}")
+    done = run(program("posternctl"), "lint", file)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "1 file is bad\n", error)
+
+
 # ---- The schema and the loader, and the example ----
 
 TAKEN = [
@@ -121,7 +171,8 @@ REFUSED = [
     {"jobs": "docker"}, {"jobs": 3}, {"sessionUser": ""}, {"outputUser": None}, {"$schema": 1}, {"limits": []},
     {"limits": {"job": 3}}, {"limits": {"jobs": 0}}, {"limits": {"jobs": 16385}}, {"limits": {"jobs": True}},
     {"limits": {"timeout": "5m"}}, {"limits": {"timeout": ""}}, {"limits": {"storedOutput": "1 gig"}},
-    {"limits": {"storedOutput": 1.5}},
+    {"limits": {"storedOutput": 1.5}}, {"logLevel": "warn"}, {"logLevel": ""}, {"limits": {"jobs": "2"}},
+    {"limits": {"jobsPerUser": ""}},
 ]
 
 
@@ -216,6 +267,15 @@ def test_check_says_who_cant_open_the_socket(place, machine):
     assert (done.returncode, done.stderr) == (0, "".join(f"warning: {text}\n" for text in warnings))
     done = check(place, "--socket", path, "--json", under=accounts.under)
     assert (done.returncode, json.loads(done.stdout)["warnings"]) == (0, warnings)
+    # A rule that names the user, or everybody.
+    put(crowd, {**DEPLOY, "allow": [{"user": "carol"}]})
+    put(deploy, {**DEPLOY, "allow": [{"everyone": True}, {"user": "alice"}]})
+    done = check(place, "--socket", path, under=accounts.under)
+    assert done.stderr == (
+        f'warning: {crowd}:1: allow user "carol": the user "carol" is not in the group "postern" and can\'t open {path} '
+        "(mode 0660); run usermod -aG postern carol, or add SupplementaryGroups=postern to the unit of its service\n"
+        f'warning: {deploy}:1: allow everyone: only members of the group "postern" can open {path} (mode 0660); if really '
+        'every user is to, set SocketMode=0666 in posternd.socket or "socketMode": "0666" in posternd.json\n')
     path.chmod(0o666)
     assert check(place, "--socket", path, under=accounts.under).stderr == ""
 
@@ -248,10 +308,13 @@ def test_reload_says_it_and_its_exit_code_stays(start_guard, folder, machine):
             f"{guard.socket_path} (mode 0660): bob, carol; run for each: usermod -aG postern bob")
     assert (done.returncode, done.stdout) == (0, "1 action is loaded, 0 files are bad\n")
     assert done.stderr == f"posternctl: warning: {text}\n"
-    assert run(*ctl).stderr == done.stderr
+    # Once, for as long as it holds.
+    assert run(*ctl).stderr == ""
     assert guard.stderr().count(text) == 1
     os.chmod(guard.socket_path, 0o666)
     assert run(*ctl).stderr == ""
+    os.chmod(guard.socket_path, 0o660)
+    assert run(*ctl).stderr == done.stderr
 
 
 # ---- Whom an action runs as ----

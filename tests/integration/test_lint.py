@@ -1,6 +1,7 @@
 """Action files before they are installed: posternctl lint, and the published schema beside the loader."""
 
 import json
+import os
 import subprocess
 
 import jsonschema
@@ -174,6 +175,9 @@ def test_the_examples_are_good():
         0, f"{len(EXAMPLES)} files are good\n", "")
 
 
+MASK = "mask.json: is empty, which disables the action of its name; if you did not mean that, remove it"
+
+
 def test_bad_ones_are_named_with_their_place(folder):
     (folder / "bad.json").write_text('{\n  "summary": "s", "exec": ["/bin/true"], "allow": [],\n'
                                      '  "sumary": "s"\n}\n')
@@ -184,10 +188,10 @@ def test_bad_ones_are_named_with_their_place(folder):
     assert done.stdout == "2 files are good, 2 are bad\n"
     errors = done.stderr.splitlines()
     assert errors[0].startswith("bad.json:3:3: sumary: unknown key; did you mean \"summary\"?")
-    assert errors[1] == "missing.json: can't be read: No such file or directory"
+    assert errors[1:] == [f"warning: {MASK}", "missing.json: can't be read: No such file or directory"]
     done = lint("--json", "lint", "good.json", "mask.json", cwd=folder)
     assert json.loads(done.stdout) == {
-        "good": [{"file": "good.json", "action": "good"}, {"file": "mask.json"}], "bad": []}
+        "good": [{"file": "good.json", "action": "good"}, {"file": "mask.json", "warnings": [MASK]}], "bad": []}
     assert done.stdout.count("\n") == 1
 
 
@@ -226,11 +230,13 @@ def test_a_directory_is_all_of_its_files(folder):
     old = "actions/old: is ignored, because it is a directory; move the files in it to actions"
     other = "actions/web.JSON: is ignored, because its name does not end in .json; rename it to web.json"
     bad = 'actions/bad.json:1:1: "summary" is required; add "summary": "what it does"'
-    assert done.stderr == f"{bad}\nwarning: {old}\nwarning: {other}\n"
+    mask = f"actions/{MASK}"
+    assert done.stderr == f"{bad}\nwarning: {mask}\nwarning: {old}\nwarning: {other}\n"
     done = lint("--json", "lint", "actions/", cwd=folder)
     assert (done.returncode, done.stderr) == (1, "")
     assert json.loads(done.stdout) == {
-        "good": [{"file": "actions/a.json", "action": "a"}, {"file": "actions/mask.json"}],
+        "good": [{"file": "actions/a.json", "action": "a"},
+                 {"file": "actions/mask.json", "warnings": [mask]}],
         "bad": [{"file": "actions/bad.json", "error": bad}],
         "passedOver": [{"file": "actions/old", "message": old + "/"},
                        {"file": "actions/web.JSON", "message": other}]}
@@ -288,3 +294,52 @@ def test_the_configuration_is_checked_as_what_it_is(folder):
     done = lint("--json", "lint", "posternd.json", cwd=folder)
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"good": [{"file": "posternd.json", "configuration": True}], "bad": []}
+
+
+@pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: files of other uids")
+def test_what_is_installed_is_judged_as_the_daemon_does(folder):
+    place = folder / "config/postern"
+    actions = place / "actions.d"
+    actions.mkdir(parents=True)
+    file, config = actions / "one.json", place / "posternd.json"
+    file.write_text(json.dumps(GOOD))
+    config.write_text("{}")
+    for path in (folder / "config", place, actions, file, config):
+        os.chown(path, ALICE.uid, ALICE.gid)
+        path.chmod(0o755 if path.is_dir() else 0o666)
+
+    def said(*words):
+        done = run_as(ALICE, [harness.program("posternctl"), "--user", "lint", *map(str, words)], cwd=actions,
+                      env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "XDG_CONFIG_HOME": str(folder / "config")})
+        return done.returncode, done.stdout, done.stderr
+
+    writable = f"can be written by users other than its owner (owned by uid {ALICE.uid}, mode"
+    for path, shown in ((file, "one.json"), (file, str(file)), (config, str(config))):
+        assert said(shown) == (1, "1 file is bad\n", f"{shown}: {writable} 0666); run: chmod go-w {path}\n")
+    for path in (file, config):
+        path.chmod(0o644)
+    assert said(file, config) == (0, "2 files are good\n", "")
+    actions.chmod(0o777)
+    assert said(file) == (1, "1 file is bad\n", f"{file}: is not loaded, because {actions} {writable} 0777); "
+                                               f"run: chmod go-w {actions}\n")
+    # Elsewhere the text alone counts.
+    (folder / "one.json").write_text(json.dumps(GOOD))
+    (folder / "one.json").chmod(0o666)
+    assert said(folder / "one.json") == (0, "1 file is good\n", "")
+
+
+@pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: a program that is root's alone")
+def test_a_program_that_the_jobs_user_may_not_execute_is_a_warning(folder):
+    script = folder / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o700)
+    file = folder / "one.json"
+    file.write_text(json.dumps(good(exec=[str(script)], user="nobody")))
+    done = lint("lint", file)
+    assert (done.returncode, done.stdout) == (0, "1 file is good\n")
+    assert done.stderr.startswith(f"warning: {file}:1:")
+    assert done.stderr.endswith(
+        f': exec[0]: the user "nobody", whom the job runs as, may not execute {script} (owned by uid 0, mode 0700); '
+        "give it the permission, or name another user\n")
+    file.write_text(json.dumps(good(exec=[str(script)])))
+    assert lint("lint", file).stderr == ""

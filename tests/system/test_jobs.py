@@ -206,6 +206,22 @@ def test_what_could_not_be_started_says_why(host, declare, action, reason, step)
     assert job_units(host) == []
 
 
+@pytest.mark.parametrize("text, mode, more", [
+    ("#!/bin/sh\n", "0700", {"user": "nobody"}), ("echo no first line\n", "0755", {})])
+def test_a_program_that_linux_does_not_execute(host, declare, text, mode, more):
+    """systemd 256 and later tells that it is about to be executed, and then it is not."""
+    host.write("/usr/local/bin/refused", text)
+    host.run("chmod", mode, "/usr/local/bin/refused")
+    declare(broken={"exec": ["/usr/local/bin/refused"], **more})
+    code, out, err = run(host, "broken")
+    assert (code, out) == (127, "")
+    assert err == "posternctl: broken: the program could not be started: its program can't be executed\n"
+    record = records(host, "broken")[-1]
+    assert record["state"] == "failed" and "(203/EXEC)" in record["message"]
+    expect_no_units(host)
+    host.run("rm", "/usr/local/bin/refused")
+
+
 def test_a_program_that_is_gone(host, declare):
     host.run("cp", "/usr/bin/true", "/usr/local/bin/gone")
     declare(gone={"exec": ["/usr/local/bin/gone"]})

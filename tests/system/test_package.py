@@ -125,7 +125,7 @@ def test_the_journal_explains_and_finds(host):
         return text if "Subject: A call was denied" in text else None
 
     text = booted_host.wait_until(explained, 10, "the denial in the journal")
-    assert 'asked for the action "nowhere", but may not run it, or' in text
+    assert "asked for the action nowhere, but is not permitted to, or it does not exist:" in text
     assert "Documentation: man:posternd(8)" in text
     assert host.property("posternd.service", "LogRateLimitBurst") == "1000000"
 

@@ -258,6 +258,10 @@ AuditFields audit_fields(const AuditEvent& event, std::uint64_t count, const Acc
     put("POSTERN_PLACE", event.place);
     put("POSTERN_REASON", event.reason);
     put("POSTERN_JOB", event.job);
+    // For the catalogue's sentence.
+    if (event.kind == AuditEvent::Kind::call_denied && count == 0) {
+        put("POSTERN_ASKED", event.job.empty() ? "action " + event.action : "job " + event.job);
+    }
     if (event.result) {
         put("POSTERN_OUTCOME", std::string(outcome_word(*event.result)));
         put("POSTERN_STATUS", std::to_string(event.result->status));

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/version.h"
@@ -80,16 +81,25 @@ void Administration::report_files(CallContext& call) const {
 }
 
 // Nothing is amiss with it: only who has just changed something there wants to know.
-void Administration::report_no_effect(CallContext& call) const {
+void Administration::report_no_effect(CallContext& call,
+                                      const std::vector<std::string>& kept_out) const {
     for (const policy::PassedOver& file : snapshot_->passed_over) {
         call.answer(WarningReport{"", file.message});
     }
     for (const policy::MissingFolder& folder : snapshot_->missing) {
         if (!folder.message.empty()) call.answer(WarningReport{"", folder.message});
     }
+    for (const std::string& warning : kept_out) call.answer(WarningReport{"", warning});
+}
+
+// Each once, for as long as it holds.
+std::vector<std::string> Administration::kept_out_news() {
+    std::vector<std::string> news;
     for (const std::string& warning : snapshot_->people.kept_out) {
-        call.answer(WarningReport{"", warning});
+        if (std::ranges::find(told_, warning) == told_.end()) news.push_back(warning);
     }
+    told_ = snapshot_->people.kept_out;
+    return news;
 }
 
 void Administration::finish(CallContext& call, const Status& done) const {
@@ -101,10 +111,12 @@ void Administration::loaded(const Result<policy::SnapshotPtr>& snapshot, std::ui
     if (snapshot) snapshot_ = *snapshot;
     unreadable_ = snapshot ? "" : snapshot.error().message;
     const auto end = reloads_.upper_bound(request);
+    const bool answers = snapshot && end != reloads_.begin();
+    const std::vector<std::string> news = answers ? kept_out_news() : std::vector<std::string>();
     for (auto it = reloads_.begin(); it != end; ++it) {
         if (snapshot) {
             report_files(*it->second);
-            report_no_effect(*it->second);
+            report_no_effect(*it->second, news);
             report_problems(*it->second);
         }
         finish(*it->second, snapshot ? Status() : Status(fail(snapshot.error().message)));

@@ -41,7 +41,8 @@ class Administration {
     void report_status(CallContext& call) const;
     void report_jobs(CallContext& call) const;
     void report_files(CallContext& call) const;
-    void report_no_effect(CallContext& call) const;
+    void report_no_effect(CallContext& call, const std::vector<std::string>& kept_out) const;
+    std::vector<std::string> kept_out_news();
     void report_problems(CallContext& call) const;
     void finish(CallContext& call, const Status& done) const;
 
@@ -50,7 +51,8 @@ class Administration {
     Hooks hooks_;
     Time started_;
     policy::SnapshotPtr snapshot_;
-    std::string unreadable_;  // why what stands there now could not be loaded; empty: it was
+    std::vector<std::string> told_;  // of the last that was told to whom a reload was answered
+    std::string unreadable_;         // why what stands there now could not be loaded; empty: it was
     std::multimap<std::uint64_t, CallPtr> reloads_;  // by the request that they wait for
 };
 

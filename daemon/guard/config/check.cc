@@ -1,5 +1,6 @@
 #include "daemon/guard/config/check.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -10,7 +11,9 @@
 #include "base/utf8.h"
 #include "daemon/guard/config/action_text.h"
 #include "daemon/guard/config/configuration_text.h"
+#include "daemon/guard/config/unit_warnings.h"
 #include "daemon/policy/file/folder_listing.h"
+#include "daemon/policy/file/installed.h"
 #include "daemon/policy/file/loader.h"
 #include "daemon/policy/file/people_reader.h"
 
@@ -73,6 +76,14 @@ std::vector<std::string> warnings_of(const policy::People& people) {
     return warnings;
 }
 
+// Whether it is what posternd.service reads.
+bool is_of_the_unit(const Configuration& configuration, uid_t uid) {
+    const std::string file = default_configuration_file(uid);
+    return uid == 0 && std::ranges::any_of(configuration.files, [&file](const auto& read) {
+               return read == file || read.starts_with(file + ".d/");
+           });
+}
+
 // What no action comes from, though somebody may have meant it to.
 void print_not_read(const policy::Snapshot& snapshot) {
     for (const policy::PassedOver& file : snapshot.passed_over) {
@@ -93,6 +104,14 @@ void add_not_read(const policy::Snapshot& snapshot, OrderedJson& all) {
     for (const policy::MissingFolder& folder : snapshot.missing) {
         if (!folder.message.empty()) all["missing"].push_back(folder.path);
     }
+}
+
+OrderedJson disabled_json(const std::vector<policy::DisabledAction>& disabled) {
+    OrderedJson list = OrderedJson::array();
+    for (const policy::DisabledAction& one : disabled) {
+        list.push_back({{"action", one.action}, {"file", one.file}});
+    }
+    return list;
 }
 
 // "2 files are good, 1 is bad"
@@ -118,6 +137,8 @@ class Linter {
         options_.owner = owner;
         options_.systemd = true;
         options_.sockets = callers_sockets(Configuration());
+        options_.folders = default_configuration(owner).actions;
+        configuration_ = default_configuration_file(owner);
     }
 
     // A file, or a folder of them.
@@ -163,24 +184,48 @@ class Linter {
     void look_at_file(const std::string& file) {
         if (is_configuration(file)) {
             Configuration configuration;
-            const Status read = lint_configuration(file, configuration);
-            if (!read) return add_bad(file, read.error().message);
-            good_.push_back({{"file", printable(file)}, {"configuration", true}});
+            if (const Status read = lint_configuration(file, configuration); !read) {
+                return add_bad(file, read.error().message);
+            }
+            const std::string folder = configuration_.substr(0, configuration_.rfind('/'));
+            if (!is_believed(file, {folder, configuration_ + ".d"})) return;
+            OrderedJson entry = {{"file", printable(file)}, {"configuration", true}};
+            add_good(std::move(entry), options_.owner == 0 ? unit_warnings(configuration)
+                                                           : std::vector<std::string>());
             return;
         }
         auto action = policy::lint(file, options_);
         if (!action) return add_bad(file, action.error().message);
+        if (!is_believed(file, options_.folders)) return;
         OrderedJson entry = {{"file", printable(file)}};
         if (auto& found = *action) {
             entry["action"] = found->description.name;
-            if (!found->warnings.empty()) entry["warnings"] = found->warnings;
-            if (!json_) print_warnings(found->warnings);
+            add_good(std::move(entry), found->warnings);
             snapshot_.actions.insert_or_assign(file, *std::move(found));
+        } else {
+            add_good(std::move(entry),
+                     {printable(file) + ": is empty, which disables the action of its name; if "
+                                        "you did not mean that, remove it"});
         }
+    }
+
+    void add_good(OrderedJson entry, const std::vector<std::string>& warnings) {
+        if (!warnings.empty()) entry["warnings"] = warnings;
+        if (!json_) print_warnings(warnings);
         good_.push_back(std::move(entry));
     }
 
+    // Where the daemon reads the file from one of these already, whose it is counts as well.
+    bool is_believed(const std::string& file, const std::vector<std::string>& folders) {
+        const bool installed = std::ranges::any_of(
+            folders, [&file](const auto& folder) { return policy::lies_in(file, folder); });
+        const Status safe = installed ? policy::check_installed(file, options_.owner) : Status();
+        if (!safe) add_bad(file, safe.error().message);
+        return safe.has_value();
+    }
+
     policy::LoadOptions options_;
+    std::string configuration_;  // the daemon's own file; empty: it has none
     bool json_;
     OrderedJson good_ = OrderedJson::array();
     OrderedJson bad_ = OrderedJson::array();
@@ -204,7 +249,11 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         return 1;
     }
     const Configuration defaults = default_configuration(uid);
-    const std::vector<std::string> warnings = warnings_of(snapshot->people);
+    std::vector<std::string> warnings = warnings_of(snapshot->people);
+    if (is_of_the_unit(configuration, uid)) {
+        const std::vector<std::string> more = unit_warnings(configuration);
+        warnings.insert(warnings.begin(), more.begin(), more.end());
+    }
     if (json) {
         OrderedJson actions = OrderedJson::array();
         for (const auto& [name, action] : snapshot->actions) actions.push_back(to_json(action));
@@ -220,6 +269,7 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
                            {"bad", bad},
                            {"limits", limits}};
         if (!warnings.empty()) all["warnings"] = warnings;
+        if (!snapshot->disabled.empty()) all["disabled"] = disabled_json(snapshot->disabled);
         add_not_read(*snapshot, all);
         for (const std::string& file : configuration.ignored) {
             all["configuration"]["ignored"].push_back(file);
@@ -229,6 +279,10 @@ int check(const Configuration& configuration, uid_t uid, bool json) {
         std::fputs(configuration_text(configuration, defaults).c_str(), stdout);
         print_warnings(configuration.ignored);
         for (const auto& [name, action] : snapshot->actions) print(action);
+        for (const policy::DisabledAction& one : snapshot->disabled) {
+            std::printf("%s: disabled by %s, which is empty\n", one.action.c_str(),
+                        one.file.c_str());
+        }
         for (const auto& [name, action] : snapshot->actions) print_warnings(action.warnings);
         for (const auto& file : snapshot->bad) {
             std::fprintf(stderr, "%s\n", file.message.c_str());

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/limits.h"
+#include "base/log_levels.h"
 #include "base/utf8.h"
 #include "daemon/policy/file/document.h"
 #include "daemon/policy/file/folder_listing.h"
@@ -77,6 +78,15 @@ void take_parsed(Document& file, const Node& node, Result<Value> (*parse)(const 
     target = *parsed;
 }
 
+Result<std::string> parse_log_level(const std::string& text) {
+    if (std::ranges::find(log_levels, text) != log_levels.end()) return text;
+    std::string names;
+    for (const std::string_view level : log_levels) {
+        names += (names.empty() ? "" : ", ") + std::string(level);
+    }
+    return fail(in_quotes(text) + " is not a log level; use one of " + names);
+}
+
 // The limits: numbers as they are, durations and sizes as text ("30s", "64MiB").
 void take_limits(Document& file, const Node& node, Configuration& configuration) {
     const auto members = file.members(node);
@@ -98,6 +108,10 @@ void take_limits(Document& file, const Node& node, Configuration& configuration)
         if (!first) {
             file.report_key(
                 value, "is the same limit as " + in_quotes(other->second) + "; give only " + *name);
+            continue;
+        }
+        if (value.value->is_string() && limit_is_count(*name)) {
+            static_cast<void>(file.integer(value));  // reports it
             continue;
         }
         const auto set = set_known_limit(
@@ -159,7 +173,10 @@ constexpr std::array<Setting, 14> settings = {{
     {"audit",
      [](Document& f, const Node& n, Configuration& c) { take_path(f, n, c.audit.emplace()); },
      [](const Configuration& c) { return optional_text(c.audit); }},
-    {"logLevel", [](Document& f, const Node& n, Configuration& c) { take_text(f, n, c.log_level); },
+    {"logLevel",
+     [](Document& f, const Node& n, Configuration& c) {
+         take_parsed(f, n, parse_log_level, c.log_level);
+     },
      [](const Configuration& c) { return one_text(c.log_level); }},
     {"jobs",
      [](Document& f, const Node& n, Configuration& c) {

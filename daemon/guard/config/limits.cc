@@ -150,6 +150,11 @@ Result<std::string> limit_name(std::string_view name) {
     return std::string(row->name);
 }
 
+bool limit_is_count(std::string_view name) {
+    const auto row = find_row(name);
+    return row && std::holds_alternative<Count>((*row)->kind);
+}
+
 Status set_limit(Limits& limits, std::string_view name, std::string_view value) {
     POSTERN_TRY(const Row* row, find_row(name));
     std::string what = "limit " + std::string(row->name);

@@ -41,6 +41,9 @@ struct Limits {
 // jobsPerUser). Error: no such limit (names those that are).
 Result<std::string> limit_name(std::string_view name);
 
+// Whether its value is a number, and no span of time or size. `name`: of limit_name().
+bool limit_is_count(std::string_view name);
+
 // In any of these spellings. Error: no such limit (names those that are), not a value of its kind,
 // or out of its bounds.
 Status set_limit(Limits& limits, std::string_view name, std::string_view value);

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string_view>
 
+#include "base/log_levels.h"
 #include "base/utf8.h"
 
 namespace postern {
@@ -73,11 +74,12 @@ struct Level {
     std::string_view name;
     spdlog::level::level_enum level;
 };
-constexpr std::array<Level, 5> levels = {{{"debug", spdlog::level::debug},
-                                          {"info", spdlog::level::info},
-                                          {"warning", spdlog::level::warn},
-                                          {"error", spdlog::level::err},
-                                          {"critical", spdlog::level::critical}}};
+constexpr std::array<Level, log_levels.size()> levels = {
+    {{log_levels[0], spdlog::level::debug},
+     {log_levels[1], spdlog::level::info},
+     {log_levels[2], spdlog::level::warn},
+     {log_levels[3], spdlog::level::err},
+     {log_levels[4], spdlog::level::critical}}};
 
 }  // namespace
 

@@ -51,8 +51,14 @@ bool is_final(const UnitState& state) {
 }
 
 bool was_executed(const UnitState& state) {
-    if (state.executed.count() != 0 || state.active_since.count() != 0) return true;
+    if (state.active_since.count() != 0) return true;
     if (state.main_code == 0) return false;
+    // Since 256 systemd tells of the moment before execve(2), and there it sees that a program was
+    // executed before it sees its end: what has only come to that moment could not be executed.
+    constexpr std::int32_t exec_failed = 203;
+    if (state.executed.count() != 0) {
+        return state.main_code != CLD_EXITED || state.main_status != exec_failed;
+    }
     // It ended before systemd looked; systemd's own codes are all that tell.
     return state.main_code != CLD_EXITED || state.main_status < first_set_up_status ||
            state.main_status > last_set_up_status;

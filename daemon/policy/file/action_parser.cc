@@ -47,10 +47,17 @@ constexpr std::array<Key, 22> top_keys = {{
     {"$schema", {}},      {"sudoCompatible", {}},
 }};
 
+// With these the modes of files alone do not say what a job may execute.
+constexpr std::array<std::string_view, 5> access_properties = {"AmbientCapabilities", "Bind",
+                                                               "Extension", "Root", "Temporary"};
+
 class Parser {
   public:
     Parser(Document& document, const LoadOptions& options)
         : document_(document), options_(options), root_(document.root()) {}
+
+    // Empty: none is named.
+    [[nodiscard]] const std::string& program() const { return action_.program; }
 
     Result<Action> parse(std::string_view name) {
         report_properties();
@@ -261,6 +268,7 @@ class Parser {
         action_.uid = run_as->account.uid;
         action_.gid = run_as->gid;
         action_.groups = run_as->groups;
+        account_ = run_as->account.name;
         if (run_as->by_name) action_.account = run_as->account.name;
         environment_ = {
             {"HOME", run_as->account.home},
@@ -292,6 +300,16 @@ class Parser {
         const auto path = environment_.find("PATH");
         command_.check_program(options_.owner,
                                path == environment_.end() ? default_search_path : path->second);
+        // systemd chooses the user, or it sees other files or has more rights than its modes say.
+        const auto changes_access = [](const UnitProperty& property) {
+            return std::ranges::any_of(access_properties, [&property](std::string_view beginning) {
+                return property.key.starts_with(beginning);
+            });
+        };
+        if (!account_ || dynamic_user_ || std::ranges::any_of(action_.sandbox, changes_access)) {
+            return;
+        }
+        command_.check_access(*account_);
     }
 
     void read_working_directory() {
@@ -358,6 +376,14 @@ class Parser {
                 "conflicts with \"onDisconnect\": \"kill\", because a datagram has no "
                 "connection that could end; remove one of them");
         }
+        const auto names_group = [](const Rule& rule) { return rule.subject.group.has_value(); };
+        if (action_.description.datagram && !action_.allow.empty() &&
+            std::ranges::all_of(action_.allow, names_group)) {
+            document_.warn(*node,
+                           "every rule in \"allow\" names a group, and of a datagram's sender only "
+                           "the primary group is known: users who have the group besides are "
+                           "denied; name them by \"user\"");
+        }
     }
 
     Document& document_;
@@ -367,15 +393,19 @@ class Parser {
     std::map<std::string, Node, std::less<>> argument_nodes_;
     CommandReader command_{document_, argument_nodes_, action_};
     Environment environment_;
+    std::optional<std::string> account_;  // whom the job runs as; absent: not known
     bool dynamic_user_ = false;
 };
 
 }  // namespace
 
 Result<Action> parse_action(std::string_view name, std::string_view file, std::string_view text,
-                            const LoadOptions& options) {
+                            const LoadOptions& options, std::string* program) {
     POSTERN_TRY(Document document, Document::parse(file, text));
-    return Parser(document, options).parse(name);
+    Parser parser(document, options);
+    Result<Action> action = parser.parse(name);
+    if (program != nullptr && !action) *program = parser.program();
+    return action;
 }
 
 }  // namespace postern::policy

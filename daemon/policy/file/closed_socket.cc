@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <optional>
+#include <string_view>
 
 #include "base/utf8.h"
 #include "host/accounts.h"
@@ -35,6 +36,23 @@ std::string octal_text(mode_t mode) {
     return text.data();
 }
 
+// What to do where no group helps.
+constexpr std::string_view other_group =
+    ", with SocketGroup= in posternd.socket or \"socketGroup\" in posternd.json";
+
+// The group that may open it; empty: none, or root's, to which people are not sent.
+std::string helping_group(const ClosedSocket& socket) {
+    if (!socket.group_may || socket.group == 0) return {};
+    const auto found = find_group_by_id(socket.group);
+    const std::optional<Group> group = found ? *found : std::nullopt;
+    return group ? group->name : std::string();
+}
+
+// PATH (mode 0660)
+std::string socket_and_mode(const ClosedSocket& socket) {
+    return printable(socket.path) + " (mode " + octal_text(socket.mode) + ')';
+}
+
 }  // namespace
 
 std::vector<ClosedSocket> closed_sockets(const std::vector<std::string>& paths) {
@@ -50,22 +68,37 @@ std::vector<ClosedSocket> closed_sockets(const std::vector<std::string>& paths) 
     return sockets;
 }
 
-std::string kept_out_text(const ClosedSocket& socket, const std::vector<std::string>& names) {
-    const auto found = find_group_by_id(socket.group);
-    const std::optional<Group> group = found ? *found : std::nullopt;
-    const std::string name = group ? group->name : std::string();
-    // Group root is no group to send people to.
-    const bool group_helps = socket.group_may && socket.group != 0 && !name.empty();
-    const std::string socket_text =
-        printable(socket.path) + " (mode " + octal_text(socket.mode) + "): " + first_names(names);
-    if (!group_helps) {
-        return "members can't open " + socket_text +
-               "; give the socket a group that they are in, with SocketGroup= in posternd.socket "
-               "or "
-               "\"socketGroup\" in posternd.json";
+std::string closed_to_most_text(const ClosedSocket& socket) {
+    const std::string group = helping_group(socket);
+    const std::string who =
+        group.empty() ? "not every user" : "only members of the group " + in_quotes(group);
+    return who + " can open " + socket_and_mode(socket) +
+           "; if really every user is to, set SocketMode=0666 in posternd.socket or "
+           "\"socketMode\": \"0666\" in posternd.json";
+}
+
+std::string user_kept_out_text(const ClosedSocket& socket, const std::string& user) {
+    const std::string group = helping_group(socket);
+    const std::string who = "the user " + in_quotes(user);
+    if (group.empty()) {
+        return who + " can't open " + socket_and_mode(socket) +
+               "; give the socket a group that this user is in" + std::string(other_group);
     }
-    return "members who are not in the group " + in_quotes(name) + " can't open " + socket_text +
-           "; run " + (names.size() > 1 ? "for each: " : "") + "usermod -aG " + printable(name) +
+    return who + " is not in the group " + in_quotes(group) + " and can't open " +
+           socket_and_mode(socket) + "; run usermod -aG " + printable(group) + ' ' +
+           printable(user) + ", or add SupplementaryGroups=" + printable(group) +
+           " to the unit of its service";
+}
+
+std::string kept_out_text(const ClosedSocket& socket, const std::vector<std::string>& names) {
+    const std::string group = helping_group(socket);
+    const std::string socket_text = socket_and_mode(socket) + ": " + first_names(names);
+    if (group.empty()) {
+        return "members can't open " + socket_text + "; give the socket a group that they are in" +
+               std::string(other_group);
+    }
+    return "members who are not in the group " + in_quotes(group) + " can't open " + socket_text +
+           "; run " + (names.size() > 1 ? "for each: " : "") + "usermod -aG " + printable(group) +
            ' ' + printable(names.front());
 }
 

@@ -21,6 +21,10 @@ struct ClosedSocket {
 // access control list says it.
 std::vector<ClosedSocket> closed_sockets(const std::vector<std::string>& paths);
 
+// Of a rule that allows everyone: only members of the group "postern" can open SOCKET; ...
+std::string closed_to_most_text(const ClosedSocket& socket);
+// Of a rule that allows this user: the user "carol" is not in the group "postern" and ...
+std::string user_kept_out_text(const ClosedSocket& socket, const std::string& user);
 // members who are not in group "postern" can't open SOCKET (mode 0660): carol, dave; run: ...
 std::string kept_out_text(const ClosedSocket& socket, const std::vector<std::string>& names);
 

@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "daemon/policy/file/command_line.h"
+#include "host/program_access.h"
 #include "host/safe_program.h"
 
 namespace postern::policy {
@@ -113,7 +114,17 @@ void CommandReader::check_program(uid_t owner, std::string_view search_path) {
                                              *words);
         return;
     }
-    document_.report(*program_node_, opened.error().message);
+    // Once it is there and right, the file is good without a change.
+    document_.report_unknown(*program_node_, opened.error().message);
+}
+
+void CommandReader::check_access(const std::string& user) {
+    if (!program_node_) return;
+    const std::string problem =
+        program_access_problem(action_.program, action_.uid, action_.groups);
+    if (problem.empty()) return;
+    document_.warn(*program_node_, "the user " + in_quotes(user) + ", whom the job runs as, " +
+                                       problem + "; give it the permission, or name another user");
 }
 
 void CommandReader::read_element(const Node& node) {

@@ -35,6 +35,8 @@ class CommandReader {
     // Whether root could start the program, and nobody else could have changed it. `search_path`:
     // the job's PATH.
     void check_program(uid_t owner, std::string_view search_path);
+    // Warns if the job's user, which is in the action, may not execute it. `user`: its name.
+    void check_access(const std::string& user);
 
   private:
     [[nodiscard]] const ArgumentSpec* argument(std::string_view name) const;

@@ -56,7 +56,8 @@ class Document {
     // `what` says what is wrong and what to do; the place is the value's, or its key's.
     void report(const Node& node, const std::string& what);
     void report_key(const Node& node, const std::string& what);
-    // A user or group that is not there, or can't be looked up now: later it may be otherwise.
+    // A user or group that is not there, or can't be looked up now, or a program that is not there
+    // or not safe: later it may be otherwise, though the file is the same.
     void report_unknown(const Node& node, const std::string& what);
     // `node`, an object, lacks a key that is required; `example` is what to add. It counts only
     // where nothing else is wrong: the key may be there, misspelt.

@@ -88,6 +88,7 @@ class Loader {
             for (auto& [name, source] : winners_) {
                 if (source.unsafe_folder.empty()) source.unsafe_folder = path;
             }
+            snapshot_.unsafe.push_back(path);
             snapshot_.bad.push_back(
                 {"", path,
                  path + ": is not safe, so no action from it is loaded: " + folder.error().message,
@@ -119,6 +120,10 @@ class Loader {
         snapshot_.bad.push_back({printable(name), printable(source.path), what, until});
     }
 
+    void add_disabled(const std::string& name, const Source& source) {
+        snapshot_.disabled.push_back({name, printable(source.path)});
+    }
+
     void load_one(const std::string& file_name, const Source& source) {
         const std::string name = file_name.substr(0, file_name.size() - action_suffix.size());
         const std::string shown = printable(source.path);
@@ -134,7 +139,8 @@ class Loader {
             open_safe_in(source.folder->get(), file_name, source.path, options_.owner);
         if (!file && file.error().kind == OpenError::Kind::missing) return;
         if (!file) return add_bad(name, source, shown + ": " + file.error().problem);
-        if (!*file) return;  // a link to /dev/null: it only masks
+        // A link to /dev/null only masks.
+        if (!*file) return add_disabled(name, source);
         if (is_open_for_writing(file->get())) {
             return add_bad(name, source,
                            shown +
@@ -144,12 +150,15 @@ class Loader {
         }
         const Result<std::string> text = read_unchanged(file->get(), limits::action_file_bytes);
         if (!text) return add_bad(name, source, shown + ": " + text.error().message);
-        if (text->empty()) return;  // it only masks
-        Result<Action> action = parse_action(name, source.path, *text, options_);
+        if (text->empty()) return add_disabled(name, source);
+        std::string program;
+        Result<Action> action = parse_action(name, source.path, *text, options_, &program);
         if (!action) {
-            return add_bad(
-                name, source, action.error().message,
-                action.error().may_pass ? BadFile::Until::looked_up : BadFile::Until::changed);
+            const bool may_pass = action.error().may_pass;
+            add_bad(name, source, action.error().message,
+                    may_pass ? BadFile::Until::looked_up : BadFile::Until::changed);
+            if (may_pass) snapshot_.bad.back().program = program;
+            return;
         }
         for (const auto* const rules : {&action->allow, &action->deny}) {
             for (const Rule& rule : *rules) {

@@ -99,6 +99,17 @@ Mark mark_of(const std::string& path, bool cached) {
     return mark;
 }
 
+std::optional<Mark> local_mark_of(const std::string& path) {
+    struct statfs status{};
+    std::string there = path;
+    while (there.size() > 1 && statfs(there.c_str(), &status) != 0 &&
+           (errno == ENOENT || errno == ENOTDIR)) {
+        there.resize(std::max<std::size_t>(there.rfind('/'), 1));
+    }
+    if (is_remote(there)) return std::nullopt;
+    return mark_of(path);
+}
+
 Marks look_at(const std::vector<std::string>& directories) {
     Marks all;
     for (const std::string& path : directories) {

@@ -9,6 +9,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +57,18 @@ using Marks = std::vector<DirectoryMarks>;  // in the order of LoadOptions::fold
 // What `path` leads to now. With `cached`, a remote file system that is found there all the same is
 // not asked for more than the kernel knows (AT_STATX_DONT_SYNC).
 Mark mark_of(const std::string& path, bool cached = false);
+
+// The same of a file of which it is not known where it lies; absent: it, or what is there of the
+// directories above it, is remote. May block.
+std::optional<Mark> local_mark_of(const std::string& path);
+
+// A program that was not as it must be when the file that names it was read.
+struct ProgramMark {
+    std::string path;
+    Mark mark;
+    bool operator==(const ProgramMark&) const = default;
+};
+using ProgramMarks = std::map<std::string, ProgramMark, std::less<>>;  // by action
 
 // All that stands there now. May block on a remote file system.
 Marks look_at(const std::vector<std::string>& directories);

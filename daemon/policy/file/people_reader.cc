@@ -241,22 +241,50 @@ class PeopleReader {
             if (!socket.group_may) continue;
             for (const auto& [name, uid] : named_members(socket.group)) let_in.insert(uid);
         }
-        std::set<gid_t> told;
         for (const auto& [action, about] : snapshot_.actions) {
             for (const Rule& rule : about.allow) {
-                const std::optional<gid_t>& group = rule.subject.group;
                 // Of a unit the unit's file says which groups its processes have.
-                if (!group || rule.subject.user || rule.subject.unit) continue;
-                if (!told.insert(*group).second) continue;
-                std::vector<std::string> names;
-                for (const auto& [name, uid] : named_members(*group)) {
-                    if (!let_in.contains(uid)) names.push_back(name);
-                }
-                if (names.empty()) continue;
-                people_.kept_out.push_back(rule.place + ": " + rule.text + ": " +
-                                           kept_out_text(sockets.front(), names));
+                if (rule.subject.unit) continue;
+                const std::string why = why_kept_out(rule.subject, sockets.front(), let_in);
+                if (why.empty()) continue;
+                people_.kept_out.push_back(rule.place + ": " + rule.text + ": " + why);
             }
         }
+    }
+
+    // Each user and group once. Empty: there is nothing to say.
+    std::string why_kept_out(const Subject& subject, const ClosedSocket& socket,
+                             const std::set<uid_t>& let_in) {
+        if (subject.everyone) {
+            return std::exchange(told_everyone_, true) ? "" : closed_to_most_text(socket);
+        }
+        if (subject.user) {
+            const auto name = people_.user_names.find(*subject.user);
+            const bool is_out = !let_in.contains(*subject.user);
+            // Of one without an account it is not known which groups it has.
+            if (!is_out || name == people_.user_names.end()) return {};
+            return told_users_.insert(*subject.user).second
+                       ? user_kept_out_text(socket, name->second)
+                       : "";
+        }
+        if (!subject.group || !told_groups_.insert(*subject.group).second) return {};
+        const std::vector<std::string> listed = member_names(*subject.group);
+        std::vector<std::string> names;
+        for (const auto& [name, uid] : named_members(*subject.group)) {
+            const bool is_member = std::ranges::find(listed, name) != listed.end();
+            if (let_in.contains(uid) || (!is_member && is_the_groups_own(name, *subject.group))) {
+                continue;
+            }
+            names.push_back(name);
+        }
+        return names.empty() ? "" : kept_out_text(socket, names);
+    }
+
+    // An account that is there for the group's sake, or for a package's: nobody calls as such.
+    bool is_the_groups_own(const std::string& name, gid_t gid) {
+        const auto group = people_.group_names.find(gid);
+        return users_.at(name).uid <= people_.last_system_uid ||
+               (group != people_.group_names.end() && group->second == name);
     }
 
     // A process that drops a group is known by the group database alone.
@@ -287,6 +315,10 @@ class PeopleReader {
     std::set<std::string> range_owners_;  // by name
     std::vector<SubordinateIds> uid_lines_;
     std::vector<SubordinateIds> gid_lines_;
+    // Whose being kept out was told.
+    bool told_everyone_ = false;
+    std::set<uid_t> told_users_;
+    std::set<gid_t> told_groups_;
 };
 
 }  // namespace

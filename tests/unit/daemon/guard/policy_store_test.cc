@@ -224,6 +224,63 @@ TEST_F(PolicyStoreTest, AFileThatIsBadForANameIsTriedAgainByItself) {
     EXPECT_FALSE(reads_.back().again);
 }
 
+// Nothing tells of a program but the next call of its action, which costs one more look.
+TEST_F(PolicyStoreTest, AProgramThatWasMissingIsSeenByTheNextCall) {
+    const std::string program = folder_ / "program";
+    folder_.write("local/one.json", R"({"summary":"s","exec":[")" + program + R"("],"allow":[]})");
+    put(local_, "bad", "\"");
+    start();
+    EXPECT_EQ(in_force(), "");
+    EXPECT_EQ(bad().size(), 2U);
+    EXPECT_EQ(reads_.back().again, retry_);
+    EXPECT_TRUE(store_->is_current("one")) << "nothing has changed";
+    store_->look();
+    wait_for(2);
+    EXPECT_TRUE(reads_.back().looked);
+
+    // There, and not executable.
+    folder_.write("program", "#!/bin/sh\n", 0644);
+    EXPECT_TRUE(store_->is_current("bad"));
+    EXPECT_FALSE(store_->is_current("one"));
+    EXPECT_EQ(decided("one"), "");
+    ASSERT_EQ(::chmod(program.c_str(), 0755), 0);
+    EXPECT_FALSE(store_->is_current("one"));
+    EXPECT_EQ(decided("one"), "one=s");
+    EXPECT_THAT(reads_.back().change.added, ElementsAre("one"));
+    EXPECT_TRUE(store_->is_current("one"));
+    EXPECT_FALSE(reads_.back().again);
+    // From then on it is judged at each start.
+    std::filesystem::remove(program);
+    EXPECT_TRUE(store_->is_current("one"));
+}
+
+// By itself too, for those who do not call: a directory on the way was the reason.
+TEST_F(PolicyStoreTest, AFileThatIsBadForItsProgramIsTriedAgainByItself) {
+    folder_.make_folder("open", 0777);
+    folder_.write("open/program", "#!/bin/sh\n", 0755);
+    folder_.write("local/one.json",
+                  R"({"summary":"s","exec":[")" + (folder_ / "open/program") + R"("],"allow":[]})");
+    retry_ = std::chrono::milliseconds(50);
+    start();
+    EXPECT_EQ(in_force(), "");
+    ASSERT_EQ(::chmod((folder_ / "open").c_str(), 0755), 0);
+    while (in_force() != "one=s") wait_for(reads_.size() + 1);
+    EXPECT_THAT(reads_.back().change.added, ElementsAre("one"));
+}
+
+TEST_F(PolicyStoreTest, ADirectoryThatIsNotSafeChangesNobody) {
+    etc_.write("subuid", "5000:100000:10\n");
+    folder_.write("local/one.json",
+                  R"({"summary":"s","exec":["/bin/true"],"allow":[],"deny":[{"group":"root"}]})");
+    start();
+    ASSERT_EQ(in_force(), "one=s");
+    ASSERT_EQ(::chmod(local_.c_str(), 0777), 0);
+    EXPECT_EQ(decided("one"), "");
+    EXPECT_FALSE(reads_.back().people_changed);
+    EXPECT_THAT(reads_.back().change.off, ElementsAre("one"));
+    EXPECT_THAT(reads_.back().change.removed, IsEmpty());
+}
+
 TEST_F(PolicyStoreTest, ASetThatCannotBeReadIsTriedAgainByItself) {
     put(vendor_, "one", "s");
     retry_ = std::chrono::milliseconds(50);

@@ -41,6 +41,27 @@ Caller caller_of(uid_t uid, Uids map = {}, bool process_known = true) {
     return caller;
 }
 
+TEST(People, AreOthersWhateverTheRulesAskOf) {
+    const People before = people();
+    People now = before;
+    now.members[4444] = {1003};
+    now.warnings = {"w"};
+    now.kept_out = {"k"};
+    EXPECT_FALSE(now.are_others_than(before)) << "only the rules are other ones";
+    EXPECT_FALSE(before.are_others_than(now));
+    now.members[barred] = {1001};
+    EXPECT_TRUE(now.are_others_than(before)) << "somebody has left a group";
+    now = before;
+    now.accounts.push_back(70000);
+    EXPECT_TRUE(now.are_others_than(before));
+    now = before;
+    now.ranges = UidRanges({{100000, 165535, 4242}});
+    EXPECT_TRUE(now.are_others_than(before));
+    now = before;
+    now.user_names[4242] = "mallory";
+    EXPECT_TRUE(now.are_others_than(before));
+}
+
 struct OwnersRow {
     const char* what;
     Caller caller;

@@ -184,6 +184,19 @@ TEST(Verdict, SaysWhyAndWhere) {
     }
 }
 
+// For the audit: it looks as if nobody had declared the action.
+TEST(Verdict, NamesADirectoryThatIsNotSafe) {
+    Snapshot snapshot = snapshot_of({action("a", {})});
+    snapshot.unsafe = {"/etc/postern/actions.d"};
+    const Caller alice{1000, 1000, {27, 1000}};
+    const Verdict missing = decide(snapshot, alice, "missing");
+    EXPECT_EQ(missing.action, nullptr);
+    EXPECT_EQ(missing.reason,
+              "no such action, but none is loaded from a directory that is not safe");
+    EXPECT_EQ(missing.place, "/etc/postern/actions.d");
+    EXPECT_EQ(decide(snapshot, alice, "a").reason, "no rule matches");
+}
+
 // A caller can trace a job of its own uid, and so has the job's groups.
 TEST(Verdict, AJobNeverLendsItsCallerGroups) {
     Action lending = action("a", {everyone()});

@@ -92,6 +92,23 @@ TEST_F(AuditTest, AnOwnerIsNamedWhereItIsNotTheCaller) {
     EXPECT_THAT(fields.front().second, HasSubstr("by uid 1000 of uid 4242, pid 77"));
 }
 
+// So that the catalogue can say it in one sentence.
+TEST_F(AuditTest, ADenialSaysWhetherAnActionOrAJobWasAskedFor) {
+    const auto asked = [](const AuditEvent& event, std::uint64_t count) -> std::string {
+        const AuditFields fields = audit_fields(event, count);
+        const auto found = std::ranges::find_if(
+            fields, [](const auto& field) { return field.first == "POSTERN_ASKED"; });
+        return found == fields.end() ? "" : found->second;
+    };
+    AuditEvent event = denied(caller_);
+    EXPECT_EQ(asked(event, 0), "action web.restart");
+    EXPECT_EQ(asked(event, 3), "") << "a sum is of many";
+    event.job = "00ff";
+    EXPECT_EQ(asked(event, 0), "job 00ff") << "whatever its action is";
+    event.kind = AuditEvent::Kind::call_refused;
+    EXPECT_EQ(asked(event, 0), "");
+}
+
 TEST_F(AuditTest, AJobNamesItsArgumentsAndHowItEnded) {
     AuditEvent event;
     event.kind = AuditEvent::Kind::job_started;

@@ -108,11 +108,22 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
         {"{ \"jobs\": \"docker\" }",
          "1:11: jobs: \"docker\" is not known; use auto, systemd or direct"},
         {"{ \"socketGroup\": \"\" }", "1:18: socketGroup: is empty; give a value, or remove it"},
+        {"{\n  \"logLevel\": \"warn\"\n}",
+         "2:15: logLevel: \"warn\" is not a log level; use one of debug, info, warning, error, "
+         "critical"},
+        {"{ \"logLevel\": \"\" }",
+         "1:15: logLevel: \"\" is not a log level; use one of debug, info, warning, error, "
+         "critical"},
         {"{ \"limits\": 5 }", "1:13: limits: must be an object, not an integer; write {...}"},
         {"{ \"limits\": { \"sessions\": 0 } }",
          "1:27: limits.sessions: \"0\" is out of range; give a value from 1 to 16384"},
         {"{ \"limits\": { \"sessions\": true } }",
          "1:27: limits.sessions: \"true\" is not a whole number; give one from 1 to 16384"},
+        {"{ \"limits\": { \"sessions\": \"3\" } }",
+         "1:27: limits.sessions: must be an integer, not a string; write 3 without quotes"},
+        {"{ \"limits\": { \"jobs-per-uid\": \"many\" } }",
+         "1:31: limits.jobs-per-uid: must be an integer, not a string; write a whole number "
+         "without quotes"},
         {"{ \"limits\": { \"timeout\": \"5m\" } }",
          "1:26: limits.timeout: \"5m\" is not a duration; write 5min, from 1ms to 30d"},
         {"{ \"limits\": { \"storedOutput\": \"1 gig\" } }",

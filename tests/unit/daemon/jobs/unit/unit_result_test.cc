@@ -81,8 +81,16 @@ TEST(UnitResult, ExecutedOrNot) {
     EXPECT_TRUE(was_executed(ended("failed", "signal", CLD_KILLED, 9, false)));
     EXPECT_FALSE(was_executed(ended("failed", "resources", 0, 0, false)));
     UnitState told = ended("failed", "exit-code", CLD_EXITED, 203, false);
-    told.executed = std::chrono::microseconds(1);  // systemd 256 and later
-    EXPECT_TRUE(was_executed(told));
+    told.executed = std::chrono::microseconds(1);  // systemd 256 and later: about to be
+    EXPECT_FALSE(was_executed(told)) << "execve(2) failed";
+    told.active_since = std::chrono::microseconds(1);
+    EXPECT_TRUE(was_executed(told)) << "and it exited with that code by itself";
+    UnitState other = ended("failed", "exit-code", CLD_EXITED, 217, false);
+    other.executed = std::chrono::microseconds(1);
+    EXPECT_TRUE(was_executed(other)) << "all that systemd sets up comes before";
+    UnitState about_to = ended("activating", "success", 0, 0, false);
+    about_to.executed = std::chrono::microseconds(1);
+    EXPECT_FALSE(was_executed(about_to)) << "it may fail yet";
 }
 
 TEST(UnitResult, WhyItWasNotStarted) {

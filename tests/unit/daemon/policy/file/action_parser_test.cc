@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "tests/unit/daemon/policy/file/support.h"
 #include "tests/unit/host/fake_accounts.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace postern::policy {
 namespace {
@@ -164,6 +166,52 @@ TEST(ActionParser, TheEnvironmentIsExactlyThis) {
     EXPECT_EQ(declared.environment.at(0).second, "/h");
     EXPECT_EQ(declared.environment.at(3).second, "/x");
     EXPECT_EQ(declared.environment.size(), 6U);
+}
+
+// Of a datagram's sender no other groups are known.
+TEST(ActionParser, WarnsWhereADatagramMatchesNoRule) {
+    const auto warnings = [](const std::string& allow) {
+        const std::string text =
+            R"({"summary": "s", "exec": ["/usr/bin/true"], "datagram": true, "allow": [)" + allow +
+            "]}";
+        const auto action = parse_action("a", "/f.json", text, own_options());
+        return action ? action->warnings : std::vector<std::string>{action.error().message};
+    };
+    using Lines = std::vector<std::string>;
+    EXPECT_EQ(warnings(R"({"group": 27}, {"user": 5, "group": 28})"),
+              Lines{"/f.json:1:57: datagram: every rule in \"allow\" names a group, and of a "
+                    "datagram's sender only the primary group is known: users who have the group "
+                    "besides are denied; name them by \"user\""});
+    EXPECT_EQ(warnings(R"({"group": 27}, {"user": 5})"), Lines{});
+    EXPECT_EQ(warnings(R"({"everyone": true})"), Lines{});
+    EXPECT_EQ(warnings(""), Lines{});
+}
+
+// The kernel would refuse to start it, with nothing said before.
+TEST(ActionParser, WarnsWhereTheJobsUserMayNotExecuteTheProgram) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root has files of its own that others can't run";
+    const TemporaryDirectory folder(0755);
+    const std::string program = folder.write("program", "#!/bin/sh\n", 0700);
+    const auto warnings = [&program](const std::string& more) {
+        const std::string text =
+            R"({"summary": "s", "allow": [], "exec": [")" + program + "\"]" + more + "}";
+        LoadOptions options = root_options();
+        options.systemd = true;
+        const auto action = parse_action("a", "/f.json", text, options);
+        return action ? action->warnings : std::vector<std::string>{action.error().message};
+    };
+    using Lines = std::vector<std::string>;
+    EXPECT_EQ(warnings(""), Lines{});
+    EXPECT_EQ(warnings(R"(, "user": "nobody")"),
+              Lines{"/f.json:1:40: exec[0]: the user \"nobody\", whom the job runs as, may not "
+                    "execute " +
+                    program +
+                    " (owned by uid 0, mode 0700); give it the permission, or name another user"});
+    EXPECT_EQ(warnings(R"(, "sandbox": {"DynamicUser": true})"), Lines{}) << "nobody knows whom";
+    EXPECT_EQ(warnings(R"(, "user": "nobody", "sandbox": {"BindPaths": "/usr:/mnt"})"), Lines{})
+        << "it may be another file there";
+    folder.write("program", "#!/bin/sh\n", 0755);
+    EXPECT_EQ(warnings(R"(, "user": "nobody")"), Lines{});
 }
 
 }  // namespace

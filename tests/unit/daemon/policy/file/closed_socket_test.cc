@@ -34,11 +34,18 @@ class ClosedSocketTest : public testing::Test {
                      {"u4", 1014, 2002, "/", "/bin/sh"},
                      {"u5", 1015, 2002, "/", "/bin/sh"},
                      {"u6", 1016, 2002, "/", "/bin/sh"},
-                     {"u7", 1017, 2002, "/", "/bin/sh"}},
+                     {"u7", 1017, 2002, "/", "/bin/sh"},
+                     {"games", 5, 2003, "/", "/bin/sh"},
+                     {"player", 1021, 2003, "/", "/bin/sh"},
+                     {"tool", 1022, 2004, "/", "/bin/sh"},
+                     {"backup", 34, 2005, "/", "/bin/sh"}},
                     {{"root", 0, {}},
                      {"deploy", 2000, {"root", "alice", "bob", "carol"}},
                      {"postern", 2001, {"alice"}},
-                     {"many", 2002, {}}}) {
+                     {"many", 2002, {}},
+                     {"games", 2003, {}},
+                     {"tool", 2004, {}},
+                     {"backup", 2005, {"backup"}}}) {
         options_.sockets = {path_};
         options_.system_settings = folder_.path();
     }
@@ -93,11 +100,51 @@ TEST_F(ClosedSocketTest, ASocketWithoutAGroupThatHelps) {
     EXPECT_EQ(kept_out(), expected);
 }
 
+TEST_F(ClosedSocketTest, NamesUsersAndEveryoneOnce) {
+    allow("a", {.everyone = true, .user = {}, .group = {}});
+    allow("b", {.everyone = true, .user = {}, .group = {}});
+    allow("c", {.everyone = false, .user = 1003, .group = {}});
+    allow("d", {.everyone = false, .user = 1003, .group = 2000});
+    EXPECT_EQ(
+        kept_out(),
+        (Lines{"/a.json:3: allow it: only members of the group \"postern\" can open " + path_ +
+                   " (mode 0660); if really every user is to, set SocketMode=0666 in "
+                   "posternd.socket or \"socketMode\": \"0666\" in posternd.json",
+               "/c.json:3: allow it: the user \"carol\" is not in the group \"postern\" and can't "
+               "open " +
+                   path_ +
+                   " (mode 0660); run usermod -aG postern carol, or add "
+                   "SupplementaryGroups=postern to the unit of its service"}));
+    make(0600, 2001);
+    EXPECT_EQ(
+        kept_out(),
+        (Lines{"/a.json:3: allow it: not every user can open " + path_ +
+                   " (mode 0600); if really every user is to, set SocketMode=0666 in "
+                   "posternd.socket or \"socketMode\": \"0666\" in posternd.json",
+               "/c.json:3: allow it: the user \"carol\" can't open " + path_ +
+                   " (mode 0600); give the socket a group that this user is in, with SocketGroup= "
+                   "in posternd.socket or \"socketGroup\" in posternd.json"}));
+}
+
+// Somebody listed them, or they have the group and are persons.
+TEST_F(ClosedSocketTest, AccountsThatAreThereForTheirGroupAreNotNamed) {
+    allow("backup", {.everyone = false, .user = {}, .group = 2005});
+    allow("games", {.everyone = false, .user = {}, .group = 2003});
+    allow("tool", {.everyone = false, .user = {}, .group = 2004});
+    const std::string about =
+        ": allow it: members who are not in the group \"postern\" can't open " + path_ +
+        " (mode 0660): ";
+    EXPECT_EQ(kept_out(),
+              (Lines{"/backup.json:3" + about + "backup; run usermod -aG postern backup",
+                     "/games.json:3" + about + "player; run usermod -aG postern player"}));
+}
+
 TEST_F(ClosedSocketTest, OthersAreNotNamed) {
-    allow("user", {.everyone = false, .user = 1003, .group = {}});
-    allow("both", {.everyone = false, .user = 1003, .group = 2000});
+    allow("root", {.everyone = false, .user = 0, .group = {}});
+    allow("member", {.everyone = false, .user = 1001, .group = {}});
+    allow("primary", {.everyone = false, .user = 1002, .group = {}});
+    allow("nobody", {.everyone = false, .user = 7777, .group = {}});
     allow("unit", {.everyone = false, .user = {}, .group = 2000, .unit = "a.service"});
-    allow("everyone", {.everyone = true, .user = {}, .group = {}});
     allow("empty", {.everyone = false, .user = {}, .group = 4444});
     EXPECT_EQ(kept_out(), Lines{});
     allow("z", {.everyone = false, .user = {}, .group = 2000});

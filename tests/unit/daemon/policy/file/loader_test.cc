@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "daemon/policy/change.h"
+#include "daemon/policy/file/installed.h"
 #include "tests/unit/daemon/policy/file/support.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -226,6 +228,7 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
     ASSERT_EQ(snapshot.bad.size(), 1U);
     EXPECT_EQ(snapshot.bad[0].action, "");
     EXPECT_EQ(snapshot.bad[0].file, vendor_);
+    EXPECT_EQ(snapshot.unsafe, std::vector<std::string>{vendor_});
 
     // Nor is what lies below a folder of which that holds.
     ASSERT_EQ(chmod(vendor_.c_str(), 0755), 0);
@@ -234,6 +237,73 @@ TEST_F(Loader, AnUnsafeFolderTakesOffWhatItCouldMask) {
     EXPECT_EQ(in_force(snapshot), "");
     EXPECT_EQ(snapshot.bad.size(), 2U);
     ASSERT_EQ(chmod(root_.path().c_str(), 0700), 0);
+}
+
+// Its files are there still: they are off, and not removed.
+TEST_F(Loader, WhatAnUnsafeFolderHeldIsOff) {
+    root_.write("vendor/gone.json", text("s"));
+    root_.write("local/a.json", text("s"));
+    root_.write("local/b.json", text("s"));
+    const Snapshot before = load_both();
+    ASSERT_EQ(chmod(local_.c_str(), 0777), 0);
+    ASSERT_EQ(unlink((vendor_ + "/gone.json").c_str()), 0);
+    const Snapshot after = load_both();
+    const Change change = change_between(before, after);
+    EXPECT_EQ(change.off, (std::vector<std::string>{"a", "b"}));
+    EXPECT_EQ(change.removed, std::vector<std::string>{"gone"});
+    EXPECT_FALSE(change_between(after, after).any());
+    ASSERT_EQ(chmod(local_.c_str(), 0755), 0);
+    EXPECT_EQ(change_between(after, load_both()).added, (std::vector<std::string>{"a", "b"}));
+}
+
+TEST_F(Loader, EmptyFilesDisableTheirActions) {
+    root_.write("vendor/a.json", text("vendor"));
+    root_.write("local/a.json", "");
+    root_.write("local/b.json", "");
+    ASSERT_EQ(unlink((local_ + "/b.json").c_str()), 0);
+    ASSERT_EQ(symlink("/dev/null", (local_ + "/b.json").c_str()), 0);
+    const Snapshot snapshot = load_both();
+    EXPECT_EQ(in_force(snapshot), "");
+    EXPECT_EQ(bad(snapshot), "");
+    EXPECT_EQ(snapshot.disabled,
+              (std::vector<DisabledAction>{{"a", local_ + "/a.json"}, {"b", local_ + "/b.json"}}));
+}
+
+// Only the reader of the files knows whether the program itself is what is wrong.
+TEST_F(Loader, AFileThatIsBadForItsProgramNamesIt) {
+    const std::string program = root_ / "program";
+    root_.write("local/a.json", R"({"summary": "s", "exec": [")" + program + R"("], "allow": []})");
+    root_.write("local/b.json", "{");
+    const Snapshot snapshot = load_both();
+    ASSERT_EQ(snapshot.bad.size(), 2U);
+    EXPECT_EQ(snapshot.bad[0].until, BadFile::Until::looked_up);
+    EXPECT_EQ(snapshot.bad[0].program, program);
+    EXPECT_EQ(snapshot.bad[1].until, BadFile::Until::changed);
+    EXPECT_EQ(snapshot.bad[1].program, "");
+}
+
+// As the daemon judges what lies where it reads already; elsewhere the text alone counts.
+TEST_F(Loader, WhatIsInstalledIsJudgedByItsOwnerAndMode) {
+    const std::string file = root_.write("local/a.json", text("s"), 0666);
+    EXPECT_TRUE(lies_in(file, local_));
+    EXPECT_TRUE(lies_in(vendor_ + "/../local/a.json", local_ + "/"));
+    EXPECT_FALSE(lies_in(file, vendor_));
+    EXPECT_FALSE(lies_in(file, root_.path()));
+    EXPECT_FALSE(lies_in(file, ""));
+    const std::string me = "owned by uid " + std::to_string(geteuid()) + ", mode ";
+    Status installed = check_installed(file, geteuid());
+    ASSERT_FALSE(installed);
+    EXPECT_EQ(installed.error().message, file + ": can be written by users other than its owner (" +
+                                             me + "0666); run: chmod go-w " + file);
+    ASSERT_EQ(chmod(file.c_str(), 0644), 0);
+    EXPECT_TRUE(check_installed(file, geteuid()));
+    ASSERT_EQ(chmod(local_.c_str(), 0777), 0);
+    installed = check_installed(file, geteuid());
+    ASSERT_FALSE(installed);
+    EXPECT_EQ(installed.error().message, file + ": is not loaded, because " + local_ +
+                                             " can be written by users other than its owner (" +
+                                             me + "0777); run: chmod go-w " + local_);
+    EXPECT_TRUE(check_installed(root_ / "nowhere.json", geteuid())) << "that is said elsewhere";
 }
 
 TEST_F(Loader, AFolderThatIsNoneIsAnError) {
