@@ -40,7 +40,7 @@ Result<std::int64_t> parse_point_in_time(std::string_view text, std::int64_t now
     const auto ago = parse_duration(span);
     if (!ago || ago->count() > now_usec) {
         return fail(in_quotes(text) +
-                    " is not a point in time; write for example 10m, 2h or 1d (so long ago), "
+                    " is not a point in time; write for example 10m, 2h or 1d (an age), "
                     "2026-11-01 or \"2026-11-01 12:00\"");
     }
     return now_usec - ago->count();

@@ -171,8 +171,9 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     starts.burst = 2 * limits.starts_per_user;
     // Without systemd each start is a process of its own, and they have the machine to share.
     if (!systemd_socket_.empty()) starts.at_once = units_at_once;
-    starts_ = std::make_unique<jobs::StartQueue>(
-        event_.get(), starts, [this] { return jobs_->ready() && !jobs_->makes_room(); });
+    starts_ = std::make_unique<jobs::StartQueue>(event_.get(), starts, [this] {
+        return jobs_->ready() && jobs_->settled() && !jobs_->makes_room();
+    });
     POSTERN_TRY(auto manager, jobs::open_jobs(event_.get(), std::move(settings), *job_audit_));
     jobs_ = std::move(manager);
     spdlog::debug("jobs are supervised by {}", jobs_->supervision());

@@ -70,6 +70,10 @@ class Job {
     void expect_return();
     // Whether it goes on when the guard stops.
     [[nodiscard]] virtual bool outlives_the_guard() const = 0;
+    // Of one that a guard before left: whether it still runs is not known yet; or, with
+    // `is_found_out`, it is known that it does not.
+    [[nodiscard]] virtual bool is_unproven() const { return false; }
+    [[nodiscard]] virtual bool is_found_out() const { return true; }
 
     // A file that it watches was changed.
     virtual void file_changed(int /*watch*/) {}

@@ -157,6 +157,10 @@ class JobManager {
     // Jobs that are not ended yet, of one payer (by requester) and of all.
     [[nodiscard]] virtual std::size_t active(uid_t payer) const = 0;
     [[nodiscard]] virtual std::size_t active() const = 0;
+    // How many of these a guard before left, and are not known to run: of one payer, or of all.
+    [[nodiscard]] virtual std::size_t unproven(std::optional<uid_t> /*payer*/) const { return 0; }
+    // Whether it is known of each of them by now.
+    [[nodiscard]] virtual bool settled() const { return true; }
     // All of them, oldest first.
     [[nodiscard]] virtual std::vector<ActiveJob> list() const = 0;
 

@@ -228,6 +228,26 @@ std::optional<Cancelled> SupervisedJobs::cancel(const JobId& job, const Cancella
     return active == nullptr ? std::nullopt : active->cancel(how);
 }
 
+std::size_t SupervisedJobs::unproven(std::optional<uid_t> payer) const {
+    std::size_t all = 0;
+    std::size_t of_payer = 0;
+    if (all_proven_) return 0;
+    for (const auto& [id, job] : table_->jobs()) {
+        if (!job->is_unproven()) continue;
+        ++all;
+        if (job->record().requester.payer() == payer) ++of_payer;
+    }
+    all_proven_ = all == 0;
+    return payer ? of_payer : all;
+}
+
+bool SupervisedJobs::settled() const {
+    settled_ = settled_ || std::ranges::all_of(table_->jobs(), [](const auto& entry) {
+                   return entry.second->is_found_out();
+               });
+    return settled_;
+}
+
 std::vector<ActiveJob> SupervisedJobs::list() const {
     std::vector<ActiveJob> active;
     active.reserve(table_->jobs().size());

@@ -60,6 +60,8 @@ class SupervisedJobs final : public JobManager {
         return table_->active_of(payer);
     }
     [[nodiscard]] std::size_t active() const override { return table_->jobs().size(); }
+    [[nodiscard]] std::size_t unproven(std::optional<uid_t> payer) const override;
+    [[nodiscard]] bool settled() const override;
     [[nodiscard]] std::vector<ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }
 
@@ -76,6 +78,8 @@ class SupervisedJobs final : public JobManager {
     std::unique_ptr<JobTable> table_;
     std::unique_ptr<Supervisor> supervisor_;
     std::string boot_;
+    mutable bool all_proven_ = false;  // and they stay so
+    mutable bool settled_ = false;
 };
 
 }  // namespace postern::jobs

@@ -41,7 +41,7 @@ def test_what_the_tables_know_needs_no_daemon():
     assert complete("lint", "x") == "\t0\n"
     assert complete("run", "a", "--file", "cert=x") == "\t5\n"
     assert complete("").startswith("run\trun an action and pass on its output\nattach\t")
-    assert "--now\tend it by KILL at once\n" in complete("cancel", "-")
+    assert "--now\tsend SIGKILL immediately\n" in complete("cancel", "-")
     assert "org.postern.Actions.WhoAmI\n" in complete("call", "")
     assert "root\n" in complete("cancel", "--all-of", "")
 

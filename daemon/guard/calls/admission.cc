@@ -1,20 +1,24 @@
 #include "daemon/guard/calls/admission.h"
 
+#include <cstddef>
+#include <optional>
+
 #include "base/limits.h"
 
 namespace postern {
 
 bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
-                     const std::string& action) {
+                     const std::string& action, bool has_turn) {
     const jobs::JobManager& jobs = environment.jobs;
     const jobs::StartQueue& starts = environment.starts;
     const Limits& limits = environment.limits;
-    const policy::Caller& caller = call.caller();
-    const bool full = jobs.active() + starts.waiting() >= limits.jobs;
-    if (!full &&
-        jobs.active(caller.payer()) + starts.waiting(caller.payer()) < limits.jobs_per_user) {
-        return true;
-    }
+    const uid_t payer = call.caller().payer();
+    const std::size_t all =
+        jobs.active() - jobs.unproven(std::nullopt) + (has_turn ? 0 : starts.waiting());
+    const std::size_t of_payer =
+        jobs.active(payer) - jobs.unproven(payer) + (has_turn ? 0 : starts.waiting(payer));
+    const bool full = all >= limits.jobs;
+    if (!full && of_payer < limits.jobs_per_user) return true;
     const std::string limit = full ? "jobs" : "jobsPerUser";
     const std::string bound = std::to_string(full ? limits.jobs : limits.jobs_per_user);
     AuditEvent event = call.event(AuditEvent::Kind::call_refused, action);

@@ -9,9 +9,10 @@
 namespace postern {
 
 // False: the limits leave no room, and the call is refused and audited. What waits for its turn
-// counts as if it ran.
+// counts as if it ran. What a guard before left counts once it is known to run: no start gets its
+// turn before (JobManager::settled()), and then it is asked again, with `has_turn`.
 bool admit_or_refuse(CallContext& call, const CallEnvironment& environment,
-                     const std::string& action);
+                     const std::string& action, bool has_turn = false);
 
 // The same for a call that has a key: false where that could not be remembered.
 bool admit_key_or_refuse(CallContext& call, jobs::JobManager& jobs, const std::string& action);

@@ -235,7 +235,9 @@ void Run::take_turn(jobs::StartPlace place) {
     const auto decided = decide();
     if (!decided) return;
     // Others may have taken the room meanwhile.
-    if (!key_fits()) return set_state(State::over);
+    if (!admit_or_refuse(*call_, environment_, asked_.action, true) || !key_fits()) {
+        return set_state(State::over);
+    }
     set_state(State::admitted);
     start(*decided, std::move(place));
 }

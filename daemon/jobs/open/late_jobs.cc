@@ -145,6 +145,14 @@ std::size_t LateJobs::active() const {
     return jobs_ ? jobs_->active() : 0;
 }
 
+std::size_t LateJobs::unproven(std::optional<uid_t> payer) const {
+    return jobs_ ? jobs_->unproven(payer) : 0;
+}
+
+bool LateJobs::settled() const {
+    return !jobs_ || jobs_->settled();
+}
+
 std::vector<ActiveJob> LateJobs::list() const {
     return jobs_ ? jobs_->list() : std::vector<ActiveJob>();
 }

@@ -56,6 +56,8 @@ class LateJobs final : public JobManager {
     [[nodiscard]] std::string output_problem() const override;
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
+    [[nodiscard]] std::size_t unproven(std::optional<uid_t> payer) const override;
+    [[nodiscard]] bool settled() const override;
     [[nodiscard]] std::vector<ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;
 

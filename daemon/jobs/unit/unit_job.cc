@@ -96,6 +96,7 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
 }
 
 void UnitJob::resume() {
+    unseen_ = true;
     if (record().state == RecordState::starting) {
         set_state(State::fencing);
         fence();
@@ -106,7 +107,6 @@ void UnitJob::resume() {
         look();
     } else {
         set_state(State::watching);
-        unseen_ = true;
         look();
         if (is_being_ended()) terminate();
     }

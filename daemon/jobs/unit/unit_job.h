@@ -41,6 +41,10 @@ class UnitJob final : public Job {
     void start(const policy::Action& action, const policy::Command& command) override;
     void end(Outcome outcome) override;
     [[nodiscard]] bool outlives_the_guard() const override { return true; }
+    [[nodiscard]] bool is_unproven() const override { return unseen_; }
+    [[nodiscard]] bool is_found_out() const override {
+        return !unseen_ || state_ >= State::stopping;
+    }
 
     // systemd says something new of the unit.
     void changed(const UnitChanges& changes);
@@ -93,7 +97,7 @@ class UnitJob final : public Job {
     bool missed_ = false;  // what systemd said for a while
     // Its process has ended by itself, and others of the unit have a moment to do so too.
     bool lingers_ = false;
-    bool unseen_ = false;   // this guard has not looked at it yet, and has not started it
+    bool unseen_ = false;   // a guard before left it, and this one has not seen it run
     bool looking_ = false;  // an answer is on its way,
     bool again_ = false;    // and older than what has happened since
     Timer retry_timer_;

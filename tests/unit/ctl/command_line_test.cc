@@ -264,7 +264,7 @@ const std::vector<Wrong> wrongs = {
     // Options of other verbs.
     {{"list", "--more"}, "list: --more does not apply here; it is for call", "list"},
     {{"--all", "status"},
-     "status: --all does not apply here; it is for attach, logs, wait, cancel, jobs and show",
+     "status: --all does not apply here; it is for attach, logs, wait, jobs, show and cancel",
      "status"},
     {{"notify", "a", "--datagram"},
      "notify: --datagram does not apply here; it is for run, describe, check, whoami and ping",
@@ -297,9 +297,8 @@ const std::vector<Wrong> wrongs = {
      "log-level"},
     {{"cancel", "--all"}, "cancel: JOB is required", "cancel"},
     {{"jobs", "--since", "yesterday"},
-     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (so "
-     "long "
-     "ago), 2026-11-01 or \"2026-11-01 12:00\"",
+     "jobs: --since: \"yesterday\" is not a point in time; write for example 10m, 2h or 1d (an "
+     "age), 2026-11-01 or \"2026-11-01 12:00\"",
      "jobs"},
     {{"ping", "--", "--json"}, "ping: one word too many: \"--json\"", "ping"},
     {{"list", ""}, "list: one word too many: \"\"", "list"},
@@ -439,8 +438,8 @@ TEST(CtlHelp, ShowsEveryOptionWhereItBelongs) {
             EXPECT_THAT(general_help(), HasSubstr(line));
         }
     }
-    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\nOf run:\n"));
-    EXPECT_THAT(general_help(), HasSubstr("\nOf run, describe, check, whoami, ping:\n"
+    EXPECT_THAT(general_help(), HasSubstr("\n  --version      the version\nOptions of run:\n"));
+    EXPECT_THAT(general_help(), HasSubstr("\nOptions of run, describe, check, whoami and ping:\n"
                                           "  --datagram     one datagram each way instead of a "
                                           "connection, at the datagram socket:\n"
                                           "                 --socket PATH, else "));

@@ -86,11 +86,11 @@ TEST(Candidates, AreTheVerbsOfTheTable) {
 
 TEST(Candidates, AreTheOptionsOfTheTables) {
     EXPECT_THAT(texts({"-"}), ElementsAre("--socket", "--user", "--json", "--help", "--version"));
-    EXPECT_THAT(texts({"attach", "--t"}), ElementsAre("--tail", "--from-now", "--socket", "--user",
-                                                      "--json", "--help", "--version"));
+    EXPECT_THAT(texts({"attach", "--t"}), ElementsAre("--all", "--tail", "--from-now", "--socket",
+                                                      "--user", "--json", "--help", "--version"));
     // Once each, but for those that may be given again.
     EXPECT_THAT(texts({"--json", "attach", "--tail=3", "-"}),
-                ElementsAre("--from-now", "--socket", "--user", "--help", "--version"));
+                ElementsAre("--all", "--from-now", "--socket", "--user", "--help", "--version"));
     EXPECT_THAT(texts({"run", "a", "--file", "a=b", "-"}), Contains("--file"));
     EXPECT_THAT(texts({"run", "--", "-"}), Not(Contains("--json")));
 }

@@ -48,7 +48,7 @@ TEST_F(PointInTime, WhatIsNoneIsNamed) {
         ASSERT_FALSE(parsed) << text;
         EXPECT_EQ(parsed.error().message,
                   "\"" + std::string(text) +
-                      "\" is not a point in time; write for example 10m, 2h or 1d (so long ago), "
+                      "\" is not a point in time; write for example 10m, 2h or 1d (an age), "
                       "2026-11-01 or \"2026-11-01 12:00\"");
     }
 }

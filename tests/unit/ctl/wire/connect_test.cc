@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 ConnectFailure denied(mode_t mode) {
@@ -45,6 +46,18 @@ TEST(CtlConnectError, NamesTheGroupThatHelps) {
               "/run/s.sock: no permission: only root and members of the group \"postern\" may "
               "connect (mode 0660); ask the administrator: usermod -aG postern alice, then log in "
               "again (for a service: SupplementaryGroups=postern in its unit)");
+}
+
+TEST(CtlConnectError, SaysWhomTheAdministrationSocketIsFor) {
+    auto f = denied(0700);
+    f.administrator = true;
+    f.where = ConnectFailure::Where::folder;
+    f.place = "/run/postern-admin";
+    EXPECT_THAT(line(f), EndsWith("only root may enter the directory /run/postern-admin (mode "
+                                  "0700); it is for the administrator: run it as root"));
+    // A user's own is not root's.
+    f.owner = 1001;
+    EXPECT_THAT(line(f), Not(HasSubstr("administrator")));
 }
 
 TEST(CtlConnectError, KnowsWhoHasOnlyToLogInAgain) {

@@ -79,7 +79,8 @@ class FakeJobs final : public jobs::JobManager {
     bool outputs_readable = true;
     bool room_for_keys = true;
     bool believes_taken = true;
-    std::size_t running = 0;  // besides those that were started here
+    std::size_t running = 0;    // besides those that were started here
+    std::size_t not_known = 0;  // of these, whether they run
     std::map<JobId, std::unique_ptr<jobs::Follower>> followers;
     std::map<JobId, jobs::StartPlace> places;
 
@@ -120,6 +121,9 @@ class FakeJobs final : public jobs::JobManager {
     [[nodiscard]] bool ready() const override { return true; }
     [[nodiscard]] std::size_t active(uid_t payer) const override;
     [[nodiscard]] std::size_t active() const override;
+    [[nodiscard]] std::size_t unproven(std::optional<uid_t> /*payer*/) const override {
+        return not_known;
+    }
     [[nodiscard]] std::vector<jobs::ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;
 

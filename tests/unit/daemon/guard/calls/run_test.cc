@@ -85,6 +85,31 @@ TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
 }
 
+// A guard before has left a job: it may have ended long ago.
+TEST_F(RunOrder, WhetherAJobStillRunsIsFoundOutBeforeItCounts) {
+    limits_.jobs_per_user = 1;
+    std::uint32_t request = 0;
+    bool settled = false;
+    may_begin_ = [&settled] { return settled; };
+    for (const bool runs : {true, false}) {
+        SCOPED_TRACE(runs);
+        settled = false;
+        jobs_.running = jobs_.not_known = 1;
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request), IsEmpty());
+        // What waits counts at once.
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request).back(),
+                    "answer Refused limit_reached [jobsPerUser]");
+        jobs_.not_known = 0;
+        jobs_.running = runs ? 1 : 0;
+        settled = true;
+        while (starts_->waiting(anna) > 0) ASSERT_GE(sd_event_run(loop_.get(), 1'000'000), 0);
+        const Story story = since();
+        ASSERT_FALSE(story.empty());
+        EXPECT_EQ(story.back(), runs ? "answer Refused limit_reached [jobsPerUser]" : "start job1");
+    }
+    may_begin_ = [] { return true; };
+}
+
 TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
     limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);

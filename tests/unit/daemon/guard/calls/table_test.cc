@@ -316,7 +316,8 @@ TEST_F(JobNames, OnlyTheCallersOwnCount) {
 }
 
 TEST_F(JobNames, WhatIsNoIdIsSaidToBeNone) {
-    for (const std::string name : {"", "abc", "ABCD", "abcg", "hello", "abcd/", "abcd "}) {
+    for (const char* text : {"", "abc", "ABCD", "abcg", "hello", "abcd/", "abcd "}) {
+        const std::string name = text;
         EXPECT_THAT(call(owner(), LookUpCall{JobId(name)}).back(),
                     "answer Refused no_such_job [" + name + "]");
         EXPECT_EQ(told().message,

@@ -561,14 +561,23 @@ TEST_F(GuardKilled, OfAJobThatEndedMeanwhileTheRealEndIsTold) {
     constexpr std::uint64_t exited = 1'700'000'004'000'000;
     for (const bool meanwhile : {true, false}) {
         begin(Version::v257);
-        const Expected& expected = executed_lives[1];
+        const Expected& expected = executed_lives[0];
         const StoryPtr story = begin_job(expected, events_of(expected.life));
         ASSERT_TRUE(go_on([&] { return story->started; }, Pace::calm));
         kill_guard(Unread::lost);
         while (meanwhile && systemd_->happen()) {
         }
         open();
+        // It does not count as running before it is known to run.
+        EXPECT_EQ(manager_->unproven(std::nullopt), 1U);
+        EXPECT_EQ(manager_->unproven(anna), 1U);
+        EXPECT_EQ(manager_->unproven(anna + 1), 0U);
+        EXPECT_FALSE(manager_->settled());
+        ASSERT_TRUE(go_on([&] { return manager_->settled(); }, Pace::calm));
+        EXPECT_EQ(manager_->unproven(anna), meanwhile ? 1U : 0U);
+        EXPECT_EQ(manager_->active(anna), 1U);
         ASSERT_TRUE(go_on([&] { return idle(); }, Pace::calm));
+        EXPECT_EQ(manager_->unproven(anna), 0U);
         ASSERT_EQ(book_.ended_jobs.size(), 1U);
         EXPECT_EQ(book_.ended_jobs[0].result.ended == time_of(exited), meanwhile);
         expect_nothing_left();
