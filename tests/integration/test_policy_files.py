@@ -64,6 +64,14 @@ def test_a_folder_that_others_can_write_takes_all_its_files_out_of_force(start_g
         spoil(bad)
         guard.reload()
         assert client.granted() == []
+        assert not client.may("good")
+    # Nothing was removed, no user has changed, and whoever looks for the action is told of the directory.
+    denied = guard.wait_audit(event="call-denied")[0]
+    assert (denied["reason"], denied["place"]) == (
+        "no such action, but none is loaded from a directory that is not safe", str(guard.actions_folder))
+    changed = guard.wait_audit(event="actions-changed")[0]
+    assert changed["off"] == ["good"] and not changed.get("removed")
+    assert "have changed: reloaded" not in guard.stderr()
     assert (f"not loaded: {guard.actions_folder}: is not safe, so no action from it is loaded: {bad} "
             f"{problem.format(path=bad)}\n") in guard.stderr()
 
@@ -97,6 +105,20 @@ def test_a_program_that_others_could_have_made_is_not_run(start_guard, folder, s
     assert problem.format(path=program, folder=program.parent) in guard.stderr()
     assert problem.format(path=program, folder=program.parent) in guard.wait_audit(
         event="job-not-started")[0]["reason"]
+
+
+def test_a_program_that_comes_later_is_seen_by_the_next_call(start_guard, folder):
+    program = folder / "bin/true"
+    program.parent.mkdir()
+    guard = start_guard({"own": {**GOOD, "exec": [str(program)]}})
+    with guard.connect(as_=ALICE) as client:
+        assert not client.may("own")
+        shutil.copy2("/bin/true", program)
+        program.chmod(0o644)
+        assert not client.may("own")
+        program.chmod(0o755)
+        assert client.run("own")[-1]["parameters"]["result"]["exitCode"] == 0
+    assert [entry["added"] for entry in guard.audit() if entry["event"] == "actions-changed"] == [["own"]]
 
 
 @pytest.mark.parametrize("first_line, led", [

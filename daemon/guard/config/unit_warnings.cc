@@ -26,17 +26,17 @@ class UnitWarnings {
     explicit UnitWarnings(const Configuration& configuration) : configuration_(configuration) {}
 
     std::vector<std::string> all() {
-        const Configuration& set = configuration_;
-        for (const std::string& path : set.sockets) add_read_only("sockets", path);
-        for (const std::string& path : set.datagrams) add_read_only("datagramSockets", path);
-        if (set.admin_socket) add_read_only("adminSocket", *set.admin_socket);
-        add_read_only("state", set.state);
-        if (set.audit) add_read_only("audit", *set.audit);
-        if (set.sockets.empty() && set.datagrams.empty()) {
-            if (set.socket_mode != Configuration().socket_mode) {
+        const Configuration& values = configuration_;
+        for (const std::string& path : values.sockets) add_read_only("sockets", path);
+        for (const std::string& path : values.datagrams) add_read_only("datagramSockets", path);
+        if (values.admin_socket) add_read_only("adminSocket", *values.admin_socket);
+        add_read_only("state", values.state);
+        if (values.audit) add_read_only("audit", *values.audit);
+        if (values.sockets.empty() && values.datagrams.empty()) {
+            if (values.socket_mode != Configuration().socket_mode) {
                 add_no_effect("socketMode", "SocketMode=");
             }
-            if (set.socket_group) add_no_effect("socketGroup", "SocketGroup=");
+            if (values.socket_group) add_no_effect("socketGroup", "SocketGroup=");
         }
         return std::move(warnings_);
     }
