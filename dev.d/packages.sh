@@ -10,7 +10,7 @@ test_packages=(
     libgtest-dev libgmock-dev
     clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
     python3 python3-pytest python3-jsonschema strace iproute2 procps
-    logrotate bubblewrap mandoc bash-completion zsh fish
+    logrotate bubblewrap mandoc bash-completion zsh fish rsync
     apparmor checkpolicy semodule-utils
 )
 bench_packages=(libbenchmark-dev python3)

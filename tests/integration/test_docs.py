@@ -1,6 +1,7 @@
 """All documents: their links lead somewhere, their words are those of HACKING.md, and what they name exists."""
 
 import re
+import shutil
 import sys
 import xml.etree.ElementTree
 
@@ -14,7 +15,7 @@ import words  # noqa: E402
 
 TOP = harness.REPOSITORY
 GUIDES = sorted(path.relative_to(TOP).as_posix() for path in (TOP / "docs").glob("*.md"))
-DOCUMENTS = ["README.md", "SECURITY.md", "CONTRIBUTING.md", *GUIDES]
+DOCUMENTS = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "packaging/README.md", *GUIDES]
 DRAWINGS = sorted(path.name for path in (TOP / "docs").glob("*.svg"))
 # What the audit and fields of JSON are called, code that is shown, and names of tests are not for this check.
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`|^- \S+::\S+$", re.M | re.S)
@@ -32,15 +33,50 @@ def anchors(text):
             for heading in re.findall(r"^#+ (.*)$", text, re.M)}
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "HACKING.md"])
-def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+def broken_links(file):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
-        file = (TOP / document).parent / path if path else TOP / document
-        assert file.is_file(), target
-        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
+        there = file.parent / path if path else file
+        if not there.is_file() or anchor and anchor not in anchors(there.read_text(encoding="utf-8")):
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("document", [document for document in (*DOCUMENTS, "CHANGELOG.md", "HACKING.md")
+                                      if document != "packaging/README.md"])
+def test_links_lead_somewhere(document):
+    assert broken_links(TOP / document) == []
+
+
+def documents_of_the_deb():
+    return text_of("packaging/debian/postern.docs").split()
+
+
+def documents_of_the_rpm():
+    words = re.search(r"^cp -R \S+ (.*?) \\\n +%\{buildroot\}%\{_docdir\}/%\{name\}$",
+                      text_of("packaging/rpm/postern.spec"), re.M).group(1).split()
+    assert "CHANGELOG.md" in words  # debhelper puts it there by itself
+    return [word for word in words if word != "CHANGELOG.md"]
+
+
+def test_links_lead_somewhere_where_the_packages_install_the_documents(tmp_path):
+    assert documents_of_the_deb() == documents_of_the_rpm()
+    for pattern in documents_of_the_deb():
+        for path in TOP.glob(pattern):
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
+    installed = sorted(tmp_path.glob("*.md"))
+    assert [path.name for path in installed] == sorted(["README.md", *(guide.partition("/")[2] for guide in GUIDES)])
+    assert {path.name: broken for path in installed if (broken := broken_links(path))} == {}
+
+
+def test_the_readme_of_the_packages_leads_to_every_guide_and_manual_page():
+    text = text_of("packaging/README.md")
+    assert [guide for guide in GUIDES if f"]({guide.partition('/')[2]})" not in text] == []
+    pages = {f"{path.stem}({path.suffix[1:]})" for path in (TOP / "packaging/man").iterdir()} - {"postern(7)"}
+    assert set(re.findall(r"\bpostern[a-z.-]*\(\d\)", text)) == pages and "`man postern`" in text
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])

@@ -120,7 +120,7 @@ def test_the_limits_are_those_of_the_source():
 
     rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", TEXT.partition("## Limits")[2], re.M))
     assert rows["one message"] == f"{fixed('message_bytes') // 1024} KiB"
-    assert rows["objects and arrays inside each other"] == str(fixed("json_depth"))
+    assert rows["levels of nested objects and arrays"] == str(fixed("json_depth"))
     assert rows["members of an object, elements of an array"] == str(fixed("json_members"))
     assert rows["values in a message"] == str(fixed("json_values"))
     assert rows["one string"] == (f"{fixed('json_string_bytes') // 1024} KiB; `input` and arguments "

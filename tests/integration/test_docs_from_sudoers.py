@@ -1,5 +1,6 @@
 """docs/from-sudoers.md: each recipe is done as it stands, and runs the very command of its sudoers line."""
 
+import json
 import re
 
 import pytest
@@ -32,11 +33,15 @@ RAN = {
     "8. Packages": ["root:/usr/bin/apt-get:--quiet:--yes:update:"],
     "9. A script with a name as its argument": ["root:/usr/local/sbin/add-site:shop:"],
     "10. A group without one of its members": ["root:/usr/bin/systemctl:poweroff:"],
+    "11. Backups by rsync over ssh":
+        ["archiver:/usr/bin/ssh:-l:archiver:web1:rsync:--server:--sender:-logDtpre.iLsfxCIvu:.:/srv/site/:"],
     "Programs that call sudo themselves":
-        ["root:/usr/sbin/smartctl:--info:--attributes:-n:standby:/dev/nvme0:"],
+        ["root:/usr/sbin/smartctl:--info:--attributes:-n:standby:/dev/nvme0:", "root:/usr/sbin/smartctl:--scan:"],
 }
+# As sshd does it for a key with command="...": the command that was asked for is not run.
+SSH = STAND_IN + "exec sh -c \"$(sed -n 's/.*command=.\\([^\"]*\\).*/\\1/p' /home/archiver/.ssh/authorized_keys)\"\n"
 USERS = {"alice": "deploy,support,admins,operators", "trainee": "operators", "telegraf": "", "nagios": "", "app": "",
-         "acme": "", "web": "", "postgres": ""}
+         "acme": "", "web": "", "postgres": "", "archiver": ""}
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +68,30 @@ def test_a_recipe_runs_what_it_says(machine, ran, heading):
         # "With the action of number 3"
         action, *_ = guide.steps(SECTIONS["3. Options from a fixed list"])
         machine.write(action.path, action.text)
+    if heading.startswith("11."):
+        # rsync itself is real.
+        machine.write("/usr/bin/ssh", SSH, 0o755)
+        machine.write("/srv/site/index.html", "hello\n")
+        machine.write("/home/archiver/site/old.html", "old\n", 0o666)
+        machine.root("chown", "-R", "archiver", "/home/archiver/site")
     machine.follow(SECTIONS[heading])
     assert ran() == RAN[heading]
 
 
-def test_there_are_ten_recipes_and_each_begins_with_lines_of_sudoers():
+def test_rsync_copies_the_site_and_no_more_whatever_the_client_asks_for(machine, ran):
+    machine.write("/usr/bin/ssh", SSH, 0o755)
+    machine.write("/srv/site/index.html", "hello\n")
+    action, _, _ = guide.steps(SECTIONS["11. Backups by rsync over ssh"])
+    # The fixed line is what this rsync asks for.
+    assert ":".join(json.loads(action.text)["exec"][1:]) + ":" in RAN["11. Backups by rsync over ssh"][0]
+    machine.follow(SECTIONS["11. Backups by rsync over ssh"])
+    done = machine.run("archiver", "find site -type f && cat site/index.html && rsync -a archiver@web1:/etc/ etc/ && ls etc")
+    assert (done.returncode, done.stdout) == (0, "site/index.html\nhello\nindex.html\n")
+
+
+def test_there_are_eleven_recipes_and_each_begins_with_lines_of_sudoers():
     numbered = [heading for heading in SECTIONS if heading[0].isdigit()]
-    assert [int(heading.split(".")[0]) for heading in numbered] == list(range(1, 11))
+    assert [int(heading.split(".")[0]) for heading in numbered] == list(range(1, 12))
     for heading in numbered:
         assert SECTIONS[heading].startswith("\n```sudoers\n"), heading
         assert re.search(r"^```console$", SECTIONS[heading], re.M), heading
@@ -87,3 +109,23 @@ def test_the_exit_code_and_the_output_come_through_the_stand_in(machine, ran, co
     assert machine.run("nagios", f"{wrapper.path} -n smartctl --scan").returncode == 126
     done = machine.run("telegraf", f"{wrapper.path} -n smartctl --socket=/x")
     assert (done.returncode, done.stdout.split(" is ")[0]) == (122, 'posternctl: options: element 1: "--socket=/x"')
+
+
+@pytest.mark.parametrize("options", ["", "-n", "-nE", "-E -H", "-u root", "-uroot --", "--user=root -n --", "-n --preserve-env --set-home"])
+def test_the_stand_in_takes_options_of_sudo(machine, ran, options):
+    machine.follow(SECTIONS["3. Options from a fixed list"])
+    wrapper = guide.steps(SECTIONS["Programs that call sudo themselves"])[0]
+    machine.write(wrapper.path, wrapper.text, 0o755)
+    machine.write("/var/ran", "", 0o666)
+    done = machine.run("telegraf", f"{wrapper.path} {options} smartctl --scan")
+    assert (done.returncode, ran()) == (0, ["root:/usr/sbin/smartctl:--scan:"])
+
+
+@pytest.mark.parametrize("call", ["-u postgres smartctl --scan", "-u", "-upostgres smartctl", "-i", "-s smartctl", "", "-n",
+                                  "-- rm /x", "-l"])
+def test_the_stand_in_names_a_call_for_which_there_is_no_action(machine, ran, call):
+    wrapper = guide.steps(SECTIONS["Programs that call sudo themselves"])[0]
+    machine.write(wrapper.path, wrapper.text, 0o755)
+    done = machine.run("telegraf", f"{wrapper.path} {call}")
+    assert (done.returncode, done.stdout) == (1, f"sudo: there is no action for this call: sudo {call}\n")
+    assert ran() == []

@@ -38,6 +38,7 @@ STAND_INS = {
         esac; done""",
     "journalctl": """[ "$1" = -u ] && ls "$units/$2.service" >/dev/null || exit 1
         case $3 in ''|POSTERN_ACTION=*) ;; *) exit 1;; esac""",
+    "groupadd": '[ "$1" = -f ] && [ $# = 2 ]',
     "usermod": """[ "$1" = -aG ] && [ $# = 3 ] || exit 1
         case ,$2, in *,postern,*) ;; *) exit 1;; esac""",
 }
@@ -92,9 +93,11 @@ def shell(start_guard, programs, folder, tmp_path):
         guard = start_guard(actions, datagrams=True, options=["--admin-socket", str(admin)])
 
         def run(line):
-            for shown, real in (("/run/postern/", f"{guard.folder}/"),
+            for shown, real in (("posternctl logs --all", f"posternctl --socket {admin} logs --all"),
+                                ("/run/postern/", f"{guard.folder}/"),
                                 ("/etc/postern/actions.d/", f"{guard.actions_folder}/"),
                                 ("posternctl status", f"posternctl --socket {admin} status"),
+                                ("posternctl reload", f"posternctl --socket {admin} reload"),
                                 ("posternd --check", f"posternd --check --actions {guard.actions_folder}")):
                 line = line.replace(shown, real)
             return subprocess.run(

@@ -6,12 +6,14 @@ by test_manual_examples.py.
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 import harness
+from actions import HELLO, TRUE, script
 from manuals import FOLDER, PAGES, items, rendered, section, sections, source
 
 sys.path.insert(0, str(harness.REPOSITORY / "tests/checks"))
@@ -172,7 +174,39 @@ def test_every_exit_code_of_the_client():
     codes = set(re.findall(r"constexpr int \w+ = (\d+);", read("ctl/text/exit_codes.h")))
     section_text = section("posternctl.1", "EXIT STATUS")
     assert len(codes) > 10 and codes - set(re.findall(r"\d+", section_text)) == set()
-    assert set(items(section_text)) <= codes | {"128+N"}
+    # 1 is for what is wrong with files.
+    assert set(items(section_text)) == codes - {"128"} | {"1", "128+N"}
+
+
+def test_exit_codes_are_those_of_the_page(start_guard, folder, tmp_path):
+    """Calls of each kind end with a code whose text in EXIT STATUS says this."""
+    texts = items(section("posternctl.1", "EXIT STATUS"))
+    admin = folder / "admin.sock"
+    guard = start_guard({"good": {**HELLO, "arguments": {}}, "exits": script("exit 3"), "late": script("sleep 60", timeout=1),
+                         "killed": script("kill -HUP $$"), "denied": TRUE | {"allow": []}},
+                        options=["--admin-socket", str(admin)])
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+
+    def holds(code, text, *words):
+        done = guard.ctl(*words)
+        assert (done.returncode, text in texts[str(code)]) == (code, True), (words, done)
+
+    holds(0, "Success", "ping")
+    holds(0, "Success", "--socket", str(admin), "reload")
+    holds(1, "a file is bad", "lint", str(bad))
+    (guard.actions_folder / "bad.json").write_text("{")
+    holds(1, "a file is bad", "--socket", str(admin), "reload")
+    holds(2, "command line is wrong", "--none")
+    holds(2, "command line is wrong", "run")
+    holds(122, "are not valid", "run", "good", "none=1")
+    holds(124, "timed out", "run", "late")
+    holds(125, "can't be reached", "--socket", str(folder / "none.sock"), "ping")
+    holds(126, "no such action", "run", "denied")
+    holds(126, "no such action or job", "show", "0000")
+    holds(126, "socket for callers", "--socket", str(guard.socket_path), "status")
+    assert guard.ctl("run", "exits").returncode == 3
+    assert guard.ctl("run", "killed").returncode == 128 + signal.SIGHUP
 
 
 # ---- posternd.json ----
@@ -226,11 +260,11 @@ def test_every_limit_with_its_default_and_its_bounds(tmp_path):
 def test_every_key_of_an_action_file():
     schema = json.loads(read("daemon/policy/file/action.schema.json"))
     definitions = schema["definitions"]
-    expected = {"What it is": {"summary", "description"}, "Who may run it": {"allow", "deny"},
-                "Whom it runs as": {"user", "group", "groups"}, "What it is kept from": {"sandbox"},
+    expected = {"Description": {"summary", "description"}, "Who may run it": {"allow", "deny"},
+                "User and groups": {"user", "group", "groups"}, "Sandbox": {"sandbox"},
                 "Arguments": {"arguments"}}
     placed = set().union(*expected.values()) | {"$schema"}
-    expected["What runs"] = set(schema["properties"]) - placed | {'"text"', '"direct"'}
+    expected["Program"] = set(schema["properties"]) - placed | {'"text"', '"direct"'}
     expected["Who may run it"] |= set(definitions["subject"]["properties"])
     expected["Arguments"] |= set(definitions["argument"]["properties"])
     shown = {name: set(items(section("postern-action.5", name))) for name in expected}

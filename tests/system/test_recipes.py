@@ -29,9 +29,7 @@ def machine(root, package):
     """A host with the package and the users that the guide takes for granted; one for all sections."""
     with conftest.booted_host.BootedHost(root, binds=[(package.parent, "/packages")]) as host:
         conftest.install(host, package)
-        for user in ("alice", "archiver"):
-            host.run("useradd", "--create-home", user)
-        host.run("useradd", "--system", "nagios")
+        host.run("useradd", "--create-home", "alice")
         host.write("/etc/systemd/system/nginx.service", "[Service]\nExecStart=/bin/sleep infinity\n")
         host.run("systemctl", "daemon-reload")
         yield host
