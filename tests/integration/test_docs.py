@@ -68,7 +68,8 @@ def test_links_lead_somewhere_where_the_packages_install_the_documents(tmp_path)
         for path in TOP.glob(pattern):
             (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
     installed = sorted(tmp_path.glob("*.md"))
-    assert [path.name for path in installed] == sorted(["README.md", *(guide.partition("/")[2] for guide in GUIDES)])
+    assert [path.name for path in installed] == sorted(
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", *(guide.partition("/")[2] for guide in GUIDES)])
     assert {path.name: broken for path in installed if (broken := broken_links(path))} == {}
 
 

@@ -94,7 +94,7 @@ def test_every_program_is_among_them(unpacked):
 def test_documents_and_examples_are_in_it(unpacked):
     folder = unpacked / "usr/share/doc/postern"
     names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
-    assert {"README.md", "changelog", "changelog.Debian", "copyright", "examples"} <= names
+    assert {"README.md", "SECURITY.md", "CONTRIBUTING.md", "changelog", "changelog.Debian", "copyright", "examples"} <= names
     for document in folder.glob("*.md"):
         links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
         assert [link for link in links if "://" not in link and not (folder / link).is_file()] == [], document

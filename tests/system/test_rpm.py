@@ -89,7 +89,8 @@ def test_what_is_in_the_deb_is_in_the_rpm(package, rpm):
 
     documents = {path for path in files(ours, RPM_ALONE) if path.startswith("/usr/share/doc/postern/")}
     assert {path for path in files(deb, DEBIAN_ALONE) if path.startswith("/usr/share/doc/")} <= documents
-    assert {f"/usr/share/doc/postern/{name}.md" for name in ("README", "CHANGELOG", "rpm")} <= documents
+    assert {f"/usr/share/doc/postern/{name}.md" for name in (
+        "README", "SECURITY", "CONTRIBUTING", "CHANGELOG", "rpm")} <= documents
     assert files({path: mode for path, mode in ours.items() if path not in documents}, RPM_ALONE) == files(
         {path: mode for path, mode in deb.items() if not path.startswith("/usr/share/doc/")}, DEBIAN_ALONE)
     for folder in ("/etc/postern/actions.d", "/usr/lib/postern/actions.d"):
