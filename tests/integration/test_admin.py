@@ -140,8 +140,8 @@ def test_log_level(admin):
     assert admin("log-level", "debug") == (0, "", "")
     assert as_json(admin, "status")[1]["logLevel"] == "debug"
     code, out, err = admin("log-level", "loud")
-    assert code == 125 and out == ""
-    assert 'log level "loud": no such level; use one of debug, info, warning' in err
+    assert code == 2 and out == ""
+    assert '"loud" is not a log level; give debug, info, warning, error or critical' in err
     assert as_json(admin, "status")[1]["logLevel"] == "debug"
 
 

@@ -25,6 +25,9 @@ WAIT = {"summary": "Wait", "exec": ["/bin/sleep", "1000"], "allow": [{"everyone"
 ACTIONS = {"hello": HELLO, "wait": WAIT}
 PING = {"ping": "x"}
 PONG = {"parameters": {"pong": "x"}}
+# Without a descriptor for the program.
+CANT_BE_OPENED = {"error": "org.postern.Actions.StartFailed", "parameters": {
+    "job": "", "message": "the program could not be started: it can't be opened"}}
 
 
 def limits(**values):
@@ -307,9 +310,9 @@ def test_a_guard_without_descriptors_waits_and_does_not_spin(start_guard):
             client.send_call("Ping", PING)
         harness.wait_until(lambda: wakes(guard.pid) - before_wakes >= 6, what="six tries")
         assert time.monotonic() - began >= 0.8
-        # Who is connected is served, also where the guard has to decide.
+        # Who is connected is served, also where the guard has to decide: it says what a Run would meet.
         assert bob.call("Ping", PING) == PONG
-        assert bob.call("Check", {"action": "hello"}) == {"parameters": {}}
+        assert bob.call("Check", {"action": "hello"}) == CANT_BE_OPENED
         seconds = time.monotonic() - began
         assert guard.stderr().count(line) == 1
         assert ticks(guard.pid) - work <= 10 + seconds * 10  # a tenth of a processor
@@ -330,7 +333,7 @@ def test_without_descriptors_for_an_identity_the_connection_is_refused(start_gua
         # Where the kernel has no SO_PEERPIDFD, it is the session that can't be started.
         with guard.connect(as_=ALICE) as client:
             assert client.read_to_end() == b""
-        assert bob.call("Check", {"action": "hello"}) == {"parameters": {}}
+        assert bob.call("Check", {"action": "hello"}) == CANT_BE_OPENED
         entries = guard.wait_audit(event="connection-refused")
         assert entries[0]["reason"].endswith("Too many open files")
         resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
