@@ -56,8 +56,8 @@ constinit const Verb verb_lint{
 its users, groups and programs must exist. PATH is a file, or a directory, which means all of its
 *.json files. Owner, mode and directory of a file are checked as well if it is where the daemon
 reads it already; those of other files matter only once they are installed (posternd --check). With
---user, the files are checked for a daemon that runs as yourself. Exit code 0: all files are good; 1:
-one is not.
+--user, the files are checked for a daemon that runs as yourself. Exit code 0: all files are good;
+1: one is not.
 
 Examples:
   posternctl lint web.restart.json

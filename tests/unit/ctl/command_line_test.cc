@@ -443,7 +443,7 @@ TEST(CtlHelp, ShowsEveryOptionWhereItBelongs) {
                                           "  --datagram     one datagram each way instead of a "
                                           "connection, at the datagram socket:\n"
                                           "                 --socket PATH, else "));
-    EXPECT_THAT(general_help(), HasSubstr("\n  -h, --help     this text, "));
+    EXPECT_THAT(general_help(), HasSubstr("\n  -h, --help     show this help, "));
 }
 
 }  // namespace

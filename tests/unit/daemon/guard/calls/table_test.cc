@@ -251,6 +251,7 @@ TEST_F(CallTable, ARuleAsksForTheUnitOfTheConnection) {
     rule.subject.unit = "a.service";
     policy::Snapshot snapshot;
     snapshot.actions["hello"].description.name = "hello";
+    snapshot.actions["hello"].program = "/bin/true";
     snapshot.actions["hello"].allow = {rule};
     calls_.set_snapshot(std::make_shared<const policy::Snapshot>(snapshot));
     Origin origin = owner();

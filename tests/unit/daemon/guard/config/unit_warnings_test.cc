@@ -17,6 +17,7 @@ constexpr const char* unit_place = "/etc/postern/posternd.json:3";
 // The same place for all keys.
 Configuration set_by_file() {
     Configuration configuration;
+    configuration.state = "/var/lib/postern";
     for (const char* const key : {"sockets", "datagramSockets", "adminSocket", "socketMode",
                                   "socketGroup", "state", "audit"}) {
         configuration.origins[key] = unit_place;
