@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import termios
 
 from wire import message
 
@@ -106,6 +108,10 @@ class Sender:
         reply = self.receive()
         assert reply.endswith(end) and not reply[:-1].endswith((b"\0", b"\n")), reply
         return json.loads(reply.removesuffix(end))
+
+    def unreceived(self):
+        """Bytes, with the kernel's own, of packets that nobody has received yet (SIOCOUTQ, unix(7))."""
+        return struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))[0]
 
     def nothing(self):
         """Whether no reply is there."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -57,21 +58,44 @@ def test_runs_of_many_packets_start_each_job_once(start_guard, folder):
     assert sorted(map(int, written.read_text().split())) == list(range(100))
 
 
-def test_what_was_received_is_answered_before_the_guard_ends(start_guard):
-    """Asked to stop with packets in its hands: they are answered, or still in the kernel's queue."""
+STOPPING = {"error": "org.postern.Actions.Unavailable", "parameters": {
+    "message": "no job can be started at the moment: the daemon is stopping; try again"}}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_received_is_answered_before_the_guard_ends(start_guard, late):
+    """Asked to stop with packets in its hands: they are answered, or still in the kernel's queue.
+
+    It waits for two seconds. What could not be answered by then (`late`: the session stands still) is
+    named in the audit, one entry for each packet; a job that was starting is told to have been stopped.
+    """
     guard = start_guard({"true": TRUE}, datagrams=True)
     senders = [Sender(guard.datagram_path) for _ in range(8)]
     try:
+        if late:
+            senders[0].call("Ping", {"ping": "x"})
+            session, = sessions(guard)
+            os.kill(session, signal.SIGSTOP)
         for sender in senders:
             sender.send(message("Run", {"action": "true"}))
+        if late:
+            harness.wait_until(lambda: all(sender.unreceived() == 0 for sender in senders),
+                               what="the guard has them")
         guard.process.terminate()
         assert guard.wait() == 0
-        started = [e["job"] for e in guard.audit() if e["event"] == "job-started"]
-        answered = []
-        for sender in senders:
-            if not sender.nothing():
-                answered.append(json.loads(sender.receive())["parameters"]["job"])
-        assert sorted(answered) == sorted(started)
+        events = guard.audit()
+        started = {e["job"] for e in events if e["event"] == "job-started"}
+        dropped = [e["reason"] for e in events if e["event"] == "packet-refused"]
+        replies = [json.loads(sender.receive()) for sender in senders if not sender.nothing()]
+        answered = {reply["parameters"]["job"] for reply in replies if "error" not in reply}
+        assert answered <= started
+        assert len(started - answered) <= len(dropped)
+        assert all(reply == STOPPING for reply in replies if "error" in reply)
+        if late:
+            assert dropped == ["dropped: its session ended"] * 8
+            assert replies == [] and started == set()
+        else:
+            assert set(dropped) <= {"dropped: its session ended", "dropped: the daemon stops"}
     finally:
         for sender in senders:
             sender.close()

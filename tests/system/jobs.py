@@ -15,7 +15,7 @@ WAITS = ("posternctl: waiting for the daemon; the administrator sees why it does
 
 def run(host, *words, user="member"):
     done = host.run("posternctl", "run", *words, user=user, check=False)
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout, done.stderr.replace(WAITS, "")
 
 
 def shell(script, **more):
@@ -23,8 +23,14 @@ def shell(script, **more):
 
 
 def spawn(host, *words, user="member"):
-    """posternctl run in the background; communicate() it."""
+    """posternctl run in the background; finished() waits for it."""
     return host.spawn("posternctl", "run", *words, user=user)
+
+
+def finished(client, timeout=300):
+    """What run() gives, of one that was spawned."""
+    out, err = client.communicate(timeout=timeout)
+    return client.returncode, out, err.replace(WAITS, "")
 
 
 def job_units(host):

@@ -6,7 +6,7 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_LET, job_units, shell
+from jobs import UNTIL_LET, finished, job_units, shell
 
 pytestmark = pytest.mark.needs_root
 
@@ -36,8 +36,7 @@ def test_a_detached_job_is_attached_to_when_the_guard_is_back(host, declare, let
     # Only then is it sure that it counted its line before there is another.
     assert client.stdout.readline() == "2\n"
     let()
-    out, err = client.communicate(timeout=300)
-    assert (client.returncode, out, err) == (6, "3\n", "warn\n")
+    assert finished(client) == (6, "3\n", "warn\n")
     assert ctl(host, "attach", job) == (6, "1\n2\n3\n", "warn\n")
     assert ctl(host, "wait", job) == (6, "", "")
     booted_host.wait_until(lambda: job_units(host) == [], 60, "the end of the job")

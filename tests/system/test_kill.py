@@ -8,7 +8,18 @@ import pytest
 
 import booted_host
 from conftest import install
-from jobs import UNTIL_LET, WAITS, all_records, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import (
+    UNTIL_LET,
+    WAITS,
+    all_records,
+    finished,
+    job_units,
+    records,
+    run,
+    shell,
+    spawn,
+    wait_for_unit,
+)
 from traced import calls_of, ended, guard_pid, killed_at, recorded, some_of_each_kind, traced
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
@@ -103,8 +114,7 @@ def test_the_guard_is_killed_in_each_state(host, declare, let, state):
     assert second != guard
     host.kill_outside(second)
     let()
-    out, err = client.communicate(timeout=300)
-    assert (client.returncode, out, err) == (8, "one\n", "two\n")
+    assert finished(client) == (8, "one\n", "two\n")
     [job] = host.run("cat", "/run/slow").stdout.split()
     record = records(host, "slow")[-1]
     assert (record["job"], record["state"], record["result"]["status"]) == (job, "ended", 8)
@@ -142,8 +152,7 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     unit = wait_for_unit(host)
     host.kill_outside(guard_pid(host))
     let()
-    out, err = client.communicate(timeout=300)
-    assert (client.returncode, out, err) == (9, "one\ntwo\n", "")
+    assert finished(client) == (9, "one\ntwo\n", "")
     let(False)
     # And without it ends, some seconds after the guard is back.
     client = spawn(host, "bound")
@@ -203,8 +212,8 @@ def test_the_package_is_replaced_under_load(host, declare, package, users):
         assert (caller.returncode, out) == (0, ""), err
         # A ping that waits says so too.
         count += int(err.splitlines()[-1])
-    out, err = long_one.communicate(timeout=300)
-    assert (long_one.returncode, err) == (3, "")
+    code, out, err = finished(long_one)
+    assert (code, err) == (3, "")
     assert out.split() == [str(i) for i in range(1, 61)]
     ran = host.run("cat", "/run/quick").stdout.split()
     assert len(ran) == len(set(ran)) == count

@@ -6,7 +6,7 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_LET, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import UNTIL_LET, finished, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.usefixtures("quick_restarts")]
 
@@ -161,8 +161,7 @@ def test_a_second_daemon_is_refused_and_told(host, declare, let):
             booted_host.wait_until(lambda: "for another posternd, process" in second_problem(host),
                                    20, "it is told again")
         let()
-        out, err = client.communicate(timeout=300)
-        assert (client.returncode, out, err) == (3, EXPECTED, "end\n")
+        assert finished(client) == (3, EXPECTED, "end\n")
         assert output_problem(host) == ""
         # Once the first has left, with nothing that is to be kept, the second is served.
         booted_host.wait_until(lambda: job_units(host) == [], 60, "no unit left")
@@ -196,7 +195,7 @@ def test_the_descriptor_store_has_only_jobs_that_run_for_long(host, declare, let
     restart(host, BOTH[1])
     assert stored(host) == 2
     let()
-    assert client.communicate(timeout=300) == ("x\ny\n", "")
+    assert finished(client)[1:] == ("x\ny\n", "")
     booted_host.wait_until(lambda: stored(host) == 0, 60, "nothing is stored")
 
 
