@@ -275,7 +275,8 @@ def test_check_says_who_cant_open_the_socket(place, machine):
         f'warning: {crowd}:1: allow user "carol": the user "carol" is not in the group "postern" and can\'t open {path} '
         "(mode 0660); run usermod -aG postern carol, or add SupplementaryGroups=postern to the unit of its service\n"
         f'warning: {deploy}:1: allow everyone: only members of the group "postern" can open {path} (mode 0660); if really '
-        'every user is to, set SocketMode=0666 in posternd.socket or "socketMode": "0666" in posternd.json\n')
+        'every user is to, set SocketMode=0666 in posternd.socket, or "socketMode": "0666" in posternd.json where posternd '
+        'makes its sockets itself\n')
     path.chmod(0o666)
     assert check(place, "--socket", path, under=accounts.under).stderr == ""
 

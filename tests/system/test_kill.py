@@ -2,15 +2,14 @@
 lost, and posternctl does not notice."""
 
 import json
-import shlex
 
 import pytest
 
 import booted_host
+import load
 from conftest import install
 from jobs import (
     UNTIL_LET,
-    WAITS,
     all_records,
     finished,
     job_units,
@@ -170,20 +169,7 @@ def test_a_job_that_ends_with_its_caller_survives_a_restart_with_it(host, declar
     assert record["result"]["outcome"] == "disconnected"
 
 
-USERS = [f"load{number}" for number in range(10)]
-
-
-@pytest.fixture
-def users(host):
-    """Ten, so that no limit of a user holds them up."""
-    for user in USERS:
-        host.run("useradd", "--groups", "postern", user)
-    yield USERS
-    for user in USERS:
-        host.run("userdel", user)
-
-
-def test_the_package_is_replaced_under_load(host, declare, package, users):
+def test_the_package_is_replaced_under_load(host, declare, package):
     """Twenty clients call all the while: no connection is refused, no job is lost, each runs once and has a true
     end, and nobody is told to try again.
 
@@ -191,42 +177,17 @@ def test_the_package_is_replaced_under_load(host, declare, package, users):
     restarted (252; seen twice in some hundred calls), did not begin: posternctl makes the call again. Where
     dpkg takes its time it says that it waits, and then runs the job all the same.
     """
-    declare(replaced=shell("echo $POSTERN_JOB >>/run/quick; echo done"),
-            ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
-    host.run("rm", "-f", "/run/quick", "/run/enough")
+    declare(replaced=load.ACTION, ticks=shell("for i in $(seq 60); do echo $i; sleep 0.1; done; exit 3"))
     long_one = spawn(host, "ticks")
-    script = (f"waits={shlex.quote(WAITS.strip())}; err=$(mktemp); i=0; until [ -e /run/enough ]; do i=$((i+1)); "
-              "posternctl ping >/dev/null || echo ping $i; "
-              "said=$(posternctl run replaced 2>$err) && [ \"$said\" = done ] && ! grep -qvxF \"$waits\" $err "
-              "|| echo \"run $i: $said; $(cat $err)\"; done; rm $err; echo $i >&2")
-    callers = [host.spawn("bash", "-c", script, user=user) for user in users for _ in range(2)]
-    for number in range(3):
-        # All of them are at it.
-        booted_host.wait_until(lambda: len(journal(host, "job-started")) > 40 * (number + 1),  # noqa: B023
-                               60, "calls")
-        install(host, package)
-    host.write("/run/enough", "")
-    count = 0
-    for caller in callers:
-        out, err = caller.communicate(timeout=600)
-        assert (caller.returncode, out) == (0, ""), err
-        # A ping that waits says so too.
-        count += int(err.splitlines()[-1])
+    with load.users(host):
+        callers = load.begin(host)
+        for number in range(3):
+            load.wait_for_starts(host, 40 * (number + 1))  # all of them are at it
+            install(host, package)
+        count, wrong = load.end(host, callers)
+        assert wrong == []
     code, out, err = finished(long_one)
     assert (code, err) == (3, "")
     assert out.split() == [str(i) for i in range(1, 61)]
-    ran = host.run("cat", "/run/quick").stdout.split()
-    assert len(ran) == len(set(ran)) == count
-    booted_host.wait_until(
-        lambda: {entry["POSTERN_JOB"] for entry in journal(host, "job-ended")} >= set(ran), 30,
-        "the end of each job")
-    assert {(entry["POSTERN_OUTCOME"], entry["POSTERN_STATUS"])
-            for entry in journal(host, "job-ended")} == {("exited", "0")}
+    load.assert_each_ran_once(host, count)
     assert json.loads(host.run("posternctl", "--json", "status").stdout)["jobs"] == 0
-
-
-def journal(host, event):
-    """The entries of the jobs of "replaced"."""
-    lines = host.run("journalctl", "--no-pager", "-o", "json", f"POSTERN_EVENT={event}",
-                     "POSTERN_ACTION=replaced").stdout.splitlines()
-    return [json.loads(line) for line in lines]

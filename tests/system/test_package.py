@@ -10,7 +10,7 @@ import booted_host
 import build_deb
 import guard
 import removal
-from conftest import HELLO, install
+from conftest import HELLO, REPOSITORY, install
 
 pytestmark = pytest.mark.needs_root
 
@@ -363,16 +363,53 @@ def test_removal_without_jobs_names_none(fresh_host, package):
     assert "jobs" not in fresh_host.run("dpkg", "--remove", "postern").stderr
 
 
-def test_purged_it_leaves_nothing(fresh_host, package):
-    before = fresh_host.run("find", "/etc", "/usr", "/var/lib", "-xdev", "-path", "*postern*").stdout
-    assert before == ""
+KEPT = ["/etc/postern/actions.d/hello.json", "/etc/postern/posternd.json", "/etc/logrotate.d/postern"]
+
+
+def in_use(host, package):
+    """Installed, with an action, a configuration, a record of a job, and the audit in a file."""
+    install(host, package)
+    host.run("useradd", "-G", "postern", "member")
+    host.write(KEPT[0], HELLO)
+    host.write(KEPT[1], '{ "audit": "/var/log/postern/audit.log" }\n')
+    host.run("sh", "-c", f"echo '# mine' >>{KEPT[2]}")
+    assert hello(host).stdout == "Hi, g1\n"
+    assert host.run("ls", "/var/lib/postern/jobs").stdout.count("\n") == 1
+    assert "job-started" in host.run("cat", "/var/log/postern/audit.log").stdout
+
+
+def test_removed_it_keeps_what_the_administrator_has(fresh_host, package):
+    in_use(fresh_host, package)
+    kept = ("sh", "-c", f"cat {' '.join(KEPT)} && find /var/lib/postern /var/log/postern | sort")
+    before = fresh_host.run(*kept).stdout
+    fresh_host.run("dpkg", "--remove", "postern")
+    assert fresh_host.run(*kept).stdout == before
     install(fresh_host, package)
-    fresh_host.write("/etc/postern/actions.d/hello.json", HELLO)
-    assert hello(fresh_host, user="root").returncode in (0, 126)
+    assert fresh_host.run(*kept).stdout == before
+    assert hello(fresh_host).stdout == "Hi, g1\n"
+
+
+def test_a_reinstallation_opens_nothing_that_was_closed(fresh_host, package):
+    install(fresh_host, package)
+    fresh_host.run("systemctl", "disable", "--now", "posternd.socket")
+    install(fresh_host, package)
+    assert (fresh_host.property("posternd.socket", "UnitFileState"), state(fresh_host, "posternd.socket")) == (
+        "disabled", "inactive")
+    assert state(fresh_host, "posternd.service") == "inactive"
+
+
+def test_purged_it_leaves_what_the_documentation_says(fresh_host, package):
+    everywhere = ("find", "/etc", "/usr", "/var", "/run", "-xdev", "-path", "*postern*", "-not", "-path", "/var/lib/dpkg/*")
+    assert fresh_host.run(*everywhere).stdout == ""
+    in_use(fresh_host, package)
+    document = " ".join((REPOSITORY / "docs/administrator.md").read_text(encoding="utf-8").split())
+    said = re.search(r"When you purge the package, (.*?) are removed too; its users and its group stay\.", document)
+    removed = re.findall(r"`([^`]+)`", said[1])
+    assert removed == ["/etc/postern", "/var/lib/postern", "/var/log/postern"]
+    for path in removed:
+        assert fresh_host.exists(path), path
     fresh_host.run("dpkg", "--purge", "postern")
-    left = fresh_host.run("find", "/etc", "/usr", "/var/lib", "/run", "-xdev", "-path", "*postern*")
-    assert left.stdout == ""
-    # What the manual says that stays.
+    assert fresh_host.run(*everywhere).stdout == ""
     for database, name in (("group", "postern"), ("passwd", "postern-session"), ("passwd", "postern-output")):
         assert fresh_host.run("getent", database, name).returncode == 0
     assert fresh_host.failed_units() == ""

@@ -8,6 +8,7 @@ import pytest
 
 import booted_host
 import build_deb
+import load
 from conftest import install
 from jobs import records, shell, spawn
 
@@ -119,4 +120,27 @@ def test_a_job_of_the_version_before_writes_to_its_end(host_before, suite, packa
     after = host.run("posternctl", "run", "numbers", user="member", check=False, timeout=120)
     assert (after.returncode, after.stdout, after.stderr) == (3, EXPECTED, "end\n")
     assert records(host, "numbers")[-1]["pipes"] == 2
+    assert host.failed_units() == ""
+
+
+@pytest.mark.long
+def test_an_upgrade_under_load(host_before, package):
+    """Twenty clients call all the while. No call is refused by this version, and no job runs twice.
+
+    posternctl of the version before does not call again what did not begin: until its file is replaced, a call
+    may be told that the daemon is stopping.
+    """
+    host = host_before
+    host.run("dpkg", "-i", "/before.deb")
+    host.write("/etc/postern/actions.d/replaced.json", json.dumps(
+        {"summary": "s", "allow": [{"group": "postern"}], **load.ACTION}))
+    with load.users(host):
+        callers = load.begin(host)
+        load.wait_for_starts(host, 40)
+        install(host, package)
+        load.wait_for_starts(host, len(load.journal(host, "job-started")) + 100)
+        count, wrong = load.end(host, callers)
+    assert [line for line in wrong if "try again" not in line] == []
+    assert len(wrong) <= len(callers)
+    load.assert_each_ran_once(host, count - len(wrong))
     assert host.failed_units() == ""

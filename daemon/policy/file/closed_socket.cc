@@ -38,7 +38,8 @@ std::string octal_text(mode_t mode) {
 
 // What to do where no group helps.
 constexpr std::string_view other_group =
-    ", with SocketGroup= in posternd.socket or \"socketGroup\" in posternd.json";
+    ", with SocketGroup= in posternd.socket, or \"socketGroup\" in posternd.json where posternd "
+    "makes its sockets itself";
 
 // The group that may open it; empty: none, or root's, to which people are not sent.
 std::string helping_group(const ClosedSocket& socket) {
@@ -73,8 +74,8 @@ std::string closed_to_most_text(const ClosedSocket& socket) {
     const std::string who =
         group.empty() ? "not every user" : "only members of the group " + in_quotes(group);
     return who + " can open " + socket_and_mode(socket) +
-           "; if really every user is to, set SocketMode=0666 in posternd.socket or "
-           "\"socketMode\": \"0666\" in posternd.json";
+           "; if really every user is to, set SocketMode=0666 in posternd.socket, or "
+           "\"socketMode\": \"0666\" in posternd.json where posternd makes its sockets itself";
 }
 
 std::string user_kept_out_text(const ClosedSocket& socket, const std::string& user) {

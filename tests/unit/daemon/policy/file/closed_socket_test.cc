@@ -109,7 +109,8 @@ TEST_F(ClosedSocketTest, NamesUsersAndEveryoneOnce) {
         kept_out(),
         (Lines{"/a.json:3: allow it: only members of the group \"postern\" can open " + path_ +
                    " (mode 0660); if really every user is to, set SocketMode=0666 in "
-                   "posternd.socket or \"socketMode\": \"0666\" in posternd.json",
+                   "posternd.socket, or \"socketMode\": \"0666\" in posternd.json where posternd "
+                   "makes its sockets itself",
                "/c.json:3: allow it: the user \"carol\" is not in the group \"postern\" and can't "
                "open " +
                    path_ +
@@ -118,12 +119,15 @@ TEST_F(ClosedSocketTest, NamesUsersAndEveryoneOnce) {
     make(0600, 2001);
     EXPECT_EQ(
         kept_out(),
-        (Lines{"/a.json:3: allow it: not every user can open " + path_ +
-                   " (mode 0600); if really every user is to, set SocketMode=0666 in "
-                   "posternd.socket or \"socketMode\": \"0666\" in posternd.json",
-               "/c.json:3: allow it: the user \"carol\" can't open " + path_ +
-                   " (mode 0600); give the socket a group that this user is in, with SocketGroup= "
-                   "in posternd.socket or \"socketGroup\" in posternd.json"}));
+        (Lines{
+            "/a.json:3: allow it: not every user can open " + path_ +
+                " (mode 0600); if really every user is to, set SocketMode=0666 in "
+                "posternd.socket, or \"socketMode\": \"0666\" in posternd.json where posternd "
+                "makes its sockets itself",
+            "/c.json:3: allow it: the user \"carol\" can't open " + path_ +
+                " (mode 0600); give the socket a group that this user is in, with SocketGroup= "
+                "in posternd.socket, or \"socketGroup\" in posternd.json where posternd makes its "
+                "sockets itself"}));
 }
 
 // Somebody listed them, or they have the group and are persons.
