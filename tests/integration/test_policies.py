@@ -57,11 +57,16 @@ def test_the_parser_takes_the_profiles():
 
 def test_the_document_loads_what_there_is():
     shown = (TOP / "docs/security.md").read_text(encoding="utf-8")
-    (block,) = [block for block in re.findall(r"^```console\n(.*?)^```$", shown, re.M | re.S) if "apparmor" in block]
+    load, undo = [block for block in re.findall(r"^```console\n(.*?)^```$", shown, re.M | re.S) if "apparmor" in block]
     for name in sorted(path.name for path in PROFILES.parent.iterdir()):
-        assert re.search(rf"^root# install .*\b{re.escape(name)}\b", block, re.M), name
-    for service in SERVICES:
-        assert f" /etc/systemd/system/{service}.service.d " in block and f"{service}.service" in block.splitlines()[-1]
+        assert re.search(rf"^root# install .*\b{re.escape(name)}\b", load, re.M), name
+    restart = f"systemctl daemon-reload && systemctl try-restart {SERVICES[0]}.service {SERVICES[1]}.service\n"
+    assert restart in load and restart in undo
+    made = {"/etc/apparmor.d/postern", *(f"/etc/systemd/system/{name}.service.d/apparmor.conf" for name in SERVICES)}
+    assert set(re.findall(r"^root# rm (.*)$", undo, re.M)) == made
+    for path in made:
+        folder, _, name = path.rpartition("/")
+        assert re.search(rf"^root# install .* (-t {folder} {name}|{name} {folder}/)$", load, re.M), path
 
 
 def test_the_parser_takes_no_broken_one():
