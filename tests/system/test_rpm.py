@@ -112,7 +112,7 @@ def test_it_requires_what_fedora_has(rpm):
 
 def test_rpmlint_has_nothing_to_say_but_what_is_explained(rpm):
     folder = REPOSITORY / "packaging/rpm"
-    done = subprocess.run(["rpmlint", "-c", folder / "rpmlint.toml", rpm, folder / "postern.spec"],
+    done = subprocess.run(["rpmlint", "-r", folder / "postern.rpmlintrc", rpm, folder / "postern.spec"],
                           capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0 and "checked; 0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
 
