@@ -228,6 +228,8 @@ def test_the_module_knows_each_program_and_each_capability():
     files = (MODULE / "postern.fc").read_text(encoding="utf-8")
     contexts = dict(re.findall(r"^(\S+)\t(?:--\t)?system_u:object_r:(\w+):s0$", files, re.M))
     assert set(contexts.values()) == set(re.findall(r"^type (\w+), file_type", text, re.M))
+    # Where /usr/sbin is no directory of its own.
+    assert contexts["/usr/bin/posternd"] == contexts["/usr/sbin/posternd"] == "postern_exec_t"
     names = {"posternd": "postern_t", "postern-output": "postern_output_t"}
     for service in SERVICES:
         given = re.search(rf"^allow {names[service]} self:capability (.*);$", text, re.M).group(1)
