@@ -6,6 +6,7 @@ rpm's database is empty on a Debian, where dpkg has installed what the package r
 import json
 import re
 import subprocess
+import textwrap
 
 import pytest
 
@@ -108,6 +109,12 @@ def test_it_requires_what_fedora_has(rpm):
     assert {line for line in required - libraries if not line.startswith("rpmlib(")} == {
         "/bin/sh", f"config(postern) = {number}-1", "rtld(GNU_HASH)", "systemd", "systemd >= 252"}
     assert query(rpm, "--suggests") == "logrotate\n"
+
+
+def test_what_becomes_of_the_units_of_jobs_is_the_text_of_the_deb(rpm):
+    postrm = (REPOSITORY / "packaging/debian/postern.postrm").read_text(encoding="utf-8")
+    lines = re.search(r"^ +systemctl list-units .*?postern\.slice.*?\n", postrm, re.M | re.S).group()
+    assert "reset-failed" in lines and textwrap.dedent(lines) in re.sub(r"^    ", "", query(rpm, "--scripts"), flags=re.M)
 
 
 def test_rpmlint_has_nothing_to_say_but_what_is_explained(rpm):
