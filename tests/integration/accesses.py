@@ -2,7 +2,7 @@
 
     with start(under=accesses.strace(folder)) ...:
         ...
-    seen = accesses.read(folder, pid)
+    seen = accesses.read(folder, pid)           (pid: by its number outside of containers)
     seen.files          {("posternd", "/etc/passwd"): {"r"}, ...}
     seen.capabilities   {("posternd", "setuid"), ...}
 
@@ -36,6 +36,8 @@ CAPABILITIES = {"setuid": "setuid", "setreuid": "setuid", "setresuid": "setuid",
 OTHERS = ("mmap", "splice", "sendfile", "copy_file_range", "fcntl", "bind", "connect", "sendto", "sendmsg", "prctl",
           "unshare")
 
+# What a clone gives back; of a process in a container strace tells the number outside as well, if it is told to.
+_CHILD = re.compile(r"(\d+)(?: /\* (\d+) in strace's PID NS \*/)?")
 _LINE = re.compile(r"(\w+)\((.*)\) += (.*)$")
 _DESCRIPTOR = re.compile(r"\b\d+<(/[^>]*)>")
 # A name, with the folder that it is seen from where one is given.
@@ -45,9 +47,27 @@ _SOCKET = re.compile(r'sun_path="(/[^"]*)"')
 
 def strace(folder):
     """The words before a command that has all it starts traced, each thread into a file of its own."""
+    return ["strace", *options(folder), "--"]
+
+
+def options(folder):
     calls = sorted({*USES, *OPENS, *STARTS, *EXECUTES, *CHANGES, *CAPABILITIES, *OTHERS})
-    return ["strace", "-ff", "-y", "-o", str(folder / "trace"), "-e", "signal=none",
-            "-e", "trace=" + ",".join(f"?{call}" for call in calls), "--"]
+    return ["-ff", "-y", "-o", str(folder / "trace"), "-e", "signal=none",
+            "-e", "trace=" + ",".join(f"?{call}" for call in calls)]
+
+
+def programs_at():
+    """Where programs are once the package is installed: path here -> path there."""
+    paths = {"posternd": "/usr/sbin/posternd", "posternctl": "/usr/bin/posternctl"}
+    return {harness.program(name): paths.get(name, f"/usr/libexec/postern/{name}") for name in harness.PROGRAMS}
+
+
+def installed(path, at):
+    """Where it is once the package is installed; `at` leads from folders here to those."""
+    for here, there in at.items():
+        if path == here or path.startswith(here + "/"):
+            return there + path[len(here):]
+    return path
 
 
 class Accesses:
@@ -58,6 +78,12 @@ class Accesses:
     def use(self, program, path, how):
         if path.startswith("/") and not path.startswith("/memfd:"):
             self.files[program, path.removesuffix(" (deleted)")].update(how)
+
+    def add(self, other, at):
+        """What another has seen, at the paths of the package (installed())."""
+        for (program, path), how in other.files.items():
+            self.files[program, installed(path, at)] |= how
+        self.capabilities |= other.capabilities
 
 
 def read(folder, pid):
@@ -77,13 +103,14 @@ def _read(folder, pid, program, seen):
             continue
         call, arguments, result = found.groups()
         if call in STARTS:
-            _read(folder, int(result.split()[0]), program, seen)
+            child = _CHILD.match(result)
+            _read(folder, int(child.group(2) or child.group(1)), program, seen)
         elif call in EXECUTES:
             path = _executed(arguments)
             seen.use(program, path, "x")
             program = os.path.basename(path)
             seen.use(program, path, "rm")
-        else:
+        elif program and not program.startswith("systemd"):  # what PID 1 does is not the program's
             _note(program, call, arguments, result, seen)
 
 

@@ -6,6 +6,9 @@ import pathlib
 import re
 
 SYSTEM = pathlib.Path("/etc/apparmor.d")
+# Our programs, and the profile that each is started under.
+CONFINED = {**dict.fromkeys(("posternd", "postern-session", "postern-dropper", "posternctl"), "posternd"),
+            "postern-output": "postern-output"}
 _FILE_RULE = re.compile(r"(?:owner )?([/@]\S+) +([a-z]+)(?: -> (\S+))?")
 _SIGNS = {"**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
 
@@ -87,6 +90,20 @@ class Profiles:
         found = [rule for rule in self.rules[profile]
                  if rule.paths and set(rule.how) & set(how) and rule.paths.fullmatch(what)]
         return found if set(how) <= {letter for rule in found for letter in rule.how} else []
+
+    def asked(self, seen):
+        """(program, one of its profiles, file or capability, how it is used) of all that accesses.py has seen."""
+        uses = [(program, path, how) for (program, path), how in seen.files.items()]
+        for program, what, how in uses + [(program, name, {""}) for program, name in seen.capabilities]:
+            if program in CONFINED:
+                for profile in (CONFINED[program], self.stacked.get(program)):
+                    if profile:
+                        yield program, profile, what, how
+
+    def denied(self, seen, *others):
+        """What was seen, and neither these profiles allow nor the others, which have more rules for the same names."""
+        return {(program, profile, what, "".join(sorted(how))) for program, profile, what, how in self.asked(seen)
+                if not any(profiles.allow(profile, what, how) for profiles in (self, *others))}
 
 
 def regex(glob):

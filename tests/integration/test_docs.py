@@ -123,6 +123,28 @@ def test_the_capabilities_that_the_reviewer_is_told_of_are_the_units():
     assert "three capabilities: SETUID and SETGID" in text_of("docs/security.md")
 
 
+def test_where_the_daemon_may_write_is_what_its_unit_says():
+    unit = text_of("systemd/posternd.service")
+    above = {"State": "/var/lib", "Logs": "/var/log", "Runtime": "/run"}
+    given = re.findall(r"^(\w+)Directory=(\w+)$", unit, re.M)
+    assert not re.search("^(ReadWrite|Bind)Paths=", unit, re.M)
+    writable = [f"{above[kind]}/{name}" for kind, name in given]
+    source = re.search(r" unit_writes_to = \{(.*?)\}", text_of("daemon/guard/config/unit_warnings.cc"), re.S).group(1)
+    assert re.findall(r'"(.*?)"', source) == writable
+    manual = re.search(r"can write only to\n(.*?)ProtectSystem=strict", text_of("packaging/man/posternd.8"), re.S).group(1)
+    assert re.findall(r"/[a-z/]+", manual) == writable
+
+
+def numbers_of(text, pattern):
+    return sorted(int(number) for found in re.findall(pattern, text, re.M) for number in re.findall(r"\d", found))
+
+
+def test_the_numbers_in_the_drawing_of_the_threats_are_explained():
+    balls = numbers_of(text_of("docs/threat-model.svg"), r'class="number"[^>]*>([^<]*)<')
+    assert balls == list(range(1, 8))
+    assert numbers_of(text_of("docs/security.md"), r"^\*\*((?:\d\.(?:, | and )?)+) ") == balls
+
+
 def test_the_system_calls_that_the_reviewer_is_told_of_are_on_no_list():
     for program, calls, files in (
             ("session", "open socket connect execve sendmsg kill ptrace", "daemon/session/system_calls.cc"),

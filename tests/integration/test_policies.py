@@ -23,7 +23,6 @@ TOP = harness.REPOSITORY
 PROFILES = TOP / "packaging/apparmor/postern"
 PARSE = ["/sbin/apparmor_parser", "-Q", "-K", "--skip-kernel-load"]
 SERVICES = ("posternd", "postern-output")
-CONFINED = (*SERVICES, "postern-session", "postern-dropper", "posternctl")
 # What a guard does besides that has no systemd; under the profiles there is none.
 # It makes its sockets, follows jobs by their cgroups, and starts two more programs, which become other users.
 ALONE = """
@@ -57,11 +56,16 @@ def test_the_parser_takes_the_profiles():
 
 def test_the_document_loads_what_there_is():
     shown = (TOP / "docs/security.md").read_text(encoding="utf-8")
-    (block,) = [block for block in re.findall(r"^```console\n(.*?)^```$", shown, re.M | re.S) if "apparmor" in block]
+    load, undo = [block for block in re.findall(r"^```console\n(.*?)^```$", shown, re.M | re.S) if "apparmor" in block]
     for name in sorted(path.name for path in PROFILES.parent.iterdir()):
-        assert re.search(rf"^root# install .*\b{re.escape(name)}\b", block, re.M), name
-    for service in SERVICES:
-        assert f" /etc/systemd/system/{service}.service.d " in block and f"{service}.service" in block.splitlines()[-1]
+        assert re.search(rf"^root# install .*\b{re.escape(name)}\b", load, re.M), name
+    restart = f"systemctl daemon-reload && systemctl try-restart {SERVICES[0]}.service {SERVICES[1]}.service\n"
+    assert restart in load and restart in undo
+    made = {"/etc/apparmor.d/postern", *(f"/etc/systemd/system/{name}.service.d/apparmor.conf" for name in SERVICES)}
+    assert set(re.findall(r"^root# rm (.*)$", undo, re.M)) == made
+    for path in made:
+        folder, _, name = path.rpartition("/")
+        assert re.search(rf"^root# install .* (-t {folder} {name}|{name} {folder}/)$", load, re.M), path
 
 
 def test_the_parser_takes_no_broken_one():
@@ -104,18 +108,8 @@ def alone():
 def seen(programs, tmp_path_factory):
     found = accesses.Accesses()
     for made, at in (trace_guard(tmp_path_factory.mktemp("guard")), trace_keeper(tmp_path_factory.mktemp("keeper"))):
-        for (program, path), how in made.files.items():
-            found.files[program, installed(path, at)] |= how
-        found.capabilities |= made.capabilities
+        found.add(made, at)
     return found
-
-
-def installed(path, at):
-    """Where it is once the package is installed; `at` leads from folders here to those."""
-    for here, there in at.items():
-        if path == here or path.startswith(here + "/"):
-            return there + path[len(here):]
-    return path
 
 
 def bounded(*capabilities):
@@ -138,13 +132,8 @@ def trace_guard(folder):
         at = {str(guard.actions_folder): "/etc/postern/actions.d", str(guard.state_folder): "/var/lib/postern",
               str(guard.runtime_folder): "/run/posternd", str(guard.audit_file): "/var/log/postern/audit.log",
               str(guard.stderr_file): "/dev/null", str(guard.folder / "notify.sock"): "/run/systemd/notify",
-              str(guard.folder): "/run/postern", str(admin): "/run/postern-admin", **programs_at()}
+              str(guard.folder): "/run/postern", str(admin): "/run/postern-admin", **accesses.programs_at()}
         return accesses.read(folder, pid), at
-
-
-def programs_at():
-    paths = {"posternd": "/usr/sbin/posternd", "posternctl": "/usr/bin/posternctl"}
-    return {harness.program(name): paths.get(name, f"/usr/libexec/postern/{name}") for name in harness.PROGRAMS}
 
 
 def child_of(pid):
@@ -189,26 +178,13 @@ def trace_keeper(folder):
                     notified.recv(4096)
         assert keeper.returncode == 0
         return accesses.read(folder, pid), {f"{runtime}/notify": "/run/systemd/notify",
-                                            str(runtime): "/run/postern-output", **programs_at()}
-
-
-def asked(profiles, seen):
-    """(program, one of its profiles, file or capability, how it is used) of all that was seen."""
-    uses = [(program, path, how) for (program, path), how in seen.files.items()]
-    for program, what, how in uses + [(program, name, {""}) for program, name in seen.capabilities]:
-        under = "postern-output" if program == "postern-output" else "posternd"
-        if program in CONFINED:
-            for profile in (under, profiles.stacked.get(program)):
-                if profile:
-                    yield program, profile, what, how
+                                            str(runtime): "/run/postern-output", **accesses.programs_at()}
 
 
 @pytest.mark.needs_root
 @pytest.mark.shipped_build
 def test_what_programs_do_is_allowed(seen, profiles, alone):
-    denied = {(program, profile, what, "".join(sorted(how))) for program, profile, what, how in asked(profiles, seen)
-              if not profiles.allow(profile, what, how) and not alone.allow(profile, what, how)}
-    assert denied == set()
+    assert profiles.denied(seen, alone) == set()
 
 
 @pytest.mark.needs_root
@@ -216,7 +192,7 @@ def test_what_programs_do_is_allowed(seen, profiles, alone):
 def test_what_is_allowed_is_used_or_says_what_it_is_for(seen, profiles, alone):
     used = set()
     for which in (profiles, alone):
-        for _, profile, what, how in asked(profiles, seen):
+        for _, profile, what, how in profiles.asked(seen):
             used |= {(id(rule), letter) for rule in which.allow(profile, what, how) for letter in how}
     unused = [(profile, rule.text, letter) for which in (profiles, alone) for profile, rules in which.rules.items()
               for rule in rules for letter in rule.how or [""]
@@ -252,9 +228,11 @@ def test_the_module_knows_each_program_and_each_capability():
     files = (MODULE / "postern.fc").read_text(encoding="utf-8")
     contexts = dict(re.findall(r"^(\S+)\t(?:--\t)?system_u:object_r:(\w+):s0$", files, re.M))
     assert set(contexts.values()) == set(re.findall(r"^type (\w+), file_type", text, re.M))
+    # Where /usr/sbin is no directory of its own.
+    assert contexts["/usr/bin/posternd"] == contexts["/usr/sbin/posternd"] == "postern_exec_t"
     names = {"posternd": "postern_t", "postern-output": "postern_output_t"}
     for service in SERVICES:
         given = re.search(rf"^allow {names[service]} self:capability (.*);$", text, re.M).group(1)
         assert set(given.strip("{ }").split()) == capabilities_of(service)
-    paths = {path for path in programs_at().values() if path in contexts}
-    assert set(programs_at().values()) - paths == {"/usr/bin/posternctl", "/usr/libexec/postern/postern-launcher"}
+    paths = {path for path in accesses.programs_at().values() if path in contexts}
+    assert set(accesses.programs_at().values()) - paths == {"/usr/bin/posternctl", "/usr/libexec/postern/postern-launcher"}

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import build_deb
 import guard
 from conftest import REPOSITORY
 from jobs import run
@@ -22,6 +23,7 @@ def block(kind, beginning=""):
 
 
 ACTION = block("json")
+INSTALLED = "/usr/lib/postern/actions.d/webtool.status.json"
 
 
 def built(folder, version, action):
@@ -87,8 +89,41 @@ def test_it_is_there_changed_and_gone_with_its_package(host, auditor, tmp_path, 
     begin()
     host.run("dpkg", "--remove", "webtool")
     assert run(host, "webtool.status", user=auditor)[0] == 126
-    assert not host.exists("/usr/lib/postern/actions.d/webtool.status.json")
+    assert not host.exists(INSTALLED)
     assert host.exists("/usr/lib/postern/actions.d")
+
+
+def test_lint_looks_at_what_is_installed(host, tmp_path):
+    assert "`posternctl lint FILE`" in TEXT
+    host.write("/run/webtool.status.json", ACTION)
+    done = host.run("posternctl", "lint", "/run/webtool.status.json", check=False)
+    assert (done.returncode, done.stdout) == (1, "1 file is bad\n")
+    assert "/usr/libexec/webtool does not exist" in done.stderr
+    install(host, built(tmp_path / "1", "1.0", ACTION))
+    for path in ("/run/webtool.status.json", INSTALLED):
+        assert host.run("posternctl", "lint", path).stdout == "1 file is good\n"
+    host.run("dpkg", "--remove", "webtool")
+    host.run("rm", "/run/webtool.status.json")
+
+
+@pytest.mark.long
+def test_the_line_for_debhelper(suite):
+    """The build root has debhelper."""
+    [line] = re.findall(r"^    (webtool\.status\.json .*)$", TEXT, re.M)
+    with build_deb.root_for_builds(suite) as root:
+        folder = root / "build/webtool"
+        (folder / "debian").mkdir(parents=True)
+        (folder / "webtool.status.json").write_text(ACTION, encoding="utf-8")
+        (folder / "debian/webtool.install").write_text(f"{line}\n", encoding="utf-8")
+        (folder / "debian/control").write_text(
+            "Source: webtool\nMaintainer: us <us@example.org>\n\nPackage: webtool\nArchitecture: all\nDescription: x\n",
+            encoding="utf-8")
+        subprocess.run(["chroot", root, "sh", "-ec", "cd /build/webtool && dh_install && dh_fixperms"], check=True,
+                       umask=0o022, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DH_COMPAT": "13"})
+        made = folder / "debian/webtool"
+        assert [str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()] == [INSTALLED[1:]]
+        file = made / INSTALLED[1:]
+        assert (file.read_text(encoding="utf-8"), file.stat().st_mode & 0o7777) == (ACTION, 0o644)
 
 
 def test_the_administrator_has_the_last_word(host, auditor, tmp_path):

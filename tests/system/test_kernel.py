@@ -145,6 +145,16 @@ def test_the_kernel_denied_them_nothing(report):
     assert report.saw("denials") == []
 
 
+def test_what_the_document_undoes_leaves_no_trace(report):
+    seen = report.saw("removed")
+    assert seen.pop("lost") == 231  # EXIT_APPARMOR_PROFILE, as the document says
+    free = [[["unconfined"], []]]
+    assert seen["labels"].pop("postern-dropper") in ([], free)
+    assert "apparmor.conf" not in "".join(seen.pop("drop-ins").values())
+    assert seen == {"labels": dict.fromkeys(("posternd", "postern-session", "postern-output"), free),
+                    "hello": "Hi, g1\n", "profile": False}
+
+
 # ---- Descriptors of strangers ----
 
 @pytest.mark.parametrize("way", ["datagram", "stream"])

@@ -6,6 +6,7 @@ rpm's database is empty on a Debian, where dpkg has installed what the package r
 import json
 import re
 import subprocess
+import textwrap
 
 import pytest
 
@@ -110,9 +111,15 @@ def test_it_requires_what_fedora_has(rpm):
     assert query(rpm, "--suggests") == "logrotate\n"
 
 
+def test_what_becomes_of_the_units_of_jobs_is_the_text_of_the_deb(rpm):
+    postrm = (REPOSITORY / "packaging/debian/postern.postrm").read_text(encoding="utf-8")
+    lines = re.search(r"^ +systemctl list-units .*?postern\.slice.*?\n", postrm, re.M | re.S).group()
+    assert "reset-failed" in lines and textwrap.dedent(lines) in re.sub(r"^    ", "", query(rpm, "--scripts"), flags=re.M)
+
+
 def test_rpmlint_has_nothing_to_say_but_what_is_explained(rpm):
     folder = REPOSITORY / "packaging/rpm"
-    done = subprocess.run(["rpmlint", "-c", folder / "rpmlint.toml", rpm, folder / "postern.spec"],
+    done = subprocess.run(["rpmlint", "-r", folder / "postern.rpmlintrc", rpm, folder / "postern.spec"],
                           capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0 and "checked; 0 errors, 0 warnings" in done.stdout, done.stdout + done.stderr
 

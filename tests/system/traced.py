@@ -31,10 +31,15 @@ def traced(pid, *options):
     return strace
 
 
-@contextlib.contextmanager
 def recorded(pid, log):
     """Writes down what system calls the process and its threads make meanwhile, for calls_of()."""
-    strace = traced(pid, "-o", str(log), "-yy")
+    return meanwhile(pid, "-o", str(log), "-yy")
+
+
+@contextlib.contextmanager
+def meanwhile(pid, *options):
+    """The process, and what it starts, under strace."""
+    strace = traced(pid, *options)
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""The services under their own AppArmor profiles, loaded as docs/security.md shows it.
+"""The services under their own AppArmor profiles, loaded and removed as docs/security.md shows it.
 
-What comes after this check runs under them too.
+What comes in between runs under them too.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ AGAIN = {name: check for part in (basics, callers, sandbox) for name, check in p
 LOAD_PATIENCE = 300
 
 
-def load():
-    """Does what the document shows."""
+def do(option):
+    """What the document shows: the commands among which apparmor_parser has this option."""
     text = DOCUMENT.read_text(encoding="utf-8")
     blocks = re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S)
-    (block,) = [block for block in blocks if "apparmor_parser" in block]
+    (block,) = [block for block in blocks if f"apparmor_parser {option} " in block]
     machine.run("sh", "-ec", re.sub("^root# ", "", block, flags=re.M), check=True, timeout=LOAD_PATIENCE)
 
 
@@ -51,7 +51,7 @@ def labels():
 
 
 def confined():
-    load()
+    do("--replace")
     machine.declare(label={"exec": ["/bin/cat", "/proc/self/attr/current"]},
                     direct={"exec": ["/bin/echo", "straight"], "output": "direct"})
     codes = {"reload": machine.run("systemctl", "reload", "posternd.service").returncode,
@@ -73,7 +73,8 @@ def denied(probe=False):
     log = machine.run("journalctl", "--no-pager", "-b", "-o", "cat", "_TRANSPORT=kernel", "+", "_TRANSPORT=audit",
                       check=True).stdout
     entries = [line[line.index("apparmor="):] for line in log.splitlines() if 'apparmor="DENIED"' in line]
-    ours = [entry for entry in entries if re.search(r'profile="([^"]*)"', entry).group(1) in PROGRAMS]
+    ours = [entry for entry in entries
+            if set(PROGRAMS).intersection(re.search(r'profile="([^"]*)"', entry).group(1).split("//&"))]
     return [entry for entry in ours if (f'comm="{PROBE}"' in entry) is probe]
 
 
@@ -85,5 +86,17 @@ def denials():
     return sorted(set(denied()))
 
 
+# ---- Without them ----
+
+def removed():
+    """How a program starts whose profile is not loaded; and what is there once the document's commands are undone."""
+    lost = machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-lost", PROBE)
+    do("--remove")
+    return {"lost": lost.returncode, "labels": labels(), "hello": machine.call("run", "hello", "name=g1")["out"],
+            "drop-ins": {unit: machine.unit_property("DropInPaths", f"{unit}.service")
+                         for unit in ("posternd", "postern-output")},
+            "profile": pathlib.Path("/etc/apparmor.d/postern").exists()}
+
+
 CHECKS = {"confined": confined}
-LAST = {"denials": denials}
+LAST = {"denials": denials, "removed": removed}
