@@ -63,3 +63,15 @@ def items(text):
 def examples(page):
     """The texts between .EX and .EE, in their order."""
     return [plain(text) for text in re.findall(r"^\.EX\n(.*?)^\.EE$", source(page), re.M | re.S)]
+
+
+# ---- What the pages are compared with ----
+
+def read(path):
+    return (harness.REPOSITORY / path).read_text(encoding="utf-8")
+
+
+def interfaces():
+    """Name -> the text of its .varlink file."""
+    return {path.stem: path.read_text(encoding="utf-8")
+            for path in (harness.REPOSITORY / "protocol").glob("*.varlink")}

@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from actions import HELLO, TRUE, script
-from manuals import FOLDER, PAGES, items, rendered, section, sections, source
+from manuals import FOLDER, PAGES, interfaces, items, read, rendered, section, sections, source
 
 sys.path.insert(0, str(harness.REPOSITORY / "tests/checks"))
 from words import NOT_SAID  # noqa: E402
@@ -29,10 +29,6 @@ def run(*command, code=0):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
     return done
-
-
-def read(path):
-    return (harness.REPOSITORY / path).read_text(encoding="utf-8")
 
 
 # ---- Form ----
@@ -273,12 +269,6 @@ def test_every_key_of_an_action_file():
 
 
 # ---- The protocol ----
-
-def interfaces():
-    """Name -> the text of its .varlink file."""
-    return {path.stem: path.read_text(encoding="utf-8")
-            for path in (harness.REPOSITORY / "protocol").glob("*.varlink")}
-
 
 def test_every_method():
     assert len(interfaces()) == 4
