@@ -323,3 +323,15 @@ def test_every_key_of_the_audit_file():
 def test_every_source_is_one_style():
     for page in PAGES:
         assert re.match(r"(?:'\\\" t\n)?\.TH ", source(page)) and "\n.Sh " not in source(page)
+
+
+def test_it_leads_those_who_come_from_sudo_to_their_guide():
+    text = re.sub(r"\s+", " ", rendered("postern.7"))
+    assert "/usr/share/doc/postern/from-sudoers.md" in text
+    assert (harness.REPOSITORY / "docs/from-sudoers.md").is_file()
+    assert "docs/*" in read("packaging/debian/postern.docs").split()
+
+
+def test_the_changelog_names_every_page_that_is_new():
+    text = read("CHANGELOG.md")
+    assert [page for page in PAGES if f"{page[:-2]}({page[-1]})" not in text] == []
