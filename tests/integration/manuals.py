@@ -63,3 +63,31 @@ def items(text):
 def examples(page):
     """The texts between .EX and .EE, in their order."""
     return [plain(text) for text in re.findall(r"^\.EX\n(.*?)^\.EE$", source(page), re.M | re.S)]
+
+
+# ---- What the pages are compared with ----
+
+def read(path):
+    return (harness.REPOSITORY / path).read_text(encoding="utf-8")
+
+
+def interfaces():
+    """Name -> the text of its .varlink file."""
+    return {path.stem: path.read_text(encoding="utf-8")
+            for path in (harness.REPOSITORY / "protocol").glob("*.varlink")}
+
+
+def fixed_limit(name):
+    found = re.search(rf"\b{name}(?: =|\{{)(.*?)[;}}]", read("base/limits.h").replace("std::int64_t{1}", "1"))
+    return eval(found.group(1), {"__builtins__": {}})  # pylint: disable=eval-used
+
+
+def limit_bounds(name):
+    """(least, most) as the program says them of a limit."""
+    said = ""
+    for value in ("99999999999999999", "400d"):
+        done = subprocess.run([harness.program("posternd"), "--check", "--limit", f"{name}={value}"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        said += done.stderr
+    return re.search(r"is out of range; give a value from (.*) to (.*)\n", said).groups()

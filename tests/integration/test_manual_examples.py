@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -180,6 +181,41 @@ def test_every_key_that_is_shown_is_valid(tmp_path, page, text):
 def test_every_part_of_a_unit_is_one_of_ours(page, text):
     """SupplementaryGroups= is tried on a booted host, by tests/system/test_first_action.py."""
     assert re.fullmatch(r"\[Socket\]\nSocketMode=0666\n|\[Service\]\nSupplementaryGroups=postern\n", text), page
+
+
+def masked(text):
+    """Without what differs from run to run: ids."""
+    return re.sub(r"\b[0-9a-f]{32}\b", "JOB", text)
+
+
+# What stands in the message -> an action that has it said, and the signal that its client gets when it has begun.
+MESSAGES = {
+    "interrupted": (script("echo begins; exec sleep 60"), signal.SIGTERM),
+    "background processes": (script("sleep 1000 & setsid sleep 1000 & echo begins"), None),
+}
+
+
+@pytest.mark.parametrize("what", MESSAGES)
+def test_every_message_of_the_client_is_as_shown(start_guard, what):
+    action, number = MESSAGES[what]
+    guard = start_guard({"backup.start": action})
+    with subprocess.Popen([harness.program("posternctl"), "run", "backup.start"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                          env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
+                               "POSTERN_SOCKET": str(guard.socket_path)}) as client:
+        assert client.stdout.readline() == "begins\n"
+        if number:
+            client.send_signal(number)
+        _, said = client.communicate(timeout=PATIENCE)
+    shown_text = next(text for text in examples("posternctl.1") if kind_of(text) == "message" and what in text)
+    assert masked(said) == masked(shown_text)
+
+
+def test_every_message_is_one_that_a_test_has_said():
+    """Those of the journal are held against real ones on a booted host, by tests/system/test_first_action.py."""
+    found = [(page, text) for page in PAGES for text in examples(page) if kind_of(text) == "message"]
+    assert [page for page, _ in found] == ["posternctl.1"] * len(MESSAGES) + ["posternd.8"]
+    assert all(sum(what in text for _, text in found) == 1 for what in MESSAGES)
 
 
 def test_no_example_is_overlooked():

@@ -14,7 +14,8 @@ import pytest
 
 import harness
 from actions import HELLO, TRUE, script
-from manuals import FOLDER, PAGES, items, rendered, section, sections, source
+from manuals import (FOLDER, PAGES, fixed_limit, interfaces, items, limit_bounds, read, rendered, section, sections,
+                     source)
 
 sys.path.insert(0, str(harness.REPOSITORY / "tests/checks"))
 from words import NOT_SAID  # noqa: E402
@@ -29,10 +30,6 @@ def run(*command, code=0):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done
     return done
-
-
-def read(path):
-    return (harness.REPOSITORY / path).read_text(encoding="utf-8")
 
 
 # ---- Form ----
@@ -219,19 +216,6 @@ def keys_that_lint_names(folder, text):
     return re.search(r"unknown key; remove it, or use one of (.*)", said).group(1).split(", ")
 
 
-def limit_text(name, defaults):
-    """What the program says of a limit: its default and its bounds."""
-    default = defaults[name]
-    said = ""
-    for value in ("99999999999999999", "400d"):
-        done = subprocess.run([harness.program("posternd"), "--check", "--limit", f"{name}={value}"],
-                              capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        said += done.stderr
-    least, most = re.search(r"is out of range; give a value from (.*) to (.*)\n", said).groups()
-    return f"Default: {default}; from {least} to {most}."
-
-
 def test_every_key_of_the_configuration(tmp_path):
     known = keys_that_lint_names(tmp_path, '{"none": 1}')
     assert "limits" in known
@@ -252,7 +236,9 @@ def test_every_limit_with_its_default_and_its_bounds(tmp_path):
         defaults = json.loads(run(harness.program("posternd"), "--check", "--json", "--config", config,
                                   "--actions", folder / "none").stdout)["limits"]
     for name, text in shown.items():
-        assert re.split(r"^\.IP$", text, flags=re.M)[-1].endswith(limit_text(name, defaults) + "\n"), name
+        least, most = limit_bounds(name)
+        said = f"Default: {defaults[name]}; from {least} to {most}.\n"
+        assert re.split(r"^\.IP$", text, flags=re.M)[-1].endswith(said), name
 
 
 # ---- Action files ----
@@ -274,12 +260,6 @@ def test_every_key_of_an_action_file():
 
 # ---- The protocol ----
 
-def interfaces():
-    """Name -> the text of its .varlink file."""
-    return {path.stem: path.read_text(encoding="utf-8")
-            for path in (harness.REPOSITORY / "protocol").glob("*.varlink")}
-
-
 def test_every_method():
     assert len(interfaces()) == 4
     for name, text in interfaces().items():
@@ -300,11 +280,6 @@ def test_every_error_with_its_exit_code():
         elif row := re.fullmatch(r"(\w+):.*:(\d+)", line):
             shown[f"{interface}.{row.group(1)}"] = row.group(2)
     assert shown == expected
-
-
-def fixed_limit(name):
-    found = re.search(rf"\b{name}(?: =|\{{)(.*?)[;}}]", read("base/limits.h").replace("std::int64_t{1}", "1"))
-    return eval(found.group(1), {"__builtins__": {}})  # pylint: disable=eval-used
 
 
 def test_the_limits_of_a_message():
@@ -348,3 +323,15 @@ def test_every_key_of_the_audit_file():
 def test_every_source_is_one_style():
     for page in PAGES:
         assert re.match(r"(?:'\\\" t\n)?\.TH ", source(page)) and "\n.Sh " not in source(page)
+
+
+def test_it_leads_those_who_come_from_sudo_to_their_guide():
+    text = re.sub(r"\s+", " ", rendered("postern.7"))
+    assert "/usr/share/doc/postern/from-sudoers.md" in text
+    assert (harness.REPOSITORY / "docs/from-sudoers.md").is_file()
+    assert "docs/*" in read("packaging/debian/postern.docs").split()
+
+
+def test_the_changelog_names_every_page_that_is_new():
+    text = read("CHANGELOG.md")
+    assert [page for page in PAGES if f"{page[:-2]}({page[-1]})" not in text] == []

@@ -9,7 +9,8 @@ import conftest
 
 pytestmark = pytest.mark.needs_root
 
-MANUAL = (conftest.REPOSITORY / "packaging/man/postern-action.5").read_text(encoding="utf-8")
+PAGES = conftest.REPOSITORY / "packaging/man"
+MANUAL = (PAGES / "postern-action.5").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def machine(root, package):
         host.run("useradd", "--groups", "deploy,postern", "alice")
         host.run("useradd", "--groups", "postern", "bob")
         host.write("/etc/systemd/system/nginx.service",
-                   "[Service]\nExecStart=/bin/sleep infinity\n")
+                   "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep infinity\n")
         host.run("systemctl", "daemon-reload")
         # The manual's own example, and the group of the socket as well: a service has that one alone.
         text = re.search(r"^\.SH EXAMPLE\n\.EX\n(.*?)^\.EE", MANUAL, re.S | re.M).group(1)
@@ -71,3 +72,25 @@ def test_nothing_else_is_permitted_and_nobody_else(machine):
     assert (done.returncode, done.stdout) == (126, "")
     assert '"web.restart" does not exist or is not granted to you' in done.stderr
     assert machine.property("nginx.service", "MainPID") == before
+
+
+def masked(line):
+    """Without what differs from run to run: job, uid, process and line."""
+    return re.sub(r"(uid |pid |json:)\d+", r"\1N", re.sub(r"job [0-9a-f.]+", "job ID", line))
+
+
+def test_the_journal_says_it_as_the_manual_shows(machine):
+    text = re.search(r"^\.EX\n(job\\-started: .*?)^\.EE", (PAGES / "posternd.8").read_text(encoding="utf-8"),
+                     re.S | re.M).group(1)
+    # An entry is one line; the page breaks the first.
+    shown = text.replace("\\-", "-").replace(",\n    ", ", ").splitlines()
+    assert [line.partition(":")[0] for line in shown] == ["job-started", "job-ended"]
+    machine.run("systemd-run", "-q", "--pipe", "--wait", "--collect", "--unit=ci-runner.service",
+                "--property=User=alice", *RUN)
+
+    def said():
+        return machine.run("journalctl", "--no-pager", "-o", "cat", "POSTERN_UNIT=ci-runner.service",
+                           "POSTERN_USER=alice", "POSTERN_ACTION=web.restart").stdout.splitlines()
+
+    conftest.booted_host.wait_until(lambda: len(said()) == 2, 10, "both entries")
+    assert [masked(line) for line in said()] == [masked(line) for line in shown]
