@@ -33,7 +33,7 @@ CAPABILITIES = {"setuid": "setuid", "setreuid": "setuid", "setresuid": "setuid",
                 "chroot": "sys_chroot", "chown": "chown", "lchown": "chown", "fchown": "chown", "fchownat": "chown",
                 "mount": "sys_admin", "umount2": "sys_admin", "setns": "sys_admin", "mknod": "mknod",
                 "mknodat": "mknod", "reboot": "sys_boot", "init_module": "sys_module"}
-OTHERS = ("mmap", "splice", "sendfile", "copy_file_range", "fcntl", "bind", "connect", "sendto", "sendmsg", "prctl",
+OTHERS = ("mmap", "splice", "sendfile", "copy_file_range", "fcntl", "socket", "bind", "connect", "sendto", "sendmsg", "prctl",
           "unshare")
 
 # What a clone gives back; of a process in a container strace tells the number outside as well, if it is told to.
@@ -42,6 +42,7 @@ _LINE = re.compile(r"(\w+)\((.*)\) += (.*)$")
 _DESCRIPTOR = re.compile(r"\b\d+<(/[^>]*)>")
 # A name, with the folder that it is seen from where one is given.
 _NAME = re.compile(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:[^"\\]|\\.)*)"')
+_SOCKET_NUMBER = re.compile(r"\d+<(socket:\[\d+\])>")
 _SOCKET = re.compile(r'sun_path="(/[^"]*)"')
 
 
@@ -74,6 +75,7 @@ class Accesses:
     def __init__(self):
         self.files = collections.defaultdict(set)
         self.capabilities = set()
+        self.datagram_sockets = set()
 
     def use(self, program, path, how):
         if path.startswith("/") and not path.startswith("/memfd:"):
@@ -145,8 +147,12 @@ def _note(program, call, arguments, result, seen):
     elif call in CHANGES:
         for number, name in enumerate(_names(call, arguments)):
             seen.use(program, name, "w" if number > 0 else CHANGES[call])
+    elif call == "socket" and "SOCK_DGRAM" in arguments:
+        seen.datagram_sockets.update(_SOCKET_NUMBER.findall(result))
     elif (socket := _SOCKET.search(arguments)) and not socket.group(1).startswith("/proc/"):
-        seen.use(program, socket.group(1), "rw" if call == "connect" else "w")
+        # Who connects a datagram socket is to send by it alone.
+        is_stream = not seen.datagram_sockets.intersection(_SOCKET_NUMBER.findall(arguments))
+        seen.use(program, socket.group(1), "rw" if call == "connect" and is_stream else "w")
 
 
 def _opened(result, arguments):
