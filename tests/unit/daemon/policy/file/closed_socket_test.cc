@@ -95,7 +95,8 @@ TEST_F(ClosedSocketTest, ASocketWithoutAGroupThatHelps) {
     const Lines expected = {
         "/a.json:3: allow it: members can't open " + path_ +
         " (mode 0600): alice, bob; give the socket a group that they are in, with SocketGroup= in "
-        "posternd.socket or \"socketGroup\" in posternd.json"};
+        "posternd.socket, or \"socketGroup\" in posternd.json where posternd makes its sockets "
+        "itself"};
     make(0600, 2001);
     EXPECT_EQ(kept_out(), expected);
 }
