@@ -47,10 +47,18 @@ class Trace:
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=60)
+        began = {}
         for line in self.file.read_text().splitlines():
+            # Of one that another thread's came into there are two halves.
+            if line.endswith(" <unfinished ...>"):
+                began[line.split(" ")[0]] = line.removesuffix(" <unfinished ...>")
+                continue
+            resumed = re.match(r"(\d+) +<\.\.\. \w+ resumed>(.*)", line)
+            if resumed:
+                line = began.pop(resumed.group(1), "") + resumed.group(2)
             # A call that was under way when we came or went belongs to no Ping.
             call = re.match(r"(?:\d+ +)?(\w+)\(", line)
-            if call and "unfinished" not in line and "detached" not in line:
+            if call and "detached" not in line:
                 self.calls[call.group(1)] += 1
                 self.lines.append(line)
 
@@ -91,16 +99,18 @@ def test_what_a_packet_costs_guard_and_session(start_guard, folder):
     # The packet, and the look for another; the reply to the guard.
     assert session["recvmsg"] <= 2.05 and session["sendto"] <= 1.05 and session["epoll_wait"] <= 1.05
     guards = costs["guard"]
-    # The packet and the look for another, the session's reply and the look for another.
-    assert guards["recvmsg"] <= 4.05, guards
-    # The packet to the session; the reply, of which no id is changed since it is the same sender's.
-    assert guards["sendto"] <= 2.05 and "sendmsg" not in guards, guards
-    assert not {"setfsuid", "setfsgid", "setgroups", "capset"} & set(guards)
-    # The rest is who the sender is (a file of its process: the unit), what one thread
-    # hands to the other, whether the reply's file is on a local file system, and the loop.
-    # How often one thread finds the other one at the lock is chance.
+    # How often one thread finds the other one at the lock is chance; so is how many events one turn of the
+    # loop finds: there is at most one turn for each.
     guards.pop("futex", None)
-    assert sum(guards.values()) <= 23.5, guards
+    assert guards.pop("epoll_wait") <= 9.5
+    # recvmsg: the packet and the look for another, the session's reply and the look for another. sendto: the
+    # packet to the session; the reply, of which no id is changed since it is the same sender's. The rest is who
+    # the sender is (a file of its process: the unit), what one thread hands to the other, and whether the reply's
+    # file is on a local file system.
+    most = {"close": 3, "getpid": 1, "openat": 1, "openat2": 1, "poll": 3, "read": 5, "recvmsg": 4, "sendto": 2,
+            "statx": 1, "timerfd_settime": 2, "write": 3}
+    # Less than one for each packet belongs to none: what is looked at from time to time.
+    assert {name: number for name, number in guards.items() if number > most.get(name, 0) + 0.5} == {}
 
 
 @pytest.mark.parametrize("method", ["Check", "Run"])
