@@ -10,6 +10,7 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 const Arguments bad_arguments = {{"n", Value("text")}};
 const Arguments good_arguments = {{"n", Value(std::int64_t{1})}};
@@ -244,11 +245,26 @@ TEST_F(RunFailure, TheSessionIsGoneAndTheJobGoesOn) {
 
 class RunReading : public ChokePoint {
   protected:
+    // What is told of it. If 20 ms go by until its turn comes, it is read once more.
+    Story read(const CurrentPolicy::Names& restless) {
+        Story told;
+        for (int i = 0; i < 100 && told.empty(); ++i) {
+            current_->loaded(looks_, true, restless);
+            told = since();
+        }
+        return told;
+    }
+
     const CurrentPolicy::Names none_;
 };
 
 TEST_F(RunReading, WhatIsCurrentIsComparedOnce) {
-    EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}).back(), "start job1");
+    limits_.jobs = limits_.jobs_per_user = 1000;
+    // Only if 20 ms go by until its turn comes, it is compared once more.
+    for (int i = 0; i < 100 && compared_.size() != 1; ++i) {
+        compared_.clear();
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}), Contains(StartsWith("start job")));
+    }
     EXPECT_THAT(compared_, ElementsAre("hello"));
     EXPECT_EQ(looks_, 0U);
 }
@@ -272,18 +288,15 @@ TEST_F(RunReading, ItWaitsAndIsDecidedByWhatWasReadAfterIt) {
 TEST_F(RunReading, WhatWasReadIsGoodEnoughThoughMoreHasChanged) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""});
-    current_->loaded(1, true, none_);
-    EXPECT_THAT(since().back(), "start job1");
+    EXPECT_THAT(read(none_), Contains("start job1"));
 }
 
 TEST_F(RunReading, WhatIsNotAtRestIsWaitedFor) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     call(owner(), RunCall{"shut", {}, ""}, 2);
-    current_->loaded(2, true, {"hello"});
-    EXPECT_THAT(since().back(), "start job1") << "the other one";
-    current_->loaded(3, true, none_);
-    EXPECT_THAT(since().back(), "start job2");
+    EXPECT_THAT(read({"hello"}), Contains("start job1")) << "the other one";
+    EXPECT_THAT(read(none_), Contains("start job2"));
 }
 
 TEST_F(RunReading, ItDoesNotWaitForEver) {
@@ -324,8 +337,7 @@ TEST_F(RunReading, OneWhoseCallerLeftIsDecided) {
     gone_ = true;
     kept_.at(1)->left(jobs::Leaving::gone);
     kept_.clear();
-    current_->loaded(1, true, none_);
-    EXPECT_THAT(since(), Contains("start job1"));
+    EXPECT_THAT(read(none_), Contains("start job1"));
 }
 
 TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
@@ -335,8 +347,7 @@ TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
     gone_ = true;
     kept_.at(1)->left(jobs::Leaving::gone);
     kept_.clear();
-    current_->loaded(1, true, none_);
-    EXPECT_THAT(since(),
+    EXPECT_THAT(read(none_),
                 ElementsAre("audit call-refused action=hello reason=its caller left before "
                             "its turn"));
 }
@@ -344,8 +355,7 @@ TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
 TEST_F(RunReading, APacketWaitsToo) {
     is_current_ = false;
     EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}), IsEmpty());
-    current_->loaded(1, true, none_);
-    EXPECT_THAT(since().back(), "answer Detached job1");
+    EXPECT_THAT(read(none_), Contains("answer Detached job1"));
 }
 
 TEST_F(RunReading, SoManyWaitOfAnOwnerAndInAll) {
