@@ -261,9 +261,10 @@ class RunReading : public ChokePoint {
 TEST_F(RunReading, WhatIsCurrentIsComparedOnce) {
     limits_.jobs = limits_.jobs_per_user = 1000;
     // Only if 20 ms go by until its turn comes, it is compared once more.
-    for (int i = 0; i < 100 && compared_.size() != 1; ++i) {
+    for (std::uint32_t request = 1; request <= 100 && compared_.size() != 1; ++request) {
         compared_.clear();
-        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}), Contains(StartsWith("start job")));
+        ASSERT_THAT(call(owner(), RunCall{"hello", {}, ""}, request),
+                    Contains(StartsWith("start job")));
     }
     EXPECT_THAT(compared_, ElementsAre("hello"));
     EXPECT_EQ(looks_, 0U);
