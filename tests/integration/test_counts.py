@@ -99,14 +99,17 @@ def test_what_a_packet_costs_guard_and_session(start_guard, folder):
     # The packet, and the look for another; the reply to the guard.
     assert session["recvmsg"] <= 2.05 and session["sendto"] <= 1.05 and session["epoll_wait"] <= 1.05
     guards = costs["guard"]
+    # The packet and the look for another, the session's reply and the look for another.
+    assert guards["recvmsg"] <= 4.05, guards
+    # The packet to the session; the reply, of which no id is changed since it is the same sender's.
+    assert guards["sendto"] <= 2.05 and "sendmsg" not in guards, guards
+    assert not {"setfsuid", "setfsgid", "setgroups", "capset"} & set(guards)
     # How often one thread finds the other one at the lock is chance; so is how many events one turn of the
     # loop finds: there is at most one turn for each.
     guards.pop("futex", None)
     assert guards.pop("epoll_wait") <= 9.5
-    # recvmsg: the packet and the look for another, the session's reply and the look for another. sendto: the
-    # packet to the session; the reply, of which no id is changed since it is the same sender's. The rest is who
-    # the sender is (a file of its process: the unit), what one thread hands to the other, and whether the reply's
-    # file is on a local file system.
+    # The rest is who the sender is (a file of its process: the unit), what one thread
+    # hands to the other, and whether the reply's file is on a local file system.
     most = {"close": 3, "getpid": 1, "openat": 1, "openat2": 1, "poll": 3, "read": 5, "recvmsg": 4, "sendto": 2,
             "statx": 1, "timerfd_settime": 2, "write": 3}
     # Less than one for each packet belongs to none: what is looked at from time to time.

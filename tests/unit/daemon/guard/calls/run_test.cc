@@ -10,7 +10,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::StartsWith;
 
 const Arguments bad_arguments = {{"n", Value("text")}};
 const Arguments good_arguments = {{"n", Value(std::int64_t{1})}};
@@ -252,7 +251,7 @@ class RunReading : public ChokePoint {
             current_->loaded(looks_, true, restless);
             told = since();
         }
-        return told;
+        return told.empty() ? Story{"nothing"} : told;
     }
 
     const CurrentPolicy::Names none_;
@@ -263,8 +262,8 @@ TEST_F(RunReading, WhatIsCurrentIsComparedOnce) {
     // Only if 20 ms go by until its turn comes, it is compared once more.
     for (std::uint32_t request = 1; request <= 100 && compared_.size() != 1; ++request) {
         compared_.clear();
-        ASSERT_THAT(call(owner(), RunCall{"hello", {}, ""}, request),
-                    Contains(StartsWith("start job")));
+        EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, request).back(),
+                  "start job" + std::to_string(request));
     }
     EXPECT_THAT(compared_, ElementsAre("hello"));
     EXPECT_EQ(looks_, 0U);
@@ -289,15 +288,15 @@ TEST_F(RunReading, ItWaitsAndIsDecidedByWhatWasReadAfterIt) {
 TEST_F(RunReading, WhatWasReadIsGoodEnoughThoughMoreHasChanged) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""});
-    EXPECT_THAT(read(none_), Contains("start job1"));
+    EXPECT_EQ(read(none_).back(), "start job1");
 }
 
 TEST_F(RunReading, WhatIsNotAtRestIsWaitedFor) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     call(owner(), RunCall{"shut", {}, ""}, 2);
-    EXPECT_THAT(read({"hello"}), Contains("start job1")) << "the other one";
-    EXPECT_THAT(read(none_), Contains("start job2"));
+    EXPECT_EQ(read({"hello"}).back(), "start job1") << "the other one";
+    EXPECT_EQ(read(none_).back(), "start job2");
 }
 
 TEST_F(RunReading, ItDoesNotWaitForEver) {
@@ -356,7 +355,7 @@ TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
 TEST_F(RunReading, APacketWaitsToo) {
     is_current_ = false;
     EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}), IsEmpty());
-    EXPECT_THAT(read(none_), Contains("answer Detached job1"));
+    EXPECT_EQ(read(none_).back(), "answer Detached job1");
 }
 
 TEST_F(RunReading, SoManyWaitOfAnOwnerAndInAll) {
