@@ -8,7 +8,7 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_ACTIVE, UNTIL_LET, finished, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import UNTIL_ACTIVE, UNTIL_LET, WAITS, finished, job_units, records, run, shell, spawn, wait_for_unit
 
 pytestmark = pytest.mark.needs_root
 
@@ -444,7 +444,8 @@ def test_anothers_start_beside_forty(host, declare, configure, let):
     booted_host.wait_until(lambda: connected() == 41, 20, "the other call")
     host.run("kill", "-CONT", guard)
     for client in (other, forty):
-        assert finished(client, 600) == (0, "", "")
+        out, err = client.communicate(timeout=600)
+        assert (client.returncode, out, err.replace(WAITS, "")) == (0, "", "")
     # It did not wait for those that were asked for before it.
     uids = [record["requester"]["uid"] for record in records(host, "nothing")]
     assert (len(uids), uids.count(0)) == (41, 1)

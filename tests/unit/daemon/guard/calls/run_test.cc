@@ -10,7 +10,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::StartsWith;
 
 const Arguments bad_arguments = {{"n", Value("text")}};
 const Arguments good_arguments = {{"n", Value(std::int64_t{1})}};
@@ -84,31 +83,6 @@ TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
                 ElementsAre("audit call-refused action=hello reason=limit jobsPerUser",
                             "answer Refused limit_reached [jobsPerUser]"));
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
-}
-
-// A guard before has left a job: it may have ended long ago.
-TEST_F(RunOrder, WhetherAJobStillRunsIsFoundOutBeforeItCounts) {
-    limits_.jobs_per_user = 1;
-    std::uint32_t request = 0;
-    bool settled = false;
-    may_begin_ = [&settled] { return settled; };
-    for (const bool runs : {true, false}) {
-        SCOPED_TRACE(runs);
-        settled = false;
-        jobs_.running = jobs_.not_known = 1;
-        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request), IsEmpty());
-        // What waits counts at once.
-        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request).back(),
-                    "answer Refused limit_reached [jobsPerUser]");
-        jobs_.not_known = 0;
-        jobs_.running = runs ? 1 : 0;
-        settled = true;
-        while (starts_->waiting(anna) > 0) ASSERT_GE(sd_event_run(loop_.get(), 1'000'000), 0);
-        const Story story = since();
-        ASSERT_FALSE(story.empty());
-        EXPECT_EQ(story.back(), runs ? "answer Refused limit_reached [jobsPerUser]" : "start job1");
-    }
-    may_begin_ = [] { return true; };
 }
 
 TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
@@ -219,7 +193,7 @@ TEST_F(RunFailure, AStartThatCameToNothingIsBegunAnewThreeTimesInAll) {
     jobs_.tell_start_failed("job2", true);
     EXPECT_THAT(since().back(), "start job3");
     jobs_.tell_start_failed("job3", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
     EXPECT_TRUE(kept_.empty());
 }
 
@@ -237,7 +211,7 @@ TEST_F(RunFailure, OnceItRanItIsNotBegunAnew) {
     jobs_.tell_started("job1");
     since();
     jobs_.tell_start_failed("job1", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
 }
 
 TEST_F(RunFailure, TheConnectionIsGoneWhileItStarts) {
@@ -277,7 +251,7 @@ class RunReading : public ChokePoint {
             current_->loaded(looks_, true, restless);
             told = since();
         }
-        return told;
+        return told.empty() ? Story{"nothing"} : told;
     }
 
     const CurrentPolicy::Names none_;
@@ -288,8 +262,8 @@ TEST_F(RunReading, WhatIsCurrentIsComparedOnce) {
     // Only if 20 ms go by until its turn comes, it is compared once more.
     for (std::uint32_t request = 1; request <= 100 && compared_.size() != 1; ++request) {
         compared_.clear();
-        ASSERT_THAT(call(owner(), RunCall{"hello", {}, ""}, request),
-                    Contains(StartsWith("start job")));
+        EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, request).back(),
+                  "start job" + std::to_string(request));
     }
     EXPECT_THAT(compared_, ElementsAre("hello"));
     EXPECT_EQ(looks_, 0U);
@@ -314,15 +288,15 @@ TEST_F(RunReading, ItWaitsAndIsDecidedByWhatWasReadAfterIt) {
 TEST_F(RunReading, WhatWasReadIsGoodEnoughThoughMoreHasChanged) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""});
-    EXPECT_THAT(read(none_), Contains("start job1"));
+    EXPECT_EQ(read(none_).back(), "start job1");
 }
 
 TEST_F(RunReading, WhatIsNotAtRestIsWaitedFor) {
     is_current_ = false;
     call(owner(), RunCall{"hello", {}, ""}, 1);
     call(owner(), RunCall{"shut", {}, ""}, 2);
-    EXPECT_THAT(read({"hello"}), Contains("start job1")) << "the other one";
-    EXPECT_THAT(read(none_), Contains("start job2"));
+    EXPECT_EQ(read({"hello"}).back(), "start job1") << "the other one";
+    EXPECT_EQ(read(none_).back(), "start job2");
 }
 
 TEST_F(RunReading, ItDoesNotWaitForEver) {
@@ -354,7 +328,7 @@ TEST_F(RunReading, TheDaemonStopsMeanwhile) {
     current_->close();
     EXPECT_THAT(since(),
                 ElementsAre("audit call-refused action=hello reason=the daemon is stopping",
-                            "answer Refused retryable []"));
+                            "answer Refused unavailable []"));
 }
 
 TEST_F(RunReading, OneWhoseCallerLeftIsDecided) {
@@ -381,7 +355,7 @@ TEST_F(RunReading, OneThatEndsWithItsCallerIsNotStarted) {
 TEST_F(RunReading, APacketWaitsToo) {
     is_current_ = false;
     EXPECT_THAT(call(packet(anna), RunCall{"hello", {}, ""}), IsEmpty());
-    EXPECT_THAT(read(none_), Contains("answer Detached job1"));
+    EXPECT_EQ(read(none_).back(), "answer Detached job1");
 }
 
 TEST_F(RunReading, SoManyWaitOfAnOwnerAndInAll) {
@@ -552,7 +526,7 @@ TEST_F(RunTurn, TheGuardStopsMeanwhile) {
     since();
     starts_->close();
     const Story refused = {"audit call-refused action=hello reason=the daemon is stopping",
-                           "answer Refused retryable []"};
+                           "answer Refused unavailable []"};
     EXPECT_THAT(since(), ElementsAre(refused[0], refused[1], refused[0], refused[1]));
     EXPECT_EQ(kept_.size(), 1U) << "the one that was started";
     EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, 3), refused);
