@@ -140,7 +140,7 @@ def _note(program, call, arguments, result, seen):
         seen.use(program, descriptors[0], USES[call])
     elif call == "mmap" and "PROT_EXEC" in arguments and descriptors:
         seen.use(program, descriptors[0], "m")
-    elif call == "fcntl" and "F_SETLK" in arguments.replace("F_OFD_", "F_") and descriptors:
+    elif call == "fcntl" and re.search(r"F_(OFD_)?SETLK|F_SETLEASE", arguments) and descriptors:
         seen.use(program, descriptors[0], "k")
     elif call in ("splice", "sendfile", "copy_file_range"):
         _note_copy(program, call, arguments, seen)

@@ -8,6 +8,7 @@ the tests do.
 """
 
 import contextlib
+import copy
 import json
 import pathlib
 import shutil
@@ -69,7 +70,7 @@ class Report:
             f"nothing was heard of {name}, only of {', '.join(self._checks) or 'nothing'}; the end "
             f"of the console:\n{self._console[-4000:]}")
         assert "error" not in check, f"{name} went wrong inside:\n{check['error']}"
-        return check["saw"]
+        return copy.deepcopy(check["saw"])  # a test may take it apart
 
     def seconds(self):
         """What each check took, for the curious."""

@@ -116,10 +116,10 @@ def test_the_line_for_debhelper(suite):
         (folder / "webtool.status.json").write_text(ACTION, encoding="utf-8")
         (folder / "debian/webtool.install").write_text(f"{line}\n", encoding="utf-8")
         (folder / "debian/control").write_text(
-            "Source: webtool\nMaintainer: us <us@example.org>\n\nPackage: webtool\nArchitecture: all\nDescription: x\n",
-            encoding="utf-8")
+            "Source: webtool\nMaintainer: us <us@example.org>\nBuild-Depends: debhelper-compat (= 13)\n\n"
+            "Package: webtool\nArchitecture: all\nDescription: x\n", encoding="utf-8")
         subprocess.run(["chroot", root, "sh", "-ec", "cd /build/webtool && dh_install && dh_fixperms"], check=True,
-                       umask=0o022, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DH_COMPAT": "13"})
+                       umask=0o022, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
         made = folder / "debian/webtool"
         assert [str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()] == [INSTALLED[1:]]
         file = made / INSTALLED[1:]

@@ -145,6 +145,11 @@ def test_the_kernel_denied_them_nothing(report):
     assert report.saw("denials") == []
 
 
+def test_a_program_elsewhere_needs_a_rule(report):
+    message = "posternctl: elsewhere: the program could not be started: it can't be opened\n"
+    assert report.saw("elsewhere") == [{"code": 127, "out": "", "err": message}, {"code": 0, "out": "", "err": ""}]
+
+
 def test_what_the_document_undoes_leaves_no_trace(report):
     seen = report.saw("removed")
     assert seen.pop("lost") == 231  # EXIT_APPARMOR_PROFILE, as the document says

@@ -6,6 +6,7 @@ What comes in between runs under them too.
 import contextlib
 import pathlib
 import re
+import shutil
 
 import basics
 import callers
@@ -64,8 +65,8 @@ def confined():
 
 # ---- What the kernel has denied ----
 
-# A program that no profile of ours knows.
-PROBE = "true"
+# A program that no profile of ours knows, and what none of them lets it read.
+PROBE = ("ls", "/root")
 
 
 def denied(probe=False):
@@ -75,22 +76,40 @@ def denied(probe=False):
     entries = [line[line.index("apparmor="):] for line in log.splitlines() if 'apparmor="DENIED"' in line]
     ours = [entry for entry in entries
             if set(PROGRAMS).intersection(re.search(r'profile="([^"]*)"', entry).group(1).split("//&"))]
-    return [entry for entry in ours if (f'comm="{PROBE}"' in entry) is probe]
+    return [entry for entry in ours if (f'comm="{PROBE[0]}"' in entry) is probe]
 
 
 def denials():
     """All of this boot, once the one is heard of that is meant."""
     before = len(denied(probe=True))
-    machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-output", PROBE)
+    machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-output", *PROBE)
     machine.wait_until(lambda: len(denied(probe=True)) > before, "an entry about a denial")
     return sorted(set(denied()))
+
+
+def elsewhere():
+    """An action whose program is where the profile lets none be read: before and after the document's rule for it."""
+    program = pathlib.Path("/home/backup/bin/true")
+    program.parent.mkdir(parents=True)
+    shutil.copy("/bin/true", program)
+    local = pathlib.Path("/etc/apparmor.d/local/postern")
+    (rule,) = re.findall(rf"`{local}`, for\s+example\s+`(.*?)`", DOCUMENT.read_text(encoding="utf-8"))
+    machine.run("systemctl", "start", "posternd.socket", check=True)  # which the attacks before leave stopped
+    machine.declare(elsewhere={"exec": [str(program)]})
+    seen = [machine.call("run", "elsewhere")]
+    local.write_text(f"{rule}\n", encoding="ascii")
+    machine.run("apparmor_parser", "--replace", "/etc/apparmor.d/postern", check=True, timeout=LOAD_PATIENCE)
+    seen.append(machine.call("run", "elsewhere"))
+    local.unlink()
+    (machine.ACTIONS / "elsewhere.json").unlink()
+    return seen
 
 
 # ---- Without them ----
 
 def removed():
     """How a program starts whose profile is not loaded; and what is there once the document's commands are undone."""
-    lost = machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-lost", PROBE)
+    lost = machine.run("systemd-run", "-q", "--wait", "--collect", "--property=AppArmorProfile=postern-lost", *PROBE)
     do("--remove")
     return {"lost": lost.returncode, "labels": labels(), "hello": machine.call("run", "hello", "name=g1")["out"],
             "drop-ins": {unit: machine.unit_property("DropInPaths", f"{unit}.service")
@@ -99,4 +118,4 @@ def removed():
 
 
 CHECKS = {"confined": confined}
-LAST = {"denials": denials, "removed": removed}
+LAST = {"denials": denials, "elsewhere": elsewhere, "removed": removed}
