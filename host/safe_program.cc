@@ -1,6 +1,7 @@
 #include "host/safe_program.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +31,16 @@ Unexpected<OpenError> unusable(const std::string& path, const std::string& probl
 // What the kernel looks at of a program: BINPRM_BUF_SIZE of linux/binfmts.h, since Linux 5.1.
 using FirstBytes = std::array<char, 256>;
 
+// Why root may not read it and what to do: its mode, or else a security module has decided.
+std::string why_unreadable(int error, int program, const std::string& path) {
+    struct stat status{};
+    if (error == EACCES && fstat(program, &status) == 0 && status.st_uid == geteuid() &&
+        (status.st_mode & S_IRUSR) != 0) {
+        return ", although its mode allows it; AppArmor or SELinux denies it: see journalctl -k";
+    }
+    return "; run: chmod u+r " + path;
+}
+
 // Filled up with zeros, as the kernel does it. `program` is an O_PATH descriptor of a regular file.
 Result<FirstBytes, OpenError> read_first_bytes(int program, const std::string& path) {
     FirstBytes bytes{};
@@ -37,10 +48,11 @@ Result<FirstBytes, OpenError> read_first_bytes(int program, const std::string& p
     const UniqueFd file(open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) {
         // An interpreter that runs as we do could not read it either: it is no script.
-        if (errno == EACCES && geteuid() != 0) return bytes;
+        const int error = errno;
+        if (error == EACCES && geteuid() != 0) return bytes;
         return unusable(path, "can't be read to see whether it is a script: " +
-                                  std::generic_category().message(errno) + "; run: chmod u+r " +
-                                  path);
+                                  std::generic_category().message(error) +
+                                  why_unreadable(error, program, path));
     }
     std::size_t have = 0;
     while (have < bytes.size()) {

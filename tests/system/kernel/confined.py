@@ -93,13 +93,15 @@ def elsewhere():
     program.parent.mkdir(parents=True)
     shutil.copy("/bin/true", program)
     local = pathlib.Path("/etc/apparmor.d/local/postern")
-    (rule,) = re.findall(rf"`{local}`, for\s+example\s+`(.*?)`", DOCUMENT.read_text(encoding="utf-8"))
+    text = DOCUMENT.read_text(encoding="utf-8")
+    (rule,) = re.findall(rf"`{local}`, for\s+example\s+`(.*?)`", text)
+    (commands,) = re.findall(r"`(apparmor_parser --replace .*)`", text)
     machine.run("systemctl", "start", "posternd.socket", check=True)  # which the attacks before leave stopped
     machine.declare(elsewhere={"exec": [str(program)]})
-    seen = [machine.call("run", "elsewhere")]
+    seen = {"before": machine.call("run", "elsewhere")["code"], "said": machine.run("posternctl", "reload").stderr}
     local.write_text(f"{rule}\n", encoding="ascii")
-    machine.run("apparmor_parser", "--replace", "/etc/apparmor.d/postern", check=True, timeout=LOAD_PATIENCE)
-    seen.append(machine.call("run", "elsewhere"))
+    machine.run("sh", "-ec", commands, check=True, timeout=LOAD_PATIENCE)
+    seen["after"] = machine.call("run", "elsewhere")["code"]
     local.unlink()
     (machine.ACTIONS / "elsewhere.json").unlink()
     return seen
