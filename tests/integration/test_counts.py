@@ -141,6 +141,23 @@ def test_what_stands_in_the_directories_costs_a_call_four_statx(start_guard, fol
     assert len(set(costs.values())) == 1 and count <= max(costs.values()) <= most, costs
 
 
+def test_a_file_that_is_bad_for_its_program_costs_its_calls_one_statx_more(start_guard, folder):
+    program = folder / "none"
+    guard = start_guard({"hello": HELLO, "broken": {**HELLO, "exec": [str(program)]}})
+    count = 20
+    with guard.connect(as_=ALICE) as client:
+        def call(action):
+            return client.call("Check", {"action": action}).get("error")
+
+        assert (call("hello"), call("broken")) == (None, "org.postern.Actions.NotGranted")
+        with Trace(folder, guard.pid) as trace:
+            for _ in range(count):
+                call("hello")
+                call("broken")
+    asked = collections.Counter(line.split("(")[0] for line in trace.lines if f'"{program}"' in line)
+    assert asked == {"statx": count}
+
+
 def test_a_ping_is_no_work_for_the_guard(start_guard):
     guard = start_guard({"hello": HELLO})
     with guard.connect(as_=ALICE) as client:

@@ -85,6 +85,31 @@ TEST_F(RunOrder, TheLimitOfAUserIsItsOwn) {
     EXPECT_THAT(call(by(berta, {berta}), RunCall{"berta", {}, ""}, 3).back(), "start job2");
 }
 
+// A guard before has left a job: it may have ended long ago.
+TEST_F(RunOrder, WhetherAJobStillRunsIsFoundOutBeforeItCounts) {
+    limits_.jobs_per_user = 1;
+    std::uint32_t request = 0;
+    bool settled = false;
+    may_begin_ = [&settled] { return settled; };
+    for (const bool runs : {true, false}) {
+        SCOPED_TRACE(runs);
+        settled = false;
+        jobs_.running = jobs_.not_known = 1;
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request), IsEmpty());
+        // What waits counts at once.
+        EXPECT_THAT(call(owner(), RunCall{"hello", {}, ""}, ++request).back(),
+                    "answer Refused limit_reached [jobsPerUser]");
+        jobs_.not_known = 0;
+        jobs_.running = runs ? 1 : 0;
+        settled = true;
+        while (starts_->waiting(anna) > 0) ASSERT_GE(sd_event_run(loop_.get(), 1'000'000), 0);
+        const Story story = since();
+        ASSERT_FALSE(story.empty());
+        EXPECT_EQ(story.back(), runs ? "answer Refused limit_reached [jobsPerUser]" : "start job1");
+    }
+    may_begin_ = [] { return true; };
+}
+
 TEST_F(RunOrder, TheLimitOfAUserIsHisPayersToo) {
     limits_.jobs_per_user = 1;
     call(owner(), RunCall{"hello", {}, ""}, 1);
@@ -193,7 +218,7 @@ TEST_F(RunFailure, AStartThatCameToNothingIsBegunAnewThreeTimesInAll) {
     jobs_.tell_start_failed("job2", true);
     EXPECT_THAT(since().back(), "start job3");
     jobs_.tell_start_failed("job3", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
     EXPECT_TRUE(kept_.empty());
 }
 
@@ -211,7 +236,7 @@ TEST_F(RunFailure, OnceItRanItIsNotBegunAnew) {
     jobs_.tell_started("job1");
     since();
     jobs_.tell_start_failed("job1", true);
-    EXPECT_THAT(since(), ElementsAre("answer Refused unavailable []"));
+    EXPECT_THAT(since(), ElementsAre("answer Refused retryable []"));
 }
 
 TEST_F(RunFailure, TheConnectionIsGoneWhileItStarts) {
@@ -328,7 +353,7 @@ TEST_F(RunReading, TheDaemonStopsMeanwhile) {
     current_->close();
     EXPECT_THAT(since(),
                 ElementsAre("audit call-refused action=hello reason=the daemon is stopping",
-                            "answer Refused unavailable []"));
+                            "answer Refused retryable []"));
 }
 
 TEST_F(RunReading, OneWhoseCallerLeftIsDecided) {
@@ -526,7 +551,7 @@ TEST_F(RunTurn, TheGuardStopsMeanwhile) {
     since();
     starts_->close();
     const Story refused = {"audit call-refused action=hello reason=the daemon is stopping",
-                           "answer Refused unavailable []"};
+                           "answer Refused retryable []"};
     EXPECT_THAT(since(), ElementsAre(refused[0], refused[1], refused[0], refused[1]));
     EXPECT_EQ(kept_.size(), 1U) << "the one that was started";
     EXPECT_EQ(call(owner(), RunCall{"hello", {}, ""}, 3), refused);
