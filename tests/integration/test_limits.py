@@ -144,7 +144,8 @@ def test_one_user_at_the_limit_in_a_flood_keeps_nobody_out(start_guard):
     guard = start_guard(ACTIONS)  # as it comes: 256 connections for a user
     quiet = start_guard(ACTIONS)
     with Process(ALICE, flood, guard.socket_path, 256, ["Ping", "WhoAmI", "List"]):
-        harness.wait_until(lambda: is_refused(guard),
+        # Each look is a call of the flooded user's own.
+        harness.wait_until(lambda: is_refused(guard), 4 * harness.PATIENCE,
                            what="the flood takes all connections of its user")
         assert keep_up(guard, quiet, (BOB, pings, 200), (CAROL, pings, 200)) == [200, 200]
     assert set(refusals(guard)) == {(ALICE.uid, "limit connectionsPerUser")}
