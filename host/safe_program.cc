@@ -47,8 +47,8 @@ Result<FirstBytes, OpenError> read_first_bytes(int program, const std::string& p
     const std::string name = "/proc/self/fd/" + std::to_string(program);
     const UniqueFd file(open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) {
-        // An interpreter that runs as we do could not read it either: it is no script.
         const int error = errno;
+        // An interpreter that runs as we do could not read it either: it is no script.
         if (error == EACCES && geteuid() != 0) return bytes;
         return unusable(path, "can't be read to see whether it is a script: " +
                                   std::generic_category().message(error) +
