@@ -1,22 +1,24 @@
-# The benchmarks: parts by Google Benchmark, then the whole programs.
+# The benchmarks: tests/bench/rows.json has what `bench` and `bench system` measure, with the goals.
 
 build_bench() {
     configure bench -DPOSTERN_BENCH=ON "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O2 -g1 -DNDEBUG"
-    compile bench
+    compile bench "$@"
 }
 
-bench() {
-    build_bench
-    run build/bench/bin/postern_bench
-    bench_records
-    run /usr/bin/python3 tests/bench/requests.py build/bench
-    run /usr/bin/python3 tests/bench/output.py build/bench
+# bench_rows here|booted WORD...: the rows, by what makes the load. On booted hosts the package is measured, else
+# the release build.
+bench_rows() {
+    build_bench bench_tools
+    [[ $1 == booted ]] || build_release
+    run /usr/bin/python3 tests/bench/bench.py build/release/bin build/bench/bin "$@"
 }
 
-# Memory and time of 100,000 records.
-bench_records() {
+# Parts by Google Benchmark; memory and time of 100,000 records.
+bench_parts() {
     local folder
-    folder=$(mktemp -d /var/tmp/postern-bench-XXXXXX)
+    build_bench postern_bench bench_records
+    run build/bench/bin/postern_bench
+    folder=$(mktemp -d /dev/shm/postern-bench-XXXXXX)
     at_exit+=("rm -rf $folder")
     run build/bench/bin/bench_records "$folder"
     rm -rf "$folder"
@@ -32,9 +34,4 @@ bench_output() {
 bench_attacks() {
     build_bench
     run /usr/bin/python3 tests/bench/attacks.py build/bench "$@"
-}
-
-# The package on booted hosts: jobs as units, beside other ways to become root.
-bench_system() {
-    run /usr/bin/python3 tests/bench/booted.py "$@"
 }

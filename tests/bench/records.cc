@@ -1,7 +1,8 @@
 // What a guard's memory grows by, and how long a page of a list takes, where it keeps 100,000
 // records:
 //
-//     bench_records FOLDER     an empty folder of root's that others can't change, best in /dev/shm
+//     bench_records FOLDER           an empty folder of root's that others can't change, best in
+//     /dev/shm bench_records FOLDER write     only writes them
 #include <sys/stat.h>
 
 #include <chrono>
@@ -86,13 +87,15 @@ void time_page(const RecordStore& store, const char* what, const JobQuery& query
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 2) return std::fprintf(stderr, "usage: bench_records FOLDER\n"), 2;
+    if (argc != 2 && argc != 3)
+        return std::fprintf(stderr, "usage: bench_records FOLDER [write]\n"), 2;
     const std::string folder = argv[1];
     const auto open = [&] {
         return RecordStore::open(folder, "", {count, count, 1ULL << 40, 1ULL << 40}, {});
     };
     if (!open()) return std::fprintf(stderr, "%s\n", open().error().message.c_str()), 1;
     write_records(folder);
+    if (argc == 3) return 0;
     auto store = open();
     // What a first load takes once, whatever it finds.
     static_cast<void>(from_json(to_json(record_of(0))));
