@@ -51,7 +51,7 @@ inline constexpr std::size_t actions = 1024;
 inline constexpr std::size_t packet_bytes = 128 * 1024;
 // Connections handed over and not acknowledged: descriptors in flight are counted by the kernel
 // against the guard's user (unix(7), ETOOMANYREFS), for all sessions together.
-inline constexpr std::size_t unacknowledged_connections = 8;
+inline constexpr std::size_t unacknowledged_connections = 16;
 // A session that is not ready, or does not acknowledge or read, for so long is ended.
 inline constexpr std::chrono::seconds session_patience{10};
 // Packets that wait for a session.

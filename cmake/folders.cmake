@@ -88,10 +88,22 @@ foreach(row IN LISTS rows)
     endforeach()
 endforeach()
 
-# postern_program(NAME FOLDER DESTINATION): main.cc and the target of its folder.
+# postern_program(NAME FOLDER DESTINATION [STATIC|STATIC_RUNTIME]): main.cc and the target of its folder.
+#
+# Most of what a short program takes is the loading of its libraries. STATIC_RUNTIME: those of C++ are part of
+# it, for a program that links no other library written in C++. STATIC: it has no libraries at all, for one that
+# asks no name service. Sanitizers have their own.
 function(postern_program name folder destination)
+    cmake_parse_arguments(PARSE_ARGV 3 is "STATIC;STATIC_RUNTIME" "" "")
     postern_target(${folder} target)
     add_executable(${name} ${CMAKE_SOURCE_DIR}/${folder}/main.cc)
     target_link_libraries(${name} PRIVATE ${target})
+    if(POSTERN_SANITIZE OR POSTERN_FUZZ)
+        # as they come
+    elseif(is_STATIC)
+        target_link_options(${name} PRIVATE -static-pie)
+    elseif(is_STATIC_RUNTIME)
+        target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
+    endif()
     install(TARGETS ${name} DESTINATION ${destination})
 endfunction()

@@ -13,7 +13,8 @@ test_packages=(
     logrotate bubblewrap mandoc bash-completion zsh fish rsync
     apparmor checkpolicy semodule-utils
 )
-bench_packages=(libbenchmark-dev python3)
+# redis-tools has the server as well, and does not start it.
+bench_packages=(libbenchmark-dev python3 redis-tools strace)
 coverage_packages=(llvm-19)
 package_packages=(python3 debootstrap zstd)
 long_test_packages=()

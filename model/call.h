@@ -115,6 +115,11 @@ struct HandOver {
     static constexpr auto fields = std::tuple(&HandOver::reply);
 };
 
+// The unit of the calling process, where the session was not told.
+struct UnitCall {
+    static constexpr auto fields = std::tuple<>();
+};
+
 // The administrator's.
 enum class Management : std::uint8_t {
     status = 0,
@@ -137,8 +142,9 @@ struct CancelAllCall {
         std::tuple(&CancelAllCall::user, &CancelAllCall::signal, &CancelAllCall::now);
 };
 
-using Call = std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput,
-                          OutputTaken, ManageCall, HandOver, CancelCall, CancelAllCall, ListCall>;
+using Call =
+    std::variant<RunCall, FollowCall, LookUpCall, CheckCall, DescribeCall, AwaitOutput, OutputTaken,
+                 ManageCall, HandOver, CancelCall, CancelAllCall, ListCall, UnitCall>;
 
 // ---- What is answered ----
 
@@ -317,9 +323,15 @@ struct Managed {
     static constexpr auto fields = std::tuple(&Managed::done, &Managed::message, &Managed::actions);
 };
 
+// To UnitCall.
+struct CallerUnit {
+    std::string unit;  // empty: not known
+    static constexpr auto fields = std::tuple(&CallerUnit::unit);
+};
+
 using CallAnswer = std::variant<Refused, CheckPassed, Described, JobStarted, JobOutput, JobEnded,
                                 JobFound, Detached, StatusReport, SocketReport, CallerReport,
                                 BadFileReport, JobReport, Managed, WarningReport, HandedOver,
-                                ProblemReport, JobCancelled, JobStored, JobsListed>;
+                                ProblemReport, JobCancelled, JobStored, JobsListed, CallerUnit>;
 
 }  // namespace postern

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <sstream>
+#include <string_view>
 
 #include "base/limits.h"
 #include "base/utf8.h"
@@ -149,9 +149,11 @@ std::string describe_action(const ActionDescription& action) {
     std::string text = printable(action.name) + " - " + printable(action.summary) + "\n";
     if (!action.description.empty()) {
         text += '\n';
-        std::istringstream lines(action.description);
-        for (std::string line; std::getline(lines, line);) {
+        std::string_view rest = action.description;
+        while (!rest.empty()) {
+            const auto line = rest.substr(0, rest.find('\n'));
             text += line.empty() ? "\n" : "  " + printable(line) + "\n";
+            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
         }
     }
     text += "\nArguments:";

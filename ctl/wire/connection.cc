@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/control_data.h"
+#include "ctl/wire/interrupt.h"
 #include "protocol/output_reply.h"
 
 namespace postern::ctl {
@@ -18,7 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 // One for each direction.
 constexpr std::size_t most_descriptors = 2;
-constexpr std::size_t read_bytes = std::size_t{256} * 1024;
+constexpr std::size_t most_read_bytes = std::size_t{256} * 1024;
 
 }  // namespace
 
@@ -48,7 +49,7 @@ bool Connection::read() {
     if (taken_ > 0) std::ranges::copy(left, in_.begin());
     read_ = left.size();
     taken_ = 0;
-    if (in_.size() < read_ + read_bytes) in_.resize(read_ + read_bytes);
+    if (in_.size() < read_ + room_) in_.resize(read_ + room_);
     iovec data{in_.data() + read_, in_.size() - read_};
     DescriptorSpace<most_descriptors> control;
     msghdr message{};
@@ -69,6 +70,8 @@ bool Connection::read() {
         }
     }
     if (got > 0) read_ += static_cast<std::size_t>(got);
+    // There is more than it was given room for.
+    if (read_ == in_.size()) room_ = std::min(4 * room_, most_read_bytes);
     if (got == 0 || (got < 0 && errno != EAGAIN)) over_ = true;
     return !over_;
 }
@@ -112,6 +115,9 @@ NoReply Connection::over() const {
 Result<Message, NoReply> Connection::wait(std::chrono::milliseconds patience, int interrupt,
                                           Beside* beside) {
     const auto deadline = Clock::now() + patience;
+    // The socket mostly takes it. Nothing is asked of the daemon any more once the user wants to
+    // stop.
+    if (interrupt < 0 || Interrupt::signal() == 0) send();
     for (;;) {
         POSTERN_TRY(auto come, next());
         std::optional<Message> message = std::move(come);

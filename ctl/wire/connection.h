@@ -114,6 +114,8 @@ class Connection {
     std::string in_;         // the first bytes of it were read...
     std::size_t read_ = 0;   // ... so many...
     std::size_t taken_ = 0;  // ... and of these the framer has taken so many
+    // For how much the next read has room: most replies are short, and memory is paid by the page.
+    std::size_t room_ = std::size_t{8} * 1024;
     // One connection in a process that does not last: it may keep what one reply takes.
     protocol::Framer framer_{protocol::reply_bytes, protocol::reply_bytes};
     std::string output_of_;

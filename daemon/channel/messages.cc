@@ -23,13 +23,14 @@ template <typename Body>
 constexpr bool names_connection() {
     return !std::is_same_v<Body, Welcome> && !std::is_same_v<Body, Groups> &&
            !std::is_same_v<Body, SnapshotBegin> && !std::is_same_v<Body, SnapshotAction> &&
-           !std::is_same_v<Body, SnapshotEnd> && !std::is_same_v<Body, Ready>;
+           !std::is_same_v<Body, SnapshotEnd> && !std::is_same_v<Body, Connections> &&
+           !std::is_same_v<Body, Ready> && !std::is_same_v<Body, Accepted> &&
+           !std::is_same_v<Body, Closed>;
 }
 template <typename Body>
 constexpr bool names_request() {
-    return names_connection<Body>() && !std::is_same_v<Body, Connection> &&
-           !std::is_same_v<Body, Datagram> && !std::is_same_v<Body, Accepted> &&
-           !std::is_same_v<Body, Closed> && !std::is_same_v<Body, Reply>;
+    return names_connection<Body>() && !std::is_same_v<Body, Datagram> &&
+           !std::is_same_v<Body, Reply>;
 }
 
 // A struct's fields in their order, for the writer and the reader alike: of a body as it says, of
@@ -118,6 +119,7 @@ class Writer {
             fields(*this, value);
         }
     }
+    void put(ConnectionId id) { put(static_cast<std::uint64_t>(id)); }
     void put(const JobId& job) { put(job.text()); }
     void put(const std::string& text) {
         put(static_cast<std::uint32_t>(text.size()));
@@ -187,6 +189,11 @@ class Reader {
             fields(*this, value);
         }
     }
+    void get(ConnectionId& id) {
+        std::uint64_t number = 0;
+        get(number);
+        id = ConnectionId{number};
+    }
     void get(JobId& job) {
         std::string text;
         get(text);
@@ -211,6 +218,7 @@ class Reader {
     void get(std::optional<T>& value) {
         bool present = false;
         get(present);
+        value.reset();
         if (!good_ || !present) return;
         T item{};
         get(item);
@@ -291,8 +299,15 @@ const char* read_as(Envelope<V>& message, Reader& reader) {
     if (!names_request<Body>() && message.request != RequestId{}) {
         return "a request where there is none";
     }
-    fields(reader, message.body.template emplace<I>());
-    return reader.complete() ? nullptr : "malformed body";
+    Body& body = message.body.template emplace<I>();
+    fields(reader, body);
+    if (!reader.complete()) return "malformed body";
+    if constexpr (requires { body.all.size(); }) {
+        if (body.all.empty() || body.all.size() > connections_per_message) {
+            return "no number of connections";
+        }
+    }
+    return nullptr;
 }
 
 template <typename V, std::size_t... I>

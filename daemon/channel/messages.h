@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -32,7 +33,7 @@
 
 namespace postern::channel {
 
-inline constexpr std::uint8_t version = 3;
+inline constexpr std::uint8_t version = 4;
 
 // The descriptor that a session finds its channel on.
 inline constexpr int session_fd = 3;
@@ -89,21 +90,33 @@ struct SnapshotEnd {
     static constexpr auto fields = std::tuple<>();
 };
 
-// A connection, with its descriptor. The session answers with Accepted.
+// How many connections one message is about at most; it is about one at least.
+inline constexpr std::size_t connections_per_message = 16;
+
 struct Connection {
+    ConnectionId id{};
     std::int32_t pid = 0;
-    std::string unit;  // empty: not known
+    // Empty: not known. Absent: not asked yet, UnitCall does.
+    std::optional<std::string> unit = std::string();
     // It came through the administrator's socket, and is the administrator's.
     bool administrator = false;
-    static constexpr auto fields =
-        std::tuple(&Connection::pid, &Connection::unit, &Connection::administrator);
+    // The guard keeps no copy of the descriptor: to close it ends the connection.
+    bool alone = false;
+    static constexpr auto fields = std::tuple(&Connection::id, &Connection::pid, &Connection::unit,
+                                              &Connection::administrator, &Connection::alone);
+};
+
+// Connections, with as many descriptors, in this order. The session answers with Accepted.
+struct Connections {
+    std::vector<Connection> all;
+    static constexpr auto fields = std::tuple(&Connections::all);
 };
 
 // A packet, unopened. It has one call at most, and ends with the session's Reply. What is wrong
 // with it as a packet, the guard has seen already.
 struct Datagram {
     std::int32_t pid = 0;
-    std::string unit;          // empty: not known
+    std::optional<std::string> unit = std::string();  // as of a Connection
     std::string payload;       // at most limits::message_bytes and a terminator
     bool too_long = false;     // ... and it was more than that: the payload is left out
     bool descriptors = false;  // some came along, and are closed
@@ -119,9 +132,10 @@ struct Ready {
     static constexpr auto fields = std::tuple(&Ready::session_version);
 };
 
-// The descriptor of this connection has arrived.
+// The descriptors of these connections have arrived.
 struct Accepted {
-    static constexpr auto fields = std::tuple<>();
+    std::vector<ConnectionId> all;
+    static constexpr auto fields = std::tuple(&Accepted::all);
 };
 
 // Why the session is done with a connection, for the audit.
@@ -131,10 +145,15 @@ enum class CloseCause : std::uint8_t {
     reads_nothing = 2,  // for limits::unread_patience
 };
 
-// No message names this connection any more.
-struct Closed {
+// No message names these connections any more.
+struct ClosedConnection {
+    ConnectionId id{};
     CloseCause cause = CloseCause::over;
-    static constexpr auto fields = std::tuple(&Closed::cause);
+    static constexpr auto fields = std::tuple(&ClosedConnection::id, &ClosedConnection::cause);
+};
+struct Closed {
+    std::vector<ClosedConnection> all;
+    static constexpr auto fields = std::tuple(&Closed::all);
 };
 
 // What a packet turned out to be, for the audit.
@@ -159,7 +178,7 @@ std::variant<Own..., Shared...> join(std::variant<Own...>, std::variant<Shared..
 // The kinds in their order: what is the channel's own, then answers and calls.
 using ToSession =
     decltype(join(std::declval<std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction,
-                                            SnapshotEnd, Connection, Datagram>>(),
+                                            SnapshotEnd, Connections, Datagram>>(),
                   std::declval<CallAnswer>()));
 using ToGuard = decltype(join(std::declval<std::variant<Ready, Accepted, Closed, Reply>>(),
                               std::declval<Call>()));

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -25,6 +26,9 @@ enum class Sent : std::uint8_t {
     full,   // the peer does not read: wait until the descriptor is writable
     ended,  // the peer is gone, or the kernel refuses (ETOOMANYREFS): end the channel
 };
+
+// Descriptors that one packet of ours carries at most.
+inline constexpr std::size_t most_sent = connections_per_message;
 
 // Never blocks. The descriptors stay the caller's.
 Sent send_packet(int channel, std::span<const std::uint8_t> packet,
@@ -59,10 +63,15 @@ class Receiver {
 
     // Never blocks.
     Received receive(int channel);
+    // The next two. Where the second is `nothing`, no more waited when this was asked: nobody has
+    // to ask again until the channel is found ready another time.
+    std::array<Received, 2> receive_two(int channel);
 
   private:
     Descriptors descriptors_;
-    std::array<std::uint8_t, limits::packet_bytes> buffer_{};
+    // Of two packets, not initialized: a page that none was long enough for takes no memory.
+    std::unique_ptr<std::uint8_t[]> buffer_ =
+        std::make_unique_for_overwrite<std::uint8_t[]>(2 * limits::packet_bytes);
 };
 
 }  // namespace postern::channel

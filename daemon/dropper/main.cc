@@ -1,9 +1,9 @@
 // postern-dropper: lets go of what strangers made, for the guard, which must not wait for that.
 //
-// Started by posternd with the channel on descriptor 3 (daemon/loop/dropper.h); it has nothing
-// else. What it drops may linger, which a timer ends, or stand still for good: then so does this
-// process, and nobody waits for it. Exit status: 0 the guard closed the channel; 1 something is
-// broken.
+// Started by posternd with the channel on descriptor 3 (order.h, daemon/loop/dropper.h); it has
+// nothing else. What it drops may linger, which a timer ends, or stand still for good: then so does
+// this process, and nobody waits for it. Exit status: 0 the guard closed the channel; 1 something
+// is broken.
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,12 +13,13 @@
 
 #include "base/control_data.h"
 #include "base/stray_signals.h"
-#include "daemon/loop/dropper.h"
-#include "daemon/loop/thread_interrupt.h"
+#include "daemon/dropper/order.h"
+#include "daemon/dropper/thread_interrupt.h"
 
 namespace {
 
-using postern::Dropper;
+using postern::dropper_channel_fd;
+using postern::DropperOrder;
 
 // Looked at first: one that carries none is not ours to drop.
 void drop_packet(int socket) {
@@ -44,22 +45,22 @@ int main() {
     // It ends when the guard does.
     postern::ignore_stray_signals({});
     postern::ignore_library_signals();
-    if (::close_range(Dropper::channel_fd + 1, UINT_MAX, 0) != 0) return 1;
+    if (::close_range(dropper_channel_fd + 1, UINT_MAX, 0) != 0) return 1;
     auto interrupt = postern::ThreadInterrupt::create();
     if (!interrupt) return 1;
     for (;;) {
-        postern::ReceivedByte received = postern::receive_byte(Dropper::channel_fd);
+        postern::ReceivedByte received = postern::receive_byte(dropper_channel_fd);
         if (received.length <= 0) return 0;
-        const auto order = static_cast<Dropper::Order>(received.byte);
+        const auto order = static_cast<DropperOrder>(received.byte);
         // Until it may; where the guard is gone, it may as well.
-        if (order == Dropper::Order::close) (void)postern::receive_byte(Dropper::channel_fd);
+        if (order == DropperOrder::close) (void)postern::receive_byte(dropper_channel_fd);
         interrupt->arm();
-        if (order == Dropper::Order::packet && !received.descriptors.empty()) {
+        if (order == DropperOrder::packet && !received.descriptors.empty()) {
             drop_packet(received.descriptors.front().get());
         }
         received.descriptors.clear();
         interrupt->disarm();
         const char done = 0;
-        (void)::send(Dropper::channel_fd, &done, sizeof done, MSG_NOSIGNAL);
+        (void)::send(dropper_channel_fd, &done, sizeof done, MSG_NOSIGNAL);
     }
 }

@@ -79,7 +79,7 @@ void KnownCallers::ask(uid_t uid) {
     });
 }
 
-void KnownCallers::admit(UniqueFd connection, const Peer& peer, const Listener& listener) {
+void KnownCallers::admit(UniqueFd connection, Peer peer, const Listener& listener) {
     const auto now = Clock::now();
     if (waiting_.empty()) {
         if (answers_.size() >= most_answers) answers_.clear();
@@ -90,13 +90,13 @@ void KnownCallers::admit(UniqueFd connection, const Peer& peer, const Listener& 
     }
     if (stopped_ || is_answered(peer.caller) || is_full(peer.caller.payer()) ||
         (!timer_armed_ && timer_.arm(patience) < 0)) {
-        return pass_on(std::move(connection), peer, listener);
+        return pass_on(std::move(connection), std::move(peer), listener);
     }
     timer_armed_ = true;
     for (const uid_t uid : unlisted(peer.caller)) {
         if (!answers_.contains(uid)) ask(uid);
     }
-    waiting_.push_back({std::move(connection), peer, &listener});
+    waiting_.push_back({std::move(connection), std::move(peer), &listener});
 }
 
 void KnownCallers::pass_on(UniqueFd connection, Peer peer, const Listener& listener) {
@@ -106,7 +106,7 @@ void KnownCallers::pass_on(UniqueFd connection, Peer peer, const Listener& liste
             peer.caller.accounts.push_back(uid);
         }
     }
-    next_.admit(std::move(connection), peer, listener);
+    next_.admit(std::move(connection), std::move(peer), listener);
 }
 
 void KnownCallers::refuse(UniqueFd connection, const Peer* peer, const std::string& listener,

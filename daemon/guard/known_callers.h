@@ -55,7 +55,10 @@ class KnownCallers final : public ConnectionTaker {
 
     // The listener outlives the connection's waiting.
     void charge(policy::Caller& caller) const override { next_.charge(caller); }
-    void admit(UniqueFd connection, const Peer& peer, const Listener& listener) override;
+    [[nodiscard]] PeerQuestions questions(const policy::Caller& caller) const override {
+        return next_.questions(caller);
+    }
+    void admit(UniqueFd connection, Peer peer, const Listener& listener) override;
     void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                 const WhyRefused& why) override;
 

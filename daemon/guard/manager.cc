@@ -50,7 +50,9 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     POSTERN_TRY(auto turns, TurnLoop::create(event));
     manager->turns_ = std::move(turns);
     manager->notice_ = std::make_unique<ServiceNotice>(event);
-    manager->notice_->keep_alive();
+    manager->notice_->keep_alive([raw = manager.get()] {
+        if (raw->state_ == State::serving) raw->activity_->look();
+    });
 
     POSTERN_TRY(manager->watch_signals());
     POSTERN_TRY(manager->spawner_, Spawner::create());
@@ -79,6 +81,7 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     POSTERN_TRY(manager->set_up_sessions(listeners));
     manager->set_up_upkeep(listeners);
     POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
+    manager->set_up_activity();
     POSTERN_TRY(manager->set_up_policy(std::move(of_callers)));
     // Meanwhile the action files are read.
     POSTERN_TRY(manager->pool_->try_session());
@@ -114,7 +117,7 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
     POSTERN_TRY(known_callers_, KnownCallers::create(event_.get(), *pool_, audit_->names()));
     const Limits& limits = configuration_.limits;
     acceptor_ = std::make_unique<Acceptor>(
-        event_.get(), turns_->turns(), std::move(streams), *known_callers_,
+        turns_->ready(), turns_->turns(), std::move(streams), *known_callers_,
         OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_user, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
@@ -165,7 +168,7 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.follower_stall = limits.follower_stall;
     settings.job_open_files = open_files;
     settings.notice = [](const std::string& message) { spdlog::warn("jobs: {}", message); };
-    job_audit_ = std::make_unique<JobAudit>(*audit_);
+    job_audit_ = std::make_unique<JobAudit>(*audit_, [this] { touch(); });
     jobs::StartRules starts;
     starts.per_second = limits.starts_per_user;
     starts.burst = 2 * limits.starts_per_user;
@@ -211,27 +214,37 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
             [this] { return policy_->look(); }});
     calls_ = std::make_unique<Calls>(*jobs_, *starts_, *job_audit_, configuration_.limits,
                                      *current_, *administration_);
-    PacketHooks packets;
-    packets.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
+    PoolHooks hooks;
+    hooks.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
         datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
     };
-    packets.dropped = [this](const SessionProcess& session) {
-        datagrams_->packets_dropped(session);
+    hooks.dropped = [this](const SessionProcess& session) { datagrams_->packets_dropped(session); };
+    hooks.changed = [this] { touch(); };
+    pool_ =
+        std::make_unique<SessionPool>(turns_->ready(), turns_->turns(), *closer_, *audit_, *calls_,
+                                      std::move(hooks), configuration_.limits, settings);
+    return {};
+}
+
+void Manager::set_up_activity() {
+    Activity::Hooks hooks;
+    hooks.figures = [this] {
+        return Activity::Figures{
+            pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
+            pool_->sessions(), pool_->packets() + datagrams_->waiting(),
+            jobs_->active() + starts_->waiting() + current_->waiting(),
+            job_audit_->trouble().empty() ? jobs_->record_problem() : job_audit_->trouble()};
     };
-    pool_ = std::make_unique<SessionPool>(event_.get(), turns_->turns(), *closer_, *audit_, *calls_,
-                                          std::move(packets), configuration_.limits, settings);
+    hooks.idle = [this] { leave_idle(); };
+    hooks.looked = [this] { upkeep_->look_now_and_then(); };
     activity_ = std::make_unique<Activity>(
         event_.get(), *notice_,
-        [this] {
-            return Activity::Figures{
-                pool_->connections() + acceptor_->waiting() + known_callers_->waiting(),
-                pool_->sessions(), pool_->packets() + datagrams_->waiting(),
-                jobs_->active() + starts_->waiting() + current_->waiting(),
-                job_audit_->trouble().empty() ? jobs_->record_problem() : job_audit_->trouble()};
-        },
         started_by_its_sockets_ ? configuration_.limits.idle_exit : std::chrono::microseconds(0),
-        [this] { leave_idle(); });
-    return {};
+        std::move(hooks));
+}
+
+void Manager::touch() {
+    if (activity_) activity_->touch();
 }
 
 Status Manager::set_up_policy(std::vector<std::string> sockets) {
@@ -328,18 +341,9 @@ void Manager::loaded(const PolicyRead& read, std::uint64_t request) {
 bool Manager::begin_to_serve() {
     Status started = acceptor_->start();
     if (started) started = datagrams_->start();
-    // After each turn of the loop in which anything happened (sd_event_add_post(3)). One source for
-    // both: each costs every event a turn of its own.
-    const auto after_turn = [this] {
-        activity_->look();
-        upkeep_->look_now_and_then();
-    };
-    if (started && add_post(event_.get(), turn_, after_turn) < 0) {
-        started = fail("the event loop accepts no more sources");
-    }
     if (started) {
-        activity_->look();
         upkeep_->start();
+        activity_->touch();
     }
     if (!started) {
         spdlog::critical("{}", started.error().message);
@@ -402,7 +406,6 @@ void Manager::stop() {
 void Manager::leave() {
     set_state(State::stopping);
     notice_->say("STOPPING=1");
-    turn_.reset();
     upkeep_->stop();
     activity_->stop();
     acceptor_->stop();

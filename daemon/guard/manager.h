@@ -60,8 +60,10 @@ class Manager {
     Status set_up_jobs(std::uint64_t open_files);
     Status set_up_sessions(const std::vector<Listener>& listeners);
     Status set_up_listeners(std::vector<Listener> listeners);
+    void set_up_activity();
     void set_up_upkeep(const std::vector<Listener>& listeners);
     void open_audit();
+    void touch();
     void leave_idle();
     void leave();
     void loaded(const PolicyRead& read, std::uint64_t request);
@@ -104,7 +106,6 @@ class Manager {
     std::unique_ptr<Acceptor> acceptor_;
     std::unique_ptr<Datagrams> datagrams_;
     std::unique_ptr<Upkeep> upkeep_;
-    EventSource turn_;
 };
 
 }  // namespace postern

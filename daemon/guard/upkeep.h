@@ -25,7 +25,7 @@ class Upkeep {
         : sockets_(std::move(sockets)), jobs_(jobs), audit_(audit) {}
 
     void start();
-    // To be called after each turn of the loop in which anything happened.
+    // To be called now and then while the loop has something to do.
     void look_now_and_then();
     void stop();
     // Looks at all, and mends what it can.

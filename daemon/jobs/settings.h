@@ -21,6 +21,7 @@ struct Settings {
     std::string systemd_socket;
     // Where the cgroups of systemd's units are (cgroup2).
     std::string cgroup_root = "/sys/fs/cgroup";
+    std::string proc_root = "/proc";
     Spawner* spawner = nullptr;  // outlives all jobs
     UniqueFd launcher;           // the program postern-launcher, opened when the guard started
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/control_data.h"
+#include "daemon/dropper/order.h"
 
 namespace postern {
 namespace {
@@ -52,7 +53,7 @@ bool Dropper::close(std::span<UniqueFd> descriptors) {
     std::vector<int> numbers;
     std::ranges::transform(descriptors, std::back_inserter(numbers), &UniqueFd::get);
     while (Process* const process = for_closing()) {
-        if (!order(*process, Order::close, numbers)) {
+        if (!order(*process, DropperOrder::close, numbers)) {
             if (process->broken) continue;
             return false;
         }
@@ -66,7 +67,7 @@ bool Dropper::close(std::span<UniqueFd> descriptors) {
 
 bool Dropper::drop_packet(int socket) {
     while (Process* const process = idle()) {
-        if (order(*process, Order::packet, std::span(&socket, 1))) {
+        if (order(*process, DropperOrder::packet, std::span(&socket, 1))) {
             await(*process);
             return true;
         }
@@ -75,7 +76,7 @@ bool Dropper::drop_packet(int socket) {
     return false;
 }
 
-bool Dropper::order(Process& process, Order what, std::span<const int> descriptors) {
+bool Dropper::order(Process& process, DropperOrder what, std::span<const int> descriptors) {
     if (!send_byte(process.channel.get(), static_cast<char>(what), descriptors, MSG_DONTWAIT)) {
         // Else there is no memory, or too many are on their way.
         process.broken = errno == EPIPE || errno == ECONNRESET;
@@ -87,7 +88,7 @@ bool Dropper::order(Process& process, Order what, std::span<const int> descripto
 
 void Dropper::tell_go(Process& process) {
     process.owes_go =
-        !send_byte(process.channel.get(), static_cast<char>(Order::go), {}, MSG_DONTWAIT);
+        !send_byte(process.channel.get(), static_cast<char>(DropperOrder::go), {}, MSG_DONTWAIT);
 }
 
 // Null: none is to be had.
@@ -128,7 +129,7 @@ bool Dropper::start() {
     auto pid = source_.spawner->spawn(
         {source_.program,
          {"postern-dropper"},
-         {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), channel_fd}}});
+         {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), dropper_channel_fd}}});
     if (!pid) return false;
     Process& made = processes_.emplace_back();
     made.pid = *pid;

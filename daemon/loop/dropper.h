@@ -27,23 +27,14 @@
 
 namespace postern {
 
+enum class DropperOrder : char;  // daemon/dropper/order.h
+
 class Dropper {
   public:
     // What its processes are started with; both outlive it.
     struct Source {
         Spawner* spawner = nullptr;
         int program = -1;  // postern-dropper
-    };
-    // What the program is told, in a message of one byte by the channel that it finds as its
-    // descriptor 3. It answers with a byte when it is done.
-    enum class Order : char {
-        // Closes the descriptors that come with it, once `go` says that the sender has closed its
-        // own copy.
-        close = 'c',
-        go = 'g',
-        // Takes the next packet off the datagram socket that comes with it (SO_PASSCRED), if it
-        // carries descriptors.
-        packet = 'p',
     };
 
     // For one thread. At most so many processes at a time.
@@ -65,7 +56,6 @@ class Dropper {
     // can't be reaped yet.
     bool tidy();
 
-    static constexpr int channel_fd = 3;
     static constexpr std::size_t most_processes = 256;
 
   private:
@@ -79,7 +69,7 @@ class Dropper {
         bool broken = false;
     };
 
-    bool order(Process& process, Order what, std::span<const int> descriptors);
+    bool order(Process& process, DropperOrder what, std::span<const int> descriptors);
     void tell_go(Process& process);
     Process* idle();
     Process* for_closing();

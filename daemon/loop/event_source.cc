@@ -52,15 +52,11 @@ int add_signal(sd_event* event, EventSource& source, int signal,
     return r < 0 ? r : own(source, made, std::move(owned));
 }
 
-namespace {
-
-// sd_event_add_defer() or sd_event_add_post().
-template <typename Add>
-int add_plain(Add add, sd_event* event, EventSource& source, std::function<void()> what) {
+int add_defer(sd_event* event, EventSource& source, std::function<void()> what) {
     using What = std::function<void()>;
     auto owned = std::make_unique<What>(std::move(what));
     sd_event_source* made = nullptr;
-    const int r = add(
+    const int r = sd_event_add_defer(
         event, &made,
         [](sd_event_source* /*source*/, void* userdata) {
             (*static_cast<What*>(userdata))();
@@ -68,16 +64,6 @@ int add_plain(Add add, sd_event* event, EventSource& source, std::function<void(
         },
         owned.get());
     return r < 0 ? r : own(source, made, std::move(owned));
-}
-
-}  // namespace
-
-int add_defer(sd_event* event, EventSource& source, std::function<void()> what) {
-    return add_plain(sd_event_add_defer, event, source, std::move(what));
-}
-
-int add_post(sd_event* event, EventSource& source, std::function<void()> what) {
-    return add_plain(sd_event_add_post, event, source, std::move(what));
 }
 
 Timer::Timer(sd_event* event, std::function<void()> what, std::chrono::microseconds accuracy)

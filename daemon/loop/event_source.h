@@ -39,8 +39,6 @@ int add_signal(sd_event* event, EventSource& source, int signal,
                std::function<void(const signalfd_siginfo& info)> what);
 // Called once, in the next turn of the loop; enable it again (SD_EVENT_ONESHOT) for another time.
 int add_defer(sd_event* event, EventSource& source, std::function<void()> what);
-// Called after each turn of the loop in which another source was.
-int add_post(sd_event* event, EventSource& source, std::function<void()> what);
 
 // A timer that goes off once for each time that it is armed.
 class Timer {

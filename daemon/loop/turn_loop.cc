@@ -1,29 +1,37 @@
 #include "daemon/loop/turn_loop.h"
 
-#include <sys/epoll.h>
-
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 
 namespace postern {
 
-TurnLoop::TurnLoop()
-    : turns_([] { return std::chrono::steady_clock::now().time_since_epoch(); },
-             [this] { work_.raise(); }) {}
+TurnLoop::TurnLoop(sd_event* event)
+    : event_(event),
+      turns_([] { return std::chrono::steady_clock::now().time_since_epoch(); },
+             [this] {
+                 if (!running_) run_later();
+             }) {}
 
 Result<std::unique_ptr<TurnLoop>> TurnLoop::create(sd_event* event) {
-    std::unique_ptr<TurnLoop> loop(new TurnLoop());
-    if (!loop->work_) return fail(std::string("eventfd: ") + std::strerror(errno));
-    const int r = add_io(event, loop->source_, loop->work_.descriptor(), EPOLLIN,
-                         [raw = loop.get()](std::uint32_t) { raw->run(); });
-    if (r < 0) return fail(std::string("turns: ") + std::strerror(-r));
+    std::unique_ptr<TurnLoop> loop(new TurnLoop(event));
+    POSTERN_TRY(loop->ready_, ReadySet::create(event, [raw = loop.get()] { raw->run(); }));
     return loop;
 }
 
 void TurnLoop::run() {
-    turns_.run();
-    if (!turns_.has_work()) work_.lower();
+    running_ = true;
+    ready_->dispatch();
+    // Else what is ready now would give turns once more than the others in the loop get.
+    if (!later_) turns_.run();
+    running_ = false;
+    if (!later_ && turns_.has_work()) run_later();
+}
+
+// Where there is no memory for it, the next that is ready takes this with it.
+void TurnLoop::run_later() {
+    (void)add_defer(event_, later_, [this] {
+        later_.reset();
+        run();
+    });
 }
 
 }  // namespace postern

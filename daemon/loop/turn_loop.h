@@ -1,5 +1,5 @@
-// Turns, in the event loop: one source that is as ready as any other while somebody has something
-// to do. Between two runs the loop comes to all its other sources.
+// Turns, in the event loop: all that is ready is queued, and then served in turn by owner, in one
+// turn of the loop. Between two runs the loop comes to all its other sources.
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "base/result.h"
-#include "daemon/loop/event_flag.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/ready_set.h"
 #include "daemon/loop/turns.h"
 
 namespace postern {
@@ -22,16 +22,21 @@ class TurnLoop {
     TurnLoop& operator=(const TurnLoop&) = delete;
 
     [[nodiscard]] Turns& turns() { return turns_; }
+    // What sets turns going.
+    [[nodiscard]] ReadySet& ready() { return *ready_; }
 
   private:
-    TurnLoop();
+    explicit TurnLoop(sd_event* event);
     void run();
+    void run_later();
 
-    // Readable while there is work. Not a defer source: those count as the longest waiting of all
-    // whenever they are enabled, so that the loop would never come to another one.
-    EventFlag work_;
+    sd_event* event_;
+    bool running_ = false;
     Turns turns_;
-    EventSource source_;
+    std::unique_ptr<ReadySet> ready_;
+    // There is work, which is done then. Made anew each time: one that is only enabled again counts
+    // as the longest waiting of all, so that the loop would never come to another one.
+    EventSource later_;
 };
 
 }  // namespace postern

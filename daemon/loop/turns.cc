@@ -23,6 +23,24 @@ void Turns::Task::ready() {
     turns_.add(state_);
 }
 
+struct Turns::Late::State {
+    std::function<void()> what;
+    bool wanted = false;
+    bool let_go = false;
+};
+
+Turns::Late::Late(Turns& turns, std::function<void()> what)
+    : turns_(turns), state_(std::make_shared<State>(State{std::move(what)})) {}
+
+Turns::Late::~Late() {
+    state_->let_go = true;
+}
+
+void Turns::Late::wanted() {
+    if (!turns_.running_) return state_->what();
+    if (!std::exchange(state_->wanted, true)) turns_.late_.push_back(state_);
+}
+
 Turns::Turns(Clock clock, std::function<void()> work)
     : clock_(std::move(clock)), work_(std::move(work)) {}
 
@@ -43,6 +61,10 @@ void Turns::run() {
         if (clock_() >= until) break;
     }
     running_ = false;
+    for (const auto& late : std::exchange(late_, {})) {
+        late->wanted = false;
+        if (!late->let_go) late->what();
+    }
     if (has_work()) return;
     // Debts are to nobody.
     owners_.clear();

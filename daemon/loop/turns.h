@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 namespace postern {
 
@@ -70,6 +71,26 @@ class Turns {
         std::shared_ptr<State> state_;
     };
 
+    // What is done once for all that the steps of one run() have gathered for it.
+    class Late {
+      public:
+        // `turns` outlives this. `what` does little, and is nobody's turn.
+        Late(Turns& turns, std::function<void()> what);
+        // It is not done any more.
+        ~Late();
+        Late(const Late&) = delete;
+        Late& operator=(const Late&) = delete;
+
+        // `what` is called at the end of this run(), or at once where none is under way.
+        void wanted();
+
+      private:
+        friend Turns;
+        struct State;
+        Turns& turns_;
+        std::shared_ptr<State> state_;
+    };
+
     // Serves owners for turn_time, longer by no more than one step.
     void run();
     // Whether anything is to be done.
@@ -89,6 +110,7 @@ class Turns {
     Clock clock_;
     std::function<void()> work_;
     std::size_t waiting_ = 0;  // in all queues
+    std::vector<std::shared_ptr<Late::State>> late_;
     bool running_ = false;
     // Those with work or in debt, or that were served in this round; each in one of the lists.
     std::unordered_map<uid_t, Owner> owners_;

@@ -21,13 +21,13 @@ constexpr int receives_after_hang_up = 8;
 
 }  // namespace
 
-Connection::Connection(UniqueFd socket, channel::ConnectionId id, const channel::Connection& about,
-                       Shared& shared)
-    : id_(id),
+Connection::Connection(UniqueFd socket, const channel::Connection& about, Shared& shared)
+    : id_(about.id),
       socket_(std::move(socket)),
       pid_(about.pid),
       unit_(about.unit),
       administrator_(about.administrator),
+      alone_(about.alone),
       shared_(shared) {}
 
 // The one place where a connection changes its state, each of which is later than the one before.

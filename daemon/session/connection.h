@@ -26,8 +26,7 @@ namespace postern::session {
 class Connection final : public Replies {
   public:
     // `shared` outlives the connection.
-    Connection(UniqueFd socket, channel::ConnectionId id, const channel::Connection& about,
-               Shared& shared);
+    Connection(UniqueFd socket, const channel::Connection& about, Shared& shared);
 
     // What to do after a turn.
     enum class Next : std::uint8_t {
@@ -58,6 +57,8 @@ class Connection final : public Replies {
 
     [[nodiscard]] int fd() const { return socket_.fd(); }
     [[nodiscard]] channel::ConnectionId id() const { return id_; }
+    // The guard has no copy of its descriptor.
+    [[nodiscard]] bool is_alone() const { return alone_; }
     // Why it is to be closed, once it is `gone`.
     [[nodiscard]] channel::CloseCause cause() const { return cause_; }
     // Bytes that wait for the client to read.
@@ -103,8 +104,9 @@ class Connection final : public Replies {
     channel::ConnectionId id_;
     ClientSocket socket_;
     std::int32_t pid_;
-    std::string unit_;
+    std::optional<std::string> unit_;
     bool administrator_;
+    bool alone_;
     Shared& shared_;
 
     State state_ = State::open;

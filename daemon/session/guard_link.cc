@@ -1,8 +1,31 @@
 #include "daemon/session/guard_link.h"
 
+#include <utility>
+
 namespace postern::session {
 
 void GuardLink::send(const channel::Envelope<channel::ToGuard>& message) {
+    send_gathered();
+    put(message);
+}
+
+void GuardLink::accepted(channel::ConnectionId id) {
+    if (accepted_.all.size() == channel::connections_per_message) send_gathered();
+    accepted_.all.push_back(id);
+}
+
+void GuardLink::closed(channel::ConnectionId id, channel::CloseCause cause) {
+    if (closed_.all.size() == channel::connections_per_message) send_gathered();
+    closed_.all.push_back({id, cause});
+}
+
+// What was accepted may be closed already.
+void GuardLink::send_gathered() {
+    if (!accepted_.all.empty()) put({{}, {}, std::exchange(accepted_, {})});
+    if (!closed_.all.empty()) put({{}, {}, std::exchange(closed_, {})});
+}
+
+void GuardLink::put(const channel::Envelope<channel::ToGuard>& message) {
     if (ended_) return;
     channel::Bytes packet = channel::encode(message);
     if (queue_.empty()) {

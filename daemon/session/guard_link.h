@@ -1,6 +1,7 @@
 // The session's end of the channel to the guard: messages out without ever blocking, packets in.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <deque>
 #include <optional>
@@ -20,6 +21,12 @@ class GuardLink {
     // Sends now, or keeps the message until the guard reads.
     void send(const channel::Envelope<channel::ToGuard>& message);
 
+    // What becomes of connections is gathered, and sent with one message for many: before the next
+    // other one, and by send_gathered() at the end of a step.
+    void accepted(channel::ConnectionId id);
+    void closed(channel::ConnectionId id, channel::CloseCause cause);
+    void send_gathered();
+
     // Sends what waits, as far as the guard takes it.
     void flush();
 
@@ -38,14 +45,18 @@ class GuardLink {
     [[nodiscard]] bool ended() const { return ended_; }
     void end() { ended_ = true; }
 
-    // Never blocks.
-    channel::Received receive() { return receiver_.receive(channel_.get()); }
+    // Never blocks. As Receiver::receive_two().
+    std::array<channel::Received, 2> receive_two() { return receiver_.receive_two(channel_.get()); }
 
     static constexpr std::size_t clogged_bytes = std::size_t{512} * 1024;
 
   private:
     UniqueFd channel_;
+    void put(const channel::Envelope<channel::ToGuard>& message);
+
     channel::Receiver receiver_{channel::Descriptors::taken};
+    channel::Accepted accepted_;
+    channel::Closed closed_;
     std::deque<channel::Bytes> queue_;
     std::size_t queued_bytes_ = 0;
     bool was_clogged_ = false;

@@ -350,12 +350,26 @@ Answer list_jobs(const Context& context, ListCall call) {
     return Asked{std::move(call), OneReply{one<JobsListed, listed>}};
 }
 
+void add_unit(json& identity, const std::string& unit) {
+    if (!unit.empty()) identity["unit"] = unit;
+}
+
+Taken told_unit(json& identity, const CallAnswer& answer) {
+    const auto* const caller = std::get_if<CallerUnit>(&answer);
+    if (caller == nullptr) return NotAwaited{};
+    add_unit(identity, caller->unit);
+    return Answered{std::move(identity)};
+}
+
 Answer who_am_i(const Context& context, Nothing /*parameters*/) {
     json identity = {{"uid", context.caller.uid},
                      {"gid", context.caller.gid},
                      {"groups", context.caller.groups},
                      {"pid", context.pid}};
-    if (!context.unit.empty()) identity["unit"] = context.unit;
+    if (!context.unit) {
+        return Asked{UnitCall{}, OneReply{told_unit, std::move(identity)}};
+    }
+    add_unit(identity, *context.unit);
     return Answered{std::move(identity)};
 }
 

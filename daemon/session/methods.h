@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,9 +17,10 @@ namespace postern::session {
 struct Context {
     const Caller& caller;
     const Granted& granted;
-    // Of the connection: its client's process, and its systemd unit (empty: not known).
+    // Of the connection: its client's process, and its systemd unit (empty: not known; absent: the
+    // guard is to be asked).
     std::int32_t pid = 0;
-    const std::string& unit;
+    const std::optional<std::string>& unit;
     bool administrator = false;  // the connection is
     bool datagram = false;       // there is no connection: the call is a packet
     // How it is called.

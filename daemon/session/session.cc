@@ -87,6 +87,7 @@ Session::State Session::step(int milliseconds) {
     datagrams_.turn();
     serve_ready();
     serve_deadlines();
+    guard_.send_gathered();
     watch_guard();
     if (broken_ || count < 0) return State::broken;
     return guard_.ended() ? State::over : State::running;
@@ -102,17 +103,18 @@ int Session::timeout(int milliseconds) const {
 }
 
 void Session::serve_guard() {
-    for (int i = 0; i < messages_per_turn || snapshot_count_; ++i) {
-        channel::Received received = guard_.receive();
-        if (received.state == channel::Received::State::nothing) return;
-        if (received.state == channel::Received::State::ended) {
-            guard_.end();
-            return;
-        }
-        auto message = channel::decode_to_session(received.packet);
-        if (!message || !receive(std::move(*message), received.descriptors)) {
-            broken_ = true;
-            return;
+    for (int i = 0; i < messages_per_turn || snapshot_count_; i += 2) {
+        for (channel::Received& received : guard_.receive_two()) {
+            if (received.state == channel::Received::State::nothing) return;
+            if (received.state == channel::Received::State::ended) {
+                guard_.end();
+                return;
+            }
+            auto message = channel::decode_to_session(received.packet);
+            if (!message || !receive(std::move(*message), received.descriptors)) {
+                broken_ = true;
+                return;
+            }
         }
     }
 }
@@ -120,7 +122,9 @@ void Session::serve_guard() {
 bool Session::receive(channel::Envelope<channel::ToSession> message,
                       std::vector<UniqueFd>& descriptors) {
     std::size_t expected = 0;
-    if (std::holds_alternative<channel::Connection>(message.body)) expected = 1;
+    if (const auto* given = std::get_if<channel::Connections>(&message.body)) {
+        expected = given->all.size();
+    }
     if (std::holds_alternative<JobStarted>(message.body)) expected = 2;
     if (descriptors.size() != expected) return false;
     if (!welcomed_ || groups_missing_ > 0) {
@@ -131,8 +135,12 @@ bool Session::receive(channel::Envelope<channel::ToSession> message,
     return std::visit(
         [&](auto& body) {
             using Body = std::decay_t<decltype(body)>;
-            if constexpr (std::is_same_v<Body, channel::Connection>) {
-                return receive(message.connection, body, std::move(descriptors[0]));
+            if constexpr (std::is_same_v<Body, channel::Connections>) {
+                bool good = true;
+                for (std::size_t i = 0; good && i < body.all.size(); ++i) {
+                    good = receive(body.all[i], std::move(descriptors[i]));
+                }
+                return good;
             } else if constexpr (std::is_same_v<Body, channel::Datagram>) {
                 return datagrams_.receive(message.connection, std::move(body));
             } else if constexpr (std::is_constructible_v<CallAnswer, Body>) {
@@ -183,10 +191,11 @@ bool Session::snapshot(const channel::ToSession& message) {
     return true;
 }
 
-bool Session::receive(ConnectionId id, const channel::Connection& about, UniqueFd socket) {
+bool Session::receive(const channel::Connection& about, UniqueFd socket) {
+    const ConnectionId id = about.id;
     if (id == guard_token || connections_.contains(id)) return false;
-    auto connection = std::make_unique<Connection>(std::move(socket), id, about, shared_);
-    guard_.send({id, {}, channel::Accepted{}});
+    auto connection = std::make_unique<Connection>(std::move(socket), about, shared_);
+    guard_.accepted(id);
     connection->registered_events = connection->wanted_events();
     const bool watched =
         control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), connection->registered_events, id);
@@ -194,7 +203,7 @@ bool Session::receive(ConnectionId id, const channel::Connection& about, UniqueF
         connections_.emplace(id, std::move(connection));
     } else {
         // No memory, or no socket at all: this one can't be served, the others can.
-        guard_.send({id, {}, channel::Closed{}});
+        guard_.closed(id, channel::CloseCause::over);
     }
     return true;
 }
@@ -259,11 +268,13 @@ void Session::remove(Connection& connection, channel::CloseCause cause) {
     const ConnectionId id = connection.id();
     count_backlog(connection, 0);
     if (connection.registered_deadline) deadlines_.erase({*connection.registered_deadline, id});
-    // By hand: closing does not take it out of epoll as long as the guard holds a copy.
-    control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, id);
-    connection.close();
+    if (!connection.is_alone()) {
+        // By hand: closing does not take it out of epoll as long as the guard holds a copy.
+        control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, id);
+        connection.close();
+    }
     connections_.erase(id);
-    guard_.send({id, {}, channel::Closed{cause}});
+    guard_.closed(id, cause);
 }
 
 // Connections that did not finish in their last turn get one each, in turn.

@@ -51,7 +51,7 @@ class Session {
     Session(UniqueFd epoll, UniqueFd channel);
     void serve_guard();
     bool receive(channel::Envelope<channel::ToSession> message, std::vector<UniqueFd>& descriptors);
-    bool receive(channel::ConnectionId id, const channel::Connection& about, UniqueFd socket);
+    bool receive(const channel::Connection& about, UniqueFd socket);
     bool receive(channel::ConnectionId id, channel::RequestId request, const CallAnswer& answer,
                  std::vector<UniqueFd>& files);
     bool welcome(const channel::Welcome& message);

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "base/limits.h"
 #include "daemon/channel/messages.h"
@@ -23,8 +23,11 @@ struct Shared {
     std::span<const Method> methods;
     Caller caller;
     Granted granted;
-    // Where input is received, for one connection at a time.
-    std::vector<char> input = std::vector<char>(limits::message_bytes);
+    // Where input is received, for one connection at a time. Not zeroed: what nobody sends takes no
+    // memory.
+    std::unique_ptr<char[]> input_memory =
+        std::make_unique_for_overwrite<char[]>(limits::message_bytes);
+    std::span<char> input{input_memory.get(), limits::message_bytes};
     std::uint32_t requests = 0;
     // Bytes that wait for all clients, each as of its last turn.
     std::size_t backlog = 0;

@@ -50,11 +50,13 @@ def wait_until(condition, seconds, what):
 
 
 class BootedHost:
-    """`with BootedHost(ROOT) as host:` boots ROOT; binds: (folder here, folder inside), read-only."""
+    """`with BootedHost(ROOT) as host:` boots ROOT; binds: (folder here, folder inside), read-only; keeps: the
+    same, but what is written there inside outlives the host."""
 
-    def __init__(self, root, binds=()):
+    def __init__(self, root, binds=(), keeps=()):
         self._root = root
         self._binds = binds
+        self._keeps = keeps
         # A cgroup of its own: containers in a common one would see each other's systemd.
         self._name = f"postern-host-{secrets.token_hex(4)}"
         self._folder = pathlib.Path("/run", self._name)
@@ -80,6 +82,7 @@ class BootedHost:
                    "--keep-unit", f"--machine={self._name}", "--private-network",
                    "--volatile=overlay"]
         command += [f"--bind-ro={here}:{inside}" for here, inside in self._binds]
+        command += [f"--bind={here}:{inside}" for here, inside in self._keeps]
         with open(self._folder / "console", "wb") as console:
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=console, stderr=console,

@@ -39,8 +39,17 @@ def job_units(host):
     return [line.split()[0] for line in listed.stdout.splitlines()]
 
 
+def expect_no_units(host):
+    """A unit goes a moment after its job's caller has its answer."""
+    booted_host.wait_until(lambda: job_units(host) == [], 60, "no unit left")
+
+
 def wait_for_unit(host):
-    return booted_host.wait_until(lambda: job_units(host), 60, "a job's unit")[0]
+    """The unit of a job that has not ended."""
+    def lives():
+        return [unit for unit in job_units(host) if host.property(unit, "SubState") not in ("exited", "failed")]
+
+    return booted_host.wait_until(lives, 60, "a job's unit")[0]
 
 
 # In a script: waits until the test has seen what it has to see while the job runs, and lets it go.

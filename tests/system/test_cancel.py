@@ -5,7 +5,7 @@ import json
 import pytest
 
 import booted_host
-from jobs import finished, job_units, records, shell, spawn, wait_for_unit
+from jobs import expect_no_units, finished, records, shell, spawn, wait_for_unit
 from traced import guard_pid
 
 pytestmark = pytest.mark.needs_root
@@ -39,7 +39,7 @@ def end(host, client, job, who, signal):
     assert (client.returncode, out) == (128 + signal, "")
     assert err.splitlines()[-1] == (
         f"posternctl: wait: ended by signal {text}: cancelled by {name} (uid {uid})")
-    assert job_units(host) == []
+    expect_no_units(host)
     assert host.run("sh", "-c", f"grep -lsz '^POSTERN_JOB={job}$' /proc/[0-9]*/environ",
                     check=False).stdout == ""
     record = records(host, "wait")[-1]

@@ -6,7 +6,7 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_LET, finished, job_units, shell
+from jobs import UNTIL_LET, expect_no_units, finished, job_units, shell
 
 pytestmark = pytest.mark.needs_root
 
@@ -59,4 +59,4 @@ def test_what_ends_with_its_caller_is_not_detached(host, declare):
     assert (code, out) == (122, "")
     assert err == ('posternctl: "kept" can\'t be detached: its file says "onDisconnect": "kill", which ends its job '
                    "when nobody follows it; run it without detaching it\n")
-    assert job_units(host) == []
+    expect_no_units(host)

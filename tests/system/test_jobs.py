@@ -8,7 +8,8 @@ import pytest
 
 import booted_host
 import guard
-from jobs import UNTIL_ACTIVE, UNTIL_LET, WAITS, finished, job_units, records, run, shell, spawn, wait_for_unit
+from jobs import (UNTIL_ACTIVE, UNTIL_LET, WAITS, expect_no_units, finished, job_units, records, run, shell, spawn,
+                  wait_for_unit)
 
 pytestmark = pytest.mark.needs_root
 
@@ -24,14 +25,16 @@ def test_a_job_is_a_unit_in_a_slice_of_its_own(host, declare, let):
     job = unit.removeprefix("postern-job-").removesuffix(".service")
     assert len(job) == 32 and set(job) <= set("0123456789abcdef")
     for name, value in (("Slice", "postern.slice"), ("Description", "Postern job of where"),
-                        ("After", None), ("Type", "exec"), ("RuntimeMaxUSec", "1h")):
-        seen = host.property(unit, name)
-        assert "posternd.service" in seen.split() if value is None else seen == value, name
+                        ("Type", "exec"), ("RuntimeMaxUSec", "1h")):
+        assert host.property(unit, name) == value, name
+    # At shutdown: the job, the slice, the daemon.
+    assert "postern.slice" in host.property(unit, "After").split()
+    assert {"posternd.service", "postern-output.service"} <= set(host.property("postern.slice", "After").split())
     let()
     code, out, err = finished(client)
     assert (code, err) == (0, "")
     assert f"0::/postern.slice/{unit}\n" in out
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 def test_whom_it_runs_as(host, declare):
@@ -163,7 +166,7 @@ def test_exit_codes_and_signals(host, declare, script, code):
     declare(ends=shell(script), slowly=shell(f"{UNTIL_ACTIVE}; {script}"))
     for action in ("ends", "slowly"):
         assert run(host, action)[0] == code
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 def test_a_code_that_systemd_uses_too(host, declare):
@@ -203,7 +206,7 @@ def test_what_could_not_be_started_says_why(host, declare, action, reason, step)
     record = records(host, "broken")[-1]
     assert record["state"] == "failed" and f"({step})" in record["message"]
     assert f"journalctl -u {record['unit']}" in record["message"]
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 @pytest.mark.parametrize("text, mode, more", [
@@ -218,7 +221,7 @@ def test_a_program_that_linux_does_not_execute(host, declare, text, mode, more):
     assert err == "posternctl: broken: the program could not be started: its program can't be executed\n"
     record = records(host, "broken")[-1]
     assert record["state"] == "failed" and "(203/EXEC)" in record["message"]
-    assert job_units(host) == []
+    expect_no_units(host)
     host.run("rm", "/usr/local/bin/refused")
 
 
@@ -241,7 +244,7 @@ def test_a_user_that_is_gone(host, declare):
     booted_host.wait_until(lambda: '"goner"' in host.run("posternctl", "status").stdout, 20, "it is noticed")
     code, out, err = run(host, "goes")
     assert (code, out) == (126, "") and err.startswith('posternctl: "goes" does not exist or is not granted')
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 def test_what_systemd_refuses_is_named_by_its_place(host, declare):
@@ -258,7 +261,7 @@ def test_what_it_leaves_running_ends_with_it(host, declare):
         "(trap '' TERM; >/run/deaf; sleep 0.5; echo late; sleep 60) & "
         "until [ -e /run/deaf ]; do sleep 0.01; done; echo main"))
     assert run(host, "leaves")[:2] == (0, "main\nlate\n")
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 @pytest.mark.parametrize("ending, code", [("exit 0", 0), ("exit 3", 3), ("kill -KILL $$", 137),
@@ -270,7 +273,7 @@ def test_what_it_leaves_running_is_counted_however_it_ended(host, declare, endin
     assert (seen, out) == (code, "main\n")
     assert "posternctl: leaves: 2 background processes were ended with the job\n" in err
     assert records(host, "leaves")[-1]["result"]["endedProcesses"] == 2
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 def test_a_client_that_goes(host, declare, let):
@@ -464,7 +467,7 @@ def test_reload_and_reexec_of_systemd_in_mid_job(host, declare, let):
     code, out, err = finished(client)
     assert (code, err) == (5, "")
     assert out and out.splitlines() == [str(i) for i in range(1, out.count("\n") + 1)]
-    assert job_units(host) == []
+    expect_no_units(host)
 
 
 @pytest.mark.usefixtures("quick_restarts")

@@ -102,7 +102,7 @@ def test_it_requires_what_fedora_has(rpm):
     required = set(query(rpm, "--requires").splitlines())
     libraries = {line for line in required if ".so." in line}
     assert {re.match(r"(.*?)\.so\.", line).group(1) for line in libraries} == {
-        "libc", "libfmt", "libgcc_s", "libnettle", "libre2", "libseccomp", "libspdlog",
+        "ld-linux-x86-64", "libc", "libfmt", "libgcc_s", "libnettle", "libre2", "libseccomp", "libspdlog",
         "libstdc++", "libsystemd"}
     assert all(re.fullmatch(r"\S+\.so\.[0-9.]+\([A-Z0-9_.]*\)\(64bit\)", line) for line in libraries)
     number = version(REPOSITORY)

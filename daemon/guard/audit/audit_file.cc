@@ -85,7 +85,10 @@ Result<UniqueFd> open_file(const std::string& path) {
 class FileSink final : public AuditSink {
   public:
     FileSink(std::string path, UniqueFd file, AuditNotice notice)
-        : path_(std::move(path)), file_(std::move(file)), notice_(std::move(notice)) {}
+        : path_(std::move(path)),
+          file_(std::move(file)),
+          number_(number_of(file_.get()).value_or(FileNumber{})),
+          notice_(std::move(notice)) {}
 
     bool write(const std::string& line, const AuditFields& /*fields*/,
                AuditRoom /*room*/) override {
@@ -120,7 +123,7 @@ class FileSink final : public AuditSink {
         return "audit file " + printable(path_) + ": ";
     }
 
-    [[nodiscard]] bool is_at_its_path() const { return lies_at(file_.get(), path_); }
+    [[nodiscard]] bool is_at_its_path() const { return lies_at(number_, path_); }
 
     bool open_again() {
         auto fresh = open_file(path_);
@@ -129,6 +132,7 @@ class FileSink final : public AuditSink {
             return false;
         }
         file_ = std::move(*fresh);
+        number_ = number_of(file_.get()).value_or(FileNumber{});
         half_line_ = false;
         notify(name_of_file() + "the one before was removed, renamed or replaced: opened again",
                false);
@@ -160,6 +164,7 @@ class FileSink final : public AuditSink {
     std::string path_;
     bool half_line_ = false;
     UniqueFd file_;
+    FileNumber number_;
     std::string problem_;  // why it can't be written; empty: it can
     AuditNotice notice_;
 };

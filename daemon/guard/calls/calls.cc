@@ -121,6 +121,7 @@ struct Calls::Table {
         row<CancelAllCall, Who::administrator, &Calls::cancel_all>("CancelAll",
                                                                    by(Way::administrator)),
         row<ListCall, Who::caller, &Calls::list_jobs>("List", by_connection),
+        row<UnitCall, Who::caller, &Calls::tell_unit>("Unit", by_connection | by_packet),
     };
     // Each call has its row, and nobody but the administrator comes to what is the administrator's.
     static constexpr bool is_sound() {
@@ -239,6 +240,11 @@ void Calls::hand_over(const CallPtr& call, const HandOver& asked) {
         return call->link().violated("it handed over what there is not");
     }
     ongoing->hand_over(call, asked);
+}
+
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's handler
+void Calls::tell_unit(const CallPtr& call, const UnitCall& /*asked*/) {
+    call->answer(CallerUnit{call->origin().unit.value_or("")});
 }
 
 void Calls::manage(const CallPtr& call, const ManageCall& asked) {

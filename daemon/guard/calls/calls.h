@@ -84,6 +84,7 @@ class Calls final : public CallHandler {
     void manage(const CallPtr& call, const ManageCall& asked);
     void when_current(const CallPtr& call, const std::string& action, std::function<void()> then);
     void hand_over(const CallPtr& call, const HandOver& asked);
+    void tell_unit(const CallPtr& call, const UnitCall& asked);
 
     template <typename Asked, auto handler>
     static void serve(Calls& calls, const CallPtr& call, const Call& asked);

@@ -67,6 +67,7 @@ void JobAudit::start_failed(const jobs::Record& job, const jobs::StartFailure& f
     tell(recorded,
          "job " + job.job.text() + " of " + job.action + " was not started: " + failure.detail);
     ends_.tell(job);
+    changed_();
 }
 
 void JobAudit::ended(const jobs::Record& job) {
@@ -82,6 +83,7 @@ void JobAudit::ended(const jobs::Record& job) {
                       job.action, describe(job.result));
     }
     ends_.tell(job);
+    changed_();
 }
 
 // Newer jobs of the same user take the place of older ones all the time.
@@ -109,12 +111,14 @@ void JobAudit::disk_full(const std::string& path, const std::string& why) {
     write_of_disk(AuditEvent::Kind::disk_full, path, why);
     trouble_ = "disk full: " + path + ": " + why;
     spdlog::error("{}; {}", trouble_, jobs::full_disk_advice);
+    changed_();
 }
 
 void JobAudit::disk_has_room(const std::string& path) {
     write_of_disk(AuditEvent::Kind::disk_has_room, path, "");
     trouble_.clear();
     spdlog::warn("the disk has room again: {}", path);
+    changed_();
 }
 
 void JobAudit::moved(const JobId& job, std::string_view from, std::string_view to) {

@@ -1,10 +1,12 @@
 // What every job leaves in audit and log when it is over, whether or not a call still waits for it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/job_ends.h"
@@ -15,7 +17,10 @@ namespace postern {
 
 class JobAudit final : public jobs::Observer {
   public:
-    explicit JobAudit(Audit& audit) : audit_(audit) {}
+    // `changed`: called when a job is over, and when trouble() changes.
+    explicit JobAudit(
+        Audit& audit, std::function<void()> changed = [] {})
+        : audit_(audit), changed_(std::move(changed)) {}
 
     // Whose job it is, with all groups, of which its record has only a digest. Until it is over.
     void remember(const JobId& job, std::shared_ptr<const policy::Caller> caller);
@@ -42,6 +47,7 @@ class JobAudit final : public jobs::Observer {
     void write_of_disk(AuditEvent::Kind kind, const std::string& path, const std::string& reason);
 
     Audit& audit_;
+    std::function<void()> changed_;
     std::string trouble_;
     JobEnds ends_;
     std::unordered_map<JobId, std::shared_ptr<const policy::Caller>> callers_;

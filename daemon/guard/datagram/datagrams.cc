@@ -149,7 +149,7 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
     if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");
 
     one.packet.pid = peer.pid;
-    one.packet.unit = peer.unit.value_or("");
+    one.packet.unit = peer.unit.get().value_or("");
     one.packet.too_long = packet.too_long;
     one.packet.descriptors = packet.descriptors;
     PacketOrigin& origin = one.origin;
@@ -289,8 +289,9 @@ void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, chann
 void Datagrams::packets_dropped(const SessionProcess& session) {
     for (const auto& [number, info] : session.connections()) {
         if (!info.packet) continue;
-        const Peer peer{*session.caller(), info.origin.pid, info.origin.unit};
-        refuse(info.origin.listener, &peer, "dropped: its session ended");
+        const Origin origin = session.origin_of(info);
+        const Peer peer{*origin.caller, origin.pid, origin.unit};
+        refuse(origin.listener, &peer, "dropped: its session ended");
     }
     const uid_t payer = session.caller()->payer();
     if (!session.failure().empty()) put_aside_.for_its_session(payer, steady_clock::now());

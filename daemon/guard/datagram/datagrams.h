@@ -62,7 +62,7 @@ class Datagrams {
     // Packets that were received and that no session has yet.
     [[nodiscard]] std::size_t waiting() const { return waiting_.size() + (held_ ? 1 : 0); }
 
-    // As PacketHooks has them.
+    // As PoolHooks has them.
     void packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply);
     void packets_dropped(const SessionProcess& session);
 

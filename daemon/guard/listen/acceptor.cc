@@ -2,15 +2,19 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "daemon/guard/listen/identity.h"
+#include "daemon/guard/listen/socket_options.h"
 
 namespace postern {
 namespace {
@@ -22,23 +26,39 @@ constexpr int accepts_per_turn = 32;
 // Those who connect wait in the backlog meanwhile.
 constexpr std::chrono::milliseconds pause_time{200};
 
+int half_of_all_descriptors() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    constexpr rlim_t most = std::numeric_limits<int>::max();
+    return static_cast<int>(std::min(limit.rlim_cur, most) / 2);
+}
+
+policy::Caller of_ids(const ucred& credentials) {
+    policy::Caller caller;
+    caller.uid = credentials.uid;
+    caller.gid = credentials.gid;
+    caller.groups = {credentials.gid};
+    return caller;
+}
+
 }  // namespace
 
-Acceptor::Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listeners,
+Acceptor::Acceptor(ReadySet& ready, Turns& turns, std::vector<Listener> listeners,
                    ConnectionTaker& taker, OwnerQueue<Waiting>::Bounds bounds,
                    std::optional<uid_t> only_uid)
-    : event_(event),
+    : ready_(ready),
       listeners_(std::make_move_iterator(listeners.begin()),
                  std::make_move_iterator(listeners.end())),
       taker_(taker),
       only_uid_(only_uid),
       bounds_(bounds),
+      highest_pinning_(half_of_all_descriptors()),
       waiting_(turns, bounds,
                [this](Waiting& one) {
                    pass_on(one);
                    return Dealt::done;
                }),
-      resume_(event, [this] {
+      resume_(ready.event(), [this] {
           if (!stopped_) set_enabled(true);
       }) {}
 
@@ -53,12 +73,13 @@ Status Acceptor::start() {
 }
 
 Status Acceptor::watch(const Listener& listener) {
-    EventSource source;
-    const int r = add_io(event_, source, listener.socket.get(), EPOLLIN,
-                         [this, &listener](std::uint32_t) { on_connection(listener); });
-    if (r < 0) return fail("listener " + listener.name + ": " + std::strerror(-r));
-    sources_.push_back(std::move(source));
-    return {};
+    const int socket = listener.socket.get();
+    Watched& watched = watched_.emplace_back(Watched{listener, {}, refuses_descriptors(socket)});
+    const int r = ready_.add(watched.source, socket, EPOLLIN,
+                             [this, &watched](std::uint32_t) { on_connection(watched); });
+    if (r == 0) return {};
+    watched_.pop_back();
+    return fail("listener " + listener.name + ": " + std::strerror(-r));
 }
 
 Status Acceptor::add(Listener listener) {
@@ -74,35 +95,39 @@ void Acceptor::stop() {
 }
 
 void Acceptor::set_enabled(bool enabled) {
-    for (const auto& source : sources_) {
-        sd_event_source_set_enabled(source.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
-    }
+    for (const Watched& watched : watched_) watched.source.change(enabled ? EPOLLIN : 0U);
 }
 
-void Acceptor::on_connection(const Listener& listener) {
+void Acceptor::on_connection(Watched& watched) {
     for (int i = 0; i < accepts_per_turn; ++i) {
-        UniqueFd connection(
-            ::accept4(listener.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        UniqueFd connection(::accept4(watched.listener.socket.get(), nullptr, nullptr,
+                                      SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!connection) {
             // ECONNABORTED and the like concern that one connection (accept(2)).
             if (errno == EINTR || errno == ECONNABORTED || errno == EPERM || errno == EPROTO) {
                 continue;
             }
-            if (errno != EAGAIN) pause(errno);
+            if (errno != EAGAIN) {
+                pause(errno);
+            } else {
+                // What the backlog held when this guard began to refuse descriptors may carry some.
+                watched.bytes_only = watched.refuses;
+            }
             return;
         }
         if (std::exchange(failing_, 0) != 0) spdlog::info("accept: works again");
-        take(listener, std::move(connection));
+        take(watched, std::move(connection));
     }
 }
 
-void Acceptor::take(const Listener& listener, UniqueFd connection) {
+void Acceptor::take(const Watched& watched, UniqueFd connection) {
+    const Listener& listener = watched.listener;
     auto credentials = credentials_of(connection.get());
     if (!credentials) {
         return taker_.refuse(std::move(connection), nullptr, listener.name,
                              {credentials.error().message});
     }
-    Waiting one{std::move(connection), *credentials, &listener};
+    Waiting one{std::move(connection), *credentials, &listener, watched.bytes_only};
     if (waiting_.add(payer_of(*credentials), one)) return;
     refuse(one, {"too many connections at once",
                  waiting_.size() >= bounds_.all ? "connections" : "connectionsPerUser"});
@@ -110,8 +135,7 @@ void Acceptor::take(const Listener& listener, UniqueFd connection) {
 
 // As far as it can be told now: whose the namespace is of a uid without account is not known yet.
 uid_t Acceptor::payer_of(const ucred& credentials) const {
-    policy::Caller caller;
-    caller.uid = credentials.uid;
+    policy::Caller caller = of_ids(credentials);
     caller.process_known = false;
     taker_.charge(caller);
     return caller.payer();
@@ -119,9 +143,7 @@ uid_t Acceptor::payer_of(const ucred& credentials) const {
 
 void Acceptor::refuse(Waiting& one, const WhyRefused& why) {
     Peer peer;
-    peer.caller.uid = one.credentials.uid;
-    peer.caller.gid = one.credentials.gid;
-    peer.caller.groups = {one.credentials.gid};
+    peer.caller = of_ids(one.credentials);
     peer.pid = one.credentials.pid;
     taker_.charge(peer.caller);
     taker_.refuse(std::move(one.connection), &peer, one.listener->name, why);
@@ -129,8 +151,13 @@ void Acceptor::refuse(Waiting& one, const WhyRefused& why) {
 
 void Acceptor::pass_on(Waiting& one) {
     const Listener& listener = *one.listener;
-    auto peer = identify(one.connection.get(), one.credentials);
+    PeerQuestions questions = taker_.questions(of_ids(one.credentials));
+    // Descriptors have the lowest free numbers: of those that there may be, half are left to others
+    // than processes that are pinned.
+    questions.unit = questions.unit || one.connection.get() >= highest_pinning_;
+    auto peer = identify(one.connection.get(), one.credentials, questions);
     if (!peer) return refuse(one, {peer.error().message});
+    peer->bytes_only = one.bytes_only;
     taker_.charge(peer->caller);
     if (only_uid_ && peer->caller.uid != *only_uid_) {
         return taker_.refuse(std::move(one.connection), &*peer, listener.name,
@@ -142,7 +169,7 @@ void Acceptor::pass_on(Waiting& one) {
             std::move(one.connection), &*peer, listener.name,
             {"the administration socket serves only uid " + std::to_string(only_uid_.value_or(0))});
     }
-    taker_.admit(std::move(one.connection), *peer, listener);
+    taker_.admit(std::move(one.connection), *std::move(peer), listener);
 }
 
 void Acceptor::pause(int error) {

@@ -17,6 +17,7 @@
 #include "daemon/guard/listen/listener.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/owner_queue.h"
+#include "daemon/loop/ready_set.h"
 #include "daemon/loop/turns.h"
 
 namespace postern {
@@ -37,7 +38,9 @@ class ConnectionTaker {
     ConnectionTaker& operator=(const ConnectionTaker&) = delete;
     // Says who pays for what the caller uses (policy::Caller::payer()).
     virtual void charge(policy::Caller& caller) const = 0;
-    virtual void admit(UniqueFd connection, const Peer& peer, const Listener& listener) = 0;
+    // What makes a difference of the process of somebody with these ids.
+    [[nodiscard]] virtual PeerQuestions questions(const policy::Caller& caller) const = 0;
+    virtual void admit(UniqueFd connection, Peer peer, const Listener& listener) = 0;
     // `peer`: what the kernel said, if it did.
     virtual void refuse(UniqueFd connection, const Peer* peer, const std::string& listener,
                         const WhyRefused& why) = 0;
@@ -51,11 +54,12 @@ class Acceptor {
         UniqueFd connection;
         ucred credentials;
         const Listener* listener = nullptr;
+        bool bytes_only = false;  // as of Peer
     };
 
     // `bounds`: of those that wait; beyond, one is refused. `only_uid`: whom a guard of an ordinary
     // user serves; everybody else is refused, root included.
-    Acceptor(sd_event* event, Turns& turns, std::vector<Listener> listeners, ConnectionTaker& taker,
+    Acceptor(ReadySet& ready, Turns& turns, std::vector<Listener> listeners, ConnectionTaker& taker,
              OwnerQueue<Waiting>::Bounds bounds, std::optional<uid_t> only_uid);
     // What still waits for its turn is refused.
     ~Acceptor();
@@ -75,22 +79,31 @@ class Acceptor {
     [[nodiscard]] const std::deque<Listener>& listeners() const { return listeners_; }
 
   private:
+    // A listener that is watched.
+    struct Watched {
+        const Listener& listener;
+        ReadySet::Source source;
+        bool refuses = false;     // descriptors, and so do connections that are made from now on
+        bool bytes_only = false;  // none is left of those that were made before
+    };
+
     Status watch(const Listener& listener);
-    void on_connection(const Listener& listener);
-    void take(const Listener& listener, UniqueFd connection);
+    void on_connection(Watched& watched);
+    void take(const Watched& watched, UniqueFd connection);
     [[nodiscard]] uid_t payer_of(const ucred& credentials) const;
     void pass_on(Waiting& one);
     void refuse(Waiting& one, const WhyRefused& why);
     void pause(int error);
     void set_enabled(bool enabled);
 
-    sd_event* event_;
+    ReadySet& ready_;
     std::deque<Listener> listeners_;  // of which others keep the addresses
     ConnectionTaker& taker_;
     std::optional<uid_t> only_uid_;
     OwnerQueue<Waiting>::Bounds bounds_;
+    int highest_pinning_;  // descriptor
     OwnerQueue<Waiting> waiting_;
-    std::vector<EventSource> sources_;
+    std::deque<Watched> watched_;  // likewise
     Timer resume_;
     bool started_ = false;
     bool stopped_ = false;

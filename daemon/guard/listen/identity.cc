@@ -78,17 +78,16 @@ struct ProcessFacts {
     std::optional<std::string> uid_map;
 };
 
-enum class Wanted : std::uint8_t { unit, unit_and_map };
-
 // `pid` and `pidfd` are of one process: both are what the kernel keeps of the peer
 // (sk_getsockopt() in net/core/sock.c), or of the sender. Absent: it is gone, or can't be told.
-std::optional<ProcessFacts> read_process(pid_t pid, int pidfd, Wanted wanted,
+std::optional<ProcessFacts> read_process(pid_t pid, int pidfd, const PeerQuestions& questions,
                                          const PeerCalls& calls) {
     if (pidfd < 0) return std::nullopt;
     const auto read_proc = calls.read_proc != nullptr ? calls.read_proc : read_small_file;
     const std::string folder = "/proc/" + std::to_string(pid);
-    ProcessFacts facts{read_proc(folder + "/cgroup"), std::nullopt};
-    if (wanted == Wanted::unit_and_map) facts.uid_map = read_proc(folder + "/uid_map");
+    ProcessFacts facts;
+    if (questions.unit) facts.cgroups = read_proc(folder + "/cgroup");
+    if (questions.map) facts.uid_map = read_proc(folder + "/uid_map");
     // Still alive: then the files that were just read were its own and not those of a later process
     // with the same pid. A pidfd becomes readable when the process ends (pidfd_open(2)).
     pollfd alive{pidfd, POLLIN, 0};
@@ -154,7 +153,13 @@ Result<ucred> credentials_of(int connection, const PeerCalls& calls) {
     return credentials;
 }
 
-Result<Peer> identify(int connection, const ucred& credentials, const PeerCalls& calls) {
+std::optional<std::string> unit_of_process(pid_t pid, int pidfd, const PeerCalls& calls) {
+    const auto facts = read_process(pid, pidfd, {.unit = true, .map = false}, calls);
+    return facts ? unit_of(*facts) : std::nullopt;
+}
+
+Result<Peer> identify(int connection, const ucred& credentials, const PeerQuestions& questions,
+                      const PeerCalls& calls) {
     Peer peer;
     policy::Caller& caller = peer.caller;
     caller.uid = credentials.uid;
@@ -166,11 +171,13 @@ Result<Peer> identify(int connection, const ucred& credentials, const PeerCalls&
     int pidfd = -1;
     socklen_t length = sizeof pidfd;
     if (calls.getsockopt(connection, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) == 0) {
-        const UniqueFd owned(pidfd);
-        if (const auto facts = read_process(peer.pid, owned.get(), Wanted::unit_and_map, calls)) {
-            peer.unit = unit_of(*facts);
-            take_map(*facts, calls, peer.caller);
+        UniqueFd owned(pidfd);
+        if (questions.unit || questions.map) {
+            const auto facts = read_process(peer.pid, owned.get(), questions, calls);
+            if (facts && questions.unit) peer.unit = unit_of(*facts);
+            if (facts && questions.map) take_map(*facts, calls, caller);
         }
+        if (!questions.unit) peer.unit = LateUnit(peer.pid, std::move(owned));
         return peer;
     }
     // ENOPROTOOPT: a kernel before 6.5. ESRCH, EINVAL, ENODATA: the peer is reaped already (what
@@ -191,8 +198,7 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.groups_known = false;
     peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    if (const auto facts = read_process(peer.pid, pidfd, Wanted::unit, calls))
-        peer.unit = unit_of(*facts);
+    peer.unit = unit_of_process(peer.pid, pidfd, calls);
     return peer;
 }
 

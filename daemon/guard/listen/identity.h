@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "daemon/guard/audit/account_names.h"
+#include "daemon/guard/listen/late_unit.h"
 #include "daemon/policy/verdict.h"
 
 namespace postern {
@@ -25,7 +26,15 @@ namespace postern {
 struct Peer {
     policy::Caller caller;
     pid_t pid = 0;
-    std::optional<std::string> unit;  // system unit, where known
+    LateUnit unit;  // of the system
+    // Nothing but bytes can come by the connection, so that nobody stands still who closes it.
+    bool bytes_only = false;
+};
+
+// What is asked of a peer's process, which takes a few files of /proc.
+struct PeerQuestions {
+    bool unit = true;  // at once; else it is pinned until somebody wants to know
+    bool map = true;   // of its user namespace
 };
 
 // The system calls that an identity is made of, replaceable so that tests can make each one fail.
@@ -45,7 +54,11 @@ Result<ucred> credentials_of(int connection, const PeerCalls& calls = {});
 // The whole identity of a peer of these credentials. That can take a millisecond: it may have
 // 65,536 groups, and a user namespace whose map has 340 lines. Errors: the kernel does not say.
 // That the unit can't be told, or the user namespace, is no error.
-Result<Peer> identify(int connection, const ucred& credentials, const PeerCalls& calls = {});
+Result<Peer> identify(int connection, const ucred& credentials, const PeerQuestions& questions,
+                      const PeerCalls& calls = {});
+
+// What LateUnit asks. The pidfd stays the caller's. Absent: not known, or it has ended.
+std::optional<std::string> unit_of_process(pid_t pid, int pidfd, const PeerCalls& calls);
 
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no

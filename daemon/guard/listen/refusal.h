@@ -16,7 +16,7 @@ inline void audit_refusal(Audit& audit, AuditEvent::Kind kind, const Peer* peer,
     if (peer != nullptr) {
         event.caller = &peer->caller;
         event.pid = peer->pid;
-        event.unit = peer->unit;
+        event.unit = peer->unit.get();
     }
     event.listener = listener;
     event.reason = reason;

@@ -26,15 +26,24 @@ class Activity {
         std::string trouble = {};
     };
 
-    // `figures` is asked with each look(). `idle` is called once there was neither a
-    // connection nor a packet nor a job for `idle_time`; 0: never.
-    Activity(sd_event* event, ServiceNotice& notice, std::function<Figures()> figures,
-             std::chrono::microseconds idle_time, std::function<void()> idle);
+    // What it asks and tells.
+    struct Hooks {
+        std::function<Figures()> figures;
+        // Called once there was neither a connection nor a packet nor a job for the idle time.
+        std::function<void()> idle;
+        // Called with each look().
+        std::function<void()> looked;
+    };
+    // `idle_time`: 0: never.
+    Activity(sd_event* event, ServiceNotice& notice, std::chrono::microseconds idle_time,
+             Hooks hooks);
     ~Activity() = default;
     Activity(const Activity&) = delete;
     Activity& operator=(const Activity&) = delete;
 
-    // To be called after each turn of the loop in which anything happened.
+    // A figure may have changed: that is looked at soon, once for all that comes until then.
+    void touch();
+    // At once.
     void look();
     // Says no more, and never calls `idle`.
     void stop();
@@ -44,18 +53,19 @@ class Activity {
     [[nodiscard]] std::string text() const;
 
   private:
-    void tell();
+    void on_idle_timer();
 
     ServiceNotice& notice_;
-    std::function<Figures()> figures_;
     std::chrono::microseconds idle_time_;
-    std::function<void()> idle_;
+    Hooks hooks_;
     std::string policy_;
     Figures told_;
     bool policy_told_ = false;
-    bool telling_ = false;   // soon
+    bool stopped_ = false;
+    bool looking_ = false;   // soon
     bool counting_ = false;  // the time until it is idle
-    Timer tell_timer_;
+    std::chrono::steady_clock::time_point touched_ = std::chrono::steady_clock::now();
+    Timer look_timer_;
     Timer idle_timer_;
 };
 

@@ -85,7 +85,8 @@ void ServiceNotice::say_status(std::string text) {
     flush();
 }
 
-void ServiceNotice::keep_alive() {
+void ServiceNotice::keep_alive(std::function<void()> besides) {
+    besides_ = std::move(besides);
     std::uint64_t usec = 0;
     const int watched = socket_ ? ::sd_watchdog_enabled(0, &usec) : 0;
     if (watched < 0) spdlog::warn("WATCHDOG_USEC or WATCHDOG_PID is not a number: no watchdog");
@@ -98,6 +99,7 @@ void ServiceNotice::say_alive() {
     // One that could not be said is as good as the next one.
     static_cast<void>(send("WATCHDOG=1"));
     (void)alive_timer_.arm(alive_time_);
+    besides_();
 }
 
 }  // namespace postern

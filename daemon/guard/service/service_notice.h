@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -29,8 +30,8 @@ class ServiceNotice {
     void say(std::string text);
     // "STATUS=...": the last one counts, an earlier one that could not be said is dropped.
     void say_status(std::string text);
-    // Says WATCHDOG=1 twice in each WatchdogSec=, if the service has one.
-    void keep_alive();
+    // Says WATCHDOG=1 twice in each WatchdogSec=, if the service has one, and calls `besides` then.
+    void keep_alive(std::function<void()> besides = [] {});
 
   private:
     void say_alive();
@@ -44,6 +45,7 @@ class ServiceNotice {
     std::optional<std::string> status_;
     bool failed_ = false;  // once, and that was logged
     std::chrono::microseconds alive_time_{0};
+    std::function<void()> besides_;
     Timer retry_timer_;
     Timer alive_timer_;
 };

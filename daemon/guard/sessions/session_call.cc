@@ -37,15 +37,15 @@ void SessionCall::forget() {
 OngoingCall* SessionCall::kept() {
     const auto session = session_.lock();
     const ConnectionInfo* const connection = session ? session->connection(connection_) : nullptr;
-    if (connection == nullptr) return nullptr;
-    const auto found = connection->ongoing.find(request_);
-    return found == connection->ongoing.end() ? nullptr : found->second.get();
+    if (connection == nullptr || !connection->ongoing) return nullptr;
+    const auto found = connection->ongoing->find(request_);
+    return found == connection->ongoing->end() ? nullptr : found->second.get();
 }
 
 std::size_t SessionCall::kept_by_connection() const {
     const auto session = session_.lock();
     const ConnectionInfo* const connection = session ? session->connection(connection_) : nullptr;
-    return connection == nullptr ? 0 : connection->ongoing.size();
+    return connection == nullptr || !connection->ongoing ? 0 : connection->ongoing->size();
 }
 
 bool SessionCall::take_hand_over() {

@@ -45,11 +45,14 @@ class SessionEvents {
     virtual void session_gone(SessionProcess& session, const std::string& failure) = 0;
 };
 
-// What becomes of the packets that were handed to sessions.
-struct PacketHooks {
+// What others have to do about it.
+struct PoolHooks {
+    // What becomes of the packets that were handed to sessions.
     std::function<void(const Origin& origin, PacketOrigin packet, channel::Reply reply)> answered;
     // The session is ended and its packets will not be answered.
     std::function<void(const SessionProcess& session)> dropped;
+    // There are more or fewer of something than before, or a call was made.
+    std::function<void()> changed;
 };
 
 }  // namespace postern

@@ -26,19 +26,19 @@ WhyRefused of_limit(std::string_view limit) {
 
 }  // namespace
 
-SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
-                         CallHandler& calls, PacketHooks packets, const Limits& limits,
+SessionPool::SessionPool(ReadySet& ready, Turns& turns, ConnectionCloser& closer, Audit& audit,
+                         CallHandler& calls, PoolHooks hooks, const Limits& limits,
                          SessionSettings settings)
-    : event_(event),
+    : ready_(ready),
       turns_(turns),
       closer_(closer),
       audit_(audit),
       calls_(calls),
-      packet_hooks_(std::move(packets)),
+      hooks_(std::move(hooks)),
       limits_(limits),
       settings_(std::move(settings)),
       packet_load_(limits::datagrams, limits::datagram_bytes),
-      left_behind_(event, [this] {
+      left_behind_(ready.event(), [this] {
           if (!when_empty_) return;
           spdlog::warn("{} sessions can't be ended and are left behind", processes_.size());
           std::exchange(when_empty_, {})();
@@ -50,7 +50,7 @@ SessionPool::SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer
 SessionPool::~SessionPool() = default;
 
 Status SessionPool::try_session() {
-    POSTERN_TRY(spare_, postern::try_session(event_, settings_));
+    POSTERN_TRY(spare_, postern::try_session(ready_.event(), settings_));
     spare_->child->set_exited([this](const std::string& how) {
         spdlog::warn("the session that waited for the first caller: {}", how);
         spare_.reset();
@@ -77,8 +77,12 @@ void SessionPool::charge(policy::Caller& caller) const {
     caller.paid_by = payer == caller.uid ? std::nullopt : std::optional(payer);
 }
 
-void SessionPool::admit(UniqueFd connection, const Peer& from, const Listener& listener) {
-    Peer peer = from;
+PeerQuestions SessionPool::questions(const policy::Caller& caller) const {
+    return {.unit = !snapshot_->units.empty(),
+            .map = !policy::needs_no_process(snapshot_->people, caller)};
+}
+
+void SessionPool::admit(UniqueFd connection, Peer peer, const Listener& listener) {
     charge(peer.caller);
     const uid_t uid = peer.caller.payer();
     const auto is_over = [this, uid] {
@@ -100,16 +104,19 @@ void SessionPool::admit(UniqueFd connection, const Peer& from, const Listener& l
     }
     ++by_uid_[uid].connections;
     ++connection_count_;
-    session->add_connection(channel::ConnectionId{++last_connection_}, std::move(connection),
-                            {{session->caller(), peer.pid, peer.unit, listener.name,
-                              listener.administrator ? Way::administrator : Way::stream}});
+    session->add_connection(
+        channel::ConnectionId{++last_connection_}, std::move(connection),
+        {peer.pid, listener.administrator ? Way::administrator : Way::stream, peer.bytes_only,
+         &*listeners_.insert(listener.name).first, std::move(peer.unit)});
+    hooks_.changed();
 }
 
 SessionKey SessionPool::key_of(const Peer& peer, bool administrator) const {
     SessionKey key{peer.caller, std::nullopt, administrator};
     // Sessions from before a rule that names a unit count as of an unknown one.
-    if (!snapshot_->units.empty() && peer.unit) {
-        key.unit = snapshot_->units.contains(*peer.unit) ? *peer.unit : "";
+    if (snapshot_->units.empty()) return key;
+    if (auto unit = peer.unit.get()) {
+        key.unit = snapshot_->units.contains(*unit) ? *std::move(unit) : "";
     }
     return key;
 }
@@ -132,9 +139,11 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
     }
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);
-    session->add_packet(channel::ConnectionId{++last_connection_}, std::move(packet),
-                        {session->caller(), peer.pid, peer.unit, listener, Way::datagram},
-                        std::move(origin));
+    session->add_packet(
+        channel::ConnectionId{++last_connection_}, std::move(packet),
+        {peer.pid, Way::datagram, false, &*listeners_.insert(listener).first, peer.unit.get()},
+        std::move(origin));
+    hooks_.changed();
     return Taken::taken;
 }
 
@@ -173,7 +182,7 @@ std::optional<WhyRefused> SessionPool::find_session(const SessionKey& key,
     if (by_key_.size() >= limits_.sessions && !evict(false, nullptr) && !evict(true, nullptr)) {
         return of_limit("sessions");
     }
-    auto started = SessionProcess::start(event_, turns_, closer_, audit_, *this, settings_, key,
+    auto started = SessionProcess::start(ready_, turns_, closer_, audit_, *this, settings_, key,
                                          snapshot_, std::exchange(spare_, std::nullopt));
     if (!started) {
         spdlog::error("session for {}: {}", audit_.names().uid_text(uid), started.error().message);
@@ -232,15 +241,18 @@ void SessionPool::set_snapshot(const policy::SnapshotPtr& snapshot) {
 
 void SessionPool::session_called(const CallPtr& call, const Call& asked) {
     calls_.handle(call, asked);
+    hooks_.changed();
 }
 
 void SessionPool::connection_closed(SessionProcess& session) {
     forget_connections(session.caller()->payer(), 1);
+    hooks_.changed();
 }
 
 void SessionPool::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
     packet_load_.remove(1, packet.bytes);
-    packet_hooks_.answered(origin, std::move(packet), std::move(reply));
+    hooks_.answered(origin, std::move(packet), std::move(reply));
+    hooks_.changed();
 }
 
 void SessionPool::forget_connections(uid_t uid, std::size_t count) {
@@ -267,11 +279,12 @@ void SessionPool::session_ended(SessionProcess& session) {
     PerUid& of_uid = by_uid_[caller.payer()];
     --of_uid.sessions;
     ++of_uid.ending;
+    hooks_.changed();
     const PacketLoad& packets = session.packets();
     forget_connections(caller.payer(), session.connections().size() - packets.packets());
     if (packets.packets() == 0) return;
     packet_load_.remove(packets.packets(), packets.bytes());
-    packet_hooks_.dropped(session);
+    hooks_.dropped(session);
 }
 
 void SessionPool::session_gone(SessionProcess& session, const std::string& failure) {
@@ -301,7 +314,7 @@ void SessionPool::shut_down(std::function<void()> done) {
         (void)left_behind_.arm(end_patience);
         return;
     }
-    (void)add_defer(event_, empty_, [this] { std::exchange(when_empty_, {})(); });
+    (void)add_defer(ready_.event(), empty_, [this] { std::exchange(when_empty_, {})(); });
 }
 
 }  // namespace postern

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "daemon/guard/sessions/session_process.h"
 #include "daemon/guard/sessions/spare_session.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/ready_set.h"
 #include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
 
@@ -33,8 +35,8 @@ namespace postern {
 class SessionPool final : public SessionEvents, public ConnectionTaker {
   public:
     // All of these outlive it; nobody is told anything before the first connection.
-    SessionPool(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
-                CallHandler& calls, PacketHooks packets, const Limits& limits,
+    SessionPool(ReadySet& ready, Turns& turns, ConnectionCloser& closer, Audit& audit,
+                CallHandler& calls, PoolHooks hooks, const Limits& limits,
                 SessionSettings settings);
     ~SessionPool() override;
     SessionPool(const SessionPool&) = delete;
@@ -46,7 +48,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.
-    void admit(UniqueFd connection, const Peer& from, const Listener& listener) override;
+    void admit(UniqueFd connection, Peer peer, const Listener& listener) override;
     // Where a limit is the reason the client is told so: one packet of constant bytes, which never
     // blocks, and which it can read whatever it had sent. (So it is with Unix sockets: what was
     // sent before the end is read before the error that unread data cause, unix(7), ECONNRESET.)
@@ -55,6 +57,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     // Sets who pays, by the snapshot in force; done for connections.
     void charge(policy::Caller& caller) const override;
+    [[nodiscard]] PeerQuestions questions(const policy::Caller& caller) const override;
 
     enum class Taken : std::uint8_t { taken, full, refused };
     // Hands a packet to the session of its sender, in the same way. `full`: the session, or all of
@@ -109,15 +112,16 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     void forget_connections(uid_t uid, std::size_t count);
     void forget_if_unused(uid_t uid);
 
-    sd_event* event_;
+    ReadySet& ready_;
     Turns& turns_;
     ConnectionCloser& closer_;
     Audit& audit_;
     CallHandler& calls_;
-    PacketHooks packet_hooks_;
+    PoolHooks hooks_;
     const Limits& limits_;
     SessionSettings settings_;
     policy::SnapshotPtr snapshot_;
+    std::set<std::string> listeners_;  // the names of those that connections came by
     std::optional<SpareSession> spare_;
     std::map<const SessionProcess*, std::shared_ptr<SessionProcess>> processes_;
     std::map<SessionKey, SessionProcess*> by_key_;  // until their channel is closed

@@ -18,7 +18,6 @@
 namespace postern {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
@@ -48,45 +47,45 @@ std::optional<Call> call_in(channel::ToGuard& body) {
 }  // namespace
 
 Result<std::shared_ptr<SessionProcess>> SessionProcess::start(
-    sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit, SessionEvents& events,
+    ReadySet& ready, Turns& turns, ConnectionCloser& closer, Audit& audit, SessionEvents& events,
     const SessionSettings& settings, const SessionKey& key, policy::SnapshotPtr snapshot,
     std::optional<SpareSession> spare) {
     const bool is_ready = spare.has_value();
     if (!spare) {
-        POSTERN_TRY(spare, spawn_session(event, settings));
+        POSTERN_TRY(spare, spawn_session(ready.event(), settings));
     }
 
     auto session =
-        std::make_shared<SessionProcess>(event, turns, closer, audit, events, settings, key);
+        std::make_shared<SessionProcess>(ready, turns, closer, audit, events, settings, key);
     SessionProcess& self = *session;
     self.channel_ = std::move(spare->channel);
-    int r = add_io(event, self.channel_source_, self.channel_.get(), EPOLLIN | EPOLLET,
-                   [&self](std::uint32_t /*revents*/) { self.turn_.ready(); });
+    int r = ready.add(self.channel_source_, self.channel_.get(), EPOLLIN | EPOLLET,
+                      [&self](std::uint32_t /*revents*/) { self.turn_.ready(); });
     // There before it is needed: what marks a session must not fail.
     if (r >= 0) {
-        r = add_defer(event, self.end_source_, [&self] { self.end_now(self.failure_); });
+        r = add_defer(ready.event(), self.end_source_, [&self] { self.end_now(self.failure_); });
     }
     if (r < 0) return fail(std::string("session channel: ") + std::strerror(-r));
     sd_event_source_set_enabled(self.end_source_.get(), SD_EVENT_OFF);
     self.take_over(std::move(spare->child));
-    self.acknowledged_ = steady_clock::now();
+    self.last_used_ = self.acknowledged_ = steady_clock::now();
     if (is_ready) self.set_state(State::serving);
     self.greet(settings, std::move(snapshot));
     return session;
 }
 
-SessionProcess::SessionProcess(sd_event* event, Turns& turns, ConnectionCloser& closer,
+SessionProcess::SessionProcess(ReadySet& ready, Turns& turns, ConnectionCloser& closer,
                                Audit& audit, SessionEvents& events, const SessionSettings& settings,
                                const SessionKey& key)
-    : event_(event),
-      closer_(closer),
+    : closer_(closer),
       audit_(audit),
       events_(events),
       idle_(settings.idle),
       key_(std::make_shared<const SessionKey>(key)),
       caller_(key_, &key_->caller),
       turn_(turns, key_->caller.payer(), [this] { return on_turn(); }),
-      deadline_(event, [this] { on_deadline(); }),
+      hand_over_(turns, [this] { hand_over_what_waits(); }),
+      timer_(ready.event(), [this] { on_deadline(); }),
       packets_(limits::datagrams_in_session, limits::datagram_bytes_in_session) {}
 
 SessionProcess::~SessionProcess() {
@@ -135,18 +134,25 @@ ConnectionInfo* SessionProcess::connection(channel::ConnectionId id) {
     return found == connections_.end() ? nullptr : &found->second;
 }
 
+Origin SessionProcess::origin_of(const ConnectionInfo& info) const {
+    const CameFrom& from = info.from;
+    return {caller_, from.pid, from.unit.get(), *from.listener, from.way};
+}
+
 std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
     for (const channel::ConnectionId id : packet_ids_) {
         const ConnectionInfo& info = connections_.at(id);
         // It is the guard that is asked for something meanwhile.
-        if (info.packet && info.ongoing.empty()) return info.packet->received;
+        if (info.packet && !info.ongoing) return info.packet->received;
     }
     return std::nullopt;
 }
 
 void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
                           std::unique_ptr<OngoingCall> call) {
-    const bool added = connections_.at(id).ongoing.emplace(request, std::move(call)).second;
+    auto& ongoing = connections_.at(id).ongoing;
+    if (!ongoing) ongoing = std::make_unique<OngoingCalls>();
+    const bool added = ongoing->emplace(request, std::move(call)).second;
     assert(added);
     if (added) ++ongoing_calls_;
 }
@@ -166,27 +172,30 @@ bool SessionProcess::hand_over(channel::ConnectionId id, const std::string& byte
 
 void SessionProcess::forget(channel::ConnectionId id, channel::RequestId request) {
     ConnectionInfo& info = connections_.at(id);
-    ongoing_calls_ -= info.ongoing.erase(request);
+    if (info.ongoing) ongoing_calls_ -= info.ongoing->erase(request);
+    if (info.ongoing && info.ongoing->empty()) info.ongoing.reset();
     // From now on it is the session's turn.
     if (info.packet) info.packet->received = steady_clock::now();
 }
 
 // ---- To the session ----
 
-void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connection,
-                                    ConnectionInfo info) {
-    connections_.emplace(id, std::move(info));
+void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connection, CameFrom from) {
+    connections_.emplace(id, ConnectionInfo{std::move(from)});
     waiting_.push_back({id, std::move(connection)});
     last_used_ = steady_clock::now();
     pump();
 }
 
-void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet, Origin origin,
+void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet, CameFrom from,
                                 PacketOrigin about) {
     last_used_ = about.received;
     packets_.add(about.bytes);
     packet_ids_.insert(id);
-    connections_.emplace(id, ConnectionInfo{std::move(origin), true, std::move(about)});
+    ConnectionInfo info{std::move(from)};
+    info.acknowledged = true;
+    info.packet = std::make_unique<PacketOrigin>(std::move(about));
+    connections_.emplace(id, std::move(info));
     packets_waiting_.emplace_back(id, std::move(packet));
     pump();
 }
@@ -215,7 +224,7 @@ void SessionProcess::set_snapshot(policy::SnapshotPtr snapshot) {
     pump();
 }
 
-// Sends what waits, for as long as the channel takes it: messages and the set of actions first,
+// Sends what waits, for as long as the channel takes it: messages and the set of actions at once,
 // then connections and packets, so that those never meet a session that does not know its actions
 // yet.
 void SessionProcess::pump() {
@@ -224,11 +233,19 @@ void SessionProcess::pump() {
     const channel::Sent sent = outbox_.flush(channel_.get(), progress);
     if (progress) taken_ = steady_clock::now();
     if (sent == channel::Sent::ended) return channel_broke();
-    if (sent == channel::Sent::sent && state_ == State::serving) {
-        while (packets_waiting_.empty() ? pump_connection() : pump_packet()) {
-        }
+    const bool something_waits = !waiting_.empty() || !packets_waiting_.empty();
+    if (outbox_.empty() && something_waits && state_ == State::serving) return hand_over_.wanted();
+    watch_channel();
+}
+
+void SessionProcess::hand_over_what_waits() {
+    if (state_ != State::serving || !outbox_.empty()) return;
+    while (packets_waiting_.empty() ? pump_connections() : pump_packet()) {
     }
-    if (!serves()) return;
+    if (serves()) watch_channel();
+}
+
+void SessionProcess::watch_channel() {
     const bool blocked =
         !outbox_.empty() ||
         (state_ == State::serving &&
@@ -237,8 +254,7 @@ void SessionProcess::pump() {
     // Where it is blocked, each time: the kernel looks anew then (epoll_ctl(2), EPOLL_CTL_MOD), and
     // what it was short of, if it was memory, it may have by now.
     if (std::exchange(blocked_, blocked) || blocked) {
-        sd_event_source_set_io_events(channel_source_.get(),
-                                      EPOLLIN | EPOLLET | (blocked ? EPOLLOUT : 0U));
+        channel_source_.change(EPOLLIN | EPOLLET | (blocked ? EPOLLOUT : 0U));
     }
     arm_deadline();
 }
@@ -251,22 +267,38 @@ bool SessionProcess::pump_packet() {
 }
 
 // False: none waits, or no more can be sent now.
-bool SessionProcess::pump_connection() {
-    if (waiting_.empty() || unacknowledged_ >= limits::unacknowledged_connections) return false;
-    auto& [id, connection] = waiting_.front();
-    const Origin& origin = connections_.find(id)->second.origin;
-    const channel::Connection about{origin.pid, origin.unit.value_or(""),
-                                    origin.way == Way::administrator};
-    const int descriptor = connection.get();
-    if (!send_now(channel::encode({id, {}, about}), std::span(&descriptor, 1))) return false;
-    if (keeps_sockets_) {
-        connections_.find(id)->second.socket = std::move(connection);
-    } else {
-        // The session may have it and be done with it already, so this may be the last reference.
-        closer_.close(std::move(connection));
+bool SessionProcess::pump_connections() {
+    const std::size_t count =
+        std::min({waiting_.size(), limits::unacknowledged_connections - unacknowledged_,
+                  channel::connections_per_message});
+    if (count == 0) return false;
+    channel::Connections given;
+    std::vector<int> descriptors;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto& [id, connection] = waiting_[i];
+        const CameFrom& from = connections_.at(id).from;
+        // Of one that may carry descriptors the last reference is the closer's to let go.
+        channel::Connection one{id, from.pid, std::nullopt, from.way == Way::administrator,
+                                !keeps_sockets_ && from.bytes_only};
+        if (from.unit.is_read()) one.unit = from.unit.get().value_or("");
+        given.all.push_back(std::move(one));
+        descriptors.push_back(connection.get());
     }
-    waiting_.pop_front();
-    if (unacknowledged_++ == 0) acknowledged_ = steady_clock::now();
+    if (!send_now(channel::encode({{}, {}, given}), descriptors)) return false;
+    for (const channel::Connection& one : given.all) {
+        UniqueFd connection = std::move(waiting_.front().connection);
+        waiting_.pop_front();
+        ConnectionInfo& info = connections_.at(one.id);
+        info.handed_over = true;
+        if (keeps_sockets_) {
+            info.socket = std::move(connection);
+        } else if (!one.alone) {
+            // The session may have it and be done with it already.
+            closer_.close(std::move(connection));
+        }
+    }
+    if (unacknowledged_ == 0) acknowledged_ = steady_clock::now();
+    unacknowledged_ += count;
     return true;
 }
 
@@ -288,31 +320,54 @@ void SessionProcess::channel_broke() {
 // There is a message, the end, or room to send; or there was.
 Turns::Step SessionProcess::on_turn() {
     if (!serves()) return {};
-    const std::optional<std::size_t> bytes = receive();
+    Turns::Step step = receive();
     pump();
-    return {bytes.value_or(0), bytes.has_value() && serves()};
+    step.more = step.more && serves();
+    return step;
 }
 
-std::optional<std::size_t> SessionProcess::receive() {
-    channel::Received received = shared_receiver().receive(channel_.get());
-    if (received.state == channel::Received::State::nothing) return std::nullopt;
-    const std::size_t bytes = received.packet.size();
-    if (received.refused_descriptors) {
+// One message, if one is there.
+Turns::Step SessionProcess::receive() {
+    using ReceivedState = channel::Received::State;
+    if (const auto held = std::move(held_)) {
+        take(held->state, held->refused_descriptors, held->packet);
+        return {held->packet.size(), true};
+    }
+    const auto [first, second] = shared_receiver().receive_two(channel_.get());
+    if (first.state == ReceivedState::nothing) return {};
+    const bool more = second.state != ReceivedState::nothing;
+    if (more) {
+        held_ = std::make_unique<const Held>(
+            Held{second.state, second.refused_descriptors,
+                 channel::Bytes(second.packet.begin(), second.packet.end())});
+    }
+    take(first.state, first.refused_descriptors, first.packet);
+    return {first.packet.size(), more};
+}
+
+void SessionProcess::take(channel::Received::State state, bool refused_descriptors,
+                          std::span<const std::uint8_t> packet) {
+    if (refused_descriptors) {
         end("it sent descriptors");
-    } else if (received.state == channel::Received::State::ended) {
+    } else if (state == channel::Received::State::ended) {
         left_by_itself_ = true;
         end("it closed its channel");
-    } else if (auto message = channel::decode_to_guard(received.packet)) {
+    } else if (auto message = channel::decode_to_guard(packet)) {
         handle(*message);
     } else {
         end("it sent no valid message: " + message.error().message);
     }
-    return bytes;
 }
 
 void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     if (const auto* ready = std::get_if<channel::Ready>(&message.body)) return handle_ready(*ready);
     if (state_ != State::serving) return end("it spoke before it was ready");
+    if (const auto* accepted = std::get_if<channel::Accepted>(&message.body)) {
+        return handle_accepted(*accepted);
+    }
+    if (const auto* closed = std::get_if<channel::Closed>(&message.body)) {
+        return handle_closed(*closed);
+    }
     ConnectionInfo* const info = connection(message.connection);
     if (info == nullptr) return end("it named a connection that it does not have");
     // What it has not got it can't be done with: the answer to a packet that still waits would make
@@ -322,27 +377,21 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     }
     if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
         if (!info->packet) return end("it answered a connection as if it were a datagram");
-        if (!info->ongoing.empty()) return end("it answered a datagram whose call is pending");
-        return handle_reply(message.connection, *info->packet, *reply);
-    }
-    std::optional<Call> asked = call_in(message.body);
-    if (!asked && info->packet) return end("it used a datagram as if it were a connection");
-    if (std::holds_alternative<channel::Accepted>(message.body)) {
-        return handle_accepted(message.connection, *info);
+        if (info->ongoing) return end("it answered a datagram whose call is pending");
+        return handle_reply(message.connection, *reply);
     }
     if (!info->packet && !info->acknowledged) {
         return end("it used a connection before acknowledging it");
     }
     last_used_ = steady_clock::now();
-    if (!asked) {
-        return handle_closed(message.connection, std::get<channel::Closed>(message.body).cause);
-    }
+    const std::optional<Call> asked = call_in(message.body);
+    if (!asked) return;
     if (info->packet && std::exchange(info->packet->called, true)) {
         return end("it made two calls of one datagram");
     }
     auto link =
         std::make_unique<SessionCall>(weak_from_this(), message.connection, message.request);
-    events_.session_called(std::make_shared<CallContext>(info->origin, std::move(link), audit_),
+    events_.session_called(std::make_shared<CallContext>(origin_of(*info), std::move(link), audit_),
                            *asked);
 }
 
@@ -356,24 +405,54 @@ void SessionProcess::handle_ready(const channel::Ready& ready) {
 
 bool SessionProcess::was_handed_over(channel::ConnectionId id, const ConnectionInfo& info) const {
     if (info.packet) return packets_waiting_.empty() || id < packets_waiting_.front().first;
-    return std::ranges::none_of(waiting_, [id](const Waiting& w) { return w.id == id; });
+    return info.handed_over;
 }
 
-void SessionProcess::handle_accepted(channel::ConnectionId id, ConnectionInfo& info) {
-    if (info.acknowledged || !was_handed_over(id, info)) {
-        return end("it acknowledged a connection that it was not given");
+// A connection of its own, and no packet. Null: it is ended.
+ConnectionInfo* SessionProcess::own_connection(channel::ConnectionId id) {
+    ConnectionInfo* const info = connection(id);
+    if (info == nullptr) {
+        end("it named a connection that it does not have");
+    } else if (info->packet) {
+        end("it used a datagram as if it were a connection");
+    } else {
+        return info;
     }
-    info.acknowledged = true;
-    --unacknowledged_;
+    return nullptr;
+}
+
+void SessionProcess::handle_accepted(const channel::Accepted& accepted) {
+    for (const channel::ConnectionId id : accepted.all) {
+        ConnectionInfo* const info = own_connection(id);
+        if (info == nullptr) return;
+        if (info->acknowledged || !was_handed_over(id, *info)) {
+            return end("it acknowledged a connection that it was not given");
+        }
+        info->acknowledged = true;
+        --unacknowledged_;
+    }
     acknowledged_ = steady_clock::now();
 }
 
-void SessionProcess::handle_closed(channel::ConnectionId id, channel::CloseCause cause) {
+void SessionProcess::handle_closed(const channel::Closed& closed) {
+    for (const auto& [id, cause] : closed.all) {
+        const ConnectionInfo* const info = own_connection(id);
+        if (info == nullptr) return;
+        if (!info->acknowledged) return end("it used a connection before acknowledging it");
+        close_connection(id, cause);
+    }
+    last_used_ = steady_clock::now();
+}
+
+void SessionProcess::close_connection(channel::ConnectionId id, channel::CloseCause cause) {
     auto closed = connections_.extract(id);
-    if (cause != channel::CloseCause::over) audit_dropped(closed.mapped().origin, cause);
-    ongoing_calls_ -= closed.mapped().ongoing.size();
-    if (closed.mapped().socket) closer_.close(std::move(closed.mapped().socket));
-    for (const auto& [request, call] : closed.mapped().ongoing) call->left(jobs::Leaving::gone);
+    ConnectionInfo& info = closed.mapped();
+    if (cause != channel::CloseCause::over) audit_dropped(origin_of(info), cause);
+    if (info.socket) closer_.close(std::move(info.socket));
+    if (info.ongoing) {
+        ongoing_calls_ -= info.ongoing->size();
+        for (const auto& [request, call] : *info.ongoing) call->left(jobs::Leaving::gone);
+    }
     events_.connection_closed(*this);
 }
 
@@ -390,18 +469,17 @@ void SessionProcess::audit_dropped(const Origin& origin, channel::CloseCause cau
     audit_.write(event);
 }
 
-void SessionProcess::handle_reply(channel::ConnectionId id, PacketOrigin& packet,
-                                  channel::Reply& reply) {
+void SessionProcess::handle_reply(channel::ConnectionId id, channel::Reply& reply) {
     if (reply.bytes.size() > limits::datagram_reply_bytes) {
         return end("its reply to a datagram is too long");
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
-    packets_.remove(1, packet.bytes);
     packet_ids_.erase(id);
-    PacketOrigin answered = std::move(packet);
     const auto known = connections_.extract(id);
-    events_.packet_answered(known.mapped().origin, std::move(answered), std::move(reply));
+    PacketOrigin& packet = *known.mapped().packet;
+    packets_.remove(1, packet.bytes);
+    events_.packet_answered(origin_of(known.mapped()), std::move(packet), std::move(reply));
 }
 
 // ---- Its end ----
@@ -414,31 +492,29 @@ std::optional<MonotonicTime> SessionProcess::waiting_since() const {
     return since;
 }
 
+std::optional<MonotonicTime> SessionProcess::deadline() const {
+    if (const auto since = waiting_since()) return *since + patience;
+    if (connections_.empty()) return last_used_ + idle_;
+    return std::nullopt;
+}
+
 // One timer for three reasons: a session that makes no progress, one that has nothing to do, one
-// that does not leave.
+// that does not leave. Once it is armed it is only ever brought forward: what was put off is looked
+// at when it goes off, so that a connection that comes and goes costs no call for it.
 void SessionProcess::arm_deadline() {
-    if (state_ == State::ending) {
-        (void)deadline_.arm(time_to_leave);
-    } else if (const auto since = waiting_since()) {
-        const auto waited = duration_cast<microseconds>(steady_clock::now() - *since);
-        (void)deadline_.arm(std::max(patience - waited, microseconds(0)));
-    } else if (connections_.empty()) {
-        (void)deadline_.arm(idle_);
-    } else {
-        deadline_.disarm();
-    }
+    const auto at = deadline();
+    if (!at || (timer_at_ && *timer_at_ <= *at)) return;
+    const auto left = std::chrono::ceil<microseconds>(*at - steady_clock::now());
+    if (timer_.arm(std::max(left, microseconds(0))) >= 0) timer_at_ = at;
 }
 
 void SessionProcess::on_deadline() {
-    if (state_ == State::ending) {
-        child_->kill();
-    } else if (const auto since = waiting_since()) {
-        if (steady_clock::now() - *since < patience) return arm_deadline();
-        end(state_ == State::starting ? "it did not become ready"
-                                      : "it does not acknowledge or read");
-    } else if (connections_.empty()) {
-        end("");
-    }
+    timer_at_.reset();
+    if (state_ == State::ending) return child_->kill();
+    if (!serves()) return;
+    if (deadline().value_or(MonotonicTime::max()) > steady_clock::now()) return arm_deadline();
+    if (!waiting_since()) return end("");
+    end(state_ == State::starting ? "it did not become ready" : "it does not acknowledge or read");
 }
 
 void SessionProcess::end(const std::string& failure) {
@@ -455,15 +531,17 @@ void SessionProcess::end_now(const std::string& failure) {
     end_source_.reset();
     channel_source_.reset();
     channel_.reset();
+    held_.reset();
     for (auto& waiting : waiting_) closer_.refuse(std::move(waiting.connection));
     waiting_.clear();
     packets_waiting_.clear();
     outbox_.clear();
     // One that broke the rules gets no time; one whose channel ended is about to say how it died.
     if (!failure_.empty() && !left_by_itself_) child_->kill();
-    arm_deadline();
+    (void)timer_.arm(time_to_leave);
     for (const auto& [id, info] : connections_) {
-        for (const auto& [request, call] : info.ongoing) call->left(jobs::Leaving::interrupted);
+        if (!info.ongoing) continue;
+        for (const auto& [request, call] : *info.ongoing) call->left(jobs::Leaving::interrupted);
     }
     events_.session_ended(*this);
     for (auto& [id, info] : connections_) {

@@ -17,7 +17,9 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,33 +30,48 @@
 #include "daemon/guard/audit/audit.h"
 #include "daemon/guard/calls/call_context.h"
 #include "daemon/guard/listen/connection_closer.h"
+#include "daemon/guard/listen/late_unit.h"
 #include "daemon/guard/sessions/outbox.h"
 #include "daemon/guard/sessions/packet_load.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/spare_session.h"
 #include "daemon/loop/child.h"
 #include "daemon/loop/event_source.h"
+#include "daemon/loop/ready_set.h"
 #include "daemon/loop/turns.h"
 #include "daemon/policy/snapshot.h"
 #include "daemon/policy/verdict.h"
 
 namespace postern {
 
+// Where a connection, or a packet, comes from, besides its session's caller.
+struct CameFrom {
+    pid_t pid = 0;
+    Way way = Way::stream;
+    bool bytes_only = false;  // as of Peer
+    const std::string* listener = nullptr;
+    LateUnit unit;
+};
+
+using OngoingCalls = std::map<channel::RequestId, std::unique_ptr<OngoingCall>>;
+
 // What the guard knows of a connection. A packet of the datagram socket is one too: it is numbered
-// like a connection, and there from its hand-over to its reply.
+// like a connection, and there from its hand-over to its reply. There are thousands that nobody
+// uses, so what few have is apart.
 struct ConnectionInfo {
-    Origin origin;
-    bool acknowledged = false;
-    std::optional<PacketOrigin> packet = std::nullopt;  // absent: a connection
-    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
-    std::map<channel::RequestId, std::unique_ptr<OngoingCall>> ongoing = {};
+    CameFrom from;
     // The guard's own copy, for a client that may yet be given descriptors (a session can send
     // none). Only while its caller may run an action whose data goes straight; the one call that
     // does takes it, and it goes with the connection.
-    // NOLINTNEXTLINE(readability-redundant-member-init)
+    // NOLINTNEXTLINE(readability-redundant-member-init): g++ asks for it where it is left out
     UniqueFd socket = {};
     bool hands_over = false;  // a call has taken it
+    bool handed_over = false;
+    bool acknowledged = false;
+    std::unique_ptr<PacketOrigin> packet = nullptr;   // null: a connection
+    std::unique_ptr<OngoingCalls> ongoing = nullptr;  // null: none
 };
+static_assert(sizeof(ConnectionInfo) <= 64);
 
 // Whom a session is for: callers that differ in any of this never share one. Two processes of one
 // user may be in different units: only where some rule names that very unit it makes a difference.
@@ -77,10 +94,10 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
 
     // Takes the spare one, or spawns one. Errors: no descriptor, process or memory to be had.
     static Result<std::shared_ptr<SessionProcess>> start(
-        sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
+        ReadySet& ready, Turns& turns, ConnectionCloser& closer, Audit& audit,
         SessionEvents& events, const SessionSettings& settings, const SessionKey& key,
         policy::SnapshotPtr snapshot, std::optional<SpareSession> spare = std::nullopt);
-    SessionProcess(sd_event* event, Turns& turns, ConnectionCloser& closer, Audit& audit,
+    SessionProcess(ReadySet& ready, Turns& turns, ConnectionCloser& closer, Audit& audit,
                    SessionEvents& events, const SessionSettings& settings, const SessionKey& key);
     ~SessionProcess();
     SessionProcess(const SessionProcess&) = delete;
@@ -91,11 +108,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] bool serves() const { return state_ <= State::serving; }
     [[nodiscard]] const SessionKey& key() const { return *key_; }
     [[nodiscard]] const std::shared_ptr<const policy::Caller>& caller() const { return caller_; }
-    [[nodiscard]] const std::map<channel::ConnectionId, ConnectionInfo>& connections() const {
-        return connections_;
-    }
+    using Connections = std::unordered_map<channel::ConnectionId, ConnectionInfo>;
+    [[nodiscard]] const Connections& connections() const { return connections_; }
     // Null: it has no such one.
     [[nodiscard]] ConnectionInfo* connection(channel::ConnectionId id);
+    [[nodiscard]] Origin origin_of(const ConnectionInfo& info) const;
 
     // As CallLink has them.
     bool take_hand_over(channel::ConnectionId id);
@@ -118,9 +135,10 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] MonotonicTime last_used() const { return last_used_; }
     [[nodiscard]] pid_t pid() const { return child_->pid(); }
 
-    void add_connection(channel::ConnectionId id, UniqueFd connection, ConnectionInfo info);
+    // The listener's name outlives this.
+    void add_connection(channel::ConnectionId id, UniqueFd connection, CameFrom from);
     // A packet, in the same way. Precondition: packets() are not full.
-    void add_packet(channel::ConnectionId id, channel::Datagram packet, Origin origin,
+    void add_packet(channel::ConnectionId id, channel::Datagram packet, CameFrom from,
                     PacketOrigin about);
     // Never ends it at once: what goes wrong marks it.
     void send(channel::Envelope<channel::ToSession> message,
@@ -137,6 +155,12 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
         channel::ConnectionId id;
         UniqueFd connection;
     };
+    // A packet that was received together with the one before it, until its step.
+    struct Held {
+        channel::Received::State state;
+        bool refused_descriptors;
+        channel::Bytes packet;
+    };
 
     void take_over(std::unique_ptr<Child> child);
     void set_state(State state);
@@ -144,17 +168,22 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     Turns::Step on_turn();
     void on_exit(const std::string& how);
     void on_deadline();
-    // One message: its bytes. Absent: none waits.
-    std::optional<std::size_t> receive();
+    Turns::Step receive();
+    void take(channel::Received::State state, bool refused_descriptors,
+              std::span<const std::uint8_t> packet);
     void handle(channel::Envelope<channel::ToGuard>& message);
     void handle_ready(const channel::Ready& ready);
-    void handle_accepted(channel::ConnectionId id, ConnectionInfo& info);
-    void handle_closed(channel::ConnectionId id, channel::CloseCause cause);
+    ConnectionInfo* own_connection(channel::ConnectionId id);
+    void handle_accepted(const channel::Accepted& accepted);
+    void handle_closed(const channel::Closed& closed);
+    void close_connection(channel::ConnectionId id, channel::CloseCause cause);
     void audit_dropped(const Origin& origin, channel::CloseCause cause);
-    void handle_reply(channel::ConnectionId id, PacketOrigin& packet, channel::Reply& reply);
+    void handle_reply(channel::ConnectionId id, channel::Reply& reply);
     void pump();
+    void hand_over_what_waits();
+    void watch_channel();
     bool pump_packet();
-    bool pump_connection();
+    bool pump_connections();
     bool send_now(const channel::Bytes& message, std::span<const int> descriptors);
     void channel_broke();
     void close_channel();
@@ -162,8 +191,9 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     [[nodiscard]] bool was_handed_over(channel::ConnectionId id, const ConnectionInfo& info) const;
     // Since when we wait for the session to do something; absent: we don't.
     [[nodiscard]] std::optional<MonotonicTime> waiting_since() const;
+    // When it is to be ended, unless something happens before; absent: never.
+    [[nodiscard]] std::optional<MonotonicTime> deadline() const;
 
-    sd_event* event_;
     ConnectionCloser& closer_;
     Audit& audit_;
     SessionEvents& events_;
@@ -173,17 +203,21 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     State state_ = State::starting;
     UniqueFd channel_;
     // Edge-triggered, so that what waits for its turn does not wake the loop again and again.
-    EventSource channel_source_;
+    ReadySet::Source channel_source_;
+    std::unique_ptr<const Held> held_;
     bool blocked_ = false;  // the channel took less than there is to send
     Turns::Task turn_;
+    // What waits is handed over together, with what else was admitted in the same run of turns.
+    Turns::Late hand_over_;
     EventSource end_source_;
-    Timer deadline_;
+    Timer timer_;
+    std::optional<MonotonicTime> timer_at_;  // when it goes off, which may be before the deadline
     // Why the channel was closed: what it did wrong, nothing, or it closed the channel itself, and
     // how its process ended will say why.
     std::string failure_;
     bool left_by_itself_ = false;
 
-    std::map<channel::ConnectionId, ConnectionInfo> connections_;
+    Connections connections_;
     std::deque<Waiting> waiting_;  // accepted, not handed over yet
     std::size_t unacknowledged_ = 0;
     std::deque<std::pair<channel::ConnectionId, channel::Datagram>> packets_waiting_;

@@ -95,7 +95,9 @@ void recover(RecordStore& store, std::vector<Record> unfinished,
                        ": could not be ended after a guard died; its cgroup is " + record.cgroup);
             }
         }
-        record.message = record.state == RecordState::starting
+        // Of another boot the record may be older than what the job had come to.
+        record.message = !same_boot ? "the machine stopped before the job ended"
+                         : record.state == RecordState::starting
                              ? "the guard ended before the program was run"
                              : "the guard ended while the job ran";
         record.state = RecordState::lost;

@@ -125,7 +125,8 @@ void RecordFiles::take_up() {
         } else if (!open_job_folder(state.jobs.get(), job)) {
             reason = failed(state.folder_of(job));
         } else if (!copy || !is_over(copy->state)) {
-            state.ask(job, {.text = *text, .last = is_over(record->state)});
+            state.ask(std::unique_lock(state.mutex), job,
+                      {.text = *text, .last = is_over(record->state)});
             continue;
         }
         // Else a guard without this directory has seen how it ended.
@@ -199,17 +200,20 @@ Status RecordFiles::keeps_up() const {
                 (state.problem.empty() ? "the disk is too slow" : state.problem));
 }
 
-Status RecordFiles::write(const JobId& job, std::string text, bool last) {
+Status RecordFiles::write(const JobId& job, std::string text, Step step) {
     RecordThread& state = *state_;
+    const bool last = step == Step::last;
     if (state.runtime) {
-        const std::lock_guard lock(state.mutex);
+        std::unique_lock lock(state.mutex);
         const int error = state.write_original(job, text);
         state.note_original(error == 0 ? ""
                                        : state.runtime_path + "/" + original_name(job) +
                                              " can't be written: " + std::strerror(error));
         // Where the thread is about to write the one before, it is to write this one after it.
         if (error == 0 || state.left.contains(job) || state.at_work == job) {
-            state.ask(job, {.text = std::move(text), .last = last});
+            const bool may_wait = step == Step::between && error == 0;
+            state.ask(std::move(lock), job,
+                      {.text = std::move(text), .last = last, .may_wait = may_wait});
             return {};
         }
     }
@@ -223,19 +227,19 @@ Status RecordFiles::write(const JobId& job, std::string text, bool last) {
 
 void RecordFiles::reduce(const JobId& job, std::string text) {
     RecordThread& state = *state_;
-    const std::lock_guard lock(state.mutex);
+    std::unique_lock lock(state.mutex);
     // Where it fails the whole one stays there until the thread has come to it.
     if (state.runtime && !text.empty()) static_cast<void>(state.write_original(job, text));
     // Who reads it on the disk, where it is nowhere else, is never to find half of it.
     const bool last = static_cast<bool>(state.runtime);
-    state.ask(job, {.text = std::move(text), .last = last, .empties = true});
+    state.ask(std::move(lock), job, {.text = std::move(text), .last = last, .empties = true});
 }
 
 void RecordFiles::remove(const JobId& job) {
     RecordThread& state = *state_;
-    const std::lock_guard lock(state.mutex);
+    std::unique_lock lock(state.mutex);
     if (state.runtime) state.remove_original(job);
-    state.ask(job, {.text = {}, .removes = true});
+    state.ask(std::move(lock), job, {.text = {}, .removes = true});
 }
 
 bool RecordFiles::frees() const {
@@ -249,9 +253,9 @@ bool RecordFiles::wanted_room() {
 }
 
 void RecordFiles::look_for_room() {
-    const std::lock_guard lock(state_->mutex);
+    std::unique_lock lock(state_->mutex);
     state_->looks_for_room = true;
-    state_->changed.notify_all();
+    state_->wake_by(RecordThread::Clock::now(), std::move(lock));
 }
 
 bool RecordFiles::found_room() {

@@ -2,15 +2,17 @@
 //
 // On the disk: STATE/jobs/<job>/record.json. Where there is a runtime directory, in memory (on a
 // tmpfs), a record is written there, RUNTIME/<job>.json, and no start waits for a disk. A thread
-// copies it to the disk at once, synchronized, and takes it away: what lies there is newer than
-// what is on the disk, for as long as it does. A guard that dies finds it again; a power cut in
-// that moment loses it.
+// copies it to the disk, synchronized, and takes it away: what lies there is newer than what is on
+// the disk, for as long as it does. A guard that dies finds it again; a power cut in that moment
+// loses it. That a job begins, and how it ended, is copied at once; what comes between within a
+// second, since after a power cut the job is lost in any case.
 //
 // What can't be copied is kept, and tried again until it can. The same thread frees what is no
 // longer kept, also where there is no runtime directory.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,10 +54,12 @@ class RecordFiles {
     [[nodiscard]] Result<std::string, int> read(const JobId& job) const;
     // Whether so many records wait to be copied that no more may come. Error: why.
     [[nodiscard]] Status keeps_up() const;
+    // `first`: whatever is the first of it in this directory. `last`: on a full disk it is put over
+    // the old one's own block.
+    enum class Step : std::uint8_t { first, between, last };
     // Puts the record in the place of the one before, whole; a guard that is killed then loses
-    // nothing. `last`: on a full disk it is put over the old one's own block. Error: why not; then
-    // the one before is still there.
-    Status write(const JobId& job, std::string text, bool last);
+    // nothing. Error: why not; then the one before is still there.
+    Status write(const JobId& job, std::string text, Step step);
     // As write(), and frees what the job's output occupies, whoever reads it. An empty text: only
     // frees.
     void reduce(const JobId& job, std::string text);

@@ -121,7 +121,7 @@ void RecordStore::set_place_problem(std::string problem) {
 
 void RecordStore::restore(const Record& record) {
     if (mkdirat(jobs_.get(), record.job.text().c_str(), 0700) < 0 && errno != EEXIST) return;
-    static_cast<void>(write(record));
+    static_cast<void>(write(record, RecordFiles::Step::first));
 }
 
 Result<UniqueFd> RecordStore::make_folder(const JobId& job) {
@@ -149,7 +149,12 @@ UniqueFd RecordStore::open_folder(const JobId& job) const {
 }
 
 Status RecordStore::write(const Record& record) {
-    Status written = files_->write(record.job, to_json(record), false);
+    return write(record, record.state == RecordState::starting ? RecordFiles::Step::first
+                                                               : RecordFiles::Step::between);
+}
+
+Status RecordStore::write(const Record& record, RecordFiles::Step step) {
+    Status written = files_->write(record.job, to_json(record), step);
     if (files_->wanted_room()) static_cast<void>(make_room(room_of_start));
     return written;
 }
@@ -157,7 +162,7 @@ Status RecordStore::write(const Record& record) {
 Status RecordStore::write_last(const Record& record) {
     std::string text = to_json(record);
     const std::size_t bytes = text.size();
-    Status written = files_->write(record.job, std::move(text), true);
+    Status written = files_->write(record.job, std::move(text), RecordFiles::Step::last);
     forget_old_keys();
     add(record, bytes);
     keep_bounds(record.requester.payer());

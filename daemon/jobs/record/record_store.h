@@ -149,6 +149,7 @@ class RecordStore {
     RecordStore(const GroupDigest& digest, const GroupDigest::Key& key)
         : digest_(digest), key_(key) {}
     Status open_again(const StateFolder::Held& held);
+    Status write(const Record& record, RecordFiles::Step step);
     void set_place_problem(std::string problem);
     void set_aside(const JobId& job, const std::string& why) const;
     // What is over, to be kept as long as the bounds allow.

@@ -14,6 +14,8 @@ namespace {
 
 // Until what could not be copied is tried again.
 constexpr std::chrono::milliseconds copy_retry_interval{500};
+// How long what may wait does.
+constexpr std::chrono::seconds most_waiting{1};
 
 }  // namespace
 
@@ -27,7 +29,7 @@ void RecordThread::poke() const {
     (void)!::write(news.get(), &one, sizeof one);
 }
 
-void RecordThread::ask(const JobId& job, Work work) {
+void RecordThread::ask(std::unique_lock<std::mutex> lock, const JobId& job, Work work) {
     const auto [entry, is_new] = left.try_emplace(job);
     // What has been asked for stays so.
     if (work.text.empty() && !work.removes) {
@@ -38,12 +40,31 @@ void RecordThread::ask(const JobId& job, Work work) {
     work.empties = work.empties || entry->second.empties;
     if (work.frees()) ++to_free;
     if (entry->second.frees()) --to_free;
+    const bool may_wait = work.may_wait;
     const bool is_urgent = work.frees();
     entry->second = std::move(work);
+    if (is_new && may_wait) {
+        if (waiting.empty()) wait_end = Clock::now() + most_waiting;
+        waiting.insert(job);
+        return wake_by(wait_end, std::move(lock));
+    }
+    const bool waited = !may_wait && waiting.erase(job) > 0;
     // One that fails waits for its next time; room is needed now.
-    const bool waits = !is_new && is_urgent && std::ranges::find(order, job) == order.end();
-    if (is_new || waits) order.push_back(job);
-    changed.notify_all();
+    const bool failed = !is_new && is_urgent && std::ranges::find(order, job) == order.end();
+    if (is_new || waited || failed) order.push_back(job);
+    if (!order.empty()) wake_by(Clock::now(), std::move(lock));
+}
+
+void RecordThread::wake_by(Clock::time_point when, std::unique_lock<std::mutex> lock) {
+    if (sleeps_until <= when) return;
+    sleeps_until = Clock::time_point::min();
+    lock.unlock();
+    changed.notify_one();
+}
+
+void RecordThread::order_what_waits() {
+    order.insert(order.end(), waiting.begin(), waiting.end());
+    waiting.clear();
 }
 
 int RecordThread::serve(const JobId& job, const Work& work) const {
@@ -109,11 +130,25 @@ void RecordThread::look_for_room(std::unique_lock<std::mutex>& lock) {
     poke();
 }
 
+// Wakes up by itself when something is due, and may do so sooner.
+void RecordThread::sleep(std::unique_lock<std::mutex>& lock) {
+    constexpr auto never = Clock::time_point::max();
+    const auto now = Clock::now();
+    sleeps_until = std::min({waiting.empty() ? never : wait_end,
+                             failing.empty() && !looks_for_room ? never : retry_at,
+                             alert_until > now ? alert_until : never});
+    if (sleeps_until == never) {
+        changed.wait(lock);
+    } else {
+        changed.wait_until(lock, sleeps_until);
+    }
+    sleeps_until = Clock::time_point::min();
+}
+
 void RecordThread::run() {
     std::unique_lock lock(mutex);
-    const auto is_due = [this] { return stopping || !order.empty(); };
-    const auto has_begun_to_look = [&] { return is_due() || looks_for_room; };
     for (bool is_last_round = false;;) {
+        if (!waiting.empty() && (stopping || Clock::now() >= wait_end)) order_what_waits();
         const bool waits = !failing.empty() || looks_for_room;
         if (order.empty() && waits && (stopping ? !is_last_round : Clock::now() >= retry_at)) {
             retry_at = Clock::now() + copy_retry_interval;
@@ -125,20 +160,20 @@ void RecordThread::run() {
         }
         if (order.empty()) {
             if (stopping) break;
-            if (failing.empty() && !looks_for_room) {
-                changed.wait(lock, has_begun_to_look);
-            } else {
-                changed.wait_until(lock, retry_at, is_due);
-            }
+            sleep(lock);
             continue;
         }
         const JobId job = order.front();
         order.pop_front();
-        Work work = std::move(left.extract(job).mapped());
+        auto entry = left.extract(job);
+        if (entry.empty()) continue;  // it failed, and waited as well
+        waiting.erase(job);
+        Work work = std::move(entry.mapped());
         at_work = job;
         lock.unlock();
         const int error = serve(job, work);
         lock.lock();
+        if (!work.last && !work.frees()) alert_until = Clock::now() + most_waiting;
         finish(job, std::move(work), error);
     }
     ended = true;

@@ -30,6 +30,7 @@ struct RecordThread {
     struct Work {
         std::string text;
         bool last = false;
+        bool may_wait = false;
         bool empties = false;  // the output
         bool removes = false;
         [[nodiscard]] bool frees() const { return empties || removes; }
@@ -46,14 +47,20 @@ struct RecordThread {
     std::condition_variable changed;
     std::map<JobId, Work> left;  // the newest of each job
     std::deque<JobId> order;     // of those in `left`
+    std::set<JobId> waiting;     // those in `left` that may wait...
+    Clock::time_point wait_end;  // ... all of them until then
     std::set<JobId> failing;     // the others in `left`; while it is tried again also in `order`
     std::optional<JobId> at_work;
+    // The thread sleeps until then; the past: it does not sleep, or is being woken.
+    Clock::time_point sleeps_until = Clock::time_point::min();
     std::size_t bytes = 0;    // of the texts that are not copied
     std::size_t to_free = 0;  // how many of those in `left`, and at work, free something
     bool wanted_room = false;
     bool looks_for_room = false;
     bool found_room = false;
     Clock::time_point retry_at;
+    // Until then more of what may wait is to be expected: the thread wakes up by itself.
+    Clock::time_point alert_until;
     std::string problem;      // why: of one of those that fail
     std::string no_original;  // why the latest one could not be written
     std::vector<std::string> messages;
@@ -62,7 +69,11 @@ struct RecordThread {
 
     // Until `stopping`, and all is done that can be. Takes the mutex; the others want it taken.
     void run();
-    void ask(const JobId& job, Work work);
+    void ask(std::unique_lock<std::mutex> lock, const JobId& job, Work work);
+    // Wakes the thread, if it would sleep longer. It is to find the mutex free.
+    void wake_by(Clock::time_point when, std::unique_lock<std::mutex> lock);
+    void sleep(std::unique_lock<std::mutex>& lock);
+    void order_what_waits();
     [[nodiscard]] int serve(const JobId& job, const Work& work) const;
     void finish(const JobId& job, Work work, int error);
     [[nodiscard]] int write_original(const JobId& job, const std::string& text) const;

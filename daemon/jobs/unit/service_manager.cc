@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <tuple>
 
 #include "daemon/jobs/unit/unit_message.h"
+#include "daemon/jobs/unit/unit_news_reader.h"
 
 namespace postern::jobs {
 namespace {
@@ -45,7 +47,10 @@ std::string path_of(const std::string& unit) {
     return Text(path).get();
 }
 
+// Of a job's unit; empty: it is another's.
 std::string unit_of(const char* path) {
+    constexpr std::string_view jobs = "/org/freedesktop/systemd1/unit/postern_2djob_2d";
+    if (path == nullptr || !std::string_view(path).starts_with(jobs)) return {};
     char* name = nullptr;
     if (sd_bus_path_decode(path, unit_path_prefix, &name) <= 0) return {};
     return Text(name).get();
@@ -108,34 +113,16 @@ void read_number(sd_bus_message* answer, const char* type, Integer& target) {
     if (sd_bus_message_read(answer, "v", type, &number) >= 0) target = number;
 }
 
-// Of a PropertiesChanged signal: (sa{sv}as).
-UnitChanges changes_in(sd_bus_message* message) {
-    UnitChanges changes;
-    const char* interface = nullptr;
-    if (sd_bus_message_read(message, "s", &interface) < 0 ||
-        std::string_view(interface) != service_interface ||
-        sd_bus_message_enter_container(message, 'a', "{sv}") < 0) {
-        return changes;
-    }
-    while (sd_bus_message_enter_container(message, 'e', "sv") > 0) {
-        const char* name = nullptr;
-        if (sd_bus_message_read(message, "s", &name) < 0) break;
-        const std::string_view property(name);
-        std::int32_t number = 0;
-        if (property == "ExecMainCode") {
-            read_number(message, "i", number);
-            changes.main_code = number;
-        } else if (property == "ExecMainStatus") {
-            read_number(message, "i", number);
-            changes.main_status = number;
-        } else if (property == "Result") {
-            read_text(message, changes.result.emplace());
-        } else if (sd_bus_message_skip(message, "v") < 0) {
-            break;
-        }
-        if (sd_bus_message_exit_container(message) < 0) break;
-    }
-    return changes;
+// One that is not known is the highest of all.
+std::optional<std::uint64_t> count_in(sd_bus_message* answer) {
+    std::uint64_t read = UINT64_MAX;
+    read_number(answer, "t", read);
+    return read == UINT64_MAX ? std::nullopt : std::optional(read);
+}
+std::optional<std::chrono::nanoseconds> cpu_in(sd_bus_message* answer) {
+    const auto nsec = count_in(answer);
+    if (!nsec) return std::nullopt;
+    return std::chrono::nanoseconds(static_cast<std::int64_t>(*nsec));
 }
 
 constexpr std::string_view job_unit_prefix = "postern-job-";
@@ -163,14 +150,14 @@ Result<std::unique_ptr<ServiceManager>> ServiceManager::connect(sd_event* event,
                     std::strerror(-error));
     };
     if (const int r = manager->open(); r < 0) return cannot(r);
-    char* version = nullptr;
-    const int r = sd_bus_get_property_string(manager->bus_.get(), destination, manager_path,
-                                             manager_interface, "Version", nullptr, &version);
-    const Text answered(version);
+    sd_bus_message* raw = nullptr;
+    const int r =
+        sd_bus_call_method(manager->bus_.get(), destination, manager_path, properties_interface,
+                           "Get", nullptr, &raw, "ss", manager_interface, "Version");
+    const Message answer(raw);
     if (r < 0) return cannot(r);
-    if (const int attached = sd_bus_attach_event(manager->bus_.get(), event, 0); attached < 0) {
-        return cannot(attached);
-    }
+    manager->take_version(answer.get());
+    if (const int watched = manager->watch_bus(); watched < 0) return cannot(watched);
     return manager;
 }
 
@@ -202,6 +189,14 @@ int ServiceManager::open() {
                               "type='signal',interface='org.freedesktop.systemd1.Manager',"
                               "member='JobRemoved'",
                               forward<&ServiceManager::job_removed>, this),
+             sd_bus_add_match(bus, nullptr,
+                              "type='signal',interface='org.freedesktop.systemd1.Manager',"
+                              "member='UnitRemoved'",
+                              forward<&ServiceManager::unit_removed>, this),
+             sd_bus_add_match(bus, nullptr,
+                              "type='signal',interface='org.freedesktop.systemd1.Manager',"
+                              "member='Reloading'",
+                              forward<&ServiceManager::reloading>, this),
              sd_bus_match_signal(bus, nullptr, nullptr, "/org/freedesktop/DBus/Local",
                                  "org.freedesktop.DBus.Local", "Disconnected",
                                  forward<&ServiceManager::disconnected>, this),
@@ -223,29 +218,62 @@ void ServiceManager::disconnected(sd_bus_message* /*message*/) {
 }
 
 void ServiceManager::reconnect() {
+    source_.reset();
     bus_.reset();
-    if (open() < 0 || sd_bus_attach_event(bus_.get(), event_.get(), 0) < 0) {
+    reloads_ = false;
+    if (open() < 0 || watch_bus() < 0) {
         bus_.reset();
         static_cast<void>(retry_timer_.arm(retry_interval));
         return;
     }
     get(manager_path, manager_interface, "Version", [this](sd_bus_message* answer) {
         // Where it failed the connection broke again, and that is tried again by itself.
-        if (!error_of(answer)) events_.connected();
+        if (error_of(answer)) return;
+        take_version(answer);
+        events_.connected();
     });
 }
 
+int ServiceManager::watch_bus() {
+    auto source = std::make_unique<BusSource>(event_.get(), bus_.get());
+    const int r = source->start();
+    if (r >= 0) source_ = std::move(source);
+    return r;
+}
+
+// "257.13-1~deb13u1": it may be another one than before.
+void ServiceManager::take_version(sd_bus_message* answer) {
+    std::string text;
+    read_text(answer, text);
+    version_ = 0;
+    std::from_chars(text.data(), text.data() + text.size(), version_);
+}
+
 void ServiceManager::properties_changed(sd_bus_message* message) {
-    const char* path = sd_bus_message_get_path(message);
-    const std::string unit = path == nullptr ? "" : unit_of(path);
-    if (!unit.empty()) events_.changed(unit, changes_in(message));
+    const std::string unit = unit_of(sd_bus_message_get_path(message));
+    if (!unit.empty()) events_.changed(unit, Told::changed, read_news(message));
 }
 
 void ServiceManager::job_removed(sd_bus_message* message) {
     const char* unit = nullptr;
     if (sd_bus_message_read(message, "uoss", nullptr, nullptr, &unit, nullptr) >= 0) {
-        events_.changed(unit, {});
+        events_.changed(unit, Told::job_removed, {});
     }
+}
+
+void ServiceManager::unit_removed(sd_bus_message* message) {
+    const char* unit = nullptr;
+    // Those that it reads anew are there again in a moment.
+    if (!reloads_ && sd_bus_message_read(message, "so", &unit, nullptr) >= 0) {
+        events_.changed(unit, Told::removed, {});
+    }
+}
+
+void ServiceManager::reloading(sd_bus_message* message) {
+    int begins = 0;
+    if (sd_bus_message_read(message, "b", &begins) < 0) return;
+    reloads_ = begins != 0;
+    if (!reloads_) events_.reloaded();
 }
 
 // ---- Calls ----
@@ -264,6 +292,7 @@ void ServiceManager::call(sd_bus_message* message,
     std::ignore = pending.release();  // the slot's now
     sd_bus_slot_set_floating(slot, 1);
     sd_bus_slot_unref(slot);
+    if (source_) source_->sent();
 }
 
 void ServiceManager::answer_unsent() {
@@ -284,32 +313,46 @@ void ServiceManager::get(const std::string& path, const char* interface, const c
     call(message.get(), std::move(reply));
 }
 
-void ServiceManager::start(const UnitSpec& spec, StartReply reply) {
-    const auto send = [this, spec, reply = std::move(reply)](sd_bus_message* answer) {
-        if (const auto error = error_of(answer)) return reply(error);
-        std::vector<std::string> unset(added_by_systemd.begin(), added_by_systemd.end());
-        if (sd_bus_message_enter_container(answer, 'v', "as") >= 0 &&
-            sd_bus_message_enter_container(answer, 'a', "s") >= 0) {
-            const char* variable = nullptr;
-            while (sd_bus_message_read(answer, "s", &variable) > 0) {
-                const std::string_view text(variable);
-                unset.emplace_back(text.substr(0, text.find('=')));
+void ServiceManager::environment_names(NamesReply reply) {
+    get(manager_path, manager_interface, "Environment",
+        [reply = std::move(reply)](sd_bus_message* answer) {
+            if (auto error = error_of(answer)) return reply(Unexpected(*std::move(error)));
+            std::vector<std::string> names;
+            if (sd_bus_message_enter_container(answer, 'v', "as") >= 0 &&
+                sd_bus_message_enter_container(answer, 'a', "s") >= 0) {
+                const char* variable = nullptr;
+                while (sd_bus_message_read(answer, "s", &variable) > 0) {
+                    const std::string_view text(variable);
+                    names.emplace_back(text.substr(0, text.find('=')));
+                }
             }
-        }
-        // systemd (252) refuses a list that names one twice.
-        std::ranges::sort(unset);
-        const auto twice = std::ranges::unique(unset);
-        unset.erase(twice.begin(), twice.end());
-        static_cast<void>(std::erase_if(unset, [&spec](const std::string& name) {
-            return std::ranges::any_of(spec.environment, [&](const std::string& variable) {
-                return variable.starts_with(name + '=');
-            });
-        }));
-        const Result<Message> message = start_message(bus_.get(), spec, unset);
-        if (!message) return reply(CallError{"message", message.error().message});
-        call(message->get(), [reply](sd_bus_message* started) { reply(error_of(started)); });
-    };
-    get(manager_path, manager_interface, "Environment", send);
+            reply(std::move(names));
+        });
+}
+
+void ServiceManager::start(const UnitSpec& spec, const std::vector<std::string>& environment_names,
+                           StartReply reply) {
+    std::vector<std::string> unset(added_by_systemd.begin(), added_by_systemd.end());
+    unset.insert(unset.end(), environment_names.begin(), environment_names.end());
+    // systemd (252) refuses a list that names one twice.
+    std::ranges::sort(unset);
+    const auto twice = std::ranges::unique(unset);
+    unset.erase(twice.begin(), twice.end());
+    static_cast<void>(std::erase_if(unset, [&spec](const std::string& name) {
+        return std::ranges::any_of(spec.environment, [&](const std::string& variable) {
+            return variable.starts_with(name + '=');
+        });
+    }));
+    Result<Message> message = bus_ ? start_message(bus_.get(), spec, unset) : Message();
+    if (!message) {
+        // From the loop, like every answer.
+        const CallError error{"message", message.error().message};
+        unsent_.emplace_back([reply = std::move(reply), error](sd_bus_message*) { reply(error); });
+        static_cast<void>(unsent_timer_.arm(retry_interval));
+        return;
+    }
+    call(message->get(),
+         [reply = std::move(reply)](sd_bus_message* started) { reply(error_of(started)); });
 }
 
 void ServiceManager::fence(const std::string& name, StartReply reply) {
@@ -340,12 +383,9 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
     const auto number = [](std::int32_t& target) {
         return [&target](sd_bus_message* answer) { read_number(answer, "i", target); };
     };
-    // One that is not known is the highest of all.
     const auto count = [](auto set) {
         return [set](sd_bus_message* answer) {
-            std::uint64_t read = UINT64_MAX;
-            read_number(answer, "t", read);
-            if (read != UINT64_MAX) set(read);
+            if (const auto read = count_in(answer)) set(*read);
         };
     };
     const auto span = [&count](std::chrono::microseconds& target) {
@@ -367,11 +407,10 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
         {service_interface, "ExecMainExitTimestamp",
          count([&state](std::uint64_t usec) { state.main_exited = time_of(usec); })},
         {service_interface, "ExecMainHandoffTimestampMonotonic", span(state.executed)},
-        {service_interface, "CPUUsageNSec", count([&state](std::uint64_t nsec) {
-             state.cpu = std::chrono::nanoseconds(static_cast<std::int64_t>(nsec));
-         })},
+        {service_interface, "CPUUsageNSec",
+         [&state](sd_bus_message* answer) { state.usage.cpu = cpu_in(answer); }},
         {service_interface, "MemoryPeak",
-         count([&state](std::uint64_t bytes) { state.memory_peak_bytes = bytes; })},
+         [&state](sd_bus_message* answer) { state.usage.memory_peak_bytes = count_in(answer); }},
         {unit_interface, "ActiveState", text(state.active_afterwards)},
     }};
     gathering->left = wanted.size();
@@ -387,6 +426,33 @@ void ServiceManager::state(const std::string& name, StateReply reply) {
                 gathering->reply(gathering->broke ? std::nullopt : std::optional(gathering->state));
             });
     }
+}
+
+void ServiceManager::usage(const std::string& name, UsageReply reply) {
+    constexpr int first_with_memory_peak = 255;
+    const std::string path = path_of(name);
+    auto used = std::make_shared<UnitUsage>();
+    const bool has_peak = version_ >= first_with_memory_peak;
+    // Answered in the order in which they are asked.
+    get(path, service_interface, "CPUUsageNSec", [used, reply, has_peak](sd_bus_message* answer) {
+        if (!error_of(answer)) used->cpu = cpu_in(answer);
+        if (!has_peak) reply(*used);
+    });
+    if (!has_peak) return;
+    get(path, service_interface, "MemoryPeak", [used, reply](sd_bus_message* answer) {
+        if (!error_of(answer)) used->memory_peak_bytes = count_in(answer);
+        reply(*used);
+    });
+}
+
+void ServiceManager::control_group(const std::string& name, TextReply reply) {
+    get(path_of(name), service_interface, "ControlGroup",
+        [reply = std::move(reply)](sd_bus_message* answer) {
+            if (error_of(answer)) return reply(std::nullopt);
+            std::string group;
+            read_text(answer, group);
+            reply(group);
+        });
 }
 
 template <typename... Arguments>
@@ -413,7 +479,8 @@ void ServiceManager::reset_failed(const std::string& name) {
     tell("ResetFailedUnit", "s", name.c_str());
 }
 
-void ServiceManager::failed_units(std::function<void(const std::vector<std::string>&)> reply) {
+void ServiceManager::units_that_are_over(
+    std::function<void(const std::string& name, bool has_failed)> of_each) {
     sd_bus_message* raw = nullptr;
     if (bus_) {
         sd_bus_message_new_method_call(bus_.get(), &raw, destination, manager_path,
@@ -422,19 +489,19 @@ void ServiceManager::failed_units(std::function<void(const std::vector<std::stri
     const Message message(raw);
     if (message) {
         const std::string pattern = job_unit(JobId("*"));
-        sd_bus_message_append(message.get(), "asas", 1, "failed", 1, pattern.c_str());
+        // States of each kind (systemctl --state): one that remains after its exit is active.
+        sd_bus_message_append(message.get(), "asas", 2, "failed", "exited", 1, pattern.c_str());
     }
-    call(message.get(), [reply = std::move(reply)](sd_bus_message* answer) {
-        std::vector<std::string> names;
+    call(message.get(), [of_each = std::move(of_each)](sd_bus_message* answer) {
         if (error_of(answer) || sd_bus_message_enter_container(answer, 'a', "(ssssssouso)") < 0) {
             return;
         }
         const char* name = nullptr;
-        while (sd_bus_message_read(answer, "(ssssssouso)", &name, nullptr, nullptr, nullptr,
+        const char* active = nullptr;
+        while (sd_bus_message_read(answer, "(ssssssouso)", &name, nullptr, nullptr, &active,
                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) > 0) {
-            names.emplace_back(name);
+            of_each(name, std::string_view(active) == "failed");
         }
-        reply(names);
     });
 }
 

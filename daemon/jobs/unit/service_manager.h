@@ -20,39 +20,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/jobs/unit/bus_source.h"
+#include "daemon/jobs/unit/unit_news.h"
 #include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/loop/event_source.h"
 #include "model/job.h"
 
 namespace postern::jobs {
-
-// Of a unit, as far as a job's result hangs on it.
-struct UnitState {
-    std::string description;
-    std::string load;    // "not-found": there is no such unit (any more)
-    std::string active;  // "activating", "active", "deactivating", "inactive", "failed"
-    std::string sub;     // "start", "running", "exited", ...
-    // As `active`, asked for once more when all the rest had been.
-    std::string active_afterwards;
-    std::string control_group;     // its path below the root of cgroups, "" where it has none
-    std::string result;            // "success", "exit-code", "signal", "timeout", "oom-kill", ...
-    std::int32_t main_code = 0;    // CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: it has not ended
-    std::int32_t main_status = 0;  // exit code or signal
-    Time main_started;             // the epoch: it has not
-    // CLOCK_MONOTONIC; 0: never. With Type=exec active means that the program was executed.
-    std::chrono::microseconds active_since{};
-    std::chrono::microseconds executed{};  // 0 also where systemd does not know (before 256)
-    std::optional<std::chrono::nanoseconds> cpu;
-    std::optional<std::uint64_t> memory_peak_bytes;  // unknown before systemd 255
-    Time main_exited;                                // the epoch: it has not
-};
-
-// What a signal told of a unit: may come when the unit itself can't be asked any more.
-struct UnitChanges {
-    std::optional<std::int32_t> main_code;
-    std::optional<std::int32_t> main_status;
-    std::optional<std::string> result;
-};
 
 // Why systemd did not do it.
 struct CallError {
@@ -69,12 +43,17 @@ class ServiceManager {
     using StartReply = std::function<void(const std::optional<CallError>&)>;
     // Absent: the connection broke; the one who asks again after `connected` gets an answer.
     using StateReply = std::function<void(const std::optional<UnitState>&)>;
+    using NamesReply = std::function<void(const Result<std::vector<std::string>, CallError>&)>;
+    // Of a connection that breaks nothing is known.
+    using UsageReply = std::function<void(const UnitUsage&)>;
+    using TextReply = std::function<void(const std::optional<std::string>&)>;
     struct Events {
-        // Something about this unit may be new. From the loop.
-        std::function<void(const std::string& unit, const UnitChanges& changes)> changed;
+        // Of a job's unit. From the loop.
+        std::function<void(const std::string& unit, Told told, const UnitNews& news)> changed;
         // It is connected again: every unit may be new.
         std::function<void()> connected;
-        std::function<void(const std::string& message)> notice;
+        // systemd has read all units anew (daemon-reload), and forgot each of them for that.
+        std::function<void()> reloaded;
     };
 
     // Connects and waits for systemd's first answer: not for inside the loop. Error: why it can't
@@ -85,25 +64,36 @@ class ServiceManager {
     ServiceManager(const ServiceManager&) = delete;
     ServiceManager& operator=(const ServiceManager&) = delete;
 
+    // PID 1, and not the manager of a user.
+    [[nodiscard]] bool is_of_the_system() const { return socket_ == "/run/systemd/private"; }
+
     // All of these are answered from the loop, never from inside the call.
 
+    // The names of variables that the manager gives every unit. Asked for each time: it does not
+    // tell of changes.
+    void environment_names(NamesReply reply);
     // Starts a job's unit, whose environment is what the spec says and what its sandbox asks for,
-    // but nothing that systemd gives to every service. Precondition: every text is UTF-8 without
-    // NUL, and the descriptors stay open until the answer.
-    void start(const UnitSpec& spec, StartReply reply);
+    // but nothing that systemd gives to every service, nor a variable of these names. Precondition:
+    // every text is UTF-8 without NUL, and the descriptors stay open until the answer.
+    void start(const UnitSpec& spec, const std::vector<std::string>& environment_names,
+               StartReply reply);
     // Takes the name with a unit that does nothing for some seconds, so that a call of another
     // connection that is still on its way comes too late. UnitExists: that one came first.
     void fence(const std::string& name, StartReply reply);
+    // All that is known of it, by many questions: where its signals may not tell all.
     void state(const std::string& name, StateReply reply);
+    void usage(const std::string& name, UsageReply reply);
+    // Its path below the root of cgroups. Absent: the connection broke.
+    void control_group(const std::string& name, TextReply reply);
     // A signal to every process of it.
     void kill(const std::string& name, int signal);
     // TERM, and after its time KILL, to what is left of it; then the unit is forgotten.
     void stop(const std::string& name);
     // Forgets a unit that has failed.
     void reset_failed(const std::string& name);
-    // The names of the jobs' units that have failed and are not forgotten. Not answered where the
-    // connection breaks.
-    void failed_units(std::function<void(const std::vector<std::string>& names)> reply);
+    // The names of the jobs' units of which nothing runs any more and which are not forgotten. Not
+    // answered where the connection breaks.
+    void units_that_are_over(std::function<void(const std::string& name, bool has_failed)> of_each);
 
   private:
     struct UnrefBus {
@@ -122,16 +112,23 @@ class ServiceManager {
     void disconnected(sd_bus_message* message);
     void properties_changed(sd_bus_message* message);
     void job_removed(sd_bus_message* message);
+    void unit_removed(sd_bus_message* message);
+    void reloading(sd_bus_message* message);
     // A method as what sd-bus calls with a message.
     template <void (ServiceManager::*method)(sd_bus_message*)>
     static int forward(sd_bus_message* message, void* self, sd_bus_error* error);
     void reconnect();
+    int watch_bus();
+    void take_version(sd_bus_message* answer);
     void answer_unsent();
 
     EventLoop event_;
     std::string socket_;
     Events events_;
     Bus bus_;
+    std::unique_ptr<BusSource> source_;
+    int version_ = 0;       // 257
+    bool reloads_ = false;  // it reads all units anew
     Timer retry_timer_;
     // Calls that could not even be sent, until they are answered so.
     std::vector<std::function<void(sd_bus_message* answer)>> unsent_;

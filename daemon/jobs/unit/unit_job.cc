@@ -26,6 +26,14 @@ constexpr std::chrono::milliseconds ask_again_interval{500};
 // has ended: so long it has before the unit is stopped, and it is told of.
 constexpr std::chrono::milliseconds unit_lingering_time{100};
 
+// How its process ended is written down when the rest of its output is there, or after so long.
+constexpr std::chrono::milliseconds rest_patience{100};
+
+// Of so many jobs the main process is watched: each takes four descriptors.
+constexpr std::size_t most_watched = 1024;
+
+using Phase = UnitView::Phase;
+
 bool names_property(std::string_view message, std::string_view name) {
     const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
     for (std::size_t at = message.find(name); at != std::string_view::npos;
@@ -47,25 +55,31 @@ auto UnitJob::guarded(void (UnitJob::*method)(Argument)) {
     };
 }
 
-UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobParts parts)
+UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitCleaner& cleaner, UnitJobs& all,
+                 JobParts parts)
     : Job(host, std::move(parts)),
       services_(services),
+      cleaner_(cleaner),
       all_(all),
       cause_(this->record().ending),
       retry_timer_(make_timer([this] { ask_again(); })),
       kill_timer_(make_timer([this] { kill(); })),
-      linger_timer_(make_timer([this] { look_at_left_behind(); })),
+      linger_timer_(make_timer([this] { count_left_behind(); })),
       self_(std::make_shared<UnitJob*>(this)) {
     all_.emplace(this->record().unit, this);
 }
 
 UnitJob::~UnitJob() {
     all_.erase(record().unit);
+    // Its record says how it ended: nothing else needs the unit.
+    if (state_ == State::ended && is_over(record().state) && view_.phase() == Phase::over) {
+        cleaner_.add(record().unit, view_.state().active == "failed");
+    }
 }
 
 void UnitJob::set_state(State state) {
-    constexpr std::array<const char*, 5> names = {"submitting", "fencing", "watching", "stopping",
-                                                  "ended"};
+    constexpr std::array<const char*, 6> names = {"submitting", "fencing",  "watching",
+                                                  "measuring",  "stopping", "ended"};
     // Only forward.
     assert(state > state_);
     moved(names[static_cast<std::size_t>(state_)], names[static_cast<std::size_t>(state)]);
@@ -78,6 +92,10 @@ void UnitJob::clean_up() {
 
 // ---- Start ----
 
+void UnitJob::prepare() {
+    services_.environment_names(guarded(&UnitJob::asked));
+}
+
 void UnitJob::start(const policy::Action& action, const policy::Command& command) {
     // Judged again, as before each start; systemd then takes it by its path, which only root can
     // change.
@@ -86,13 +104,22 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     if (!program) return fail_later(program.error());
     if (!stdin_file) return fail_later({StartFailure::cannot, stdin_file.error().message});
     stdin_file_ = std::move(*stdin_file);
-    UnitSpec spec = unit_spec(action, command, record());
-    spec.kill_grace = host().settings().kill_grace;
-    spec.stdin_file = stdin_file_.get();
-    spec.stdout_file = output().stream(0).write_end.get();
-    spec.stderr_file = output().stream(1).write_end.get();
-    sandbox_ = spec.sandbox;
-    services_.start(spec, guarded(&UnitJob::answered));
+    spec_ = unit_spec(action, command, record());
+    spec_->kill_grace = host().settings().kill_grace;
+    // The system's manager has that one by itself; a user's begins in the user's home.
+    if (services_.is_of_the_system() && spec_->working_directory == "/") {
+        spec_->working_directory.clear();
+    }
+    spec_->stdin_file = stdin_file_.get();
+    spec_->stdout_file = output().stream(0).write_end.get();
+    spec_->stderr_file = output().stream(1).write_end.get();
+}
+
+// From the loop, and so after start().
+void UnitJob::asked(const Result<std::vector<std::string>, CallError>& environment_names) {
+    if (!spec_) return;  // it fails in a moment
+    if (!environment_names) return answered(environment_names.error());
+    services_.start(*spec_, *environment_names, guarded(&UnitJob::answered));
 }
 
 void UnitJob::resume() {
@@ -117,18 +144,22 @@ void UnitJob::answered(const std::optional<CallError>& error) {
     stdin_file_.reset();
     if (!error) return accepted();
     if (!error->name.empty()) return refused(*error);
-    // It may have come to systemd all the same, or may yet come.
+    // It may have come to systemd all the same, or may yet come. From here on the unit may be a
+    // fence.
     set_state(State::fencing);
+    view_ = {};
+    start_done_ = false;
     fence();
 }
 
 void UnitJob::refused(const CallError& error) {
     std::string detail = "systemd refuses the job's unit: " + printable(error.message);
-    const auto named = std::ranges::find_if(sandbox_, [&](const policy::UnitProperty& property) {
+    const auto& sandbox = spec_->sandbox;
+    const auto named = std::ranges::find_if(sandbox, [&](const policy::UnitProperty& property) {
         return names_property(error.message, property.name) ||
                names_property(error.message, property.key);
     });
-    if (named != sandbox_.end()) {
+    if (named != sandbox.end()) {
         detail = named->place + ": sandbox." + named->key + ": systemd refuses it (" +
                  printable(error.message) + "); correct it";
     }
@@ -137,13 +168,13 @@ void UnitJob::refused(const CallError& error) {
 
 void UnitJob::accepted() {
     set_state(State::watching);
-    sandbox_.clear();
+    spec_.reset();
     own_record().state = RecordState::running;
     own_record().result.started = wall_clock();
     // Where that fails the old record says that it was being started, and that is found out later.
     write_record("the start");
-    look();
     if (is_being_ended()) terminate();
+    act();
 }
 
 void UnitJob::fence() {
@@ -172,6 +203,7 @@ void UnitJob::recognised(const std::optional<UnitState>& state) {
         never_began();
     } else {
         accepted();
+        look();
     }
 }
 
@@ -181,34 +213,31 @@ void UnitJob::never_began() {
 }
 
 void UnitJob::ask_again() {
-    if (state_ == State::fencing) {
-        fence();
-    } else {
-        look();
+    switch (state_) {
+        case State::fencing:
+            return fence();
+        case State::ended:
+            return write_how_it_ended();
+        default:
+            return look();
     }
 }
 
 // ---- Its life ----
 
-void UnitJob::changed(const UnitChanges& changes) {
-    if (state_ != State::watching && state_ != State::stopping) return;
-    // A unit that somebody stops is gone before it can be asked how its process ended. What comes
-    // when we stop it is not about its process.
-    if (state_ == State::watching) take(changes);
-    look();
+void UnitJob::changed(Told told, const UnitNews& news) {
+    if (state_ == State::fencing) return;
+    view_.take(news);
+    if (told == Told::removed) view_.removed();
+    if (told == Told::job_removed) start_done_ = true;
+    // Of a change that is told in two halves, the service's comes first.
+    if (told == Told::changed && !news.active) return;
+    if (told != Told::job_removed) heard_ = true;
+    act();
 }
 
-// What is known of the end of its process is only added to: what is read now may have been asked
-// for before the end, though the news of it came first.
-void UnitJob::take(const UnitChanges& changes) {
-    if (changes.main_code.value_or(0) != 0) {
-        last_.main_code = *changes.main_code;
-        last_.main_status = changes.main_status.value_or(0);
-    }
-    if (changes.result && !changes.result->empty() &&
-        (last_.result.empty() || *changes.result != "success")) {
-        last_.result = *changes.result;
-    }
+void UnitJob::reloaded() {
+    if (state_ == State::watching || state_ == State::stopping) look();
 }
 
 void UnitJob::reconnected() {
@@ -217,7 +246,7 @@ void UnitJob::reconnected() {
     if (state_ == State::stopping) services_.stop(record().unit);
     // The time that it has goes on, however often a connection breaks.
     if (state_ == State::watching && is_being_ended()) killed_ ? kill() : ask_to_end();
-    changed({});
+    reloaded();
 }
 
 void UnitJob::kill() {
@@ -229,85 +258,150 @@ void UnitJob::look() {
     again_ = looking_;
     if (looking_) return;
     looking_ = true;
+    heard_ = false;
     services_.state(record().unit, guarded(&UnitJob::seen));
 }
 
 void UnitJob::seen(const std::optional<UnitState>& state) {
     looking_ = false;
-    if (state_ == State::ended) return;  // and the rest of its output is awaited
-    if (!state) return again_ ? look() : arm(retry_timer_, ask_again_interval);
-    // As long as it waits for its turn it is inactive as well.
+    if (state_ != State::watching && state_ != State::stopping) return;
+    if (again_) return look();
+    if (!state) return arm(retry_timer_, ask_again_interval);
+    // What was told since it began is as whole, and newer than what it found first.
+    if (heard_) return;
+    view_.take(*state);
+    act();
+}
+
+void UnitJob::act() {
+    if (state_ == State::watching) return act_while_watching();
+    if (state_ != State::stopping) return;
     // What has ignored TERM leaves the unit failed.
-    const bool over = state_ == State::stopping
-                          ? state->active == "inactive" || state->active == "failed"
-                          : state->main_code != 0 && state->active_afterwards == "inactive";
-    if (state->load == "not-found" || over) return gone();
-    if (state_ == State::watching) {
-        const UnitChanges heard{last_.main_code, last_.main_status, last_.result};
-        last_ = *state;
-        take(heard);
-    }
-    if (state_ == State::watching && !told_ && was_executed(*state)) {
-        told_ = true;
-        program_runs();
-        // A signal finds nobody before.
-        if (is_being_ended()) terminate();
-    }
-    if (state_ == State::watching && is_final(*state)) {
-        kill_timer_.disarm();
-        const bool failed = state->active == "failed";
-        // What else it started continues until the unit is stopped; nothing runs in one that has
-        // failed.
-        if (!lingers_ && !is_being_ended() && !failed && left_behind() > 0) {
-            lingers_ = true;
-            arm(linger_timer_, unit_lingering_time);
-        }
+    const std::string& active = view_.state().active;
+    const bool is_over = active == "inactive" || active == "failed";
+    if (is_over || view_.phase() == Phase::gone) conclude();
+}
+
+void UnitJob::act_while_watching() {
+    const Phase phase = view_.phase();
+    watch_main_process();
+    const bool is_there = phase >= Phase::starting && phase <= Phase::over;
+    if (!told_ && is_there && was_executed(view_.state())) tell_that_it_runs();
+    if (phase == Phase::over) {
         // It ended when no guard was there, and nothing of it ran on.
-        if (unseen_ && !lingers_) own_record().result.ended = last_.main_exited;
-        if (!lingers_ || failed) return process_ended();
+        if (unseen_) own_record().result.ended = view_.state().main_exited;
+    } else if (is_there) {
+        unseen_ = false;
     }
-    unseen_ = false;
-    if (again_) look();
+    switch (phase) {
+        case Phase::unseen:
+        case Phase::queued:
+            // The news of it is lost in what systemd had to tell of others, or it never began.
+            if (std::exchange(start_done_, false)) look();
+            return;
+        case Phase::starting:
+        case Phase::running:
+            return;
+        case Phase::left_behind:
+            if (lingers_) return;
+            if (is_being_ended()) return process_ended();
+            return find_left_behind();
+        case Phase::ending:
+            // It is forgotten afterwards, where somebody has stopped it.
+            if (!std::exchange(asked_early_, true)) ask_usage();
+            return;
+        case Phase::over:
+            return process_ended();
+        case Phase::gone:
+            return conclude();
+    }
 }
 
-std::size_t UnitJob::left_behind() {
-    if (last_.control_group.empty()) return 0;
-    return count_processes(host().settings().cgroup_root + last_.control_group);
+void UnitJob::watch_main_process() {
+    if (view_.main_pid() == 0 || std::exchange(main_was_seen_, true)) return;
+    if (all_.size() > most_watched) return;
+    const MainProcess::Places places{host().settings().proc_root, host().settings().cgroup_root};
+    main_ = MainProcess::watch(host().event(), places, view_.main_pid(), record().unit,
+                               [this] { read_usage(); });
 }
 
-void UnitJob::look_at_left_behind() {
+// Its process has ended: what the unit has used can be read until systemd removes its cgroup, which
+// it does before it tells of the end.
+void UnitJob::read_usage() {
+    const auto ended = std::exchange(main_, nullptr);
+    if (!ended || ended->population() != MainProcess::Population::none) return;
+    const UnitUsage usage = ended->usage();
+    view_.take(usage);
+    usage_is_known_ = usage.cpu.has_value();
+}
+
+void UnitJob::tell_that_it_runs() {
+    told_ = true;
+    program_runs();
+    // A signal finds nobody before, and nobody afterwards.
+    if (is_being_ended() && view_.phase() != Phase::over) terminate();
+}
+
+// What else it started continues until the unit is stopped.
+void UnitJob::find_left_behind() {
+    lingers_ = true;
+    if (!view_.state().control_group.empty()) return found(view_.state().control_group);
+    services_.control_group(record().unit, guarded(&UnitJob::found));
+}
+
+void UnitJob::found(const std::optional<std::string>& control_group) {
     if (state_ != State::watching) return;
-    own_record().result.ended_processes = static_cast<std::uint32_t>(left_behind());
+    if (!control_group) {
+        lingers_ = false;
+        return arm(retry_timer_, ask_again_interval);
+    }
+    control_group_ = *control_group;
+    arm(linger_timer_, unit_lingering_time);
+}
+
+void UnitJob::count_left_behind() {
+    if (state_ != State::watching) return;
+    if (!control_group_.empty()) {
+        own_record().result.ended_processes = static_cast<std::uint32_t>(
+            count_processes(host().settings().cgroup_root + control_group_));
+    }
     process_ended();
 }
 
-void UnitJob::process_ended() {
-    set_state(State::stopping);
-    if (told_) {
-        // On disk before systemd may forget it: a guard that dies now leaves no riddle.
-        take_result();
-        own_record().result_known = true;
-        write_record("how the process ended");
-    }
-    if (last_.active == "failed") return gone();
-    services_.stop(record().unit);
-    if (again_) look();
+void UnitJob::ask_usage() {
+    services_.usage(record().unit, guarded(&UnitJob::measured));
 }
 
-// Nothing of it runs any more. Where no final state was seen somebody else has stopped it.
-void UnitJob::gone() {
-    services_.reset_failed(record().unit);
-    if (!told_ && was_executed(last_)) {
-        told_ = true;
-        program_runs();
-    }
-    conclude();
+void UnitJob::process_ended() {
+    kill_timer_.disarm();
+    if (!told_) return conclude();
+    read_usage();
+    if (usage_is_known_ && view_.phase() == Phase::over) return conclude();
+    set_state(State::measuring);
+    ask_usage();
+}
+
+void UnitJob::measured(const UnitUsage& usage) {
+    view_.take(usage);
+    if (state_ != State::measuring) return;
+    if (view_.phase() == Phase::over || view_.phase() == Phase::gone) return conclude();
+    take_result();
+    // Before systemd may forget it: a guard that dies now leaves no riddle.
+    write_how_it_ended();
+    set_state(State::stopping);
+    services_.stop(record().unit);
+    if (ends_at_once()) kill();
+}
+
+void UnitJob::write_how_it_ended() {
+    own_record().result_known = true;
+    write_record("how the process ended");
 }
 
 void UnitJob::take_result() {
     const JobResult before = record().result;
     JobResult& result = own_record().result;
-    result = result_of(last_, cause_);
+    result = result_of(view_.state(), cause_);
     result.ended = before.ended;
     result.ended_processes = before.ended_processes;
     result.cancelled_by = before.cancelled_by;
@@ -315,27 +409,41 @@ void UnitJob::take_result() {
     if (result.started == Time{}) result.started = before.started;
 }
 
+// Nothing of it runs any more. Where that was not seen somebody else has stopped it.
 void UnitJob::conclude() {
     if (record().result_known) return finish();
-    if (!told_ && last_.main_code == 0 && last_.active.empty()) {
+    const UnitState& last = view_.state();
+    if (!told_ && was_executed(last)) {
+        told_ = true;
+        program_runs();
+    }
+    if (!told_ && last.main_code == 0 && last.active.empty()) {
         // Nobody has seen it since the guard that started it died.
         own_record().result.outcome = Outcome::lost;
         return finish();
     }
-    if (!told_ && !was_executed(last_)) {
-        StartFailure failure = start_failure(last_, record().unit);
+    if (!told_) {
+        StartFailure failure = start_failure(last, record().unit);
         // It was waiting for its turn and went: a process would have been told of before.
-        failure.again = last_.main_code == 0 && last_.result == "success" && !missed_;
+        failure.again = last.main_code == 0 && last.result == "success" && !missed_;
         return fail_start(failure);
     }
     take_result();
+    if (!output().is_drained()) {
+        // The unit stays until its record says how it ended, where it is not gone already.
+        if (view_.phase() == Phase::gone) {
+            write_how_it_ended();
+        } else {
+            arm(retry_timer_, rest_patience);
+        }
+    }
     finish();
 }
 
 // ---- Its end, if it is ours ----
 
 void UnitJob::end(Outcome outcome) {
-    if (is_being_ended() || lingers_ || state_ >= State::stopping) return;
+    if (is_being_ended() || lingers_ || state_ >= State::measuring) return;
     cause_ = outcome;
     own_record().ending = outcome;
     write_record("that it is ended");
@@ -345,7 +453,7 @@ void UnitJob::end(Outcome outcome) {
 // One whose start is not accepted yet is ended when that is. What is left of one whose main process
 // has ended is ended by systemd, and perhaps sooner by this.
 void UnitJob::carry_out(const Cancellation& how) {
-    if (state_ != State::watching && state_ != State::stopping) return;
+    if (state_ < State::watching || state_ == State::ended) return;
     if (how.now) {
         kill_timer_.disarm();
         kill();

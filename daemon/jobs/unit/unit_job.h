@@ -1,10 +1,14 @@
 // A job that systemd supervises, as a transient service: the state machine.
 //
-//     submitting --accepted--> watching --final--> stopping --unit gone--> ended
-//         |  |                    ^
-//         |  +--not answered--> fencing --the unit is there
+//     submitting --accepted--> watching --nothing of it runs--> measuring ------------> ended
+//         |  |                    ^  |                              |                     ^
+//         |  +--not answered--> fencing                             +--something does--> stopping
 //         |                       |
-//         +---- refused ----------+--it is not, and never will be--> ended
+//         +---- refused ----------+--it is not there, and never will be--> ended
+//
+// What systemd tells of the unit by itself is all that is needed to follow it (unit_view.h). Where
+// some of that may not have been heard, it is looked at (ServiceManager::state()). A unit of which
+// nothing runs is left to UnitCleaner, once the job's caller has its answer.
 //
 // A guard that died left a job in `submitting` (fencing goes on from there) or in `watching`.
 #pragma once
@@ -19,7 +23,11 @@
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/job.h"
+#include "daemon/jobs/unit/main_process.h"
 #include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/unit_cleaner.h"
+#include "daemon/jobs/unit/unit_spec.h"
+#include "daemon/jobs/unit/unit_view.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern::jobs {
@@ -30,11 +38,14 @@ using UnitJobs = std::unordered_map<std::string, UnitJob*>;
 
 class UnitJob final : public Job {
   public:
-    UnitJob(JobHost& host, ServiceManager& services, UnitJobs& all, JobParts parts);
+    UnitJob(JobHost& host, ServiceManager& services, UnitCleaner& cleaner, UnitJobs& all,
+            JobParts parts);
     ~UnitJob() override;
     UnitJob(const UnitJob&) = delete;
     UnitJob& operator=(const UnitJob&) = delete;
 
+    // Asks systemd what a start has to know. So it answers while the job's record is written.
+    void prepare();
     // What a guard that died left goes on from there.
     void resume();
 
@@ -43,19 +54,24 @@ class UnitJob final : public Job {
     [[nodiscard]] bool outlives_the_guard() const override { return true; }
     [[nodiscard]] bool is_unproven() const override { return unseen_; }
     [[nodiscard]] bool is_found_out() const override {
-        return !unseen_ || state_ >= State::stopping;
+        return !unseen_ || state_ >= State::measuring;
     }
 
     // systemd says something new of the unit.
-    void changed(const UnitChanges& changes);
+    void changed(Told told, const UnitNews& news);
+    // It has read all units anew.
+    void reloaded();
     // It is there again, and what it said meanwhile was not heard.
     void reconnected();
+    // Whether its program is not known to run, nor to have ended.
+    [[nodiscard]] bool is_being_started() const { return !told_ && state_ < State::measuring; }
 
   private:
-    enum class State : std::uint8_t { submitting, fencing, watching, stopping, ended };
+    enum class State : std::uint8_t { submitting, fencing, watching, measuring, stopping, ended };
 
     void clean_up() override;
     void set_state(State state);
+    void asked(const Result<std::vector<std::string>, CallError>& environment_names);
     void answered(const std::optional<CallError>& error);
     void refused(const CallError& error);
     void accepted();
@@ -63,16 +79,23 @@ class UnitJob final : public Job {
     void fenced(const std::optional<CallError>& error);
     void recognised(const std::optional<UnitState>& state);
     void never_began();
-    void take(const UnitChanges& changes);
     void look();
-    // How many processes the unit has besides its main one, which has ended.
-    std::size_t left_behind();
-    void look_at_left_behind();
-    void process_ended();
     void seen(const std::optional<UnitState>& state);
-    void gone();
+    // Does what is to be done as far as it is known now.
+    void act();
+    void act_while_watching();
+    void watch_main_process();
+    void read_usage();
+    void tell_that_it_runs();
+    void find_left_behind();
+    void found(const std::optional<std::string>& control_group);
+    void count_left_behind();
+    void ask_usage();
+    void process_ended();
+    void measured(const UnitUsage& usage);
     void conclude();
     void take_result();
+    void write_how_it_ended();
     // Whether it is ended, for whatever reason.
     [[nodiscard]] bool is_being_ended() const { return cause_ || is_cancelled(); }
     void carry_out(const Cancellation& how) override;
@@ -85,21 +108,29 @@ class UnitJob final : public Job {
     auto guarded(void (UnitJob::*method)(Argument));
 
     ServiceManager& services_;
+    UnitCleaner& cleaner_;
     UnitJobs& all_;
     State state_ = State::submitting;
-    std::vector<policy::UnitProperty> sandbox_;
+    std::optional<UnitSpec> spec_;  // until its start is accepted
     UniqueFd stdin_file_;
     std::optional<Outcome> cause_;
-    UnitState last_;
+    UnitView view_;
+    std::unique_ptr<MainProcess> main_;  // until it has ended
+    bool main_was_seen_ = false;
     bool told_ = false;    // that the program runs
     bool ends_ = false;    // it was asked to end, and has its time until KILL
     bool killed_ = false;  // KILL was said: the time after TERM is over
     bool missed_ = false;  // what systemd said for a while
     // Its process has ended by itself, and others of the unit have a moment to do so too.
     bool lingers_ = false;
-    bool unseen_ = false;   // a guard before left it, and this one has not seen it run
-    bool looking_ = false;  // an answer is on its way,
-    bool again_ = false;    // and older than what has happened since
+    bool unseen_ = false;          // a guard before left it, and this one has not seen it run
+    std::string control_group_;    // of those others
+    bool start_done_ = false;      // systemd's own job, the start, is done or given up
+    bool usage_is_known_ = false;  // all of it
+    bool asked_early_ = false;     // what it has used, while systemd ended it
+    bool looking_ = false;         // an answer is on its way,
+    bool again_ = false;           // and older than why it is to be looked,
+    bool heard_ = false;           // or than what was told
     Timer retry_timer_;
     Timer kill_timer_;
     Timer linger_timer_;

@@ -239,21 +239,26 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         // ended: otherwise systemd ends it at once where it failed (since systemd 250).
         writer.property("ExitType", "s", "cgroup");
         writer.property("CollectMode", "s", "inactive");
+        // At shutdown it ends before the slice does, and that before the guard, which so can record
+        // how: systemd/postern.slice.
         writer.property("Slice", "s", "postern.slice");
-        // At shutdown it ends before the guard does, which so can record how.
-        writer.property("After", "as",
-                        std::vector<std::string>{"posternd.service", "postern-output.service"});
         writer.property("CPUAccounting", "b", true);
         writer.property("MemoryAccounting", "b", true);
         if (spec.timeout.count() != 0) writer.property("RuntimeMaxUSec", "t", count(spec.timeout));
         writer.property("TimeoutStopUSec", "t", count(spec.kill_grace));
         add_identity(writer, spec);
-        writer.property("WorkingDirectory", "s", spec.working_directory);
+        // Of each unit that this one depends on systemd tells at each start.
+        if (!spec.working_directory.empty()) {
+            writer.property("WorkingDirectory", "s", spec.working_directory);
+        }
         writer.property("Environment", "as", spec.environment);
         writer.property("UnsetEnvironment", "as", unset);
         writer.descriptor("StandardInputFileDescriptor", spec.stdin_file);
         writer.descriptor("StandardOutputFileDescriptor", spec.stdout_file);
         writer.descriptor("StandardErrorFileDescriptor", spec.stderr_file);
+        // The descriptors are what counts; but so it does not depend on the journal's socket.
+        writer.property("StandardOutput", "s", "null");
+        writer.property("StandardError", "s", "null");
         // As everywhere but in services: what writes into a pipe that nobody reads any more is
         // ended.
         writer.property("IgnoreSIGPIPE", "b", false);

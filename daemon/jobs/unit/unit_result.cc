@@ -45,11 +45,6 @@ constexpr std::array<SetUpStep, 22> set_up_steps = {{
 
 }  // namespace
 
-bool is_final(const UnitState& state) {
-    return state.active == "failed" ||
-           (state.active == "active" && (state.sub == "exited" || state.main_code != 0));
-}
-
 bool was_executed(const UnitState& state) {
     if (state.active_since.count() != 0) return true;
     if (state.main_code == 0) return false;
@@ -86,8 +81,10 @@ JobResult result_of(const UnitState& state, std::optional<Outcome> cause) {
     result.by_signal = state.main_code == CLD_KILLED || state.main_code == CLD_DUMPED;
     result.status = state.main_status;
     result.started = state.main_started;
-    if (state.cpu) result.cpu = std::chrono::floor<std::chrono::microseconds>(*state.cpu);
-    result.max_resident_kib = state.memory_peak_bytes.value_or(0) / 1024;
+    if (state.usage.cpu) {
+        result.cpu = std::chrono::floor<std::chrono::microseconds>(*state.usage.cpu);
+    }
+    result.max_resident_kib = state.usage.memory_peak_bytes.value_or(0) / 1024;
     if (cause) {
         result.outcome = *cause;
     } else if (state.result == "timeout") {

@@ -19,9 +19,9 @@ struct UnitSpec {
     std::string program;
     std::vector<std::string> argv;
     std::vector<std::string> environment;  // NAME=text
-    std::string working_directory;
-    std::string user;   // empty: the manager's own
-    std::string group;  // empty: the user's own
+    std::string working_directory;         // empty: the manager's own
+    std::string user;                      // empty: the manager's own
+    std::string group;                     // empty: the user's own
     std::vector<std::string> groups;
     std::chrono::microseconds timeout{};     // 0: none
     std::chrono::microseconds kill_grace{};  // between TERM and KILL

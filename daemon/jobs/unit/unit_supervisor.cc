@@ -1,5 +1,6 @@
 #include "daemon/jobs/unit/unit_supervisor.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace postern::jobs {
@@ -7,23 +8,31 @@ namespace postern::jobs {
 Result<std::unique_ptr<UnitSupervisor>> UnitSupervisor::connect(JobHost& host) {
     std::unique_ptr<UnitSupervisor> made(new UnitSupervisor(host));
     ServiceManager::Events events;
-    events.changed = [raw = made.get()](const std::string& unit, const UnitChanges& changes) {
-        raw->changed(unit, changes);
+    events.changed = [raw = made.get()](const std::string& unit, Told told, const UnitNews& news) {
+        raw->changed(unit, told, news);
     };
     events.connected = [raw = made.get()] { raw->reconnected(); };
+    events.reloaded = [raw = made.get()] { raw->reloaded(); };
     POSTERN_TRY(auto services, ServiceManager::connect(host.event(), host.settings().systemd_socket,
                                                        std::move(events)));
     made->services_ = std::move(services);
+    made->cleaner_ =
+        std::make_unique<UnitCleaner>(host.event(), *made->services_, [jobs = &made->jobs_] {
+            return std::ranges::any_of(
+                *jobs, [](const auto& entry) { return entry.second->is_being_started(); });
+        });
     return made;
 }
 
 std::unique_ptr<UnitJob> UnitSupervisor::make(JobParts parts) {
-    return std::make_unique<UnitJob>(host_, *services_, jobs_, std::move(parts));
+    return std::make_unique<UnitJob>(host_, *services_, *cleaner_, jobs_, std::move(parts));
 }
 
 Result<std::unique_ptr<Job>> UnitSupervisor::prepare(JobParts parts) {
     parts.record.unit = job_unit(parts.record.job);
-    return std::unique_ptr<Job>(make(std::move(parts)));
+    auto job = make(std::move(parts));
+    job->prepare();
+    return std::unique_ptr<Job>(std::move(job));
 }
 
 void UnitSupervisor::resume(std::vector<Record> left) {
@@ -55,18 +64,20 @@ void UnitSupervisor::resume(Record record) {
 // more who made it; and so a unit may be left whose job is over. Others' units stay: they may be
 // jobs of another guard, which has not seen yet how they ended.
 void UnitSupervisor::forget_units() {
-    services_->failed_units([this](const std::vector<std::string>& names) {
-        for (const std::string& name : names) {
-            if (jobs_.contains(name)) continue;
-            const auto record = host_.records().read(job_of_unit(name));
-            if (record && is_over(record->state)) services_->reset_failed(name);
-        }
+    services_->units_that_are_over([this](const std::string& name, bool has_failed) {
+        if (jobs_.contains(name)) return;
+        const auto record = host_.records().read(job_of_unit(name));
+        if (record && is_over(record->state)) cleaner_->add(name, has_failed);
     });
 }
 
-void UnitSupervisor::changed(const std::string& unit, const UnitChanges& changes) {
+void UnitSupervisor::changed(const std::string& unit, Told told, const UnitNews& news) {
     const auto found = jobs_.find(unit);
-    if (found != jobs_.end()) found->second->changed(changes);
+    if (found != jobs_.end()) found->second->changed(told, news);
+}
+
+void UnitSupervisor::reloaded() {
+    for (const auto& [unit, job] : jobs_) job->reloaded();
 }
 
 void UnitSupervisor::reconnected() {

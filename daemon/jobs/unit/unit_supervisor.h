@@ -10,6 +10,7 @@
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/supervisor.h"
 #include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/unit_cleaner.h"
 #include "daemon/jobs/unit/unit_job.h"
 
 namespace postern::jobs {
@@ -30,13 +31,15 @@ class UnitSupervisor final : public Supervisor {
     explicit UnitSupervisor(JobHost& host) : host_(host) {}
     void resume(Record record);
     std::unique_ptr<UnitJob> make(JobParts parts);
-    void changed(const std::string& unit, const UnitChanges& changes);
+    void changed(const std::string& unit, Told told, const UnitNews& news);
+    void reloaded();
     void reconnected();
     void forget_units();
 
     JobHost& host_;
     std::unique_ptr<ServiceManager> services_;
     UnitJobs jobs_;
+    std::unique_ptr<UnitCleaner> cleaner_;
 };
 
 }  // namespace postern::jobs

@@ -62,6 +62,10 @@ void say(channel::ToGuard body) {
     say(ConnectionId{}, std::move(body));
 }
 
+channel::Closed closed(ConnectionId id) {
+    return {{{id, channel::CloseCause::over}}};
+}
+
 ConnectionId beside(ConnectionId id, std::int64_t by) {
     return ConnectionId{static_cast<std::uint64_t>(id) + static_cast<std::uint64_t>(by)};
 }
@@ -151,9 +155,9 @@ void act_on_packet(const std::string& mode) {
         say(id, reply);
         say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("x")}}, ""});
     } else if (mode == "packet-accepted") {
-        say(id, channel::Accepted{});
+        say(channel::Accepted{{id}});
     } else if (mode == "packet-closed") {
-        say(id, channel::Closed{});
+        say(closed(id));
     } else if (mode == "packet-administration") {
         say(id, RequestId{1}, ManageCall{Management::reload, ""});
     } else if (mode == "packet-long-reply") {
@@ -213,12 +217,12 @@ void act_when_ready(const std::string& mode) {
     }
     if (mode == "no-acknowledgement") stand_still();  // neither reads nor acknowledges
     if (mode.starts_with("packet-")) act_on_packet(mode);
-    const auto id = next_of<channel::Connection>().connection;
+    const auto id = next_of<channel::Connections>().body.all.front().id;
     if (mode == "call-before-acknowledgement") {
         say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("x")}}, ""});
         drain();
     }
-    say(id, channel::Accepted{});
+    say(channel::Accepted{{id}});
 
     const channel::Bytes good =
         channel::encode({id, RequestId{1}, channel::ToGuard(DescribeCall{"hello"})});
@@ -238,14 +242,14 @@ void act_when_ready(const std::string& mode) {
     } else if (mode == "guards-kind") {
         put(channel::encode({id, RequestId{1}, channel::ToSession(JobOutput{})}));
     } else if (mode == "acknowledge-twice") {
-        say(id, channel::Accepted{});
+        say(channel::Accepted{{id}});
     } else if (mode == "foreign-id") {
         // Ids are given in order over all sessions, so this one is another session's.
         say(beside(id, -1), RequestId{1}, RunCall{"hello", {{"name", std::string("stolen")}}, ""});
     } else if (mode == "answered-connection") {
         say(id, channel::Reply{channel::PacketFault::none, "reply"});
     } else if (mode == "closed-id") {
-        say(id, channel::Closed{});
+        say(closed(id));
         say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("ghost")}}, ""});
     } else if (mode == "descriptors") {
         put(good, {0, 1});

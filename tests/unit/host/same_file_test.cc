@@ -24,6 +24,12 @@ TEST(SameFile, IsTheOneThatTheNameItselfLeadsTo) {
     folder.write("a", "x");
     EXPECT_FALSE(lies_at(file.get(), folder / "a")) << "a new one of the same name";
     EXPECT_FALSE(lies_at(-1, folder / "a"));
+    const auto number = number_of(file.get());
+    ASSERT_TRUE(number);
+    EXPECT_TRUE(lies_at(*number, folder / "c"));
+    EXPECT_FALSE(lies_at(*number, folder / "a"));
+    EXPECT_FALSE(lies_at(*number, folder / "none"));
+    EXPECT_FALSE(number_of(-1));
 }
 
 }  // namespace

@@ -131,6 +131,21 @@ TEST(CtlAction, ExampleGivesWhatMustBeGiven) {
     EXPECT_EQ(example(json::array({argument("s", "string", {{"values", {"a\nb"}}})})), "none");
 }
 
+TEST(CtlAction, EachLineOfTheDescriptionIsIndented) {
+    const auto shown = [](std::string description) {
+        json with_text = action(json::array());
+        with_text["description"] = std::move(description);
+        const auto text = describe_action(*decode_action(with_text));
+        const auto begin = text.find('\n') + 1;
+        return text.substr(begin, text.find("\nArguments:") - begin);
+    };
+    EXPECT_EQ(shown(""), "");
+    EXPECT_EQ(shown("one"), "\n  one\n");
+    EXPECT_EQ(shown("one\n"), "\n  one\n");
+    EXPECT_EQ(shown("one\n\ntwo\n\n"), "\n  one\n\n  two\n\n");
+    EXPECT_EQ(shown("\none"), "\n\n  one\n");
+}
+
 TEST(CtlAction, TextIsPrintableWhateverTheDaemonSends) {
     auto spec = argument(
         "x\x1b", "string",

@@ -103,7 +103,9 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {{}, {}, SnapshotBegin{7}},
         {{}, {}, SnapshotAction{some_action()}},
         {{}, {}, SnapshotEnd{}},
-        {connection, {}, Connection{-5, "x.service", true}},
+        {{},
+         {},
+         Connections{{{connection, -5, "x.service", true, true}, {connection, 1, std::nullopt}}}},
         {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
         {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
         {connection, request, CheckPassed{}},
@@ -125,7 +127,8 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {connection, request, ProblemReport{"socket", "/run/s: gone"}},
         {connection, request, JobCancelled{job, "a", some_result()}},
         {connection, request, JobStored{}},
-        {connection, request, JobsListed{{view, view}, time_of(7), job}}};
+        {connection, request, JobsListed{{view, view}, time_of(7), job}},
+        {connection, request, CallerUnit{"x.service"}}};
 }
 std::vector<Envelope<ToGuard>> all_to_guard() {
     const Arguments arguments = {{"a", Value("text")},
@@ -134,8 +137,10 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
                                  {"", Value(Unsupported{Unusable::fraction})},
                                  {"e", Value(std::vector<Scalar>{"x", std::int64_t{1}, true})}};
     return {{{}, {}, Ready{"0.1"}},
-            {connection, {}, Accepted{}},
-            {connection, {}, Closed{}},
+            {{}, {}, Accepted{{connection, ConnectionId{1}}}},
+            {{},
+             {},
+             Closed{{{connection, CloseCause::holds_most}, {ConnectionId{1}, CloseCause::over}}}},
             {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
             {connection, request, RunCall{"hello", arguments, "key", "input", true, true}},
             {connection, request, FollowCall{job, true}},
@@ -149,13 +154,14 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
             {connection, request, CancelCall{job, 15, true}},
             {connection, request, CancelAllCall{"alice", 9, false}},
             {connection, request,
-             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}}};
+             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}},
+            {connection, request, UnitCall{}}};
 }
 
 // The first kind about a connection, and the first about a call, as the lists above have them.
-constexpr std::size_t connection_from_guard = 5;
+constexpr std::size_t connection_from_guard = 6;
 constexpr std::size_t request_from_guard = 7;
-constexpr std::size_t connection_from_session = 1;
+constexpr std::size_t connection_from_session = 3;
 constexpr std::size_t request_from_session = 4;
 
 template <typename F>
@@ -245,23 +251,29 @@ TEST(ChannelMessages, FieldsComeBack) {
 }
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
-    EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Accepted{}}),
-              (Bytes{3, 65, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
-    EXPECT_EQ(encode({ConnectionId{0x0102}, {}, Closed{CloseCause::reads_nothing}}),
-              (Bytes{3, 66, 0, 0, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}));
+    EXPECT_EQ(encode({{}, {}, Accepted{{ConnectionId{0x0102}}}}),
+              (Bytes{4, 65, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                     0, 0,  0, 0, 1,  0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0}));
+    EXPECT_EQ(encode({{}, {}, Closed{{{ConnectionId{0x0102}, CloseCause::reads_nothing}}}}),
+              (Bytes{4, 66, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                     0, 0,  0, 1, 0,  0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 2}));
+    EXPECT_EQ(encode({{}, {}, Connections{{{ConnectionId{5}, 7, "u", true, false}}}}),
+              (Bytes{4, 6, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0, 0,  // header
+                     1, 0, 0, 0,                                                     // one
+                     5, 0, 0, 0, 0,  0, 0, 0, 7, 0, 0, 0, 1, 1, 0, 0, 0, 'u', 1, 0}));
     EXPECT_EQ(encode({{}, {}, SnapshotBegin{3}}),
-              (Bytes{3, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
-    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{3, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
+              (Bytes{4, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
+    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{4, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
                                                    0, 0,  0, 0, 0, 0, 0, 1, 0, 0, 0, 'a'}));
     EXPECT_EQ(encode({connection, request, Refused{Refusal::key_in_use, "k", "m"}}),
-              (Bytes{3,    8,    0,    0,    11,   0,    0,    0,                   // header
+              (Bytes{4,    8,    0,    0,    11,   0,    0,    0,                   // header
                      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                // connection
                      0x98, 0xba, 0xdc, 0xfe,                                        // request
                      6,    1,    0,    0,    0,    'k',  1,    0,    0, 0, 'm'}));  // body
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{3,    68,   0,    0,    37,   0,    0,    0,                      //
+        (Bytes{4,    68,   0,    0,    37,   0,    0,    0,                      //
                0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
                0x98, 0xba, 0xdc, 0xfe,                                           //
                1,    0,    0,    0,    'r',                                      // action
@@ -351,11 +363,11 @@ TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
     for (int kind = 0; kind < 256; ++kind) {
         const Bytes empty_body = packet_of(static_cast<std::uint8_t>(kind), {});
         // Those without fields: SnapshotEnd, CheckPassed, JobOutput, HandedOver, JobStored;
-        // Accepted.
+        // UnitCall.
         EXPECT_EQ(decode_to_session(empty_body).has_value(),
                   kind == 5 || kind == 9 || kind == 12 || kind == 23 || kind == 26)
             << kind;
-        EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 65) << kind;
+        EXPECT_EQ(decode_to_guard(empty_body).has_value(), kind == 80) << kind;
     }
 }
 
@@ -399,6 +411,22 @@ TEST(ChannelMessages, WhatIsWrongInFrontIsFoundBeforeAnythingIsAllocated) {
         wrong[at] ^= 0x80;
         EXPECT_LE(to_guard(wrong), text) << at;
     }
+}
+
+TEST(ChannelMessages, AMessageIsAboutABoundedNumberOfConnectionsAndAboutOne) {
+    const auto check = [](const auto& sent, auto decode) {
+        for (const std::size_t count : {std::size_t{0}, std::size_t{1}, connections_per_message,
+                                        connections_per_message + 1}) {
+            auto message = sent;
+            message.all.resize(count);
+            EXPECT_EQ(error_of(decode(encode({{}, {}, message}))),
+                      count == 0 || count > connections_per_message ? "no number of connections"
+                                                                    : "none");
+        }
+    };
+    check(Connections{}, decode_to_session);
+    check(Accepted{}, decode_to_guard);
+    check(Closed{}, decode_to_guard);
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {

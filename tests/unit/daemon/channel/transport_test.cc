@@ -44,6 +44,50 @@ TEST(Transport, CarriesOnePacketAtATime) {
     EXPECT_EQ(pair.receiver->receive(pair.there.get()).state, State::nothing);
 }
 
+Bytes bytes_of(const Received& received) {
+    return {received.packet.begin(), received.packet.end()};
+}
+
+// So that nobody has to ask whether there is a third.
+TEST(Transport, TwoAreReceivedAtATimeAndTheSecondSaysWhetherThereIsOne) {
+    Pair pair;
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int descriptor = null.get();
+    EXPECT_EQ(pair.receiver->receive_two(pair.there.get())[0].state, State::nothing);
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{1}, {}), Sent::sent);
+    auto two = pair.receiver->receive_two(pair.there.get());
+    EXPECT_EQ(bytes_of(two[0]), Bytes{1});
+    EXPECT_EQ(two[1].state, State::nothing);
+    const Bytes longest(limits::packet_bytes, 7);
+    ASSERT_EQ(send_packet(pair.here.get(), longest, {}), Sent::sent);
+    ASSERT_EQ(send_packet(pair.here.get(), Bytes{2}, std::span(&descriptor, 1)), Sent::sent);
+    pair.here.reset();
+    two = pair.receiver->receive_two(pair.there.get());
+    EXPECT_EQ(bytes_of(two[0]), longest);
+    EXPECT_EQ(two[0].descriptors.size(), 0U);
+    EXPECT_EQ(bytes_of(two[1]), Bytes{2});
+    EXPECT_EQ(two[1].descriptors.size(), 1U);
+    two = pair.receiver->receive_two(pair.there.get());
+    EXPECT_EQ(two[0].state, State::ended);
+}
+
+TEST(Transport, TheSecondIsLookedAtLikeTheFirst) {
+    const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    for (const bool first : {true, false}) {
+        Pair pair;
+        const auto strict = std::make_unique<Receiver>(Descriptors::refused);
+        if (!first) {
+            ASSERT_EQ(send_packet(pair.here.get(), Bytes{1}, {}), Sent::sent);
+        }
+        ASSERT_EQ(send_with(pair.here.get(), "x", std::array{null.get()}), 1);
+        const auto two = strict->receive_two(pair.there.get());
+        EXPECT_EQ(two[0].state, first ? State::ended : State::packet);
+        EXPECT_EQ(two[0].refused_descriptors, first);
+        EXPECT_EQ(two[1].state, first ? State::nothing : State::ended);
+        EXPECT_EQ(two[1].refused_descriptors, !first);
+    }
+}
+
 TEST(Transport, EndsAreNonBlockingAndCloseOnExec) {
     const Pair pair;
     for (const int fd : {pair.here.get(), pair.there.get()}) {

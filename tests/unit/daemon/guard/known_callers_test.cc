@@ -21,7 +21,10 @@ constexpr std::uint64_t turn_usec = 50'000'000;
 
 struct RecordingTaker final : ConnectionTaker {
     void charge(policy::Caller& /*caller*/) const override {}
-    void admit(UniqueFd connection, const Peer& peer, const Listener& /*listener*/) override {
+    [[nodiscard]] PeerQuestions questions(const policy::Caller& caller) const override {
+        return {.unit = caller.uid == 1001, .map = caller.gid == 1001};
+    }
+    void admit(UniqueFd connection, Peer peer, const Listener& /*listener*/) override {
         EXPECT_TRUE(connection);
         admitted.push_back(peer.caller);
     }
@@ -52,7 +55,7 @@ class KnownCallersTest : public testing::Test {
         Peer peer;
         peer.caller.uid = uid;
         peer.caller.mapped_from = std::move(map);
-        known_->admit(std::move(pair.here), peer, listener_);
+        known_->admit(std::move(pair.here), std::move(peer), listener_);
     }
     void wait_for(std::size_t count) {
         while (taker_.admitted.size() < count) ASSERT_GT(sd_event_run(event_.get(), turn_usec), 0);
@@ -69,6 +72,15 @@ class KnownCallersTest : public testing::Test {
 };
 
 using Uids = std::vector<uid_t>;
+
+TEST_F(KnownCallersTest, WhatIsAskedOfAProcessIsNotItsOwnToSay) {
+    policy::Caller caller;
+    caller.uid = 1001;
+    EXPECT_TRUE(known_->questions(caller).unit);
+    EXPECT_FALSE(known_->questions(caller).map);
+    caller.gid = 1001;
+    EXPECT_TRUE(known_->questions(caller).map);
+}
 
 TEST_F(KnownCallersTest, WhoIsListedOrInARangeDoesNotWait) {
     admit(1001);

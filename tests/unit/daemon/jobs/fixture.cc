@@ -194,6 +194,7 @@ void JobsTest::create() {
     settings.notice = settings_.notice;
     settings.systemd_socket = settings_.systemd_socket;
     settings.cgroup_root = settings_.cgroup_root;
+    settings.proc_root = settings_.proc_root;
     settings.follower_stall = settings_.follower_stall;
     settings.ready = settings_.ready;
     settings.connect_keeper = settings_.systemd_socket.empty()

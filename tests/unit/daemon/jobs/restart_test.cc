@@ -129,6 +129,7 @@ TEST_F(Restart, OfAnotherBootNothingIsEnded) {
     EXPECT_EQ(book_.lost_jobs.size(), 1U);
     EXPECT_FALSE(gone_within(main, 0));
     kill(main, SIGKILL);
+    EXPECT_EQ(record(jobs()[0]).message, "the machine stopped before the job ended");
 }
 
 TEST_F(Restart, AForgedCgroupInARecordIsNotEnded) {

@@ -63,6 +63,42 @@ class TurnsTest : public testing::Test {
     std::vector<std::string> served_;
 };
 
+TEST_F(TurnsTest, WhatIsGatheredIsDoneOnceAtTheEndOfARun) {
+    Turns::Late late(turns_, [this] { served_.emplace_back("late"); });
+    late.wanted();  // nothing is being served
+    EXPECT_THAT(served_, ElementsAre("late"));
+    served_.clear();
+    Turns::Task one(turns_, 1, [&] {
+        served_.emplace_back("one");
+        late.wanted();
+        return Turns::Step{};
+    });
+    Turns::Task other(turns_, 2, [&] {
+        served_.emplace_back("other");
+        late.wanted();
+        return Turns::Step{};
+    });
+    one.ready();
+    other.ready();
+    turns_.run();
+    EXPECT_THAT(served_, ElementsAre("one", "other", "late"));
+    one.ready();
+    turns_.run();
+    EXPECT_THAT(served_, ElementsAre("one", "other", "late", "one", "late"));
+}
+
+TEST_F(TurnsTest, WhatWasGatheredForWhoIsGoneIsNotDone) {
+    auto late = std::make_unique<Turns::Late>(turns_, [this] { served_.emplace_back("late"); });
+    Turns::Task task(turns_, 1, [&] {
+        late->wanted();
+        late.reset();
+        return Turns::Step{};
+    });
+    task.ready();
+    turns_.run();
+    EXPECT_THAT(served_, IsEmpty());
+}
+
 TEST_F(TurnsTest, WakesTheLoopOnceForAllThatComes) {
     Flow a(*this, 1, "a", 1, microseconds(1));
     Flow b(*this, 2, "b", 2, microseconds(1));

@@ -1,10 +1,15 @@
 // What the guard may say to a session, and what makes the session leave.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <string>
 
 #include "base/limits.h"
 #include "tests/unit/daemon/session/harness.h"
+#include "tests/unit/sockets.h"
 
 namespace postern::session {
 namespace {
@@ -29,7 +34,7 @@ TEST(SessionChannel, BytesThatAreNoMessageBreakIt) {
     other_version[0] = channel::version - 1;
     for (const channel::Bytes& packet :
          {channel::Bytes{1}, other_version,
-          channel::encode({channel::ConnectionId{1}, {}, channel::Closed{}})}) {
+          channel::encode({{}, {}, channel::Closed{{{channel::ConnectionId{1}}}}})}) {
         SessionHarness harness;
         harness.send_raw(packet);
         EXPECT_EQ(harness.settle(), State::broken);
@@ -60,7 +65,7 @@ TEST(SessionChannel, MessagesOutOfOrderBreakIt) {
         {channel::SnapshotBegin{0}, channel::SnapshotAction{}},  // more
         {channel::SnapshotBegin{1}, channel::SnapshotBegin{1}, channel::SnapshotEnd{}},
         {channel::SnapshotBegin{limits::actions + 1}},
-        {channel::Connection{2, ""}},  // without its descriptor
+        {channel::Connections{{{channel::ConnectionId{1}, 2}}}},  // without its descriptor
     };
     for (std::size_t i = 0; i < wrong.size(); ++i) {
         SessionHarness harness;
@@ -77,14 +82,90 @@ TEST(SessionChannel, DescriptorsWhereNoneBelongBreakIt) {
         EXPECT_EQ(harness.settle(), State::broken);
     }
     SessionHarness harness;
-    harness.send(1, channel::Connection{2, ""}, {harness.channel(), harness.channel()});
+    harness.send(channel::Connections{{{channel::ConnectionId{1}, 2}}},
+                 {harness.channel(), harness.channel()});
     EXPECT_EQ(harness.settle(), State::broken);
+}
+
+TEST(SessionChannel, AsManyConnectionsAsDescriptorsComeInOneMessage) {
+    SessionHarness harness;
+    std::vector<SocketPair> pairs(channel::connections_per_message);
+    channel::Connections given;
+    std::vector<int> descriptors;
+    std::vector<channel::ConnectionId> ids;
+    for (const SocketPair& pair : pairs) {
+        ids.push_back(channel::ConnectionId{ids.size() + 1});
+        given.all.push_back({ids.back(), static_cast<std::int32_t>(100 + ids.size())});
+        descriptors.push_back(pair.there.get());
+    }
+    harness.send(given, descriptors);
+    // All of them are acknowledged at once, and each is what was said of it.
+    EXPECT_EQ(harness.expect<channel::Accepted>().all, ids);
+    std::vector<test::Client> clients;
+    for (SocketPair& pair : pairs) {
+        pair.there.reset();
+        clients.emplace_back(std::move(pair.here));
+    }
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+        clients[i].send("{\"method\":\"org.postern.Actions.WhoAmI\"}\n");
+        harness.settle();
+        EXPECT_EQ(clients[i].receive(),
+                  "{\"parameters\":{\"gid\":1000,\"groups\":[27,1000],\"pid\":" +
+                      std::to_string(101 + i) + ",\"uid\":1000}}\n");
+    }
+    // What ends in one step is told in one message.
+    clients.clear();
+    std::vector<channel::ConnectionId> closed;
+    for (const auto& [id, cause] : harness.expect<channel::Closed>().all) {
+        EXPECT_EQ(cause, channel::CloseCause::over);
+        closed.push_back(id);
+    }
+    std::ranges::sort(closed);
+    EXPECT_EQ(closed, ids);
+    EXPECT_TRUE(harness.silent());
+    given.all.back().id = given.all.front().id;  // twice in one message
+    harness.send(given, std::vector<int>(given.all.size(), harness.channel()));
+    EXPECT_EQ(harness.settle(), State::broken);
+}
+
+// What the guard has no copy of ends when the session closes it; of the others both have to let go.
+TEST(SessionChannel, AConnectionOfWhichTheGuardHasACopyIsShutDown) {
+    for (const bool alone : {true, false}) {
+        SessionHarness harness;
+        SocketPair pair;
+        harness.give({.id = channel::ConnectionId{1}, .alone = alone}, pair.there.get());
+        harness.expect<channel::Accepted>();
+        ASSERT_EQ(::shutdown(pair.here.get(), SHUT_WR), 0);
+        EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
+        char byte = 0;
+        errno = 0;
+        EXPECT_EQ(::recv(pair.here.get(), &byte, 1, MSG_DONTWAIT), alone ? -1 : 0);
+        EXPECT_EQ(errno, alone ? EAGAIN : 0);  // the test has the copy
+    }
+}
+
+TEST(SessionChannel, AUnitThatWasNotAskedForIsAskedOfTheGuard) {
+    SessionHarness harness;
+    SocketPair pair;
+    harness.give({channel::ConnectionId{1}, 7, std::nullopt}, pair.there.get());
+    harness.expect<channel::Accepted>();
+    test::Client client(std::move(pair.here));
+    for (const std::string unit : {"ci.service", ""}) {
+        client.send("{\"method\":\"org.postern.Actions.WhoAmI\"}\n");
+        const auto asked = harness.expect<UnitCall>();
+        EXPECT_EQ(asked.connection, channel::ConnectionId{1});
+        harness.send(1, asked.request, CallerUnit{unit});
+        harness.settle();
+        EXPECT_EQ(client.receive(),
+                  R"({"parameters":{"gid":1000,"groups":[27,1000],"pid":7,"uid":1000)" +
+                      (unit.empty() ? "" : ",\"unit\":\"" + unit + '"') + "}}\n");
+    }
 }
 
 TEST(SessionChannel, AConnectionIdComesOnce) {
     SessionHarness harness;
     auto client = harness.connect(7);
-    harness.send(7, channel::Connection{2, ""}, {harness.channel()});
+    harness.give({channel::ConnectionId{7}, 2}, harness.channel());
     EXPECT_EQ(harness.settle(), State::broken);
 }
 
@@ -164,9 +245,9 @@ TEST(SessionChannel, ASetThatIsInterruptedIsDropped) {
 TEST(SessionChannel, AFileInsteadOfASocketIsClosed) {
     SessionHarness harness;
     const test::TestFile file;
-    harness.send(1, channel::Connection{2, ""}, {file.fd()});
-    EXPECT_EQ(harness.expect<channel::Accepted>().connection, channel::ConnectionId{1});
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    harness.give({channel::ConnectionId{1}, 2}, file.fd());
+    EXPECT_EQ(harness.expect<channel::Accepted>().all, std::vector{channel::ConnectionId{1}});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     auto client = harness.connect(2);
 }
 

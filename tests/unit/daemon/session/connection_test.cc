@@ -145,7 +145,7 @@ TEST(SessionConnection, AMessageAtTheLimitIsServedOnePastItEndsTheConnection) {
     // It may still write, to be able to read the reply; then it is gone.
     EXPECT_TRUE(harness.silent());
     longer.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{2});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{2});
 }
 
 TEST(SessionConnection, SilenceInsideAMessageEndsTheConnection) {
@@ -174,7 +174,7 @@ TEST(SessionConnection, SilenceInsideAMessageEndsTheConnection) {
     // It does not go by itself: after the same time once more it is closed.
     EXPECT_TRUE(harness.silent());
     harness.advance(std::chrono::milliseconds(10'000));
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
 }
 
 TEST(SessionConnection, SilenceBetweenMessagesIsFine) {
@@ -212,7 +212,7 @@ TEST(SessionConnection, AHalfClosedClientGetsItsReplies) {
     const auto check = harness.expect<CheckCall>();
     EXPECT_TRUE(harness.silent());
     harness.send(1, check.request, CheckPassed{});
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     EXPECT_EQ(client.receive(), line(R"({"parameters":{}})") + line(pong));
     EXPECT_TRUE(client.ended());
 }
@@ -222,7 +222,7 @@ TEST(SessionConnection, InputThatEndsInsideAMessageIsAnError) {
     Client client = harness.connect(1);
     client.send(ping);
     client.end_input();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     EXPECT_EQ(client.receive(),
               nul(R"({"error":"org.postern.Actions.InvalidMessage","parameters":{"message":)"
                   R"("the input ended inside a message: a message ends with NUL or a newline"}})"));
@@ -234,7 +234,7 @@ TEST(SessionConnection, AClientThatGoesIsReportedAtOnce) {
     client.send(check_call("one"));
     const auto check = harness.expect<CheckCall>();
     client.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     EXPECT_EQ(harness.session().find(channel::ConnectionId{1}), nullptr);
     // The guard's answer may have crossed it.
     harness.send(1, check.request, CheckPassed{});
@@ -265,7 +265,7 @@ TEST(SessionConnection, OnewayCallsCountEvenIfTheClientHasGone) {
     client.close();
     EXPECT_EQ(harness.expect<RunCall>().action, "a");
     // Nobody waits for the other one.
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     EXPECT_TRUE(harness.silent());
 }
 
@@ -285,7 +285,7 @@ TEST(SessionConnection, DescriptorsEndTheConnectionAndAreClosed) {
         client.send_with_descriptor("x", null.get());
         harness.settle();
     }
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     EXPECT_EQ(open_descriptors(), before);
 }
 
@@ -365,8 +365,8 @@ TEST(SessionConnection, AClientThatReadsNothingForAMinuteGoes) {
     harness.advance(limits::unread_patience - std::chrono::milliseconds(1));
     EXPECT_TRUE(harness.silent());
     harness.advance(std::chrono::milliseconds(1));
-    const auto closed = harness.expect<channel::Closed>();
-    EXPECT_EQ(closed.connection, channel::ConnectionId{1});
+    const auto closed = harness.expect_closed();
+    EXPECT_EQ(closed.id, channel::ConnectionId{1});
     EXPECT_EQ(closed.cause, channel::CloseCause::reads_nothing);
     // Who has nothing to read may be as quiet as it likes.
     harness.advance(std::chrono::hours(1));
@@ -385,7 +385,7 @@ TEST(SessionConnection, AClientThatReadsALittleNowAndThenStays) {
         EXPECT_TRUE(harness.silent()) << i;
     }
     harness.advance(limits::unread_patience);
-    EXPECT_EQ(harness.expect<channel::Closed>().cause, channel::CloseCause::reads_nothing);
+    EXPECT_EQ(harness.expect_closed().cause, channel::CloseCause::reads_nothing);
 }
 
 TEST(SessionConnection, OfTooManyUnreadRepliesWhoHoldsMostGoes) {
@@ -418,9 +418,11 @@ TEST(SessionConnection, OfTooManyUnreadRepliesWhoHoldsMostGoes) {
     while (auto message = harness.heard()) {
         const auto* closed = std::get_if<channel::Closed>(&message->body);
         ASSERT_NE(closed, nullptr);
-        EXPECT_EQ(closed->cause, channel::CloseCause::holds_most);
-        EXPECT_NE(message->connection, channel::ConnectionId{1});
-        ++dropped;
+        for (const auto& [id, cause] : closed->all) {
+            EXPECT_EQ(cause, channel::CloseCause::holds_most);
+            EXPECT_NE(id, channel::ConnectionId{1});
+            ++dropped;
+        }
     }
     EXPECT_GE(dropped, 1);
     sum = 0;
@@ -487,7 +489,7 @@ TEST(SessionConnection, ADiesAndBDoesNotNotice) {
     b.send("{\"method\":\"org.postern.Actions.Ping\",");
     harness.settle();
     a.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     b.send("\"parameters\":{\"ping\":\"x\"}}\n");
     harness.settle();
     EXPECT_EQ(b.receive(), line(pong));
@@ -517,7 +519,7 @@ TEST(SessionConnection, WhoAmIWithAllGroupsFits) {
     SocketPair sockets;
     Client client(std::move(sockets.here));
     const int served = sockets.there.get();
-    say({channel::ConnectionId{1}, {}, channel::Connection{2, ""}}, std::span(&served, 1));
+    say({{}, {}, channel::Connections{{{channel::ConnectionId{1}, 2}}}}, std::span(&served, 1));
     client.send(line(R"({"method":"org.postern.Actions.WhoAmI"})") + line(ping));
     std::string got;
     for (int i = 0; i < 1000 && !got.ends_with(line(pong)); ++i) {

@@ -130,13 +130,15 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
             } else if constexpr (std::is_same_v<M, channel::Closed>) {
                 constexpr const char* causes[] = {"closed", "closed (holds most)",
                                                   "closed (reads nothing)"};
-                return causes[static_cast<int>(m.cause)];
+                return causes[static_cast<int>(m.all.at(0).cause)];
             } else if constexpr (std::is_same_v<M, channel::Reply>) {
                 constexpr const char* faults[] = {"", " (no message)", " (not available)"};
                 return "reply to " +
                        std::to_string(static_cast<std::uint64_t>(message.connection)) +
                        faults[static_cast<int>(m.fault)] + " " +
                        (m.bytes.empty() ? "nothing" : without_version(escape(m.bytes)));
+            } else if constexpr (std::is_same_v<M, UnitCall>) {
+                return "unit #" + number;
             } else if constexpr (std::is_same_v<M, DescribeCall>) {
                 return "describe #" + number + " " + json(m.action).dump();
             } else if constexpr (std::is_same_v<M, ManageCall>) {

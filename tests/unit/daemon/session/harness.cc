@@ -100,6 +100,10 @@ void SessionHarness::send_snapshot(const std::vector<ActionDescription>& actions
     send(channel::SnapshotEnd{});
 }
 
+void SessionHarness::give(const channel::Connection& connection, int descriptor) {
+    send(channel::Connections{{connection}}, {descriptor});
+}
+
 Client SessionHarness::connect(std::uint64_t connection, std::int32_t pid, std::string unit) {
     return connect_by(connection, pid, std::move(unit), 0);
 }
@@ -116,8 +120,9 @@ Client SessionHarness::connect_by(std::uint64_t connection, std::int32_t pid, st
                                sizeof(send_buffer)),
                   0);
     }
-    send(connection, channel::Connection{pid, std::move(unit)}, {pair.there.get()});
-    EXPECT_EQ(expect<channel::Accepted>().connection, channel::ConnectionId{connection});
+    const channel::ConnectionId id{connection};
+    give({id, pid, std::move(unit)}, pair.there.get());
+    EXPECT_EQ(expect<channel::Accepted>().all, std::vector{id});
     return Client(std::move(pair.here));
 }
 
@@ -143,6 +148,12 @@ std::optional<channel::Envelope<channel::ToGuard>> SessionHarness::heard() {
     EXPECT_TRUE(message.has_value());
     if (!message) return std::nullopt;
     return *message;
+}
+
+channel::ClosedConnection SessionHarness::expect_closed() {
+    const auto closed = expect<channel::Closed>();
+    EXPECT_EQ(closed.all.size(), 1U);
+    return closed.all.size() == 1 ? closed.all[0] : channel::ClosedConnection{};
 }
 
 bool SessionHarness::silent() {

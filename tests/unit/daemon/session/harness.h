@@ -61,6 +61,8 @@ class SessionHarness {
     // The kernel keeps at most about this many bytes that a client has not read. As connect().
     Client connect_small(std::uint64_t connection, int send_buffer);
 
+    // A connection, with its descriptor.
+    void give(const channel::Connection& connection, int descriptor);
     // About nothing, a connection, or a call of one.
     void send(channel::ToSession body, std::vector<int> descriptors = {});
     void send(std::uint64_t connection, channel::ToSession body, std::vector<int> descriptors = {});
@@ -90,6 +92,8 @@ class SessionHarness {
         }
         return {std::get<M>(message->body), message->connection, message->request};
     }
+    // The next message, which must say of one connection that it is closed.
+    channel::ClosedConnection expect_closed();
     // Settles, and there is no message.
     bool silent();
 

@@ -193,7 +193,7 @@ TEST_F(SessionJobs, OnewayRunsAreFollowedToTheirEndInSilence) {
 TEST_F(SessionJobs, TheClientGoesAndTheJobIsForgotten) {
     start(true);
     client.close();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     output();
     end();
     EXPECT_EQ(harness.settle(), Session::State::running);
@@ -206,7 +206,7 @@ TEST_F(SessionJobs, AHalfClosedClientSeesItsJobToTheEnd) {
     harness.settle();
     out.append("late");
     end();
-    EXPECT_EQ(harness.expect<channel::Closed>().connection, channel::ConnectionId{1});
+    EXPECT_EQ(harness.expect_closed().id, channel::ConnectionId{1});
     const auto got = replies(client);
     ASSERT_EQ(got.size(), 3U);
     EXPECT_EQ(got[1]["parameters"]["stdout"], "late");

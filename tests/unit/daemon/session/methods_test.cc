@@ -23,7 +23,7 @@ using nlohmann::json;
 struct Called {
     Caller caller{1000, 1000, {27, 1000}, 32768};
     Granted granted{test::some_actions()};
-    std::string unit;
+    std::optional<std::string> unit = std::string();
     bool administrator = false;
 
     Answer operator()(std::string_view method, const json& parameters,

@@ -18,7 +18,7 @@ using nlohmann::json;
 using test::SessionHarness;
 
 // Where the call comes from.
-enum class Through : std::uint8_t { connection, administrator, packet };
+enum class Through : std::uint8_t { connection, administrator, packet, without_unit };
 
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
@@ -29,7 +29,7 @@ std::vector<CallAnswer> all_answers() {
             SocketReport{},  CallerReport{},       BadFileReport{},
             JobReport{},     Managed{true, "", 1}, WarningReport{},
             HandedOver{},    ProblemReport{},      JobCancelled{job, "a", std::nullopt},
-            JobStored{},     JobsListed{}};
+            JobStored{},     JobsListed{},         CallerUnit{}};
 }
 
 template <typename... Answers>
@@ -64,6 +64,7 @@ std::vector<Asking> all_calls() {
         {"Jobs.List", none, Through::connection, kinds<JobsListed>()},
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
+        {"Actions.WhoAmI", none, Through::without_unit, kinds<CallerUnit>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},
         {"Actions.Check", action, Through::packet, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::packet, kinds<Described>()},
@@ -91,8 +92,10 @@ class Pending {
         if (call.through == Through::packet) {
             harness_.send(id, channel::Datagram{2, "", text, false, false});
         } else {
-            harness_.send(id, channel::Connection{2, "", call.through == Through::administrator},
-                          {pair_.there.get()});
+            channel::Connection given{channel::ConnectionId{id}, 2};
+            given.administrator = call.through == Through::administrator;
+            if (call.through == Through::without_unit) given.unit.reset();
+            harness_.give(given, pair_.there.get());
             harness_.expect<channel::Accepted>();
             client_.send(text);
         }

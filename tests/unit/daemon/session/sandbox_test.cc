@@ -339,7 +339,7 @@ TEST_F(SessionSandbox, TheListIsWideEnoughForTheWork) {
     say({{}, {}, channel::Welcome{"0.1", caller_uid, caller_uid, 0, 32768}});
     SocketPair pair;
     const UniqueFd client = std::move(pair.here);
-    say({channel::ConnectionId{1}, {}, channel::Connection{2, ""}}, {pair.there.get()});
+    say({{}, {}, channel::Connections{{{channel::ConnectionId{1}, 2}}}}, {pair.there.get()});
     pair.there.reset();
     auto message = session.hear();
     ASSERT_TRUE(message && std::holds_alternative<channel::Accepted>(message->body));

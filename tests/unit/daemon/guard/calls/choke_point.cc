@@ -100,6 +100,9 @@ std::string say(const BadFileReport& answer) {
 std::string say(const JobReport& answer) {
     return "JobReport " + answer.job.text();
 }
+std::string say(const CallerUnit& answer) {
+    return "CallerUnit [" + answer.unit + "]";
+}
 std::string say(const JobCancelled& answer) {
     return "JobCancelled " + answer.job.text() + " " +
            (answer.result ? std::to_string(answer.result->status) : "not started");

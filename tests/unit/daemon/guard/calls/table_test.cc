@@ -38,6 +38,7 @@ class CallTable : public ChokePoint {
         if (row == "Cancel") return CancelCall{JobId("theirs"), 15, false};
         if (row == "CancelAll") return CancelAllCall{"1000", 15, false};
         if (row == "List") return own_list();
+        if (row == "Unit") return UnitCall{};
         EXPECT_EQ(row, "Manage") << "a new row: say here what an honest session asks";
         return ManageCall{Management::jobs, ""};
     }
@@ -132,6 +133,13 @@ const std::vector<Expected>& expectations() {
          {"answer JobsListed"},
          as_a_connection,
          as_a_connection},
+        {"Unit",
+         {"answer CallerUnit []"},
+         {"answer CallerUnit []"},
+         {"answer CallerUnit []"},
+         {"answer CallerUnit []"},
+         {"answer CallerUnit []"},
+         {"answer CallerUnit []"}},
     };
     return all;
 }
@@ -166,6 +174,12 @@ TEST_F(CallTable, TheseTestsKnowEveryRow) {
     std::vector<std::string> known;
     for (const Expected& expected : expectations()) known.emplace_back(expected.row);
     EXPECT_EQ(rows, known);
+}
+
+TEST_F(CallTable, TheUnitIsTheCallingProcesses) {
+    Origin origin = owner();
+    origin.unit = "ci.service";
+    EXPECT_EQ(call(origin, UnitCall{}), Story{"answer CallerUnit [ci.service]"});
 }
 
 // ---- A session that is taken over, and claims what it was not given ----

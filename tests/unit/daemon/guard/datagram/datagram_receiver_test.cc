@@ -227,7 +227,7 @@ TEST_F(DatagramReceiverTest, KnowsASenderThatIsGone) {
     ASSERT_TRUE(received.packet.peer) << received.packet.peer.error().message;
     EXPECT_EQ(received.packet.peer->caller.uid, ::getuid());
     EXPECT_EQ(received.packet.peer->pid, child);
-    EXPECT_EQ(received.packet.peer->unit, std::nullopt);
+    EXPECT_EQ(received.packet.peer->unit.get(), std::nullopt);
 }
 
 TEST_F(DatagramReceiverTest, LeavesNoDescriptorOpen) {

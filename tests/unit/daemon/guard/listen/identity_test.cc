@@ -67,16 +67,19 @@ int fake_poll(pollfd* /*fds*/, nfds_t /*count*/, int /*timeout*/) {
     return kernel.poll_result;
 }
 
+std::vector<std::string> files_read;
+
 std::optional<std::string> fake_read(const std::string& path) {
+    files_read.push_back(path);
     if (path == "/proc/4242/uid_map") return kernel.uid_map;
     return path == "/proc/4242/cgroup" ? kernel.cgroup : std::nullopt;
 }
 
-Result<Peer> identify_with(FakeKernel state) {
+Result<Peer> identify_with(FakeKernel state, const PeerQuestions& questions = {}) {
     kernel = std::move(state);
     const PeerCalls calls{fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
     POSTERN_TRY(auto credentials, credentials_of(0, calls));
-    return identify(0, credentials, calls);
+    return identify(0, credentials, questions, calls);
 }
 
 std::vector<int> all_errnos() {
@@ -92,7 +95,7 @@ TEST(Identity, IsWhatTheKernelSays) {
     EXPECT_EQ(peer->caller.gid, 1000U);
     EXPECT_EQ(peer->caller.groups, (std::vector<gid_t>{27, 1000}));
     EXPECT_EQ(peer->pid, 4242);
-    EXPECT_EQ(peer->unit, "ci.service");
+    EXPECT_EQ(peer->unit.get(), "ci.service");
 }
 
 TEST(Identity, HoldsThePrimaryGroupThatIsNotSupplementary) {
@@ -129,14 +132,14 @@ TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
     EXPECT_EQ(peer->caller.groups, std::vector<gid_t>{1000});
     EXPECT_FALSE(peer->caller.groups_known);
     EXPECT_EQ(peer->pid, 4242);
-    EXPECT_EQ(peer->unit, "ci.service");
-    EXPECT_EQ(describe(peer->caller, peer->unit),
+    EXPECT_EQ(peer->unit.get(), "ci.service");
+    EXPECT_EQ(describe(peer->caller, peer->unit.get()),
               "uid 1000, gid 1000, groups 1000, and others that are not known, unit ci.service");
 }
 
 TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
-    EXPECT_EQ(identify_sender_with({}, -1)->unit, std::nullopt);
-    EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit, std::nullopt);
+    EXPECT_EQ(identify_sender_with({}, -1)->unit.get(), std::nullopt);
+    EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit.get(), std::nullopt);
 }
 
 TEST(SenderIdentity, RefusesIdsThatAreNone) {
@@ -183,18 +186,65 @@ TEST(Identity, EveryErrorOfThePidfdRefusesOrLeavesTheUnitUnknown) {
         ASSERT_EQ(peer.has_value(), tolerated) << std::strerror(error);
         if (peer) {
             EXPECT_EQ(peer->caller.uid, 1000U);
-            EXPECT_EQ(peer->unit, std::nullopt) << std::strerror(error);
+            EXPECT_EQ(peer->unit.get(), std::nullopt) << std::strerror(error);
         }
     }
 }
 
 TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
-    EXPECT_EQ(identify_with({.cgroup = std::nullopt})->unit, std::nullopt);
-    EXPECT_EQ(identify_with({.cgroup = "1:name=systemd:/system.slice/x.service\n"})->unit,
+    EXPECT_EQ(identify_with({.cgroup = std::nullopt})->unit.get(), std::nullopt);
+    EXPECT_EQ(identify_with({.cgroup = "1:name=systemd:/system.slice/x.service\n"})->unit.get(),
               std::nullopt);
     // It ended between the reading and the check: what was read may be another process's.
-    EXPECT_EQ(identify_with({.poll_result = 1})->unit, std::nullopt);
-    EXPECT_EQ(identify_with({.poll_result = -1})->unit, std::nullopt);
+    EXPECT_EQ(identify_with({.poll_result = 1})->unit.get(), std::nullopt);
+    EXPECT_EQ(identify_with({.poll_result = -1})->unit.get(), std::nullopt);
+}
+
+const PeerCalls fake_calls{fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
+
+// What makes no difference is not asked: no file of the process is read.
+TEST(Identity, AsksOnlyWhatItIsToldTo) {
+    files_read.clear();
+    const auto neither = identify_with({}, {.unit = false, .map = false});
+    ASSERT_TRUE(neither);
+    EXPECT_EQ(files_read, std::vector<std::string>{});
+    EXPECT_FALSE(neither->unit.is_read());
+    EXPECT_FALSE(neither->caller.process_known);
+    EXPECT_EQ(neither->caller.groups, (std::vector<gid_t>{27, 1000}));
+    const auto map = identify_with({}, {.unit = false, .map = true});
+    EXPECT_EQ(files_read, std::vector<std::string>{"/proc/4242/uid_map"});
+    EXPECT_TRUE(map && map->caller.process_known && !map->unit.is_read());
+    files_read.clear();
+    const auto unit = identify_with({}, {.unit = true, .map = false});
+    EXPECT_EQ(files_read, std::vector<std::string>{"/proc/4242/cgroup"});
+    EXPECT_TRUE(unit && unit->unit.is_read());
+    EXPECT_FALSE(unit->caller.process_known);
+}
+
+TEST(LateUnit, IsReadWhenItIsFirstAskedFor) {
+    const int lowest_free = UniqueFd(::dup(0)).get();
+    auto peer = identify_with({}, {.unit = false, .map = false});
+    ASSERT_TRUE(peer);
+    EXPECT_NE(UniqueFd(::dup(0)).get(), lowest_free);
+    LateUnit unit = std::move(peer->unit);
+    files_read.clear();
+    EXPECT_EQ(unit.get(fake_calls), "ci.service");
+    EXPECT_TRUE(unit.is_read());
+    EXPECT_EQ(UniqueFd(::dup(0)).get(), lowest_free) << "nothing pins the process any more";
+    kernel.cgroup = "0::/system.slice/other.service\n";
+    EXPECT_EQ(unit.get(fake_calls), "ci.service");
+    EXPECT_EQ(files_read, std::vector<std::string>{"/proc/4242/cgroup"});
+}
+
+TEST(LateUnit, OfAProcessThatEndedBeforeIsNotKnown) {
+    const auto peer = identify_with({}, {.unit = false, .map = false});
+    ASSERT_TRUE(peer);
+    kernel.poll_result = 1;
+    EXPECT_EQ(peer->unit.get(fake_calls), std::nullopt);
+    kernel.poll_result = 0;
+    EXPECT_EQ(peer->unit.get(fake_calls), std::nullopt) << "its pid may be another one's by now";
+    EXPECT_EQ(LateUnit().get(fake_calls), std::nullopt);
+    EXPECT_EQ(LateUnit(std::string("x.service")).get(fake_calls), "x.service");
 }
 
 TEST(Identity, HoldsWhatTheMapOfItsNamespaceBeginsWith) {
@@ -240,7 +290,7 @@ TEST(Identity, HasNoNamespaceThatIsKnownWhereNothingPinsTheProcess) {
 
 TEST(Identity, OfARealPairIsOurOwn) {
     const SocketPair pair;
-    auto peer = identify(pair.here.get(), *credentials_of(pair.here.get()));
+    auto peer = identify(pair.here.get(), *credentials_of(pair.here.get()), {});
     ASSERT_TRUE(peer) << peer.error().message;
     EXPECT_EQ(peer->caller.uid, ::geteuid());
     EXPECT_EQ(peer->pid, ::getpid());
@@ -255,7 +305,7 @@ TEST(Identity, DoesNotLeakThePidfd) {
     const int before = ::dup(pair.here.get());
     ::close(before);
     for (int i = 0; i < 10; ++i)
-        ASSERT_TRUE(identify(pair.here.get(), *credentials_of(pair.here.get())));
+        ASSERT_TRUE(identify(pair.here.get(), *credentials_of(pair.here.get()), {}));
     const int after = ::dup(pair.here.get());
     ::close(after);
     EXPECT_EQ(before, after);

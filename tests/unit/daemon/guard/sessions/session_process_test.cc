@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,8 +66,11 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         settings_.program = program_.get();
         settings_.descriptors = 64;
         settings_.idle = std::chrono::seconds(30);
+        start();
+    }
+    void start() {
         auto snapshot = std::make_shared<const policy::Snapshot>();
-        auto started = SessionProcess::start(loop_.get(), turns_, closer_, audit_, *this, settings_,
+        auto started = SessionProcess::start(*ready_, turns_, closer_, audit_, *this, settings_,
                                              {{1000, 1000, {1000}}}, std::move(snapshot));
         EXPECT_TRUE(started) << started.error().message;
         session_ = std::move(*started);
@@ -95,10 +99,7 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         return {channel::ConnectionId{1}, channel::RequestId{1},
                 Refused{Refusal::unavailable, std::string(bytes, 'x'), ""}};
     }
-    static Origin origin() {
-        return {std::make_shared<policy::Caller>(policy::Caller{1000, 1000, {1000}}), 4711,
-                std::nullopt, "/run/s", Way::stream};
-    }
+    CameFrom from() { return {4711, Way::stream, false, &listener_, {}}; }
     void run_until_gone() {
         while (!gone_) ASSERT_GT(sd_event_run(loop_.get(), 50'000'000), 0);
     }
@@ -116,13 +117,32 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
             channel::send_packet(end.get(), channel::encode({id, request, std::move(body)}), {}),
             channel::Sent::sent);
     }
+    static channel::ConnectionId ids(std::uint64_t id) { return channel::ConnectionId{id}; }
+    void add(channel::ConnectionId id) {
+        session_->add_connection(id, UniqueFd(open("/dev/null", O_RDONLY)), from());
+    }
+    // The connections in each message that has come by now.
+    static std::vector<std::vector<std::uint64_t>> given_to(const UniqueFd& end) {
+        std::vector<std::vector<std::uint64_t>> all;
+        channel::Receiver receiver(channel::Descriptors::taken);
+        for (;;) {
+            const auto got = receiver.receive(end.get());
+            if (got.state != channel::Received::State::packet) return all;
+            const auto message = channel::decode_to_session(got.packet);
+            const auto* given = std::get_if<channel::Connections>(&message->body);
+            if (given == nullptr) continue;
+            EXPECT_EQ(got.descriptors.size(), given->all.size());
+            auto& list = all.emplace_back();
+            for (const auto& one : given->all) list.push_back(static_cast<std::uint64_t>(one.id));
+        }
+    }
     // It is ready, and has this connection.
     void serve(const UniqueFd& end, channel::ConnectionId id) {
-        session_->add_connection(id, UniqueFd(open("/dev/null", O_RDONLY)), {origin()});
+        session_->add_connection(id, UniqueFd(open("/dev/null", O_RDONLY)), from());
         say(end, {}, {}, channel::Ready{version});
         run_loop();
         turns_.run();
-        say(end, id, {}, channel::Accepted{});
+        say(end, {}, {}, channel::Accepted{{id}});
         run_loop();
         turns_.run();
         ASSERT_EQ(session_->state(), SessionProcess::State::serving);
@@ -136,7 +156,9 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     }
     std::vector<std::string> since() { return std::exchange(story_, {}); }
 
+    const std::string listener_ = "/run/s";
     EventLoop loop_ = make_event_loop();
+    std::unique_ptr<ReadySet> ready_ = std::move(*ReadySet::create(loop_.get()));
     std::chrono::nanoseconds now_{0};
     Turns turns_{[this] { return now_; }, [] {}};
     std::unique_ptr<Spawner> spawner_ = std::move(Spawner::create()).value();
@@ -168,11 +190,11 @@ TEST_F(SessionProcessTest, AMessageThatIsTooLongMarksIt) {
 
 TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
     session_->add_connection(channel::ConnectionId{1}, UniqueFd(open("/dev/null", O_RDONLY)),
-                             {origin()});
+                             from());
     PacketOrigin packet;
     packet.bytes = 10;
     packet.received = std::chrono::steady_clock::now();
-    session_->add_packet(channel::ConnectionId{2}, {}, origin(), packet);
+    session_->add_packet(channel::ConnectionId{2}, {}, from(), packet);
     session_->keep(channel::ConnectionId{1}, channel::RequestId{7},
                    std::make_unique<Ongoing>(story_));
     EXPECT_TRUE(session_->has_ongoing_calls());
@@ -262,6 +284,97 @@ TEST_F(SessionProcessTest, OneThatReadsAgainGetsAllThatWaited) {
         turns_.run();
     }
     EXPECT_TRUE(session_->serves());
+}
+
+// What was admitted in one run of turns is one message.
+TEST_F(SessionProcessTest, HandsConnectionsOverTogether) {
+    const UniqueFd end = other_end();
+    serve(end, channel::ConnectionId{1});
+    static_cast<void>(given_to(end));
+    std::uint64_t last = 1;
+    const auto admit = [&](int count) {
+        Turns::Task task(turns_, 1000, [&] {
+            for (int i = 0; i < count; ++i) add(channel::ConnectionId{++last});
+            return Turns::Step{};
+        });
+        task.ready();
+        turns_.run();
+    };
+    admit(3);
+    EXPECT_THAT(given_to(end), ElementsAre(ElementsAre(2, 3, 4)));
+    say(end, {}, {}, channel::Accepted{{ids(2), ids(3), ids(4)}});
+    // No more than it may leave unacknowledged, and the others when it has acknowledged some.
+    admit(20);
+    EXPECT_THAT(given_to(end),
+                ElementsAre(ElementsAre(5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)));
+    run_loop();
+    turns_.run();
+    EXPECT_THAT(given_to(end), ElementsAre(ElementsAre(18, 19, 20)));
+    say(end, {}, {}, channel::Accepted{{ids(5), ids(6)}});
+    run_loop();
+    turns_.run();
+    EXPECT_THAT(given_to(end), ElementsAre(ElementsAre(21, 22)));
+    EXPECT_TRUE(session_->serves());
+}
+
+TEST_F(SessionProcessTest, SaysWhichConnectionsItHasNoCopyOf) {
+    const UniqueFd end = other_end();
+    serve(end, channel::ConnectionId{1});
+    static_cast<void>(given_to(end));
+    const std::optional<std::string> unit = "a.service";
+    session_->add_connection(ids(2), UniqueFd(open("/dev/null", O_RDONLY)),
+                             {4711, Way::administrator, true, &listener_, unit});
+    channel::Receiver receiver(channel::Descriptors::taken);
+    const auto got = receiver.receive(end.get());
+    const auto message = channel::decode_to_session(got.packet);
+    ASSERT_TRUE(message);
+    const auto& given = std::get<channel::Connections>(message->body).all.at(0);
+    EXPECT_TRUE(given.alone);
+    EXPECT_TRUE(given.administrator);
+    EXPECT_EQ(given.pid, 4711);
+    EXPECT_EQ(given.unit, "a.service");
+}
+
+TEST_F(SessionProcessTest, EachConnectionOfAListIsLookedAt) {
+    const std::string unknown = "it named a connection that it does not have";
+    const std::string not_given = "it acknowledged a connection that it was not given";
+    const std::string too_early = "it used a connection before acknowledging it";
+    const auto closed = [](std::uint64_t id) {
+        return channel::ClosedConnection{ids(id), channel::CloseCause::over};
+    };
+    // 1 is served, the next 16 are given, the rest waits behind them.
+    const std::vector<std::pair<channel::ToGuard, std::string>> rows = {
+        {channel::Accepted{{ids(2), ids(41)}}, unknown},
+        {channel::Accepted{{ids(2), ids(2)}}, not_given},
+        {channel::Accepted{{ids(2), ids(1)}}, not_given},
+        {channel::Closed{{closed(1), closed(1)}}, unknown},
+        {channel::Closed{{closed(1), closed(2)}}, too_early},
+        {channel::Accepted{{ids(2), ids(40)}}, not_given},
+    };
+    for (const auto& [message, failure] : rows) {
+        start();
+        const UniqueFd end = other_end();
+        serve(end, channel::ConnectionId{1});
+        for (std::uint64_t id = 2; id <= 40; ++id) add(ids(id));
+        say(end, {}, {}, message);
+        run_loop();
+        turns_.run();
+        EXPECT_EQ(session_->state(), SessionProcess::State::marked);
+        EXPECT_EQ(session_->failure(), failure);
+        session_.reset();
+    }
+}
+
+TEST_F(SessionProcessTest, OneThatHasNothingToDoIsEnded) {
+    session_.reset();
+    settings_.idle = std::chrono::milliseconds(1);
+    start();
+    const UniqueFd end = other_end();
+    say(end, {}, {}, channel::Ready{version});
+    run_loop();
+    turns_.run();
+    while (session_->serves()) ASSERT_GT(sd_event_run(loop_.get(), 50'000'000), 0);
+    EXPECT_EQ(session_->failure(), "");
 }
 
 TEST_F(SessionProcessTest, WhoeverIsToldThatItIsGoneMayLetItGo) {

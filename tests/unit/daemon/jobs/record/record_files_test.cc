@@ -267,9 +267,10 @@ TEST_F(Runtime, WhoIsKilledLeavesAllToTheNext) {
 TEST_F(Runtime, AfterAPowerCutTheCopiesAreKnown) {
     open();
     for (const int number : {1, 2, 3}) begin(number);
+    for (const int number : {1, 2}) write(number, RecordState::starting);
     write(1, RecordState::running);
-    write(2, RecordState::starting);
     wait_until([&] { return places_.states(2) == "none, starting"; });
+    wait_until([&] { return places_.states(1) == "none, running"; });
     for (const int number : {2, 3}) stall(number);
     write(2, RecordState::ended);
     write(3, RecordState::starting);

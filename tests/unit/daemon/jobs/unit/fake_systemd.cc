@@ -54,8 +54,9 @@ void say_error(sd_bus_message* call, const char* name, const std::string& text) 
 }  // namespace
 
 const char* name_of(Event event) {
-    constexpr std::array<const char*, 9> names = {
-        "answer", "forked", "executed", "removed", "exits", "settles", "goes", "break", "reload"};
+    constexpr std::array<const char*, 11> names = {"answer", "forked",  "executed", "removed",
+                                                   "exits",  "settles", "goes",     "coalesced",
+                                                   "reset",  "break",   "reload"};
     return names.at(static_cast<std::size_t>(event));
 }
 
@@ -78,6 +79,10 @@ FakeSystemd::~FakeSystemd() = default;
 void FakeSystemd::set_life(const Life& life, std::vector<Event> events) {
     life_ = life;
     events_ = std::move(events);
+}
+
+void FakeSystemd::add(Event event) {
+    for (const std::string& name : units()) due_.push_back({name, event});
 }
 
 void FakeSystemd::refuse(std::string name, std::string message) {
@@ -187,12 +192,14 @@ void FakeSystemd::handle(sd_bus_message* call) {
 void FakeSystemd::get(sd_bus_message* call) {
     text_in(call);  // the interface
     const std::string property = text_in(call);
+    ++questions_[property];
     const std::string path = sd_bus_message_get_path(call);
     if (path == manager_object) {
         if (property == "Version") {
             answered_version_ = true;
             const std::string version = std::to_string(static_cast<int>(version_));
-            static_cast<void>(sd_bus_reply_method_return(call, "v", "s", version.c_str()));
+            static_cast<void>(
+                sd_bus_reply_method_return(call, "v", "s", (version + ".7-1").c_str()));
         } else {
             EXPECT_EQ(property, "Environment");
             static_cast<void>(
@@ -213,9 +220,12 @@ void FakeSystemd::get_of_unit(sd_bus_message* call, const std::string& property,
     const Unit none;
     const Unit& unit = known != nullptr ? *known : none;
     const std::map<std::string, std::string> texts = {
-        {"Description", unit.description}, {"LoadState", known != nullptr ? "loaded" : "not-found"},
-        {"ActiveState", unit.active},      {"SubState", unit.sub},
-        {"Result", unit.result},           {"ControlGroup", "/postern.slice/job"},
+        {"Description", unit.description},
+        {"LoadState", known != nullptr ? "loaded" : "not-found"},
+        {"ActiveState", unit.active},
+        {"SubState", unit.sub},
+        {"Result", unit.result},
+        {"ControlGroup", unit.sub == "running" ? "/postern.slice/job" : ""},
     };
     const std::map<std::string, std::int32_t> numbers = {
         {"ExecMainCode", unit.main_code},
@@ -228,7 +238,7 @@ void FakeSystemd::get_of_unit(sd_bus_message* call, const std::string& property,
         {"CPUUsageNSec", known != nullptr ? 5'000'000 : UINT64_MAX},
     };
     if (version_ == Version::v257) {
-        counts["ExecMainHandoffTimestampMonotonic"] = unit.active_since;
+        counts["ExecMainHandoffTimestampMonotonic"] = unit.executed;
         counts["MemoryPeak"] = known != nullptr ? 1 << 20 : UINT64_MAX;
     }
     if (const auto text = texts.find(property); text != texts.end()) {
@@ -284,8 +294,13 @@ void FakeSystemd::start(sd_bus_message* call) {
     }
     ++starts_;
     unit.life = life_;
-    units_.emplace(name, std::move(unit));
+    unit.job = ++last_job_;
+    const Unit& made = units_.emplace(name, std::move(unit)).first->second;
     start_calls_[name].reset(sd_bus_message_ref(call));
+    tell_unit("UnitNew", name);
+    tell_job("JobNew", name, made.job);
+    tell_other("shutdown.target");
+    tell_other("postern.slice");
     for (const Event event : events_) due_.push_back({name, event});
 }
 
@@ -312,12 +327,23 @@ void FakeSystemd::kill(sd_bus_message* call) {
 void FakeSystemd::stop(sd_bus_message* call) {
     const std::string name = text_in(call);
     calls_.emplace_back("stop");
-    if (find(name) == nullptr) {
+    Unit* unit = find(name);
+    if (unit == nullptr) {
         return say_error(call, no_such_unit, "Unit " + name + " not loaded.");
     }
-    static_cast<void>(sd_bus_reply_method_return(call, "o", "/org/freedesktop/systemd1/job/2"));
+    unit->job = ++last_job_;
+    tell(name, *unit);
+    tell_job("JobNew", name, unit->job);
+    const std::string job = "/org/freedesktop/systemd1/job/" + std::to_string(unit->job);
+    static_cast<void>(sd_bus_reply_method_return(call, "o", job.c_str()));
+    // One that has failed stays so.
+    if (unit->active == "failed") return remove_job(name, "done");
+    if (unit->sub == "running") {
+        unit->active = "deactivating";
+        unit->sub = "stop-sigterm";
+        tell(name, *unit);
+    }
     forget(name);
-    tell_job_removed(name, "done");
 }
 
 void FakeSystemd::reset_failed(sd_bus_message* call) {
@@ -326,7 +352,7 @@ void FakeSystemd::reset_failed(sd_bus_message* call) {
     const Unit* unit = find(name);
     if (unit == nullptr) return say_error(call, no_such_unit, "Unit " + name + " not loaded.");
     static_cast<void>(sd_bus_reply_method_return(call, ""));
-    if (unit->active == "failed") forget(name);
+    happen_to({name, Event::reset});
 }
 
 void FakeSystemd::list(sd_bus_message* call) {
@@ -335,11 +361,13 @@ void FakeSystemd::list(sd_bus_message* call) {
     ASSERT_GE(sd_bus_message_new_method_return(call, &raw), 0);
     const Message answer(raw);
     ASSERT_GE(sd_bus_message_open_container(raw, 'a', "(ssssssouso)"), 0);
+    std::array<const char*, 2> wanted{};
+    ASSERT_GE(sd_bus_message_read(call, "as", 2, wanted.data(), &wanted[1]), 0);
     for (const auto& [name, unit] : units_) {
-        if (unit.active != "failed") continue;
+        if (unit.active != wanted[0] && unit.sub != wanted[1]) continue;
         ASSERT_GE(sd_bus_message_append(raw, "(ssssssouso)", name.c_str(), unit.description.c_str(),
-                                        "loaded", "failed", "failed", "", object_of(name).c_str(),
-                                        0U, "", "/"),
+                                        "loaded", unit.active.c_str(), unit.sub.c_str(), "",
+                                        object_of(name).c_str(), 0U, "", "/"),
                   0);
     }
     ASSERT_GE(sd_bus_message_close_container(raw), 0);
@@ -362,100 +390,222 @@ void FakeSystemd::happen_to(const Due& due) {
         return drop_connection();
     }
     if (due.event == Event::reload) {
-        if (bus_) {
-            static_cast<void>(
-                sd_bus_emit_signal(bus_.get(), manager_object, manager_name, "Reloading", "b", 1));
-        }
-        return;
+        tell_reloading(true);
+        for (const auto& [name, unit] : units_) tell_unit("UnitRemoved", name);
+        for (const auto& [name, unit] : units_) tell_unit("UnitNew", name);
+        return tell_reloading(false);
     }
     if (due.event == Event::answer) {
         const auto call = start_calls_.extract(due.unit);
+        const Unit* unit = find(due.unit);
+        const std::string job = "/org/freedesktop/systemd1/job/" +
+                                std::to_string(unit == nullptr ? last_job_ : unit->job);
         if (call) {
-            static_cast<void>(sd_bus_reply_method_return(call.mapped().get(), "o",
-                                                         "/org/freedesktop/systemd1/job/1"));
+            static_cast<void>(sd_bus_reply_method_return(call.mapped().get(), "o", job.c_str()));
         }
         return;
     }
-    if (due.event == Event::job_removed) return tell_job_removed(due.unit, "done");
     Unit* unit = find(due.unit);
     if (unit == nullptr) return;
     switch (due.event) {
+        case Event::job_removed:
+            return remove_job(due.unit, unit->active == "failed" ? "failed" : "done");
         case Event::forked:
+            unit->main_pid = static_cast<std::uint32_t>(main_pid_);
+            unit->main_started = some_time;
+            // First of all it has a process, and is not being activated yet.
+            tell(due.unit, *unit);
             unit->active = "activating";
             unit->sub = "start";
-            unit->main_started = some_time;
-            return tell_unit(due.unit, *unit);
+            tell(due.unit, *unit);
+            return tell_job("PropertiesChanged", due.unit, unit->job);
         case Event::executed:
-            unit->active = "active";
-            unit->sub = "running";
-            unit->main_started = some_time;
-            unit->active_since = 7;
-            ++executions_[due.unit];
-            return tell_unit(due.unit, *unit);
+            if (version_ == Version::v257) {
+                unit->executed = 6;
+                tell(due.unit, *unit);
+            }
+            run(*unit, due.unit);
+            return tell(due.unit, *unit);
         case Event::exits:
             return end_main(due.unit, *unit);
         case Event::settles:
             return settle(due.unit, *unit);
+        case Event::coalesced:
+            unit->main_started = some_time;
+            run(*unit, due.unit);
+            unit->main_code = unit->life.code;
+            unit->main_status = unit->life.status;
+            unit->result = unit->life.result;
+            come_to_rest(*unit);
+            return tell_job("JobRemoved", due.unit, std::exchange(unit->job, 0), "done");
+        case Event::reset:
+            if (unit->active != "failed") return;
+            unit->result = "success";
+            return forget(due.unit);
         default:
             return forget(due.unit);
     }
 }
 
+void FakeSystemd::run(Unit& unit, const std::string& name) {
+    unit.active = "active";
+    unit.sub = "running";
+    unit.main_started = some_time;
+    unit.active_since = 7;
+    ++executions_[name];
+}
+
+void FakeSystemd::come_to_rest(Unit& unit) {
+    const bool good = unit.result == "success";
+    unit.main_pid = 0;
+    unit.active = good ? "active" : "failed";
+    unit.sub = good ? "exited" : "failed";
+}
+
+// What ends by itself, with all that belongs to it, is told of once it has settled.
 void FakeSystemd::end_main(const std::string& name, Unit& unit) {
+    const bool others_remain = unit.life.leaves_others || unit.life.others_end;
+    const std::string_view result = unit.life.result;
+    if (result == "timeout" || unit.life.stopped) {
+        // That it is ended is told before its process has ended.
+        unit.result = result;
+        unit.active = "deactivating";
+        unit.sub = "stop-sigterm";
+        tell(name, unit);
+    }
     unit.main_code = unit.life.code;
     unit.main_status = unit.life.status;
     unit.main_exited = some_time + 4'000'000;
-    unit.result = unit.life.result;
-    if (unit.life.leaves_others && unit.waits_for_all) return tell_service(name, unit);
-    if (unit.result != "success" || unit.life.stopped) {
+    unit.main_pid = 0;
+    unit.result = result;
+    if (result == "oom-kill") {
+        // The others of it are ended.
         unit.active = "deactivating";
         unit.sub = "stop-sigterm";
-        tell_unit(name, unit);
+        tell(name, unit);
+    } else if (others_remain && unit.waits_for_all) {
+        tell(name, unit);
     }
-    tell_service(name, unit);
 }
 
 void FakeSystemd::settle(const std::string& name, Unit& unit) {
     if (unit.life.leaves_others && unit.waits_for_all) return;
     if (unit.life.stopped) return forget(name);
     if (unit.life.code == 0) unit.result = unit.life.result;
-    const bool good = unit.result == "success";
-    unit.active = good ? "active" : "failed";
-    unit.sub = good ? "exited" : "failed";
-    tell_unit(name, unit);
+    come_to_rest(unit);
+    tell(name, unit);
 }
 
 void FakeSystemd::forget(const std::string& name) {
-    const auto node = units_.extract(name);
-    if (!node) return;
-    Unit unit = node.mapped();
-    unit.active = "inactive";
-    unit.sub = "dead";
-    tell_unit(name, unit);
+    Unit* unit = find(name);
+    if (unit == nullptr) return;
+    unit->active = "inactive";
+    unit->sub = "dead";
+    unit->main_pid = 0;
+    if (unit->job != 0) {
+        remove_job(name, "done");
+    } else {
+        tell(name, *unit);
+    }
+    tell_unit("UnitRemoved", name);
+    units_.erase(name);
 }
 
-void FakeSystemd::tell_unit(const std::string& name, const Unit& unit) {
+// ---- What it tells ----
+
+void FakeSystemd::tell(const std::string& name, const Unit& unit) {
     if (!bus_) return;
-    static_cast<void>(sd_bus_emit_signal(
-        bus_.get(), object_of(name).c_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged",
-        "sa{sv}as", "org.freedesktop.systemd1.Unit", 2, "ActiveState", "s", unit.active.c_str(),
-        "SubState", "s", unit.sub.c_str(), 0));
+    const std::string path = object_of(name);
+    const auto begin = [&](const char* interface) {
+        sd_bus_message* raw = nullptr;
+        EXPECT_GE(sd_bus_message_new_signal(bus_.get(), &raw, path.c_str(),
+                                            "org.freedesktop.DBus.Properties", "PropertiesChanged"),
+                  0);
+        EXPECT_GE(sd_bus_message_append(raw, "s", interface), 0);
+        EXPECT_GE(sd_bus_message_open_container(raw, 'a', "{sv}"), 0);
+        return Message(raw);
+    };
+    const auto end = [&](const Message& message, const char* invalidated) {
+        EXPECT_GE(sd_bus_message_close_container(message.get()), 0);
+        EXPECT_GE(sd_bus_message_append(message.get(), "as", 1, invalidated), 0);
+        // Fails where the one who listens is no more.
+        static_cast<void>(sd_bus_send(bus_.get(), message.get(), nullptr));
+    };
+    const auto add = [](const Message& message, const char* property, const char* type,
+                        auto... value) {
+        EXPECT_GE(sd_bus_message_append(message.get(), "{sv}", property, type, value...), 0);
+    };
+    const Message service = begin("org.freedesktop.systemd1.Service");
+    add(service, "MainPID", "u", unit.main_pid);
+    add(service, "ControlPID", "u", 0U);
+    add(service, "StatusText", "s", "");
+    add(service, "Result", "s", unit.result.c_str());
+    add(service, "UID", "u", 64001U);
+    add(service, "ExecMainStartTimestamp", "t", unit.main_started);
+    add(service, "ExecMainExitTimestampMonotonic", "t", std::uint64_t{0});
+    if (version_ == Version::v257) {
+        add(service, "ExecMainHandoffTimestamp", "t", std::uint64_t{0});
+        add(service, "ExecMainHandoffTimestampMonotonic", "t", unit.executed);
+    }
+    add(service, "ExecMainCode", "i", unit.main_code);
+    add(service, "ExecMainStatus", "i", unit.main_status);
+    end(service, "ExecStart");
+    const Message half = begin("org.freedesktop.systemd1.Unit");
+    add(half, "ActiveState", "s", unit.active.c_str());
+    add(half, "FreezerState", "s", "running");
+    add(half, "SubState", "s", unit.sub.c_str());
+    add(half, "ActiveEnterTimestampMonotonic", "t", unit.active_since);
+    add(half, "InvocationID", "ay", 2, 1, 2);
+    add(half, "ConditionResult", "b", 1);
+    const std::string job = "/org/freedesktop/systemd1/job/" + std::to_string(unit.job);
+    add(half, "Job", "(uo)", unit.job, unit.job == 0 ? "/" : job.c_str());
+    end(half, "Conditions");
 }
 
-void FakeSystemd::tell_service(const std::string& name, const Unit& unit) {
+// It tells of every unit to everybody who is connected.
+void FakeSystemd::tell_other(const char* name) {
     if (!bus_) return;
     static_cast<void>(
         sd_bus_emit_signal(bus_.get(), object_of(name).c_str(), "org.freedesktop.DBus.Properties",
-                           "PropertiesChanged", "sa{sv}as", "org.freedesktop.systemd1.Service", 4,
-                           "MainPID", "u", 0U, "Result", "s", unit.result.c_str(), "ExecMainCode",
-                           "i", unit.main_code, "ExecMainStatus", "i", unit.main_status, 0));
+                           "PropertiesChanged", "sa{sv}as", "org.freedesktop.systemd1.Unit", 2,
+                           "ActiveState", "s", "failed", "SubState", "s", "failed", 0));
 }
 
-void FakeSystemd::tell_job_removed(const std::string& name, const char* result) {
+void FakeSystemd::tell_job(const char* signal, const std::string& unit, std::uint32_t job,
+                           const char* result) {
     if (!bus_) return;
-    static_cast<void>(sd_bus_emit_signal(bus_.get(), manager_object, manager_name, "JobRemoved",
-                                         "uoss", 1U, "/org/freedesktop/systemd1/job/1",
-                                         name.c_str(), result));
+    const std::string path = "/org/freedesktop/systemd1/job/" + std::to_string(job);
+    if (std::string_view(signal) == "PropertiesChanged") {
+        static_cast<void>(sd_bus_emit_signal(
+            bus_.get(), path.c_str(), "org.freedesktop.DBus.Properties", signal, "sa{sv}as",
+            "org.freedesktop.systemd1.Job", 1, "State", "s", "running", 0));
+    } else if (result == nullptr) {
+        static_cast<void>(sd_bus_emit_signal(bus_.get(), manager_object, manager_name, signal,
+                                             "uos", job, path.c_str(), unit.c_str()));
+    } else {
+        static_cast<void>(sd_bus_emit_signal(bus_.get(), manager_object, manager_name, signal,
+                                             "uoss", job, path.c_str(), unit.c_str(), result));
+    }
+}
+
+void FakeSystemd::tell_unit(const char* signal, const std::string& unit) {
+    if (!bus_) return;
+    static_cast<void>(sd_bus_emit_signal(bus_.get(), manager_object, manager_name, signal, "so",
+                                         unit.c_str(), object_of(unit).c_str()));
+}
+
+void FakeSystemd::tell_reloading(bool begins) {
+    if (!bus_) return;
+    static_cast<void>(sd_bus_emit_signal(bus_.get(), manager_object, manager_name, "Reloading", "b",
+                                         begins ? 1 : 0));
+}
+
+// What is new of the unit is told first, and that it has no job any more after that.
+void FakeSystemd::remove_job(const std::string& name, const char* result) {
+    Unit& unit = *find(name);
+    tell(name, unit);
+    tell_job("JobRemoved", name, std::exchange(unit.job, 0), result);
+    tell(name, unit);
 }
 
 // ---- What a test asks ----
@@ -493,10 +643,15 @@ std::vector<std::string> FakeSystemd::being_started() const {
     return names;
 }
 
-void FakeSystemd::leave_failed_unit(const std::string& name) {
+void FakeSystemd::tell_of_others(int times) {
+    for (; times > 0; --times) tell_other("basic.target");
+}
+
+void FakeSystemd::leave_unit(const std::string& name, bool has_failed) {
     Unit unit;
-    unit.active = "failed";
-    unit.sub = "failed";
+    if (!has_failed) unit.active_since = 7;
+    unit.active = has_failed ? "failed" : "active";
+    unit.sub = has_failed ? "failed" : "exited";
     units_.emplace(name, std::move(unit));
 }
 

@@ -1,5 +1,6 @@
 // A systemd that a test plays: the private socket of PID 1, with units of which nothing really
-// runs.
+// runs. What it tells by itself, and in which order, is what systemd 252 and 257 were heard to
+// tell.
 //
 // It lives in the test's own thread and does nothing by itself: each turn() reads one message and
 // answers it, each happen() lets one thing happen to a unit. So a test decides what comes before
@@ -30,6 +31,8 @@ enum class Event : std::uint8_t {
     exits,        // the main process has ended
     settles,      // and with it all others, or it remains after the exit: the final state
     goes,         // somebody else has stopped it: systemd forgets it
+    coalesced,    // it runs and settles, and all that is told is that systemd's own job is done
+    reset,        // somebody else has it forgotten, though it has failed
     disconnect,   // systemd executes itself anew (daemon-reexec)
     reload,       // ... or reads all units again (daemon-reload)
 };
@@ -44,6 +47,7 @@ struct Life {
     bool executed = true;
     bool stopped = false;        // by somebody else: not even failed, and forgotten
     bool leaves_others = false;  // processes that do not end by themselves
+    bool others_end = false;     // ... that do, between `exits` and `settles`
 };
 
 class FakeSystemd {
@@ -60,6 +64,10 @@ class FakeSystemd {
     // How the next units end, and what happens to each once its start was read; what is missing at
     // the end of `events` never happens.
     void set_life(const Life& life, std::vector<Event> events);
+    // The main process of those that are forked from now on.
+    void set_main_pid(pid_t pid) { main_pid_ = pid; }
+    // One more thing that happens, to each unit whose start was read.
+    void add(Event event);
     // The next start is refused with this error.
     void refuse(std::string name, std::string message);
     // The next start is neither begun nor answered: the connection breaks instead.
@@ -83,11 +91,16 @@ class FakeSystemd {
     [[nodiscard]] std::vector<std::string> units() const;
     // "KillUnit 15" and so on: what was asked for but questions.
     [[nodiscard]] const std::vector<std::string>& calls() const { return calls_; }
+    // How often each property was asked for.
+    [[nodiscard]] const std::map<std::string, int>& questions() const { return questions_; }
     [[nodiscard]] int starts() const { return starts_; }
     // Units whose start was read, and which are neither executed nor ended nor forgotten.
     [[nodiscard]] std::vector<std::string> being_started() const;
-    // Puts a unit there that has failed, as another guard or a former one might have left it.
-    void leave_failed_unit(const std::string& name);
+    // Puts a unit there of which nothing runs, as another guard or a former one might have left it:
+    // it has failed, or remains after its exit.
+    void leave_unit(const std::string& name, bool has_failed = true);
+    // Tells so often that something of units is new that are no job's.
+    void tell_of_others(int times);
 
   private:
     struct UnrefBus {
@@ -108,6 +121,9 @@ class FakeSystemd {
         std::int32_t main_status = 0;
         std::uint64_t main_started = 0;
         std::uint64_t main_exited = 0;
+        std::uint32_t main_pid = 0;
+        std::uint32_t job = 0;  // systemd's own, that has not been done
+        std::uint64_t executed = 0;
         std::uint64_t active_since = 0;
         bool forgets_failed = false;  // CollectMode=inactive-or-failed
         bool waits_for_all = false;   // ExitType=cgroup
@@ -132,9 +148,16 @@ class FakeSystemd {
     void happen_to(const Due& due);
     void end_main(const std::string& name, Unit& unit);
     void settle(const std::string& name, Unit& unit);
-    void tell_unit(const std::string& name, const Unit& unit);
-    void tell_service(const std::string& name, const Unit& unit);
-    void tell_job_removed(const std::string& name, const char* result);
+    void run(Unit& unit, const std::string& name);
+    static void come_to_rest(Unit& unit);
+    // All of the two halves, in their order.
+    void tell(const std::string& name, const Unit& unit);
+    void tell_other(const char* name);
+    void tell_job(const char* signal, const std::string& unit, std::uint32_t job,
+                  const char* result = nullptr);
+    void tell_unit(const char* signal, const std::string& unit);
+    void tell_reloading(bool begins);
+    void remove_job(const std::string& name, const char* result);
     void forget(const std::string& name);
     [[nodiscard]] Unit* find(const std::string& name);
 
@@ -145,7 +168,10 @@ class FakeSystemd {
     std::map<std::string, Unit> units_;
     std::map<std::string, int> executions_;
     std::vector<std::string> calls_;
+    std::map<std::string, int> questions_;
     int starts_ = 0;
+    std::uint32_t last_job_ = 83;
+    pid_t main_pid_ = 4711;
     bool answered_version_ = false;
 
     Life life_;

@@ -37,6 +37,7 @@ void UnitJobsTest::begin(FakeSystemd::Version version) {
     settings_.runtime_folder = place_->make_folder("runtime", 0700);
     settings_.systemd_socket = *place_ / "systemd";
     settings_.cgroup_root = *place_ / "cgroup";
+    settings_.proc_root = *place_ / "proc";
     book_.clear();
     notices_.clear();
     systemd_.emplace(settings_.systemd_socket, version);
@@ -91,6 +92,8 @@ std::optional<Record> UnitJobsTest::found_by_key() const {
 }
 
 void UnitJobsTest::expect_nothing_left() {
+    // The units of those that are over go later.
+    EXPECT_TRUE(go_on([this] { return systemd_->units().empty(); }, Pace::calm));
     settle();
     EXPECT_EQ(manager_->active(), 0U);
     EXPECT_THAT(systemd_->units(), testing::IsEmpty());

@@ -19,24 +19,13 @@ UnitState ended(const std::string& active, const std::string& result, std::int32
     state.main_code = code;
     state.main_status = status;
     state.active_since = std::chrono::microseconds(was_active ? 1 : 0);
-    state.cpu = std::chrono::milliseconds(2);
-    state.memory_peak_bytes = 4096;
+    state.usage.cpu = std::chrono::milliseconds(2);
+    state.usage.memory_peak_bytes = 4096;
     return state;
 }
 
 JobResult made(Outcome outcome, bool by_signal, std::int32_t status) {
     return {outcome, by_signal, status, {}, {}, std::chrono::milliseconds(2), 4};
-}
-
-TEST(UnitResult, FinalStates) {
-    EXPECT_TRUE(is_final(ended("active", "success", CLD_EXITED, 0)));
-    EXPECT_TRUE(is_final(ended("failed", "exit-code", CLD_EXITED, 1)));
-    UnitState stops = ended("deactivating", "exit-code", CLD_EXITED, 1);
-    stops.sub = "stop-sigterm";
-    EXPECT_FALSE(is_final(stops)) << "others of the unit are still ended";
-    UnitState runs = ended("active", "success", 0, 0);
-    runs.sub = "running";
-    EXPECT_FALSE(is_final(runs));
 }
 
 TEST(UnitResult, Results) {
@@ -67,8 +56,8 @@ TEST(UnitResult, Results) {
 
 TEST(UnitResult, WhatSystemdDoesNotKnowIsZero) {
     UnitState state = ended("active", "success", CLD_EXITED, 0);
-    state.cpu.reset();
-    state.memory_peak_bytes.reset();
+    state.usage.cpu.reset();
+    state.usage.memory_peak_bytes.reset();
     EXPECT_EQ(result_of(state, {}), (JobResult{Outcome::exited, false, 0, {}, {}, {}, 0}));
 }
 

@@ -1,4 +1,4 @@
-#include "daemon/loop/thread_interrupt.h"
+#include "daemon/dropper/thread_interrupt.h"
 
 #include <unistd.h>
 
