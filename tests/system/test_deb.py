@@ -55,6 +55,12 @@ def test_what_it_depends_on(package, suite):
     assert field(package, "Recommends") == ""
 
 
+def test_whose_sources_are_in_it_besides(package, suite):
+    # The programs that are linked with them statically have them.
+    compiler = {"bookworm": "gcc-12", "trixie": "gcc-14"}[suite]
+    assert re.fullmatch(rf"{compiler} \(= [^ ,()]+\), glibc \(= [^ ,()]+\)", field(package, "Built-Using"))
+
+
 def test_source_and_debugging_information_lie_beside_it(package, suite):
     version = build_deb.package_version(suite)
     machine = field(package, "Architecture")
