@@ -2,25 +2,18 @@
 
 #include <cstring>
 
+#include "protocol/eight_bytes.h"
+
 namespace postern::protocol {
 namespace {
 
-bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 // How many of the first bytes of a string's inside can't end it, or the message. Most of what comes
-// is in long strings: eight bytes at a time (Hacker's Delight, "Find First 0-Byte").
+// is in long strings: eight bytes at a time.
 std::size_t boring_prefix(std::string_view text) {
-    constexpr std::uint64_t ones = ~std::uint64_t{0} / 255;
-    const auto has = [](std::uint64_t word, std::uint64_t byte) {
-        const std::uint64_t zero = word ^ (ones * byte);
-        return (zero - ones) & ~zero & (ones * 0x80);
-    };
     std::size_t length = 0;
     for (std::uint64_t word = 0; text.size() - length >= sizeof word; length += sizeof word) {
         std::memcpy(&word, text.data() + length, sizeof word);
-        if ((has(word, 0) | has(word, '"') | has(word, '\\')) != 0) break;
+        if ((has_byte(word, 0) | has_byte(word, '"') | has_byte(word, '\\')) != 0) break;
     }
     while (length < text.size() && text[length] != '\0' && text[length] != '"' &&
            text[length] != '\\') {

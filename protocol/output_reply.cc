@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "protocol/base64.h"
+#include "protocol/eight_bytes.h"
 
 namespace postern::protocol {
 namespace {
@@ -20,20 +21,6 @@ constexpr std::array<std::pair<std::size_t, Names>, 2> streams = {{
     {0, {R"(,"stdout":")", R"(,"stdoutBase64":")", R"(,"stdoutMissed":)"}},
 }};
 constexpr std::string_view head = R"({"continues":true,"parameters":{"job":")";
-
-constexpr std::uint64_t each_byte(std::uint64_t byte) {
-    return ~std::uint64_t{0} / 255 * byte;
-}
-constexpr std::uint64_t high_bits = each_byte(0x80);
-
-// Whether any byte is `byte`, or a control character (Hacker's Delight, "Find First 0-Byte").
-constexpr std::uint64_t has_byte(std::uint64_t word, std::uint64_t byte) {
-    const std::uint64_t zero = word ^ each_byte(byte);
-    return (zero - each_byte(1)) & ~zero & high_bits;
-}
-constexpr std::uint64_t has_control(std::uint64_t word) {
-    return (word - each_byte(0x20)) & ~word & high_bits;
-}
 
 // What stands after the backslash for a character in a JSON string: '\0' for one that stands there
 // as it is, 'u' for one that has no short form.

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace postern::session {
 ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
@@ -25,23 +26,36 @@ ClientSocket::Input ClientSocket::receive(std::span<char> buffer) {
     return {Input::State::bytes, static_cast<std::size_t>(count)};
 }
 
-bool ClientSocket::flush() {
-    if (backlog() == 0) return true;
-    ssize_t count = 0;
-    do {
-        count = ::send(fd(), waiting_.data() + sent_, backlog(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (count < 0 && errno == EINTR);
-    if (count < 0) return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
-    sent_ += static_cast<std::size_t>(count);
-    total_ += static_cast<std::size_t>(count);
+std::string& ClientSocket::waiting(std::unique_ptr<Unsent>& spare) {
+    if (!unsent_) unsent_ = spare ? std::move(spare) : std::make_unique<Unsent>();
+    return unsent_->bytes;
+}
+
+bool ClientSocket::flush(std::unique_ptr<Unsent>& spare) {
+    if (!unsent_) return true;
+    auto& [bytes, sent, last_read, read] = *unsent_;
+    if (backlog() > 0) {
+        ssize_t count = 0;
+        do {
+            count = ::send(fd(), bytes.data() + sent, backlog(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        } while (count < 0 && errno == EINTR);
+        if (count < 0) return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM;
+        sent += static_cast<std::size_t>(count);
+        total_ += static_cast<std::size_t>(count);
+    }
     if (backlog() == 0) {
-        waiting_.clear();
-        sent_ = 0;
-        // One large reply must not cost its memory for the rest of the connection.
-        if (waiting_.capacity() > std::size_t{16} * 1024) waiting_.shrink_to_fit();
-    } else if (sent_ > std::size_t{64} * 1024) {
-        waiting_.erase(0, sent_);
-        sent_ = 0;
+        bytes.clear();
+        sent = 0;
+        read.reset();
+        // One large reply must not cost its memory from then on.
+        if (bytes.capacity() <= std::size_t{16} * 1024) {
+            spare = std::move(unsent_);
+        } else {
+            unsent_.reset();
+        }
+    } else if (sent > std::size_t{64} * 1024) {
+        bytes.erase(0, sent);
+        sent = 0;
     }
     return true;
 }

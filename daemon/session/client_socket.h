@@ -1,8 +1,11 @@
 // A client's stream socket, which never blocks: bytes in, and the bytes that wait to go out.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +13,15 @@
 #include "base/unique_fd.h"
 
 namespace postern::session {
+
+// What waits to go out to one client, while something does.
+struct Unsent {
+    std::string bytes;
+    std::size_t sent = 0;  // of them
+    // When the client read last, and how much in all it had read then.
+    std::chrono::steady_clock::time_point last_read;
+    std::optional<std::uint64_t> read;
+};
 
 class ClientSocket {
   public:
@@ -34,17 +46,24 @@ class ClientSocket {
     // the cost of this session's own caller alone, and until the guard kills it.
     Input receive(std::span<char> buffer);
 
-    // Adds to what waits; flush() sends it.
-    void queue(std::string_view bytes) { waiting_.append(bytes); }
+    // Adds to what waits; flush() sends it. `spare`: what no other client needs at present, so that
+    // one to which nothing waits costs no memory for it.
+    void queue(std::string_view bytes, std::unique_ptr<Unsent>& spare) {
+        waiting(spare).append(bytes);
+    }
     // To add to at its end; for what is long.
-    std::string& waiting() { return waiting_; }
+    std::string& waiting(std::unique_ptr<Unsent>& spare);
 
     // One send(2) of what waits, if anything does. False: the client is gone.
-    bool flush();
+    bool flush(std::unique_ptr<Unsent>& spare);
     // Bytes that were ever sent.
     [[nodiscard]] std::uint64_t total() const { return total_; }
 
-    [[nodiscard]] std::size_t backlog() const { return waiting_.size() - sent_; }
+    [[nodiscard]] std::size_t backlog() const {
+        return unsent_ ? unsent_->bytes.size() - unsent_->sent : 0;
+    }
+    // Null: nothing waits.
+    [[nodiscard]] Unsent* unsent() const { return unsent_.get(); }
 
     // Tells the client that nothing more comes.
     void end_output();
@@ -53,8 +72,7 @@ class ClientSocket {
 
   private:
     UniqueFd socket_;
-    std::string waiting_;
-    std::size_t sent_ = 0;  // of `waiting_`
+    std::unique_ptr<Unsent> unsent_;
     std::uint64_t total_ = 0;
 };
 

@@ -22,28 +22,25 @@ constexpr int receives_after_hang_up = 8;
 }  // namespace
 
 Connection::Connection(UniqueFd socket, const channel::Connection& about, Shared& shared)
-    : id_(about.id),
+    : shared_(shared),
+      id_(about.id),
       socket_(std::move(socket)),
+      unit_(about.unit ? std::make_unique<const std::string>(*about.unit) : nullptr),
       pid_(about.pid),
-      unit_(about.unit),
       administrator_(about.administrator),
-      alone_(about.alone),
-      shared_(shared) {}
+      alone_(about.alone) {}
 
 // The one place where a connection changes its state, each of which is later than the one before.
 void Connection::set_state(State state) {
     if (state <= state_) return;
     state_ = state;
-    input_taken();
+    kept_.reset();
     input_paused_ = false;
 }
 
-// All of what was received is framed, or not wanted.
-void Connection::input_taken() {
-    input_.clear();
-    input_used_ = 0;
-    // One large batch must not cost its memory for the rest of the connection.
-    if (input_.capacity() > std::size_t{16} * 1024) input_.shrink_to_fit();
+Connection::Kept& Connection::kept() {
+    if (!kept_) kept_ = std::make_unique<Kept>();
+    return *kept_;
 }
 
 std::uint32_t Connection::wanted_events() const {
@@ -55,11 +52,10 @@ std::uint32_t Connection::wanted_events() const {
 
 Connection::Next Connection::turn(std::uint32_t events) {
     const Next next = serve(events);
-    if (socket_.backlog() == 0) {
-        read_.reset();
-    } else if (read_ != socket_.total() || followed_) {
-        read_ = socket_.total();
-        last_read_ = shared_.now();
+    Unsent* const unsent = socket_.unsent();
+    if (unsent != nullptr && (unsent->read != socket_.total() || followed_)) {
+        unsent->read = socket_.total();
+        unsent->last_read = shared_.now();
     }
     followed_ = call_ && call_->follows();
     return next;
@@ -70,20 +66,21 @@ Connection::Next Connection::serve(std::uint32_t events) {
         client_hung_up();
         return Next::gone;
     }
-    if ((events & EPOLLOUT) != 0 && !socket_.flush()) return Next::gone;
+    if ((events & EPOLLOUT) != 0 && !socket_.flush(shared_.spare_unsent)) return Next::gone;
+    std::string_view received;
     if ((events & EPOLLIN) != 0) {
         if (may_receive()) {
-            receive();
+            received = receive();
         } else {
             input_paused_ = true;
         }
     }
     const bool more_output = proceed();
-    const bool more_calls = begin_calls();
-    if (state_ == State::gone || !socket_.flush()) return Next::gone;
+    const bool more_calls = begin_calls(received);
+    if (state_ == State::gone || !socket_.flush(shared_.spare_unsent)) return Next::gone;
     if (call_) call_->tell_progress(shared_.now());
     if (socket_.backlog() == 0) {
-        if (input_over_ && !call_ && input_.empty()) return Next::gone;
+        if (input_over_ && !call_ && !has_input()) return Next::gone;
         if (state_ == State::sent_away && !output_over_) {
             socket_.end_output();
             output_over_ = true;
@@ -91,7 +88,7 @@ Connection::Next Connection::serve(std::uint32_t events) {
     }
     if (input_paused_ && may_receive()) {
         input_paused_ = false;
-        last_input_ = shared_.now();
+        if (kept_) kept_->last_input = shared_.now();
     }
     // Where the client does not read, EPOLLOUT says when to go on; where the guard does not, it is
     // the session that says it.
@@ -101,7 +98,7 @@ Connection::Next Connection::serve(std::uint32_t events) {
 
 bool Connection::may_receive() const {
     if (input_over_) return false;
-    return state_ == State::sent_away || (input_.empty() && may_begin());
+    return state_ == State::sent_away || (!has_input() && may_begin());
 }
 
 bool Connection::may_begin() const {
@@ -109,19 +106,19 @@ bool Connection::may_begin() const {
            socket_.backlog() + shared_.longest_reply <= limits::client_backlog_bytes;
 }
 
-void Connection::receive() {
+// What was received, until the next time; empty: nothing, or nothing to use.
+std::string_view Connection::receive() {
     const auto input = socket_.receive(shared_.input);
     using InputState = ClientSocket::Input::State;
     if (input.state == InputState::ended) input_over_ = true;
-    if (state_ == State::sent_away) return;
+    if (state_ == State::sent_away) return {};
     switch (input.state) {
         case InputState::nothing:
             break;
         case InputState::bytes:
-            input_.assign(shared_.input.data(), input.count);
-            break;
+            return {shared_.input.data(), input.count};
         case InputState::ended:
-            if (framer_.mid_message()) {
+            if (mid_message()) {
                 send_away("the input ended inside a message: a message ends with NUL or a newline");
             }
             break;
@@ -129,47 +126,86 @@ void Connection::receive() {
             send_away("no file descriptors may be sent along");
             break;
     }
+    return {};
 }
 
 void Connection::client_hung_up() {
     // Whoever waits for a reply is gone. One-way calls wait for none: what was sent before the end
     // still counts.
     for (int i = 0; i < receives_after_hang_up && !call_ && state_ == State::open; ++i) {
-        if (input_.empty()) receive();
-        if (input_.empty()) break;  // all is read, or it was no input to use
-        std::string_view rest = std::string_view(input_).substr(input_used_);
-        while (const auto frame = framer_.next(rest)) {
+        std::string_view rest =
+            has_input() ? std::string_view(kept_->bytes).substr(kept_->used) : receive();
+        if (rest.empty()) break;  // all is read, or it was no input to use
+        Kept& kept = this->kept();
+        while (const auto frame = kept.framer.next(rest)) {
             const auto call = protocol::decode_call(frame->text);
             if (!call || !call->oneway || shared_.guard.clogged()) continue;
             begin(*frame);
             call_.reset();
         }
-        input_taken();
+        kept.used = kept.bytes.size();
     }
     set_state(State::gone);
 }
 
-bool Connection::begin_calls() {
-    for (int i = 0; i < calls_per_turn && !input_.empty(); ++i) {
-        if (!may_begin()) break;
-        std::string_view rest = std::string_view(input_).substr(input_used_);
-        const auto frame = framer_.next(rest);
-        // The frame may point into the input: that stays as it is until the call is begun.
-        if (frame) begin(*frame);
-        if (state_ == State::sent_away || state_ == State::gone) return false;
-        if (rest.empty()) {
-            input_taken();
-        } else {
-            input_used_ = input_.size() - rest.size();
-        }
-        if (framer_.too_long()) {
-            send_away("a message may have at most " + std::to_string(limits::message_bytes) +
-                      " bytes");
-            return false;
-        }
-        if (framer_.mid_message()) last_input_ = shared_.now();
+// Whether more of the input is left than could be begun.
+bool Connection::begin_calls(std::string_view received) {
+    if (state_ != State::open) return false;
+    std::string_view rest =
+        has_input() ? std::string_view(kept_->bytes).substr(kept_->used) : received;
+    for (int i = 0; i < calls_per_turn && !rest.empty() && may_begin(); ++i) {
+        if (!mid_message() && begin_small(rest)) continue;
+        if (!frame_and_begin(rest)) return false;
     }
-    return !input_.empty();
+    keep_rest(rest);
+    return !rest.empty();
+}
+
+// False: the connection is at its end.
+bool Connection::frame_and_begin(std::string_view& rest) {
+    Kept& kept = this->kept();
+    // It may point into the input or what is kept: both stay until the call is begun.
+    const auto frame = kept.framer.next(rest);
+    if (frame) begin(*frame);
+    if (state_ != State::open) return false;
+    if (kept.framer.too_long()) {
+        send_away("a message may have at most " + std::to_string(limits::message_bytes) + " bytes");
+        return false;
+    }
+    if (kept.framer.mid_message()) kept.last_input = shared_.now();
+    return true;
+}
+
+// `rest`: of what is kept already, or of what was received just now.
+void Connection::keep_rest(std::string_view rest) {
+    if (rest.empty() && !mid_message()) {
+        kept_.reset();
+    } else if (rest.empty()) {
+        kept_->bytes = {};
+        kept_->used = 0;
+    } else if (has_input()) {
+        kept_->used = kept_->bytes.size() - rest.size();
+    } else {
+        kept().bytes.assign(rest);
+        kept_->used = 0;
+    }
+}
+
+bool Connection::begin_small(std::string_view& rest) {
+    std::string_view after = rest;
+    const auto small = protocol::next_small_call(after);
+    if (!small || !serve_small(shared_.methods, context(), small->call, small->terminator,
+                               socket_.waiting(shared_.spare_unsent))) {
+        return false;
+    }
+    rest = after;
+    last_terminator_ = small->terminator;
+    last_oneway_ = false;
+    return true;
+}
+
+Context Connection::context() const {
+    return {shared_.caller, shared_.granted, pid_, unit_.get(), administrator_};
 }
 
 void Connection::begin(const protocol::Frame& frame) {
@@ -182,11 +218,12 @@ void Connection::begin(const protocol::Frame& frame) {
     if (call->upgrade) {
         return error(protocol::errors::invalid_parameter, {{"parameter", "upgrade"}});
     }
-    const Context context{shared_.caller, shared_.granted, pid_,       unit_,
-                          administrator_, false,           call->more, call->oneway};
+    Context context = this->context();
+    context.more = call->more;
+    context.oneway = call->oneway;
     Answer answer = dispatch(shared_.methods, context, call->method, call->parameters);
     if (auto* asked = std::get_if<Asked>(&answer)) {
-        call_.emplace(shared_, id_, std::move(*asked), *this);
+        call_ = std::make_unique<PendingCall>(shared_, id_, std::move(*asked), *this);
     } else if (const auto* rejected = std::get_if<Rejected>(&answer)) {
         error(rejected->error, rejected->parameters);
     } else {
@@ -203,7 +240,7 @@ bool Connection::proceed() {
 
 void Connection::reply(const json& parameters, bool continues) {
     if (last_oneway_) return;
-    socket_.queue(text_of(parameters, continues));
+    socket_.queue(text_of(parameters, continues), shared_.spare_unsent);
 }
 
 std::string Connection::text_of(const json& parameters, bool continues) const {
@@ -211,12 +248,14 @@ std::string Connection::text_of(const json& parameters, bool continues) const {
 }
 
 void Connection::output(std::string_view job, const std::array<protocol::OutputPart, 2>& parts) {
-    protocol::append_output_reply(socket_.waiting(), job, parts, last_terminator_);
+    protocol::append_output_reply(socket_.waiting(shared_.spare_unsent), job, parts,
+                                  last_terminator_);
 }
 
 void Connection::error(std::string_view error, const json& parameters) {
     if (last_oneway_) return;
-    socket_.queue(protocol::encode_error(error, parameters, last_terminator_));
+    socket_.queue(protocol::encode_error(error, parameters, last_terminator_),
+                  shared_.spare_unsent);
 }
 
 // Output never makes a session hold so much that a client must be dropped, however many follow jobs
@@ -241,7 +280,7 @@ void Connection::send_away(std::string_view message) {
     last_oneway_ = false;
     error(protocol::errors::invalid_message, {{"message", message}});
     set_state(State::sent_away);
-    last_input_ = shared_.now();
+    kept().last_input = shared_.now();
 }
 
 std::optional<Clock::time_point> Connection::deadline() const {
@@ -252,14 +291,15 @@ std::optional<Clock::time_point> Connection::deadline() const {
 }
 
 std::optional<Clock::time_point> Connection::unread_deadline() const {
-    if (!read_ || followed_) return std::nullopt;
-    return last_read_ + limits::unread_patience;
+    const Unsent* const unsent = socket_.unsent();
+    if (unsent == nullptr || !unsent->read || followed_) return std::nullopt;
+    return unsent->last_read + limits::unread_patience;
 }
 
 std::optional<Clock::time_point> Connection::input_deadline() const {
-    const bool silent = state_ == State::open && framer_.mid_message() && may_receive();
+    const bool silent = state_ == State::open && mid_message() && may_receive();
     if (!silent && state_ != State::sent_away) return std::nullopt;
-    return last_input_ + limits::mid_message_silence;
+    return kept_->last_input + limits::mid_message_silence;
 }
 
 void Connection::expire() {

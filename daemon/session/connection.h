@@ -4,11 +4,14 @@
 // bound (limits::client_backlog_bytes) and then no further call is begun, no further output of a
 // job is read. It never blocks, and one turn does a bounded amount of work, however much there is
 // to do.
+//
+// There may be thousands that nobody uses: what few have, and only at times, is apart.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -22,6 +25,9 @@
 #include "protocol/framing.h"
 
 namespace postern::session {
+
+// What epoll knows a connection by.
+enum class Token : std::uint64_t {};
 
 class Connection final : public Replies {
   public:
@@ -43,7 +49,7 @@ class Connection final : public Replies {
 
     // The call that the guard has still to answer; nullptr: none. After an answer the connection is
     // to be given a turn.
-    PendingCall* pending() { return call_ ? &*call_ : nullptr; }
+    PendingCall* pending() { return call_.get(); }
 
     // The client's time is up then: it is silent in the middle of a message, does not go, or does
     // not read (one that follows a job that runs may stand still).
@@ -64,11 +70,12 @@ class Connection final : public Replies {
     // Bytes that wait for the client to read.
     [[nodiscard]] std::size_t backlog() const { return socket_.backlog(); }
 
-    // epoll's side of it, for the session.
+    // The session's side of it.
+    Token token{};
+    Clock::time_point registered_deadline = Clock::time_point::max();  // that: none
+    std::size_t counted_backlog = 0;
     std::uint32_t registered_events = 0;
     bool in_ready_list = false;
-    std::optional<Clock::time_point> registered_deadline;
-    std::size_t counted_backlog = 0;
 
   private:
     enum class State : std::uint8_t {
@@ -77,17 +84,32 @@ class Connection final : public Replies {
         gone,
     };
 
+    // Input that is neither answered nor thrown away when a turn is over: a message that goes on,
+    // or calls that wait.
+    struct Kept {
+        protocol::Framer framer;
+        std::string bytes;
+        std::size_t used = 0;  // of them
+        Clock::time_point last_input;
+    };
+
     void set_state(State state);
     Next serve(std::uint32_t events);
     [[nodiscard]] std::optional<Clock::time_point> input_deadline() const;
     [[nodiscard]] std::optional<Clock::time_point> unread_deadline() const;
-    void receive();
-    void input_taken();
+    std::string_view receive();
     void client_hung_up();
+    Kept& kept();
+    [[nodiscard]] bool has_input() const { return kept_ && kept_->used < kept_->bytes.size(); }
+    [[nodiscard]] bool mid_message() const { return kept_ && kept_->framer.mid_message(); }
     [[nodiscard]] bool may_receive() const;
     [[nodiscard]] bool may_begin() const;
-    bool begin_calls();
+    bool begin_calls(std::string_view received);
+    bool frame_and_begin(std::string_view& rest);
+    void keep_rest(std::string_view rest);
+    bool begin_small(std::string_view& rest);
     void begin(const protocol::Frame& frame);
+    [[nodiscard]] Context context() const;
     bool proceed();
     void send_away(std::string_view message);
 
@@ -101,35 +123,30 @@ class Connection final : public Replies {
     [[nodiscard]] std::uint64_t queued() const override;
     [[nodiscard]] std::uint64_t sent() const override { return socket_.total(); }
 
+    Shared& shared_;
     channel::ConnectionId id_;
     ClientSocket socket_;
+    std::unique_ptr<const std::string> unit_;  // as of Context
+    std::unique_ptr<Kept> kept_;               // null: nothing is
+    std::unique_ptr<PendingCall> call_;
     std::int32_t pid_;
-    std::optional<std::string> unit_;
     bool administrator_;
     bool alone_;
-    Shared& shared_;
 
     State state_ = State::open;
-    protocol::Framer framer_;
-    // Received and not yet framed.
-    std::string input_;
-    std::size_t input_used_ = 0;
     // Input was there while none could be taken: not asked for until it can.
     bool input_paused_ = false;
     // The client has shut down its sending side: what it has sent is answered, then it is over.
     bool input_over_ = false;
     // We have shut down ours.
     bool output_over_ = false;
-    Clock::time_point last_input_;
-    // While something waits for the client: when it read last, and how much it had read then.
-    Clock::time_point last_read_;
-    std::optional<std::uint64_t> read_;
     bool followed_ = false;  // a job that ran, after the last turn
     channel::CloseCause cause_ = channel::CloseCause::over;
     // Of the last message: replies that belong to no message end the same way.
     char last_terminator_ = '\0';
     bool last_oneway_ = false;
-    std::optional<PendingCall> call_;
 };
+// What test_what_idle_connections_take sees thousands of.
+static_assert(sizeof(Connection) <= 120);
 
 }  // namespace postern::session

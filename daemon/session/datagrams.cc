@@ -61,6 +61,15 @@ void Datagrams::begin(const channel::Datagram& packet) {
                           " bytes");
     }
     if (text.empty()) return no_message("the datagram is empty: one datagram is one message");
+    Context context{shared_.caller, shared_.granted, packet.pid,
+                    packet.unit ? &*packet.unit : nullptr};
+    context.datagram = true;
+    if (const auto small = protocol::read_small_call(text)) {
+        std::string reply;
+        if (serve_small(shared_.methods, context, *small, terminator_.value_or('\0'), reply)) {
+            return send(PacketFault::none, std::move(reply));
+        }
+    }
     const auto call = protocol::decode_call(text);
     if (!call) return no_message(call.error().message);
     oneway_ = call->oneway;
@@ -68,8 +77,7 @@ void Datagrams::begin(const channel::Datagram& packet) {
         if (!set) continue;
         return reject(errors::invalid_parameter, {{"parameter", name}}, PacketFault::not_available);
     }
-    const Context context{shared_.caller, shared_.granted, packet.pid,  packet.unit, false,
-                          true,           false,           call->oneway};
+    context.oneway = call->oneway;
     Answer answer = dispatch(shared_.methods, context, call->method, call->parameters);
     if (auto* asked = std::get_if<Asked>(&answer)) {
         call_.emplace(shared_, id_, std::move(*asked), *this);

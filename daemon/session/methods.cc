@@ -366,15 +366,22 @@ Answer who_am_i(const Context& context, Nothing /*parameters*/) {
                      {"gid", context.caller.gid},
                      {"groups", context.caller.groups},
                      {"pid", context.pid}};
-    if (!context.unit) {
+    if (context.unit == nullptr) {
         return Asked{UnitCall{}, OneReply{told_unit, std::move(identity)}};
     }
     add_unit(identity, *context.unit);
     return Answered{std::move(identity)};
 }
 
+constexpr char pong_parameter[] = "pong";
 Answer ping(const Context& /*context*/, std::string text) {
-    return Answered{{{"pong", std::move(text)}}};
+    return Answered{{{pong_parameter, std::move(text)}}};
+}
+bool ping_small(const protocol::SmallCall& call, char terminator, std::string& to) {
+    const auto parameters = call.parameters();
+    if (parameters.size() != 1 || parameters.front().name != ping_parameter) return false;
+    protocol::append_small_reply(to, pong_parameter, parameters.front().value, terminator);
+    return true;
 }
 
 template <Management what>
@@ -406,31 +413,39 @@ Answer ask(const Context& context, const json& parameters) {
     return serve<decode, asked>(context, parameters);
 }
 
+// By name.
 constexpr auto table = std::to_array<Method>({
-    {"org.varlink.service.GetInfo", Access::everyone, serve<nothing, get_info>, By::packet},
-    {"org.varlink.service.GetInterfaceDescription", Access::everyone,
-     serve<one_text<interface_parameter>, get_interface_description>},
-    {"org.postern.Actions.List", Access::everyone, serve<nothing, list>},
-    {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>,
-     By::packet},
     {"org.postern.Actions.Check", Access::everyone, ask<check_call, one<CheckPassed, passed>>,
      By::packet},
+    {"org.postern.Actions.Describe", Access::everyone, serve<one_text<action_parameter>, describe>,
+     By::packet},
+    {"org.postern.Actions.List", Access::everyone, serve<nothing, list>},
+    {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
+     By::packet, ping_small},
     {"org.postern.Actions.Run", Access::everyone, serve<run_call, run>, By::packet},
-    {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
-    {"org.postern.Jobs.List", Access::everyone, serve<list_call, list_jobs>},
-    {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
-    {"org.postern.Jobs.Cancel", Access::everyone, serve<cancelling<job_parameter>, cancel>},
     {"org.postern.Actions.WhoAmI", Access::everyone, serve<nothing, who_am_i>, By::packet},
-    {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},
+    {"org.postern.Admin.CancelAllOf", Access::administrator,
+     serve<cancelling<user_parameter>, cancel_all>},
+    {"org.postern.Admin.Jobs", Access::administrator, serve<nothing, manage<Management::jobs>>},
     {"org.postern.Admin.Reload", Access::administrator, serve<nothing, manage<Management::reload>>},
     {"org.postern.Admin.SetLogLevel", Access::administrator,
      serve<one_text<level_parameter>, set_log_level>},
-    {"org.postern.Admin.Jobs", Access::administrator, serve<nothing, manage<Management::jobs>>},
-    {"org.postern.Admin.CancelAllOf", Access::administrator,
-     serve<cancelling<user_parameter>, cancel_all>},
-    {"org.postern.Actions.Ping", Access::everyone, serve<one_text<ping_parameter>, ping>,
-     By::packet},
+    {"org.postern.Admin.Status", Access::administrator, serve<nothing, manage<Management::status>>},
+    {"org.postern.Jobs.Cancel", Access::everyone, serve<cancelling<job_parameter>, cancel>},
+    {"org.postern.Jobs.Follow", Access::everyone, serve<follow_call, follow>},
+    {"org.postern.Jobs.Get", Access::everyone, ask<look_up_call, one<JobFound, found>>},
+    {"org.postern.Jobs.List", Access::everyone, serve<list_call, list_jobs>},
+    {"org.varlink.service.GetInfo", Access::everyone, serve<nothing, get_info>, By::packet},
+    {"org.varlink.service.GetInterfaceDescription", Access::everyone,
+     serve<one_text<interface_parameter>, get_interface_description>},
 });
+static_assert(std::ranges::is_sorted(table, {}, &Method::name));
+
+// Null: there is no such one.
+const Method* find_method(std::span<const Method> methods, std::string_view name) {
+    const auto row = std::ranges::lower_bound(methods, name, {}, &Method::name);
+    return row != methods.end() && row->name() == name ? &*row : nullptr;
+}
 
 Rejected no_such_method(std::string_view method) {
     const auto interface = interface_of(method);
@@ -448,8 +463,8 @@ std::span<const Method> methods() {
 
 Answer dispatch(std::span<const Method> methods, const Context& context, std::string_view method,
                 const json& parameters) {
-    const auto row = std::ranges::find(methods, method, &Method::name);
-    if (row == methods.end()) return no_such_method(method);
+    const Method* const row = find_method(methods, method);
+    if (row == nullptr) return no_such_method(method);
     if (!permits(row->access(), context))
         return Rejected{protocol::errors::permission_denied, json::object()};
     if (context.datagram && row->by() != By::packet) {
@@ -459,6 +474,16 @@ Answer dispatch(std::span<const Method> methods, const Context& context, std::st
                                          "stream socket"}}};
     }
     return row->serve_(context, parameters);
+}
+
+bool serve_small(std::span<const Method> methods, const Context& context,
+                 const protocol::SmallCall& call, char terminator, std::string& to) {
+    const Method* const row = find_method(methods, call.method);
+    if (row == nullptr || row->serve_small_ == nullptr) return false;
+    if (!permits(row->access(), context) || (context.datagram && row->by() != By::packet)) {
+        return false;
+    }
+    return row->serve_small_(call, terminator, to);
 }
 
 }  // namespace postern::session

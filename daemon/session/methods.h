@@ -3,13 +3,13 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "daemon/session/answer.h"
 #include "daemon/session/caller.h"
+#include "protocol/small_call.h"
 
 namespace postern::session {
 
@@ -17,10 +17,10 @@ namespace postern::session {
 struct Context {
     const Caller& caller;
     const Granted& granted;
-    // Of the connection: its client's process, and its systemd unit (empty: not known; absent: the
+    // Of the connection: its client's process, and its systemd unit (empty: not known; null: the
     // guard is to be asked).
     std::int32_t pid = 0;
-    const std::optional<std::string>& unit;
+    const std::string* unit = nullptr;
     bool administrator = false;  // the connection is
     bool datagram = false;       // there is no connection: the call is a packet
     // How it is called.
@@ -38,13 +38,18 @@ enum class By : std::uint8_t { connection, packet };
 // One row of the table. `serve` decodes the parameters and handles the call; it is made from a
 // decoder and a handler, or from a decoder and what the guard's answers make of the call, and runs
 // only after the access check.
+//
+// `serve_small` is for what is called often and answered at once. It adds the same reply, with its
+// terminator, to what goes to the client. False: it added nothing, and `serve` says what of it.
 class Method {
   public:
     using Serve = Answer (*)(const Context& context, const nlohmann::json& parameters);
+    using ServeSmall = bool (*)(const protocol::SmallCall& call, char terminator, std::string& to);
 
     // All or it does not compile: a row without access is no row.
-    constexpr Method(std::string_view name, Access access, Serve serve, By by = By::connection)
-        : name_(name), access_(access), serve_(serve), by_(by) {}
+    constexpr Method(std::string_view name, Access access, Serve serve, By by = By::connection,
+                     ServeSmall serve_small = nullptr)
+        : name_(name), access_(access), by_(by), serve_(serve), serve_small_(serve_small) {}
 
     [[nodiscard]] constexpr std::string_view name() const { return name_; }
     [[nodiscard]] constexpr Access access() const { return access_; }
@@ -53,17 +58,24 @@ class Method {
   private:
     friend Answer dispatch(std::span<const Method> methods, const Context& context,
                            std::string_view method, const nlohmann::json& parameters);
+    friend bool serve_small(std::span<const Method> methods, const Context& context,
+                            const protocol::SmallCall& call, char terminator, std::string& to);
     std::string_view name_;
     Access access_;
-    Serve serve_;
     By by_;
+    Serve serve_;
+    ServeSmall serve_small_;
 };
 
-// The real table.
+// The real table. All tables are by name, ascending.
 std::span<const Method> methods();
 
 // Finds the method, checks the access, serves the call. `parameters` is an object.
 Answer dispatch(std::span<const Method> methods, const Context& context, std::string_view method,
                 const nlohmann::json& parameters);
+
+// The same, for what can be answered at once and without a JSON value. False: dispatch() it.
+bool serve_small(std::span<const Method> methods, const Context& context,
+                 const protocol::SmallCall& call, char terminator, std::string& to);
 
 }  // namespace postern::session

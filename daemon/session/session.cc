@@ -17,8 +17,9 @@ using channel::ConnectionId;
 
 namespace {
 
-// In epoll's data; never a connection's id.
-constexpr ConnectionId guard_token{~std::uint64_t{0}};
+// In epoll's data; never a connection's.
+constexpr Token guard_token{~std::uint64_t{0}};
+constexpr Clock::time_point never = Clock::time_point::max();
 // Packets that are taken in one go, so that clients get their turn too; a set of actions that has
 // begun to arrive is taken whole, as far as it is there.
 constexpr int messages_per_turn = 32;
@@ -28,7 +29,7 @@ constexpr std::size_t most_groups = 65537;
 constexpr std::size_t bytes_per_group = 11;
 constexpr std::size_t bytes_around_groups = 4096;
 
-bool control(int epoll, int operation, int fd, std::uint32_t events, ConnectionId token) {
+bool control(int epoll, int operation, int fd, std::uint32_t events, Token token) {
     epoll_event event{};
     event.events = events;
     event.data.u64 = static_cast<std::uint64_t>(token);
@@ -57,8 +58,7 @@ void Session::ready() {
 }
 
 const Connection* Session::find(ConnectionId connection) const {
-    const auto it = connections_.find(connection);
-    return it == connections_.end() ? nullptr : it->second.get();
+    return connections_.find(connection);
 }
 
 Session::State Session::step(int milliseconds) {
@@ -72,17 +72,17 @@ Session::State Session::step(int milliseconds) {
     const auto end = begin + std::max(count, 0);
     // The guard first: a call that comes after a reload is answered from the new set of actions.
     for (auto event = begin; event != end; ++event) {
-        if (ConnectionId{event->data.u64} != guard_token) continue;
+        if (Token{event->data.u64} != guard_token) continue;
         if ((event->events & EPOLLOUT) != 0) guard_.flush();
         serve_guard();
     }
     for (auto event = begin; event != end && !broken_; ++event) {
         // A copy: the kernel's structure is packed on x86-64, so no reference may be bound into it.
-        const ConnectionId token{event->data.u64};
+        const Token token{event->data.u64};
         if (token == guard_token) continue;
         // It may have gone in this very round.
-        const auto it = connections_.find(token);
-        if (it != connections_.end()) give_turn(*it->second, event->events);
+        Connection* const connection = connections_.find(token);
+        if (connection != nullptr) give_turn(*connection, event->events);
     }
     datagrams_.turn();
     serve_ready();
@@ -192,26 +192,23 @@ bool Session::snapshot(const channel::ToSession& message) {
 }
 
 bool Session::receive(const channel::Connection& about, UniqueFd socket) {
-    const ConnectionId id = about.id;
-    if (id == guard_token || connections_.contains(id)) return false;
-    auto connection = std::make_unique<Connection>(std::move(socket), about, shared_);
-    guard_.accepted(id);
-    connection->registered_events = connection->wanted_events();
-    const bool watched =
-        control(epoll_.get(), EPOLL_CTL_ADD, connection->fd(), connection->registered_events, id);
-    if (watched) {
-        connections_.emplace(id, std::move(connection));
-    } else {
+    if (connections_.find(about.id) != nullptr) return false;
+    Connection& connection =
+        connections_.add(std::make_unique<Connection>(std::move(socket), about, shared_));
+    guard_.accepted(about.id);
+    connection.registered_events = connection.wanted_events();
+    if (!control(epoll_.get(), EPOLL_CTL_ADD, connection.fd(), connection.registered_events,
+                 connection.token)) {
         // No memory, or no socket at all: this one can't be served, the others can.
-        guard_.closed(id, channel::CloseCause::over);
+        connections_.remove(connection);
+        guard_.closed(about.id, channel::CloseCause::over);
     }
     return true;
 }
 
 bool Session::receive(ConnectionId id, channel::RequestId request, const CallAnswer& answer,
                       std::vector<UniqueFd>& files) {
-    const auto it = connections_.find(id);
-    Connection* const connection = it == connections_.end() ? nullptr : it->second.get();
+    Connection* const connection = connections_.find(id);
     PendingCall* const call =
         connection == nullptr ? datagrams_.pending(id) : connection->pending();
     // Without a connection, our Closed and this answer have crossed.
@@ -224,15 +221,12 @@ bool Session::receive(ConnectionId id, channel::RequestId request, const CallAns
 void Session::give_turn(Connection& connection, std::uint32_t events) {
     const Connection::Next next = connection.turn(events);
     if (next == Connection::Next::gone) return remove(connection, connection.cause());
-    if (next == Connection::Next::again && !connection.in_ready_list) {
-        connection.in_ready_list = true;
-        ready_.push_back(connection.id());
-    }
+    if (next == Connection::Next::again) has_more_to_do(connection);
     watch_deadline(connection);
     const std::uint32_t wanted = connection.wanted_events();
     if (wanted != connection.registered_events) {
         connection.registered_events = wanted;
-        if (!control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), wanted, connection.id())) {
+        if (!control(epoll_.get(), EPOLL_CTL_MOD, connection.fd(), wanted, connection.token)) {
             return remove(connection, channel::CloseCause::over);
         }
     }
@@ -240,14 +234,18 @@ void Session::give_turn(Connection& connection, std::uint32_t events) {
     bound_backlog();
 }
 
+void Session::has_more_to_do(Connection& connection) {
+    if (!std::exchange(connection.in_ready_list, true)) ready_.push_back(connection.token);
+}
+
 // One that is later than what is registered is looked at when that has come.
 void Session::watch_deadline(Connection& connection) {
     const auto deadline = connection.deadline();
-    auto& registered = connection.registered_deadline;
-    if (!deadline || (registered && *registered <= *deadline)) return;
-    if (registered) deadlines_.erase({*registered, connection.id()});
-    registered = deadline;
-    deadlines_.emplace(*deadline, connection.id());
+    Clock::time_point& registered = connection.registered_deadline;
+    if (!deadline || registered <= *deadline) return;
+    if (registered != never) deadlines_.erase({registered, connection.token});
+    registered = *deadline;
+    deadlines_.emplace(registered, connection.token);
 }
 
 void Session::count_backlog(Connection& connection, std::size_t backlog) {
@@ -258,34 +256,37 @@ void Session::count_backlog(Connection& connection, std::size_t backlog) {
 // Who holds most goes, which may be the one that had its turn just now.
 void Session::bound_backlog() {
     while (shared_.backlog > limits::session_backlog_bytes) {
-        const auto most = std::ranges::max_element(
-            connections_, {}, [](const auto& entry) { return entry.second->counted_backlog; });
-        remove(*most->second, channel::CloseCause::holds_most);
+        Connection* most = nullptr;
+        connections_.for_each([&most](Connection& one) {
+            if (most == nullptr || one.counted_backlog > most->counted_backlog) most = &one;
+        });
+        remove(*most, channel::CloseCause::holds_most);
     }
 }
 
 void Session::remove(Connection& connection, channel::CloseCause cause) {
-    const ConnectionId id = connection.id();
     count_backlog(connection, 0);
-    if (connection.registered_deadline) deadlines_.erase({*connection.registered_deadline, id});
+    if (connection.registered_deadline != never) {
+        deadlines_.erase({connection.registered_deadline, connection.token});
+    }
     if (!connection.is_alone()) {
         // By hand: closing does not take it out of epoll as long as the guard holds a copy.
-        control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, id);
+        control(epoll_.get(), EPOLL_CTL_DEL, connection.fd(), 0, connection.token);
         connection.close();
     }
-    connections_.erase(id);
+    const ConnectionId id = connection.id();
+    connections_.remove(connection);
     guard_.closed(id, cause);
 }
 
 // Connections that did not finish in their last turn get one each, in turn.
 void Session::serve_ready() {
     for (std::size_t left = ready_.size(); left > 0 && !broken_; --left) {
-        const ConnectionId id = ready_.front();
+        Connection* const connection = connections_.find(ready_.front());
         ready_.pop_front();
-        const auto it = connections_.find(id);
-        if (it == connections_.end()) continue;
-        it->second->in_ready_list = false;
-        give_turn(*it->second, 0);
+        if (connection == nullptr) continue;
+        connection->in_ready_list = false;
+        give_turn(*connection, 0);
     }
 }
 
@@ -293,9 +294,9 @@ void Session::serve_deadlines() {
     if (deadlines_.empty()) return;
     const auto now = shared_.now();
     while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-        Connection& connection = *connections_.at(deadlines_.begin()->second);
+        Connection& connection = *connections_.find(deadlines_.begin()->second);
         deadlines_.erase(deadlines_.begin());
-        connection.registered_deadline.reset();
+        connection.registered_deadline = never;
         const auto deadline = connection.deadline();
         if (deadline && *deadline <= now) connection.expire();
         // Enters it again where there is still, or again, a deadline.
@@ -310,11 +311,7 @@ void Session::watch_guard() {
         if (!control(epoll_.get(), EPOLL_CTL_MOD, guard_.fd(), events, guard_token)) broken_ = true;
     }
     if (!guard_.relieved()) return;
-    for (auto& [id, connection] : connections_) {
-        if (connection->in_ready_list) continue;
-        connection->in_ready_list = true;
-        ready_.push_back(id);
-    }
+    connections_.for_each([this](Connection& connection) { has_more_to_do(connection); });
 }
 
 }  // namespace postern::session

@@ -8,7 +8,6 @@
 #include <optional>
 #include <set>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "daemon/channel/messages.h"
 #include "daemon/session/connection.h"
+#include "daemon/session/connection_table.h"
 #include "daemon/session/datagrams.h"
 #include "daemon/session/guard_link.h"
 #include "daemon/session/methods.h"
@@ -61,6 +61,7 @@ class Session {
     // Afterwards it, or another one, may be gone.
     void give_turn(Connection& connection, std::uint32_t events);
     void remove(Connection& connection, channel::CloseCause cause);
+    void has_more_to_do(Connection& connection);
     void watch_deadline(Connection& connection);
     void count_backlog(Connection& connection, std::size_t backlog);
     void bound_backlog();
@@ -82,11 +83,11 @@ class Session {
     std::optional<std::uint32_t> snapshot_count_;
     std::vector<ActionDescription> snapshot_;
 
-    std::unordered_map<channel::ConnectionId, std::unique_ptr<Connection>> connections_;
-    // Connections with work to do at once, by id: they may be gone. And those that may have a
-    // deadline, the nearest first: theirs is then, or later.
-    std::deque<channel::ConnectionId> ready_;
-    std::set<std::pair<Clock::time_point, channel::ConnectionId>> deadlines_;
+    ConnectionTable connections_;
+    // Connections with work to do at once: they may be gone. And those that may have a deadline,
+    // the nearest first: theirs is then, or later.
+    std::deque<Token> ready_;
+    std::set<std::pair<Clock::time_point, Token>> deadlines_;
 };
 
 }  // namespace postern::session

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "daemon/channel/messages.h"
 #include "daemon/session/caller.h"
+#include "daemon/session/client_socket.h"
 #include "daemon/session/guard_link.h"
 #include "daemon/session/methods.h"
 
@@ -28,6 +29,7 @@ struct Shared {
     std::unique_ptr<char[]> input_memory =
         std::make_unique_for_overwrite<char[]>(limits::message_bytes);
     std::span<char> input{input_memory.get(), limits::message_bytes};
+    std::unique_ptr<Unsent> spare_unsent = nullptr;
     std::uint32_t requests = 0;
     // Bytes that wait for all clients, each as of its last turn.
     std::size_t backlog = 0;

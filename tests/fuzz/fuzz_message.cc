@@ -148,9 +148,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                            {{"message", call.error().message}}, '\n'));
         return 0;
     }
-    static const std::optional<std::string> unit = "x.service";
+    static const std::string unit = "x.service";
     for (const bool administrator : {false, true}) {
-        const session::Context context{some_caller(), some_actions(), 1, unit, administrator};
+        const session::Context context{some_caller(), some_actions(), 1, &unit, administrator};
         std::visit(Check{},
                    session::dispatch(session::methods(), context, call->method, call->parameters));
     }

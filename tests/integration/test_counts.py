@@ -1,8 +1,10 @@
 """What a call costs, where that is a number of things and not a time: it must not grow unnoticed."""
 
 import collections
+import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -249,6 +251,48 @@ def test_pipelined_pings_share_their_system_calls(start_guard, folder):
                 assert client.read_reply() == PONG
     # One turn takes all of them, and gives one answer.
     assert sum(trace.calls.values()) <= 6
+
+
+def test_sixteen_calls_at_once_are_one_receive_and_one_send(start_guard, folder):
+    guard = start_guard({"hello": HELLO})
+    batch = 16 * b'{"method":"org.postern.Actions.Ping","parameters":{"ping":"x"}}\0'
+    count = 50
+    with guard.connect(as_=ALICE) as client:
+        assert client.call("Ping", PING) == PONG
+        with Trace(folder, *sessions(guard)) as trace:
+            for _ in range(count):
+                client.send(batch)
+                for _ in range(16):
+                    assert client.read_reply() == PONG
+    calls = trace.calls
+    assert set(calls) <= {"epoll_wait", "recvmsg", "sendto"}
+    assert calls["recvmsg"] == count
+    # As above, the last ones.
+    assert count - 1 <= calls["sendto"] <= count
+    assert count - 1 <= calls["epoll_wait"] <= count + 1
+
+
+def test_what_idle_connections_take(start_guard):
+    """Memory of guard and session together: many clients stay connected and call seldom."""
+    count = 2000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
+    try:
+        guard = start_guard({"hello": HELLO}, options=["--limit", f"connectionsPerUser={count + 1}"])
+        with contextlib.ExitStack() as clients:
+            def connect():
+                client = clients.enter_context(guard.connect())
+                assert client.call("Ping", PING) == PONG
+
+            connect()
+            pids = (guard.pid, *sessions(guard))
+            before = [memory(pid, "RssAnon") for pid in pids]
+            for _ in range(count):
+                connect()
+            grown = [memory(pid, "RssAnon") - old for pid, old in zip(pids, before)]
+            assert sum(grown) <= count * 512, grown
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_connection_is_one_descriptor_of_its_session(start_guard):

@@ -140,21 +140,19 @@ Origin SessionProcess::origin_of(const ConnectionInfo& info) const {
 }
 
 std::optional<MonotonicTime> SessionProcess::oldest_packet() const {
-    for (const channel::ConnectionId id : packet_ids_) {
-        const ConnectionInfo& info = connections_.at(id);
-        // It is the guard that is asked for something meanwhile.
-        if (info.packet && !info.ongoing) return info.packet->received;
-    }
-    return std::nullopt;
+    if (packets_due_.empty()) return std::nullopt;
+    return packets_due_.begin()->first;
 }
 
 void SessionProcess::keep(channel::ConnectionId id, channel::RequestId request,
                           std::unique_ptr<OngoingCall> call) {
-    auto& ongoing = connections_.at(id).ongoing;
-    if (!ongoing) ongoing = std::make_unique<OngoingCalls>();
-    const bool added = ongoing->emplace(request, std::move(call)).second;
+    ConnectionInfo& info = connections_.at(id);
+    if (!info.ongoing) info.ongoing = std::make_unique<OngoingCalls>();
+    const bool added = info.ongoing->emplace(request, std::move(call)).second;
     assert(added);
     if (added) ++ongoing_calls_;
+    // It is the guard that is asked for something meanwhile.
+    if (info.packet) packets_due_.erase({info.packet->received, id});
 }
 
 bool SessionProcess::take_hand_over(channel::ConnectionId id) {
@@ -174,8 +172,11 @@ void SessionProcess::forget(channel::ConnectionId id, channel::RequestId request
     ConnectionInfo& info = connections_.at(id);
     if (info.ongoing) ongoing_calls_ -= info.ongoing->erase(request);
     if (info.ongoing && info.ongoing->empty()) info.ongoing.reset();
+    if (!info.packet) return;
     // From now on it is the session's turn.
-    if (info.packet) info.packet->received = steady_clock::now();
+    packets_due_.erase({info.packet->received, id});
+    info.packet->received = steady_clock::now();
+    if (!info.ongoing) packets_due_.emplace(info.packet->received, id);
 }
 
 // ---- To the session ----
@@ -191,7 +192,7 @@ void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram pack
                                 PacketOrigin about) {
     last_used_ = about.received;
     packets_.add(about.bytes);
-    packet_ids_.insert(id);
+    packets_due_.emplace(about.received, id);
     ConnectionInfo info{std::move(from)};
     info.acknowledged = true;
     info.packet = std::make_unique<PacketOrigin>(std::move(about));
@@ -475,9 +476,9 @@ void SessionProcess::handle_reply(channel::ConnectionId id, channel::Reply& repl
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
-    packet_ids_.erase(id);
     const auto known = connections_.extract(id);
     PacketOrigin& packet = *known.mapped().packet;
+    packets_due_.erase({packet.received, id});
     packets_.remove(1, packet.bytes);
     events_.packet_answered(origin_of(known.mapped()), std::move(packet), std::move(reply));
 }
@@ -549,7 +550,7 @@ void SessionProcess::end_now(const std::string& failure) {
     }
     connections_.clear();
     ongoing_calls_ = 0;
-    packet_ids_.clear();
+    packets_due_.clear();
     packets_.remove(packets_.packets(), packets_.bytes());
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/session/json_values.h"
 #include "protocol/call.h"
 #include "protocol/interfaces.h"
+#include "protocol/small_call.h"
 #include "tests/unit/daemon/session/harness.h"
 #include "tests/unit/protocol/varlink_text.h"
 
@@ -28,8 +29,9 @@ struct Called {
 
     Answer operator()(std::string_view method, const json& parameters,
                       std::span<const Method> table = methods()) {
-        return dispatch(table, Context{caller, granted, 4711, unit, administrator}, method,
-                        parameters);
+        return dispatch(table,
+                        Context{caller, granted, 4711, unit ? &*unit : nullptr, administrator},
+                        method, parameters);
     }
 };
 
@@ -161,8 +163,8 @@ TEST(Dispatch, ChecksAccessBeforeTheHandler) {
         return Answered{json::object()};
     };
     static constexpr auto table =
-        std::to_array<Method>({{"org.postern.Actions.Open", Access::everyone, serve},
-                               {"org.postern.Actions.Closed", Access::administrator, serve}});
+        std::to_array<Method>({{"org.postern.Actions.Closed", Access::administrator, serve},
+                               {"org.postern.Actions.Open", Access::everyone, serve}});
     Called call;
     EXPECT_TRUE(
         std::holds_alternative<Answered>(call("org.postern.Actions.Open", json::object(), table)));
@@ -186,6 +188,50 @@ TEST(Dispatch, TheAdministratorsMethodsAreThoseOfAdmin) {
         EXPECT_EQ(method.access(), admin ? Access::administrator : Access::everyone)
             << method.name();
     }
+}
+
+// What is served without a JSON value is served in the same way.
+TEST(Dispatch, ServesSmallCallsAsItServesOthers) {
+    const Called call;
+    const auto small = [&](std::string_view message, std::span<const Method> table = methods(),
+                           bool administrator = false, bool datagram = false) {
+        const auto read = protocol::read_small_call(message);
+        EXPECT_TRUE(read.has_value()) << message;
+        Context context{call.caller, call.granted, 4711};
+        context.administrator = administrator;
+        context.datagram = datagram;
+        std::string reply;
+        const bool served = read && serve_small(table, context, *read, '\n', reply);
+        EXPECT_EQ(served, !reply.empty());
+        return reply;
+    };
+    const auto ping = [](std::string_view parameters) {
+        return R"({"method":"org.postern.Actions.Ping","parameters":)" + std::string(parameters) +
+               '}';
+    };
+    EXPECT_EQ(small(ping(R"({"ping":"a b"})")), "{\"parameters\":{\"pong\":\"a b\"}}\n");
+    EXPECT_EQ(small(ping(R"({"ping":""})")), "{\"parameters\":{\"pong\":\"\"}}\n");
+    for (const char* parameters :
+         {R"({})", R"({"pong":"x"})", R"({"ping":"x","more":"y"})", R"({"more":"y","ping":"x"})"}) {
+        EXPECT_EQ(small(ping(parameters)), "") << parameters;
+    }
+    EXPECT_EQ(small(R"({"method":"org.postern.Actions.List"})"), "");
+    EXPECT_EQ(small(R"({"method":"org.postern.Actions.Pin"})"), "");
+    EXPECT_EQ(small(R"({"method":"org.postern.Actions.Pingg"})"), "");
+    // Only after the same checks.
+    static constexpr auto answer = [](const protocol::SmallCall&, char terminator,
+                                      std::string& to) {
+        to += terminator;
+        return true;
+    };
+    static constexpr auto table =
+        std::to_array<Method>({{"a.Closed", Access::administrator, nullptr, By::packet, answer},
+                               {"a.Open", Access::everyone, nullptr, By::connection, answer}});
+    EXPECT_EQ(small(R"({"method":"a.Closed"})", table), "");
+    EXPECT_EQ(small(R"({"method":"a.Closed"})", table, true), "\n");
+    EXPECT_EQ(small(R"({"method":"a.Closed"})", table, true, true), "\n");
+    EXPECT_EQ(small(R"({"method":"a.Open"})", table), "\n");
+    EXPECT_EQ(small(R"({"method":"a.Open"})", table, false, true), "");
 }
 
 // What can't be called over a socket is not named there.
