@@ -15,7 +15,8 @@ constexpr std::uint64_t each_byte(std::uint64_t byte) {
 }
 inline constexpr std::uint64_t high_bits = each_byte(0x80);
 
-// Not 0: some byte of the word is `byte`; is a control character; is no ASCII, or DEL.
+// Not 0: some byte of the word is `byte`; is a control character; is no ASCII, or DEL. The lowest
+// bit that is set is the top bit of the lowest such byte.
 constexpr std::uint64_t has_byte(std::uint64_t word, std::uint64_t byte) {
     const std::uint64_t zero = word ^ each_byte(byte);
     return (zero - each_byte(1)) & ~zero & high_bits;

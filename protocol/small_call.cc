@@ -1,6 +1,7 @@
 #include "protocol/small_call.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -21,7 +22,13 @@ std::size_t plain_length(std::string_view text) {
     for (std::uint64_t word = 0; text.size() - length >= sizeof word; length += sizeof word) {
         std::memcpy(&word, text.data() + length, sizeof word);
         const std::uint64_t ends = has_byte(word, '"') | has_byte(word, '\\');
-        if ((ends | has_control(word) | has_past_tilde(word)) != 0) break;
+        const std::uint64_t not_plain = ends | has_control(word) | has_past_tilde(word);
+        if (not_plain == 0) continue;
+        // The lowest bit that is set is the first byte's; those above may be set as well.
+        if constexpr (std::endian::native == std::endian::little) {
+            return length + static_cast<std::size_t>(std::countr_zero(not_plain)) / 8;
+        }
+        break;
     }
     while (length < text.size() && is_plain(text[length])) ++length;
     return length;

@@ -443,7 +443,8 @@ static_assert(std::ranges::is_sorted(table, {}, &Method::name));
 
 // Null: there is no such one.
 const Method* find_method(std::span<const Method> methods, std::string_view name) {
-    const auto row = std::ranges::lower_bound(methods, name, {}, &Method::name);
+    const auto row = std::ranges::lower_bound(methods, name, {},
+                                              [](const Method& method) { return method.name(); });
     return row != methods.end() && row->name() == name ? &*row : nullptr;
 }
 

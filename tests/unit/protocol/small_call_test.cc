@@ -152,7 +152,6 @@ TEST(SmallCall, IsAsLongAsAMessageMayBe) {
     const std::string longest =
         std::string(ping) + std::string(limits::message_bytes - ping.size(), ' ');
     for (const std::string& text : {longest, longest + ' '}) {
-        std::string_view input = text;
         const std::string with_end = text + '\n';
         std::string_view small = with_end;
         std::string_view framed = with_end;
