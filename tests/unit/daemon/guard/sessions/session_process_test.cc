@@ -209,6 +209,33 @@ TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
     EXPECT_EQ(session_->packets().packets(), 0U);
 }
 
+// It is the session's turn with each but those whose call the guard has.
+TEST_F(SessionProcessTest, KnowsWhichPacketWaitsForItLongest) {
+    using std::chrono::seconds;
+    const MonotonicTime now = std::chrono::steady_clock::now();
+    const auto add = [&](std::uint64_t id, seconds ago) {
+        PacketOrigin packet;
+        packet.received = now - ago;
+        session_->add_packet(channel::ConnectionId{id}, {}, from(), packet);
+    };
+    EXPECT_EQ(session_->oldest_packet(), std::nullopt);
+    add(1, seconds(3));
+    add(2, seconds(2));
+    EXPECT_EQ(session_->oldest_packet(), now - seconds(3));
+    const auto ask = [&](std::uint64_t id) {
+        session_->keep(channel::ConnectionId{id}, channel::RequestId{7},
+                       std::make_unique<Ongoing>(story_));
+    };
+    ask(1);
+    EXPECT_EQ(session_->oldest_packet(), now - seconds(2));
+    ask(2);
+    EXPECT_EQ(session_->oldest_packet(), std::nullopt);
+    session_->forget(channel::ConnectionId{1}, channel::RequestId{7});
+    EXPECT_GE(session_->oldest_packet(), now);
+    add(3, seconds(1));
+    EXPECT_EQ(session_->oldest_packet(), now - seconds(1));
+}
+
 TEST_F(SessionProcessTest, AtOnceIsAtOnceAndOnlyOnce) {
     session_->end_now("");
     EXPECT_EQ(session_->state(), SessionProcess::State::ending);
@@ -344,7 +371,7 @@ TEST_F(SessionProcessTest, EachConnectionOfAListIsLookedAt) {
     };
     // 1 is served, the next 16 are given, the rest waits behind them.
     const std::vector<std::pair<channel::ToGuard, std::string>> rows = {
-        {channel::Accepted{{ids(2), ids(41)}}, unknown},
+        {channel::Accepted{{ids(2), ids(99)}}, unknown},
         {channel::Accepted{{ids(2), ids(2)}}, not_given},
         {channel::Accepted{{ids(2), ids(1)}}, not_given},
         {channel::Closed{{closed(1), closed(1)}}, unknown},
