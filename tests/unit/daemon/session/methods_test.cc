@@ -205,15 +205,15 @@ TEST(Dispatch, ServesSmallCallsAsItServesOthers) {
         EXPECT_EQ(served, !reply.empty());
         return reply;
     };
-    const auto ping = [](std::string_view parameters) {
+    const auto call_of = [](std::string_view parameters) {
         return R"({"method":"org.postern.Actions.Ping","parameters":)" + std::string(parameters) +
                '}';
     };
-    EXPECT_EQ(small(ping(R"({"ping":"a b"})")), "{\"parameters\":{\"pong\":\"a b\"}}\n");
-    EXPECT_EQ(small(ping(R"({"ping":""})")), "{\"parameters\":{\"pong\":\"\"}}\n");
+    EXPECT_EQ(small(call_of(R"({"ping":"a b"})")), "{\"parameters\":{\"pong\":\"a b\"}}\n");
+    EXPECT_EQ(small(call_of(R"({"ping":""})")), "{\"parameters\":{\"pong\":\"\"}}\n");
     for (const char* parameters :
          {R"({})", R"({"pong":"x"})", R"({"ping":"x","more":"y"})", R"({"more":"y","ping":"x"})"}) {
-        EXPECT_EQ(small(ping(parameters)), "") << parameters;
+        EXPECT_EQ(small(call_of(parameters)), "") << parameters;
     }
     EXPECT_EQ(small(R"({"method":"org.postern.Actions.List"})"), "");
     EXPECT_EQ(small(R"({"method":"org.postern.Actions.Pin"})"), "");
