@@ -22,7 +22,7 @@ using postern::dropper_channel_fd;
 using postern::DropperOrder;
 
 // Looked at first: one that carries none is not ours to drop.
-void drop_packet(int socket) {
+bool carries_descriptors(int socket) {
     char byte = 0;
     iovec data{&byte, 1};
     // Room for its sender's ids, which it has in any case, and for nothing else.
@@ -32,10 +32,28 @@ void drop_packet(int socket) {
     message.msg_iovlen = 1;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
-    if (::recvmsg(socket, &message, MSG_DONTWAIT | MSG_PEEK) >= 0 &&
-        (message.msg_flags & MSG_CTRUNC) != 0) {
-        (void)::recv(socket, &byte, 1, MSG_DONTWAIT);
+    return ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_PEEK) >= 0 &&
+           (message.msg_flags & MSG_CTRUNC) != 0;
+}
+
+void answer() {
+    const char byte = 0;
+    (void)::send(dropper_channel_fd, &byte, sizeof byte, MSG_NOSIGNAL);
+}
+
+bool is_to_go() {
+    return postern::receive_byte(dropper_channel_fd).length > 0;
+}
+
+// From here on it can only stand still in what it was asked for.
+bool begin(DropperOrder order) {
+    if (order == DropperOrder::packet) {
+        answer();
+        return is_to_go();
     }
+    // Where the guard is gone, it may as well.
+    (void)is_to_go();
+    return true;
 }
 
 }  // namespace
@@ -52,15 +70,16 @@ int main() {
         postern::ReceivedByte received = postern::receive_byte(dropper_channel_fd);
         if (received.length <= 0) return 0;
         const auto order = static_cast<DropperOrder>(received.byte);
-        // Until it may; where the guard is gone, it may as well.
-        if (order == DropperOrder::close) (void)postern::receive_byte(dropper_channel_fd);
+        const bool drops = order == DropperOrder::packet && !received.descriptors.empty() &&
+                           carries_descriptors(received.descriptors.front().get());
+        if (!begin(order)) return 0;
         interrupt->arm();
-        if (order == DropperOrder::packet && !received.descriptors.empty()) {
-            drop_packet(received.descriptors.front().get());
+        if (drops) {
+            char byte = 0;
+            (void)::recv(received.descriptors.front().get(), &byte, sizeof byte, MSG_DONTWAIT);
         }
         received.descriptors.clear();
         interrupt->disarm();
-        const char done = 0;
-        (void)::send(dropper_channel_fd, &done, sizeof done, MSG_NOSIGNAL);
+        answer();
     }
 }

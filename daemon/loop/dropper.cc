@@ -20,8 +20,11 @@
 namespace postern {
 namespace {
 
-// How often a process that is not done with a packet is looked at, and when it is taken for one
-// that stands still though it does not look like it.
+// How long a process may take to begin with a packet: one that was just started has a program to
+// load first, on a machine that may be busy.
+constexpr std::chrono::seconds begin_time{1};
+// How often one that has begun is looked at, and when it is taken for one that stands still though
+// it does not look like it.
 constexpr std::chrono::milliseconds look_time{3};
 constexpr int most_looks = 300;
 // A process that has not got on for so long gets no more to close, while there is another one...
@@ -67,11 +70,18 @@ bool Dropper::close(std::span<UniqueFd> descriptors) {
 
 bool Dropper::drop_packet(int socket) {
     while (Process* const process = idle()) {
-        if (order(*process, DropperOrder::packet, std::span(&socket, 1))) {
+        if (!order(*process, DropperOrder::packet, std::span(&socket, 1))) {
+            if (process->broken) continue;
+            return false;
+        }
+        if (take_begin(*process)) {
             await(*process);
             return true;
         }
-        if (!process->broken) return false;
+        // What it was not told to do it never does: it finds its channel closed.
+        end(*process);
+        drop_ended();
+        return false;
     }
     return false;
 }
@@ -137,7 +147,25 @@ bool Dropper::start() {
     return true;
 }
 
-void Dropper::await(Process& process) {
+// Whether it begins. Before that nobody can tell one that stands still from one whose program is
+// being loaded, or that another process keeps waiting; and the packet is on the socket yet.
+bool Dropper::take_begin(Process& process) {
+    pollfd answered{process.channel.get(), POLLIN, 0};
+    int ready = 0;
+    do {
+        ready =
+            ::poll(&answered, 1,
+                   static_cast<int>(
+                       std::chrono::duration_cast<std::chrono::milliseconds>(begin_time).count()));
+    } while (ready < 0 && errno == EINTR);
+    char byte = 0;
+    if (ready <= 0 || ::recv(process.channel.get(), &byte, sizeof byte, MSG_DONTWAIT) <= 0) {
+        return false;
+    }
+    return send_byte(process.channel.get(), static_cast<char>(DropperOrder::go), {}, MSG_DONTWAIT);
+}
+
+void Dropper::await(const Process& process) {
     bool stood_still = false;
     for (int looks = 0; looks < most_looks; ++looks) {
         pollfd done{process.channel.get(), POLLIN, 0};

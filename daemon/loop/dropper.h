@@ -49,7 +49,8 @@ class Dropper {
     // start of a process. False: none can be started; nothing was done; it may be tried again.
     bool close(std::span<UniqueFd> descriptors);
     bool close(UniqueFd& descriptor) { return close(std::span(&descriptor, 1)); }
-    // Waits until it is done, or its process stands still. False: as above.
+    // Waits until it is done, or its process stands still after it has begun: then the packet is
+    // off the socket already. False: as above, or none begins in time; the packet is still there.
     bool drop_packet(int socket);
 
     // Ends processes that have nothing to do, but for one. True: some still have, or have ended and
@@ -74,7 +75,8 @@ class Dropper {
     Process* idle();
     Process* for_closing();
     bool start();
-    void await(Process& process);
+    static bool take_begin(Process& process);
+    static void await(const Process& process);
     void look();
     void end(Process& process);
     void drop_ended();

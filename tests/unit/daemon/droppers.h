@@ -15,8 +15,9 @@ namespace postern {
 
 class Droppers {
   public:
-    Droppers() : program_(::open(POSTERN_DROPPER, O_PATH | O_CLOEXEC)) {
-        EXPECT_TRUE(program_) << POSTERN_DROPPER;
+    explicit Droppers(const char* program = POSTERN_DROPPER)
+        : program_(::open(program, O_PATH | O_CLOEXEC)) {
+        EXPECT_TRUE(program_) << program;
     }
     [[nodiscard]] Dropper::Source source() const { return {spawner_.get(), program_.get()}; }
 

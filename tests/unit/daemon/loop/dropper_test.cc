@@ -99,23 +99,70 @@ TEST_F(DropperTest, ClosesSeveralAtOnce) {
     }
 }
 
+// A datagram socket with a packet that carries a descriptor, and another one behind it.
+class PacketsToDrop {
+  public:
+    PacketsToDrop() {
+        std::array<int, 2> ends{-1, -1};
+        EXPECT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+        here_.reset(ends[0]);
+        there_.reset(ends[1]);
+        const int on = 1;
+        EXPECT_EQ(::setsockopt(socket(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+        EXPECT_EQ(send_with(here_.get(), "a", std::array{sent_.there.get()}), 1);
+        EXPECT_EQ(send_with(here_.get(), "b", {}), 1);
+        sent_.there.reset();
+    }
+    [[nodiscard]] int socket() const { return there_.get(); }
+    // The byte of the next one.
+    [[nodiscard]] char next(int flags = 0) const {
+        char byte = 0;
+        return ::recv(socket(), &byte, 1, MSG_DONTWAIT | flags) == 1 ? byte : '-';
+    }
+    // Whether nobody has the descriptor any more.
+    [[nodiscard]] bool is_dropped() const {
+        char byte = 0;
+        return ::recv(sent_.here.get(), &byte, 1, MSG_DONTWAIT) == 0;
+    }
+
+  private:
+    UniqueFd here_;
+    UniqueFd there_;
+    SocketPair sent_;
+};
+
 TEST_F(DropperTest, DropsPacketsThatCarryDescriptorsAndNoOthers) {
-    std::array<int, 2> ends{-1, -1};
-    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-    const UniqueFd here(ends[0]);
-    const UniqueFd there(ends[1]);
-    const int on = 1;
-    ASSERT_EQ(::setsockopt(there.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
-    SocketPair sent;
-    EXPECT_EQ(send_with(here.get(), "a", std::array{sent.there.get()}), 1);
-    EXPECT_EQ(send_with(here.get(), "b", {}), 1);
-    sent.there.reset();
-    for (int i = 0; i < 2; ++i) ASSERT_TRUE(dropper_.drop_packet(there.get()));
-    char byte = 0;
-    EXPECT_EQ(::recv(there.get(), &byte, 1, MSG_DONTWAIT), 1);
-    EXPECT_EQ(byte, 'b');
-    EXPECT_EQ(::recv(sent.here.get(), &byte, 1, MSG_DONTWAIT), 0);
-    EXPECT_TRUE(dropper_.drop_packet(there.get())) << "there is none";
+    const PacketsToDrop packets;
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(dropper_.drop_packet(packets.socket()));
+    EXPECT_TRUE(packets.is_dropped());
+    EXPECT_EQ(packets.next(), 'b');
+    EXPECT_TRUE(dropper_.drop_packet(packets.socket())) << "there is none";
+}
+
+// Until it has begun, that it waits in the kernel says nothing: taken for one that stands still, it
+// would leave a packet on the socket that is received once more.
+TEST_F(DropperTest, IsWaitedForUntilItBegins) {
+    const Droppers late(POSTERN_LATE_DROPPER);
+    Dropper dropper(late.source());
+    const PacketsToDrop packets;
+    ASSERT_TRUE(dropper.drop_packet(packets.socket()));
+    EXPECT_TRUE(packets.is_dropped());
+    EXPECT_EQ(packets.next(), 'b');
+}
+
+TEST_F(DropperTest, OneThatNeverBeginsLeavesThePacketToTheNext) {
+    const auto pid = start();
+    ASSERT_TRUE(pid);
+    ::kill(*pid, SIGSTOP);
+    const PacketsToDrop packets;
+    EXPECT_FALSE(dropper_.drop_packet(packets.socket()));
+    ::kill(*pid, SIGCONT);
+    while (runs(*pid)) std::this_thread::yield();
+    EXPECT_FALSE(packets.is_dropped());
+    EXPECT_EQ(packets.next(MSG_PEEK), 'a');
+    EXPECT_TRUE(dropper_.drop_packet(packets.socket()));
+    EXPECT_TRUE(packets.is_dropped());
+    EXPECT_EQ(packets.next(), 'b');
 }
 
 TEST_F(DropperTest, OneThatHasDiedIsFollowedByAnother) {
