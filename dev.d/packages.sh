@@ -9,12 +9,12 @@ demo_packages=(netcat-openbsd)
 test_packages=(
     libgtest-dev libgmock-dev
     clang-19 clang-format-19 clang-tidy-19 libclang-rt-19-dev
-    python3 python3-pytest python3-jsonschema strace iproute2 procps
+    python3 python3-pytest python3-jsonschema strace linux-perf iproute2 procps
     logrotate bubblewrap mandoc bash-completion zsh fish rsync
     apparmor checkpolicy semodule-utils
 )
 # redis-tools has the server as well, and does not start it.
-bench_packages=(libbenchmark-dev python3 redis-tools strace)
+bench_packages=(libbenchmark-dev python3 redis-tools strace linux-perf)
 coverage_packages=(llvm-19)
 package_packages=(python3 debootstrap zstd)
 long_test_packages=()

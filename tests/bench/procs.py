@@ -1,11 +1,9 @@
-"""What processes use: processor time, memory, system calls; and on which processors they run."""
+"""What processes use: processor time and memory; and on which processors they run."""
 
 import contextlib
 import os
 import pathlib
 import re
-import signal
-import subprocess
 import time
 
 
@@ -40,17 +38,3 @@ def kib(pid, name):
 def anonymous_bytes(pids):
     return 1024 * sum(int(re.search(r"^RssAnon:\s+(\d+) kB$", pathlib.Path(
         f"/proc/{pid}/status").read_text(encoding="ascii"), re.M).group(1)) for pid in pids)
-
-
-def calls_during(pid, work, folder):
-    """How many system calls the process and its threads make while work() runs."""
-    log = folder / "strace"
-    with subprocess.Popen(["strace", "-f", "-qq", "-c", "-U", "name,calls", "-o", log, "-p", str(pid)],
-                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as strace:
-        while any("TracerPid:\t0\n" in (task / "status").read_text(encoding="ascii")
-                  for task in pathlib.Path(f"/proc/{pid}/task").iterdir()):
-            assert strace.poll() is None, "strace could not attach"
-            time.sleep(0.01)
-        work()
-        strace.send_signal(signal.SIGINT)
-    return int(re.search(r"^total\s+(\d+)$", log.read_text(), re.M).group(1))

@@ -16,6 +16,7 @@ import procs
 from identity import BOB, ME, run_as
 from processes import sessions
 from rounds import NotMeasured, alternate
+from system_calls import calls_during
 
 ACTIONS = {"true": {"summary": "Do nothing", "exec": ["/bin/true"], "allow": [{"everyone": True}]}}
 # What one user may have is no part of what is measured.
@@ -108,7 +109,7 @@ def requests(rounds, *words, calls=0, **more):
         ways = {name: functools.partial(server.measure, *words, **more) for name, server in all_servers.items()}
         samples = alternate(ways, rounds)
         if calls:
-            few, many = (procs.calls_during(sessions(guard)[0], functools.partial(
+            few, many = (calls_during(sessions(guard)[0], functools.partial(
                 load, "pings", "text", all_servers["Postern"].address, count, 1, 1), guard.folder)
                 for count in (1, calls + 1))  # the connection costs some as well
             samples["Postern"]["calls"] = [round((many - few) / calls, 2)]
@@ -162,7 +163,7 @@ def datagrams(rounds):
         ours = functools.partial(send, "pings", guard.datagram_path)
         samples = alternate({"Postern": functools.partial(ours, 1000),
                              "bare": functools.partial(send, "echoes", guard.folder / "echo", 1000)}, rounds)
-        made = procs.calls_during(guard.pid, functools.partial(ours, 50), guard.folder)
+        made = calls_during(guard.pid, functools.partial(ours, 50), guard.folder)
         samples["Postern"]["calls"] = [made / (20 * 50)]
         return samples
 
