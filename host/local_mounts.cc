@@ -26,16 +26,14 @@ Result<LocalMounts> LocalMounts::open() {
     return LocalMounts(std::move(file));
 }
 
-bool LocalMounts::has(std::uint64_t id) {
+void LocalMounts::look() {
     // While it is read it may change once more.
     constexpr int attempts = 3;
     for (int i = 0; i < attempts; ++i) {
         pollfd changed{file_.get(), POLLPRI, 0};
         if (::poll(&changed, 1, 0) == 0 && was_read_) break;
         read();
-        if (ids_.contains(id)) break;
     }
-    return ids_.contains(id);
 }
 
 void LocalMounts::read() {

@@ -19,9 +19,12 @@ class LocalMounts {
     // Error: /proc/self/mountinfo can't be opened.
     static Result<LocalMounts> open();
 
-    // `id` as statx(2) says it (STATX_MNT_ID). What is mounted is read again when it has changed
-    // (poll(2) on the file says so: proc(5)). Never asks a file system anything.
-    bool has(std::uint64_t id);
+    // Reads what is mounted, if it has changed since the last time (poll(2) on the file says so:
+    // proc(5)). Never asks a file system anything.
+    void look();
+    // By the last look(). `id` as statx(2) says it (STATX_MNT_ID), of a file that was opened before
+    // that and is open still: then no other mount can have come to that number.
+    [[nodiscard]] bool has(std::uint64_t id) const { return ids_.contains(id); }
 
   private:
     explicit LocalMounts(UniqueFd file) : file_(std::move(file)) {}

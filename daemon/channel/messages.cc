@@ -18,19 +18,15 @@ constexpr std::size_t header_bytes = 20;
 constexpr std::uint8_t first_to_session = 1;
 constexpr std::uint8_t first_to_guard = 64;
 
-// What a body is about: nothing, a connection, or a call of one.
+// What a body is about: a call of a connection, or no single one.
 template <typename Body>
-constexpr bool names_connection() {
+constexpr bool names_request() {
     return !std::is_same_v<Body, Welcome> && !std::is_same_v<Body, Groups> &&
            !std::is_same_v<Body, SnapshotBegin> && !std::is_same_v<Body, SnapshotAction> &&
            !std::is_same_v<Body, SnapshotEnd> && !std::is_same_v<Body, Connections> &&
-           !std::is_same_v<Body, Ready> && !std::is_same_v<Body, Accepted> &&
-           !std::is_same_v<Body, Closed>;
-}
-template <typename Body>
-constexpr bool names_request() {
-    return names_connection<Body>() && !std::is_same_v<Body, Datagram> &&
-           !std::is_same_v<Body, Reply>;
+           !std::is_same_v<Body, Datagrams> && !std::is_same_v<Body, Ready> &&
+           !std::is_same_v<Body, Accepted> && !std::is_same_v<Body, Closed> &&
+           !std::is_same_v<Body, Replies>;
 }
 
 // A struct's fields in their order, for the writer and the reader alike: of a body as it says, of
@@ -293,7 +289,7 @@ Bytes encode_from(const Envelope<V>& message, std::uint8_t first_kind) {
 template <std::size_t I, typename V>
 const char* read_as(Envelope<V>& message, Reader& reader) {
     using Body = std::variant_alternative_t<I, V>;
-    if (!names_connection<Body>() && message.connection != ConnectionId{}) {
+    if (!names_request<Body>() && message.connection != ConnectionId{}) {
         return "a connection where there is none";
     }
     if (!names_request<Body>() && message.request != RequestId{}) {

@@ -27,13 +27,14 @@
 #include <variant>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/result.h"
 #include "model/action.h"
 #include "model/call.h"
 
 namespace postern::channel {
 
-inline constexpr std::uint8_t version = 4;
+inline constexpr std::uint8_t version = 5;
 
 // The descriptor that a session finds its channel on.
 inline constexpr int session_fd = 3;
@@ -90,8 +91,10 @@ struct SnapshotEnd {
     static constexpr auto fields = std::tuple<>();
 };
 
-// How many connections one message is about at most; it is about one at least.
+// How many connections, or packets, one message is about at most; it is about one at least.
 inline constexpr std::size_t connections_per_message = 16;
+// Bytes of the texts of several packets in one message; one alone may have more.
+inline constexpr std::size_t texts_per_message = limits::packet_bytes / 2;
 
 struct Connection {
     ConnectionId id{};
@@ -115,13 +118,21 @@ struct Connections {
 // A packet, unopened. It has one call at most, and ends with the session's Reply. What is wrong
 // with it as a packet, the guard has seen already.
 struct Datagram {
+    ConnectionId id{};
     std::int32_t pid = 0;
     std::optional<std::string> unit = std::string();  // as of a Connection
     std::string payload;       // at most limits::message_bytes and a terminator
     bool too_long = false;     // ... and it was more than that: the payload is left out
     bool descriptors = false;  // some came along, and are closed
-    static constexpr auto fields = std::tuple(&Datagram::pid, &Datagram::unit, &Datagram::payload,
-                                              &Datagram::too_long, &Datagram::descriptors);
+    static constexpr auto fields =
+        std::tuple(&Datagram::id, &Datagram::pid, &Datagram::unit, &Datagram::payload,
+                   &Datagram::too_long, &Datagram::descriptors);
+};
+
+// Packets, in the order in which they came.
+struct Datagrams {
+    std::vector<Datagram> all;
+    static constexpr auto fields = std::tuple(&Datagrams::all);
 };
 
 // ---- Session to guard ----
@@ -165,9 +176,14 @@ enum class PacketFault : std::uint8_t {
 
 // The packet is dealt with. No message names it any more.
 struct Reply {
+    ConnectionId id{};
     PacketFault fault = PacketFault::none;
     std::string bytes;  // for its sender, at most limits::datagram_reply_bytes; empty: no reply
-    static constexpr auto fields = std::tuple(&Reply::fault, &Reply::bytes);
+    static constexpr auto fields = std::tuple(&Reply::id, &Reply::fault, &Reply::bytes);
+};
+struct Replies {
+    std::vector<Reply> all;
+    static constexpr auto fields = std::tuple(&Replies::all);
 };
 
 // ---- All of them ----
@@ -178,9 +194,9 @@ std::variant<Own..., Shared...> join(std::variant<Own...>, std::variant<Shared..
 // The kinds in their order: what is the channel's own, then answers and calls.
 using ToSession =
     decltype(join(std::declval<std::variant<Welcome, Groups, SnapshotBegin, SnapshotAction,
-                                            SnapshotEnd, Connections, Datagram>>(),
+                                            SnapshotEnd, Connections, Datagrams>>(),
                   std::declval<CallAnswer>()));
-using ToGuard = decltype(join(std::declval<std::variant<Ready, Accepted, Closed, Reply>>(),
+using ToGuard = decltype(join(std::declval<std::variant<Ready, Accepted, Closed, Replies>>(),
                               std::declval<Call>()));
 
 // A packet that is longer than limits::packet_bytes is refused by whoever gets it: what is sent is

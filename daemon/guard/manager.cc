@@ -121,7 +121,7 @@ Status Manager::set_up_listeners(std::vector<Listener> listeners) {
         OwnerQueue<Acceptor::Waiting>::Bounds{limits.connections_per_user, limits.connections},
         only_uid);
     POSTERN_TRY(auto datagrams,
-                Datagrams::create(event_.get(), turns_->turns(), std::move(packets), *pool_,
+                Datagrams::create(turns_->ready(), turns_->turns(), std::move(packets), *pool_,
                                   *audit_, {spawner_.get(), dropper_program_.get()}, only_uid));
     datagrams_ = std::move(datagrams);
     return {};
@@ -215,8 +215,9 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     calls_ = std::make_unique<Calls>(*jobs_, *starts_, *job_audit_, configuration_.limits,
                                      *current_, *administration_);
     PoolHooks hooks;
-    hooks.answered = [this](const Origin& origin, PacketOrigin packet, channel::Reply reply) {
-        datagrams_->packet_answered(origin, std::move(packet), std::move(reply));
+    hooks.answered = [this](const SessionProcess& session, ConnectionInfo info,
+                            channel::Reply reply) {
+        datagrams_->packet_answered(session, std::move(info), std::move(reply));
     };
     hooks.dropped = [this](const SessionProcess& session) { datagrams_->packets_dropped(session); };
     hooks.changed = [this] { touch(); };
@@ -364,6 +365,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
     ranges_kept_ = snapshot->people.ranges_kept;
     calls_->set_snapshot(snapshot);
     pool_->set_snapshot(snapshot);
+    datagrams_->set_snapshot(*snapshot);
     known_callers_->set_snapshot(snapshot);
     audit_->names().set_snapshot(snapshot);
 }

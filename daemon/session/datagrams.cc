@@ -21,9 +21,9 @@ bool is_terminator(char c) {
 
 }  // namespace
 
-bool Datagrams::receive(channel::ConnectionId id, channel::Datagram packet) {
+bool Datagrams::receive(channel::Datagram packet) {
     if (queue_.size() >= limits::datagrams_in_session) return false;
-    queue_.emplace_back(id, std::move(packet));
+    queue_.push_back(std::move(packet));
     return true;
 }
 
@@ -37,9 +37,9 @@ bool Datagrams::ready() const {
 
 void Datagrams::turn() {
     for (int i = 0; i < packets_per_turn && ready(); ++i) {
-        const auto [id, packet] = std::move(queue_.front());
+        const channel::Datagram packet = std::move(queue_.front());
         queue_.pop_front();
-        id_ = id;
+        id_ = packet.id;
         begin(packet);
     }
 }
@@ -131,7 +131,7 @@ void Datagrams::send(PacketFault fault, std::string text) {
     } else if (!terminator_) {
         text.pop_back();
     }
-    shared_.guard.send({id_, {}, channel::Reply{fault, std::move(text)}});
+    shared_.guard.replied({id_, fault, std::move(text)});
 }
 
 }  // namespace postern::session

@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "daemon/channel/messages.h"
 #include "daemon/session/pending_call.h"
@@ -25,7 +24,7 @@ class Datagrams final : public Replies {
     explicit Datagrams(Shared& shared) : shared_(shared) {}
 
     // False: more of them than any guard of ours hands over.
-    bool receive(channel::ConnectionId id, channel::Datagram packet);
+    bool receive(channel::Datagram packet);
 
     // The call of this packet, if the guard has still to answer it; nullptr: it is not this one.
     PendingCall* pending(channel::ConnectionId id);
@@ -54,7 +53,7 @@ class Datagrams final : public Replies {
     void send(channel::PacketFault fault, std::string text);
 
     Shared& shared_;
-    std::deque<std::pair<channel::ConnectionId, channel::Datagram>> queue_;
+    std::deque<channel::Datagram> queue_;
     // The packet that is being answered, or was the last one.
     channel::ConnectionId id_{};
     std::optional<char> terminator_;

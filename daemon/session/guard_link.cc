@@ -19,10 +19,20 @@ void GuardLink::closed(channel::ConnectionId id, channel::CloseCause cause) {
     closed_.all.push_back({id, cause});
 }
 
+void GuardLink::replied(channel::Reply reply) {
+    const bool has_room = replies_.all.size() < channel::connections_per_message &&
+                          reply_bytes_ + reply.bytes.size() <= channel::texts_per_message;
+    if (!replies_.all.empty() && !has_room) send_gathered();
+    reply_bytes_ += reply.bytes.size();
+    replies_.all.push_back(std::move(reply));
+}
+
 // What was accepted may be closed already.
 void GuardLink::send_gathered() {
     if (!accepted_.all.empty()) put({{}, {}, std::exchange(accepted_, {})});
     if (!closed_.all.empty()) put({{}, {}, std::exchange(closed_, {})});
+    if (!replies_.all.empty()) put({{}, {}, std::exchange(replies_, {})});
+    reply_bytes_ = 0;
 }
 
 void GuardLink::put(const channel::Envelope<channel::ToGuard>& message) {

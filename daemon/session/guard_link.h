@@ -21,10 +21,11 @@ class GuardLink {
     // Sends now, or keeps the message until the guard reads.
     void send(const channel::Envelope<channel::ToGuard>& message);
 
-    // What becomes of connections is gathered, and sent with one message for many: before the next
-    // other one, and by send_gathered() at the end of a step.
+    // What becomes of connections and packets is gathered, and sent with one message for many:
+    // before the next other one, and by send_gathered() at the end of a step.
     void accepted(channel::ConnectionId id);
     void closed(channel::ConnectionId id, channel::CloseCause cause);
+    void replied(channel::Reply reply);
     void send_gathered();
 
     // Sends what waits, as far as the guard takes it.
@@ -57,6 +58,8 @@ class GuardLink {
     channel::Receiver receiver_{channel::Descriptors::taken};
     channel::Accepted accepted_;
     channel::Closed closed_;
+    channel::Replies replies_;
+    std::size_t reply_bytes_ = 0;  // in them
     std::deque<channel::Bytes> queue_;
     std::size_t queued_bytes_ = 0;
     bool was_clogged_ = false;

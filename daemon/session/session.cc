@@ -141,8 +141,10 @@ bool Session::receive(channel::Envelope<channel::ToSession> message,
                     good = receive(body.all[i], std::move(descriptors[i]));
                 }
                 return good;
-            } else if constexpr (std::is_same_v<Body, channel::Datagram>) {
-                return datagrams_.receive(message.connection, std::move(body));
+            } else if constexpr (std::is_same_v<Body, channel::Datagrams>) {
+                return std::ranges::all_of(body.all, [this](channel::Datagram& one) {
+                    return datagrams_.receive(std::move(one));
+                });
             } else if constexpr (std::is_constructible_v<CallAnswer, Body>) {
                 return receive(message.connection, message.request, std::move(body), descriptors);
             } else {

@@ -73,11 +73,10 @@ class Packets {
         const bool too_long = bytes.size() > limits::message_bytes + 1;
         const channel::ConnectionId id{++number_};
         check(
-            datagrams_.receive(id, {42, "", std::string(too_long ? "" : bytes), too_long, false}));
+            datagrams_.receive({id, 42, "", std::string(too_long ? "" : bytes), too_long, false}));
         datagrams_.turn();
         const auto said = hear();
-        const auto* reply = std::get_if<channel::Reply>(&said.body);
-        if (reply != nullptr) return check_packet_reply(*reply, bytes);
+        if (const auto* reply = reply_in(said)) return check_packet_reply(*reply, bytes);
         auto* const pending = datagrams_.pending(id);
         check(pending != nullptr);
         std::vector<UniqueFd> no_files;
@@ -99,17 +98,27 @@ class Packets {
             },
             said.body);
         const auto answered = hear();
-        check(std::holds_alternative<channel::Reply>(answered.body));
-        check_packet_reply(std::get<channel::Reply>(answered.body), bytes);
+        const auto* reply = reply_in(answered);
+        check(reply != nullptr);
+        check_packet_reply(*reply, bytes);
     }
 
   private:
+    // Null: it is a call.
+    [[nodiscard]] const channel::Reply* reply_in(
+        const channel::Envelope<channel::ToGuard>& said) const {
+        const auto* replies = std::get_if<channel::Replies>(&said.body);
+        check((replies == nullptr ? said.connection : replies->all.at(0).id) ==
+              channel::ConnectionId{number_});
+        return replies == nullptr ? nullptr : &replies->all.at(0);
+    }
+
     channel::Envelope<channel::ToGuard> hear() {
+        guard_.send_gathered();
         const auto received = receiver_.receive(ends_.first.get());
         check(received.state == channel::Received::State::packet);
         const auto message = channel::decode_to_guard(received.packet);
         check(message.has_value());
-        check(message->connection == channel::ConnectionId{number_});
         return *message;
     }
 

@@ -15,6 +15,7 @@ import harness
 from identity import ALICE, BOB
 from packets import Sender, message
 from processes import descriptors, memory, sessions
+from system_calls import by_perf, why_no_perf
 
 pytestmark = [
     pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: traces a session"),
@@ -80,7 +81,7 @@ def test_a_ping_on_an_open_connection_is_three_system_calls_of_the_session(start
     assert 99 <= calls["epoll_wait"] <= 101  # the one that strace found or left it in
 
 
-def test_what_a_packet_costs_guard_and_session(start_guard, folder):
+def test_what_a_packet_alone_costs_guard_and_session(start_guard, folder):
     guard = start_guard({"hello": HELLO}, datagrams=True)
     count = 100
     with Sender(guard.datagram_path) as sender:
@@ -101,21 +102,37 @@ def test_what_a_packet_costs_guard_and_session(start_guard, folder):
     # The packet, with the look for another; the reply to the guard.
     assert session["recvmmsg"] <= 1.05 and session["sendto"] <= 1.05 and session["epoll_wait"] <= 1.05
     guards = costs["guard"]
-    # The packet and the look for another; the session's reply, with the look for another.
-    assert guards["recvmsg"] <= 2.05 and guards["recvmmsg"] <= 1.05, guards
-    # The packet to the session; the reply, of which no id is changed since it is the same sender's.
-    assert guards["sendto"] <= 2.05 and "sendmsg" not in guards, guards
-    assert not {"setfsuid", "setfsgid", "setgroups", "capset"} & set(guards)
     # How often one thread finds the other one at the lock is chance; so is how many events one turn of the
     # loop finds: there is at most one turn for each.
     guards.pop("futex", None)
-    assert guards.pop("epoll_wait") <= 9.5
-    # The rest is who the sender is (a file of its process: the unit), what one thread
-    # hands to the other, and whether the reply's file is on a local file system.
-    most = {"close": 3, "getpid": 1, "openat": 1, "openat2": 1, "poll": 3, "read": 5, "recvmmsg": 1, "recvmsg": 2,
-            "sendto": 2, "statx": 1, "timerfd_settime": 2, "write": 3}
+    assert guards.pop("epoll_wait") <= 7.5
+    # The packet and the session's reply, each with the look for another; the packet to the session; the
+    # reply, of which no id is changed since it is the same sender's. Of its process no file is read. The
+    # rest is what one thread hands to the other, what pins the process, and whether the reply's file is
+    # on a local file system.
+    most = {"close": 2, "openat2": 1, "poll": 2, "read": 1, "recvmmsg": 2, "sendmmsg": 1, "sendto": 1,
+            "statx": 1, "write": 1}
     # Less than one for each packet belongs to none: what is looked at from time to time.
     assert {name: number for name, number in guards.items() if number > most.get(name, 0) + 0.5} == {}
+
+
+@pytest.mark.skipif(why_no_perf() is not None and os.environ.get("CI") != "true", reason=str(why_no_perf()))
+def test_what_a_packet_of_many_costs_the_guard(start_guard, folder):
+    """20 senders, each of which has up to four under way. What is there is taken together: the fewer calls
+    the busier the guard is. With a tracer there would be more of them than without."""
+    guard = start_guard({"hello": HELLO}, datagrams=True)
+    place = folder / "senders"
+    senders, each = 20, 50
+
+    def pings(count):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        subprocess.run([harness.program("tests/datagram-load"), "pings", guard.datagram_path, place,
+                        str(senders), str(count)], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+    pings(1)
+    calls = by_perf(guard.pid, lambda: pings(each), folder)
+    assert calls <= 9 * senders * each, calls / (senders * each)
 
 
 @pytest.mark.parametrize("method", ["Check", "Run"])

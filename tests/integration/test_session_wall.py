@@ -120,6 +120,7 @@ def assert_packets_of_others_are_served(guard, count=1):
 
 @pytest.mark.parametrize("mode, reason, dropped", [
     ("packet-twice", "it named a connection that it does not have", 0),
+    ("packet-twice-at-once", "it named a connection that it does not have", 0),
     ("packet-foreign-id", "it named a connection that it does not have", 1),
     ("packet-future-id", "it named a connection that it does not have", 1),
     ("packet-call-after-reply", "it named a connection that it does not have", 0),

@@ -10,10 +10,8 @@
 namespace postern {
 namespace {
 
-// Few, since whoever sends without pause has all others behind them.
-constexpr std::size_t most_items = 8;
-// Packets that are taken from one socket before the others are looked at.
-constexpr int packets_in_turn = 16;
+// Few, since whoever sends without pause has all others behind them: what is received at once.
+constexpr std::size_t most_items = DatagramReceiver::most_at_once;
 // How long nothing is received after the kernel had no memory for it.
 constexpr std::chrono::milliseconds failure_time{200};
 
@@ -50,14 +48,18 @@ Status DatagramInbox::begin() {
 }
 
 void DatagramInbox::start() {
-    const std::lock_guard lock(mutex_);
-    started_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        started_ = true;
+    }
     wake_.raise();
 }
 
 void DatagramInbox::add(int socket) {
-    const std::lock_guard lock(mutex_);
-    added_.push_back(socket);
+    {
+        const std::lock_guard lock(mutex_);
+        added_.push_back(socket);
+    }
     wake_.raise();
 }
 
@@ -65,8 +67,8 @@ void DatagramInbox::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
-        wake_.raise();
     }
+    wake_.raise();
     if (thread_.joinable()) thread_.join();
 }
 
@@ -75,14 +77,19 @@ bool DatagramInbox::is_empty() const {
     return items_.empty();
 }
 
-std::optional<DatagramInbox::Item> DatagramInbox::take() {
-    const std::lock_guard lock(mutex_);
-    if (items_.empty()) return std::nullopt;
-    if (items_.size() == most_items) wake_.raise();
-    Item item = std::move(items_.front());
-    items_.pop_front();
-    if (items_.empty()) ready_.lower();
-    return item;
+// Lowered first: what is raised from now on is for what is kept from now on, or, where the thread
+// had kept it and not come to raise it yet, for nothing.
+std::deque<DatagramInbox::Item> DatagramInbox::take() {
+    ready_.lower();
+    std::deque<Item> items;
+    bool awaits_room = false;
+    {
+        const std::lock_guard lock(mutex_);
+        items.swap(items_);
+        awaits_room = std::exchange(awaits_room_, false);
+    }
+    if (awaits_room) wake_.raise();
+    return items;
 }
 
 // ---- In the thread ----
@@ -90,9 +97,13 @@ std::optional<DatagramInbox::Item> DatagramInbox::take() {
 void DatagramInbox::run() {
     std::vector<pollfd> fds;
     while (wait(fds)) {
-        for (std::size_t number = 0; number < receivers_.size(); ++number) {
+        // Each comes first in its turn, since the first may take all the room.
+        const std::size_t count = fds.size() - 1;
+        for (std::size_t i = 0; i < count && room_ > 0 && !failing_; ++i) {
+            const std::size_t number = (first_ + i) % count;
             if (fds[number].revents != 0) receive_from(number);
         }
+        if (count > 0) first_ = (first_ + 1) % count;
     }
 }
 
@@ -110,7 +121,9 @@ bool DatagramInbox::wait(std::vector<pollfd>& fds) {
     {
         const std::lock_guard lock(mutex_);
         take_added();
-        receives = started_ && !failing_ && items_.size() < most_items;
+        room_ = most_items - items_.size();
+        awaits_room_ = room_ == 0;
+        receives = started_ && !failing_ && room_ > 0;
     }
     fds.clear();
     for (const auto& receiver : receivers_) {
@@ -129,22 +142,28 @@ bool DatagramInbox::wait(std::vector<pollfd>& fds) {
 }
 
 void DatagramInbox::receive_from(std::size_t number) {
-    DatagramReceiver& receiver = *receivers_[number];
-    for (int i = 0; i < packets_in_turn; ++i) {
-        Item item{number, receiver.receive()};
-        using State = DatagramReceiver::Received::State;
-        if (item.received.state == State::nothing) break;
-        failing_ = item.received.state == State::failed;
-        if (!keep(std::move(item)) || failing_) break;
+    for (bool more = true; more && room_ > 0 && !failing_;) {
+        auto batch = receivers_[number]->receive(room_, reads_units_);
+        if (batch.all.empty()) return;
+        more = batch.more;
+        room_ -= batch.all.size();
+        failing_ = batch.all.back().state == DatagramReceiver::Received::State::failed;
+        more = keep(number, std::move(batch)) && more;
     }
 }
 
-// False: no more can be kept now.
-bool DatagramInbox::keep(Item item) {
-    const std::lock_guard lock(mutex_);
-    if (items_.empty()) ready_.raise();
-    items_.push_back(std::move(item));
-    return items_.size() < most_items && !stopping_;
+// False: it is to stop. The loop is told after the lock is free: it takes it when it wakes.
+bool DatagramInbox::keep(std::size_t number, DatagramReceiver::Batch batch) {
+    bool was_empty = false;
+    bool stopping = false;
+    {
+        const std::lock_guard lock(mutex_);
+        stopping = stopping_;
+        was_empty = items_.empty();
+        for (auto& received : batch.all) items_.push_back({number, std::move(received)});
+    }
+    if (was_empty) ready_.raise();
+    return !stopping;
 }
 
 }  // namespace postern

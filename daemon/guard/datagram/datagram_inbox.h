@@ -5,11 +5,11 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <cstddef>
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -44,10 +44,14 @@ class DatagramInbox {
     void stop();
     [[nodiscard]] bool is_empty() const;
 
-    // Readable while there is something to take.
+    // Whether the units of senders are to be read when their packets are received: some rule names
+    // one. Until this is said they are.
+    void set_reads_units(bool reads) { reads_units_ = reads; }
+
+    // Readable when there is something to take; now and then there is nothing.
     [[nodiscard]] int descriptor() const { return ready_.descriptor(); }
-    // Absent: nothing is there.
-    std::optional<Item> take();
+    // All that is there.
+    std::deque<Item> take();
 
   private:
     DatagramInbox(const std::vector<int>& sockets, Dropper::Source source);
@@ -56,18 +60,22 @@ class DatagramInbox {
     bool wait(std::vector<pollfd>& fds);
     void take_added();
     void receive_from(std::size_t number);
-    bool keep(Item item);
+    bool keep(std::size_t number, DatagramReceiver::Batch batch);
 
     // The thread's own.
     Dropper dropper_;
     std::vector<std::unique_ptr<DatagramReceiver>> receivers_;
-    bool failing_ = false;  // the last attempt to receive
+    std::size_t first_ = 0;  // of them, in the next round
+    std::size_t room_ = 0;   // for so many more, for sure
+    bool failing_ = false;   // the last attempt to receive
 
+    std::atomic<bool> reads_units_ = true;
     EventFlag wake_;   // the thread has to look again
     EventFlag ready_;  // there is something to take
     mutable std::mutex mutex_;
     std::deque<Item> items_;
-    std::vector<int> added_;  // that the thread is to take
+    std::vector<int> added_;    // that the thread is to take
+    bool awaits_room_ = false;  // the thread
     bool started_ = false;
     bool stopping_ = false;
     std::thread thread_;

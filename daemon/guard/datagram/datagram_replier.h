@@ -8,7 +8,8 @@
 // its own because those ids are a thread's own. At once or never: where the receiver's queue is
 // full, there is no reply.
 //
-// The replies to one identity are sent one after the other, so they stay in their order.
+// The replies to one identity are sent one after the other, so they stay in their order; identities
+// take turns.
 #pragma once
 
 #include <sys/types.h>
@@ -45,11 +46,12 @@ class DatagramReplier {
     // One more of the sockets: its number is the next one. Error: no descriptor to be had.
     Status add(int socket);
 
-    // False: too many wait for this identity already, this one is dropped.
-    bool send(DatagramReply reply);
-
-    // What came of those that could not be sent since the last time, for the log: a bounded number.
-    std::vector<std::string> take_failures();
+    // It is sent after the next send(). False: too many wait for this identity already, this one is
+    // dropped.
+    bool add(DatagramReply reply);
+    // Has all that were added sent; waits for none. What came of those that could not be sent since
+    // the last time, for the log: a bounded number.
+    std::vector<std::string> send();
 
     // Replies that have been neither sent nor given up.
     [[nodiscard]] std::size_t pending() const;

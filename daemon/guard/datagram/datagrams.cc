@@ -21,9 +21,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr microseconds reply_patience = limits::datagram_patience;
-// Packets that one turn of the loop takes from the inbox, and for how long.
-constexpr int datagrams_per_turn = 64;
-constexpr milliseconds time_in_turn{1};
 // How long all wait for the room of one user's packet: what a session in order needs to answer
 // many, and a fraction of what nobody notices.
 constexpr milliseconds patience_of_others{20};
@@ -32,12 +29,17 @@ constexpr const char* too_many = "too many datagrams of this user are waiting to
 constexpr milliseconds stop_time{2000};
 constexpr milliseconds stop_poll_time{2};
 
-// Those of this process, besides the caller's own; others are still not known.
-void take_own_groups(policy::Caller& caller) {
+std::vector<gid_t> groups_of_this_process() {
     std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
     groups.resize(static_cast<std::size_t>(
         std::max(::getgroups(static_cast<int>(groups.size()), groups.data()), 0)));
-    groups.insert(groups.end(), {::getegid(), caller.gid});
+    groups.push_back(::getegid());
+    return groups;
+}
+
+// Those of this process, besides the caller's own; others are still not known.
+void take_groups(policy::Caller& caller, std::vector<gid_t> groups) {
+    groups.push_back(caller.gid);
     std::ranges::sort(groups);
     const auto twice = std::ranges::unique(groups);
     groups.erase(twice.begin(), twice.end());
@@ -46,30 +48,33 @@ void take_own_groups(policy::Caller& caller) {
 
 }  // namespace
 
-Datagrams::Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listeners,
+Datagrams::Datagrams(ReadySet& ready, Turns& turns, std::vector<Listener> listeners,
                      SessionPool& pool, Audit& audit, std::optional<uid_t> only_uid)
-    : event_(event),
+    : ready_(ready),
       listeners_(std::make_move_iterator(listeners.begin()),
                  std::make_move_iterator(listeners.end())),
       pool_(pool),
       audit_(audit),
       only_uid_(only_uid),
+      own_pid_(::getpid()),
+      own_groups_(only_uid ? groups_of_this_process() : std::vector<gid_t>()),
+      replies_(turns, [this] { send_replies(); }),
       waiting_(turns,
                {limits::datagrams_waiting_of_user, limits::datagrams,
                 limits::datagram_bytes_waiting_of_user, limits::datagram_bytes},
                [this](Waiting& one) { return hand_over(one); }),
       patience_with_held_(
-          event, [this] { give_up_held(); }, milliseconds(1)),
-      patience_with_sessions_(event, [this] { look_for_the_late(); }),
-      stopping_(event, [this] { finish_stopping(); }, milliseconds(1)) {}
+          ready.event(), [this] { give_up_held(); }, milliseconds(1)),
+      patience_with_sessions_(ready.event(), [this] { look_for_the_late(); }),
+      stopping_(ready.event(), [this] { finish_stopping(); }, milliseconds(1)) {}
 
-Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& turns,
+Result<std::unique_ptr<Datagrams>> Datagrams::create(ReadySet& ready, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
                                                      Dropper::Source dropper,
                                                      std::optional<uid_t> only_uid) {
     std::unique_ptr<Datagrams> datagrams(
-        new Datagrams(event, turns, std::move(listeners), pool, audit, only_uid));
+        new Datagrams(ready, turns, std::move(listeners), pool, audit, only_uid));
     if (datagrams->listeners_.empty()) return datagrams;
     std::vector<int> sockets;
     for (const Listener& listener : datagrams->listeners_) {
@@ -82,13 +87,13 @@ Result<std::unique_ptr<Datagrams>> Datagrams::create(sd_event* event, Turns& tur
 }
 
 Status Datagrams::start() {
-    if (const int r = add_defer(event_, again_, [this] { try_held_again(); }); r < 0) {
+    if (const int r = add_defer(ready_.event(), again_, [this] { try_held_again(); }); r < 0) {
         return fail(std::string("datagrams: ") + std::strerror(-r));
     }
     sd_event_source_set_enabled(again_.get(), SD_EVENT_OFF);
     if (!inbox_) return {};
-    if (const int r = add_io(event_, packets_, inbox_->descriptor(), EPOLLIN,
-                             [this](std::uint32_t) { on_packets(); });
+    if (const int r = ready_.add(packets_, inbox_->descriptor(), EPOLLIN,
+                                 [this](std::uint32_t) { on_packets(); });
         r < 0) {
         return fail(std::string("datagrams: ") + std::strerror(-r));
     }
@@ -104,21 +109,31 @@ Status Datagrams::add(Listener listener) {
 }
 
 void Datagrams::set_enabled(bool enabled) {
-    if (packets_) sd_event_source_set_enabled(packets_.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+    packets_.change(enabled ? EPOLLIN : 0U);
+}
+
+void Datagrams::set_snapshot(const policy::Snapshot& snapshot) {
+    if (inbox_) inbox_->set_reads_units(!snapshot.units.empty());
 }
 
 void Datagrams::on_packets() {
-    const auto until = steady_clock::now() + time_in_turn;
-    for (int i = 0; i < datagrams_per_turn && !held_ && steady_clock::now() < until; ++i) {
-        auto item = inbox_->take();
-        if (!item) return;
+    if (held_) return;
+    received_ = inbox_->take();
+    take_received();
+}
+
+// All of them, or those before the one that is held.
+void Datagrams::take_received() {
+    while (!received_.empty() && !held_) {
+        DatagramInbox::Item item = std::move(received_.front());
+        received_.pop_front();
         using State = DatagramReceiver::Received::State;
-        if (item->received.state == State::failed) {
-            receive_failed(item->received.error);
+        if (item.received.state == State::failed) {
+            receive_failed(item.received.error);
             continue;
         }
         if (std::exchange(failing_, 0) != 0) spdlog::info("receiving datagrams: works again");
-        take(item->socket, std::move(item->received.packet));
+        take(item.socket, std::move(item.received.packet));
     }
 }
 
@@ -141,15 +156,13 @@ void Datagrams::take(std::size_t number, DatagramPacket packet) {
         }
         // Jobs have the groups of the guard, and its user, who writes the action files, is taken to
         // have them too, since nobody's would else be allowed.
-        take_own_groups(peer.caller);
+        take_groups(peer.caller, own_groups_);
     }
     pool_.charge(peer.caller);
     // A reply of ours never comes back to us, since it goes to files of its receiver's own. Were
     // there a way, it would have our credentials.
-    if (peer.pid == ::getpid()) return refuse(listener, &peer, "the daemon does not call itself");
+    if (peer.pid == own_pid_) return refuse(listener, &peer, "the daemon does not call itself");
 
-    one.packet.pid = peer.pid;
-    one.packet.unit = peer.unit.get().value_or("");
     one.packet.too_long = packet.too_long;
     one.packet.descriptors = packet.descriptors;
     PacketOrigin& origin = one.origin;
@@ -205,7 +218,13 @@ void Datagrams::try_held_again() {
         return;
     }
     patience_with_held_.disarm();
-    set_enabled(true);
+    take_on();
+}
+
+// What came after the one that was held. Another one may be held now.
+void Datagrams::take_on() {
+    take_received();
+    if (!held_) set_enabled(true);
 }
 
 void Datagrams::give_up_held() {
@@ -216,7 +235,7 @@ void Datagrams::give_up_held() {
     if (has_many_waiting(payer)) slow_.insert(payer);
     refuse(*held_, too_many);
     held_.reset();
-    set_enabled(true);
+    take_on();
 }
 
 Dealt Datagrams::hand_over(Waiting& one) {
@@ -266,24 +285,32 @@ void Datagrams::look_for_the_late() {
     if (patience_with_sessions_.arm(soon) >= 0) late_at_ = now + soon;
 }
 
-void Datagrams::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
+void Datagrams::packet_answered(const SessionProcess& session, ConnectionInfo info,
+                                channel::Reply reply) {
     // Only where there is something to refuse: a caller may have 65,536 groups.
     const auto refuse_it = [&](const std::string& reason) {
+        const Origin origin = session.origin_of(info);
         const Peer peer{*origin.caller, origin.pid, origin.unit};
         refuse(origin.listener, &peer, reason);
     };
+    PacketOrigin& packet = *info.packet;
+    const policy::Caller& caller = *session.caller();
     if (reply.fault != channel::PacketFault::none && !packet.recorded) {
         refuse_it(reply.fault == channel::PacketFault::no_message
                       ? "the datagram is not a valid message"
                       : "the call needs a connection");
     }
     if (!packet.reply_path.empty() && !reply.bytes.empty()) {
-        const bool sent = replier_->send({packet.socket, origin.caller->uid, origin.caller->gid,
+        const bool taken = replier_->add({packet.socket, caller.uid, caller.gid,
                                           std::move(packet.reply_path), std::move(reply.bytes)});
-        if (!sent) refuse_it("its reply was dropped: too many replies are waiting to be sent");
-        for (const std::string& failure : replier_->take_failures()) spdlog::debug("{}", failure);
+        if (!taken) refuse_it("its reply was dropped: too many replies are waiting to be sent");
+        replies_.wanted();
     }
-    resume(origin.caller->payer());
+    resume(caller.payer());
+}
+
+void Datagrams::send_replies() {
+    for (const std::string& failure : replier_->send()) spdlog::debug("{}", failure);
 }
 
 void Datagrams::packets_dropped(const SessionProcess& session) {
@@ -331,9 +358,11 @@ void Datagrams::finish_stopping() {
     if (held_) refuse(*held_, reason);
     held_.reset();
     set_enabled(false);
-    while (const auto item = inbox_ ? inbox_->take() : std::nullopt) {
-        const auto& peer = item->received.packet.peer;
-        refuse(listeners_[item->socket].name, peer ? &*peer : nullptr, reason);
+    if (inbox_) std::ranges::move(inbox_->take(), std::back_inserter(received_));
+    for (const DatagramInbox::Item& item : std::exchange(received_, {})) {
+        if (item.received.state == DatagramReceiver::Received::State::failed) continue;
+        const auto& peer = item.received.packet.peer;
+        refuse(listeners_[item.socket].name, peer ? &*peer : nullptr, reason);
     }
     std::exchange(when_stopped_, {})();
 }

@@ -11,7 +11,6 @@
 #pragma once
 
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 #include <chrono>
 #include <cstdint>
@@ -31,16 +30,19 @@
 #include "daemon/guard/listen/listener.h"
 #include "daemon/guard/sessions/session_events.h"
 #include "daemon/guard/sessions/session_pool.h"
+#include "daemon/guard/sessions/session_process.h"
 #include "daemon/loop/event_source.h"
 #include "daemon/loop/owner_queue.h"
+#include "daemon/loop/ready_set.h"
 #include "daemon/loop/turns.h"
+#include "daemon/policy/snapshot.h"
 
 namespace postern {
 
 class Datagrams {
   public:
     // `only_uid` as of Acceptor. Errors: as of DatagramReplier::create().
-    static Result<std::unique_ptr<Datagrams>> create(sd_event* event, Turns& turns,
+    static Result<std::unique_ptr<Datagrams>> create(ReadySet& ready, Turns& turns,
                                                      std::vector<Listener> listeners,
                                                      SessionPool& pool, Audit& audit,
                                                      Dropper::Source dropper,
@@ -60,10 +62,14 @@ class Datagrams {
     [[nodiscard]] const std::deque<Listener>& listeners() const { return listeners_; }
 
     // Packets that were received and that no session has yet.
-    [[nodiscard]] std::size_t waiting() const { return waiting_.size() + (held_ ? 1 : 0); }
+    [[nodiscard]] std::size_t waiting() const {
+        return waiting_.size() + (held_ ? 1 : 0) + received_.size();
+    }
+
+    void set_snapshot(const policy::Snapshot& snapshot);
 
     // As PoolHooks has them.
-    void packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply);
+    void packet_answered(const SessionProcess& session, ConnectionInfo info, channel::Reply reply);
     void packets_dropped(const SessionProcess& session);
 
   private:
@@ -75,35 +81,44 @@ class Datagrams {
         Peer peer;
     };
 
-    Datagrams(sd_event* event, Turns& turns, std::vector<Listener> listeners, SessionPool& pool,
+    Datagrams(ReadySet& ready, Turns& turns, std::vector<Listener> listeners, SessionPool& pool,
               Audit& audit, std::optional<uid_t> only_uid);
     void on_packets();
+    void take_received();
     void receive_failed(int error);
     void take(std::size_t number, DatagramPacket packet);
     [[nodiscard]] bool has_many_waiting(uid_t payer) const;
     void add(Waiting one);
     Dealt hand_over(Waiting& one);
     void try_held_again();
+    void take_on();
     void give_up_held();
     void look_for_the_late();
     void set_enabled(bool enabled);
+    void send_replies();
     void resume(uid_t payer);
     void refuse(const Waiting& one, const std::string& reason);
     void refuse(const std::string& listener, const Peer* peer, const std::string& reason);
     [[nodiscard]] bool is_idle() const;
     void finish_stopping();
 
-    sd_event* event_;
+    ReadySet& ready_;
     std::deque<Listener> listeners_;
     SessionPool& pool_;
     Audit& audit_;
     std::optional<uid_t> only_uid_;
+    pid_t own_pid_;
+    std::vector<gid_t> own_groups_;  // where it serves one uid
     std::unique_ptr<DatagramReplier> replier_;
+    // What was answered in a run of turns is sent together.
+    Turns::Late replies_;
     std::unique_ptr<DatagramInbox> inbox_;  // null: there are no listeners
-    EventSource packets_;
+    ReadySet::Source packets_;
     OwnerQueue<Waiting> waiting_;
     bool all_are_full_ = false;  // some wait because all sessions together have too many
-    // While there is one nothing more is taken from the inbox.
+    // Out of the inbox, and not looked at yet.
+    std::deque<DatagramInbox::Item> received_;
+    // While there is one nothing more is taken from there.
     std::optional<Waiting> held_;
     EventSource again_;
     Timer patience_with_held_;

@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -10,7 +9,6 @@
 #include <chrono>
 #include <cstring>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "daemon/guard/listen/identity.h"
@@ -25,13 +23,6 @@ constexpr int accepts_per_turn = 32;
 // How long nothing is accepted after the process or the machine ran out of descriptors or memory.
 // Those who connect wait in the backlog meanwhile.
 constexpr std::chrono::milliseconds pause_time{200};
-
-int half_of_all_descriptors() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-    constexpr rlim_t most = std::numeric_limits<int>::max();
-    return static_cast<int>(std::min(limit.rlim_cur, most) / 2);
-}
 
 policy::Caller of_ids(const ucred& credentials) {
     policy::Caller caller;
@@ -52,7 +43,7 @@ Acceptor::Acceptor(ReadySet& ready, Turns& turns, std::vector<Listener> listener
       taker_(taker),
       only_uid_(only_uid),
       bounds_(bounds),
-      highest_pinning_(half_of_all_descriptors()),
+      highest_pinning_(LateUnit::highest_pinning()),
       waiting_(turns, bounds,
                [this](Waiting& one) {
                    pass_on(one);

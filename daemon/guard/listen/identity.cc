@@ -189,7 +189,8 @@ Result<Peer> identify(int connection, const ucred& credentials, const PeerQuesti
     return peer;
 }
 
-Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls) {
+Result<Peer> identify_sender(const ucred& credentials, UniqueFd pidfd, bool unit,
+                             const PeerCalls& calls) {
     if (!is_known(credentials)) return fail("the kernel does not know who sent it");
     Peer peer;
     peer.caller.uid = credentials.uid;
@@ -198,7 +199,8 @@ Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCall
     peer.caller.groups_known = false;
     peer.caller.process_known = false;
     peer.pid = credentials.pid;
-    peer.unit = unit_of_process(peer.pid, pidfd, calls);
+    peer.unit = LateUnit(peer.pid, std::move(pidfd));
+    if (unit) (void)peer.unit.get(calls);
     return peer;
 }
 

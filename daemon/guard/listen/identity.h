@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "daemon/guard/audit/account_names.h"
 #include "daemon/guard/listen/late_unit.h"
 #include "daemon/policy/verdict.h"
@@ -63,9 +64,10 @@ std::optional<std::string> unit_of_process(pid_t pid, int pidfd, const PeerCalls
 // Who sent a datagram: what came with it, received with SO_PASSCRED and SO_PASSPIDFD by the guard
 // itself. The kernel says the sender's real ids, which without privilege can't be forged, and no
 // groups: those are not known. Nor is the user namespace taken to be: most senders are gone by
-// then, and one user's packets would be two callers, by chance. `pidfd` is negative where there is
-// none; it stays the caller's. Errors: as of credentials_of().
-Result<Peer> identify_sender(const ucred& credentials, int pidfd, const PeerCalls& calls = {});
+// then, and one user's packets would be two callers, by chance. `pidfd` is none where there is
+// none; `unit` as of PeerQuestions. Errors: as of credentials_of().
+Result<Peer> identify_sender(const ucred& credentials, UniqueFd pidfd, bool unit,
+                             const PeerCalls& calls = {});
 
 // Whether this kernel can tell a peer's unit and user namespace at all (SO_PEERPIDFD, Linux 6.5).
 bool units_are_known();

@@ -31,6 +31,11 @@ class LateUnit {
     // Whether that reads nothing any more.
     [[nodiscard]] bool is_read() const { return !pidfd_; }
 
+    // Processes are pinned by descriptors below this, which are half of all that there may be: the
+    // others are left to what serves callers. A unit that would be pinned by a higher one is read
+    // at once.
+    static int highest_pinning();
+
   private:
     mutable std::unique_ptr<const std::string> unit_;
     pid_t pid_ = 0;

@@ -13,6 +13,7 @@
 namespace postern {
 
 class SessionProcess;
+struct ConnectionInfo;
 
 using MonotonicTime = std::chrono::steady_clock::time_point;
 
@@ -36,8 +37,8 @@ class SessionEvents {
     // On a connection or about a packet that the session has.
     virtual void session_called(const CallPtr& call, const Call& asked) = 0;
     virtual void connection_closed(SessionProcess& session) = 0;
-    // The packet is not the session's any more.
-    virtual void packet_answered(const Origin& origin, PacketOrigin packet,
+    // What came in with `info`, a packet, is not the session's any more.
+    virtual void packet_answered(SessionProcess& session, ConnectionInfo info,
                                  channel::Reply reply) = 0;
     // The channel is closed; its connections and packets are still to be seen, for the last time.
     virtual void session_ended(SessionProcess& session) = 0;
@@ -48,7 +49,8 @@ class SessionEvents {
 // What others have to do about it.
 struct PoolHooks {
     // What becomes of the packets that were handed to sessions.
-    std::function<void(const Origin& origin, PacketOrigin packet, channel::Reply reply)> answered;
+    std::function<void(const SessionProcess& session, ConnectionInfo info, channel::Reply reply)>
+        answered;
     // The session is ended and its packets will not be answered.
     std::function<void(const SessionProcess& session)> dropped;
     // There are more or fewer of something than before, or a call was made.

@@ -121,9 +121,8 @@ SessionKey SessionPool::key_of(const Peer& peer, bool administrator) const {
     return key;
 }
 
-SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& origin,
-                                      const Peer& peer, const std::string& listener,
-                                      std::string& reason) {
+SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& origin, Peer& peer,
+                                      const std::string& listener, std::string& reason) {
     if (packet_load_.is_full()) return Taken::full;
     const SessionKey key = key_of(peer, false);
     const auto found = by_key_.find(key);
@@ -139,9 +138,12 @@ SessionPool::Taken SessionPool::admit(channel::Datagram& packet, PacketOrigin& o
     }
     if (session->packets().is_full()) return Taken::full;
     packet_load_.add(origin.bytes);
+    packet.id = channel::ConnectionId{++last_connection_};
+    packet.pid = peer.pid;
+    packet.unit = peer.unit.is_read() ? std::optional(peer.unit.get().value_or("")) : std::nullopt;
     session->add_packet(
-        channel::ConnectionId{++last_connection_}, std::move(packet),
-        {peer.pid, Way::datagram, false, &*listeners_.insert(listener).first, peer.unit.get()},
+        std::move(packet),
+        {peer.pid, Way::datagram, false, &*listeners_.insert(listener).first, std::move(peer.unit)},
         std::move(origin));
     hooks_.changed();
     return Taken::taken;
@@ -249,9 +251,10 @@ void SessionPool::connection_closed(SessionProcess& session) {
     hooks_.changed();
 }
 
-void SessionPool::packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) {
-    packet_load_.remove(1, packet.bytes);
-    hooks_.answered(origin, std::move(packet), std::move(reply));
+void SessionPool::packet_answered(SessionProcess& session, ConnectionInfo info,
+                                  channel::Reply reply) {
+    packet_load_.remove(1, info.packet->bytes);
+    hooks_.answered(session, std::move(info), std::move(reply));
     hooks_.changed();
 }
 

@@ -63,7 +63,7 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     // Hands a packet to the session of its sender, in the same way. `full`: the session, or all of
     // them, have too many to answer first; nothing was taken, and there is nothing to audit.
     // `refused`: `reason` says why; the audit is the caller's to write.
-    Taken admit(channel::Datagram& packet, PacketOrigin& origin, const Peer& peer,
+    Taken admit(channel::Datagram& packet, PacketOrigin& origin, Peer& peer,
                 const std::string& listener, std::string& reason);
 
     // Whether all sessions together have.
@@ -95,7 +95,8 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
 
     void session_called(const CallPtr& call, const Call& asked) override;
     void connection_closed(SessionProcess& session) override;
-    void packet_answered(const Origin& origin, PacketOrigin packet, channel::Reply reply) override;
+    void packet_answered(SessionProcess& session, ConnectionInfo info,
+                         channel::Reply reply) override;
     void session_ended(SessionProcess& session) override;
     void session_gone(SessionProcess& session, const std::string& failure) override;
 

@@ -188,16 +188,15 @@ void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connectio
     pump();
 }
 
-void SessionProcess::add_packet(channel::ConnectionId id, channel::Datagram packet, CameFrom from,
-                                PacketOrigin about) {
+void SessionProcess::add_packet(channel::Datagram packet, CameFrom from, PacketOrigin about) {
     last_used_ = about.received;
     packets_.add(about.bytes);
-    packets_due_.emplace(about.received, id);
+    packet_ids_.insert(packet.id);
     ConnectionInfo info{std::move(from)};
     info.acknowledged = true;
     info.packet = std::make_unique<PacketOrigin>(std::move(about));
-    connections_.emplace(id, std::move(info));
-    packets_waiting_.emplace_back(id, std::move(packet));
+    connections_.emplace(packet.id, std::move(info));
+    packets_waiting_.push_back(std::move(packet));
     pump();
 }
 
@@ -241,7 +240,7 @@ void SessionProcess::pump() {
 
 void SessionProcess::hand_over_what_waits() {
     if (state_ != State::serving || !outbox_.empty()) return;
-    while (packets_waiting_.empty() ? pump_connections() : pump_packet()) {
+    while (packets_waiting_.empty() ? pump_connections() : pump_packets()) {
     }
     if (serves()) watch_channel();
 }
@@ -260,10 +259,20 @@ void SessionProcess::watch_channel() {
     arm_deadline();
 }
 
-bool SessionProcess::pump_packet() {
-    const auto& [id, packet] = packets_waiting_.front();
-    if (!send_now(channel::encode({id, {}, packet}), {})) return false;
-    packets_waiting_.pop_front();
+// As many as one message holds. False: no more can be sent now.
+bool SessionProcess::pump_packets() {
+    channel::Datagrams given;
+    std::size_t bytes = 0;
+    for (const channel::Datagram& packet : packets_waiting_) {
+        bytes += packet.payload.size() + packet.unit.value_or("").size();
+        const bool has_room = given.all.size() < channel::connections_per_message &&
+                              bytes <= channel::texts_per_message;
+        if (!given.all.empty() && !has_room) break;
+        given.all.push_back(packet);
+    }
+    if (!send_now(channel::encode({{}, {}, given}), {})) return false;
+    const auto sent = static_cast<std::ptrdiff_t>(given.all.size());
+    packets_waiting_.erase(packets_waiting_.begin(), packets_waiting_.begin() + sent);
     return true;
 }
 
@@ -369,17 +378,16 @@ void SessionProcess::handle(channel::Envelope<channel::ToGuard>& message) {
     if (const auto* closed = std::get_if<channel::Closed>(&message.body)) {
         return handle_closed(*closed);
     }
+    if (auto* replies = std::get_if<channel::Replies>(&message.body)) {
+        for (channel::Reply& reply : replies->all) {
+            if (serves()) handle_reply(reply);
+        }
+        return;
+    }
     ConnectionInfo* const info = connection(message.connection);
     if (info == nullptr) return end("it named a connection that it does not have");
-    // What it has not got it can't be done with: the answer to a packet that still waits would make
-    // room for another one, without end.
     if (info->packet && !was_handed_over(message.connection, *info)) {
         return end("it used a datagram that it was not given");
-    }
-    if (auto* reply = std::get_if<channel::Reply>(&message.body)) {
-        if (!info->packet) return end("it answered a connection as if it were a datagram");
-        if (info->ongoing) return end("it answered a datagram whose call is pending");
-        return handle_reply(message.connection, *reply);
     }
     if (!info->packet && !info->acknowledged) {
         return end("it used a connection before acknowledging it");
@@ -405,7 +413,7 @@ void SessionProcess::handle_ready(const channel::Ready& ready) {
 }
 
 bool SessionProcess::was_handed_over(channel::ConnectionId id, const ConnectionInfo& info) const {
-    if (info.packet) return packets_waiting_.empty() || id < packets_waiting_.front().first;
+    if (info.packet) return packets_waiting_.empty() || id < packets_waiting_.front().id;
     return info.handed_over;
 }
 
@@ -470,17 +478,25 @@ void SessionProcess::audit_dropped(const Origin& origin, channel::CloseCause cau
     audit_.write(event);
 }
 
-void SessionProcess::handle_reply(channel::ConnectionId id, channel::Reply& reply) {
+void SessionProcess::handle_reply(channel::Reply& reply) {
+    const channel::ConnectionId id = reply.id;
+    const ConnectionInfo* const info = connection(id);
+    if (info == nullptr) return end("it named a connection that it does not have");
+    if (!info->packet) return end("it answered a connection as if it were a datagram");
+    // What it has not got it can't be done with: the answer to a packet that still waits would make
+    // room for another one, without end.
+    if (!was_handed_over(id, *info)) return end("it used a datagram that it was not given");
+    if (info->ongoing) return end("it answered a datagram whose call is pending");
     if (reply.bytes.size() > limits::datagram_reply_bytes) {
         return end("its reply to a datagram is too long");
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
-    const auto known = connections_.extract(id);
-    PacketOrigin& packet = *known.mapped().packet;
-    packets_due_.erase({packet.received, id});
-    packets_.remove(1, packet.bytes);
-    events_.packet_answered(origin_of(known.mapped()), std::move(packet), std::move(reply));
+    packet_ids_.erase(id);
+    auto known = connections_.extract(id);
+    ConnectionInfo& packet = known.mapped();
+    packets_.remove(1, packet.packet->bytes);
+    events_.packet_answered(*this, std::move(packet), std::move(reply));
 }
 
 // ---- Its end ----

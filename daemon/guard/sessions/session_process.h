@@ -138,8 +138,7 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     // The listener's name outlives this.
     void add_connection(channel::ConnectionId id, UniqueFd connection, CameFrom from);
     // A packet, in the same way. Precondition: packets() are not full.
-    void add_packet(channel::ConnectionId id, channel::Datagram packet, CameFrom from,
-                    PacketOrigin about);
+    void add_packet(channel::Datagram packet, CameFrom from, PacketOrigin about);
     // Never ends it at once: what goes wrong marks it.
     void send(channel::Envelope<channel::ToSession> message,
               std::vector<UniqueFd> descriptors = {});
@@ -178,11 +177,11 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     void handle_closed(const channel::Closed& closed);
     void close_connection(channel::ConnectionId id, channel::CloseCause cause);
     void audit_dropped(const Origin& origin, channel::CloseCause cause);
-    void handle_reply(channel::ConnectionId id, channel::Reply& reply);
+    void handle_reply(channel::Reply& reply);
     void pump();
     void hand_over_what_waits();
     void watch_channel();
-    bool pump_packet();
+    bool pump_packets();
     bool pump_connections();
     bool send_now(const channel::Bytes& message, std::span<const int> descriptors);
     void channel_broke();
@@ -220,9 +219,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     Connections connections_;
     std::deque<Waiting> waiting_;  // accepted, not handed over yet
     std::size_t unacknowledged_ = 0;
-    std::deque<std::pair<channel::ConnectionId, channel::Datagram>> packets_waiting_;
-    // The session's to answer, by since when.
-    std::set<std::pair<MonotonicTime, channel::ConnectionId>> packets_due_;
+    std::deque<channel::Datagram> packets_waiting_;
+    std::set<channel::ConnectionId> packet_ids_;  // numbered in the order in which they came
     PacketLoad packets_;
     std::size_t ongoing_calls_ = 0;  // of all connections
     bool keeps_sockets_ = false;     // the caller may run an action whose data goes straight

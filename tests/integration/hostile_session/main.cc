@@ -54,16 +54,17 @@ void put(const channel::Bytes& packet, const std::vector<int>& descriptors = {})
 void say(ConnectionId connection, RequestId request, channel::ToGuard body) {
     put(channel::encode({connection, request, std::move(body)}));
 }
-void say(ConnectionId connection, channel::ToGuard body) {
-    say(connection, {}, std::move(body));
-}
-// About no connection.
+// About no single connection.
 void say(channel::ToGuard body) {
-    say(ConnectionId{}, std::move(body));
+    say({}, {}, std::move(body));
 }
 
 channel::Closed closed(ConnectionId id) {
     return {{{id, channel::CloseCause::over}}};
+}
+
+channel::Replies reply_to(ConnectionId id, std::string bytes = "reply") {
+    return {{{id, channel::PacketFault::none, std::move(bytes)}}};
 }
 
 ConnectionId beside(ConnectionId id, std::int64_t by) {
@@ -133,26 +134,28 @@ std::string foreign_job() {
 
 // What can be done with a packet of the datagram socket.
 void act_on_packet(const std::string& mode) {
-    const auto id = next_of<channel::Datagram>().connection;
-    const channel::Reply reply{channel::PacketFault::none, "reply"};
+    const auto id = next_of<channel::Datagrams>().body.all.front().id;
     if (mode == "packet-silent") {
         drain();  // takes all there are, and answers none
     } else if (mode == "packet-twice") {
-        say(id, reply);
-        say(id, reply);
+        say(reply_to(id));
+        say(reply_to(id));
+    } else if (mode == "packet-twice-at-once") {
+        const channel::Reply reply = reply_to(id).all.front();
+        say(channel::Replies{{reply, reply}});
     } else if (mode == "packet-foreign-id") {
-        say(beside(id, -1), channel::Reply{channel::PacketFault::none, "stolen"});
+        say(reply_to(beside(id, -1), "stolen"));
     } else if (mode == "packet-future-id") {
-        say(beside(id, 1), channel::Reply{channel::PacketFault::none, "early"});
+        say(reply_to(beside(id, 1), "early"));
     } else if (mode == "packet-not-given") {
         // The last of thirty, which wait for us to read: when the test says that they are there.
         while (::access((own_folder() + "/go").c_str(), F_OK) != 0) ::usleep(1000);
-        say(beside(id, 29), channel::Reply{channel::PacketFault::none, "guessed"});
+        say(reply_to(beside(id, 29), "guessed"));
     } else if (mode == "packet-two-calls") {
         say(id, RequestId{1}, CheckCall{"hello", {}});
         say(id, RequestId{2}, RunCall{"hello", {{"name", std::string("x")}}, ""});
     } else if (mode == "packet-call-after-reply") {
-        say(id, reply);
+        say(reply_to(id));
         say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("x")}}, ""});
     } else if (mode == "packet-accepted") {
         say(channel::Accepted{{id}});
@@ -161,9 +164,9 @@ void act_on_packet(const std::string& mode) {
     } else if (mode == "packet-administration") {
         say(id, RequestId{1}, ManageCall{Management::reload, ""});
     } else if (mode == "packet-long-reply") {
-        say(id, channel::Reply{channel::PacketFault::none, std::string(65537, 'x')});
+        say(reply_to(id, std::string(65537, 'x')));
     } else if (mode == "packet-any-bytes") {
-        say(id, channel::Reply{channel::PacketFault::none, std::string("\x1b[31m\n\0{", 8)});
+        say(reply_to(id, std::string("\x1b[31m\n\0{", 8)));
     } else if (mode == "packet-dies") {
         std::exit(0);
     }
@@ -247,7 +250,7 @@ void act_when_ready(const std::string& mode) {
         // Ids are given in order over all sessions, so this one is another session's.
         say(beside(id, -1), RequestId{1}, RunCall{"hello", {{"name", std::string("stolen")}}, ""});
     } else if (mode == "answered-connection") {
-        say(id, channel::Reply{channel::PacketFault::none, "reply"});
+        say(reply_to(id));
     } else if (mode == "closed-id") {
         say(closed(id));
         say(id, RequestId{1}, RunCall{"hello", {{"name", std::string("ghost")}}, ""});

@@ -36,6 +36,8 @@ TEST(LocalMounts, OfThisMachine) {
     auto mounts = LocalMounts::open();
     ASSERT_TRUE(mounts) << mounts.error().message;
     const TemporaryDirectory folder(0700, "/dev/shm");
+    EXPECT_FALSE(mounts->has(mount_of(folder.path()))) << "nobody has looked";
+    mounts->look();
     EXPECT_TRUE(mounts->has(mount_of(folder.path())));
     EXPECT_FALSE(mounts->has(mount_of("/proc")));
     EXPECT_FALSE(mounts->has(0));

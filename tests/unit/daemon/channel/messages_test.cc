@@ -106,7 +106,10 @@ std::vector<Envelope<ToSession>> all_to_session() {
         {{},
          {},
          Connections{{{connection, -5, "x.service", true, true}, {connection, 1, std::nullopt}}}},
-        {connection, {}, Datagram{42, "x.service", std::string("{}\0", 3), true, true}},
+        {{},
+         {},
+         Datagrams{{{connection, 42, "x.service", std::string("{}\0", 3), true, true},
+                    {connection, 1, std::nullopt, "", false, false}}}},
         {connection, request, Refused{Refusal::start_failed, "subject", "message"}},
         {connection, request, CheckPassed{}},
         {connection, request, Described{some_action()}},
@@ -136,32 +139,31 @@ std::vector<Envelope<ToGuard>> all_to_guard() {
                                  {"c", Value(false)},
                                  {"", Value(Unsupported{Unusable::fraction})},
                                  {"e", Value(std::vector<Scalar>{"x", std::int64_t{1}, true})}};
-    return {{{}, {}, Ready{"0.1"}},
-            {{}, {}, Accepted{{connection, ConnectionId{1}}}},
-            {{},
-             {},
-             Closed{{{connection, CloseCause::holds_most}, {ConnectionId{1}, CloseCause::over}}}},
-            {connection, {}, Reply{PacketFault::not_available, std::string("{}\0", 3)}},
-            {connection, request, RunCall{"hello", arguments, "key", "input", true, true}},
-            {connection, request, FollowCall{job, true}},
-            {connection, request, LookUpCall{}},
-            {connection, request, CheckCall{"", arguments}},
-            {connection, request, DescribeCall{"x"}},
-            {connection, request, AwaitOutput{not_awaited, 4}},
-            {connection, request, OutputTaken{4, not_awaited}},
-            {connection, request, ManageCall{Management::jobs, "text"}},
-            {connection, request, HandOver{"{}"}},
-            {connection, request, CancelCall{job, 15, true}},
-            {connection, request, CancelAllCall{"alice", 9, false}},
-            {connection, request,
-             ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}},
-            {connection, request, UnitCall{}}};
+    return {
+        {{}, {}, Ready{"0.1"}},
+        {{}, {}, Accepted{{connection, ConnectionId{1}}}},
+        {{},
+         {},
+         Closed{{{connection, CloseCause::holds_most}, {ConnectionId{1}, CloseCause::over}}}},
+        {{}, {}, Replies{{{connection, PacketFault::not_available, std::string("{}\0", 3)}, {}}}},
+        {connection, request, RunCall{"hello", arguments, "key", "input", true, true}},
+        {connection, request, FollowCall{job, true}},
+        {connection, request, LookUpCall{}},
+        {connection, request, CheckCall{"", arguments}},
+        {connection, request, DescribeCall{"x"}},
+        {connection, request, AwaitOutput{not_awaited, 4}},
+        {connection, request, OutputTaken{4, not_awaited}},
+        {connection, request, ManageCall{Management::jobs, "text"}},
+        {connection, request, HandOver{"{}"}},
+        {connection, request, CancelCall{job, 15, true}},
+        {connection, request, CancelAllCall{"alice", 9, false}},
+        {connection, request,
+         ListCall{"a", JobState::failed, time_of(5), 7, true, time_of(6), job}},
+        {connection, request, UnitCall{}}};
 }
 
-// The first kind about a connection, and the first about a call, as the lists above have them.
-constexpr std::size_t connection_from_guard = 6;
+// The first kind about a call of a connection, as the lists above have them.
 constexpr std::size_t request_from_guard = 7;
-constexpr std::size_t connection_from_session = 3;
 constexpr std::size_t request_from_session = 4;
 
 template <typename F>
@@ -252,28 +254,35 @@ TEST(ChannelMessages, FieldsComeBack) {
 
 TEST(ChannelMessages, TheWireIsWrittenDown) {
     EXPECT_EQ(encode({{}, {}, Accepted{{ConnectionId{0x0102}}}}),
-              (Bytes{4, 65, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+              (Bytes{5, 65, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                      0, 0,  0, 0, 1,  0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0}));
     EXPECT_EQ(encode({{}, {}, Closed{{{ConnectionId{0x0102}, CloseCause::reads_nothing}}}}),
-              (Bytes{4, 66, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+              (Bytes{5, 66, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                      0, 0,  0, 1, 0,  0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 2}));
     EXPECT_EQ(encode({{}, {}, Connections{{{ConnectionId{5}, 7, "u", true, false}}}}),
-              (Bytes{4, 6, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0, 0,  // header
+              (Bytes{5, 6, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0, 0,  // header
                      1, 0, 0, 0,                                                     // one
                      5, 0, 0, 0, 0,  0, 0, 0, 7, 0, 0, 0, 1, 1, 0, 0, 0, 'u', 1, 0}));
+    EXPECT_EQ(encode({{}, {}, Datagrams{{{ConnectionId{5}, 7, std::nullopt, "{}", true, false}}}}),
+              (Bytes{5, 7, 0, 0, 25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0,   0,  // header
+                     1, 0, 0, 0,                                                       // one
+                     5, 0, 0, 0, 0,  0, 0, 0, 7, 0, 0, 0, 0, 2, 0, 0, 0, '{', '}', 1, 0}));
+    EXPECT_EQ(encode({{}, {}, Replies{{{ConnectionId{5}, PacketFault::no_message, "{}"}}}}),
+              (Bytes{5, 67, 0, 0, 19, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   0,  0,  // header
+                     1, 0,  0, 0, 5,  0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, '{', '}'}));
     EXPECT_EQ(encode({{}, {}, SnapshotBegin{3}}),
-              (Bytes{4, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
-    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{4, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
+              (Bytes{5, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}));
+    EXPECT_EQ(encode({{}, {}, Ready{"a"}}), (Bytes{5, 64, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0,  0,
                                                    0, 0,  0, 0, 0, 0, 0, 1, 0, 0, 0, 'a'}));
     EXPECT_EQ(encode({connection, request, Refused{Refusal::key_in_use, "k", "m"}}),
-              (Bytes{4,    8,    0,    0,    11,   0,    0,    0,                   // header
+              (Bytes{5,    8,    0,    0,    11,   0,    0,    0,                   // header
                      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                // connection
                      0x98, 0xba, 0xdc, 0xfe,                                        // request
                      6,    1,    0,    0,    0,    'k',  1,    0,    0, 0, 'm'}));  // body
     EXPECT_EQ(
         encode({connection, request,
                 RunCall{"r", {{"n", Value(std::vector<Scalar>{true, std::int64_t{-2}})}}, ""}}),
-        (Bytes{4,    68,   0,    0,    37,   0,    0,    0,                      //
+        (Bytes{5,    68,   0,    0,    37,   0,    0,    0,                      //
                0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                   //
                0x98, 0xba, 0xdc, 0xfe,                                           //
                1,    0,    0,    0,    'r',                                      // action
@@ -335,14 +344,13 @@ TEST(ChannelMessages, EveryOtherHeaderByteIsRefused) {
 }
 
 TEST(ChannelMessages, AnIdWhereThereIsNoneIsRefused) {
-    const auto check = [](const auto& messages, auto decode, std::size_t first_connection,
-                          std::size_t first_request) {
+    const auto check = [](const auto& messages, auto decode, std::size_t first_request) {
         for (const auto& message : messages) {
             const std::size_t kind = message.body.index();
             auto named = message;
             named.connection = ConnectionId{std::uint64_t{1} << 63};
             EXPECT_EQ(error_of(decode(encode(named))),
-                      kind < first_connection ? "a connection where there is none" : "none")
+                      kind < first_request ? "a connection where there is none" : "none")
                 << kind;
             named = message;
             named.request = RequestId{std::uint32_t{1} << 31};
@@ -351,8 +359,8 @@ TEST(ChannelMessages, AnIdWhereThereIsNoneIsRefused) {
                 << kind;
         }
     };
-    check(all_to_session(), decode_to_session, connection_from_guard, request_from_guard);
-    check(all_to_guard(), decode_to_guard, connection_from_session, request_from_session);
+    check(all_to_session(), decode_to_session, request_from_guard);
+    check(all_to_guard(), decode_to_guard, request_from_session);
 }
 
 TEST(ChannelMessages, KindsOfTheOtherDirectionAndUnknownOnesAreRefused) {
@@ -425,8 +433,10 @@ TEST(ChannelMessages, AMessageIsAboutABoundedNumberOfConnectionsAndAboutOne) {
         }
     };
     check(Connections{}, decode_to_session);
+    check(Datagrams{}, decode_to_session);
     check(Accepted{}, decode_to_guard);
     check(Closed{}, decode_to_guard);
+    check(Replies{}, decode_to_guard);
 }
 
 TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {

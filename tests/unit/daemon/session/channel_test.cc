@@ -1,11 +1,15 @@
 // What the guard may say to a session, and what makes the session leave.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "base/limits.h"
 #include "tests/unit/daemon/session/harness.h"
@@ -125,6 +129,62 @@ TEST(SessionChannel, AsManyConnectionsAsDescriptorsComeInOneMessage) {
     EXPECT_TRUE(harness.silent());
     given.all.back().id = given.all.front().id;  // twice in one message
     harness.send(given, std::vector<int>(given.all.size(), harness.channel()));
+    EXPECT_EQ(harness.settle(), State::broken);
+}
+
+// As far as their texts leave room.
+TEST(SessionChannel, PacketsThatComeTogetherAreAnsweredTogether) {
+    SessionHarness harness;
+    const auto give = [&](const std::vector<std::string>& messages) {
+        channel::Datagrams given;
+        for (const std::string& message : messages) {
+            given.all.push_back({channel::ConnectionId{given.all.size() + 1}, 7, "", message});
+        }
+        harness.send(given);
+        harness.settle();
+    };
+    const auto ping = [](const std::string& text) {
+        return R"({"method":"org.postern.Actions.Ping","parameters":{"ping":")" + text + "\"}}";
+    };
+    // The numbers of the packets that the next message answers.
+    const auto answered = [&] {
+        std::vector<std::uint64_t> numbers;
+        for (const channel::Reply& reply : harness.expect<channel::Replies>().all) {
+            EXPECT_THAT(reply.bytes, testing::StartsWith(R"({"parameters":{"pong":")"));
+            numbers.push_back(static_cast<std::uint64_t>(reply.id));
+        }
+        return numbers;
+    };
+    give(std::vector<std::string>(channel::connections_per_message, ping("x")));
+    std::vector<std::uint64_t> all(channel::connections_per_message);
+    std::iota(all.begin(), all.end(), 1);
+    EXPECT_EQ(answered(), all);
+    std::string long_text;
+    for (int i = 0; i < 4000; ++i) long_text += "\\u0001";
+    give({ping(long_text), ping(long_text), ping(long_text)});
+    EXPECT_THAT(answered(), testing::ElementsAre(1, 2));
+    EXPECT_THAT(answered(), testing::ElementsAre(3));
+    EXPECT_TRUE(harness.silent());
+    // What was answered before the guard is asked for something is told before that.
+    give({ping("x"), R"({"method":"org.postern.Actions.Check","parameters":{"action":"a"}})",
+          ping("x")});
+    EXPECT_THAT(answered(), testing::ElementsAre(1));
+    EXPECT_EQ(harness.expect<CheckCall>().connection, channel::ConnectionId{2});
+    EXPECT_TRUE(harness.silent());
+}
+
+TEST(SessionChannel, MorePacketsThanAnyGuardHandsOverBreakIt) {
+    SessionHarness harness;
+    channel::Datagrams given;
+    given.all.resize(
+        channel::connections_per_message,
+        {{}, 7, "", R"({"method":"org.postern.Actions.Check","parameters":{"action":"a"}})"});
+    // The first one's call keeps the others waiting.
+    for (std::size_t sent = 0; sent < limits::datagrams_in_session; sent += given.all.size()) {
+        harness.send(given);
+    }
+    EXPECT_EQ(harness.settle(), State::running);
+    for (int i = 0; i < 2; ++i) harness.send(given);
     EXPECT_EQ(harness.settle(), State::broken);
 }
 

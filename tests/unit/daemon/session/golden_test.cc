@@ -131,12 +131,13 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                 constexpr const char* causes[] = {"closed", "closed (holds most)",
                                                   "closed (reads nothing)"};
                 return causes[static_cast<int>(m.all.at(0).cause)];
-            } else if constexpr (std::is_same_v<M, channel::Reply>) {
+            } else if constexpr (std::is_same_v<M, channel::Replies>) {
                 constexpr const char* faults[] = {"", " (no message)", " (not available)"};
-                return "reply to " +
-                       std::to_string(static_cast<std::uint64_t>(message.connection)) +
-                       faults[static_cast<int>(m.fault)] + " " +
-                       (m.bytes.empty() ? "nothing" : without_version(escape(m.bytes)));
+                EXPECT_EQ(m.all.size(), 1U);
+                const channel::Reply& reply = m.all.at(0);
+                return "reply to " + std::to_string(static_cast<std::uint64_t>(reply.id)) +
+                       faults[static_cast<int>(reply.fault)] + " " +
+                       (reply.bytes.empty() ? "nothing" : without_version(escape(reply.bytes)));
             } else if constexpr (std::is_same_v<M, UnitCall>) {
                 return "unit #" + number;
             } else if constexpr (std::is_same_v<M, DescribeCall>) {
@@ -219,8 +220,9 @@ class Conversation {
         if (line == ">eof") {
             client_.end_input();
         } else if (line.starts_with(">packet ")) {
-            harness_.send(++packet_, channel::Datagram{4711, "ci-runner.service",
-                                                       unescape(line.substr(8)), false, false});
+            harness_.send(
+                channel::Datagrams{{{channel::ConnectionId{++packet_}, 4711, "ci-runner.service",
+                                     unescape(line.substr(8)), false, false}}});
         } else if (line.starts_with("> ")) {
             client_.send(unescape(line.substr(2)));
         } else if (line.starts_with("~ ")) {

@@ -18,7 +18,17 @@ using nlohmann::json;
 using test::SessionHarness;
 
 // Where the call comes from.
-enum class Through : std::uint8_t { connection, administrator, packet, without_unit };
+enum class Through : std::uint8_t {
+    connection,
+    administrator,
+    packet,
+    without_unit,
+    packet_without_unit,
+};
+
+bool is_packet(Through through) {
+    return through == Through::packet || through == Through::packet_without_unit;
+}
 
 // One of each kind, with nothing that its kind must not be without left out.
 std::vector<CallAnswer> all_answers() {
@@ -65,6 +75,7 @@ std::vector<Asking> all_calls() {
         {"Actions.Check", action, Through::connection, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::connection, kinds<Described>()},
         {"Actions.WhoAmI", none, Through::without_unit, kinds<CallerUnit>()},
+        {"Actions.WhoAmI", none, Through::packet_without_unit, kinds<CallerUnit>()},
         {"Actions.Run", action, Through::packet, kinds<Detached>()},
         {"Actions.Check", action, Through::packet, kinds<CheckPassed>()},
         {"Actions.Describe", action, Through::packet, kinds<Described>()},
@@ -89,8 +100,10 @@ class Pending {
                                        {"parameters", call.parameters}})
                                      .dump() +
                                  '\n';
-        if (call.through == Through::packet) {
-            harness_.send(id, channel::Datagram{2, "", text, false, false});
+        if (is_packet(call.through)) {
+            channel::Datagram packet{channel::ConnectionId{id}, 2, "", text, false, false};
+            if (call.through == Through::packet_without_unit) packet.unit.reset();
+            harness_.send(channel::Datagrams{{std::move(packet)}});
         } else {
             channel::Connection given{channel::ConnectionId{id}, 2};
             given.administrator = call.through == Through::administrator;
@@ -165,7 +178,7 @@ TEST(PendingCall, AnAnswerToNobodyIsPassedOver) {
 
 TEST(PendingCall, ASecondAnswerOverAConnectionBreaksTheSession) {
     for (const auto& call : all_calls()) {
-        if (call.through == Through::packet) continue;
+        if (is_packet(call.through)) continue;
         Pending pending(call);
         EXPECT_EQ(pending.answer(Refused{}), Session::State::running) << call.method;
         EXPECT_EQ(pending.answer(Refused{}), Session::State::broken) << call.method;

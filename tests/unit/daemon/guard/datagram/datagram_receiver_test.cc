@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/guard/datagram/datagram_receiver.h"
@@ -63,9 +65,29 @@ class DatagramReceiverTest : public testing::Test {
         const sockaddr_un to = address_of(folder_ / "server", &length);
         return send_with(socket, bytes, descriptors, MSG_DONTWAIT, &to, length);
     }
-    DatagramReceiver::Received receive() { return receiver_->receive(); }
+    enum class State : std::uint8_t { packet, nothing, failed };
+    struct One {
+        State state = State::nothing;
+        DatagramPacket packet;
+    };
+    One receive(bool unit = true) {
+        auto batch = receiver_->receive(1, unit);
+        if (batch.all.empty()) return {};
+        EXPECT_EQ(batch.all.size(), 1U);
+        const bool failed = batch.all[0].state == DatagramReceiver::Received::State::failed;
+        return {failed ? State::failed : State::packet, std::move(batch.all[0].packet)};
+    }
+    // The payloads of what is received at once, and whether there is more.
+    std::pair<std::vector<std::string>, bool> receive_many(std::size_t most) {
+        auto batch = receiver_->receive(most, true);
+        std::vector<std::string> payloads;
+        for (const auto& one : batch.all) {
+            EXPECT_TRUE(one.packet.peer && one.packet.peer->pid == ::getpid());
+            payloads.push_back(one.packet.payload);
+        }
+        return {payloads, batch.more};
+    }
 
-    using State = DatagramReceiver::Received::State;
     const TemporaryDirectory folder_;
     const Droppers droppers_;
     Dropper dropper_{droppers_.source()};
@@ -90,6 +112,58 @@ TEST_F(DatagramReceiverTest, SaysWhoSentItAndWhereAReplyMayGo) {
     EXPECT_EQ(packet.reply_path, folder_ / "client");
     EXPECT_FALSE(packet.too_long || packet.descriptors);
     EXPECT_EQ(receive().state, State::nothing);
+}
+
+TEST_F(DatagramReceiverTest, TakesManyAtOnceWhereNoneCarriesDescriptors) {
+    using Payloads = std::vector<std::string>;
+    EXPECT_EQ(receive_many(16), (std::pair(Payloads{}, false)));
+    const bool looks_first = receiver_->looks_first();
+    EXPECT_EQ(looks_first, !refuses_descriptors(listener_.socket.get()));
+    const UniqueFd bound = sender(folder_ / "client");
+    for (const char* const bytes : {"a", "bc", "", "def", "g"}) {
+        EXPECT_GE(send(bound.get(), bytes), 0);
+    }
+    if (looks_first) {
+        EXPECT_EQ(receive_many(3), (std::pair(Payloads{"a"}, true)));
+        return;
+    }
+    EXPECT_EQ(receive_many(3), (std::pair(Payloads{"a", "bc", ""}, true)));
+    EXPECT_EQ(receive_many(16), (std::pair(Payloads{"def", "g"}, false)));
+    for (int i = 0; i < 2; ++i) EXPECT_GE(send(bound.get(), std::string(65537, 'x')), 0);
+    EXPECT_EQ(receive_many(16).first, Payloads(2, std::string(65537, 'x')));
+    EXPECT_EQ(receive_many(16), (std::pair(Payloads{}, false)));
+}
+
+// So long as it was not seen empty, what waits was perhaps sent before descriptors were refused.
+TEST_F(DatagramReceiverTest, TakesOneAtATimeUntilItsSocketWasEmpty) {
+    const UniqueFd unbound = sender("");
+    for (const char* const bytes : {"a", "b"}) EXPECT_EQ(send(unbound.get(), bytes), 1);
+    for (const char* const bytes : {"a", "b"}) {
+        EXPECT_EQ(receive_many(16), (std::pair(std::vector<std::string>{bytes}, true)));
+    }
+}
+
+TEST_F(DatagramReceiverTest, ReadsTheSendersUnitWhenItIsAskedFor) {
+    EXPECT_EQ(receive().state, State::nothing);
+    const UniqueFd unbound = sender("");
+    EXPECT_EQ(send(unbound.get(), "x"), 1);
+    EXPECT_TRUE(receive().packet.peer->unit.is_read());
+    EXPECT_EQ(send(unbound.get(), "x"), 1);
+    const bool pinned = units_are_known() && !receiver_->looks_first();
+    EXPECT_EQ(receive(false).packet.peer->unit.is_read(), !pinned);
+}
+
+// Of all descriptors that there may be, half are left to others.
+TEST_F(DatagramReceiverTest, PinsNoProcessByOneOfTheHighestDescriptors) {
+    EXPECT_EQ(receive().state, State::nothing);
+    const UniqueFd unbound = sender("");
+    std::vector<UniqueFd> others;
+    do {
+        others.emplace_back(::dup(unbound.get()));
+        ASSERT_TRUE(others.back());
+    } while (others.back().get() < LateUnit::highest_pinning());
+    EXPECT_EQ(send(unbound.get(), "x"), 1);
+    EXPECT_TRUE(receive(false).packet.peer->unit.is_read());
 }
 
 TEST_F(DatagramReceiverTest, HasNoPathWhereNoneIsSafe) {

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <string>
@@ -45,10 +46,16 @@ class DatagramReplierTest : public testing::Test {
     }
     // Sends, waits until it is sent or given up, and says what went wrong.
     std::string send(uid_t uid, const std::string& path, const std::string& bytes = "reply") {
-        EXPECT_TRUE(replier_->send({0, uid, uid, path, bytes}));
-        while (replier_->pending() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        const auto failures = replier_->take_failures();
+        EXPECT_TRUE(replier_->add({0, uid, uid, path, bytes}));
+        const auto failures = send_all();
         return failures.empty() ? "" : failures.front();
+    }
+    // The same of all that were added.
+    std::vector<std::string> send_all() {
+        auto failures = replier_->send();
+        while (replier_->pending() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        for (std::string& failure : replier_->send()) failures.push_back(std::move(failure));
+        return failures;
     }
     static std::string receive(const UniqueFd& socket) {
         std::array<char, 65536> buffer;
@@ -154,14 +161,78 @@ TEST_F(DatagramReplierTest, RepliesOfOneSenderStayInTheirOrder) {
     const UniqueFd socket = client(folder_ / "c");
     int next = 0;
     for (int i = 0; i < 1000; ++i) {
-        EXPECT_TRUE(
-            replier_->send({0, ::geteuid(), ::getegid(), folder_ / "c", std::to_string(i)}));
-        if (i % 5 != 4) continue;  // what the receiver's queue holds at least
+        EXPECT_TRUE(replier_->add({0, ::geteuid(), ::getegid(), folder_ / "c", std::to_string(i)}));
+        // One by one, or five together: what the receiver's queue holds at least.
+        if (i < 500 || i % 5 == 4) EXPECT_THAT(replier_->send(), testing::IsEmpty());
+        if (i % 5 != 4) continue;
         for (int seen = 0; seen < 5; ++seen) {
             ASSERT_TRUE(readable_within(socket.get()));
             EXPECT_EQ(receive(socket), std::to_string(next++));
         }
     }
+}
+
+// Many at once, some of which go nowhere: each of the others comes, once and in its order.
+TEST_F(DatagramReplierTest, OnesThatFailAreNobodyElsesMatter) {
+    constexpr int rounds = 40;
+    std::vector<UniqueFd> sockets;
+    for (int i = 0; i < rounds; ++i) {
+        sockets.push_back(client(folder_ / "c" + std::to_string(i)));
+    }
+    const auto add = [this](const std::string& path, const std::string& bytes) {
+        EXPECT_TRUE(replier_->add({0, ::geteuid(), ::getegid(), path, bytes}));
+    };
+    for (int i = 0; i < rounds; ++i) {
+        const std::string path = folder_ / "c" + std::to_string(i);
+        add(path, "first");
+        if (i % 7 == 0) add("/dev/null", "x");
+        if (i % 11 == 0) add(folder_ / "none", "x");
+        add(path, "second");
+    }
+    EXPECT_EQ(replier_->pending(), 2U * rounds + 6 + 4);
+    const auto failures = send_all();
+    EXPECT_EQ(failures.size(), 6U + 4U);
+    EXPECT_EQ(
+        std::ranges::count_if(failures,
+                              [](const std::string& failure) {
+                                  return failure.ends_with(": Socket operation on non-socket");
+                              }),
+        6);
+    for (const UniqueFd& socket : sockets) {
+        EXPECT_EQ(receive(socket), "first");
+        EXPECT_EQ(receive(socket), "second");
+        EXPECT_EQ(receive(socket), "nothing");
+    }
+}
+
+// Whoever has much to be sent, or what takes long to be looked up, has all others behind it for
+// one turn only.
+TEST_F(DatagramReplierTest, IdentitiesTakeTurns) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: replies to other users";
+    // Each fails, which is told in the order in which they were tried.
+    const auto tried_before_ours = [this](const std::string& path) {
+        for (int i = 0; i < 30; ++i) {
+            EXPECT_TRUE(replier_->add({0, stranger, stranger, path, "x"}));
+        }
+        EXPECT_TRUE(replier_->add({0, 0, 0, "/dev/null", "x"}));
+        const auto failures = send_all();
+        EXPECT_EQ(failures.size(), 31U);
+        const auto ours = std::ranges::find_if(failures, [](const auto& failure) {
+            return failure.starts_with("no reply to uid 0 ");
+        });
+        return std::distance(failures.begin(), ours);
+    };
+    EXPECT_EQ(tried_before_ours("/dev/null"), DatagramSender::most_at_once);
+    EXPECT_EQ(tried_before_ours(folder_ / "none"), 1);
+}
+
+TEST_F(DatagramReplierTest, HoldsABoundedNumberForEach) {
+    const auto add = [this](uid_t uid) { return replier_->add({0, uid, uid, "/dev/null", "x"}); };
+    for (std::size_t i = 0; i < limits::datagram_replies; ++i) EXPECT_TRUE(add(stranger));
+    EXPECT_FALSE(add(stranger));
+    EXPECT_TRUE(add(stranger + 1));
+    send_all();
+    EXPECT_TRUE(add(stranger));
 }
 
 TEST_F(DatagramReplierTest, UnreadRepliesOfOneUserTakeNoRoomFromOthers) {
@@ -200,9 +271,12 @@ TEST(DatagramSender, KeepsTheIdsOfItsThreadToItself) {
         ASSERT_TRUE(sender);
         EXPECT_TRUE(sender->become(stranger, stranger));
         EXPECT_FALSE(sender->become(static_cast<uid_t>(-1), stranger));
-        EXPECT_EQ(sender->send(-1, "relative", "x"), EINVAL);
-        EXPECT_EQ(sender->send(-1, "", "x"), EINVAL);
-        EXPECT_EQ(sender->send(-1, none, "x"), ENOENT);
+        std::array<DatagramSender::Parcel, 3> parcels{
+            {{"relative", "x"}, {"", "x"}, {none.c_str(), "x"}}};
+        EXPECT_EQ(sender->send(-1, parcels, [] { return -1; }), 3U);
+        EXPECT_EQ(parcels[0].error, EINVAL);
+        EXPECT_EQ(parcels[1].error, EINVAL);
+        EXPECT_EQ(parcels[2].error, ENOENT);
     }).join();
     // The rest of the process is as it was: root's files can still be made.
     EXPECT_EQ(::access("/root", W_OK), 0);

@@ -119,10 +119,14 @@ TEST(Identity, RefusesIdsThatAreNone) {
     EXPECT_FALSE(identify_with({.credentials = {0, 0xffffffff, 0xffffffff}}));
 }
 
-Result<Peer> identify_sender_with(FakeKernel state, int pidfd = 7) {
+PeerCalls fake_calls() {
+    return {fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
+}
+
+Result<Peer> identify_sender_with(FakeKernel state, bool is_pinned = true, bool unit = true) {
     kernel = std::move(state);
-    return identify_sender(kernel.credentials, pidfd,
-                           {fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map});
+    UniqueFd pidfd(is_pinned ? ::open("/dev/null", O_RDONLY | O_CLOEXEC) : -1);
+    return identify_sender(kernel.credentials, std::move(pidfd), unit, fake_calls());
 }
 
 TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
@@ -138,8 +142,22 @@ TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
 }
 
 TEST(SenderIdentity, HasNoUnitWhereNothingPinsTheProcess) {
-    EXPECT_EQ(identify_sender_with({}, -1)->unit.get(), std::nullopt);
+    EXPECT_EQ(identify_sender_with({}, false)->unit.get(), std::nullopt);
     EXPECT_EQ(identify_sender_with({.poll_result = 1})->unit.get(), std::nullopt);
+}
+
+TEST(SenderIdentity, ReadsTheUnitWhenItIsAskedFor) {
+    auto at_once = identify_sender_with({});
+    EXPECT_TRUE(at_once->unit.is_read());
+    auto late = identify_sender_with({}, true, false);
+    EXPECT_FALSE(late->unit.is_read());
+    EXPECT_EQ(late->unit.get(fake_calls()), "ci.service");
+    EXPECT_TRUE(late->unit.is_read());
+    // Of one that ended meanwhile nothing is known.
+    auto ended = identify_sender_with({}, true, false);
+    kernel.poll_result = 1;
+    EXPECT_EQ(ended->unit.get(fake_calls()), std::nullopt);
+    EXPECT_TRUE(identify_sender_with({}, false, false)->unit.is_read());
 }
 
 TEST(SenderIdentity, RefusesIdsThatAreNone) {
@@ -281,7 +299,7 @@ TEST(Identity, HasNoNamespaceThatIsKnownWhereNothingPinsTheProcess) {
     expect_unknown(identify_with({.uid_map = std::nullopt}));
     expect_unknown(identify_with({.uid_map = ""}));
     expect_unknown(identify_with({.uid_map = "0 1000\n"}));
-    expect_unknown(identify_sender_with({}, -1));
+    expect_unknown(identify_sender_with({}, false));
     expect_unknown(identify_sender_with({.uid_map = "0 1000 1\n"}));
     expect_unknown(identify_sender_with({}));
     // That the unit can't be told says nothing of it.

@@ -16,6 +16,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/limits.h"
@@ -81,9 +84,9 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
         now_ += std::chrono::milliseconds(1);
     }
     void connection_closed(SessionProcess& /*session*/) override { story_.emplace_back("closed"); }
-    void packet_answered(const Origin& /*origin*/, PacketOrigin /*packet*/,
-                         channel::Reply /*reply*/) override {
-        story_.emplace_back("answered");
+    void packet_answered(SessionProcess& /*session*/, ConnectionInfo info,
+                         channel::Reply reply) override {
+        story_.push_back("answered " + info.packet->reply_path + ": " + reply.bytes);
     }
     void session_ended(SessionProcess& session) override {
         story_.push_back("ended with " + std::to_string(session.connections().size()) +
@@ -121,7 +124,15 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
     void add(channel::ConnectionId id) {
         session_->add_connection(id, UniqueFd(open("/dev/null", O_RDONLY)), from());
     }
-    // The connections in each message that has come by now.
+    void add_packet(std::uint64_t id, std::size_t bytes) {
+        channel::Datagram packet{ids(id), 4711, std::nullopt, std::string(bytes, 'x')};
+        PacketOrigin about;
+        about.reply_path = std::to_string(id);
+        about.received = std::chrono::steady_clock::now();
+        session_->add_packet(std::move(packet), from(), std::move(about));
+    }
+    // The connections, or packets, in each message that has come by now.
+    template <typename Given = channel::Connections>
     static std::vector<std::vector<std::uint64_t>> given_to(const UniqueFd& end) {
         std::vector<std::vector<std::uint64_t>> all;
         channel::Receiver receiver(channel::Descriptors::taken);
@@ -129,9 +140,10 @@ class SessionProcessTest : public testing::Test, public SessionEvents {
             const auto got = receiver.receive(end.get());
             if (got.state != channel::Received::State::packet) return all;
             const auto message = channel::decode_to_session(got.packet);
-            const auto* given = std::get_if<channel::Connections>(&message->body);
+            const auto* given = std::get_if<Given>(&message->body);
             if (given == nullptr) continue;
-            EXPECT_EQ(got.descriptors.size(), given->all.size());
+            constexpr bool sockets = std::is_same_v<Given, channel::Connections>;
+            EXPECT_EQ(got.descriptors.size(), sockets ? given->all.size() : 0);
             auto& list = all.emplace_back();
             for (const auto& one : given->all) list.push_back(static_cast<std::uint64_t>(one.id));
         }
@@ -194,7 +206,7 @@ TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
     PacketOrigin packet;
     packet.bytes = 10;
     packet.received = std::chrono::steady_clock::now();
-    session_->add_packet(channel::ConnectionId{2}, {}, from(), packet);
+    session_->add_packet({channel::ConnectionId{2}}, from(), packet);
     session_->keep(channel::ConnectionId{1}, channel::RequestId{7},
                    std::make_unique<Ongoing>(story_));
     EXPECT_TRUE(session_->has_ongoing_calls());
@@ -342,6 +354,62 @@ TEST_F(SessionProcessTest, HandsConnectionsOverTogether) {
     turns_.run();
     EXPECT_THAT(given_to(end), ElementsAre(ElementsAre(21, 22)));
     EXPECT_TRUE(session_->serves());
+}
+
+// As many as their texts leave room for; one that is alone may be longer than that.
+TEST_F(SessionProcessTest, HandsPacketsOverTogether) {
+    const UniqueFd end = other_end();
+    serve(end, channel::ConnectionId{1});
+    static_cast<void>(given_to(end));
+    const auto admit = [&](std::uint64_t first, std::vector<std::size_t> bytes) {
+        Turns::Task task(turns_, 1000, [&] {
+            for (const std::size_t one : bytes) add_packet(first++, one);
+            return Turns::Step{};
+        });
+        task.ready();
+        turns_.run();
+        return given_to<channel::Datagrams>(end);
+    };
+    EXPECT_THAT(admit(2, {10, 0, 10}), ElementsAre(ElementsAre(2, 3, 4)));
+    EXPECT_THAT(admit(5, std::vector<std::size_t>(18, 1)),
+                ElementsAre(ElementsAre(5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20),
+                            ElementsAre(21, 22)));
+    EXPECT_THAT(
+        admit(23, {32'768, 32'768, 1, 65'537, 1}),
+        ElementsAre(ElementsAre(23, 24), ElementsAre(25), ElementsAre(26), ElementsAre(27)));
+    EXPECT_TRUE(session_->serves());
+}
+
+TEST_F(SessionProcessTest, EachReplyOfAListIsLookedAt) {
+    const auto replies = [](const std::vector<std::uint64_t>& to) {
+        channel::Replies all;
+        for (const std::uint64_t id : to)
+            all.all.push_back({ids(id), {}, "r" + std::to_string(id)});
+        return all;
+    };
+    const auto both = ElementsAre("answered 2: r2", "answered 3: r3");
+    const auto one = ElementsAre("answered 2: r2");
+    using Rows = std::vector<std::tuple<std::vector<std::uint64_t>, std::string,
+                                        testing::Matcher<const std::vector<std::string>&>>>;
+    // 1 is a connection, 9 waits behind what fills the channel.
+    for (const auto& [to, failure, story] :
+         Rows{{{2, 3}, "", both},
+              {{2, 2, 3}, "it named a connection that it does not have", one},
+              {{2, 1, 3}, "it answered a connection as if it were a datagram", one},
+              {{2, 9, 3}, "it used a datagram that it was not given", one}}) {
+        start();
+        const UniqueFd end = other_end();
+        serve(end, channel::ConnectionId{1});
+        for (std::uint64_t id = 2; id <= 9; ++id) add_packet(id, id < 4 ? 1 : 65'000);
+        static_cast<void>(since());
+        say(end, {}, {}, replies(to));
+        run_loop();
+        turns_.run();
+        EXPECT_EQ(session_->failure(), failure);
+        EXPECT_EQ(session_->serves(), failure.empty());
+        EXPECT_THAT(since(), story);
+        session_.reset();
+    }
 }
 
 TEST_F(SessionProcessTest, SaysWhichConnectionsItHasNoCopyOf) {
