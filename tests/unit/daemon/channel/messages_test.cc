@@ -463,8 +463,9 @@ TEST(ChannelMessages, ValuesOutOfRangeAreRefused) {
     Bytes manage = encode({connection, request, ManageCall{Management::jobs, ""}});
     manage[header_size] = 4;
     EXPECT_FALSE(decode_to_guard(manage).has_value()) << "a management that there is not";
-    Bytes reply = encode({connection, {}, Reply{PacketFault::not_available, ""}});
-    reply[header_size] = 3;
+    Bytes reply = encode({{}, {}, Replies{{{connection, PacketFault::not_available, ""}}}});
+    EXPECT_TRUE(decode_to_guard(reply).has_value());
+    reply[header_size + 4 + 8] = 3;  // behind their number and its id
     EXPECT_FALSE(decode_to_guard(reply).has_value()) << "a fault that there is not";
 }
 

@@ -117,6 +117,13 @@ std::string show(const Value& value) {
         value);
 }
 
+std::string show(const channel::Reply& reply) {
+    constexpr const char* faults[] = {"", " (no message)", " (not available)"};
+    return "reply to " + std::to_string(static_cast<std::uint64_t>(reply.id)) +
+           faults[static_cast<int>(reply.fault)] + " " +
+           (reply.bytes.empty() ? "nothing" : without_version(escape(reply.bytes)));
+}
+
 // The requests are numbered by the session, one by one: they are part of the record.
 std::string show(const channel::Envelope<channel::ToGuard>& message) {
     const std::string number = std::to_string(static_cast<std::uint32_t>(message.request));
@@ -132,12 +139,12 @@ std::string show(const channel::Envelope<channel::ToGuard>& message) {
                                                   "closed (reads nothing)"};
                 return causes[static_cast<int>(m.all.at(0).cause)];
             } else if constexpr (std::is_same_v<M, channel::Replies>) {
-                constexpr const char* faults[] = {"", " (no message)", " (not available)"};
-                EXPECT_EQ(m.all.size(), 1U);
-                const channel::Reply& reply = m.all.at(0);
-                return "reply to " + std::to_string(static_cast<std::uint64_t>(reply.id)) +
-                       faults[static_cast<int>(reply.fault)] + " " +
-                       (reply.bytes.empty() ? "nothing" : without_version(escape(reply.bytes)));
+                // Those that were given together are one message; each has its line here.
+                std::string lines;
+                for (const channel::Reply& reply : m.all) {
+                    lines += (lines.empty() ? "" : "\n! ") + show(reply);
+                }
+                return lines;
             } else if constexpr (std::is_same_v<M, UnitCall>) {
                 return "unit #" + number;
             } else if constexpr (std::is_same_v<M, DescribeCall>) {
@@ -346,6 +353,12 @@ class Conversation {
         harness_.send({asked_, request_, std::move(answer)}, std::move(descriptors));
     }
 
+    void take_down(const std::string& bytes) {
+        if (bytes.empty()) return;
+        const bool ends = bytes.back() == '\n' || bytes.back() == '\0';
+        replies_.push_back(bytes.substr(0, bytes.size() - (ends ? 1 : 0)));
+    }
+
     void take_down() {
         while (const auto message = harness_.heard()) {
             // Between guard and session alone: it has its own tests.
@@ -355,15 +368,9 @@ class Conversation {
                 request_ = message->request;
                 asked_ = message->connection;
             }
-            std::visit(
-                [this](const auto& m) {
-                    if constexpr (requires { m.bytes; }) {
-                        if (m.bytes.empty()) return;
-                        const bool ends = m.bytes.back() == '\n' || m.bytes.back() == '\0';
-                        replies_.push_back(m.bytes.substr(0, m.bytes.size() - (ends ? 1 : 0)));
-                    }
-                },
-                message->body);
+            if (const auto* replies = std::get_if<channel::Replies>(&message->body)) {
+                for (const channel::Reply& reply : replies->all) take_down(reply.bytes);
+            }
         }
         std::string bytes = client_.receive();
         for (std::size_t begin = 0; begin < bytes.size();) {

@@ -119,14 +119,12 @@ TEST(Identity, RefusesIdsThatAreNone) {
     EXPECT_FALSE(identify_with({.credentials = {0, 0xffffffff, 0xffffffff}}));
 }
 
-PeerCalls fake_calls() {
-    return {fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
-}
+const PeerCalls fake_calls{fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
 
 Result<Peer> identify_sender_with(FakeKernel state, bool is_pinned = true, bool unit = true) {
     kernel = std::move(state);
     UniqueFd pidfd(is_pinned ? ::open("/dev/null", O_RDONLY | O_CLOEXEC) : -1);
-    return identify_sender(kernel.credentials, std::move(pidfd), unit, fake_calls());
+    return identify_sender(kernel.credentials, std::move(pidfd), unit, fake_calls);
 }
 
 TEST(SenderIdentity, HasNoGroupsThatAreKnownButItsOwn) {
@@ -151,12 +149,12 @@ TEST(SenderIdentity, ReadsTheUnitWhenItIsAskedFor) {
     EXPECT_TRUE(at_once->unit.is_read());
     auto late = identify_sender_with({}, true, false);
     EXPECT_FALSE(late->unit.is_read());
-    EXPECT_EQ(late->unit.get(fake_calls()), "ci.service");
+    EXPECT_EQ(late->unit.get(fake_calls), "ci.service");
     EXPECT_TRUE(late->unit.is_read());
     // Of one that ended meanwhile nothing is known.
     auto ended = identify_sender_with({}, true, false);
     kernel.poll_result = 1;
-    EXPECT_EQ(ended->unit.get(fake_calls()), std::nullopt);
+    EXPECT_EQ(ended->unit.get(fake_calls), std::nullopt);
     EXPECT_TRUE(identify_sender_with({}, false, false)->unit.is_read());
 }
 
@@ -217,8 +215,6 @@ TEST(Identity, OfAPeerThatIsGoneHasNoUnit) {
     EXPECT_EQ(identify_with({.poll_result = 1})->unit.get(), std::nullopt);
     EXPECT_EQ(identify_with({.poll_result = -1})->unit.get(), std::nullopt);
 }
-
-const PeerCalls fake_calls{fake_getsockopt, fake_poll, fake_read, &kernel.own_uid_map};
 
 // What makes no difference is not asked: no file of the process is read.
 TEST(Identity, AsksOnlyWhatItIsToldTo) {

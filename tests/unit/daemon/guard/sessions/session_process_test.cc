@@ -206,7 +206,9 @@ TEST_F(SessionProcessTest, WhatItHadIsThereForTheLastTimeWhenItEnds) {
     PacketOrigin packet;
     packet.bytes = 10;
     packet.received = std::chrono::steady_clock::now();
-    session_->add_packet({channel::ConnectionId{2}}, from(), packet);
+    channel::Datagram given;
+    given.id = channel::ConnectionId{2};
+    session_->add_packet(std::move(given), from(), packet);
     session_->keep(channel::ConnectionId{1}, channel::RequestId{7},
                    std::make_unique<Ongoing>(story_));
     EXPECT_TRUE(session_->has_ongoing_calls());
