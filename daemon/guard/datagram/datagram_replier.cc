@@ -88,6 +88,7 @@ struct DatagramReplier::State {
 // Then a socket of the sender's own uid, without an address, takes its place.
 void DatagramReplier::State::send(DatagramSender& sender, Turn& turn) {
     std::vector<DatagramSender::Parcel> parcels;
+    parcels.reserve(turn.replies.size());
     for (const DatagramReply& reply : turn.replies) {
         parcels.push_back({reply.path.c_str(), reply.bytes});
     }
