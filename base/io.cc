@@ -16,6 +16,17 @@ Result<std::string, int> read_file(const std::string& path, std::size_t limit) {
     return read_all(file.get(), limit);
 }
 
+Result<std::string, int> read_kernel_file(const std::string& path) {
+    const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW));
+    if (!file) return Unexpected(errno);
+    std::array<char, 4096> buffer;
+    ssize_t got = 0;
+    while ((got = read(file.get(), buffer.data(), buffer.size())) < 0) {
+        if (errno != EINTR) return Unexpected(errno);
+    }
+    return std::string(buffer.data(), static_cast<std::size_t>(got));
+}
+
 Result<std::string, int> read_all(int fd, std::size_t limit) {
     std::string text;
     std::array<char, 4096> buffer{};

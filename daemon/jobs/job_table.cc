@@ -48,8 +48,7 @@ JobTable::JobTable(sd_event* event, Settings settings, RecordStore records, Obse
       settings_(std::move(settings)),
       records_(std::move(records)),
       observer_(observer),
-      later_timer_(
-          event, [this] { do_what_is_due(); }, std::chrono::microseconds(1)),
+      soon_(event, [this] { do_what_is_due(); }),
       room_timer_(
           event, [this] { tell_room(true); }, std::chrono::milliseconds(1)),
       ends_timer_(event, [this] { let_due_ends_go(); }),
@@ -197,7 +196,7 @@ void JobTable::later(const Job& job, std::function<void(Job&)> what) {
 
 void JobTable::later(std::function<void()> what) {
     later_.push_back(std::move(what));
-    if (later_.size() == 1) static_cast<void>(later_timer_.arm(std::chrono::microseconds(0)));
+    static_cast<void>(soon_.ask());
 }
 
 void JobTable::do_what_is_due() {

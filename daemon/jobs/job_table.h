@@ -88,10 +88,7 @@ class JobTable final : public JobHost {
     Observer& observer_;
     std::unique_ptr<FileWatcher> watcher_;
     EventSource record_news_;
-    // A timer that is due at once, and no defer source: that one counts as the longest waiting of
-    // all whenever it is enabled, and a session that asks again and again would have the loop to
-    // itself.
-    Timer later_timer_;
+    Soon soon_;
     Timer room_timer_;
     Timer ends_timer_;
     Timer unstored_timer_;

@@ -25,6 +25,7 @@ struct StartQueue::State : std::enable_shared_from_this<State> {
     State(sd_event* event, const StartRules& rules, std::function<bool()> begins)
         : turns(rules),
           may_begin(std::move(begins)),
+          soon(std::in_place, event, [this] { turn(); }),
           timer(std::in_place, event, [this] { turn(); }, microseconds(1)) {}
 
     void turn();
@@ -42,8 +43,8 @@ struct StartQueue::State : std::enable_shared_from_this<State> {
     };
     std::map<Ticket, Waiting> waiting;
     bool closed = false;
-    // A timer also where it is due at once, and no defer source: that one would go before all
-    // others. None once the queue is gone.
+    // None once the queue is gone.
+    std::optional<Soon> soon;
     std::optional<Timer> timer;
 };
 
@@ -68,11 +69,12 @@ class HeldPlace {
 }  // namespace
 
 void StartQueue::State::arm() {
-    if (!timer) return;
+    if (!timer || !soon) return;
     const auto now = steady_clock::now();
     const auto due = turns.due(now);
     if (!due) return timer->disarm();
     if (held) return static_cast<void>(timer->arm(hold_interval));
+    if (*due <= now && soon->ask() == 0) return;
     static_cast<void>(timer->arm(std::chrono::ceil<microseconds>(*due - now)));
 }
 
@@ -104,6 +106,7 @@ StartQueue::StartQueue(sd_event* event, const StartRules& rules, std::function<b
     : state_(std::make_shared<State>(event, rules, std::move(may_begin))) {}
 
 StartQueue::~StartQueue() {
+    state_->soon.reset();
     state_->timer.reset();
     // What goes with them may ask for it.
     const auto dropped = std::exchange(state_->waiting, {});

@@ -66,6 +66,20 @@ int add_defer(sd_event* event, EventSource& source, std::function<void()> what) 
     return r < 0 ? r : own(source, made, std::move(owned));
 }
 
+Soon::Soon(sd_event* event, std::function<void()> what)
+    : event_(event), what_(std::make_shared<const std::function<void()>>(std::move(what))) {}
+
+int Soon::ask() {
+    if (asked_) return 0;
+    const int r = add_defer(event_, source_, [this] {
+        asked_ = false;
+        const auto what = what_;
+        (*what)();
+    });
+    asked_ = r == 0;
+    return r;
+}
+
 Timer::Timer(sd_event* event, std::function<void()> what, std::chrono::microseconds accuracy)
     : event_(event),
       what_(std::make_shared<const std::function<void()>>(std::move(what))),

@@ -40,6 +40,30 @@ int add_signal(sd_event* event, EventSource& source, int signal,
 // Called once, in the next turn of the loop; enable it again (SD_EVENT_ONESHOT) for another time.
 int add_defer(sd_event* event, EventSource& source, std::function<void()> what);
 
+// What is to be done from the loop soon: after all that waits already, and before what comes. It
+// costs no system call.
+//
+// Not a defer source that is enabled again and again: one counts as waiting since it was made, and
+// so longer than all others whenever it is enabled. Whoever caused that over and over would have
+// the loop to itself.
+class Soon {
+  public:
+    Soon(sd_event* event, std::function<void()> what);
+    ~Soon() = default;
+    Soon(const Soon&) = delete;
+    Soon& operator=(const Soon&) = delete;
+
+    // Once, however often it was asked for until then. It may let this go. Returns 0, or a negative
+    // errno: there is no memory.
+    int ask();
+
+  private:
+    sd_event* event_;  // the loop's owner outlives it
+    std::shared_ptr<const std::function<void()>> what_;
+    bool asked_ = false;
+    EventSource source_;
+};
+
 // A timer that goes off once for each time that it is armed.
 class Timer {
   public:

@@ -27,19 +27,32 @@ namespace {
 // Above all that a program is given: dup2(2) to one never hits the source of another.
 constexpr int lowest_source = 32;
 
+// Those that this process ignores. All others are by default after an exec without our doing, and
+// each that is named costs a child a call. (What it comes to ignore later stays ignored.)
+sigset_t ignored_signals() {
+    sigset_t ignored;
+    sigemptyset(&ignored);
+    for (int number = 1; number < _NSIG; ++number) {
+        struct sigaction action{};
+        if (::sigaction(number, nullptr, &action) == 0 && (action.sa_flags & SA_SIGINFO) == 0 &&
+            action.sa_handler == SIG_IGN) {  // NOLINT(performance-no-int-to-ptr)
+            sigaddset(&ignored, number);
+        }
+    }
+    return ignored;
+}
+
 // What posix_spawn(3) is told.
 struct SpawnPlan {
     posix_spawn_file_actions_t actions{};
     posix_spawnattr_t attributes{};
 
-    SpawnPlan() {
+    explicit SpawnPlan(const sigset_t& by_default) {
         ::posix_spawn_file_actions_init(&actions);
         ::posix_spawnattr_init(&attributes);
-        sigset_t all;
         sigset_t none;
-        sigfillset(&all);
         sigemptyset(&none);
-        ::posix_spawnattr_setsigdefault(&attributes, &all);
+        ::posix_spawnattr_setsigdefault(&attributes, &by_default);
         ::posix_spawnattr_setsigmask(&attributes, &none);
         ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     }
@@ -52,8 +65,9 @@ struct SpawnPlan {
 };
 
 // `sources`: the program, then each descriptor of it. 0 or errno.
-int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid_t& pid) {
-    SpawnPlan plan;
+int spawn_here(const Program& program, const std::vector<UniqueFd>& sources,
+               const sigset_t& by_default, pid_t& pid) {
+    SpawnPlan plan(by_default);
     for (std::size_t i = 0; i < program.descriptors.size(); ++i) {
         const int error = ::posix_spawn_file_actions_adddup2(&plan.actions, sources[i + 1].get(),
                                                              program.descriptors[i].second);
@@ -72,19 +86,15 @@ int spawn_here(const Program& program, const std::vector<UniqueFd>& sources, pid
                          no_environment.data());
 }
 
-// Each with a number that no program is given. Empty: the other end is closed. An errno in `error`.
+// Empty: the other end is closed. An errno in `error`.
 std::vector<UniqueFd> receive_descriptors(int socket, int& error) {
-    const ReceivedByte message = receive_byte(socket);
-    std::vector<UniqueFd> received;
+    ReceivedByte message = receive_byte(socket);
     error = message.length < 0 || message.lost_some ? EMFILE : 0;
-    for (const UniqueFd& low : message.descriptors) {
-        received.push_back(duplicate(low.get(), lowest_source));
-        if (!received.back()) error = errno;
-    }
-    return received;
+    return std::move(message.descriptors);
 }
 
-// From here on the thread has these alone.
+// From here on the thread has these alone, and no number that a program is given is free for what
+// it receives. What fills them is closed by a program's exec.
 Status have_descriptors_of_its_own(int kept) {
     if (::unshare(CLONE_FILES) != 0) return fail(std::string("unshare: ") + std::strerror(errno));
     const auto first = static_cast<unsigned>(kept);
@@ -92,7 +102,12 @@ Status have_descriptors_of_its_own(int kept) {
         ::close_range(first + 1, UINT_MAX, 0) != 0) {
         return fail(std::string("close_range: ") + std::strerror(errno));
     }
-    return {};
+    for (;;) {
+        UniqueFd filling = duplicate(kept, 0);
+        if (!filling) return fail(std::string("descriptors: ") + std::strerror(errno));
+        if (filling.get() >= lowest_source) return {};
+        (void)filling.release();
+    }
 }
 
 // What became of an order.
@@ -126,13 +141,14 @@ void Spawner::State::run(int socket, std::promise<Status> begun) {
     }
     begun.set_value({});
     const UniqueFd channel(socket);
+    const sigset_t ignored = ignored_signals();
     for (;;) {
         SpawnReply reply;
         std::vector<UniqueFd> sources = receive_descriptors(channel.get(), reply.error);
         if (sources.empty() && reply.error == 0) return;
         if (reply.error == 0) {
             const std::lock_guard lock(mutex);
-            reply.error = spawn_here(order, sources, reply.pid);
+            reply.error = spawn_here(order, sources, ignored, reply.pid);
         }
         // Before anybody knows of the program: whoever waits for the end of what it was given must
         // not miss it because this thread still has a copy.

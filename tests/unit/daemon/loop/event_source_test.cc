@@ -122,5 +122,57 @@ TEST(Timer, MayLetItselfGo) {
     EXPECT_EQ(alive.use_count(), 1);
 }
 
+TEST(Soon, IsDoneOnceFromTheLoopHoweverOftenItWasAskedFor) {
+    const EventLoop loop = make_event_loop();
+    int called = 0;
+    Soon soon(loop.get(), [&] { ++called; });
+    for (int round = 1; round <= 3; ++round) {
+        EXPECT_EQ(soon.ask(), 0);
+        EXPECT_EQ(soon.ask(), 0);
+        EXPECT_EQ(called, round - 1);
+        turn(loop);
+        turn(loop);
+        EXPECT_EQ(called, round);
+    }
+}
+
+TEST(Soon, MayAskAgainAndMayLetItselfGo) {
+    const EventLoop loop = make_event_loop();
+    int called = 0;
+    std::optional<Soon> soon;
+    soon.emplace(loop.get(), [&] {
+        if (++called < 3) {
+            EXPECT_EQ(soon->ask(), 0);
+        } else {
+            soon.reset();
+        }
+    });
+    EXPECT_EQ(soon->ask(), 0);
+    for (int i = 0; i < 5; ++i) turn(loop);
+    EXPECT_EQ(called, 3);
+    EXPECT_FALSE(soon);
+}
+
+// What asks again and again does not have the loop to itself.
+TEST(Soon, ComesAfterWhatWaitsAlready) {
+    const EventLoop loop = make_event_loop();
+    const UniqueFd counter(eventfd(1, EFD_CLOEXEC));
+    int others = 0;
+    EventSource other;  // has something all the time
+    ASSERT_EQ(add_io(loop.get(), other, counter.get(), EPOLLIN, [&](std::uint32_t) { ++others; }),
+              0);
+    int called = 0;
+    std::optional<Soon> soon;
+    soon.emplace(loop.get(), [&] {
+        ++called;
+        EXPECT_EQ(soon->ask(), 0);
+    });
+    EXPECT_EQ(soon->ask(), 0);
+    constexpr int turns = 60;
+    for (int i = 0; i < turns; ++i) turn(loop);
+    EXPECT_GE(others, turns / 3);
+    EXPECT_GE(called, turns / 3);
+}
+
 }  // namespace
 }  // namespace postern

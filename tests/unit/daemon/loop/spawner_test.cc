@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <string>
 
 #include "base/unique_fd.h"
@@ -40,6 +41,7 @@ class SpawnerTest : public testing::Test {
         }
         int status = 0;
         EXPECT_EQ(::waitpid(*pid, &status, 0), *pid);
+        if (WIFSIGNALED(status)) return text + "ended by " + std::to_string(WTERMSIG(status));
         return text + "ended with " + std::to_string(WEXITSTATUS(status));
     }
 
@@ -93,6 +95,17 @@ TEST_F(SpawnerTest, NumbersThatCross) {
 TEST_F(SpawnerTest, HasNoEnvironment) {
     EXPECT_EQ(run("tr '\\0' ' ' < /proc/$$/environ; set -- $(/usr/bin/env); echo $#").substr(0, 1),
               "1");  // PWD, which the shell makes
+}
+
+// What the guard ignores (systemd starts it with SIGPIPE ignored), and what it handles.
+TEST_F(SpawnerTest, SignalsAreByDefault) {
+    const auto before = ::signal(SIGPIPE, SIG_IGN);
+    const auto usr2_before = ::signal(SIGUSR2, [](int) {});
+    spawner_ = std::move(Spawner::create()).value();
+    const std::string ended = run("kill -PIPE $$; exit 0", {}) + run("kill -USR2 $$; exit 0", {});
+    ::signal(SIGPIPE, before);
+    ::signal(SIGUSR2, usr2_before);
+    EXPECT_EQ(ended, "ended by 13ended by 12");
 }
 
 TEST_F(SpawnerTest, SaysWhyItCannot) {
