@@ -12,6 +12,12 @@
 #include "host/random_id.h"
 
 namespace postern::jobs {
+namespace {
+
+// A call looks at the state directory more than once; calls that come together may share a look.
+constexpr std::chrono::milliseconds just_seen{20};
+
+}  // namespace
 
 SupervisedJobs::SupervisedJobs(std::unique_ptr<JobTable> table,
                                std::unique_ptr<Supervisor> supervisor)
@@ -38,7 +44,7 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     POSTERN_TRY(std::string text, random_id());
     const JobId id(std::move(text));
     if (const std::string problem = state_problem(); !problem.empty()) return fail(problem);
-    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
+    POSTERN_TRY(UniqueFd folder, make_folder(id));
 
     Record record;
     record.job = id;
@@ -102,8 +108,22 @@ Result<std::unique_ptr<Job>> SupervisedJobs::make(
 }
 
 std::string SupervisedJobs::state_problem() {
+    if (!state_seen_ || Clock::now() - *state_seen_ >= just_seen) (void)look_at_state();
+    return table_->records().place_problem();
+}
+
+Result<UniqueFd> SupervisedJobs::make_folder(const JobId& job) {
+    auto folder = table_->records().make_folder(job);
+    if (folder) return folder;
+    // It may be gone since it was seen: then it is made again.
+    if (look_at_state() != RecordStore::Place::made_again) return folder;
+    return table_->records().make_folder(job);
+}
+
+RecordStore::Place SupervisedJobs::look_at_state() {
     RecordStore& records = table_->records();
-    switch (records.look()) {
+    const RecordStore::Place place = records.look();
+    switch (place) {
         case RecordStore::Place::there:
         case RecordStore::Place::lost:
             break;
@@ -112,7 +132,9 @@ std::string SupervisedJobs::state_problem() {
             for (const auto& [id, job] : table_->jobs()) records.restore(job->record());
             break;
     }
-    return records.place_problem();
+    state_seen_.reset();
+    if (place != RecordStore::Place::lost) state_seen_ = Clock::now();
+    return place;
 }
 
 bool SupervisedJobs::makes_room() {

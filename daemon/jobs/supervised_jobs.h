@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,6 +53,7 @@ class SupervisedJobs final : public JobManager {
     }
     bool makes_room() override;
     std::string disk_full() override;
+    // What was well a moment ago is so now.
     std::string state_problem() override;
     [[nodiscard]] std::string record_problem() const override { return records().problem(); }
     [[nodiscard]] bool ready() const override { return keeper().ready(); }
@@ -66,6 +68,11 @@ class SupervisedJobs final : public JobManager {
     void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }
 
   private:
+    using Clock = std::chrono::steady_clock;
+
+    RecordStore::Place look_at_state();
+    // The directory of a new job.
+    Result<UniqueFd> make_folder(const JobId& job);
     // A job with its record written, admitted but not started.
     Result<std::unique_ptr<Job>> make(Record record, int folder, bool one_pipe, StartPlace place,
                                       std::unique_ptr<Follower> follower,
@@ -78,6 +85,8 @@ class SupervisedJobs final : public JobManager {
     std::unique_ptr<JobTable> table_;
     std::unique_ptr<Supervisor> supervisor_;
     std::string boot_;
+    // When the state directory was last seen to be well. Absent: it was not.
+    std::optional<Clock::time_point> state_seen_;
     mutable bool all_proven_ = false;  // and they stay so
     mutable bool settled_ = false;
 };

@@ -60,10 +60,7 @@ Result<JobStreams> JobStreams::create(int folder, KeeperLink& keeper, bool one_p
         JobStream& stream = made.streams[i];
         stream.file.reset(openat(folder, stream_names[i],
                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        // fchmod: unlike open(2), it knows no umask.
-        if (!stream.file || fchmod(stream.file.get(), 0600) < 0) {
-            return failed_stream(stream_names[i]);
-        }
+        if (!stream.file) return failed_stream(stream_names[i]);
         if (i > 0 && one_pipe) {
             stream.write_end.reset(
                 ::open(own_path(made.streams[0].write_end).c_str(), O_WRONLY | O_CLOEXEC));

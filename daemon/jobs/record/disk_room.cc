@@ -23,8 +23,9 @@ DiskRoom room_on(int folder) {
     struct statvfs disk{};
     if (fstatvfs(folder, &disk) < 0) return {any, any, any};
     // What is reserved is root's.
-    const auto blocks = geteuid() == 0 ? disk.f_bfree : disk.f_bavail;
-    const auto files = geteuid() == 0 ? disk.f_ffree : disk.f_favail;
+    const bool is_root = geteuid() == 0;
+    const auto blocks = is_root ? disk.f_bfree : disk.f_bavail;
+    const auto files = is_root ? disk.f_ffree : disk.f_favail;
     // Without a number of files there is no bound on it (btrfs).
     return {disk.f_blocks * disk.f_frsize, blocks * disk.f_frsize, disk.f_files == 0 ? any : files};
 }

@@ -136,7 +136,7 @@ Result<UniqueFd> RecordStore::make_folder(const JobId& job) {
         return fail(why(state_folder_ + "/jobs/" + job.text()));
     }
     UniqueFd folder = open_folder(job);
-    if (!folder || fchmod(folder.get(), 0700) < 0) {
+    if (!folder) {
         const Unexpected<Error> failure = fail(why(state_folder_ + "/jobs/" + job.text()));
         remove(job);
         return failure;

@@ -53,6 +53,12 @@ bool KeptStream::take_file(UniqueFd file) {
 
 void KeptStream::measure() {
     size_ = size_of(file_.get());
+    if (size_ == 0) {
+        // Most are: nothing of it need be asked.
+        front_ = 0;
+        in_hole_ = false;
+        return;
+    }
     front_ = stored_from(file_.get());
     in_hole_ = front_ == size_ && size_ % block_bytes_of(file_.get()) != 0;
 }
