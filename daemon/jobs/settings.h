@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 
+#include "base/limits.h"
 #include "base/unique_fd.h"
 #include "daemon/jobs/output/keeper_link.h"
 #include "daemon/jobs/record/retention.h"
@@ -24,6 +26,9 @@ struct Settings {
     std::string proc_root = "/proc";
     Spawner* spawner = nullptr;  // outlives all jobs
     UniqueFd launcher;           // the program postern-launcher, opened when the guard started
+    // How many of them may wait for a job, and how long after the last one they do.
+    std::size_t launchers_waiting = limits::launchers_waiting;
+    std::chrono::microseconds launcher_wait = limits::launcher_wait;
     std::chrono::microseconds kill_grace = std::chrono::seconds(10);  // between TERM and KILL
     // How long a launcher may take until its program runs; then it is killed and the start failed.
     std::chrono::microseconds start_patience = std::chrono::seconds(10);

@@ -35,10 +35,11 @@ bool has_gid(gid_t gid) {
 }
 
 bool has_groups(std::vector<gid_t> expected) {
-    const int count = getgroups(0, nullptr);
+    // With more than one too many it fails.
+    std::vector<gid_t> groups(expected.size() + 1);
+    const int count = getgroups(static_cast<int>(groups.size()), groups.data());
     if (count < 0) return false;
-    std::vector<gid_t> groups(static_cast<std::size_t>(count));
-    if (getgroups(count, groups.data()) != count) return false;
+    groups.resize(static_cast<std::size_t>(count));
     std::ranges::sort(groups);
     std::ranges::sort(expected);
     return groups == expected;
@@ -51,11 +52,11 @@ std::optional<Report> drop_capabilities(uid_t uid) {
     // Both capget and capset know version 3 since Linux 2.6.26; glibc has no wrapper.
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, 2> sets{};
-    if (syscall(SYS_capget, &header, sets.data()) < 0) return failed(Stage::capabilities, errno);
-    for (__user_cap_data_struct& set : sets) {
-        set.inheritable = 0;
-        if (uid != 0) set.effective = set.permitted = 0;
+    // Of root's all but the inheritable ones stay.
+    if (uid == 0 && syscall(SYS_capget, &header, sets.data()) < 0) {
+        return failed(Stage::capabilities, errno);
     }
+    for (__user_cap_data_struct& set : sets) set.inheritable = 0;
     if (syscall(SYS_capset, &header, sets.data()) < 0) return failed(Stage::capabilities, errno);
     if (syscall(SYS_capget, &header, sets.data()) < 0) return failed(Stage::capabilities, errno);
     for (const __user_cap_data_struct& set : sets) {
@@ -68,8 +69,8 @@ std::optional<Report> drop_capabilities(uid_t uid) {
 
 }  // namespace
 
-std::optional<Report> take_identity(const Order& order) {
-    if (geteuid() != 0) {
+std::optional<Report> take_identity(const Order& order, bool is_root) {
+    if (!is_root) {
         if (!has_uid(order.uid)) return failed(Stage::uid, EPERM);
         if (!has_gid(order.gid)) return failed(Stage::gid, EPERM);
         return std::nullopt;

@@ -1,15 +1,18 @@
-// postern-launcher: becomes the user that a job runs as, waits for the guard's word, and then
-// becomes the job.
+// postern-launcher: waits for a job, becomes the user that it runs as, waits for the guard's word,
+// and then becomes the job.
 //
 // The guard starts it as its own user, since whoever drops to the job's user before an exec lets
 // that user stop the half-made child, and with it the guard that waits in vfork. Here, after the
-// exec of our own program, only this one job can be held up. See order.h for what it finds on which
-// descriptor.
+// exec of our own program, only this one job can be held up. See order.h for what it is told.
+//
+// What is the same for every job is done before it is told of one: a job that finds a launcher
+// waiting does not wait for that.
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/stat.h>  // umask
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,13 +21,16 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/launcher/identity.h"
 #include "daemon/launcher/order.h"
+#include "daemon/launcher/receive_job.h"
 
 namespace postern::launcher {
 namespace {
@@ -41,11 +47,10 @@ namespace {
     leave(Report{stage, error});
 }
 
-// What is open beyond our own is none of the job's business; our own closes with the exec.
+// What is open is none of the job's business, and its own get their numbers so.
 void close_others() {
-    if (close_range(cgroup_fd + 1, UINT_MAX, 0) < 0) leave(Stage::descriptors, errno);
-    for (int fd = control_fd; fd <= cgroup_fd; ++fd) {
-        if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && fd != cgroup_fd) leave(Stage::descriptors, errno);
+    if (close_range(0, control_fd - 1, 0) < 0 || close_range(control_fd + 1, UINT_MAX, 0) < 0) {
+        leave(Stage::descriptors, errno);
     }
 }
 
@@ -60,29 +65,9 @@ void reset_signals() {
     }
 }
 
-Order read_order() {
-    struct stat status{};
-    if (fstat(order_fd, &status) < 0) leave(Stage::order, errno);
-    if (status.st_size < 0 || static_cast<std::size_t>(status.st_size) > order_bytes) {
-        leave(Stage::order, EMSGSIZE);
-    }
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
-    std::size_t have = 0;
-    while (have < bytes.size()) {
-        const ssize_t got =
-            pread(order_fd, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) leave(Stage::order, got < 0 ? errno : EBADMSG);
-        have += static_cast<std::size_t>(got);
-    }
-    Result<Order> order = decode(bytes);
-    if (!order) leave(Stage::order, EBADMSG);
-    return std::move(*order);
-}
-
 // A write of "0" moves the writer itself (Documentation/admin-guide/cgroup-v2.rst).
-void join_cgroup() {
-    while (write(cgroup_fd, "0", 1) < 0) {
+void join_cgroup(int procs) {
+    while (write(procs, "0", 1) < 0) {
         if (errno != EINTR) leave(Stage::cgroup, errno);
     }
 }
@@ -92,8 +77,8 @@ void join_cgroup() {
 // would have one descriptor too many. Anything that is no ELF file is therefore started by its
 // path; that leads to the same file, since the guard has looked that nobody but root (or the
 // guard's own user) may change the program or any folder on the way.
-bool starts_by_path() {
-    const std::string path = "/proc/self/fd/" + std::to_string(program_fd);
+bool starts_by_path(int program) {
+    const std::string path = "/proc/self/fd/" + std::to_string(program);
     const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) {
         // A program that we may execute and not read is no script: its interpreter could not read
@@ -110,10 +95,14 @@ bool starts_by_path() {
     return std::string_view(start.data(), static_cast<std::size_t>(got)) != elf;
 }
 
-// The guard raises its own soft limit; a program that uses select(2) breaks above 1024.
-void set_open_files(std::uint64_t soft) {
+rlimit open_files() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) leave(Stage::open_files, errno);
+    return limit;
+}
+
+// The guard raises its own soft limit; a program that uses select(2) breaks above 1024.
+void set_open_files(rlimit limit, std::uint64_t soft) {
     limit.rlim_cur = std::min<rlim_t>(soft, limit.rlim_max);
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0) leave(Stage::open_files, errno);
 }
@@ -159,19 +148,32 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 int run() {
     close_others();
     reset_signals();
-    Order order = read_order();
-    if (order.join_cgroup) join_cgroup();
     // Of its own: no controlling terminal, and a process group that the guard can end.
     if (setsid() < 0) leave(Stage::posix_session, errno);
-    if (order.open_files != 0) set_open_files(order.open_files);
     reset_oom_score();
-    if (geteuid() == 0) leave_keyring();
+    const bool is_root = geteuid() == 0;
+    if (is_root) {
+        leave_keyring();
+        // Nothing of it is anybody's business while it waits. A change of ids sets it anew, and an
+        // exec does.
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) leave(Stage::descriptors, errno);
+    }
     umask(022);
-    const bool by_path = starts_by_path();
+    const rlimit may_open = open_files();
+
+    auto received = receive_job();
+    if (!received) leave(received.error());
+    std::optional<Told> told = std::move(received).value();
+    if (!told) return 1;
+    Order& order = told->order;
+    const int program = told->program.get();
+    if (order.join_cgroup) join_cgroup(told->cgroup_procs.get());
+    if (order.open_files != 0) set_open_files(may_open, order.open_files);
+    const bool by_path = starts_by_path(program);
     const std::vector<char*> argv = pointers(order.argv);
     const std::vector<char*> environment = pointers(order.environment);
 
-    if (const auto failure = take_identity(order)) leave(*failure);
+    if (const auto failure = take_identity(order, is_root)) leave(*failure);
     // As the job's user: root must not step where that user may not.
     if (chdir(order.working_directory.c_str()) < 0) leave(Stage::working_directory, errno);
     if (!wait_for_go()) return 1;
@@ -180,7 +182,7 @@ int run() {
         execve(order.program.c_str(), argv.data(), environment.data());
     } else {
         // glibc has execveat since 2.34.
-        execveat(program_fd, "", argv.data(), environment.data(), AT_EMPTY_PATH);
+        execveat(program, "", argv.data(), environment.data(), AT_EMPTY_PATH);
     }
     leave(Stage::exec, errno);
 }

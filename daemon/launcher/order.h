@@ -1,19 +1,23 @@
 // What the guard and its launcher say to each other.
 //
-// The launcher finds everything on descriptors, nothing in its arguments or environment (others may
-// read those):
+// Nothing of a job is in the launcher's arguments or environment (others may read those). It is
+// started with one descriptor, 3, `control`: its end of a SOCK_SEQPACKET pair. It may wait there
+// before there is a job for it. All that it needs for one comes in one message:
+//
+//     a byte, `with_cgroup` and `order_in_file` or neither, and then the order (below); and these
+//     descriptors, which get the lowest numbers that are free, so that the first three are
 //
 //     0, 1, 2  the job's own stdin, stdout and stderr
-//     3        control: one end of a SOCK_SEQPACKET pair
-//     4        the order (below), a sealed memory file. A file and not a message on `control`,
-//              since 65,536 groups make it larger than what a socket takes at once, and the guard
-//              waits for nobody.
-//     5        the program, O_PATH
-//     6        cgroup.procs of the job's cgroup, open for writing, where the order says so
+//     then     the program, O_PATH
+//              cgroup.procs of the job's cgroup, open for writing       with_cgroup
+//              the order, in a sealed memory file                       order_in_file
 //
-// On `control` the launcher sends one Report (`ready`, or what failed), the guard answers `go`, and
-// then the launcher either sends a second Report or the exec closes its end. End of file instead of
-// `go` means that the guard is gone: the launcher leaves, and nothing was run.
+// An order of 65,536 groups is larger than what a socket takes at once, and the guard waits for
+// nobody: hence the file.
+//
+// Then the launcher sends one Report (`ready`, or what failed), the guard answers `go`, and the
+// launcher either sends a second Report or the exec closes its end. End of file instead of either
+// message means that the guard is gone: the launcher leaves, and nothing was run.
 #pragma once
 
 #include <array>
@@ -28,9 +32,13 @@
 namespace postern::launcher {
 
 inline constexpr int control_fd = 3;
-inline constexpr int order_fd = 4;
-inline constexpr int program_fd = 5;
-inline constexpr int cgroup_fd = 6;
+
+// In the first byte of the guard's first message.
+inline constexpr std::uint8_t with_cgroup = 1;
+inline constexpr std::uint8_t order_in_file = 2;
+// Standard input, output and error, the program; and the two that may come.
+inline constexpr std::size_t least_descriptors = 4;
+inline constexpr std::size_t most_descriptors = 6;
 
 // An order is a version byte and then the fields, in their order: integers little-endian and of
 // fixed size, a string or list preceded by its 32-bit length, a bool one byte that is 0 or 1.
@@ -40,7 +48,7 @@ struct Order {
     std::vector<std::uint32_t> groups;  // complete, ascending
     bool join_cgroup = false;
     std::uint64_t open_files = 0;  // soft RLIMIT_NOFILE; 0: as inherited
-    std::string program;           // absolute path of descriptor 5
+    std::string program;           // its absolute path
     std::string working_directory;
     std::vector<std::string> argv;
     std::vector<std::string> environment;  // NAME=text

@@ -93,8 +93,9 @@ def descriptors(pid):
 
 def all_descriptors(guard):
     """How many the guard has open, and each of its sessions; not the guard's channels to processes that
-    close something for it, of which it keeps one or the other."""
-    closers = len(helpers(guard, "postern-dropper"))
+    close something for it, of which it keeps one or the other, nor the two that it has of each launcher
+    that waits."""
+    closers = len(helpers(guard, "postern-dropper")) + 2 * len(helpers(guard, "postern-launcher"))
     return [descriptors(guard.pid) - closers, *map(descriptors, sessions(guard))]
 
 

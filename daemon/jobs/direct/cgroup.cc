@@ -62,7 +62,7 @@ bool remove_tree(const std::string& folder) {
 }
 
 bool is_populated(const std::string& folder) {
-    const auto events = read_file(folder + "/cgroup.events", small_file_bytes);
+    const auto events = read_kernel_file(folder + "/cgroup.events");
     // Gone: nobody is in it. Any other failure: do not take it for empty.
     if (!events) return events.error() != ENOENT && events.error() != ENODEV;
     return events->find("populated 0") == std::string::npos;

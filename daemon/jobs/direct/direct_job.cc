@@ -46,16 +46,22 @@ std::chrono::microseconds span_of(const timeval& time) {
 
 }  // namespace
 
-DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes)
+DirectJob::DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes,
+                     LauncherStock& launchers)
     : Job(host, std::move(parts)),
       processes_(std::move(processes)),
+      launchers_(launchers),
       timer_(make_timer([this] { time_is_up(); })),
       poll_timer_(make_timer([this] { poll(); })),
       again_timer_(make_timer([this] { terminate_rest(); })) {}
 
 DirectJob::~DirectJob() {
     if (cgroup_watch_ >= 0) host().unwatch(cgroup_watch_);
-    if (state_ == State::ended || launched_.pid <= 0) return;
+    if (state_ == State::ended) {
+        launchers_.ran();
+        return;
+    }
+    if (launched_.pid <= 0) return;
     signal_process(launched_.process, SIGKILL);
     processes_->kill();
     // Not waited for: it may take its time. The guard ends, and init reaps.
@@ -79,8 +85,8 @@ void DirectJob::start(const policy::Action& action, const policy::Command& comma
     timeout_ = action.description.timeout;
     const auto program = program_of(action);
     if (!program) return fail_later(program.error());
-    Result<Launched> launched = launch_job(host().settings(), action, command, record(), output(),
-                                           program->get(), stdin_end());
+    Result<Launched> launched = launch_job(launchers_, host().settings(), action, command, record(),
+                                           output(), program->get(), stdin_end());
     if (!launched) {
         fail_later({"the program could not be started", launched.error().message});
     } else if (!watch(std::move(*launched))) {
@@ -105,40 +111,41 @@ bool DirectJob::watch(Launched launched) {
     return true;
 }
 
-void DirectJob::read_control() {
-    while (launched_.control) {
-        // One more than a report has: a longer packet shows.
-        std::array<std::uint8_t, launcher::ReportBytes{}.size() + 1> bytes{};
-        const ssize_t got = recv(launched_.control.get(), bytes.data(), bytes.size(), 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0 && errno == EAGAIN) return;
-        if (got <= 0) {
-            control_source_.reset();
-            launched_.control.reset();
-            // End of file after the word was taken: the exec closed it. ECONNRESET: the launcher
-            // died with the word unread (unix(7)); its exit comes. A launcher that is killed
-            // between reading the word and its exec looks like a program that was killed at once.
-            if (got == 0 && state_ == State::released && !giving_up_) run();
-            return;
-        }
-        const auto report =
-            launcher::decode_report(std::span(bytes.data(), static_cast<std::size_t>(got)));
-        if (!report) {
-            give_up({"the program could not be started", "launcher: " + report.error().message});
-        } else if (report->stage != launcher::Stage::ready) {
-            std::string what(StartFailure::cannot);
-            what.append(": ").append(failed_at(*report));
-            give_up({what, what});
-        } else if (state_ == State::starting && !giving_up_) {
-            release();
-        }
+// One message of the launcher's. Whether there may be another one.
+bool DirectJob::read_control() {
+    if (!launched_.control) return false;
+    // One more than a report has: a longer packet shows.
+    std::array<std::uint8_t, launcher::ReportBytes{}.size() + 1> bytes{};
+    const ssize_t got = recv(launched_.control.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got < 0 && errno == EINTR) return true;
+    if (got < 0 && errno == EAGAIN) return false;
+    if (got <= 0) {
+        control_source_.reset();
+        launched_.control.reset();
+        // End of file after the word was taken: the exec closed it. ECONNRESET: the launcher died
+        // with the word unread (unix(7)); its exit comes. A launcher that is killed between reading
+        // the word and its exec looks like a program that was killed at once.
+        if (got == 0 && state_ == State::released && !giving_up_) run();
+        return false;
     }
+    const auto report =
+        launcher::decode_report(std::span(bytes.data(), static_cast<std::size_t>(got)));
+    if (!report) {
+        give_up({"the program could not be started", "launcher: " + report.error().message});
+    } else if (report->stage != launcher::Stage::ready) {
+        std::string what(StartFailure::cannot);
+        what.append(": ").append(failed_at(*report));
+        give_up({what, what});
+    } else if (state_ == State::starting && !giving_up_) {
+        release();
+    }
+    return true;
 }
 
 void DirectJob::release() {
     own_record().state = RecordState::running;
     own_record().pid = launched_.pid;
-    own_record().pid_start = stat_of(launched_.pid).value_or(ProcessStat{}).start;
+    own_record().pid_start = launched_.start;
     own_record().result.started = wall_clock();
     if (const Status written = host().records().write(own_record()); !written) {
         own_record().state = RecordState::starting;
@@ -147,8 +154,8 @@ void DirectJob::release() {
     }
     set_state(State::released);
     // To a launcher that is dead already it fails; then its exit is what counts.
-    static_cast<void>(
-        send(launched_.control.get(), &launcher::go, sizeof(launcher::go), MSG_NOSIGNAL));
+    static_cast<void>(send(launched_.control.get(), &launcher::go, sizeof(launcher::go),
+                           MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 void DirectJob::run() {
@@ -171,7 +178,8 @@ void DirectJob::give_up(StartFailure failure) {
 
 void DirectJob::main_gone() {
     // What it said before comes first: both may be there in one round of the loop.
-    read_control();
+    while (read_control()) {
+    }
     exit_source_.reset();
     main_gone_ = true;
     if (state_ == State::starting || state_ == State::released) {

@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "daemon/jobs/direct/launch.h"
+#include "daemon/jobs/direct/launcher_stock.h"
 #include "daemon/jobs/direct/processes.h"
 #include "daemon/jobs/job.h"
 #include "daemon/launcher/order.h"
@@ -25,7 +26,9 @@ namespace postern::jobs {
 
 class DirectJob final : public Job {
   public:
-    DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes);
+    // `launchers` outlives it.
+    DirectJob(JobHost& host, JobParts parts, std::unique_ptr<Processes> processes,
+              LauncherStock& launchers);
     // Kills what still runs.
     ~DirectJob() override;
     DirectJob(const DirectJob&) = delete;
@@ -54,7 +57,7 @@ class DirectJob final : public Job {
     // Somebody ends it: by what it was cancelled with, if it was, else by TERM.
     void begin_to_end();
     void set_state(State state);
-    void read_control();
+    bool read_control();
     void release();
     void run();
     // The launcher is no use any more; what it was about comes with its exit.
@@ -74,6 +77,7 @@ class DirectJob final : public Job {
     void conclude();
 
     std::unique_ptr<Processes> processes_;
+    LauncherStock& launchers_;
     std::chrono::microseconds timeout_{};
 
     State state_ = State::starting;

@@ -10,7 +10,11 @@
 namespace postern::jobs {
 
 DirectSupervisor::DirectSupervisor(JobHost& host, std::optional<CgroupPlace> cgroup)
-    : host_(host), cgroup_(std::move(cgroup)) {}
+    : host_(host),
+      cgroup_(std::move(cgroup)),
+      launchers_(host.event(), {host.settings().spawner, host.settings().launcher.get(),
+                                host.settings().launchers_waiting, host.settings().launcher_wait}) {
+}
 
 DirectSupervisor::~DirectSupervisor() {
     // What jobs still run keep it.
@@ -29,7 +33,7 @@ Result<std::unique_ptr<Job>> DirectSupervisor::prepare(JobParts parts) {
         processes = std::move(cgroup);
     }
     return std::unique_ptr<Job>(
-        std::make_unique<DirectJob>(host_, std::move(parts), std::move(processes)));
+        std::make_unique<DirectJob>(host_, std::move(parts), std::move(processes), launchers_));
 }
 
 }  // namespace postern::jobs

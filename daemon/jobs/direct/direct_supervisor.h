@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "daemon/jobs/direct/cgroup.h"
+#include "daemon/jobs/direct/launcher_stock.h"
 #include "daemon/jobs/supervisor.h"
 
 namespace postern::jobs {
@@ -26,6 +27,7 @@ class DirectSupervisor final : public Supervisor {
   private:
     JobHost& host_;
     std::optional<CgroupPlace> cgroup_;
+    LauncherStock launchers_;
 };
 
 }  // namespace postern::jobs

@@ -1,17 +1,22 @@
 #include "daemon/jobs/direct/launch.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <string>
+#include <utility>
 
+#include "base/control_data.h"
+#include "base/limits.h"
 #include "daemon/jobs/direct/proc.h"
 #include "daemon/launcher/order.h"
+#include "host/memory_file.h"
 
 namespace postern::jobs {
 namespace {
@@ -20,9 +25,14 @@ Unexpected<Error> failed(const char* what, int error) {
     return fail(std::string(what) + ": " + std::strerror(error));
 }
 
+void reap(pid_t pid) {
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+}
+
 }  // namespace
 
-Result<Launched> launch(Spawner& spawner, const LaunchFiles& files) {
+Result<Launched> start_launcher(Spawner& spawner, int program) {
     std::array<int, 2> pair{-1, -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) < 0) {
         return failed("socketpair", errno);
@@ -30,31 +40,54 @@ Result<Launched> launch(Spawner& spawner, const LaunchFiles& files) {
     Launched launched;
     launched.control.reset(pair[0]);
     const UniqueFd other_end(pair[1]);
-    if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) return failed("control socket", errno);
-
-    // Nothing of a job's is in our arguments or environment: others may read those.
-    Program program{files.launcher,
-                    {"postern-launcher"},
-                    {{files.stdin_file, STDIN_FILENO},
-                     {files.stdout_file, STDOUT_FILENO},
-                     {files.stderr_file, STDERR_FILENO},
-                     {other_end.get(), launcher::control_fd},
-                     {files.order, launcher::order_fd},
-                     {files.program, launcher::program_fd}}};
-    if (files.cgroup_procs >= 0) {
-        program.descriptors.emplace_back(files.cgroup_procs, launcher::cgroup_fd);
-    }
-    POSTERN_TRY(launched.pid, spawner.spawn(program));
+    // Nothing of a job's is in its arguments or environment: others may read those.
+    POSTERN_TRY(
+        launched.pid,
+        spawner.spawn({program, {"postern-launcher"}, {{other_end.get(), launcher::control_fd}}}));
     launched.process = open_process(launched.pid);
-    if (!launched.process) {
-        const int error = errno;
-        kill(launched.pid, SIGKILL);
-        // It has no more to do than to die.
-        while (waitpid(launched.pid, nullptr, 0) < 0 && errno == EINTR) {
-        }
-        return failed("pidfd_open", error);
+    if (launched.process) {
+        launched.start = stat_of(launched.pid).value_or(ProcessStat{}).start;
+        return launched;
     }
-    return launched;
+    const int error = errno;
+    kill(launched.pid, SIGKILL);
+    reap(launched.pid);
+    return failed("pidfd_open", error);
+}
+
+Status give_job(const Launched& launched, std::span<const std::uint8_t> order,
+                const JobFiles& files) {
+    std::uint8_t kind = 0;
+    std::array<int, launcher::most_descriptors> descriptors{files.stdin_file, files.stdout_file,
+                                                            files.stderr_file, files.program};
+    std::size_t count = launcher::least_descriptors;
+    if (files.cgroup_procs >= 0) {
+        kind |= launcher::with_cgroup;
+        descriptors[count++] = files.cgroup_procs;
+    }
+    UniqueFd order_file;
+    if (order.size() > limits::launcher_order_bytes) {
+        POSTERN_TRY(order_file, sealed_file("postern-order", order));
+        kind |= launcher::order_in_file;
+        descriptors[count++] = order_file.get();
+        order = {};
+    }
+    std::array<iovec, 2> parts{
+        {{&kind, sizeof kind}, {const_cast<std::uint8_t*>(order.data()), order.size()}}};
+    DescriptorSpace<launcher::most_descriptors> space;
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    put_descriptors(message, space.bytes, std::span(descriptors).first(count));
+    if (sendmsg(launched.control.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        return failed("launcher", errno);
+    }
+    return {};
+}
+
+void end_launcher(Launched launched) {
+    signal_process(launched.process, SIGKILL);
+    reap(launched.pid);
 }
 
 }  // namespace postern::jobs

@@ -9,13 +9,13 @@
 
 #include "daemon/jobs/job_command.h"
 #include "daemon/launcher/order.h"
-#include "host/memory_file.h"
 
 namespace postern::jobs {
 
-Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
-                            const policy::Command& command, const Record& record,
-                            const JobOutput& output, int program, int stdin_end) {
+Result<Launched> launch_job(LauncherStock& stock, const Settings& settings,
+                            const policy::Action& action, const policy::Command& command,
+                            const Record& record, const JobOutput& output, int program,
+                            int stdin_end) {
     launcher::Order order;
     order.uid = action.uid;
     order.gid = action.gid;
@@ -27,16 +27,25 @@ Result<Launched> launch_job(const Settings& settings, const policy::Action& acti
     order.argv = command.argv;
     order.environment = environment_of(action, record);
     POSTERN_TRY(const std::vector<std::uint8_t> bytes, launcher::encode(order));
-    POSTERN_TRY(const UniqueFd order_file, sealed_file("postern-order", bytes));
     POSTERN_TRY(const UniqueFd stdin_file, stdin_of(command, stdin_end));
     UniqueFd procs;
     if (order.join_cgroup) {
         procs.reset(open((record.cgroup + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
         if (!procs) return fail(record.cgroup + "/cgroup.procs: " + std::strerror(errno));
     }
-    return launch(*settings.spawner,
-                  {settings.launcher.get(), stdin_file.get(), output.stream(0).write_end.get(),
-                   output.stream(1).write_end.get(), order_file.get(), program, procs.get()});
+    const JobFiles files{stdin_file.get(), output.stream(0).write_end.get(),
+                         output.stream(1).write_end.get(), program, procs.get()};
+    while (auto waiting = stock.take()) {
+        if (give_job(*waiting, bytes, files)) return std::move(*waiting);
+        // It has died, or there is no memory: then a new one gets none either.
+        end_launcher(std::move(*waiting));
+    }
+    POSTERN_TRY(Launched started, start_launcher(*settings.spawner, settings.launcher.get()));
+    if (auto given = give_job(started, bytes, files); !given) {
+        end_launcher(std::move(started));
+        return Unexpected(std::move(given).error());
+    }
+    return started;
 }
 
 }  // namespace postern::jobs

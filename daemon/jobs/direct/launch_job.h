@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "daemon/jobs/direct/launch.h"
+#include "daemon/jobs/direct/launcher_stock.h"
 #include "daemon/jobs/job_output.h"
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/settings.h"
@@ -11,10 +12,11 @@
 
 namespace postern::jobs {
 
-// Spawns the launcher, which waits to be let go. Error: the program is not safe any more, or there
-// is no descriptor, process or memory to be had.
-Result<Launched> launch_job(const Settings& settings, const policy::Action& action,
-                            const policy::Command& command, const Record& record,
-                            const JobOutput& output, int program, int stdin_end);
+// One of the stock, or a new one; it waits to be let go. Error: there is no descriptor, process or
+// memory to be had.
+Result<Launched> launch_job(LauncherStock& stock, const Settings& settings,
+                            const policy::Action& action, const policy::Command& command,
+                            const Record& record, const JobOutput& output, int program,
+                            int stdin_end);
 
 }  // namespace postern::jobs

@@ -185,6 +185,7 @@ void JobsTest::create() {
     settings.spawner = spawner_.get();
     settings.launcher = duplicate(settings_.launcher.get());
     ASSERT_TRUE(settings.launcher);
+    settings.launchers_waiting = settings_.launchers_waiting;
     settings.kill_grace = settings_.kill_grace;
     settings.start_patience = settings_.start_patience;
     settings.return_patience = settings_.return_patience;

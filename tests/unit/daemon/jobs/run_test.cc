@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 
 #include "daemon/loop/clock.h"
 #include "host/boot_id.h"
@@ -287,6 +288,9 @@ TEST_F(JobsRun, AnIgnoredSigchldOfOurParentDoesNotLoseTheExitCode) {
 }
 
 TEST_F(JobsRun, DescriptorsAreAllGivenBack) {
+    manager_.reset();
+    settings_.launchers_waiting = 0;  // each is two; more or fewer of them wait
+    create();
     run_shell("true");
     // But those pipes that are in stock.
     const auto count = [] { return std::system("exit $(ls -l /proc/$PPID/fd | grep -vc pipe:)"); };
@@ -294,6 +298,15 @@ TEST_F(JobsRun, DescriptorsAreAllGivenBack) {
     for (int i = 0; i < 5; ++i) run_shell("echo x", anna);
     run(action("/nonexistent"), command({"/nonexistent"}));
     EXPECT_EQ(count(), before);
+}
+
+// Whether the look that a call shares with others was before or after.
+TEST_F(JobsRun, AStateDirectoryThatIsRemovedIsMadeAgainForTheNextStart) {
+    for (int i = 0; i < 3; ++i) {
+        EXPECT_EQ(manager_->state_problem(), "");
+        std::filesystem::remove_all(settings_.state_folder);
+        EXPECT_THAT(run_shell("exit 3"), Exited(3));
+    }
 }
 
 }  // namespace

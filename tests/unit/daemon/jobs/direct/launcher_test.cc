@@ -9,11 +9,14 @@
 #include <csignal>
 #include <filesystem>
 
+#include "base/control_data.h"
+#include "base/limits.h"
 #include "daemon/jobs/direct/launch.h"
 #include "daemon/jobs/direct/proc.h"
 #include "daemon/launcher/order.h"
-#include "host/memory_file.h"
+#include "host/memory_file.h"  // null_file
 #include "tests/unit/daemon/child.h"
+#include "tests/unit/daemon/jobs/direct/children.h"
 #include "tests/unit/daemon/jobs/fixture.h"
 #include "tests/unit/daemon/readable.h"
 
@@ -36,18 +39,45 @@ class Launcher : public JobsTest {
         return order;
     }
 
+    Launched waiting() const {
+        auto launched = start_launcher(*spawner_, settings_.launcher.get());
+        EXPECT_TRUE(launched);
+        return std::move(*launched);
+    }
+
     Launched launch_with(std::span<const std::uint8_t> order) const {
         const UniqueFd program(open("/usr/bin/touch", O_PATH | O_CLOEXEC));
-        const UniqueFd launcher(open(POSTERN_LAUNCHER, O_PATH | O_CLOEXEC));
         const UniqueFd output(
             open((folder_ / "output").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
         const auto null = null_file();
-        const auto file = sealed_file("order", order);
-        EXPECT_TRUE(file);
-        auto launched = launch(*spawner_, {launcher.get(), null->get(), output.get(), output.get(),
-                                           file->get(), program.get(), -1});
-        EXPECT_TRUE(launched);
-        return std::move(*launched);
+        Launched launched = waiting();
+        EXPECT_TRUE(give_job(launched, order,
+                             {null->get(), output.get(), output.get(), program.get(), -1}));
+        return launched;
+    }
+
+    // What one says that was sent this.
+    std::pair<launcher::Stage, int> told_of(std::string_view text,
+                                            std::span<const int> descriptors) const {
+        const Launched launched = waiting();
+        iovec data{const_cast<char*>(text.data()), text.size()};
+        DescriptorSpace<8> space;
+        msghdr message{};
+        message.msg_iov = &data;
+        message.msg_iovlen = 1;
+        put_descriptors(message, space.bytes, descriptors);
+        EXPECT_EQ(sendmsg(launched.control.get(), &message, MSG_NOSIGNAL),
+                  static_cast<ssize_t>(text.size()));
+        const auto report = next_report(launched);
+        EXPECT_EQ(wait_status(launched.pid), left_without_running);
+        EXPECT_TRUE(report);
+        return report ? std::pair(report->stage, report->error)
+                      : std::pair(launcher::Stage::ready, 0);
+    }
+
+    static bool loop_until_so(const std::function<bool()>& so) {
+        for (int i = 0; i < 5000 && !so(); ++i) usleep(10'000);
+        return so();
     }
 
     // What it says next; absent: end of file, or nothing within 50 s.
@@ -86,6 +116,59 @@ TEST_F(Launcher, NothingOfTheJobIsInItsArgumentsOrEnvironment) {
     EXPECT_EQ(status.st_uid, 0U);
     kill(launched.pid, SIGKILL);
     wait_status(launched.pid);
+}
+
+TEST_F(Launcher, OneThatWaitsHasNothingButItsControlSocketAndLeavesWithTheGuard) {
+    Launched launched = waiting();
+    const std::string proc = "/proc/" + std::to_string(launched.pid);
+    const auto open_files = [&] {
+        std::string names;
+        for (const auto& file : std::filesystem::directory_iterator(proc + "/fd")) {
+            names += file.path().filename().string() + ' ';
+        }
+        return names;
+    };
+    // Its own POSIX session is the last but a few things that it makes before it waits.
+    EXPECT_TRUE(loop_until_so([&] { return getsid(launched.pid) == launched.pid; }));
+    EXPECT_TRUE(loop_until_so([&] { return open_files() == "3 "; })) << open_files();
+    EXPECT_EQ(read_path(proc + "/cmdline"), std::string("postern-launcher") + '\0');
+    EXPECT_EQ(read_path(proc + "/environ"), "");
+    launched.control.reset();
+    EXPECT_EQ(wait_status(launched.pid), left_without_running);
+}
+
+TEST_F(Launcher, AnOrderComesInItsMessageOrInAFile) {
+    for (const std::size_t more : {std::size_t{0}, std::size_t{1}}) {
+        launcher::Order order = order_to_touch(open_folder_ + "/mark");
+        const std::size_t size = encode(order)->size();
+        order.environment[0].append(limits::launcher_order_bytes - size + more, 'x');
+        ASSERT_EQ(encode(order)->size(), limits::launcher_order_bytes + more);
+        const Launched launched = launch_with(*encode(order));
+        const auto report = next_report(launched);
+        ASSERT_TRUE(report);
+        EXPECT_EQ(report->stage, launcher::Stage::ready) << report->error;
+        end_launcher(Launched{launched.pid, duplicate(launched.process.get()), {}});
+    }
+}
+
+TEST_F(Launcher, AMessageThatIsNoGuardsIsTold) {
+    const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    const std::vector<int> files(7, null.get());
+    const auto so_many = [&](std::size_t count) { return std::span(files).first(count); };
+    const auto bytes = *encode(order_to_touch("x"));
+    const std::string order(bytes.begin(), bytes.end());
+    const auto of_kind = [&](int kind) { return std::string(1, static_cast<char>(kind)) + order; };
+    const std::pair bad_order(launcher::Stage::order, EBADMSG);
+    EXPECT_EQ(told_of("x", {}), bad_order);
+    EXPECT_EQ(told_of(of_kind(0), so_many(3)), bad_order);
+    EXPECT_EQ(told_of(of_kind(0), so_many(5)), bad_order);
+    EXPECT_EQ(told_of(of_kind(launcher::with_cgroup), so_many(4)), bad_order);
+    EXPECT_EQ(told_of(of_kind(4), so_many(4)), bad_order);
+    EXPECT_EQ(told_of(of_kind(3), so_many(7)), std::pair(launcher::Stage::descriptors, EMFILE));
+    const std::string too_long(limits::launcher_order_bytes + 2, '\0');
+    EXPECT_EQ(told_of(too_long, so_many(4)), std::pair(launcher::Stage::order, EMSGSIZE));
+    // /dev/null has the size of no order.
+    EXPECT_EQ(told_of(of_kind(launcher::order_in_file), so_many(5)), bad_order);
 }
 
 TEST_F(Launcher, TheGuardDiesBetweenReadyAndGoAndNothingRuns) {
@@ -170,23 +253,6 @@ TEST_F(Launcher, BytesThatAreNoOrderAreTold) {
 
 class KilledLauncher : public JobsTest {};
 
-// The children of this process that live, but for its keeper of output: a manager's launcher. (A
-// manager that another test destroyed left its dead to init.)
-std::vector<pid_t> children() {
-    std::vector<pid_t> pids;
-    // Each is its thread's that started it.
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-        std::istringstream text(read_path(task.path().string() + "/children"));
-        for (pid_t pid = 0; text >> pid;) {
-            const auto stat = stat_of(pid);
-            const std::string words = read_path("/proc/" + std::to_string(pid) + "/cmdline");
-            const bool keeper = words.starts_with("postern-output");
-            if (stat && !stat->zombie && !keeper) pids.push_back(pid);
-        }
-    }
-    return pids;
-}
-
 TEST_F(KilledLauncher, IsAFailedStart) {
     create();
     const StoryPtr story = start_shell("touch " + open_folder_ + "/mark");
@@ -202,6 +268,7 @@ TEST_F(KilledLauncher, IsAFailedStart) {
 
 TEST_F(KilledLauncher, IsAFailedStartToo_IfItNeverGetsReady) {
     settings_.start_patience = std::chrono::seconds(5);  // others need less, with sanitizers too
+    settings_.launchers_waiting = 0;
     create();
     const StoryPtr story = start_shell("touch " + open_folder_ + "/mark");
     ASSERT_EQ(children().size(), 1U);
