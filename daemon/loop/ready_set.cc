@@ -54,7 +54,8 @@ void ReadySet::dispatch() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
-        const auto found = sources_.find(event.data.u64);
+        const std::uint64_t number = event.data.u64;  // the event is packed: not by reference
+        const auto found = sources_.find(number);
         if (found == sources_.end()) continue;
         const auto what = found->second;
         (*what)(event.events);
