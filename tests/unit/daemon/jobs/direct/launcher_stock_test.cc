@@ -68,7 +68,7 @@ TEST_F(LauncherStockTest, ThereAreNeverMoreThanIsSaid) {
     // And what was taken is made up for.
     stock.ran();
     run_loop();
-    EXPECT_TRUE(stock.take());
+    end_launcher(stock.take().value());
 }
 
 TEST_F(LauncherStockTest, WhateverElseIsToBeDoneComesBefore) {
@@ -82,7 +82,7 @@ TEST_F(LauncherStockTest, WhateverElseIsToBeDoneComesBefore) {
     stock.ran();
     run_loop();
     EXPECT_EQ(left, 0);
-    EXPECT_TRUE(stock.take());
+    end_launcher(stock.take().value());
 }
 
 TEST_F(LauncherStockTest, TheyAreGoneSomeTimeAfterTheLastJob) {
