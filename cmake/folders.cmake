@@ -88,13 +88,14 @@ foreach(row IN LISTS rows)
     endforeach()
 endforeach()
 
-# postern_program(NAME FOLDER DESTINATION [STATIC|STATIC_RUNTIME]): main.cc and the target of its folder.
+# postern_program(NAME FOLDER DESTINATION [STATIC|STATIC_RUNTIME] [UNREADABLE]): main.cc and the target of its folder.
 #
 # Most of what a short program takes is the loading of its libraries. STATIC_RUNTIME: those of C++ are part of
 # it, for a program that links no other library written in C++. STATIC: it has no libraries at all, for one that
-# asks no name service. Sanitizers have their own.
+# asks no name service. Sanitizers have their own. UNREADABLE: what cannot be read cannot be traced either, by
+# others who run as the same user.
 function(postern_program name folder destination)
-    cmake_parse_arguments(PARSE_ARGV 3 is "STATIC;STATIC_RUNTIME" "" "")
+    cmake_parse_arguments(PARSE_ARGV 3 is "STATIC;STATIC_RUNTIME;UNREADABLE" "" "")
     postern_target(${folder} target)
     add_executable(${name} ${CMAKE_SOURCE_DIR}/${folder}/main.cc)
     target_link_libraries(${name} PRIVATE ${target})
@@ -105,5 +106,9 @@ function(postern_program name folder destination)
     elseif(is_STATIC_RUNTIME)
         target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
     endif()
-    install(TARGETS ${name} DESTINATION ${destination})
+    set(permissions "")
+    if(is_UNREADABLE)
+        set(permissions PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_EXECUTE WORLD_EXECUTE)
+    endif()
+    install(TARGETS ${name} DESTINATION ${destination} ${permissions})
 endfunction()

@@ -30,7 +30,8 @@
 #include "base/unique_fd.h"
 #include "daemon/launcher/identity.h"
 #include "daemon/launcher/order.h"
-#include "daemon/launcher/receive_job.h"
+#include "daemon/launcher/spare.h"
+#include "daemon/launcher/spare_order.h"
 
 namespace postern::launcher {
 namespace {
@@ -190,6 +191,8 @@ int run() {
 }  // namespace
 }  // namespace postern::launcher
 
-int main() {
+int main(int argc, char** argv) {
+    using postern::launcher::spare_option;
+    if (argc == 2 && std::string_view(argv[1]) == spare_option) postern::launcher::wait_in_spare();
     return postern::launcher::run();
 }
