@@ -83,6 +83,8 @@ struct Action {
     // Bytes to be kept of each stream. Absent: as the limit storedOutput says.
     std::optional<std::uint64_t> stored_output;
     std::vector<UnitProperty> sandbox;
+    // How many units are to wait for it, always. Absent: as spare.h says.
+    std::optional<std::uint32_t> spare = std::nullopt;
     std::chrono::microseconds timeout{};
     // Of the file, which is in force all the same. FILE:LINE:COLUMN: what.
     std::vector<std::string> warnings;

@@ -24,6 +24,7 @@
 #include "daemon/policy/file/rules.h"
 #include "daemon/policy/file/run_as.h"
 #include "daemon/policy/file/sandbox.h"
+#include "daemon/policy/spare.h"
 
 namespace postern::policy {
 namespace {
@@ -33,7 +34,7 @@ constexpr std::chrono::microseconds longest_timeout = std::chrono::days(30);
 // As the limit storedOutput may be.
 constexpr std::uint64_t most_stored = std::uint64_t{1} << 40;
 
-constexpr std::array<Key, 22> top_keys = {{
+constexpr std::array<Key, 23> top_keys = {{
     {"summary", {}},      {"description", {}},
     {"exec", {}},         {"stdin", {}},
     {"input", {}},        {"output", {}},
@@ -45,6 +46,7 @@ constexpr std::array<Key, 22> top_keys = {{
     {"datagram", {}},     {"stderr", {}},
     {"storedOutput", {}}, {"sandbox", {}},
     {"$schema", {}},      {"sudoCompatible", {}},
+    {"spare", {}},
 }};
 
 // With these the modes of files alone do not say what a job may execute.
@@ -81,6 +83,7 @@ class Parser {
             read_timeout();
             read_on_disconnect();
             read_datagram();
+            read_spare();
         }
         if (auto error = document_.first_error()) return Unexpected(*std::move(error));
         action_.warnings = document_.warnings();
@@ -383,6 +386,28 @@ class Parser {
                            "every rule in \"allow\" names a group, and of a datagram's sender only "
                            "the primary group is known: users who have the group besides are "
                            "denied; name them by \"user\"");
+        }
+    }
+
+    void read_spare() {
+        const auto node = member("spare");
+        if (!node) return;
+        const auto count = document_.integer(*node);
+        if (!count) return;
+        if (*count < 0 || *count > most_spares) {
+            document_.report(*node, std::to_string(*count) +
+                                        " is out of range; give a number from 0 to " +
+                                        std::to_string(most_spares));
+            return;
+        }
+        action_.spare = static_cast<std::uint32_t>(*count);
+        if (*count == 0) return;
+        if (!options_.systemd) {
+            document_.warn(*node,
+                           "has no effect, because this daemon starts its jobs itself; remove it");
+        } else if (const auto why = why_no_spare(action_, "")) {
+            document_.warn(*node, "has no effect, because an action with " + in_quotes(*why) +
+                                      " can't have spares; remove one of them");
         }
     }
 

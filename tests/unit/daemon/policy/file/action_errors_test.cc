@@ -43,7 +43,7 @@ TEST(ActionErrors, Keys) {
         "summary, description, exec, stdin, input, output, arguments, allow, deny, user, group, "
         "groups, environment, workingDirectory, timeout, onDisconnect, datagram, stderr, "
         "storedOutput, sandbox, "
-        "$schema, sudoCompatible";
+        "$schema, sudoCompatible, spare";
     expect_errors({
         {with("  \"alow\": []"), "/f.json:2:3: alow: unknown key; did you mean \"allow\"?"},
         {with("\"\\u001b\": 1"),
@@ -284,6 +284,9 @@ TEST(ActionErrors, TheRest) {
          "connection that could end; remove one of them"},
         {with("\"datagram\": false, \"onDisconnect\": \"kill\""), "accepted"},
         {with("\"datagram\": true, \"onDisconnect\": \"keep\""), "accepted"},
+        {with("\"spare\": 9"), "/f.json:2:10: spare: 9 is out of range; give a number from 0 to 8"},
+        {with("\"spare\": -1"),
+         "/f.json:2:10: spare: -1 is out of range; give a number from 0 to 8"},
         {with("\"onDisconnect\": \"stop\""),
          "/f.json:2:17: onDisconnect: \"stop\" is not known; use \"keep\" or \"kill\""},
         {with("\"stderr\": \"null\""),

@@ -118,6 +118,26 @@ TEST(ActionParser, WhatHoldsWithoutBeingSaid) {
     EXPECT_TRUE(parse(R"({"summary": "s", "exec": ["/usr/bin/true"], "allow": []})").allow.empty());
 }
 
+TEST(ActionParser, HowManyUnitsWaitForIt) {
+    LoadOptions options = own_options();
+    options.systemd = true;
+    EXPECT_EQ(parse(action_text(), options).spare, std::nullopt);
+    const Action none = parse(action_text("\"spare\": 0"), options);
+    EXPECT_EQ(none.spare, 0U);
+    EXPECT_TRUE(none.warnings.empty());
+    const Action some = parse(action_text("\"spare\": 8"), options);
+    EXPECT_EQ(some.spare, 8U);
+    EXPECT_TRUE(some.warnings.empty());
+    const Action vain = parse(action_text("\"spare\": 1, \"stdin\": \"text\""), options);
+    ASSERT_EQ(vain.warnings.size(), 1U);
+    EXPECT_NE(vain.warnings[0].find(
+                  "spare: has no effect, because an action with \"stdin\" can't have spares"),
+              std::string::npos)
+        << vain.warnings[0];
+    options.systemd = false;
+    EXPECT_EQ(parse(action_text("\"spare\": 1"), options).warnings.size(), 1U);
+}
+
 TEST(ActionParser, BothStreamsInOne) {
     const auto parse = [](const std::string& more) {
         return parse_action("a", "/f.json", action_text(more), own_options());

@@ -127,7 +127,7 @@ TEST(Slips, KeysOfOtherTools) {
          "/f.json:2:3: popupOnStart: unknown key; remove it, or use one of summary, description, "
          "exec, stdin, input, output, arguments, allow, deny, user, group, groups, environment, "
          "workingDirectory, timeout, onDisconnect, datagram, stderr, storedOutput, sandbox, "
-         "$schema, sudoCompatible"},
+         "$schema, sudoCompatible, spare"},
         {"{\"command\": [\"/usr/bin/true\"]}",
          "/f.json:1:2: command: unknown key; write \"exec\": [\"/path/to/program\", \"argument\"]"},
         {"{\"summary\": \"s\", \"comand\": [\"/usr/bin/true\"], \"allow\": []}",
