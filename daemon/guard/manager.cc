@@ -156,6 +156,8 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     settings.spawner = spawner_.get();
     settings.launcher = std::move(launcher);
     settings.systemd_socket = systemd_socket_;
+    // With SELinux a program's domain may hang on who executes it.
+    if (access("/sys/fs/selinux/enforce", F_OK) < 0) settings.spares = limits.spares;
     settings.kill_grace = limits.kill_grace;
     POSTERN_TRY(settings.connect_keeper, output_keeper());
     settings.ready = [this] { starts_->wake(); };
@@ -368,6 +370,7 @@ void Manager::put_in_force(const policy::SnapshotPtr& snapshot) {
     datagrams_->set_snapshot(*snapshot);
     known_callers_->set_snapshot(snapshot);
     audit_->names().set_snapshot(snapshot);
+    jobs_->actions_changed(snapshot);
 }
 
 int Manager::run() {

@@ -167,6 +167,8 @@ class JobManager {
     // Ends as `stopped` all jobs that the guard started itself, and calls `done` (from the loop)
     // when none of them is left. start() fails from now on.
     virtual void shut_down(std::function<void()> done) = 0;
+    // These are loaded from now on. What waits for jobs (unit/spares.h) waits for theirs.
+    virtual void actions_changed(const policy::SnapshotPtr& /*actions*/) {}
 
   protected:
     JobManager() = default;

@@ -21,6 +21,10 @@ struct Settings {
     std::string runtime_folder;
     // The private socket of the systemd that supervises jobs. Empty: the guard starts them itself.
     std::string systemd_socket;
+    // How many units may wait for jobs that are to come (unit/spares.h). 0: none.
+    std::uint64_t spares = 0;
+    // How long one waits that was made after a run.
+    std::chrono::microseconds spare_life = limits::spare_life;
     // Where the cgroups of systemd's units are (cgroup2).
     std::string cgroup_root = "/sys/fs/cgroup";
     std::string proc_root = "/proc";

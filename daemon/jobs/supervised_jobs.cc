@@ -41,10 +41,9 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
                                     std::unique_ptr<Follower> follower,
                                     const std::function<bool(const JobId& job)>& admit) {
     if (table_->shuts_down()) return fail("the guard is stopping");
-    POSTERN_TRY(std::string text, random_id());
-    const JobId id(std::move(text));
     if (const std::string problem = state_problem(); !problem.empty()) return fail(problem);
-    POSTERN_TRY(UniqueFd folder, make_folder(id));
+    POSTERN_TRY(Place at, place_for(action, command));
+    const JobId& id = at.id;
 
     Record record;
     record.job = id;
@@ -59,12 +58,13 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     record.kill_on_disconnect = action.description.kill_on_disconnect;
     record.unit_counts = policy::names_a_unit(action);
     record.created = wall_clock();
+    record.timeout = action.timeout;
     const bool one_pipe = error_stream(action) == 0;
     record.pipes = one_pipe ? 1 : stream_count;
     record.stored_output = action.stored_output.value_or(table_->settings().stored_output_bytes);
-    auto made = make(std::move(record), folder.get(), one_pipe, std::move(place),
-                     std::move(follower), admit);
+    auto made = make(std::move(record), at, one_pipe, std::move(place), std::move(follower), admit);
     if (!made) {
+        supervisor_->drop_prepared(id);
         table_->records().remove(id);
         return Unexpected(std::move(made).error());
     }
@@ -80,10 +80,23 @@ Result<JobId> SupervisedJobs::start(const policy::Action& action, const policy::
     return id;
 }
 
+Result<SupervisedJobs::Place> SupervisedJobs::place_for(const policy::Action& action,
+                                                        const policy::Command& command) {
+    auto prepared = supervisor_->take_prepared(action, command);
+    if (prepared) return Place{std::move(prepared->id), {}, std::move(prepared->streams)};
+    POSTERN_TRY(std::string text, random_id());
+    JobId id(std::move(text));
+    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
+    return Place{std::move(id), std::move(folder), std::nullopt};
+}
+
 Result<std::unique_ptr<Job>> SupervisedJobs::make(
-    Record record, int folder, bool one_pipe, StartPlace place, std::unique_ptr<Follower> follower,
+    Record record, Place& at, bool one_pipe, StartPlace place, std::unique_ptr<Follower> follower,
     const std::function<bool(const JobId& job)>& admit) {
-    POSTERN_TRY(JobStreams streams, JobStreams::create(folder, table_->keeper(), one_pipe));
+    if (!at.streams) {
+        POSTERN_TRY(at.streams, JobStreams::create(at.folder.get(), table_->keeper(), one_pipe));
+    }
+    JobStreams streams = std::move(*at.streams);
     const Straight straight = follower ? follower->straight() : Straight{};
     ClientEnds of_client;
     UniqueFd stdin_end;

@@ -65,16 +65,23 @@ class SupervisedJobs final : public JobManager {
     [[nodiscard]] std::size_t unproven(std::optional<uid_t> payer) const override;
     [[nodiscard]] bool settled() const override;
     [[nodiscard]] std::vector<ActiveJob> list() const override;
-    void shut_down(std::function<void()> done) override { table_->shut_down(std::move(done)); }
+    void actions_changed(const policy::SnapshotPtr& actions) override {
+        supervisor_->actions_changed(actions);
+    }
+    void shut_down(std::function<void()> done) override {
+        supervisor_->shut_down([this, done = std::move(done)] { table_->shut_down(done); });
+    }
 
   private:
-    using Clock = std::chrono::steady_clock;
-
-    RecordStore::Place look_at_state();
-    // The directory of a new job.
-    Result<UniqueFd> make_folder(const JobId& job);
+    // Where a job's output goes, which may be there already.
+    struct Place {
+        JobId id;
+        UniqueFd folder;
+        std::optional<JobStreams> streams;
+    };
+    Result<Place> place_for(const policy::Action& action, const policy::Command& command);
     // A job with its record written, admitted but not started.
-    Result<std::unique_ptr<Job>> make(Record record, int folder, bool one_pipe, StartPlace place,
+    Result<std::unique_ptr<Job>> make(Record record, Place& at, bool one_pipe, StartPlace place,
                                       std::unique_ptr<Follower> follower,
                                       const std::function<bool(const JobId& job)>& admit);
     // One that is over. Absent: its file can't be read.

@@ -60,6 +60,7 @@ constexpr auto rows = std::to_array<Row>({
     {"startsPerUser", Count{&Limits::starts_per_user, 1, 10'000}, "starts-per-user"},
     {"recordsPerUser", Count{&Limits::records_per_user, 1, 100'000}, "records-per-uid"},
     {"records", Count{&Limits::records, 1, 1'000'000}},
+    {"spares", Count{&Limits::spares, 0, 64}},
     {"killGrace", Span{&Limits::kill_grace, microseconds(0), hours(1)}, "kill-grace"},
     {"followerStall", Span{&Limits::follower_stall, seconds(1), hours(1)}},
     // Both streams, with every byte escaped as \u00XX, must fit into half of what is held for a

@@ -24,6 +24,7 @@ struct Limits {
     std::uint64_t starts_per_user = 20;  // a second
     std::uint64_t records_per_user = 256;
     std::uint64_t records = 4096;
+    std::uint64_t spares = 8;  // 0: none
     // Spans of time.
     std::chrono::microseconds session_idle = std::chrono::seconds(30);
     std::chrono::microseconds idle_exit = std::chrono::minutes(1);  // 0: never

@@ -28,6 +28,7 @@ void LateJobs::try_again() {
     }
     why_.clear();
     open_ = {};
+    if (actions_) jobs_->actions_changed(actions_);
     if (notice_) notice_("the state directory can be used: jobs are started from now on");
 }
 
@@ -155,6 +156,11 @@ bool LateJobs::settled() const {
 
 std::vector<ActiveJob> LateJobs::list() const {
     return jobs_ ? jobs_->list() : std::vector<ActiveJob>();
+}
+
+void LateJobs::actions_changed(const policy::SnapshotPtr& actions) {
+    actions_ = actions;
+    if (jobs_) jobs_->actions_changed(actions);
 }
 
 void LateJobs::shut_down(std::function<void()> done) {

@@ -60,6 +60,7 @@ class LateJobs final : public JobManager {
     [[nodiscard]] bool settled() const override;
     [[nodiscard]] std::vector<ActiveJob> list() const override;
     void shut_down(std::function<void()> done) override;
+    void actions_changed(const policy::SnapshotPtr& actions) override;
 
   private:
     void try_again();
@@ -69,6 +70,7 @@ class LateJobs final : public JobManager {
     Open open_;
     std::function<void(const std::string&)> notice_;
     std::unique_ptr<JobManager> jobs_;  // null: not yet
+    policy::SnapshotPtr actions_;       // until then
     Timer timer_;
     EventSource shut_down_;
 };

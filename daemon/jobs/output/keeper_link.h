@@ -66,6 +66,10 @@ class KeeperLink {
     // For a job to write into, and to read from. None: the stock is empty; more will come.
     std::optional<Pipe> take_pipe() { return take_from(outputs_); }
     std::optional<Pipe> take_input_pipe() { return take_from(inputs_); }
+    // So many are left that what is not urgent may take some.
+    [[nodiscard]] bool has_plenty() const {
+        return ready() && outputs_.pipes.size() > outputs_.most / 2;
+    }
     // Why it is not connected. Empty: it is.
     [[nodiscard]] const std::string& problem() const { return problem_; }
 

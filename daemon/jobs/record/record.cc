@@ -191,6 +191,7 @@ std::string to_json(const Record& record) {
     if (record.pipes > 0) object["pipes"] = record.pipes;
     if (record.pipes > 0) object["storedOutput"] = record.stored_output;
     if (record.stdout_not_kept) object["stdoutNotKept"] = true;
+    if (record.spare) object["spareTimeoutUsec"] = record.timeout.count();
     if (record.unit_counts) object["unitCounts"] = true;
     if (record.ending) {
         object["ending"] = *record.ending == Outcome::other ? record.result.other_outcome
@@ -256,6 +257,10 @@ Result<Record> from_json(std::string_view text) {
         record.stored_output = fields.number<std::uint64_t>("storedOutput");
     }
     if (object.contains("stdoutNotKept")) record.stdout_not_kept = fields.boolean("stdoutNotKept");
+    if (object.contains("spareTimeoutUsec")) {
+        record.spare = true;
+        record.timeout = fields.time("spareTimeoutUsec").time_since_epoch();
+    }
     if (object.contains("unitCounts")) record.unit_counts = fields.boolean("unitCounts");
     if (object.contains("ending")) {
         record.ending = fields.outcome("ending", record.result.other_outcome);

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -51,6 +52,10 @@ struct Record {
     std::uint64_t stored_output = 0;  // bytes to be kept of each stream, where it has pipes
     bool kill_on_disconnect = false;
     bool stdout_not_kept = false;  // its pipe goes straight to whoever started it
+    // Its unit waited for it (unit/spares.h), with a launcher in the place of its program. systemd
+    // then gives it longer than its action does: it is for the guard to end it in time.
+    bool spare = false;
+    std::chrono::microseconds timeout{};  // 0: none. With `spare` alone.
     // When it was started a rule of its action named a unit: it is of callers of its requester's
     // alone, whatever becomes of the action. False where a version before this one wrote the
     // record.

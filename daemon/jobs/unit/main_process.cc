@@ -40,11 +40,6 @@ std::optional<std::string> unit_cgroup(const std::string& proc, pid_t pid, std::
     return std::nullopt;
 }
 
-bool has_ended(const UniqueFd& pidfd) {
-    pollfd one{pidfd.get(), POLLIN, 0};
-    return poll(&one, 1, 0) != 0;
-}
-
 // A small file from its beginning, however often. Empty: it can't be read any more.
 std::string text_of(const UniqueFd& file) {
     std::array<char, 2048> text;
@@ -75,7 +70,9 @@ std::unique_ptr<MainProcess> MainProcess::watch(sd_event* event, const Places& p
     if (!made->pidfd_) return nullptr;
     const auto path = unit_cgroup(places.proc, pid, unit);
     // As long as it has not ended, no other process has its number.
-    if (!path || has_ended(made->pidfd_)) return nullptr;
+    if (!path || made->has_ended()) return nullptr;
+    made->pid_ = pid;
+    made->ended_ = std::move(ended);
     const auto open_file = [folder = places.cgroups + *path](const char* name) {
         return UniqueFd(open((folder + name).c_str(), O_RDONLY | O_CLOEXEC));
     };
@@ -83,11 +80,17 @@ std::unique_ptr<MainProcess> MainProcess::watch(sd_event* event, const Places& p
     made->cpu_ = open_file("/cpu.stat");
     made->memory_peak_ = open_file("/memory.peak");
     const int r = add_io(event, made->source_, made->pidfd_.get(), EPOLLIN,
-                         [self = made.get(), ended = std::move(ended)](std::uint32_t) {
+                         [self = made.get()](std::uint32_t) {
                              self->source_.reset();
-                             ended();
+                             const auto told = self->ended_;  // it may let this go
+                             told();
                          });
     return r < 0 ? nullptr : std::move(made);
+}
+
+bool MainProcess::has_ended() const {
+    pollfd one{pidfd_.get(), POLLIN, 0};
+    return poll(&one, 1, 0) != 0;
 }
 
 MainProcess::Population MainProcess::population() const {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "daemon/jobs/unit/unit_news.h"
@@ -40,6 +41,10 @@ class MainProcess {
     MainProcess(const MainProcess&) = delete;
     MainProcess& operator=(const MainProcess&) = delete;
 
+    // Somebody else is told of its end from now on.
+    void tell(std::function<void()> ended) { ended_ = std::move(ended); }
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] bool has_ended() const;
     [[nodiscard]] Population population() const;
     // Of the whole unit; nothing where systemd has removed the cgroup.
     [[nodiscard]] UnitUsage usage() const;
@@ -47,6 +52,8 @@ class MainProcess {
   private:
     MainProcess() = default;
 
+    pid_t pid_ = 0;
+    std::function<void()> ended_;
     UniqueFd pidfd_;
     UniqueFd events_;       // of its cgroup: cgroup.events,
     UniqueFd cpu_;          // cpu.stat,

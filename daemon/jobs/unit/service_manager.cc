@@ -250,8 +250,13 @@ void ServiceManager::take_version(sd_bus_message* answer) {
 }
 
 void ServiceManager::properties_changed(sd_bus_message* message) {
-    const std::string unit = unit_of(sd_bus_message_get_path(message));
-    if (!unit.empty()) events_.changed(unit, Told::changed, read_news(message));
+    const char* const path = sd_bus_message_get_path(message);
+    const std::string unit = unit_of(path);
+    if (!unit.empty()) return events_.changed(unit, Told::changed, read_news(message));
+    if (!listens_for_mounts_ || path == nullptr || !std::string_view(path).ends_with("_2emount")) {
+        return;
+    }
+    if (const auto at = read_news(message).changed_at) events_.mount_changed(*at);
 }
 
 void ServiceManager::job_removed(sd_bus_message* message) {

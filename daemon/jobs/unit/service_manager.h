@@ -54,6 +54,9 @@ class ServiceManager {
         std::function<void()> connected;
         // systemd has read all units anew (daemon-reload), and forgot each of them for that.
         std::function<void()> reloaded;
+        // A mount unit has changed its state at that time (CLOCK_MONOTONIC), or did so before and
+        // is told of once more. Only while listen_for_mounts(true). May be empty.
+        std::function<void(std::chrono::microseconds at)> mount_changed;
     };
 
     // Connects and waits for systemd's first answer: not for inside the loop. Error: why it can't
@@ -66,6 +69,9 @@ class ServiceManager {
 
     // PID 1, and not the manager of a user.
     [[nodiscard]] bool is_of_the_system() const { return socket_ == "/run/systemd/private"; }
+
+    // Mounts are told of only then: there may be many, and nearly always nobody cares.
+    void listen_for_mounts(bool listen) { listens_for_mounts_ = listen; }
 
     // All of these are answered from the loop, never from inside the call.
 
@@ -129,6 +135,7 @@ class ServiceManager {
     std::unique_ptr<BusSource> source_;
     int version_ = 0;       // 257
     bool reloads_ = false;  // it reads all units anew
+    bool listens_for_mounts_ = false;
     Timer retry_timer_;
     // Calls that could not even be sent, until they are answered so.
     std::vector<std::function<void(sd_bus_message* answer)>> unsent_;

@@ -55,22 +55,25 @@ auto UnitJob::guarded(void (UnitJob::*method)(Argument)) {
     };
 }
 
-UnitJob::UnitJob(JobHost& host, ServiceManager& services, UnitCleaner& cleaner, UnitJobs& all,
-                 JobParts parts)
+UnitJob::UnitJob(JobHost& host, const Around& around, JobParts parts, std::unique_ptr<Spare> spare)
     : Job(host, std::move(parts)),
-      services_(services),
-      cleaner_(cleaner),
-      all_(all),
+      services_(around.services),
+      cleaner_(around.cleaner),
+      spares_(around.spares),
+      all_(around.all),
       cause_(this->record().ending),
       retry_timer_(make_timer([this] { ask_again(); })),
       kill_timer_(make_timer([this] { kill(); })),
       linger_timer_(make_timer([this] { count_left_behind(); })),
+      limit_timer_(make_timer([this] { end(Outcome::timeout); })),
       self_(std::make_shared<UnitJob*>(this)) {
     all_.emplace(this->record().unit, this);
+    if (spare) set_order(std::move(spare));
 }
 
 UnitJob::~UnitJob() {
     all_.erase(record().unit);
+    if (record().state == RecordState::ended) spares_.ran(record().action);
     // Its record says how it ended: nothing else needs the unit.
     if (state_ == State::ended && is_over(record().state) && view_.phase() == Phase::over) {
         cleaner_.add(record().unit, view_.state().active == "failed");
@@ -93,6 +96,7 @@ void UnitJob::clean_up() {
 // ---- Start ----
 
 void UnitJob::prepare() {
+    if (order_) return;
     services_.environment_names(guarded(&UnitJob::asked));
 }
 
@@ -113,6 +117,47 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     spec_->stdin_file = stdin_file_.get();
     spec_->stdout_file = output().stream(0).write_end.get();
     spec_->stderr_file = output().stream(1).write_end.get();
+    if (order_) order_->give({spec_->program, spec_->argv, spec_->environment});
+}
+
+// ---- ... in a unit that has waited for it ----
+
+void UnitJob::set_order(std::unique_ptr<Spare> spare) {
+    SpareOrder::Hooks hooks;
+    hooks.taken = [this] { accepted(); };
+    hooks.begun = [this] {
+        if (state_ == State::watching && !told_) tell_that_it_runs();
+    };
+    hooks.failed = [this] { start_without_spare(); };
+    order_ = std::make_unique<SpareOrder>(host(), services_, spares_, std::move(spare),
+                                          std::move(hooks));
+    view_ = order_->view();
+}
+
+// Nothing of it was run. Its record says so when it is written next: a guard that dies before that
+// finds the same unit either way.
+void UnitJob::start_without_spare() {
+    order_.reset();
+    own_record().spare = false;
+    own_record().timeout = {};
+    view_ = {};
+    start_done_ = false;
+    prepare();
+}
+
+// As systemd says it of one without a spare.
+void UnitJob::not_executed() {
+    UnitState state;
+    state.main_code = CLD_EXITED;
+    state.main_status = launcher::exec_failed_status;
+    fail_start(start_failure(state, record().unit));
+}
+
+// systemd's own is the one from when the unit was made, and then the time that it may wait.
+void UnitJob::keep_time_limit() {
+    if (!record().spare || record().timeout.count() == 0) return;
+    const auto end = record().result.started + record().timeout;
+    arm(limit_timer_, std::max(end - wall_clock(), Time::duration(0)));
 }
 
 // From the loop, and so after start().
@@ -136,6 +181,7 @@ void UnitJob::resume() {
         set_state(State::watching);
         look();
         if (is_being_ended()) terminate();
+        keep_time_limit();
     }
 }
 
@@ -174,6 +220,8 @@ void UnitJob::accepted() {
     // Where that fails the old record says that it was being started, and that is found out later.
     write_record("the start");
     if (is_being_ended()) terminate();
+    keep_time_limit();
+    if (order_ && missed_) look();
     act();
 }
 
@@ -201,6 +249,12 @@ void UnitJob::recognised(const std::optional<UnitState>& state) {
         arm(retry_timer_, ask_again_interval);
     } else if (state->description == fence_description) {
         never_began();
+    } else if (record().spare && was_never_ordered(*state)) {
+        view_.take(*state);
+        never_began();
+    } else if (record().spare && !std::exchange(may_be_leaving_, true)) {
+        // Its launcher may be about to see that nobody tells it anything any more.
+        arm(retry_timer_, ask_again_interval);
     } else {
         accepted();
         look();
@@ -233,6 +287,7 @@ void UnitJob::changed(Told told, const UnitNews& news) {
     // Of a change that is told in two halves, the service's comes first.
     if (told == Told::changed && !news.active) return;
     if (told != Told::job_removed) heard_ = true;
+    if (order_ && !order_->is_taken()) return order_->changed(view_);
     act();
 }
 
@@ -286,7 +341,14 @@ void UnitJob::act_while_watching() {
     const Phase phase = view_.phase();
     watch_main_process();
     const bool is_there = phase >= Phase::starting && phase <= Phase::over;
-    if (!told_ && is_there && was_executed(view_.state())) tell_that_it_runs();
+    if (order_ && !told_ && order_->was_not_executed()) {
+        // Once nothing of the unit is left but what is to be forgotten.
+        if (phase >= Phase::over) not_executed();
+        return;
+    }
+    // What systemd has seen executed there is the launcher.
+    const bool is_known = !order_ || order_->has_begun() || phase > Phase::running;
+    if (!told_ && is_there && is_known && was_executed(view_.state())) tell_that_it_runs();
     if (phase == Phase::over) {
         // It ended when no guard was there, and nothing of it ran on.
         if (unseen_) own_record().result.ended = view_.state().main_exited;
@@ -319,6 +381,8 @@ void UnitJob::act_while_watching() {
 
 void UnitJob::watch_main_process() {
     if (view_.main_pid() == 0 || std::exchange(main_was_seen_, true)) return;
+    if (order_) main_ = order_->take_main();
+    if (main_) return main_->tell([this] { read_usage(); });
     if (all_.size() > most_watched) return;
     const MainProcess::Places places{host().settings().proc_root, host().settings().cgroup_root};
     main_ = MainProcess::watch(host().event(), places, view_.main_pid(), record().unit,
@@ -406,7 +470,7 @@ void UnitJob::take_result() {
     result.ended_processes = before.ended_processes;
     result.cancelled_by = before.cancelled_by;
     result.other_outcome = before.other_outcome;
-    if (result.started == Time{}) result.started = before.started;
+    if (result.started == Time{} || record().spare) result.started = before.started;
 }
 
 // Nothing of it runs any more. Where that was not seen somebody else has stopped it.

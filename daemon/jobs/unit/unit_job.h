@@ -10,6 +10,9 @@
 // some of that may not have been heard, it is looked at (ServiceManager::state()). A unit of which
 // nothing runs is left to UnitCleaner, once the job's caller has its answer.
 //
+// One whose unit has waited for it (spares.h) is in `submitting` until its launcher has taken the
+// order (spare_order.h). Where that comes to nothing its start is asked for as any other's is.
+//
 // A guard that died left a job in `submitting` (fencing goes on from there) or in `watching`.
 #pragma once
 
@@ -25,6 +28,9 @@
 #include "daemon/jobs/job.h"
 #include "daemon/jobs/unit/main_process.h"
 #include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/spare.h"
+#include "daemon/jobs/unit/spare_order.h"
+#include "daemon/jobs/unit/spares.h"
 #include "daemon/jobs/unit/unit_cleaner.h"
 #include "daemon/jobs/unit/unit_spec.h"
 #include "daemon/jobs/unit/unit_view.h"
@@ -38,8 +44,15 @@ using UnitJobs = std::unordered_map<std::string, UnitJob*>;
 
 class UnitJob final : public Job {
   public:
-    UnitJob(JobHost& host, ServiceManager& services, UnitCleaner& cleaner, UnitJobs& all,
-            JobParts parts);
+    // All outlive it.
+    struct Around {
+        ServiceManager& services;
+        UnitCleaner& cleaner;
+        Spares& spares;
+        UnitJobs& all;
+    };
+    // `spare`: its unit, where that is there already; else null.
+    UnitJob(JobHost& host, const Around& around, JobParts parts, std::unique_ptr<Spare> spare);
     ~UnitJob() override;
     UnitJob(const UnitJob&) = delete;
     UnitJob& operator=(const UnitJob&) = delete;
@@ -74,6 +87,10 @@ class UnitJob final : public Job {
     void asked(const Result<std::vector<std::string>, CallError>& environment_names);
     void answered(const std::optional<CallError>& error);
     void refused(const CallError& error);
+    void set_order(std::unique_ptr<Spare> spare);
+    void start_without_spare();
+    void not_executed();
+    void keep_time_limit();
     void accepted();
     void fence();
     void fenced(const std::optional<CallError>& error);
@@ -109,10 +126,13 @@ class UnitJob final : public Job {
 
     ServiceManager& services_;
     UnitCleaner& cleaner_;
+    Spares& spares_;
     UnitJobs& all_;
     State state_ = State::submitting;
     std::optional<UnitSpec> spec_;  // until its start is accepted
     UniqueFd stdin_file_;
+    std::unique_ptr<SpareOrder> order_;  // where its unit has waited for it
+    bool may_be_leaving_ = false;        // what has waited, for a guard that died
     std::optional<Outcome> cause_;
     UnitView view_;
     std::unique_ptr<MainProcess> main_;  // until it has ended
@@ -134,6 +154,7 @@ class UnitJob final : public Job {
     Timer retry_timer_;
     Timer kill_timer_;
     Timer linger_timer_;
+    Timer limit_timer_;               // where systemd's own is later
     std::shared_ptr<UnitJob*> self_;  // for guarded(): the others are weak
 };
 

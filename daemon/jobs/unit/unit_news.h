@@ -28,6 +28,7 @@ struct UnitNews {
     std::optional<std::string> sub;
     std::optional<std::chrono::microseconds> active_since;
     std::optional<bool> has_job;
+    std::optional<std::chrono::microseconds> changed_at;  // CLOCK_MONOTONIC; 0: never
     // The service's.
     std::optional<std::string> result;
     std::optional<pid_t> main_pid;

@@ -32,11 +32,13 @@ struct Property {
     std::string_view name;
     Reader read;
 };
-constexpr std::array<Property, 4> unit_properties = {{
+constexpr std::array<Property, 5> unit_properties = {{
     {"ActiveState", [](sd_bus_message* m, UnitNews& news) { read_word(m, news.active); }},
     {"SubState", [](sd_bus_message* m, UnitNews& news) { read_word(m, news.sub); }},
     {"ActiveEnterTimestampMonotonic",
      [](sd_bus_message* m, UnitNews& news) { read_span(m, news.active_since); }},
+    {"StateChangeTimestampMonotonic",
+     [](sd_bus_message* m, UnitNews& news) { read_span(m, news.changed_at); }},
     {"Job",
      [](sd_bus_message* m, UnitNews& news) {
          std::uint32_t id = 0;

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/launcher/spare_order.h"
+
 namespace postern::jobs {
 namespace {
 
@@ -57,6 +59,10 @@ bool was_executed(const UnitState& state) {
     // It ended before systemd looked; systemd's own codes are all that tell.
     return state.main_code != CLD_EXITED || state.main_status < first_set_up_status ||
            state.main_status > last_set_up_status;
+}
+
+bool was_never_ordered(const UnitState& state) {
+    return state.main_code == CLD_KILLED && state.main_status == launcher::leaving_signal();
 }
 
 StartFailure start_failure(const UnitState& state, const std::string& unit) {

@@ -9,6 +9,9 @@
 
 namespace postern::jobs {
 
+// Of a unit that has waited for its job: its launcher has left, and nothing was run.
+bool was_never_ordered(const UnitState& state);
+
 // Whether the program was executed.
 bool was_executed(const UnitState& state);
 

@@ -13,30 +13,39 @@ Result<std::unique_ptr<UnitSupervisor>> UnitSupervisor::connect(JobHost& host) {
     };
     events.connected = [raw = made.get()] { raw->reconnected(); };
     events.reloaded = [raw = made.get()] { raw->reloaded(); };
+    events.mount_changed = [raw = made.get()](std::chrono::microseconds at) {
+        raw->spares_->mount_changed(at);
+    };
     POSTERN_TRY(auto services, ServiceManager::connect(host.event(), host.settings().systemd_socket,
                                                        std::move(events)));
     made->services_ = std::move(services);
-    made->cleaner_ =
-        std::make_unique<UnitCleaner>(host.event(), *made->services_, [jobs = &made->jobs_] {
-            return std::ranges::any_of(
-                *jobs, [](const auto& entry) { return entry.second->is_being_started(); });
-        });
+    const auto is_busy = [jobs = &made->jobs_] {
+        return std::ranges::any_of(
+            *jobs, [](const auto& entry) { return entry.second->is_being_started(); });
+    };
+    made->cleaner_ = std::make_unique<UnitCleaner>(host.event(), *made->services_, is_busy);
+    made->spares_ = std::make_unique<Spares>(host, *made->services_, is_busy);
     return made;
 }
 
-std::unique_ptr<UnitJob> UnitSupervisor::make(JobParts parts) {
-    return std::make_unique<UnitJob>(host_, *services_, *cleaner_, jobs_, std::move(parts));
+std::unique_ptr<UnitJob> UnitSupervisor::make(JobParts parts, std::unique_ptr<Spare> spare) {
+    const UnitJob::Around around{*services_, *cleaner_, *spares_, jobs_};
+    return std::make_unique<UnitJob>(host_, around, std::move(parts), std::move(spare));
 }
 
 Result<std::unique_ptr<Job>> UnitSupervisor::prepare(JobParts parts) {
     parts.record.unit = job_unit(parts.record.job);
-    auto job = make(std::move(parts));
+    auto spare = spares_->handed(parts.record.job);
+    parts.record.spare = spare != nullptr;
+    if (!spare) parts.record.timeout = {};
+    auto job = make(std::move(parts), std::move(spare));
     job->prepare();
     return std::unique_ptr<Job>(std::move(job));
 }
 
 void UnitSupervisor::resume(std::vector<Record> left) {
     for (Record& record : left) resume(std::move(record));
+    spares_->forget_left();
     forget_units();
 }
 
@@ -53,7 +62,7 @@ void UnitSupervisor::resume(Record record) {
     JobParts parts;
     parts.record = std::move(record);
     parts.streams = std::move(*streams);
-    auto made = make(std::move(parts));
+    auto made = make(std::move(parts), nullptr);
     UnitJob& job = *made;
     host_.add(std::move(made));
     if (job.record().kill_on_disconnect) job.expect_return();
@@ -73,15 +82,18 @@ void UnitSupervisor::forget_units() {
 
 void UnitSupervisor::changed(const std::string& unit, Told told, const UnitNews& news) {
     const auto found = jobs_.find(unit);
-    if (found != jobs_.end()) found->second->changed(told, news);
+    if (found != jobs_.end()) return found->second->changed(told, news);
+    spares_->changed(unit, told, news);
 }
 
 void UnitSupervisor::reloaded() {
+    spares_->let_all_go();
     for (const auto& [unit, job] : jobs_) job->reloaded();
 }
 
 void UnitSupervisor::reconnected() {
     for (const auto& [unit, job] : jobs_) job->reconnected();
+    spares_->reconnected();
     forget_units();
 }
 

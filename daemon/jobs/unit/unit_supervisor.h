@@ -1,7 +1,9 @@
 // systemd supervises jobs: each is a transient unit.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "daemon/jobs/record/record.h"
 #include "daemon/jobs/supervisor.h"
 #include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/spare.h"
+#include "daemon/jobs/unit/spares.h"
 #include "daemon/jobs/unit/unit_cleaner.h"
 #include "daemon/jobs/unit/unit_job.h"
 
@@ -21,6 +25,15 @@ class UnitSupervisor final : public Supervisor {
     static Result<std::unique_ptr<UnitSupervisor>> connect(JobHost& host);
 
     [[nodiscard]] std::string_view name() const override { return "systemd"; }
+    std::optional<Prepared> take_prepared(const policy::Action& action,
+                                          const policy::Command& command) override {
+        return spares_->take(action, command);
+    }
+    void drop_prepared(const JobId& id) override { spares_->drop(id); }
+    void actions_changed(const policy::SnapshotPtr& actions) override {
+        spares_->actions_changed(actions);
+    }
+    void shut_down(const std::function<void()>& done) override { spares_->close(done); }
     Result<std::unique_ptr<Job>> prepare(JobParts parts) override;
 
     // What a guard before this one left to systemd in this boot: the jobs are added to the host,
@@ -30,7 +43,7 @@ class UnitSupervisor final : public Supervisor {
   private:
     explicit UnitSupervisor(JobHost& host) : host_(host) {}
     void resume(Record record);
-    std::unique_ptr<UnitJob> make(JobParts parts);
+    std::unique_ptr<UnitJob> make(JobParts parts, std::unique_ptr<Spare> spare);
     void changed(const std::string& unit, Told told, const UnitNews& news);
     void reloaded();
     void reconnected();
@@ -40,6 +53,7 @@ class UnitSupervisor final : public Supervisor {
     std::unique_ptr<ServiceManager> services_;
     UnitJobs jobs_;
     std::unique_ptr<UnitCleaner> cleaner_;
+    std::unique_ptr<Spares> spares_;
 };
 
 }  // namespace postern::jobs

@@ -28,6 +28,8 @@ class UnitView {
     void removed() { removed_ = true; }
 
     [[nodiscard]] Phase phase() const;
+    // Its name is free, and nothing more will be told of it.
+    [[nodiscard]] bool is_removed() const { return removed_; }
     [[nodiscard]] const UnitState& state() const { return state_; }
     // Of its main process, until that has ended; 0: there is none.
     [[nodiscard]] pid_t main_pid() const { return main_pid_; }

@@ -187,6 +187,8 @@ void JobsTest::create() {
     ASSERT_TRUE(settings.launcher);
     settings.launchers_waiting = settings_.launchers_waiting;
     settings.kill_grace = settings_.kill_grace;
+    settings.spares = settings_.spares;
+    settings.spare_life = settings_.spare_life;
     settings.start_patience = settings_.start_patience;
     settings.return_patience = settings_.return_patience;
     settings.stored_output_bytes = settings_.stored_output_bytes;

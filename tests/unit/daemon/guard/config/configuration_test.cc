@@ -134,7 +134,7 @@ TEST_F(ConfigurationTest, ErrorsNameLineColumnAndWhatToWrite) {
         {"{ \"limits\": {\n \"jobsPerUid\": 3 } }",
          "2:2: limits.jobsPerUid: unknown key; remove it, or use one of connectionsPerUser, "
          "connections, sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, "
-         "startsPerUser, recordsPerUser, records, killGrace, followerStall, replyOutput, "
+         "startsPerUser, recordsPerUser, records, spares, killGrace, followerStall, replyOutput, "
          "storedOutput, storedOutputPerUser, storedOutputTotal, timeout"},
         {"{ \"limits\": {\n \"stored_output\": \"1GiB\" } }",
          "2:2: limits.stored_output: unknown key; did you mean \"storedOutput\"?"},

@@ -21,6 +21,7 @@ TEST(Limits, HaveTheirDefaults) {
         {"startsPerUser", "20"},
         {"recordsPerUser", "256"},
         {"records", "4096"},
+        {"spares", "8"},
         {"killGrace", "10s"},
         {"followerStall", "1min"},
         {"replyOutput", "32 KiB"},
@@ -120,7 +121,7 @@ TEST(Limits, SayWhatIsWrong) {
     EXPECT_EQ(set_limit(limits, "nonsense", "1").error().message,
               "limit \"nonsense\": no such limit; use one of connectionsPerUser, connections, "
               "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
-              "recordsPerUser, records, killGrace, followerStall, replyOutput, storedOutput, "
+              "recordsPerUser, records, spares, killGrace, followerStall, replyOutput, storedOutput, "
               "storedOutputPerUser, storedOutputTotal, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
               "limit timeout: \"soon\" is not a duration; write for example 30s, 5min, "

@@ -74,6 +74,14 @@ TEST(Records, ComeBackAsTheyWere) {
     Record of_a_unit = example();
     of_a_unit.unit_counts = true;
     EXPECT_TRUE(from_json(to_json(of_a_unit))->unit_counts);
+    EXPECT_FALSE(back->spare);
+    Record in_spare = example();
+    in_spare.spare = true;
+    in_spare.timeout = std::chrono::seconds(7);
+    EXPECT_TRUE(from_json(to_json(in_spare))->spare);
+    EXPECT_EQ(from_json(to_json(in_spare))->timeout, std::chrono::seconds(7));
+    in_spare.timeout = {};
+    EXPECT_TRUE(from_json(to_json(in_spare))->spare) << "without a limit too";
 }
 
 TEST(Records, HaveKeysInCamelCase) {
@@ -90,10 +98,12 @@ TEST(Records, HaveKeysInCamelCase) {
     record.requester.rule_place = "/etc/postern/actions/web.json:7";
     record.result.ended_processes = 2;
     record.unit_counts = true;
+    record.spare = true;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
     for (const char* key :
-         {"fileVersion", "lists", "ending", "cancelling", "startedUsec", "result", "unitCounts"}) {
+         {"fileVersion", "lists", "ending", "cancelling", "startedUsec", "result", "unitCounts",
+          "spareTimeoutUsec"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
 }

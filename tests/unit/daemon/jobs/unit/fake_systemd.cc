@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-id128.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -126,6 +128,7 @@ bool FakeSystemd::turn() {
         if (done < 0 && same) drop_connection();
         if (done != 0 || moves) return true;
     }
+    if (play_launchers()) return true;
     pollfd waiting{listener_.get(), POLLIN, 0};
     if (poll(&waiting, 1, 0) <= 0) return false;
     accept_one();
@@ -259,19 +262,7 @@ void FakeSystemd::start(sd_bus_message* call) {
     ASSERT_GT(sd_bus_message_enter_container(call, 'a', "(sv)"), 0);
     while (sd_bus_message_enter_container(call, 'r', "sv") > 0) {
         const std::string property = text_in(call);
-        const char* text = nullptr;
-        if (property == "Description") {
-            ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
-            unit.description = text;
-        } else if (property == "CollectMode") {
-            ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
-            unit.forgets_failed = std::string_view(text) == "inactive-or-failed";
-        } else if (property == "ExitType") {
-            ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
-            unit.waits_for_all = std::string_view(text) == "cgroup";
-        } else {
-            ASSERT_GE(sd_bus_message_skip(call, "v"), 0);
-        }
+        read_property(call, property, unit);
         ASSERT_GE(sd_bus_message_exit_container(call), 0);
     }
     const bool is_fence = unit.description == fence_description;
@@ -295,13 +286,138 @@ void FakeSystemd::start(sd_bus_message* call) {
     ++starts_;
     unit.life = life_;
     unit.job = ++last_job_;
+    const bool is_spare = unit.is_spare;
     const Unit& made = units_.emplace(name, std::move(unit)).first->second;
     start_calls_[name].reset(sd_bus_message_ref(call));
     tell_unit("UnitNew", name);
     tell_job("JobNew", name, made.job);
     tell_other("shutdown.target");
     tell_other("postern.slice");
-    for (const Event event : events_) due_.push_back({name, event});
+    const std::vector<Event> of_spare = {Event::answer, Event::forked, Event::executed,
+                                         Event::job_removed};
+    for (const Event event : is_spare ? of_spare : events_) due_.push_back({name, event});
+}
+
+void FakeSystemd::read_property(sd_bus_message* call, const std::string& property, Unit& unit) {
+    const char* text = nullptr;
+    if (property == "Description") {
+        ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
+        unit.description = text;
+    } else if (property == "CollectMode") {
+        ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
+        unit.forgets_failed = std::string_view(text) == "inactive-or-failed";
+    } else if (property == "ExitType") {
+        ASSERT_GE(sd_bus_message_read(call, "v", "s", &text), 0);
+        unit.waits_for_all = std::string_view(text) == "cgroup";
+    } else if (property == "RuntimeMaxUSec") {
+        ASSERT_GE(sd_bus_message_read(call, "v", "t", &runtime_max_), 0);
+    } else if (property == "StandardInputFileDescriptor") {
+        int given = -1;
+        ASSERT_GE(sd_bus_message_read(call, "v", "h", &given), 0);
+        struct stat status{};
+        ASSERT_EQ(fstat(given, &status), 0);
+        if (!S_ISSOCK(status.st_mode)) return;
+        unit.is_spare = true;
+        unit.socket = duplicate(given);
+    } else {
+        ASSERT_GE(sd_bus_message_skip(call, "v"), 0);
+    }
+}
+
+// ---- The launchers in spares ----
+
+bool FakeSystemd::say(Unit& unit, const std::string& text) {
+    return send(unit.socket.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(text.size());
+}
+
+void FakeSystemd::end_with(const std::string& name, Unit& unit, const Life& life) {
+    unit.is_ordered = true;
+    unit.life = life;
+    due_.push_back({name, Event::exits});
+    due_.push_back({name, Event::settles});
+}
+
+bool FakeSystemd::play_launchers() {
+    return std::ranges::any_of(units_, [this](auto& entry) {
+        Unit& unit = entry.second;
+        const bool waits = unit.is_spare && !unit.is_ordered && unit.sub == "running";
+        return waits && play_launcher(entry.first, unit);
+    });
+}
+
+// One read, and what comes of it.
+bool FakeSystemd::play_launcher(const std::string& name, Unit& unit) {
+    const Life leaves = {"left", CLD_KILLED, launcher::leaving_signal(), "signal"};
+    std::array<std::uint8_t, 4096> bytes{};
+    const ssize_t got = recv(unit.socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got < 0) return false;
+    if (got == 0) {
+        end_with(name, unit, leaves);
+        return true;
+    }
+    unit.order.insert(unit.order.end(), bytes.begin(), bytes.begin() + got);
+    if (unit.order.size() < launcher::spare_header_bytes) return true;
+    launcher::SpareHeader header{};
+    std::copy_n(unit.order.begin(), header.size(), header.begin());
+    const auto length = launcher::body_length(header);
+    EXPECT_TRUE(length);
+    if (unit.order.size() < header.size() + *length) return true;
+    const auto order = launcher::decode_spare(std::span(unit.order).subspan(header.size()));
+    EXPECT_TRUE(order);
+    if (order) order_ = *order;
+    unit.is_ordered = true;
+    const Life killed = {"killed", CLD_KILLED, SIGKILL, "signal"};
+    switch (launcher_) {
+        case Launcher::executes:
+            if (!say(unit, "A")) {
+                end_with(name, unit, leaves);
+                return true;
+            }
+            ++executions_[name];
+            unit.life = life_;
+            for (const Event event : events_) {
+                if (event >= Event::exits) due_.push_back({name, event});
+            }
+            return true;
+        case Launcher::can_not:
+            say(unit, "AX\1\1\1\1");
+            end_with(name, unit, {"not executed", CLD_EXITED, 203, "exit-code"});
+            return true;
+        case Launcher::refuses:
+            say(unit, "N\1\1\1\1");
+            end_with(name, unit, leaves);
+            return true;
+        case Launcher::says_nothing:
+            return true;
+        case Launcher::dies_before:
+            end_with(name, unit, killed);
+            return true;
+        case Launcher::dies_afterwards:
+            say(unit, "A");
+            end_with(name, unit, killed);
+            return true;
+    }
+    return true;
+}
+
+std::vector<std::string> FakeSystemd::waiting() const {
+    std::vector<std::string> names;
+    for (const auto& [name, unit] : units_) {
+        if (unit.is_spare && !unit.is_ordered && unit.sub == "running") names.push_back(name);
+    }
+    return names;
+}
+
+void FakeSystemd::end_waiting(const std::string& unit) {
+    end_with(unit, *find(unit), {"killed", CLD_KILLED, SIGKILL, "signal"});
+}
+
+void FakeSystemd::tell_of_mount(std::uint64_t changed_at) {
+    static_cast<void>(sd_bus_emit_signal(
+        bus_.get(), object_of("srv-data.mount").c_str(), "org.freedesktop.DBus.Properties",
+        "PropertiesChanged", "sa{sv}as", "org.freedesktop.systemd1.Unit", 2, "ActiveState", "s",
+        "active", "StateChangeTimestampMonotonic", "t", changed_at, 0));
 }
 
 void FakeSystemd::kill(sd_bus_message* call) {
@@ -411,6 +527,7 @@ void FakeSystemd::happen_to(const Due& due) {
         case Event::job_removed:
             return remove_job(due.unit, unit->active == "failed" ? "failed" : "done");
         case Event::forked:
+            if (unit->is_spare && forked_) forked_(due.unit);
             unit->main_pid = static_cast<std::uint32_t>(main_pid_);
             unit->main_started = some_time;
             // First of all it has a process, and is not being activated yet.
@@ -452,7 +569,7 @@ void FakeSystemd::run(Unit& unit, const std::string& name) {
     unit.sub = "running";
     unit.main_started = some_time;
     unit.active_since = 7;
-    ++executions_[name];
+    if (!unit.is_spare) ++executions_[name];
 }
 
 void FakeSystemd::come_to_rest(Unit& unit) {

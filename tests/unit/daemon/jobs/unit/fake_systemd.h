@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "daemon/launcher/spare_order.h"
 
 namespace postern::jobs {
 
@@ -50,6 +51,16 @@ struct Life {
     bool others_end = false;     // ... that do, between `exits` and `settles`
 };
 
+// What the launcher does that waits in a spare, once it has its order.
+enum class Launcher : std::uint8_t {
+    executes,        // it takes it, and the program runs
+    can_not,         // it takes it, and can't execute the program
+    refuses,         // it leaves, and nothing was run
+    says_nothing,    // it stands still
+    dies_before,     // it is ended by somebody else before it has taken it
+    dies_afterwards  // ... and after that, before it has executed anything
+};
+
 class FakeSystemd {
   public:
     enum class Version : int { v252 = 252, v257 = 257 };
@@ -66,6 +77,21 @@ class FakeSystemd {
     void set_life(const Life& life, std::vector<Event> events);
     // The main process of those that are forked from now on.
     void set_main_pid(pid_t pid) { main_pid_ = pid; }
+    // Of spares, whose lives before their order are always the same: `forked` tells of each in
+    // time.
+    void set_launcher(Launcher what) { launcher_ = what; }
+    void set_forked(std::function<void(const std::string& unit)> forked) {
+        forked_ = std::move(forked);
+    }
+    // What was ordered last.
+    [[nodiscard]] const launcher::SpareOrder& order() const { return order_; }
+    // Spares whose launchers wait for an order.
+    [[nodiscard]] std::vector<std::string> waiting() const;
+    // Ended by somebody else.
+    void end_waiting(const std::string& unit);
+    void tell_of_mount(std::uint64_t changed_at);
+    // RuntimeMaxUSec= of the unit that was started last; 0: none.
+    [[nodiscard]] std::uint64_t runtime_max() const { return runtime_max_; }
     // One more thing that happens, to each unit whose start was read.
     void add(Event event);
     // The next start is refused with this error.
@@ -128,6 +154,10 @@ class FakeSystemd {
         bool forgets_failed = false;  // CollectMode=inactive-or-failed
         bool waits_for_all = false;   // ExitType=cgroup
         Life life;
+        UniqueFd socket;  // of a launcher that waits for its order
+        std::vector<std::uint8_t> order;
+        bool is_spare = false;
+        bool is_ordered = false;
     };
     struct Due {
         std::string unit;
@@ -145,6 +175,11 @@ class FakeSystemd {
     void stop(sd_bus_message* call);
     void reset_failed(sd_bus_message* call);
     void list(sd_bus_message* call);
+    void read_property(sd_bus_message* call, const std::string& property, Unit& unit);
+    bool play_launchers();
+    bool play_launcher(const std::string& name, Unit& unit);
+    bool say(Unit& unit, const std::string& text);
+    void end_with(const std::string& name, Unit& unit, const Life& life);
     void happen_to(const Due& due);
     void end_main(const std::string& name, Unit& unit);
     void settle(const std::string& name, Unit& unit);
@@ -180,6 +215,10 @@ class FakeSystemd {
     std::map<std::string, Message> start_calls_;  // not answered yet, by unit
     std::optional<std::pair<std::string, std::string>> refusal_;
     bool break_at_start_ = false;
+    Launcher launcher_ = Launcher::executes;
+    std::function<void(const std::string&)> forked_;
+    launcher::SpareOrder order_;
+    std::uint64_t runtime_max_ = 0;
     int ignored_ = 0;
     bool holds_ = false;  // messages are kept and not handled
     std::vector<Message> held_;
