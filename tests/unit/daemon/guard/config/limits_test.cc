@@ -118,11 +118,12 @@ TEST(Limits, SayWhatIsWrong) {
               "limit sessions: \"-1\" is not a whole number; give one from 1 to 16384");
     EXPECT_EQ(set_limit(limits, "session", "1").error().message,
               "limit \"session\": no such limit; did you mean \"sessions\"?");
-    EXPECT_EQ(set_limit(limits, "nonsense", "1").error().message,
-              "limit \"nonsense\": no such limit; use one of connectionsPerUser, connections, "
-              "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
-              "recordsPerUser, records, spares, killGrace, followerStall, replyOutput, storedOutput, "
-              "storedOutputPerUser, storedOutputTotal, timeout");
+    EXPECT_EQ(
+        set_limit(limits, "nonsense", "1").error().message,
+        "limit \"nonsense\": no such limit; use one of connectionsPerUser, connections, "
+        "sessionsPerUser, sessions, sessionIdle, idleExit, jobsPerUser, jobs, startsPerUser, "
+        "recordsPerUser, records, spares, killGrace, followerStall, replyOutput, storedOutput, "
+        "storedOutputPerUser, storedOutputTotal, timeout");
     EXPECT_EQ(set_limit(limits, "timeout", "soon").error().message,
               "limit timeout: \"soon\" is not a duration; write for example 30s, 5min, "
               "\"1h 30min\" or a number of seconds, from 1ms to 30d");

@@ -101,9 +101,8 @@ TEST(Records, HaveKeysInCamelCase) {
     record.spare = true;
     const auto written = nlohmann::json::parse(to_json(record));
     EXPECT_THAT(misspelled_keys(written), testing::IsEmpty()) << written;
-    for (const char* key :
-         {"fileVersion", "lists", "ending", "cancelling", "startedUsec", "result", "unitCounts",
-          "spareTimeoutUsec"}) {
+    for (const char* key : {"fileVersion", "lists", "ending", "cancelling", "startedUsec", "result",
+                            "unitCounts", "spareTimeoutUsec"}) {
         EXPECT_TRUE(written.contains(key)) << key << ": all that there can be";
     }
 }
