@@ -46,8 +46,8 @@ Status leave_surroundings() {
 // NoNewPrivileges, and without exec(2), it is good for nothing.
 Status drop_bounding_set() {
     for (unsigned long capability = 0; capability < 64; ++capability) {
-        if (::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0) break;
         if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+            if (errno == EINVAL && capability > 0) break;
             if (errno == EPERM) return {};
             return failed("drop capability " + std::to_string(capability) +
                           " from the bounding set");

@@ -1,4 +1,5 @@
 // posternd: arguments, set-up, run, one way out.
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ int run(int argc, char** argv, const postern::Result<postern::Inherited>& inheri
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Its threads wait most of the time, and an arena for each of them would have pages that stay.
+    ::mallopt(M_ARENA_MAX, 1);
     try {
         // Before anything is opened.
         const auto inherited = postern::put_inherited_right();

@@ -56,13 +56,16 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
 
     POSTERN_TRY(manager->watch_signals());
     POSTERN_TRY(manager->spawner_, Spawner::create());
+    POSTERN_TRY(auto sockets, open_sockets(configuration, uid));
+    std::vector<Listener> listeners = std::move(sockets.listeners);
+    POSTERN_TRY(const SessionSettings session, manager->session_settings());
+    // Whoever has connected waits for it: it starts while all else is set up.
+    auto first_session = spawn_session(event, session);
     POSTERN_TRY(manager->dropper_program_, open_helper("postern-dropper"));
     const Dropper::Source dropper{manager->spawner_.get(), manager->dropper_program_.get()};
     manager->closer_ = std::make_unique<ConnectionCloser>(event, dropper);
     // What waits behind a pipe that stands still is to be nobody's connection.
     manager->pipe_closer_ = std::make_unique<ConnectionCloser>(event, dropper);
-    POSTERN_TRY(auto sockets, open_sockets(configuration, uid));
-    std::vector<Listener> listeners = std::move(sockets.listeners);
     std::vector<std::string> of_callers;
     for (const Listener& listener : listeners) {
         if (!listener.datagram && !listener.administrator) of_callers.push_back(listener.name);
@@ -77,14 +80,14 @@ Result<std::unique_ptr<Manager>> Manager::create(const Configuration& configurat
     manager->report_ = std::make_unique<PolicyReport>(*manager->audit_);
     POSTERN_TRY(auto systemd, systemd_socket(configuration.jobs, uid));
     manager->systemd_socket_ = std::move(systemd);
+    // The action files are read meanwhile; what was read is taken by the loop.
+    POSTERN_TRY(manager->set_up_policy(std::move(of_callers)));
     POSTERN_TRY(manager->set_up_jobs(open_files));
-    POSTERN_TRY(manager->set_up_sessions(listeners));
+    manager->set_up_sessions(listeners, session);
     manager->set_up_upkeep(listeners);
     POSTERN_TRY(manager->set_up_listeners(std::move(listeners)));
     manager->set_up_activity();
-    POSTERN_TRY(manager->set_up_policy(std::move(of_callers)));
-    // Meanwhile the action files are read.
-    POSTERN_TRY(manager->pool_->try_session());
+    POSTERN_TRY(manager->pool_->try_session(std::move(first_session)));
     return manager;
 }
 
@@ -185,19 +188,26 @@ Status Manager::set_up_jobs(std::uint64_t open_files) {
     return {};
 }
 
-Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
-    POSTERN_TRY(auto program, open_helper("postern-session"));
-    session_program_ = std::move(program);
+Result<SessionSettings> Manager::session_settings() {
+    POSTERN_TRY(session_program_, open_helper("postern-session"));
+    const Limits& limits = configuration_.limits;
     SessionSettings settings;
     settings.spawner = spawner_.get();
     settings.program = session_program_.get();
-    settings.reply_output_bytes = configuration_.limits.reply_output;
-    settings.idle = configuration_.limits.session_idle;
+    settings.reply_output_bytes = limits.reply_output;
+    settings.idle = limits.session_idle;
+    // Each connection, and the two files of each of its jobs while it follows them.
+    settings.descriptors = 3 * limits.connections_per_user + 64;
     if (uid_ == 0) {
         POSTERN_TRY(auto ids,
                     ids_of_system_user("session", "--session-user", configuration_.session_user));
         settings.ids = ids;
     }
+    return settings;
+}
+
+void Manager::set_up_sessions(const std::vector<Listener>& listeners,
+                              const SessionSettings& settings) {
     std::vector<SocketReport> sockets;
     sockets.reserve(listeners.size());
     for (const Listener& listener : listeners) {
@@ -226,7 +236,6 @@ Status Manager::set_up_sessions(const std::vector<Listener>& listeners) {
     pool_ =
         std::make_unique<SessionPool>(turns_->ready(), turns_->turns(), *closer_, *audit_, *calls_,
                                       std::move(hooks), configuration_.limits, settings);
-    return {};
 }
 
 void Manager::set_up_activity() {

@@ -58,7 +58,8 @@ class Manager {
     Status set_up_policy(std::vector<std::string> sockets);
     Result<jobs::KeeperLink::Connect> output_keeper();
     Status set_up_jobs(std::uint64_t open_files);
-    Status set_up_sessions(const std::vector<Listener>& listeners);
+    Result<SessionSettings> session_settings();
+    void set_up_sessions(const std::vector<Listener>& listeners, const SessionSettings& settings);
     Status set_up_listeners(std::vector<Listener> listeners);
     void set_up_activity();
     void set_up_upkeep(const std::vector<Listener>& listeners);

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <string>
 #include <string_view>
 
 #include "base/limits.h"
-#include "base/stray_signals.h"
 #include "base/unique_fd.h"
 #include "daemon/session/system_calls.h"
 
@@ -57,8 +57,11 @@ Status enter_sandbox(const std::optional<Ids>& ids) {
     // (A filter of the administrator's own may forbid it.)
     (void)::setpriority(PRIO_PROCESS, 0, own_niceness());
     POSTERN_TRY(give_up_rights("postern-session", ids));
-    // It leaves when the guard does, and not before its callers are told.
-    ignore_stray_signals({});
+    // It leaves when the guard does, and not before its callers are told. (The other strays have no
+    // effect any more.)
+    if (std::signal(SIGTERM, SIG_IGN) == SIG_ERR) {
+        return fail(std::string("ignore SIGTERM: ") + std::strerror(errno));
+    }
     POSTERN_TRY(limit_resources());
     return limit_system_calls();
 }

@@ -416,36 +416,24 @@ def test_a_line_of_the_audit_asks_once_for_its_file(start_guard, folder):
     assert not [line for line in trace.lines if re.match(rf"(newfstatat|fstat)\({audit}, ", line)]
 
 
-def test_what_a_run_that_the_guard_starts_itself_costs(start_guard, folder):
-    guard = start_guard({"true": {"summary": "True", "exec": ["/bin/true"], "user": "games",
-                                  "allow": [{"everyone": True}]}})
-    with guard.connect(as_=ALICE) as client:
-        def run():
-            client.run("true")
-            harness.wait_until(lambda: len(helpers(guard, "postern-launcher")) == 1, what="the next one waits")
-            (pid,) = helpers(guard, "postern-launcher")
-            harness.wait_until(lambda: os.listdir(f"/proc/{pid}/fd") == ["3"], what="it has closed all others")
-            return pid
+@pytest.mark.shipped_build
+def test_the_first_session_starts_while_the_guard_sets_up(start_guard, folder):
+    trace = folder / "trace"
+    start_guard({"hello": HELLO}, under=["strace", "-D", "-f", "-qq", "-o", str(trace)])
+    harness.wait_until(lambda: "READY=1" in trace.read_text(), what="strace has written that")
+    lines = trace.read_text().splitlines()
 
-        for _ in range(3):
-            waiting = run()
-        threads = [int(thread) for thread in os.listdir(f"/proc/{guard.pid}/task")]
-        costs = []
-        for _ in range(5):
-            with Trace(folder, waiting, *threads) as trace:
-                waiting = run()
-            by = collections.defaultdict(list)
-            for line in trace.lines:
-                pid, call = line.split(maxsplit=1)
-                by[int(pid)].append(call)
-            guards = {thread: len(by.pop(thread, [])) for thread in threads}
-            ((_, of_launcher),) = by.items()
-            last = next(i for i, call in enumerate(of_launcher) if call.startswith("execveat("))
-            costs.append((guards[guard.pid], sum(guards.values()), last + 1))
-    # With the next launcher, for which nobody waits.
-    loop, all_threads, launcher = (sorted(cost)[2] for cost in zip(*costs))
-    assert loop <= 140, costs
-    # The records' thread copies them to the disk.
-    assert all_threads <= 180, costs
-    # From its order to its exec; the first call is the one that it waits in.
-    assert launcher <= 21, costs
+    def first(pattern, after=0):
+        return next(number for number, line in enumerate(lines) if number >= after and re.search(pattern, line))
+
+    started = first(r'execve\(.*\["postern-session"')
+    session = lines[started].split()[0]
+    is_ready = first(rf"^{session} +sendto\(3, ")
+    # The directory of the jobs, and the action files.
+    assert started < first(r'openat\(.*"lock", ') < first("READY=1")
+    assert started < first(r'openat\(.*"hello\.json"') < first("READY=1")
+    assert is_ready < first("READY=1")
+    # Each capability is dropped, and each signal ignored, by one call.
+    calls = collections.Counter(re.findall(rf"^{session} +(\w+)\(", "\n".join(lines[started:is_ready]), re.M))
+    assert calls["prctl"] <= 52, calls
+    assert calls["rt_sigaction"] <= 56, calls

@@ -42,15 +42,12 @@ SessionPool::SessionPool(ReadySet& ready, Turns& turns, ConnectionCloser& closer
           if (!when_empty_) return;
           spdlog::warn("{} sessions can't be ended and are left behind", processes_.size());
           std::exchange(when_empty_, {})();
-      }) {
-    // Each connection, and the two files of each of its jobs while it follows them.
-    settings_.descriptors = 3 * limits.connections_per_user + 64;
-}
+      }) {}
 
 SessionPool::~SessionPool() = default;
 
-Status SessionPool::try_session() {
-    POSTERN_TRY(spare_, postern::try_session(ready_.event(), settings_));
+Status SessionPool::try_session(Result<SpareSession> started) {
+    POSTERN_TRY(spare_, postern::try_session(std::move(started), settings_));
     spare_->child->set_exited([this](const std::string& how) {
         spdlog::warn("the session that waited for the first caller: {}", how);
         spare_.reset();

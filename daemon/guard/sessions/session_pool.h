@@ -42,9 +42,9 @@ class SessionPool final : public SessionEvents, public ConnectionTaker {
     SessionPool(const SessionPool&) = delete;
     SessionPool& operator=(const SessionPool&) = delete;
 
-    // Starts a session before there is a caller, and waits until it is ready; the first caller gets
-    // it. Not for inside the loop. Error: why no session can be had.
-    Status try_session();
+    // A session that was started before there is a caller: waits until it is ready, and the first
+    // caller gets it. Not for inside the loop. Error: why no session can be had.
+    Status try_session(Result<SpareSession> started);
 
     // Hands the connection to the session of its caller, which is started if there is none. Over a
     // limit, or where no session can be had, the connection is refused and that is audited.

@@ -98,19 +98,18 @@ Result<SpareSession> spawn_session(sd_event* event, const SessionSettings& setti
     return SpareSession{std::move(child), std::move(guard_end)};
 }
 
-Result<SpareSession> try_session(sd_event* event, const SessionSettings& settings) {
-    auto spare = spawn_session(event, settings);
-    if (!spare) {
-        return cant_serve(spare.error().message +
+Result<SpareSession> try_session(Result<SpareSession> started, const SessionSettings& settings) {
+    if (!started) {
+        return cant_serve(started.error().message +
                           "; look at that program, and at the number of processes that the daemon "
                           "may have (TasksMax=, RLIMIT_NPROC)");
     }
-    if (!wait_readable(spare->channel.get())) {
+    if (!wait_readable(started->channel.get())) {
         return cant_serve("postern-session did not become ready within " +
                           std::to_string(limits::session_patience.count()) + " s");
     }
     channel::Receiver receiver(channel::Descriptors::refused);
-    const channel::Received received = receiver.receive(spare->channel.get());
+    const channel::Received received = receiver.receive(started->channel.get());
     if (received.state == channel::Received::State::ended) {
         const std::string words = words_of_failure(settings);
         return cant_serve(words.empty() ? "postern-session ended before it was ready" : words);
@@ -120,7 +119,7 @@ Result<SpareSession> try_session(sd_event* event, const SessionSettings& setting
     if (ready == nullptr || ready->session_version != version) {
         return cant_serve("postern-session is of another version; install the package again");
     }
-    return spare;
+    return started;
 }
 
 }  // namespace postern

@@ -39,9 +39,9 @@ struct SpareSession {
 // Errors: no descriptor, process or memory to be had.
 Result<SpareSession> spawn_session(sd_event* event, const SessionSettings& settings);
 
-// One that has said that it is ready. Waits for it, at most limits::session_patience: not for
-// inside the loop. Error, for the administrator: why not, in the session's own words where it has
-// some.
-Result<SpareSession> try_session(sd_event* event, const SessionSettings& settings);
+// What was started, once it has said that it is ready. Waits for that, at most
+// limits::session_patience: not for inside the loop. Error, for the administrator: why not, in the
+// session's own words where it has some.
+Result<SpareSession> try_session(Result<SpareSession> started, const SessionSettings& settings);
 
 }  // namespace postern

@@ -16,6 +16,8 @@ constexpr std::chrono::milliseconds first_retry{20};
 constexpr std::chrono::milliseconds last_retry{1000};
 // So that a keeper that says much does not have the loop to itself.
 constexpr int packets_per_turn = 64;
+// Of each kind, before all others: enough for a job to start, and soon made.
+constexpr std::size_t first_pipes = 4;
 
 }  // namespace
 
@@ -71,6 +73,7 @@ void KeeperLink::on_events(std::uint32_t events) {
     if ((events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) receive();
     const bool ready_now = ready();
     if (!std::exchange(was_ready_, ready_now) && ready_now) hooks_.ready();
+    if (ready_now && !std::exchange(wants_all_, true)) ask_for_pipes();
 }
 
 void KeeperLink::receive() {
@@ -149,10 +152,11 @@ bool KeeperLink::put_into(Stock& stock, const output::Message& message,
 void KeeperLink::ask_for_pipes() {
     for (Stock* const stock : {&outputs_, &inputs_}) {
         const std::size_t have = stock->pipes.size() + stock->asked_for;
-        if (have > stock->most / 2) continue;
+        const std::size_t most = wants_all_ ? stock->most : first_pipes;
+        if (have > most / 2) continue;
         output::Message want;
         want.kind = stock->want;
-        want.count = static_cast<std::uint32_t>(stock->most - have);
+        want.count = static_cast<std::uint32_t>(most - have);
         if (send(want)) stock->asked_for += want.count;
     }
 }

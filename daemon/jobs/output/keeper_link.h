@@ -106,6 +106,7 @@ class KeeperLink {
     bool says_all_ = false;
     bool full_ = false;
     bool was_ready_ = false;
+    bool wants_all_ = false;  // it was ready once: the stock is to be filled
     std::string problem_;
     // Enough for the starts of a moment (start_queue.h bounds how many begin in one turn). They
     // cost next to nothing: an empty pipe has no pages.
