@@ -61,8 +61,10 @@ void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& des
             if (!silent_) speak();
             return;
         case output::Kind::want_pipes:
+            asked_.push_back(message.count);
             return make_pipes(output::Kind::pipe, message.count);
         case output::Kind::want_inputs:
+            asked_.push_back(message.count);
             return make_pipes(output::Kind::input, message.count);
         case output::Kind::keep:
             kept_.try_emplace({message.job, message.stream}, std::move(descriptors));

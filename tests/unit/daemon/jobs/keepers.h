@@ -32,6 +32,8 @@ class FakeKeeper {
     void speak();
     // How many streams it has.
     [[nodiscard]] std::size_t kept() const { return kept_.size(); }
+    // How many pipes it was asked for, each time.
+    [[nodiscard]] const std::vector<std::uint32_t>& asked() const { return asked_; }
 
   private:
     void hear();
@@ -41,6 +43,7 @@ class FakeKeeper {
 
     using Stream = std::pair<JobId, std::uint8_t>;
     std::map<Stream, std::vector<UniqueFd>> kept_;
+    std::vector<std::uint32_t> asked_;
     UniqueFd channel_;
     EventSource source_;
     bool silent_ = false;
