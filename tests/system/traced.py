@@ -31,9 +31,9 @@ def traced(pid, *options):
     return strace
 
 
-def recorded(pid, log):
+def recorded(pid, log, *options):
     """Writes down what system calls the process and its threads make meanwhile, for calls_of()."""
-    return meanwhile(pid, "-o", str(log), "-yy")
+    return meanwhile(pid, "-o", str(log), "-yy", *options)
 
 
 @contextlib.contextmanager
