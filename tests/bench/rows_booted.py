@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import pathlib
+import re
 import subprocess
 import time
 
@@ -24,12 +25,18 @@ ACTIONS = {"true": TRUE, "boxed": {**TRUE, "sandbox": SANDBOX}, "spare": {**TRUE
 # What one user may start in a second is no part of what is measured.
 SETTINGS = {"limits": {"startsPerUser": 10000, "jobsPerUser": 100}}
 DIRECT = "/run/direct.sock"
+# Started again and again, as the daemon's may be.
 SOCKET_UNIT = """[Socket]
-ListenStream=/run/cold.sock
+ListenStream=/run/{}.sock
+TriggerLimitBurst=2000
 """
-SERVICE_UNIT = """[Service]
+SERVICE_UNIT = """[Unit]
+StartLimitIntervalSec=0
+[Service]
 ExecStart=/bench/bench_cold_server
 """
+# Lines of the daemon's own unit that have nothing to do with its sandbox.
+NOT_SANDBOX = re.compile(r"(PartOf|Wants|After|Type|NotifyAccess|Exec\w+|Watchdog\w+|\w+Directory\w*|Documentation|Restart\w*)=.*")
 
 
 def as_figures(said):
@@ -52,14 +59,22 @@ class Installed:
         for name, action in ACTIONS.items():
             spares = {"spare": SPARES if name == "spare" else 0} if self._knows_spares else {}
             host.write(f"/etc/postern/actions.d/{name}.json", json.dumps({**action, **spares}))
-        host.write("/etc/systemd/system/cold.socket", SOCKET_UNIT)
-        host.write("/etc/systemd/system/cold.service", SERVICE_UNIT)
-        host.run("systemctl", "daemon-reload")
-        host.run("systemctl", "start", "cold.socket")
+        self._write_cold_units()
         # Without the sandbox of posternd.service: the job gets its rights from the daemon.
         host.run("systemd-run", "--unit=direct", "--service-type=notify", "--property=Delegate=yes",
                  "--property=RuntimeDirectory=direct", "--property=StateDirectory=direct", "posternd", "--jobs", "direct",
                  "--socket", DIRECT, "--socket-mode", "0666", "--state", "/var/lib/direct")
+
+    def _write_cold_units(self):
+        """The smallest server, and the same in the daemon's sandbox."""
+        daemons = self.host.run("systemctl", "cat", "posternd.service").stdout.splitlines()
+        boxed = [line for line in daemons if not NOT_SANDBOX.match(line)]
+        boxed.insert(boxed.index("[Service]") + 1, "ExecStart=/bench/bench_cold_server")
+        for name, unit in (("cold", SERVICE_UNIT), ("cold-boxed", "\n".join(boxed) + "\n")):
+            self.host.write(f"/etc/systemd/system/{name}.socket", SOCKET_UNIT.format(name))
+            self.host.write(f"/etc/systemd/system/{name}.service", unit)
+        self.host.run("systemctl", "daemon-reload")
+        self.host.run("systemctl", "start", "cold.socket", "cold-boxed.socket")
 
     def load(self, *words, user="member"):
         return json.loads(self.host.run("/bench/bench_load", *map(str, words), user=user, timeout=600).stdout)
@@ -168,7 +183,9 @@ def cold(on, rounds):
         on.settle()
         return {"ms": on.load("connects", "text", f"unix:{path}", 1, 1)["p50"] / 1000}
     return alternate({"Postern": functools.partial(first, "posternd.service", "/run/postern/postern.sock"),
-                      "smallest server": functools.partial(first, "cold.service", "/run/cold.sock")}, rounds)
+                      "smallest server": functools.partial(first, "cold.service", "/run/cold.sock"),
+                      "smallest server in the daemon's sandbox": functools.partial(
+                          first, "cold-boxed.service", "/run/cold-boxed.sock")}, rounds)
 
 
 ROWS = {"unit": unit, "boxed": boxed, "boxed-spare": boxed_spare, "direct": direct, "units-200": units_200,
