@@ -74,6 +74,15 @@ inline constexpr std::size_t followed_by_connection = 4;
 // its output.
 inline constexpr std::size_t follower_window_bytes = 1024 * 1024;
 
+// ---- Jobs that the guard starts itself (daemon/jobs/direct/) ----
+
+// What a launcher is told of its job in its message; more is in a file. The message has to fit into
+// a socket's default buffer with all that the kernel adds.
+inline constexpr std::size_t launcher_order_bytes = 16 * 1024;
+// Launchers that wait for a job, once there was one; and for so long after the last.
+inline constexpr std::size_t launchers_waiting = 2;
+inline constexpr std::chrono::seconds launcher_wait{60};
+
 // ---- Spares (daemon/jobs/unit/spares.h) ----
 
 // How long one waits that was made after a run; and one that is always to be there, before it is

@@ -86,7 +86,7 @@ Result<SupervisedJobs::Place> SupervisedJobs::place_for(const policy::Action& ac
     if (prepared) return Place{std::move(prepared->id), {}, std::move(prepared->streams)};
     POSTERN_TRY(std::string text, random_id());
     JobId id(std::move(text));
-    POSTERN_TRY(UniqueFd folder, table_->records().make_folder(id));
+    POSTERN_TRY(UniqueFd folder, make_folder(id));
     return Place{std::move(id), std::move(folder), std::nullopt};
 }
 

@@ -73,6 +73,11 @@ class SupervisedJobs final : public JobManager {
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
+
+    RecordStore::Place look_at_state();
+    // The directory of a new job.
+    Result<UniqueFd> make_folder(const JobId& job);
     // Where a job's output goes, which may be there already.
     struct Place {
         JobId id;

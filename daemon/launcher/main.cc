@@ -30,6 +30,7 @@
 #include "base/unique_fd.h"
 #include "daemon/launcher/identity.h"
 #include "daemon/launcher/order.h"
+#include "daemon/launcher/receive_job.h"
 #include "daemon/launcher/spare.h"
 #include "daemon/launcher/spare_order.h"
 

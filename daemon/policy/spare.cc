@@ -160,7 +160,7 @@ bool filters_let_through(const std::vector<UnitProperty>& sandbox) {
 }
 
 // Without "-" (it may be missing) and "+" (below the root directory) before it.
-std::string_view plain(std::string_view path) {
+std::string_view without_marks(std::string_view path) {
     const std::size_t at = path.find_first_not_of("-+");
     return at == std::string_view::npos ? std::string_view() : path.substr(at);
 }
@@ -182,8 +182,8 @@ bool hides(const UnitProperty& property, std::string_view launcher, std::string_
     const auto* const paths = std::get_if<std::vector<std::string>>(&property.value);
     if (property.key != "InaccessiblePaths" || paths == nullptr) return false;
     return std::ranges::any_of(*paths, [&](const std::string& path) {
-        return (!launcher.empty() && leads_to(plain(path), launcher)) ||
-               leads_to(plain(path), program);
+        return (!launcher.empty() && leads_to(without_marks(path), launcher)) ||
+               leads_to(without_marks(path), program);
     });
 }
 
@@ -215,7 +215,7 @@ std::vector<std::string> places_of_spare(const Action& action) {
     for (const UnitProperty& property : action.sandbox) {
         const auto* const paths = std::get_if<std::vector<std::string>>(&property.value);
         if (!is_list_of_places(property) || paths == nullptr) continue;
-        for (const std::string& path : *paths) places.emplace_back(plain(path));
+        for (const std::string& path : *paths) places.emplace_back(without_marks(path));
     }
     return places;
 }

@@ -30,14 +30,14 @@ pytestmark = pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: callers
 
 @pytest.fixture(params=["watched", "unwatched"])
 def start_anyhow(request, start_guard):
-    """Starts a guard in a mount namespace of its own; also one that the kernel gives no inotify instance but for
-    the output of jobs, without which it does not start."""
+    """Starts a guard in a mount namespace of its own; also one that the kernel gives no inotify instance but its
+    second: that is for the output of jobs, without which it does not start."""
     under = ["unshare", "-m", "--propagation", "private"]
     if request.param == "unwatched":
         if shutil.which("strace") is None:
             pytest.skip("needs strace")
-        under += ["strace", "-D", "-qq", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE:when=2+",
-                  "-o", "/dev/null"]
+        under += ["strace", "-D", "-qq", "-e", "trace=inotify_init1", "-e",
+                  "inject=inotify_init1:error=EMFILE:when=1+2", "-o", "/dev/null"]
 
     def start(actions):
         guard = start_guard(actions, under=under)

@@ -102,7 +102,7 @@ class Installed:
 
     def make_spares(self):
         if not self._knows_spares:
-            raise NotMeasured("not built")
+            raise NotMeasured("not known to this version")
         self.runs(*ctl("spare"), count=1)
         self.wait_for_spares()
 

@@ -15,6 +15,7 @@ import harness
 from identity import ALICE, BOB
 from packets import Sender, message
 from processes import descriptors, helpers, memory, sessions
+from system_calls import by_perf, why_no_perf
 
 pytestmark = [
     pytest.mark.skipif(not harness.IS_ROOT, reason="needs root: traces a session"),
@@ -414,6 +415,41 @@ def test_a_line_of_the_audit_asks_once_for_its_file(start_guard, folder):
     assert 2 * count - 1 <= len(lines) <= 2 * count
     assert 2 * count - 1 <= len(asked) <= 2 * count + 20
     assert not [line for line in trace.lines if re.match(rf"(newfstatat|fstat)\({audit}, ", line)]
+
+
+def test_what_a_run_that_the_guard_starts_itself_costs(start_guard, folder):
+    guard = start_guard({"true": {"summary": "True", "exec": ["/bin/true"], "user": "games",
+                                  "allow": [{"everyone": True}]}})
+    with guard.connect(as_=ALICE) as client:
+        def run():
+            client.run("true")
+            harness.wait_until(lambda: len(helpers(guard, "postern-launcher")) == 1, what="the next one waits")
+            (pid,) = helpers(guard, "postern-launcher")
+            harness.wait_until(lambda: os.listdir(f"/proc/{pid}/fd") == ["3"], what="it has closed all others")
+            return pid
+
+        for _ in range(3):
+            waiting = run()
+        threads = [int(thread) for thread in os.listdir(f"/proc/{guard.pid}/task")]
+        costs = []
+        for _ in range(5):
+            with Trace(folder, waiting, *threads) as trace:
+                waiting = run()
+            by = collections.defaultdict(list)
+            for line in trace.lines:
+                pid, call = line.split(maxsplit=1)
+                by[int(pid)].append(call)
+            guards = {thread: len(by.pop(thread, [])) for thread in threads}
+            ((_, of_launcher),) = by.items()
+            last = next(i for i, call in enumerate(of_launcher) if call.startswith("execveat("))
+            costs.append((guards[guard.pid], sum(guards.values()), last + 1))
+    # With the next launcher, for which nobody waits.
+    loop, all_threads, launcher = (sorted(cost)[2] for cost in zip(*costs))
+    assert loop <= 140, costs
+    # The records' thread copies them to the disk.
+    assert all_threads <= 180, costs
+    # From its order to its exec; the first call is the one that it waits in.
+    assert launcher <= 21, costs
 
 
 @pytest.mark.shipped_build

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.needs_root
 
 COMMON = ("init-system-helpers (>= 1.52), systemd | systemd-standalone-sysusers | systemd-sysusers, ")
 DEPENDS = {
-    "bookworm": COMMON + "libc6 (>= 2.36), libfmt9 (>= 9.1.0+ds1), libgcc-s1 (>= 3.0), libnettle8, "
+    "bookworm": COMMON + "libc6 (>= 2.35), libfmt9 (>= 9.1.0+ds1), libgcc-s1 (>= 3.0), libnettle8, "
     "libre2-9 (>= 0+hg23), libseccomp2 (>= 2.1.0), libspdlog1.10-fmt9, libstdc++6 (>= 12), "
     "libsystemd0 (>= 247)",
     "trixie": COMMON + "libc6 (>= 2.38), libfmt10 (>= 10.1.1+ds1), libgcc-s1 (>= 3.0), libnettle8t64, "

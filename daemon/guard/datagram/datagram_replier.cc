@@ -97,7 +97,8 @@ void DatagramReplier::State::send(DatagramSender& sender, Turn& turn) {
     if (auto became = sender.become(uid, gid); !became) {
         for (auto& parcel : parcels) parcel.error = EPERM;
     } else {
-        turn.done = sender.send(turn.socket, parcels, [this, uid = uid] { return reserve(uid); });
+        turn.done =
+            sender.send(turn.socket, parcels, [this, owner = uid] { return reserve(owner); });
     }
     for (std::size_t i = 0; i < turn.done; ++i) {
         if (parcels[i].error == 0) continue;

@@ -191,7 +191,7 @@ void SessionProcess::add_connection(channel::ConnectionId id, UniqueFd connectio
 void SessionProcess::add_packet(channel::Datagram packet, CameFrom from, PacketOrigin about) {
     last_used_ = about.received;
     packets_.add(about.bytes);
-    packet_ids_.insert(packet.id);
+    packets_due_.emplace(about.received, packet.id);
     ConnectionInfo info{std::move(from)};
     info.acknowledged = true;
     info.packet = std::make_unique<PacketOrigin>(std::move(about));
@@ -492,9 +492,9 @@ void SessionProcess::handle_reply(channel::Reply& reply) {
     }
     last_used_ = steady_clock::now();
     // Taken out first, so that it is answered once.
-    packet_ids_.erase(id);
     auto known = connections_.extract(id);
     ConnectionInfo& packet = known.mapped();
+    packets_due_.erase({packet.packet->received, id});
     packets_.remove(1, packet.packet->bytes);
     events_.packet_answered(*this, std::move(packet), std::move(reply));
 }

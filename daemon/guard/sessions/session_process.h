@@ -220,7 +220,8 @@ class SessionProcess : public std::enable_shared_from_this<SessionProcess> {
     std::deque<Waiting> waiting_;  // accepted, not handed over yet
     std::size_t unacknowledged_ = 0;
     std::deque<channel::Datagram> packets_waiting_;
-    std::set<channel::ConnectionId> packet_ids_;  // numbered in the order in which they came
+    // The session's to answer, by since when.
+    std::set<std::pair<MonotonicTime, channel::ConnectionId>> packets_due_;
     PacketLoad packets_;
     std::size_t ongoing_calls_ = 0;  // of all connections
     bool keeps_sockets_ = false;     // the caller may run an action whose data goes straight

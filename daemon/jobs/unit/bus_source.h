@@ -17,6 +17,7 @@ class BusSource {
   public:
     // Both outlive it.
     BusSource(sd_event* event, sd_bus* bus);
+    ~BusSource() = default;
     BusSource(const BusSource&) = delete;
     BusSource& operator=(const BusSource&) = delete;
 

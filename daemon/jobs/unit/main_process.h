@@ -38,6 +38,7 @@ class MainProcess {
     // there any more, is none of the unit's, or there are no descriptors.
     static std::unique_ptr<MainProcess> watch(sd_event* event, const Places& places, pid_t pid,
                                               std::string_view unit, std::function<void()> ended);
+    ~MainProcess() = default;
     MainProcess(const MainProcess&) = delete;
     MainProcess& operator=(const MainProcess&) = delete;
 

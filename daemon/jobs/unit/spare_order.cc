@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds answer_patience{100};
 constexpr std::chrono::milliseconds exec_patience{3};
 constexpr int most_looks = 30;
 // How long until it is looked again whether it is dead.
-constexpr std::chrono::milliseconds look_interval{500};
+constexpr std::chrono::milliseconds late_look{500};
 constexpr std::chrono::milliseconds accuracy{1};
 
 }  // namespace
@@ -141,7 +141,7 @@ void SpareOrder::withdraw() {
     source_.reset();
     spares_.has_failed(spare_->action);
     services_.kill(spare_->unit, SIGKILL);
-    static_cast<void>(timer_.arm(look_interval));
+    static_cast<void>(timer_.arm(late_look));
 }
 
 void SpareOrder::changed(const UnitView& view) {
@@ -177,7 +177,7 @@ void SpareOrder::changed(const UnitView& view) {
 void SpareOrder::look_whether_it_is_dead() {
     services_.kill(spare_->unit, SIGKILL);
     was_reset_ = false;
-    static_cast<void>(timer_.arm(look_interval));
+    static_cast<void>(timer_.arm(late_look));
     services_.state(spare_->unit, [weak = std::weak_ptr<SpareOrder*>(self_)](
                                       const std::optional<UnitState>& state) {
         const auto self = weak.lock();

@@ -22,7 +22,7 @@ constexpr std::chrono::milliseconds idle_time{50};
 constexpr std::chrono::seconds later{1};
 // systemd has so long to end them.
 constexpr std::chrono::seconds leaving_patience{1};
-constexpr std::chrono::milliseconds timer_accuracy{10};
+constexpr std::chrono::milliseconds spare_accuracy{10};
 
 // Larger commands are started in the ordinary way: an order goes by one write that does not wait.
 constexpr std::size_t most_command_bytes = 64UL * 1024;
@@ -53,9 +53,9 @@ Spares::Spares(JobHost& host, ServiceManager& services, std::function<bool()> is
       is_busy_(std::move(is_busy)),
       world_(host.event(), host.settings().proc_root + "/self/mountinfo", [this] { let_all_go(); }),
       make_timer_(
-          host.event(), [this] { make_one(); }, timer_accuracy),
+          host.event(), [this] { make_one(); }, spare_accuracy),
       life_timer_(
-          host.event(), [this] { expire(); }, timer_accuracy),
+          host.event(), [this] { expire(); }, spare_accuracy),
       self_(std::make_shared<Spares*>(this)) {
     const Settings& settings = host.settings();
     if (settings.runtime_folder.empty()) return;

@@ -22,6 +22,7 @@ class UnitCleaner {
 
     // `is_busy`: whether systemd has something to start for us. `services` outlives it.
     UnitCleaner(sd_event* event, ServiceManager& services, std::function<bool()> is_busy);
+    ~UnitCleaner() = default;
     UnitCleaner(const UnitCleaner&) = delete;
     UnitCleaner& operator=(const UnitCleaner&) = delete;
 

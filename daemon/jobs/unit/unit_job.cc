@@ -5,6 +5,7 @@
 #include <cassert>
 #include <chrono>
 #include <csignal>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -200,7 +201,9 @@ void UnitJob::answered(const std::optional<CallError>& error) {
 
 void UnitJob::refused(const CallError& error) {
     std::string detail = "systemd refuses the job's unit: " + printable(error.message);
-    const auto& sandbox = spec_->sandbox;
+    // What was refused is still there.
+    const auto sandbox = spec_ ? std::span<const policy::UnitProperty>(spec_->sandbox)
+                               : std::span<const policy::UnitProperty>();
     const auto named = std::ranges::find_if(sandbox, [&](const policy::UnitProperty& property) {
         return names_property(error.message, property.name) ||
                names_property(error.message, property.key);

@@ -21,6 +21,7 @@ class WorldWatch {
   public:
     // `mounts` is /proc/self/mountinfo. `changed` comes from the loop.
     WorldWatch(sd_event* event, std::string mounts, std::function<void()> changed);
+    ~WorldWatch() = default;
     WorldWatch(const WorldWatch&) = delete;
     WorldWatch& operator=(const WorldWatch&) = delete;
 

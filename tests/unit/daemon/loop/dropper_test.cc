@@ -64,12 +64,14 @@ class DropperTest : public testing::Test {
         return all.size() == 1 ? std::optional(all.front()) : std::nullopt;
     }
 
-    // It, once it has closed something.
+    // It, once it has closed something and has nothing to do.
     std::optional<pid_t> start() {
         SocketPair first;
         EXPECT_TRUE(dropper_.close(first.there));
         char byte = 0;
         EXPECT_EQ(::recv(first.here.get(), &byte, 1, 0), 0);
+        // Until it has said so, it is not given a packet: that would be another's.
+        while (dropper_.tidy()) std::this_thread::yield();
         return process();
     }
 

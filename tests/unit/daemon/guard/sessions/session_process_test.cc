@@ -230,7 +230,7 @@ TEST_F(SessionProcessTest, KnowsWhichPacketWaitsForItLongest) {
     const auto add = [&](std::uint64_t id, seconds ago) {
         PacketOrigin packet;
         packet.received = now - ago;
-        session_->add_packet(channel::ConnectionId{id}, {}, from(), packet);
+        session_->add_packet({ids(id), 0, std::nullopt, "x"}, from(), packet);
     };
     EXPECT_EQ(session_->oldest_packet(), std::nullopt);
     add(1, seconds(3));
@@ -441,7 +441,7 @@ TEST_F(SessionProcessTest, EachConnectionOfAListIsLookedAt) {
     };
     // 1 is served, the next 16 are given, the rest waits behind them.
     const std::vector<std::pair<channel::ToGuard, std::string>> rows = {
-        {channel::Accepted{{ids(2), ids(99)}}, unknown},
+        {channel::Accepted{{ids(2), ids(41)}}, unknown},
         {channel::Accepted{{ids(2), ids(2)}}, not_given},
         {channel::Accepted{{ids(2), ids(1)}}, not_given},
         {channel::Closed{{closed(1), closed(1)}}, unknown},
