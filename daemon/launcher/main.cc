@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "daemon/launcher/exec_list.h"
 #include "daemon/launcher/identity.h"
 #include "daemon/launcher/order.h"
 #include "daemon/launcher/receive_job.h"
@@ -139,14 +140,6 @@ bool wait_for_go() {
     return got == 1 && word == go;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-    std::vector<char*> result;
-    result.reserve(texts.size() + 1);
-    for (std::string& text : texts) result.push_back(text.data());
-    result.push_back(nullptr);
-    return result;
-}
-
 int run() {
     close_others();
     reset_signals();
@@ -172,8 +165,8 @@ int run() {
     if (order.join_cgroup) join_cgroup(told->cgroup_procs.get());
     if (order.open_files != 0) set_open_files(may_open, order.open_files);
     const bool by_path = starts_by_path(program);
-    const std::vector<char*> argv = pointers(order.argv);
-    const std::vector<char*> environment = pointers(order.environment);
+    const std::vector<char*> argv = exec_list(order.argv);
+    const std::vector<char*> environment = exec_list(order.environment);
 
     if (const auto failure = take_identity(order, is_root)) leave(*failure);
     // As the job's user: root must not step where that user may not.

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/launcher/exec_list.h"
 #include "daemon/launcher/spare_order.h"
 
 namespace postern::launcher {
@@ -67,14 +68,6 @@ bool say(int socket, SpareAnswer answer, int error = 0) {
     leave();
 }
 
-std::vector<char*> pointers_of(std::vector<std::string>& texts) {
-    std::vector<char*> pointers;
-    pointers.reserve(texts.size() + 1);
-    for (std::string& text : texts) pointers.push_back(text.data());
-    pointers.push_back(nullptr);
-    return pointers;
-}
-
 }  // namespace
 
 void wait_in_spare() {
@@ -94,8 +87,8 @@ void wait_in_spare() {
     if (dup3(order_socket, socket, O_CLOEXEC) < 0) refuse(errno);
     const int program = open(order.program.c_str(), O_PATH | O_CLOEXEC);
     if (program < 0) refuse(errno);
-    const std::vector<char*> argv = pointers_of(order.argv);
-    const std::vector<char*> environment = pointers_of(order.environment);
+    const std::vector<char*> argv = exec_list(order.argv);
+    const std::vector<char*> environment = exec_list(order.environment);
     if (!say(socket, SpareAnswer::taken)) leave();
 
     int error = 0;
