@@ -348,7 +348,8 @@ void ServiceManager::start(const UnitSpec& spec, const std::vector<std::string>&
             return variable.starts_with(name + '=');
         });
     }));
-    Result<Message> message = bus_ ? start_message(bus_.get(), spec, unset) : Message();
+    Result<Message> message =
+        bus_ ? start_message(bus_.get(), spec, unset, own_directory()) : Message();
     if (!message) {
         // From the loop, like every answer.
         const CallError error{"message", message.error().message};
@@ -482,6 +483,10 @@ void ServiceManager::stop(const std::string& name) {
 
 void ServiceManager::reset_failed(const std::string& name) {
     tell("ResetFailedUnit", "s", name.c_str());
+}
+
+void ServiceManager::forget(const std::string& name, bool has_failed) {
+    has_failed ? reset_failed(name) : stop(name);
 }
 
 void ServiceManager::units_that_are_over(

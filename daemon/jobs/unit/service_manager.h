@@ -67,9 +67,6 @@ class ServiceManager {
     ServiceManager(const ServiceManager&) = delete;
     ServiceManager& operator=(const ServiceManager&) = delete;
 
-    // PID 1, and not the manager of a user.
-    [[nodiscard]] bool is_of_the_system() const { return socket_ == "/run/systemd/private"; }
-
     // Mounts are told of only then: there may be many, and nearly always nobody cares.
     void listen_for_mounts(bool listen) { listens_for_mounts_ = listen; }
 
@@ -97,6 +94,8 @@ class ServiceManager {
     void stop(const std::string& name);
     // Forgets a unit that has failed.
     void reset_failed(const std::string& name);
+    // One of the two, of a unit of which nothing runs any more.
+    void forget(const std::string& name, bool has_failed);
     // The names of the jobs' units of which nothing runs any more and which are not forgotten. Not
     // answered where the connection breaks.
     void units_that_are_over(std::function<void(const std::string& name, bool has_failed)> of_each);
@@ -109,6 +108,11 @@ class ServiceManager {
 
     ServiceManager(sd_event* event, std::string socket, Events events);
     int open();  // 0 or a negative errno
+    // Where units work by themselves: PID 1's in "/", a user's in the home, which is not known
+    // here.
+    [[nodiscard]] std::string_view own_directory() const {
+        return socket_ == "/run/systemd/private" ? "/" : "";
+    }
     void get(const std::string& path, const char* interface, const char* property,
              std::function<void(sd_bus_message* answer)> reply);
     void call(sd_bus_message* message, std::function<void(sd_bus_message* answer)> reply);

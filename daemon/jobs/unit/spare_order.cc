@@ -167,11 +167,7 @@ void SpareOrder::changed(const UnitView& view) {
         return call(&Hooks::failed);
     }
     if (phase == UnitView::Phase::gone || std::exchange(was_reset_, true)) return;
-    if (view.state().active == "failed") {
-        services_.reset_failed(spare_->unit);
-    } else {
-        services_.stop(spare_->unit);
-    }
+    services_.forget(spare_->unit, view.state().active == "failed");
 }
 
 void SpareOrder::look_whether_it_is_dead() {

@@ -177,9 +177,6 @@ Status Spares::make(const policy::Action& action) {
     auto made = make_spare(host_, action, folder_);
     if (made) {
         UnitSpec spec = spec_of(**made, action, launcher, host_.settings());
-        if (services_.is_of_the_system() && spec.working_directory == "/") {
-            spec.working_directory.clear();
-        }
         const std::string unit = (*made)->unit;
         spares_.emplace(unit, std::move(*made));
         services_.environment_names([weak = std::weak_ptr<Spares*>(self_), unit,
@@ -343,11 +340,8 @@ void Spares::leave(Entry entry) {
 
 // By TERM: it has not closed its socket yet, so it has no other reason to end.
 void Spares::ask_to_go(const Spare& spare) {
-    if (spare.view.phase() == UnitView::Phase::over && spare.view.state().active == "failed") {
-        services_.reset_failed(spare.unit);
-    } else {
-        services_.stop(spare.unit);
-    }
+    services_.forget(spare.unit, spare.view.phase() == UnitView::Phase::over &&
+                                     spare.view.state().active == "failed");
 }
 
 void Spares::forget(Entry entry) {

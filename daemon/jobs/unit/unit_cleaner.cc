@@ -34,7 +34,7 @@ void UnitCleaner::look() {
         return;
     }
     for (const Waiting& one : std::exchange(waiting_, {})) {
-        one.has_failed ? services_.reset_failed(one.unit) : services_.stop(one.unit);
+        services_.forget(one.unit, one.has_failed);
     }
 }
 

@@ -111,10 +111,6 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     stdin_file_ = std::move(*stdin_file);
     spec_ = unit_spec(action, command, record());
     spec_->kill_grace = host().settings().kill_grace;
-    // The system's manager has that one by itself; a user's begins in the user's home.
-    if (services_.is_of_the_system() && spec_->working_directory == "/") {
-        spec_->working_directory.clear();
-    }
     spec_->stdin_file = stdin_file_.get();
     spec_->stdout_file = output().stream(0).write_end.get();
     spec_->stderr_file = output().stream(1).write_end.get();

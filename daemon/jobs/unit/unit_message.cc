@@ -228,7 +228,8 @@ void add_identity(Writer& writer, const UnitSpec& spec) {
 }  // namespace
 
 Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
-                              const std::vector<std::string>& unset) {
+                              const std::vector<std::string>& unset,
+                              std::string_view own_directory) {
     return build(bus, spec.name, [&](Writer& writer) {
         writer.property("Description", "s", spec.description);
         // Started once the program is executed, so that it is known that it was; active until it is
@@ -248,7 +249,7 @@ Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
         writer.property("TimeoutStopUSec", "t", count(spec.kill_grace));
         add_identity(writer, spec);
         // Of each unit that this one depends on systemd tells at each start.
-        if (!spec.working_directory.empty()) {
+        if (!spec.working_directory.empty() && spec.working_directory != own_directory) {
             writer.property("WorkingDirectory", "s", spec.working_directory);
         }
         writer.property("Environment", "as", spec.environment);

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -17,10 +18,12 @@ struct UnrefMessage {
 };
 using Message = std::unique_ptr<sd_bus_message, UnrefMessage>;
 
-// `unset` are names of variables that the unit must not have. Error: it can't be built (memory, a
+// `unset` are names of variables that the unit must not have; `own_directory` is the working
+// directory that it has without being told. Error: it can't be built (memory, a
 // text that is no UTF-8, no descriptor left).
 Result<Message> start_message(sd_bus* bus, const UnitSpec& spec,
-                              const std::vector<std::string>& unset);
+                              const std::vector<std::string>& unset,
+                              std::string_view own_directory);
 
 // Description= of such a one.
 inline constexpr const char* fence_description = "Postern: keeps a job from starting late";
