@@ -92,8 +92,10 @@ class Installed:
         return as_figures(json.loads(done.stdout))
 
     def settle(self):
-        """What the way before leaves to be tidied up is no part of the next one."""
-        booted_host.wait_until(lambda: not self.units("active"), 60, "no unit of a job is left")
+        """What the way before leaves to be tidied up is no part of the next one. Spares stay."""
+        def left():
+            return [line for line in self.units("active") if not line.endswith(" of spare")]
+        booted_host.wait_until(lambda: not left(), 60, "no unit of a job is left")
         time.sleep(0.2)
 
     def units(self, state):
@@ -107,7 +109,8 @@ class Installed:
         self.wait_for_spares()
 
     def wait_for_spares(self):
-        booted_host.wait_until(lambda: len(self.units("active")) >= SPARES, 60, f"{SPARES} spares")
+        # Those that were used and are still to be forgotten have exited.
+        booted_host.wait_until(lambda: len(self.units("running")) >= SPARES, 60, f"{SPARES} spares")
 
 
 @contextlib.contextmanager
