@@ -3,12 +3,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <optional>
 #include <utility>
 
@@ -60,11 +63,33 @@ std::optional<std::uint64_t> number_in(std::string_view text, std::string_view k
     return std::nullopt;
 }
 
+// struct pidfd_info of include/uapi/linux/pidfd.h, which Debian 12 has not.
+struct PidfdInfo {
+    std::uint64_t mask;
+    std::uint64_t cgroup;
+    std::array<std::uint32_t, 11> ids;
+    std::int32_t exit_code;  // as wait(2) has it
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr unsigned long pidfd_get_info = _IOWR(0xFF, 11, PidfdInfo);
+constexpr std::uint64_t pidfd_info_exit = 1U << 3U;
+
+// Nothing: it is not reaped, or the kernel does not tell.
+std::optional<MainProcess::Exit> exit_of(const UniqueFd& pidfd) {
+    PidfdInfo info{};
+    info.mask = pidfd_info_exit;
+    if (ioctl(pidfd.get(), pidfd_get_info, &info) != 0) return std::nullopt;
+    if ((info.mask & pidfd_info_exit) == 0) return std::nullopt;
+    if (WIFEXITED(info.exit_code))
+        return MainProcess::Exit{CLD_EXITED, WEXITSTATUS(info.exit_code)};
+    return MainProcess::Exit{WCOREDUMP(info.exit_code) ? CLD_DUMPED : CLD_KILLED,
+                             WTERMSIG(info.exit_code)};
+}
+
 }  // namespace
 
 std::unique_ptr<MainProcess> MainProcess::watch(sd_event* event, const Places& places, pid_t pid,
-                                                std::string_view unit,
-                                                std::function<void()> ended) {
+                                                std::string_view unit, Ended ended) {
     std::unique_ptr<MainProcess> made(new MainProcess());
     made->pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (!made->pidfd_) return nullptr;
@@ -73,19 +98,36 @@ std::unique_ptr<MainProcess> MainProcess::watch(sd_event* event, const Places& p
     if (!path || made->has_ended()) return nullptr;
     made->pid_ = pid;
     made->ended_ = std::move(ended);
-    const auto open_file = [folder = places.cgroups + *path](const char* name) {
+    made->folder_ = places.cgroups + *path;
+    const auto open_file = [&folder = made->folder_](const char* name) {
         return UniqueFd(open((folder + name).c_str(), O_RDONLY | O_CLOEXEC));
     };
     made->events_ = open_file("/cgroup.events");
     made->cpu_ = open_file("/cpu.stat");
     made->memory_peak_ = open_file("/memory.peak");
     const int r = add_io(event, made->source_, made->pidfd_.get(), EPOLLIN,
-                         [self = made.get()](std::uint32_t) {
-                             self->source_.reset();
-                             const auto told = self->ended_;  // it may let this go
-                             told();
-                         });
+                         [self = made.get()](std::uint32_t revents) { self->look(revents); });
     return r < 0 ? nullptr : std::move(made);
+}
+
+void MainProcess::tell(Ended ended) {
+    ended_ = std::move(ended);
+    has_told_ = false;
+    if (source_) sd_event_source_set_io_events(source_.get(), EPOLLIN);
+}
+
+void MainProcess::look(std::uint32_t revents) {
+    const auto exit = exit_of(pidfd_);
+    const bool is_reaped = exit || (revents & EPOLLHUP) != 0;
+    if (is_reaped) {
+        source_.reset();
+    } else {
+        // EPOLLHUP is always told, and comes when it is reaped.
+        sd_event_source_set_io_events(source_.get(), 0);
+    }
+    if (std::exchange(has_told_, true) && !exit) return;
+    const auto told = ended_;
+    told(exit);
 }
 
 bool MainProcess::has_ended() const {
@@ -97,6 +139,14 @@ MainProcess::Population MainProcess::population() const {
     const auto populated = number_in(text_of(events_), "populated ");
     if (!populated) return Population::unknown;
     return *populated == 0 ? Population::none : Population::some;
+}
+
+bool MainProcess::may_lack_memory() const {
+    constexpr std::size_t longest = 4096;
+    const auto events = read_file(folder_ + "/memory.events", longest);
+    // Where memory is not accounted, systemd does not know either.
+    if (!events) return errno != ENOENT || access(folder_.c_str(), F_OK) != 0;
+    return number_in(*events, "oom_kill ").value_or(0) != 0;
 }
 
 UnitUsage MainProcess::usage() const {

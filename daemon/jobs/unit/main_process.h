@@ -3,6 +3,9 @@
 //
 // By a pidfd, and proven to be of the unit by its cgroup. Whatever can't be had is done without:
 // systemd tells of every end.
+//
+// How a process ended that is not one's own child is told by PIDFD_GET_INFO with PIDFD_INFO_EXIT,
+// since Linux 6.15 (include/uapi/linux/pidfd.h), once its parent, systemd, has reaped it.
 #pragma once
 
 #include <sys/types.h>
@@ -11,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,27 +38,40 @@ class MainProcess {
         unknown,  // systemd may have removed the cgroup
     };
 
-    // `ended`: the process is a zombie, or no more; called from the loop, once. Null: it is not
-    // there any more, is none of the unit's, or there are no descriptors.
+    // How it ended: as si_code and si_status of sigaction(2).
+    struct Exit {
+        std::int32_t code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+        std::int32_t status = 0;  // exit code or signal
+    };
+    // Called from the loop when it is a zombie, or no more; and once more when it is known how it
+    // ended, where that was not known at once and ever is. It may let this go.
+    using Ended = std::function<void(const std::optional<Exit>& exit)>;
+
+    // Null: it is not there any more, is none of the unit's, or there are no descriptors.
     static std::unique_ptr<MainProcess> watch(sd_event* event, const Places& places, pid_t pid,
-                                              std::string_view unit, std::function<void()> ended);
+                                              std::string_view unit, Ended ended);
     ~MainProcess() = default;
     MainProcess(const MainProcess&) = delete;
     MainProcess& operator=(const MainProcess&) = delete;
 
-    // Somebody else is told of its end from now on.
-    void tell(std::function<void()> ended) { ended_ = std::move(ended); }
+    // Somebody else is told of its end, even where somebody was told already.
+    void tell(Ended ended);
     [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] bool has_ended() const;
     [[nodiscard]] Population population() const;
     // Of the whole unit; nothing where systemd has removed the cgroup.
     [[nodiscard]] UnitUsage usage() const;
+    // Whether the kernel has killed a process of the unit for want of memory, or may have.
+    [[nodiscard]] bool may_lack_memory() const;
 
   private:
     MainProcess() = default;
+    void look(std::uint32_t revents);
 
     pid_t pid_ = 0;
-    std::function<void()> ended_;
+    Ended ended_;
+    bool has_told_ = false;  // that it has ended
+    std::string folder_;     // of its cgroup
     UniqueFd pidfd_;
     UniqueFd events_;       // of its cgroup: cgroup.events,
     UniqueFd cpu_;          // cpu.stat,

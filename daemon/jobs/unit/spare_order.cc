@@ -42,7 +42,7 @@ SpareOrder::SpareOrder(JobHost& host, ServiceManager& services, Spares& spares,
           host.event(), [this] { look_again(); }, accuracy),
       self_(std::make_shared<SpareOrder*>(this)) {
     // Its job hears of that by itself, from now on.
-    if (spare_->main) spare_->main->tell([] {});
+    if (spare_->main) spare_->main->tell([](const auto& /*exit*/) {});
 }
 
 SpareOrder::~SpareOrder() {

@@ -246,7 +246,7 @@ void Spares::look_at(const std::string& unit) {
     if (spare.view.main_pid() != 0 && !spare.main) {
         const MainProcess::Places places{host_.settings().proc_root, host_.settings().cgroup_root};
         spare.main = MainProcess::watch(host_.event(), places, spare.view.main_pid(), unit,
-                                        [this, unit] { has_died(unit); });
+                                        [this, unit](const auto& /*exit*/) { has_died(unit); });
     }
     if (phase != UnitView::Phase::running || spare.state != Spare::State::making) return;
     if (!spare.main) return has_died(unit);

@@ -28,6 +28,34 @@ void UnitCleaner::add(std::string unit, bool has_failed) {
     if (waiting_.size() == most_waiting) static_cast<void>(timer_.arm(std::chrono::seconds(0)));
 }
 
+void UnitCleaner::await(std::string unit, UnitView view) {
+    if (!is_over(unit, view)) awaited_.emplace(std::move(unit), std::move(view));
+}
+
+bool UnitCleaner::is_over(const std::string& unit, const UnitView& view) {
+    const auto phase = view.phase();
+    if (phase == UnitView::Phase::over) add(unit, view.state().active == "failed");
+    return phase >= UnitView::Phase::over;
+}
+
+bool UnitCleaner::changed(const std::string& unit, Told told, const UnitNews& news) {
+    const auto entry = awaited_.find(unit);
+    if (entry == awaited_.end()) return false;
+    entry->second.take(news);
+    if (told == Told::removed) entry->second.removed();
+    // Of a change that is told in two halves, the service's comes first.
+    const bool is_half = told == Told::changed && !news.active;
+    if (!is_half && is_over(unit, entry->second)) awaited_.erase(entry);
+    return true;
+}
+
+// Those that are over by now are found by who looks for such units; the others are over at once.
+void UnitCleaner::reconnected() {
+    for (const auto& [unit, view] : std::exchange(awaited_, {})) {
+        add(unit, view.state().main_status != 0);
+    }
+}
+
 void UnitCleaner::look() {
     if (is_busy_() && waiting_.size() < most_waiting && steady_clock::now() < due_) {
         static_cast<void>(timer_.arm(busy_interval));

@@ -7,9 +7,12 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "daemon/jobs/unit/service_manager.h"
+#include "daemon/jobs/unit/unit_news.h"
+#include "daemon/jobs/unit/unit_view.h"
 #include "daemon/loop/event_source.h"
 
 namespace postern::jobs {
@@ -29,6 +32,11 @@ class UnitCleaner {
     // What of it is told to a connection that breaks is not told again: who connects again looks
     // for units that are over.
     void add(std::string unit, bool has_failed);
+    // One of which systemd has still to tell that nothing of it runs.
+    void await(std::string unit, UnitView view);
+    // False: it is none of those.
+    bool changed(const std::string& unit, Told told, const UnitNews& news);
+    void reconnected();
 
   private:
     struct Waiting {
@@ -36,10 +44,13 @@ class UnitCleaner {
         bool has_failed;
     };
     void look();
+    // Whether it is awaited no longer.
+    bool is_over(const std::string& unit, const UnitView& view);
 
     ServiceManager& services_;
     std::function<bool()> is_busy_;
     std::vector<Waiting> waiting_;
+    std::unordered_map<std::string, UnitView> awaited_;
     std::chrono::steady_clock::time_point due_;  // of the first of them
     Timer timer_;
 };

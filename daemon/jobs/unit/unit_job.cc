@@ -76,7 +76,10 @@ UnitJob::~UnitJob() {
     all_.erase(record().unit);
     if (record().state == RecordState::ended) spares_.ran(record().action);
     // Its record says how it ended: nothing else needs the unit.
-    if (state_ == State::ended && is_over(record().state) && view_.phase() == Phase::over) {
+    if (state_ != State::ended || !is_over(record().state)) return;
+    if (is_early_) {
+        cleaner_.await(record().unit, std::move(view_));
+    } else if (view_.phase() == Phase::over) {
         cleaner_.add(record().unit, view_.state().active == "failed");
     }
 }
@@ -114,6 +117,9 @@ void UnitJob::start(const policy::Action& action, const policy::Command& command
     spec_->stdin_file = stdin_file_.get();
     spec_->stdout_file = output().stream(0).write_end.get();
     spec_->stderr_file = output().stream(1).write_end.get();
+    using Clock = std::chrono::steady_clock;
+    has_time_until_ =
+        spec_->timeout.count() == 0 ? Clock::time_point::max() : Clock::now() + spec_->timeout;
     if (order_) order_->give({spec_->program, spec_->argv, spec_->environment});
 }
 
@@ -381,21 +387,40 @@ void UnitJob::act_while_watching() {
 void UnitJob::watch_main_process() {
     if (view_.main_pid() == 0 || std::exchange(main_was_seen_, true)) return;
     if (order_) main_ = order_->take_main();
-    if (main_) return main_->tell([this] { read_usage(); });
+    const auto ended = [this](const std::optional<MainProcess::Exit>& exit) { main_ended(exit); };
+    if (main_) return main_->tell(ended);
     if (all_.size() > most_watched) return;
     const MainProcess::Places places{host().settings().proc_root, host().settings().cgroup_root};
-    main_ = MainProcess::watch(host().event(), places, view_.main_pid(), record().unit,
-                               [this] { read_usage(); });
+    main_ = MainProcess::watch(host().event(), places, view_.main_pid(), record().unit, ended);
+}
+
+void UnitJob::main_ended(const std::optional<MainProcess::Exit>& exit) {
+    read_usage();
+    if (!exit) return;
+    main_.reset();
+    if (state_ != State::watching || !says_all(*exit)) return;
+    view_.take(*exit);
+    is_early_ = true;
+    conclude();
+}
+
+// Whether systemd could tell nothing else of how it ended. What is killed may have been killed by
+// systemd, and what systemd asks to end may exit as if it had not been asked.
+bool UnitJob::says_all(const MainProcess::Exit& exit) {
+    const bool was_executed = order_ ? !order_->was_not_executed() : told_;
+    return exit.code == CLD_EXITED && was_executed && usage_is_known_ && !lacks_memory_ &&
+           !is_being_ended() && !lingers_ && has_time_until_ &&
+           std::chrono::steady_clock::now() < *has_time_until_;
 }
 
 // Its process has ended: what the unit has used can be read until systemd removes its cgroup, which
 // it does before it tells of the end.
 void UnitJob::read_usage() {
-    const auto ended = std::exchange(main_, nullptr);
-    if (!ended || ended->population() != MainProcess::Population::none) return;
-    const UnitUsage usage = ended->usage();
+    if (!main_ || usage_is_known_ || main_->population() != MainProcess::Population::none) return;
+    const UnitUsage usage = main_->usage();
     view_.take(usage);
     usage_is_known_ = usage.cpu.has_value();
+    lacks_memory_ = main_->may_lack_memory();
 }
 
 void UnitJob::tell_that_it_runs() {

@@ -10,12 +10,16 @@
 // some of that may not have been heard, it is looked at (ServiceManager::state()). A unit of which
 // nothing runs is left to UnitCleaner, once the job's caller has its answer.
 //
+// Where the kernel tells how its main process has ended and nothing of it is left, and that says
+// all, the caller need not wait until systemd tells the same: `watching` becomes `ended` then.
+//
 // One whose unit has waited for it (spares.h) is in `submitting` until its launcher has taken the
 // order (spare_order.h). Where that comes to nothing its start is asked for as any other's is.
 //
 // A guard that died left a job in `submitting` (fencing goes on from there) or in `watching`.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -102,7 +106,9 @@ class UnitJob final : public Job {
     void act();
     void act_while_watching();
     void watch_main_process();
+    void main_ended(const std::optional<MainProcess::Exit>& exit);
     void read_usage();
+    [[nodiscard]] bool says_all(const MainProcess::Exit& exit);
     void tell_that_it_runs();
     void find_left_behind();
     void found(const std::optional<std::string>& control_group);
@@ -147,10 +153,14 @@ class UnitJob final : public Job {
     std::string control_group_;    // of those others
     bool start_done_ = false;      // systemd's own job, the start, is done or given up
     bool usage_is_known_ = false;  // all of it
-    bool asked_early_ = false;     // what it has used, while systemd ended it
-    bool looking_ = false;         // an answer is on its way,
-    bool again_ = false;           // and older than why it is to be looked,
-    bool heard_ = false;           // or than what was told
+    bool lacks_memory_ = false;    // or may have lacked it
+    bool is_early_ = false;        // it was over before systemd told so
+    // Before that systemd does not end it. Of one that this guard has started.
+    std::optional<std::chrono::steady_clock::time_point> has_time_until_;
+    bool asked_early_ = false;  // what it has used, while systemd ended it
+    bool looking_ = false;      // an answer is on its way,
+    bool again_ = false;        // and older than why it is to be looked,
+    bool heard_ = false;        // or than what was told
     Timer retry_timer_;
     Timer kill_timer_;
     Timer linger_timer_;

@@ -83,6 +83,7 @@ void UnitSupervisor::forget_units() {
 void UnitSupervisor::changed(const std::string& unit, Told told, const UnitNews& news) {
     const auto found = jobs_.find(unit);
     if (found != jobs_.end()) return found->second->changed(told, news);
+    if (cleaner_->changed(unit, told, news)) return;
     spares_->changed(unit, told, news);
 }
 
@@ -94,6 +95,7 @@ void UnitSupervisor::reloaded() {
 void UnitSupervisor::reconnected() {
     for (const auto& [unit, job] : jobs_) job->reconnected();
     spares_->reconnected();
+    cleaner_->reconnected();
     forget_units();
 }
 

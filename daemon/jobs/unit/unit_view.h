@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "daemon/jobs/unit/main_process.h"
 #include "daemon/jobs/unit/unit_news.h"
 
 namespace postern::jobs {
@@ -25,6 +26,7 @@ class UnitView {
     // What a whole look found. Precondition: nothing was told since it began.
     void take(const UnitState& looked);
     void take(const UnitUsage& usage);
+    void take(const MainProcess::Exit& exit) { take_end(exit.code, exit.status, ""); }
     void removed() { removed_ = true; }
 
     [[nodiscard]] Phase phase() const;
