@@ -43,10 +43,14 @@ def machine():
             "kernel": ".".join(map(str, kernel()))}
 
 
+def git(*words):
+    return subprocess.run(["git", "-C", REPOSITORY, *words], check=False, capture_output=True, text=True).stdout.strip()
+
+
 def commit():
-    done = subprocess.run(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"], check=False,
-                          capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+    # The documents are no part of what is measured, and one of them is written meanwhile.
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def measure(row, where, function):
