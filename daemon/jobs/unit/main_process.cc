@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,15 +76,13 @@ constexpr unsigned long pidfd_get_info = _IOWR(0xFF, 11, PidfdInfo);
 constexpr std::uint64_t pidfd_info_exit = 1U << 3U;
 
 // Nothing: it is not reaped, or the kernel does not tell.
-std::optional<MainProcess::Exit> exit_of(const UniqueFd& pidfd) {
+std::optional<MainExit> exit_of(const UniqueFd& pidfd) {
     PidfdInfo info{};
     info.mask = pidfd_info_exit;
     if (ioctl(pidfd.get(), pidfd_get_info, &info) != 0) return std::nullopt;
     if ((info.mask & pidfd_info_exit) == 0) return std::nullopt;
-    if (WIFEXITED(info.exit_code))
-        return MainProcess::Exit{CLD_EXITED, WEXITSTATUS(info.exit_code)};
-    return MainProcess::Exit{WCOREDUMP(info.exit_code) ? CLD_DUMPED : CLD_KILLED,
-                             WTERMSIG(info.exit_code)};
+    if (WIFEXITED(info.exit_code)) return MainExit{CLD_EXITED, WEXITSTATUS(info.exit_code)};
+    return MainExit{WCOREDUMP(info.exit_code) ? CLD_DUMPED : CLD_KILLED, WTERMSIG(info.exit_code)};
 }
 
 }  // namespace
@@ -94,7 +93,8 @@ std::unique_ptr<MainProcess> MainProcess::watch(sd_event* event, const Places& p
     made->pidfd_.reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (!made->pidfd_) return nullptr;
     const auto path = unit_cgroup(places.proc, pid, unit);
-    // As long as it has not ended, no other process has its number.
+    // As long as it has not ended, no other process has its number. Nor had one before: all numbers
+    // would have been given to processes since systemd told of it, and this one to one of the unit.
     if (!path || made->has_ended()) return nullptr;
     made->pid_ = pid;
     made->ended_ = std::move(ended);
@@ -142,11 +142,14 @@ MainProcess::Population MainProcess::population() const {
 }
 
 bool MainProcess::may_lack_memory() const {
+    // systemd-oomd writes down there how often it has killed.
+    std::array<char, 32> count;
+    if (getxattr(folder_.c_str(), "user.oomd_ooms", count.data(), count.size()) >= 0) return true;
     constexpr std::size_t longest = 4096;
     const auto events = read_file(folder_ + "/memory.events", longest);
+    if (events) return number_in(*events, "oom_kill ").value_or(1) != 0;
     // Where memory is not accounted, systemd does not know either.
-    if (!events) return errno != ENOENT || access(folder_.c_str(), F_OK) != 0;
-    return number_in(*events, "oom_kill ").value_or(0) != 0;
+    return access(folder_.c_str(), F_OK) != 0;
 }
 
 UnitUsage MainProcess::usage() const {

@@ -38,14 +38,9 @@ class MainProcess {
         unknown,  // systemd may have removed the cgroup
     };
 
-    // How it ended: as si_code and si_status of sigaction(2).
-    struct Exit {
-        std::int32_t code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
-        std::int32_t status = 0;  // exit code or signal
-    };
     // Called from the loop when it is a zombie, or no more; and once more when it is known how it
     // ended, where that was not known at once and ever is. It may let this go.
-    using Ended = std::function<void(const std::optional<Exit>& exit)>;
+    using Ended = std::function<void(const std::optional<MainExit>& exit)>;
 
     // Null: it is not there any more, is none of the unit's, or there are no descriptors.
     static std::unique_ptr<MainProcess> watch(sd_event* event, const Places& places, pid_t pid,
@@ -54,7 +49,8 @@ class MainProcess {
     MainProcess(const MainProcess&) = delete;
     MainProcess& operator=(const MainProcess&) = delete;
 
-    // Somebody else is told of its end, even where somebody was told already.
+    // Somebody else is told of its end, even where somebody was told already; unless that was how
+    // it ended.
     void tell(Ended ended);
     [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] bool has_ended() const;

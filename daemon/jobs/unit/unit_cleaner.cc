@@ -17,7 +17,9 @@ constexpr std::chrono::milliseconds busy_interval{100};
 UnitCleaner::UnitCleaner(sd_event* event, ServiceManager& services, std::function<bool()> is_busy)
     : services_(services),
       is_busy_(std::move(is_busy)),
-      timer_(event, [this] { look(); }, std::chrono::milliseconds(1)) {}
+      timer_(
+          event, [this] { look(); }, std::chrono::milliseconds(1)),
+      self_(std::make_shared<UnitCleaner*>(this)) {}
 
 void UnitCleaner::add(std::string unit, bool has_failed) {
     if (waiting_.empty()) {
@@ -28,14 +30,19 @@ void UnitCleaner::add(std::string unit, bool has_failed) {
     if (waiting_.size() == most_waiting) static_cast<void>(timer_.arm(std::chrono::seconds(0)));
 }
 
-void UnitCleaner::await(std::string unit, UnitView view) {
-    if (!is_over(unit, view)) awaited_.emplace(std::move(unit), std::move(view));
+void UnitCleaner::await(const std::string& unit, UnitView view, bool missed) {
+    awaited_.insert_or_assign(unit, std::move(view));
+    if (missed) look_at(unit);
+    judge(unit);
 }
 
-bool UnitCleaner::is_over(const std::string& unit, const UnitView& view) {
-    const auto phase = view.phase();
-    if (phase == UnitView::Phase::over) add(unit, view.state().active == "failed");
-    return phase >= UnitView::Phase::over;
+void UnitCleaner::judge(const std::string& unit) {
+    const auto entry = awaited_.find(unit);
+    const UnitView::Phase phase = entry->second.phase();
+    if (phase < UnitView::Phase::over) return;
+    const bool has_failed = entry->second.state().active == "failed";
+    awaited_.erase(entry);
+    if (phase == UnitView::Phase::over) add(unit, has_failed);
 }
 
 bool UnitCleaner::changed(const std::string& unit, Told told, const UnitNews& news) {
@@ -44,16 +51,26 @@ bool UnitCleaner::changed(const std::string& unit, Told told, const UnitNews& ne
     entry->second.take(news);
     if (told == Told::removed) entry->second.removed();
     // Of a change that is told in two halves, the service's comes first.
-    const bool is_half = told == Told::changed && !news.active;
-    if (!is_half && is_over(unit, entry->second)) awaited_.erase(entry);
+    if (told != Told::changed || news.active) judge(unit);
     return true;
 }
 
-// Those that are over by now are found by who looks for such units; the others are over at once.
-void UnitCleaner::reconnected() {
-    for (const auto& [unit, view] : std::exchange(awaited_, {})) {
-        add(unit, view.state().main_status != 0);
-    }
+void UnitCleaner::look_at_awaited() {
+    for (const auto& [unit, view] : awaited_) look_at(unit);
+}
+
+// What was told meanwhile is newer, and if it is not over then, more will be told.
+void UnitCleaner::look_at(const std::string& unit) {
+    services_.state(unit, [weak = std::weak_ptr<UnitCleaner*>(self_),
+                           unit](const std::optional<UnitState>& state) {
+        const auto self = weak.lock();
+        // Without an answer there is another connection soon, and another look.
+        if (!self || !state) return;
+        const auto entry = (*self)->awaited_.find(unit);
+        if (entry == (*self)->awaited_.end()) return;
+        entry->second.take(*state);
+        (*self)->judge(unit);
+    });
 }
 
 void UnitCleaner::look() {

@@ -78,7 +78,7 @@ UnitJob::~UnitJob() {
     // Its record says how it ended: nothing else needs the unit.
     if (state_ != State::ended || !is_over(record().state)) return;
     if (is_early_) {
-        cleaner_.await(record().unit, std::move(view_));
+        cleaner_.await(record().unit, std::move(view_), missed_);
     } else if (view_.phase() == Phase::over) {
         cleaner_.add(record().unit, view_.state().active == "failed");
     }
@@ -94,6 +94,7 @@ void UnitJob::set_state(State state) {
 }
 
 void UnitJob::clean_up() {
+    main_.reset();
     set_state(State::ended);
 }
 
@@ -387,14 +388,14 @@ void UnitJob::act_while_watching() {
 void UnitJob::watch_main_process() {
     if (view_.main_pid() == 0 || std::exchange(main_was_seen_, true)) return;
     if (order_) main_ = order_->take_main();
-    const auto ended = [this](const std::optional<MainProcess::Exit>& exit) { main_ended(exit); };
+    const auto ended = [this](const std::optional<MainExit>& exit) { main_ended(exit); };
     if (main_) return main_->tell(ended);
     if (all_.size() > most_watched) return;
     const MainProcess::Places places{host().settings().proc_root, host().settings().cgroup_root};
     main_ = MainProcess::watch(host().event(), places, view_.main_pid(), record().unit, ended);
 }
 
-void UnitJob::main_ended(const std::optional<MainProcess::Exit>& exit) {
+void UnitJob::main_ended(const std::optional<MainExit>& exit) {
     read_usage();
     if (!exit) return;
     main_.reset();
@@ -406,9 +407,9 @@ void UnitJob::main_ended(const std::optional<MainProcess::Exit>& exit) {
 
 // Whether systemd could tell nothing else of how it ended. What is killed may have been killed by
 // systemd, and what systemd asks to end may exit as if it had not been asked.
-bool UnitJob::says_all(const MainProcess::Exit& exit) {
-    const bool was_executed = order_ ? !order_->was_not_executed() : told_;
-    return exit.code == CLD_EXITED && was_executed && usage_is_known_ && !lacks_memory_ &&
+bool UnitJob::says_all(const MainExit& exit) {
+    const bool has_run = order_ ? !order_->was_not_executed() : told_;
+    return exit.code == CLD_EXITED && has_run && usage_is_known_ && !lacks_memory_ &&
            !is_being_ended() && !lingers_ && has_time_until_ &&
            std::chrono::steady_clock::now() < *has_time_until_;
 }

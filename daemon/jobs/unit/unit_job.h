@@ -106,9 +106,9 @@ class UnitJob final : public Job {
     void act();
     void act_while_watching();
     void watch_main_process();
-    void main_ended(const std::optional<MainProcess::Exit>& exit);
+    void main_ended(const std::optional<MainExit>& exit);
     void read_usage();
-    [[nodiscard]] bool says_all(const MainProcess::Exit& exit);
+    [[nodiscard]] bool says_all(const MainExit& exit);
     void tell_that_it_runs();
     void find_left_behind();
     void found(const std::optional<std::string>& control_group);
@@ -141,7 +141,7 @@ class UnitJob final : public Job {
     bool may_be_leaving_ = false;        // what has waited, for a guard that died
     std::optional<Outcome> cause_;
     UnitView view_;
-    std::unique_ptr<MainProcess> main_;  // until it has ended
+    std::unique_ptr<MainProcess> main_;  // until it is known how it has ended
     bool main_was_seen_ = false;
     bool told_ = false;    // that the program runs
     bool ends_ = false;    // it was asked to end, and has its time until KILL

@@ -38,6 +38,12 @@ struct UnitNews {
     std::optional<std::chrono::microseconds> executed;
 };
 
+// How its main process ended: as si_code and si_status of sigaction(2).
+struct MainExit {
+    std::int32_t code = 0;    // CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    std::int32_t status = 0;  // exit code or signal
+};
+
 // What its processes have used, as far as it is known.
 struct UnitUsage {
     std::optional<std::chrono::nanoseconds> cpu;

@@ -90,12 +90,13 @@ void UnitSupervisor::changed(const std::string& unit, Told told, const UnitNews&
 void UnitSupervisor::reloaded() {
     spares_->let_all_go();
     for (const auto& [unit, job] : jobs_) job->reloaded();
+    cleaner_->look_at_awaited();
 }
 
 void UnitSupervisor::reconnected() {
     for (const auto& [unit, job] : jobs_) job->reconnected();
     spares_->reconnected();
-    cleaner_->reconnected();
+    cleaner_->look_at_awaited();
     forget_units();
 }
 

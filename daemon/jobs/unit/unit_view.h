@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string_view>
 
-#include "daemon/jobs/unit/main_process.h"
 #include "daemon/jobs/unit/unit_news.h"
 
 namespace postern::jobs {
@@ -26,7 +25,7 @@ class UnitView {
     // What a whole look found. Precondition: nothing was told since it began.
     void take(const UnitState& looked);
     void take(const UnitUsage& usage);
-    void take(const MainProcess::Exit& exit) { take_end(exit.code, exit.status, ""); }
+    void take(const MainExit& exit) { take_end(exit.code, exit.status, ""); }
     void removed() { removed_ = true; }
 
     [[nodiscard]] Phase phase() const;

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "daemon/channel/transport.h"
@@ -76,6 +77,20 @@ void FakeKeeper::take(const output::Message& message, std::vector<UniqueFd>& des
         default:
             return;
     }
+}
+
+void FakeKeeper::write(const JobId& job, std::string_view text) const {
+    const int pipe = kept_.at({job, 0})[0].get();
+    const UniqueFd end(
+        ::open(("/proc/self/fd/" + std::to_string(pipe)).c_str(), O_WRONLY | O_CLOEXEC));
+    EXPECT_EQ(::write(end.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+}
+
+void FakeKeeper::finished(const JobId& job) const {
+    output::Message finished;
+    finished.kind = output::Kind::finished;
+    finished.job = job;
+    say(finished, {});
 }
 
 void FakeKeeper::speak() {

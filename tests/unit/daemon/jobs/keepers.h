@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,10 @@ class FakeKeeper {
     // It does not say what it has until speak().
     void be_silent() { silent_ = true; }
     void speak();
+    // As if the job had written it.
+    void write(const JobId& job, std::string_view text) const;
+    // It says that it has all of the job's output.
+    void finished(const JobId& job) const;
     // How many streams it has.
     [[nodiscard]] std::size_t kept() const { return kept_.size(); }
     // How many pipes it was asked for, each time.

@@ -1,11 +1,7 @@
 // The main process of a unit: when it ends, and what is read of its cgroup then.
-#include <signal.h>
-#include <sys/utsname.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -13,6 +9,7 @@
 #include <vector>
 
 #include "daemon/jobs/unit/main_process.h"
+#include "tests/unit/daemon/jobs/unit/main_of_unit.h"
 #include "tests/unit/daemon/jobs/unit/unit_fixture.h"
 
 namespace postern::jobs {
@@ -25,78 +22,6 @@ using Population = MainProcess::Population;
 
 constexpr const char* some_unit = "postern-job-1.service";
 
-// A process that waits until it is told to exit, or killed.
-class Waiting {
-  public:
-    Waiting() {
-        EXPECT_EQ(pipe(pipe_.data()), 0);
-        pid_ = fork();
-        if (pid_ != 0) return;
-        unsigned char status = 0;
-        _exit(read(pipe_[0], &status, 1) == 1 ? status : 255);
-    }
-    ~Waiting() {
-        if (!reaped_) end_and_be_reaped();
-        for (const int fd : pipe_) close(fd);
-    }
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    void end() const { ::kill(pid_, SIGKILL); }
-    void end_and_be_reaped() {
-        end();
-        be_reaped();
-    }
-    void be_reaped() {
-        waitpid(pid_, nullptr, 0);
-        reaped_ = true;
-    }
-    // Until it is a zombie.
-    void end_and_wait() const {
-        end();
-        wait();
-    }
-    void exit_and_wait(int status) const {
-        const auto byte = static_cast<unsigned char>(status);
-        EXPECT_EQ(write(pipe_[1], &byte, 1), 1);
-        wait();
-    }
-
-  private:
-    void wait() const {
-        siginfo_t info{};
-        waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
-    }
-
-    std::array<int, 2> pipe_{};
-    pid_t pid_ = 0;
-    bool reaped_ = false;
-};
-
-// What is said in /proc and in the cgroup of a process, in directories of its own.
-void say(const TemporaryDirectory& place, pid_t pid, const std::string& unit,
-         const std::string& events) {
-    const std::string proc = "proc/" + std::to_string(pid);
-    std::filesystem::create_directories(place / proc);
-    place.write(proc + "/cgroup", "3:cpu:/elsewhere\n0::/postern.slice/" + unit + "\n");
-    const std::string cgroup = "cgroup/postern.slice/" + unit;
-    std::filesystem::create_directories(place / cgroup);
-    if (!events.empty()) place.write(cgroup + "/cgroup.events", events);
-    place.write(cgroup + "/cpu.stat", "nice_usage_usec 9\nusage_usec 1234\nuser_usec 1000\n");
-    place.write(cgroup + "/memory.peak", "2097152\n");
-}
-
-// Whether the kernel tells how a process ended that is another's child: since Linux 6.15.
-bool tells_ends() {
-    utsname system{};
-    uname(&system);
-    char* rest = nullptr;
-    const long major = std::strtol(system.release, &rest, 10);
-    const long minor = *rest == '.' ? std::strtol(rest + 1, nullptr, 10) : 0;
-    return major > 6 || (major == 6 && minor >= 15);
-}
-
 class MainProcessTest : public testing::Test {
   protected:
     void SetUp() override {
@@ -106,7 +31,7 @@ class MainProcessTest : public testing::Test {
     }
     std::unique_ptr<MainProcess> watch(pid_t pid, const std::string& unit = some_unit) {
         return MainProcess::watch(loop_.get(), {place_ / "proc", place_ / "cgroup"}, pid, unit,
-                                  [this](const std::optional<MainProcess::Exit>& exit) {
+                                  [this](const std::optional<MainExit>& exit) {
                                       ++ended_;
                                       if (exit) exits_.push_back(*exit);
                                   });
@@ -114,13 +39,13 @@ class MainProcessTest : public testing::Test {
 
     TemporaryDirectory place_{0700};
     EventLoop loop_;
-    Waiting process_;
+    MainOfUnit process_;
     int ended_ = 0;
-    std::vector<MainProcess::Exit> exits_;
+    std::vector<MainExit> exits_;
 };
 
 TEST_F(MainProcessTest, ItsEndIsToldOnceAndWhatWasUsedCanBeRead) {
-    say(place_, process_.pid(), some_unit, "populated 0\nfrozen 0\n");
+    say_of(place_, process_.pid(), some_unit, "populated 0\nfrozen 0\n");
     const auto main = watch(process_.pid());
     ASSERT_TRUE(main);
     EXPECT_EQ(sd_event_run(loop_.get(), 0), 0);
@@ -134,8 +59,9 @@ TEST_F(MainProcessTest, ItsEndIsToldOnceAndWhatWasUsedCanBeRead) {
 }
 
 TEST_F(MainProcessTest, HowItEndedIsToldOnceItIsReaped) {
-    if (!tells_ends()) GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
-    say(place_, process_.pid(), some_unit, "populated 0\n");
+    if (!kernel_tells_ends())
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    say_of(place_, process_.pid(), some_unit, "populated 0\n");
     const auto main = watch(process_.pid());
     ASSERT_TRUE(main);
     process_.exit_and_wait(7);
@@ -153,8 +79,9 @@ TEST_F(MainProcessTest, HowItEndedIsToldOnceItIsReaped) {
 }
 
 TEST_F(MainProcessTest, ASignalIsToldAsOneAndAllAtOnceWhereItIsReaped) {
-    if (!tells_ends()) GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
-    say(place_, process_.pid(), some_unit, "populated 0\n");
+    if (!kernel_tells_ends())
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    say_of(place_, process_.pid(), some_unit, "populated 0\n");
     const auto main = watch(process_.pid());
     ASSERT_TRUE(main);
     process_.end_and_be_reaped();
@@ -167,7 +94,7 @@ TEST_F(MainProcessTest, ASignalIsToldAsOneAndAllAtOnceWhereItIsReaped) {
 }
 
 TEST_F(MainProcessTest, WhoIsToldFromNowOnIsToldOfWhatWasToldBefore) {
-    say(place_, process_.pid(), some_unit, "populated 0\n");
+    say_of(place_, process_.pid(), some_unit, "populated 0\n");
     const auto main = watch(process_.pid());
     ASSERT_TRUE(main);
     process_.exit_and_wait(0);
@@ -181,7 +108,7 @@ TEST_F(MainProcessTest, WhoIsToldFromNowOnIsToldOfWhatWasToldBefore) {
 }
 
 TEST_F(MainProcessTest, WhetherMemoryWasLackingIsReadOfItsCgroup) {
-    say(place_, process_.pid(), some_unit, "populated 0\n");
+    say_of(place_, process_.pid(), some_unit, "populated 0\n");
     const auto main = watch(process_.pid());
     ASSERT_TRUE(main);
     const std::string file = std::string("cgroup/postern.slice/") + some_unit + "/memory.events";
@@ -195,7 +122,7 @@ TEST_F(MainProcessTest, WhetherMemoryWasLackingIsReadOfItsCgroup) {
 }
 
 TEST_F(MainProcessTest, WhatCanNotBeReadIsNotKnown) {
-    say(place_, process_.pid(), some_unit, "frozen 0\npopulated 1\n");
+    say_of(place_, process_.pid(), some_unit, "frozen 0\npopulated 1\n");
     EXPECT_EQ(watch(process_.pid())->population(), Population::some);
     std::filesystem::remove_all(place_ / "cgroup");
     const auto main = watch(process_.pid());
@@ -207,7 +134,7 @@ TEST_F(MainProcessTest, WhatCanNotBeReadIsNotKnown) {
 
 TEST_F(MainProcessTest, OneThatIsNotTheUnitsIsNotWatched) {
     EXPECT_FALSE(watch(process_.pid())) << "nothing is known of its cgroup";
-    say(place_, process_.pid(), some_unit, "populated 1\n");
+    say_of(place_, process_.pid(), some_unit, "populated 1\n");
     EXPECT_FALSE(watch(process_.pid(), "postern-job-2.service"));
     EXPECT_FALSE(watch(process_.pid(), "job-1.service"));
     EXPECT_TRUE(watch(process_.pid()));
@@ -222,13 +149,13 @@ TEST_F(MainProcessTest, OneThatIsNotTheUnitsIsNotWatched) {
 class MainProcessOfJob : public UnitJobsTest {
   protected:
     // A job whose main process is a real one, with such a cgroup; it runs when this returns.
-    StoryPtr begin_running(const std::string& events, Waiting& process, const Life& life) {
+    StoryPtr begin_running(const std::string& events, MainOfUnit& process, const Life& life) {
         begin(FakeSystemd::Version::v257);
         systemd_->set_life(life, {Event::answer});
         systemd_->set_main_pid(process.pid());
         StoryPtr story = start_job();
         EXPECT_TRUE(go_on([&] { return systemd_->starts() == 1; }, Pace::calm));
-        say(*place_, process.pid(), "postern-job-" + story->job.text() + ".service", events);
+        say_of(*place_, process.pid(), "postern-job-" + story->job.text() + ".service", events);
         for (const Event event : {Event::forked, Event::executed, Event::job_removed}) {
             systemd_->add(event);
         }
@@ -237,7 +164,7 @@ class MainProcessOfJob : public UnitJobsTest {
         return story;
     }
     // ... and has ended.
-    StoryPtr begin_and_end(const std::string& events, Waiting& process) {
+    StoryPtr begin_and_end(const std::string& events, MainOfUnit& process) {
         StoryPtr story = begin_running(events, process, {"exit 0", CLD_EXITED, 0});
         process.end_and_wait();
         return story;
@@ -253,7 +180,7 @@ class MainProcessOfJob : public UnitJobsTest {
 TEST_F(MainProcessOfJob, WhatItsCgroupSaysIsNotAsked) {
     // Also where systemd's news and its end come in one turn of the loop.
     for (const bool ends_first : {true, false}) {
-        Waiting process;
+        MainOfUnit process;
         const StoryPtr story = begin_and_end("populated 0\n", process);
         if (ends_first) settle();
         expect_end(story);
@@ -266,9 +193,10 @@ TEST_F(MainProcessOfJob, WhatItsCgroupSaysIsNotAsked) {
 }
 
 TEST_F(MainProcessOfJob, OnceItIsReapedNobodyWaitsForSystemd) {
-    if (!tells_ends()) GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    if (!kernel_tells_ends())
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
     for (const int status : {0, 3, 203}) {
-        Waiting process;
+        MainOfUnit process;
         const char* result = status == 0 ? "success" : "exit-code";
         const StoryPtr story =
             begin_running("populated 0\n", process, {"exit", CLD_EXITED, status, result});
@@ -287,6 +215,73 @@ TEST_F(MainProcessOfJob, OnceItIsReapedNobodyWaitsForSystemd) {
     }
 }
 
+TEST_F(MainProcessOfJob, AUnitThatIsAwaitedGoesHoweverItsEndIsTold) {
+    if (!kernel_tells_ends()) {
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    }
+    const auto in_silence = [this](const std::vector<Event>& events) {
+        systemd_->end_connection(FakeSystemd::Unread::lost);
+        for (const Event event : events) systemd_->add(event);
+        while (systemd_->happen()) {
+        }
+    };
+    const auto aloud = [this](const std::vector<Event>& events) {
+        for (const Event event : events) systemd_->add(event);
+    };
+    const std::vector<std::function<void()>> ways = {
+        [&] { aloud({Event::reload, Event::exits, Event::settles}); },
+        // Somebody has stopped it.
+        [&] { aloud({Event::exits, Event::settles, Event::goes}); },
+        // Nobody hears that it is over; or that nothing of it is left.
+        [&] { in_silence({Event::exits, Event::settles}); },
+        [&] { in_silence({Event::exits, Event::settles, Event::goes}); },
+        [&] {
+            in_silence({Event::exits});
+            aloud({Event::settles});
+        },
+    };
+    for (std::size_t way = 0; way < ways.size(); ++way) {
+        SCOPED_TRACE(way);
+        for (const int status : {0, 3}) {
+            MainOfUnit process;
+            const char* result = status == 0 ? "success" : "exit-code";
+            const StoryPtr story =
+                begin_running("populated 0\n", process, {"exit", CLD_EXITED, status, result});
+            process.exit_and_wait(status);
+            process.be_reaped();
+            ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+            EXPECT_THAT(story, Exited(status));
+            ways[way]();
+            expect_nothing_left();
+        }
+    }
+}
+
+TEST_F(MainProcessOfJob, ItsUnitGoesThoughItsEndIsToldToNobodyWhileItsOutputIsAwaited) {
+    if (!kernel_tells_ends()) {
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    }
+    MainOfUnit process;
+    const StoryPtr story =
+        begin_running("populated 0\n", process, {"exit 3", CLD_EXITED, 3, "exit-code"});
+    fake_keeper_->write(story->job, "the rest");
+    process.exit_and_wait(3);
+    process.be_reaped();
+    settle();
+    EXPECT_FALSE(story->over()) << "the keeper has not said that it has all of it";
+    EXPECT_EQ(book_.states[story->job], "submitting watching ended");
+    systemd_->end_connection(FakeSystemd::Unread::lost);
+    for (const Event event : {Event::exits, Event::settles}) systemd_->add(event);
+    while (systemd_->happen()) {
+    }
+    EXPECT_TRUE(go_on([&] { return systemd_->connected(); }, Pace::calm));
+    settle();
+    fake_keeper_->finished(story->job);
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    EXPECT_THAT(story, Exited(3));
+    expect_nothing_left();
+}
+
 TEST_F(MainProcessOfJob, WhatSystemdMayKnowBetterIsWaitedFor) {
     struct Case {
         const char* name;
@@ -300,7 +295,7 @@ TEST_F(MainProcessOfJob, WhatSystemdMayKnowBetterIsWaitedFor) {
                             Case{"no memory", "populated 0\n", false, true, false},
                             Case{"cancelled", "populated 0\n", false, false, true}}) {
         SCOPED_TRACE(one.name);
-        Waiting process;
+        MainOfUnit process;
         const StoryPtr story = begin_running(one.populated, process, {"exit 0", CLD_EXITED, 0});
         if (one.lacks_memory) {
             place_->write(
@@ -322,7 +317,7 @@ TEST_F(MainProcessOfJob, WhatSystemdMayKnowBetterIsWaitedFor) {
 
 TEST_F(MainProcessOfJob, WhereOthersAreLeftOrTheCgroupIsGoneItIsAsked) {
     for (const char* events : {"populated 1\n", ""}) {
-        Waiting process;
+        MainOfUnit process;
         const StoryPtr story = begin_and_end(events, process);
         settle();
         expect_end(story);

@@ -1,6 +1,5 @@
 // Spares: when they are made, what a job is in one, and that nothing is ever run twice.
 #include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -8,6 +7,7 @@
 #include <filesystem>
 
 #include "daemon/jobs/unit/service_manager.h"
+#include "tests/unit/daemon/jobs/unit/main_of_unit.h"
 #include "tests/unit/daemon/jobs/unit/unit_fixture.h"
 
 namespace postern::jobs {
@@ -19,27 +19,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
-
-// A real process, by whose pid a launcher is watched.
-class Standing {
-  public:
-    Standing() : pid_(fork()) {
-        if (pid_ != 0) return;
-        for (;;) pause();
-    }
-    ~Standing() { end(); }
-    Standing(const Standing&) = delete;
-    Standing& operator=(const Standing&) = delete;
-    void end() {
-        if (pid_ <= 0) return;
-        ::kill(pid_, SIGKILL);
-        waitpid(std::exchange(pid_, 0), nullptr, 0);
-    }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-
-  private:
-    pid_t pid_;
-};
 
 class SparesTest : public UnitJobsTest {
   protected:
@@ -60,10 +39,8 @@ class SparesTest : public UnitJobsTest {
         std::filesystem::create_symlink("/proc/self/mountinfo", *place_ / "proc/self/mountinfo");
         systemd_->set_main_pid(process_.pid());
         systemd_->set_forked([this](const std::string& unit) {
-            const std::string proc = "proc/" + std::to_string(process_.pid());
-            std::filesystem::create_directories(*place_ / proc);
-            place_->write(proc + "/cgroup", "0::/postern.slice/" + unit + "\n");
-            place_->write(proc + "/comm", "sh\n");
+            say_of(*place_, process_.pid(), unit, population_);
+            place_->write("proc/" + std::to_string(process_.pid()) + "/comm", "sh\n");
         });
         load(std::move(actions));
     }
@@ -118,7 +95,9 @@ class SparesTest : public UnitJobsTest {
         EXPECT_THAT(notices_, IsEmpty());
     }
 
-    Standing process_;
+    // By whose pid a launcher is watched.
+    MainOfUnit process_;
+    std::string population_ = "populated 1\n";  // of its unit
     policy::SnapshotPtr snapshot_;
     int runs_ = 0;
 };
@@ -304,7 +283,7 @@ TEST_F(SparesTest, OneWhoseProcessIsNoMoreIsNotUsed) {
     run_boxed(boxed());
     ASSERT_TRUE(until_waiting());
     const JobId spare = waiting_id();
-    process_.end();
+    process_.end_and_be_reaped();
     EXPECT_NE(start_boxed(boxed())->job, spare);
     ASSERT_TRUE(go_on([this] { return idle(); }, Pace::calm));
     expect_all_gone();
@@ -371,6 +350,51 @@ TEST_F(SparesTest, AProgramThatCanNotBeExecutedIsToldOfAsWithoutASpare) {
               "the program could not be started: its program can't be executed");
     EXPECT_THAT(story->failure->detail, HasSubstr("(203/EXEC)"));
     EXPECT_FALSE(story->failure->again);
+    load({});
+    expect_all_gone();
+}
+
+// ---- Its end, before systemd tells of it ----
+
+TEST_F(SparesTest, OnceItsProgramIsReapedNobodyWaitsForSystemd) {
+    if (!kernel_tells_ends()) {
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    }
+    population_ = "populated 0\n";
+    begin_with({boxed()});
+    run_boxed(boxed());
+    ASSERT_TRUE(until_waiting());
+    systemd_->set_life({"exit 7", CLD_EXITED, 7, "exit-code"}, {Event::exits, Event::settles});
+    const StoryPtr story = start_boxed(boxed());
+    ASSERT_TRUE(go_on([&] { return systemd_->executions() == 2; }, Pace::calm));
+    process_.exit_and_wait(7);
+    process_.be_reaped();
+    settle();
+    ASSERT_TRUE(story->over()) << "systemd has told of no end yet";
+    EXPECT_THAT(story, Exited(7));
+    EXPECT_TRUE(story->started);
+    load({});
+    expect_all_gone();
+}
+
+TEST_F(SparesTest, TheEndOfALauncherIsNotThatOfItsProgram) {
+    if (!kernel_tells_ends()) {
+        GTEST_SKIP() << "Linux before 6.15 does not tell how others' children end";
+    }
+    population_ = "populated 0\n";
+    begin_with({boxed()});
+    run_boxed(boxed());
+    ASSERT_TRUE(until_waiting());
+    systemd_->set_launcher(Launcher::can_not);
+    const StoryPtr story = start_boxed(boxed());
+    ASSERT_TRUE(go_on([&] { return systemd_->waiting().empty(); }, Pace::calm));
+    process_.exit_and_wait(203);
+    process_.be_reaped();
+    settle();
+    EXPECT_FALSE(story->over());
+    ASSERT_TRUE(go_on([&] { return story->over(); }, Pace::calm));
+    ASSERT_TRUE(story->failure);
+    EXPECT_FALSE(story->started);
     load({});
     expect_all_gone();
 }
