@@ -43,6 +43,8 @@ def machine(root, package):
         host.run("systemctl", "start", "nginx.service")
         for file in EXAMPLES.glob("*.json"):
             host.write(f"/etc/postern/actions.d/{file.name}", file.read_text(encoding="utf-8"))
+        # Where the machine is busy, a caller who starts it is told that it waits for the daemon.
+        host.run("systemctl", "start", "posternd.service")
         yield host
 
 
