@@ -284,6 +284,7 @@ void FakeSystemd::start(sd_bus_message* call) {
         return;
     }
     ++starts_;
+    ++starts_of_[name];
     unit.life = life_;
     unit.job = ++last_job_;
     const bool is_spare = unit.is_spare;
@@ -741,6 +742,11 @@ int FakeSystemd::executions() const {
     int all = 0;
     for (const auto& [unit, times] : executions_) all += times;
     return all;
+}
+
+int FakeSystemd::starts(const std::string& unit) const {
+    const auto found = starts_of_.find(unit);
+    return found == starts_of_.end() ? 0 : found->second;
 }
 
 std::vector<std::string> FakeSystemd::units() const {

@@ -119,6 +119,8 @@ class FakeSystemd {
     [[nodiscard]] const std::vector<std::string>& calls() const { return calls_; }
     // How often each property was asked for.
     [[nodiscard]] const std::map<std::string, int>& questions() const { return questions_; }
+    // Without fences.
+    [[nodiscard]] int starts(const std::string& unit) const;
     [[nodiscard]] int starts() const { return starts_; }
     // Units whose start was read, and which are neither executed nor ended nor forgotten.
     [[nodiscard]] std::vector<std::string> being_started() const;
@@ -205,6 +207,7 @@ class FakeSystemd {
     std::vector<std::string> calls_;
     std::map<std::string, int> questions_;
     int starts_ = 0;
+    std::map<std::string, int> starts_of_;
     std::uint32_t last_job_ = 83;
     pid_t main_pid_ = 4711;
     bool answered_version_ = false;

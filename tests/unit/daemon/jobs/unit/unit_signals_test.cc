@@ -61,7 +61,6 @@ TEST_F(UnitSignals, TheAnswerComesBeforeTheUnitIsStopped) {
     const StoryPtr story = begin_job(exits_with_0, whole_life());
     to_the_end(story);
     EXPECT_EQ(systemd_->units().size(), 1U);
-    settle();
     EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start"));
     expect_nothing_left();
     EXPECT_THAT(systemd_->calls(), ElementsAre("list", "start", "stop"));
