@@ -40,10 +40,11 @@ struct Spare {
     std::chrono::steady_clock::time_point made;
     std::chrono::steady_clock::duration life{};
 
-    UniqueFd socket;        // to its launcher
-    UniqueFd launcher_end;  // until systemd has it
-    JobStreams streams;     // until they are a job's
-    std::string marker;     // the file that says to the next guard that it is a spare
+    UniqueFd socket;         // to its launcher
+    UniqueFd launcher_end;   // until systemd has it
+    JobStreams streams;      // until they are a job's
+    bool has_folder = true;  // the job's directory is its own, until it is taken
+    std::string marker;      // the file that says to the next guard that it is a spare
     UnitView view;
     std::unique_ptr<MainProcess> main;  // its launcher
 

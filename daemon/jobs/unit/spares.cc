@@ -323,6 +323,8 @@ void Spares::drop(const JobId& id) {
 
 void Spares::let_go(std::unique_ptr<Spare> spare) {
     const std::string unit = spare->unit;
+    // Whoever took it has its directory, and perhaps its job's record in there.
+    spare->has_folder = false;
     leave(spares_.insert_or_assign(unit, std::move(spare)).first);
 }
 
@@ -332,7 +334,7 @@ void Spares::leave(Entry entry) {
     Spare& spare = *entry->second;
     spare.state = Spare::State::leaving;
     spare.main.reset();
-    host_.records().remove(spare.id);
+    if (spare.has_folder) host_.records().remove(spare.id);
     watch_world();
     if (spare.view.phase() == UnitView::Phase::gone) return forget(entry);
     ask_to_go(spare);

@@ -354,6 +354,24 @@ TEST_F(SparesTest, AProgramThatCanNotBeExecutedIsToldOfAsWithoutASpare) {
     expect_all_gone();
 }
 
+TEST_F(SparesTest, AProgramThatIsGoneIsAFailedStartThatStaysKnown) {
+    begin_with({boxed()});
+    run_boxed(boxed());
+    ASSERT_TRUE(until_waiting());
+    const JobId spare = waiting_id();
+    policy::Action without = boxed();
+    without.program = "/nonexistent/program";
+    const StoryPtr story = run_boxed(without);
+    EXPECT_EQ(story->job, spare);
+    ASSERT_TRUE(story->failure);
+    load({});
+    expect_all_gone();
+    // Once all is freed that is to be.
+    manager_.reset();
+    EXPECT_EQ(record_of(story).state, RecordState::failed);
+    EXPECT_EQ(systemd_->executions(), 1);
+}
+
 // ---- Its end, before systemd tells of it ----
 
 TEST_F(SparesTest, OnceItsProgramIsReapedNobodyWaitsForSystemd) {
